@@ -1,0 +1,1 @@
+"""Malignancy classifiers and their training."""

@@ -1,0 +1,1 @@
+"""Readers of studies, the phantom cohort, audit and patient-safe splits."""

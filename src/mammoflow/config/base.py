@@ -1,0 +1,74 @@
+"""What all settings share: strict models, the device choice, and reading a settings file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mammoflow.errors import ConfigError
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+class Settings(BaseModel):
+    """Base of every settings model: unknown keys and wrong types are errors, and values do not change."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+
+class StageSettings(Settings):
+    """Base of the settings of a stage with arithmetic in it."""
+
+    device: Device = Field(
+        "auto", description="Where this stage computes: auto takes a GPU where there is one, cpu or cuda force it."
+    )
+    seed: int = Field(0, ge=0, description="Seed of everything that this stage draws at random.")
+
+
+Model = TypeVar("Model", bound=Settings)
+
+
+def explain(error: ValidationError, origin: str) -> str:
+    """Turn a validation error into one line a problem: key, what was found, what was expected."""
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"]) or "(top level)"
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"  {key}: unknown key; look for a typo, or remove it")
+        else:
+            lines.append(f"  {key}: found {problem['input']!r}; expected: {problem['msg']}")
+    return f"{origin} is not valid:\n" + "\n".join(lines)
+
+
+def validate_settings(model: type[Model], values: object, origin: str) -> Model:
+    """Validate plain values against a settings model.
+
+    Raises
+    ------
+    ConfigError
+        If a key is unknown, a type is wrong or a value is out of bounds; the message names each key.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(explain(error, origin)) from error
+
+
+def read_settings(model: type[Model], path: Path) -> Model:
+    """Read the YAML settings file of a stage.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing, is no YAML mapping, or does not fit the model.
+    """
+    if not path.is_file():
+        raise ConfigError(f"settings file {path} does not exist; expected a YAML file that the workflow writes")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"settings file {path} is not YAML: {error}") from error
+    return validate_settings(model, values if values is not None else {}, f"settings file {path}")

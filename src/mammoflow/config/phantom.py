@@ -1,0 +1,15 @@
+"""Settings of the embedded phantom study."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mammoflow.config.base import Settings
+
+
+class PhantomSettings(Settings):
+    """The synthetic CBIS-DDSM-like download that the default configuration runs on."""
+
+    patients: int = Field(60, ge=6, description="Number of phantom patients.")
+    seed: int = Field(2016, ge=0, description="Seed of the whole phantom study.")
+    spacing_mm: float = Field(0.25, gt=0.04, le=1.0, description="Pixel spacing of the phantom films in millimetres.")

@@ -1,0 +1,54 @@
+"""Settings of prompts, embeddings and box-prompted segmentation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from mammoflow.config.base import Settings, StageSettings
+
+ModelName = Literal[
+    "small",
+    "sam_vit_b",
+    "sam_vit_l",
+    "sam_vit_h",
+    "medsam_vit_b",
+    "sam2.1_hiera_tiny",
+    "sam2.1_hiera_small",
+    "sam2.1_hiera_base_plus",
+    "sam2.1_hiera_large",
+]
+
+
+class PromptSettings(Settings):
+    """Box prompts made from the reference boxes."""
+
+    margins_mm: list[float] = Field(
+        default_factory=lambda: [0.0, 5.0, 10.0, 20.0],
+        min_length=1,
+        description="Margins in millimetres added on each side of the lesion's box; each gives a row in the tables.",
+    )
+    default_margin_mm: float = Field(
+        10.0, ge=0, description="The margin whose masks go on to features and classifiers; one of margins_mm."
+    )
+    seed: int = Field(0, ge=0, description="Seed of everything that this stage draws at random.")
+
+
+class SegmentationSettings(StageSettings):
+    """Box-prompted segmentation with one or several promptable models."""
+
+    models: list[ModelName] = Field(
+        default_factory=lambda: ["small"], min_length=1, description="Promptable models to run, each with its own rows."
+    )
+    default_model: ModelName = Field("small", description="The model whose masks and embeddings later stages use.")
+    weights: dict[str, str] = Field(
+        default_factory=dict, description="Weights file of each model; `small` is shipped inside the package."
+    )
+    iterations: int = Field(3, ge=1, le=10, description="Refinement iterations: each prompts again with the last mask.")
+    choose: Literal["first", "predicted_iou", "oracle"] = Field(
+        "first",
+        description="Which iteration goes on: the first, the one with the best predicted IoU, or the best by the reference "
+        "mask (an oracle, marked as such everywhere).",
+    )
+    batch_images: int = Field(4, ge=1, description="Images encoded together.")

@@ -1,0 +1,54 @@
+"""The whole configuration of a run: every stage's settings under one roof."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from mammoflow.config.base import Device, Settings
+from mammoflow.config.classification import ClassificationSettings
+from mammoflow.config.cohort import CohortSettings
+from mammoflow.config.evaluation import ComparisonSettings, ReportSettings
+from mammoflow.config.features import GaborSettings, RadiomicsSettings
+from mammoflow.config.images import ImagesSettings
+from mammoflow.config.phantom import PhantomSettings
+from mammoflow.config.segmentation import PromptSettings, SegmentationSettings
+
+
+class StudyConfig(Settings):
+    """Everything that `config.yaml` and the overlays can say."""
+
+    run: str = Field("phantom", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the run; results go to <results>/<run>.")
+    results: str = Field("results", min_length=1, description="Folder that all runs write to.")
+    store: str = Field("results/store", min_length=1, description="Folder of the embeddings, shared by all runs.")
+    device: Device = Field("auto", description="Device of every stage that does not set its own.")
+    phantom: PhantomSettings = Field(default_factory=PhantomSettings, description="The embedded phantom study.")
+    cohort: CohortSettings = Field(default_factory=CohortSettings, description="Which study, and how it is split.")
+    images: ImagesSettings = Field(default_factory=ImagesSettings, description="Canonical images and lesion patches.")
+    prompts: PromptSettings = Field(default_factory=PromptSettings, description="Box prompts.")
+    segmentation: SegmentationSettings = Field(
+        default_factory=SegmentationSettings, description="Promptable segmentation."
+    )
+    gabor: GaborSettings = Field(default_factory=GaborSettings, description="Gabor texture around the lesion.")
+    radiomics: RadiomicsSettings = Field(default_factory=RadiomicsSettings, description="Radiomics of the lesion.")
+    classification: ClassificationSettings = Field(
+        default_factory=ClassificationSettings, description="Malignancy classifiers."
+    )
+    comparison: ComparisonSettings = Field(default_factory=ComparisonSettings, description="Models against BI-RADS.")
+    report: ReportSettings = Field(default_factory=ReportSettings, description="The HTML report.")
+
+    @model_validator(mode="after")
+    def check_between_stages(self) -> Self:
+        """Refuse values of one stage that do not fit those of another."""
+        if self.prompts.default_margin_mm not in self.prompts.margins_mm:
+            raise ValueError(
+                f"prompts.default_margin_mm is {self.prompts.default_margin_mm}, "
+                f"expected one of prompts.margins_mm {self.prompts.margins_mm}"
+            )
+        if self.segmentation.default_model not in self.segmentation.models:
+            raise ValueError(
+                f"segmentation.default_model is {self.segmentation.default_model!r}, "
+                f"expected one of segmentation.models {self.segmentation.models}"
+            )
+        return self

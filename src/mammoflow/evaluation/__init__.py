@@ -1,0 +1,1 @@
+"""Metrics, intervals, baselines and floors, tables and figures."""

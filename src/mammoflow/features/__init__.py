@@ -1,0 +1,1 @@
+"""Texture and radiomics of and around a lesion."""

@@ -1,0 +1,1 @@
+"""DICOM and other files to canonical images, breast region, physical geometry."""

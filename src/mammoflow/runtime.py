@@ -1,0 +1,78 @@
+"""The one device choice, the one seed helper and the one progress bar."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sized
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from mammoflow.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+Item = TypeVar("Item")
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Turn `auto`, `cpu` or `cuda` into a torch device.
+
+    Raises
+    ------
+    ConfigError
+        If `cuda` is asked for and there is no usable GPU.
+    """
+    import torch
+
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is cuda, but torch finds no usable GPU; set device to auto or cpu")
+    use_gpu = wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available())
+    return torch.device("cuda" if use_gpu else "cpu")
+
+
+def set_threads(threads: int) -> None:
+    """Limit torch and OpenCV to the threads that the workflow gave this job."""
+    import cv2
+    import torch
+
+    torch.set_num_threads(max(1, threads))
+    cv2.setNumThreads(max(1, threads))
+
+
+def seed_everything(seed: int) -> np.random.Generator:
+    """Seed random, NumPy and torch, and return a NumPy generator of the same seed."""
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    return np.random.default_rng(seed)
+
+
+def available_cores() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def progress(items: Iterable[Item], label: str, total: int | None = None, every_s: float = 5.0) -> Iterator[Item]:
+    """Pass items on and say on standard error how many of how many are done and how long still.
+
+    A line is written at most every `every_s` seconds, so that a log file stays short.
+    """
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    start = last = time.monotonic()
+    done = 0
+    for item in items:
+        yield item
+        done += 1
+        now = time.monotonic()
+        if now - last >= every_s or (done == total and now - start >= every_s):
+            last = now
+            left = f", {(now - start) / done * (total - done):.0f} s left" if total else ""
+            print(f"{label}: {done} of {total if total else '?'}, {now - start:.0f} s{left}", file=sys.stderr, flush=True)

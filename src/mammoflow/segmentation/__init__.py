@@ -1,0 +1,1 @@
+"""Prompts, promptable models behind one protocol, refinement, overlap scores."""

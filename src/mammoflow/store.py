@@ -1,0 +1,136 @@
+"""Files that are never half written, digests, images, and the store of arrays that all runs share."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from mammoflow.errors import StudyError
+
+Array = npt.NDArray[np.generic]
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Give a temporary path in the same folder; on success sync it and rename it to `path`, else remove it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        mode = os.umask(0)
+        os.umask(mode)
+        temporary.chmod(0o666 & ~mode)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text in one step."""
+    with writing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_image(path: Path, image: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> None:
+    """Write a grey (height, width) or RGB (height, width, 3) image of 8 or 16 bit as PNG."""
+    with writing(path) as temporary:
+        pixels = image[..., ::-1] if image.ndim == 3 else image
+        if not cv2.imwrite(str(temporary), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
+            raise StudyError(f"could not write image {path}; is the disk full?")
+
+
+def read_image(path: Path) -> Array:
+    """Read an image that `write_image` wrote, with its own depth.
+
+    Raises
+    ------
+    StudyError
+        If the file is missing or damaged.
+    """
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise StudyError(f"image {path} is missing or damaged; remove it and run the stage that writes it again")
+    return image[..., ::-1] if image.ndim == 3 else image
+
+
+def write_mask(path: Path, mask: npt.NDArray[np.bool_]) -> None:
+    """Write a boolean (height, width) mask as an 8-bit PNG of 0 and 255."""
+    write_image(path, mask.astype(np.uint8) * np.uint8(255))
+
+
+def read_mask(path: Path) -> npt.NDArray[np.bool_]:
+    """Read a mask that `write_mask` wrote."""
+    return np.asarray(read_image(path) > 127)
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal text."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def array_digest(array: Array) -> str:
+    """Return the SHA-256 of an array's type, shape and values."""
+    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def text_digest(*parts: str) -> str:
+    """Return the SHA-256 of several texts, kept apart."""
+    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
+
+
+class ArrayStore:
+    """Arrays under the digest of what made them, shared by stages and runs.
+
+    Each entry is one safetensors file that holds its arrays, written in one step, so two jobs that write the same key
+    leave one whole entry. An entry carries a digest of its values; one that is damaged is treated as absent.
+
+    Parameters
+    ----------
+    root
+        Folder of the store; it is made when the first entry is written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, key: str) -> Path:
+        """Return where the entry of a key lies, whether or not it exists."""
+        return self.root / key[:2] / f"{key}.safetensors"
+
+    def write(self, key: str, arrays: Mapping[str, Array]) -> None:
+        """Write the arrays of a key, replacing what was there."""
+        contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        with writing(self.path(key)) as temporary:
+            save_file({**contiguous, "digest": self._digest(contiguous)}, str(temporary))
+
+    def read(self, key: str) -> dict[str, Array] | None:
+        """Return the arrays of a key, or None where there is no entry or a damaged one."""
+        path = self.path(key)
+        try:
+            arrays: dict[str, Array] = dict(load_file(str(path)))
+        except (OSError, SafetensorError, ValueError):
+            return None
+        digest = arrays.pop("digest", None)
+        return arrays if digest is not None and np.array_equal(digest, self._digest(arrays)) else None
+
+    @staticmethod
+    def _digest(arrays: Mapping[str, Array]) -> npt.NDArray[np.uint8]:
+        text = text_digest(*(f"{name}:{array_digest(arrays[name])}" for name in sorted(arrays)))
+        return np.frombuffer(bytes.fromhex(text), dtype=np.uint8)
