@@ -75,4 +75,6 @@ def progress(items: Iterable[Item], label: str, total: int | None = None, every_
         if now - last >= every_s or (done == total and now - start >= every_s):
             last = now
             left = f", {(now - start) / done * (total - done):.0f} s left" if total else ""
-            print(f"{label}: {done} of {total if total else '?'}, {now - start:.0f} s{left}", file=sys.stderr, flush=True)
+            print(
+                f"{label}: {done} of {total if total else '?'}, {now - start:.0f} s{left}", file=sys.stderr, flush=True
+            )

@@ -54,6 +54,7 @@ IMAGES = pa.DataFrameSchema(
         "image_path": _text(),
         "spacing_mm": _number(above=0),  # film pixel spacing from the table; null where the table gives none
         "spacing_origin": _text(nullable=True),  # "table", "header", "default"; null where not yet known
+        "default_spacing_mm": _number(above=0),  # taken where neither header nor table gives one; null excludes
         "official_split": _text(choices=("train", "test", "")),
         "split": _text(choices=SPLITS),
         "shard": _integer(0, 1023),

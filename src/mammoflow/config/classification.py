@@ -23,30 +23,40 @@ class TrainingSettings(StageSettings):
     mask: Literal["predicted", "reference"] = Field("predicted", description="Whose mask marks the lesion.")
 
 
-class EfficientNetSettings(TrainingSettings):
+class EfficientNetTraining(TrainingSettings):
+    """What one EfficientNet job needs beside its kind of input."""
+
+    image_px: int = Field(128, ge=32, le=1024, description="Side of the square network input in pixels.")
+    weights: str = Field("", description="ImageNet weights file of EfficientNet-B0; empty starts from random weights.")
+
+
+class EfficientNetSettings(EfficientNetTraining):
     """EfficientNet-B0 on masked crops, on whole images, and on whole images with radiomics."""
 
     inputs: list[EfficientNetInput] = Field(
         default_factory=lambda: ["masked_crop", "whole_image", "whole_image_radiomics"],
         description="The classifiers to train, one for each kind of input.",
     )
-    image_px: int = Field(128, ge=32, le=1024, description="Side of the square network input in pixels.")
-    weights: str = Field("", description="ImageNet weights file of EfficientNet-B0; empty starts from random weights.")
 
 
-class PerceptronSettings(TrainingSettings):
-    """A three-layer perceptron on the embeddings of the promptable model."""
+class PerceptronTraining(TrainingSettings):
+    """What one perceptron job needs beside its variant and its promptable model."""
 
-    variants: list[PerceptronVariant] = Field(
-        default_factory=lambda: ["frozen", "decoder_tuned", "all_tuned"],
-        description="What is trained beside the perceptron: nothing, the mask decoder, or encoder and decoder.",
-    )
     hidden: list[int] = Field(
         default_factory=lambda: [256, 64], min_length=2, max_length=2, description="Widths of the two hidden layers."
     )
     dropout: float = Field(0.3, ge=0, lt=1, description="Dropout between the layers.")
     segmentation_weight: float = Field(
         1.0, ge=0, description="Weight of the segmentation loss where the decoder is trained too."
+    )
+
+
+class PerceptronSettings(PerceptronTraining):
+    """A three-layer perceptron on the embeddings of the promptable model."""
+
+    variants: list[PerceptronVariant] = Field(
+        default_factory=lambda: ["frozen", "decoder_tuned", "all_tuned"],
+        description="What is trained beside the perceptron: nothing, the mask decoder, or encoder and decoder.",
     )
 
 

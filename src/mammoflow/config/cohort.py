@@ -53,7 +53,12 @@ class CohortSettings(Settings):
     """The cohort stage."""
 
     dataset: DatasetSettings = Field(default_factory=DatasetSettings, description="The study to read.")
-    split: SplitSettings = Field(default_factory=SplitSettings, description="The division into train, validation, test.")
+    split: SplitSettings = Field(
+        default_factory=SplitSettings, description="The division into train, validation, test."
+    )
     shards: int = Field(
-        2, ge=1, le=1024, description="Number of jobs that a per-image stage is cut into; patients fall into a shard by hash."
+        2,
+        ge=1,
+        le=1024,
+        description="Number of jobs that a per-image stage is cut into; patients fall into a shard by hash.",
     )

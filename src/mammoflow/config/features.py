@@ -22,7 +22,9 @@ class GaborSettings(StageSettings):
     )
     spacing_mm: float = Field(0.2, gt=0, description="Pixel spacing that the patch is brought to before filtering.")
     wavelengths_mm: list[float] = Field(
-        default_factory=lambda: [1.0, 2.0, 4.0, 8.0], min_length=1, description="Wavelengths of the bank in millimetres."
+        default_factory=lambda: [1.0, 2.0, 4.0, 8.0],
+        min_length=1,
+        description="Wavelengths of the bank in millimetres.",
     )
     orientations: int = Field(6, ge=1, description="Number of orientations, evenly spaced over 180 degrees.")
     bandwidth_octaves: float = Field(1.0, gt=0, description="Half-response spatial frequency bandwidth in octaves.")

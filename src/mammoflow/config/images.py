@@ -11,7 +11,10 @@ class ImagesSettings(Settings):
     """DICOM, PNG or TIFF to canonical images that all later stages read."""
 
     longest_side_px: int = Field(
-        1024, ge=128, le=8192, description="Longest side of the canonical image in pixels; smaller films are kept as they are."
+        1024,
+        ge=128,
+        le=8192,
+        description="Longest side of the canonical image in pixels; smaller films are kept as they are.",
     )
     patch_mm: float = Field(
         100.0,

@@ -35,7 +35,19 @@ class PromptSettings(Settings):
     seed: int = Field(0, ge=0, description="Seed of everything that this stage draws at random.")
 
 
-class SegmentationSettings(StageSettings):
+class SegmentSettings(StageSettings):
+    """What one segmentation job needs beside its model."""
+
+    iterations: int = Field(3, ge=1, le=10, description="Refinement iterations: each prompts again with the last mask.")
+    choose: Literal["first", "predicted_iou", "oracle"] = Field(
+        "first",
+        description="Which iteration goes on: the first, the one with the best predicted IoU, or the best by the reference "
+        "mask (an oracle, marked as such everywhere).",
+    )
+    batch_images: int = Field(4, ge=1, description="Images encoded together.")
+
+
+class SegmentationSettings(SegmentSettings):
     """Box-prompted segmentation with one or several promptable models."""
 
     models: list[ModelName] = Field(
@@ -45,10 +57,3 @@ class SegmentationSettings(StageSettings):
     weights: dict[str, str] = Field(
         default_factory=dict, description="Weights file of each model; `small` is shipped inside the package."
     )
-    iterations: int = Field(3, ge=1, le=10, description="Refinement iterations: each prompts again with the last mask.")
-    choose: Literal["first", "predicted_iou", "oracle"] = Field(
-        "first",
-        description="Which iteration goes on: the first, the one with the best predicted IoU, or the best by the reference "
-        "mask (an oracle, marked as such everywhere).",
-    )
-    batch_images: int = Field(4, ge=1, description="Images encoded together.")

@@ -6,20 +6,24 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from mammoflow.config.base import Device, Settings
-from mammoflow.config.classification import ClassificationSettings
+from mammoflow.config.base import Device, Settings, StageSettings
+from mammoflow.config.classification import ClassificationSettings, EfficientNetTraining, PerceptronTraining
 from mammoflow.config.cohort import CohortSettings
 from mammoflow.config.evaluation import ComparisonSettings, ReportSettings
 from mammoflow.config.features import GaborSettings, RadiomicsSettings
 from mammoflow.config.images import ImagesSettings
 from mammoflow.config.phantom import PhantomSettings
-from mammoflow.config.segmentation import PromptSettings, SegmentationSettings
+from mammoflow.config.segmentation import PromptSettings, SegmentationSettings, SegmentSettings
 
 
 class StudyConfig(Settings):
     """Everything that `config.yaml` and the overlays can say."""
 
-    run: str = Field("phantom", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the run; results go to <results>/<run>.")
+    run: str = Field(
+        "phantom",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="Name of the run; results go to <results>/<run>.",
+    )
     results: str = Field("results", min_length=1, description="Folder that all runs write to.")
     store: str = Field("results/store", min_length=1, description="Folder of the embeddings, shared by all runs.")
     device: Device = Field("auto", description="Device of every stage that does not set its own.")
@@ -52,3 +56,26 @@ class StudyConfig(Settings):
                 f"expected one of segmentation.models {self.segmentation.models}"
             )
         return self
+
+    def stages(self) -> dict[str, Settings]:
+        """Return each stage's own settings: what its settings file holds, and nothing of another stage."""
+        return {
+            "phantom": self.phantom,
+            "cohort": self.cohort,
+            "images": self.images,
+            "prompts": self.prompts,
+            "segment": self._part(SegmentSettings, self.segmentation),
+            "gabor": self._part(GaborSettings, self.gabor),
+            "radiomics": self._part(RadiomicsSettings, self.radiomics),
+            "efficientnet": self._part(EfficientNetTraining, self.classification.efficientnet),
+            "perceptron": self._part(PerceptronTraining, self.classification.perceptron),
+            "compare": self.comparison,
+            "report": self.report,
+        }
+
+    def _part(self, model: type[StageSettings], settings: StageSettings) -> StageSettings:
+        """Keep the keys that the stage's model knows, and fill in the run's device where the stage leaves it open."""
+        values = {name: getattr(settings, name) for name in model.model_fields}
+        if values["device"] == "auto":
+            values["device"] = self.device
+        return model(**values)
