@@ -45,11 +45,11 @@ def set_threads(threads: int) -> None:
 
 
 def seed_everything(seed: int) -> np.random.Generator:
-    """Seed random, NumPy and torch, and return a NumPy generator of the same seed."""
+    """Seed random, NumPy's global state (libraries draw from it) and torch; return a generator of the same seed."""
     import torch
 
     random.seed(seed)
-    np.random.seed(seed % 2**32)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
     torch.manual_seed(seed)
     return np.random.default_rng(seed)
 
@@ -67,10 +67,8 @@ def progress(items: Iterable[Item], label: str, total: int | None = None, every_
     if total is None and isinstance(items, Sized):
         total = len(items)
     start = last = time.monotonic()
-    done = 0
-    for item in items:
+    for done, item in enumerate(items, start=1):
         yield item
-        done += 1
         now = time.monotonic()
         if now - last >= every_s or (done == total and now - start >= every_s):
             last = now

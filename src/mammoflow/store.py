@@ -64,7 +64,7 @@ def read_image(path: Path) -> Array:
     image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise StudyError(f"image {path} is missing or damaged; remove it and run the stage that writes it again")
-    return image[..., ::-1] if image.ndim == 3 else image
+    return np.asarray(image[..., ::-1] if image.ndim == 3 else image)
 
 
 def write_mask(path: Path, mask: npt.NDArray[np.bool_]) -> None:
@@ -74,7 +74,7 @@ def write_mask(path: Path, mask: npt.NDArray[np.bool_]) -> None:
 
 def read_mask(path: Path) -> npt.NDArray[np.bool_]:
     """Read a mask that `write_mask` wrote."""
-    return np.asarray(read_image(path) > 127)
+    return np.asarray(read_image(path).astype(np.int32) > 127)
 
 
 def file_digest(path: Path) -> str:

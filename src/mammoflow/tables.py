@@ -244,7 +244,7 @@ def validate_table(table: pd.DataFrame, schema: pa.DataFrameSchema, origin: str)
         missing = [name for name in schema.columns if name not in table.columns]
         table = table.assign(**{name: empty_table(schema)[name] for name in missing})
     try:
-        return schema.validate(table, lazy=True)
+        return pd.DataFrame(schema.validate(table, lazy=True))
     except SchemaErrors as error:
         cases = error.failure_cases[["column", "check", "failure_case"]].head(5).to_string(index=False)
         raise StudyError(f"{origin} does not fit the {schema.name} table:\n{cases}") from error

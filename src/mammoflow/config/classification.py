@@ -34,7 +34,7 @@ class EfficientNetSettings(EfficientNetTraining):
     """EfficientNet-B0 on masked crops, on whole images, and on whole images with radiomics."""
 
     inputs: list[EfficientNetInput] = Field(
-        default_factory=lambda: ["masked_crop", "whole_image", "whole_image_radiomics"],
+        ["masked_crop", "whole_image", "whole_image_radiomics"],
         description="The classifiers to train, one for each kind of input.",
     )
 
@@ -42,9 +42,7 @@ class EfficientNetSettings(EfficientNetTraining):
 class PerceptronTraining(TrainingSettings):
     """What one perceptron job needs beside its variant and its promptable model."""
 
-    hidden: list[int] = Field(
-        default_factory=lambda: [256, 64], min_length=2, max_length=2, description="Widths of the two hidden layers."
-    )
+    hidden: list[int] = Field([256, 64], min_length=2, max_length=2, description="Widths of the two hidden layers.")
     dropout: float = Field(0.3, ge=0, lt=1, description="Dropout between the layers.")
     segmentation_weight: float = Field(
         1.0, ge=0, description="Weight of the segmentation loss where the decoder is trained too."
@@ -55,7 +53,7 @@ class PerceptronSettings(PerceptronTraining):
     """A three-layer perceptron on the embeddings of the promptable model."""
 
     variants: list[PerceptronVariant] = Field(
-        default_factory=lambda: ["frozen", "decoder_tuned", "all_tuned"],
+        ["frozen", "decoder_tuned", "all_tuned"],
         description="What is trained beside the perceptron: nothing, the mask decoder, or encoder and decoder.",
     )
 

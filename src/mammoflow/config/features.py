@@ -15,14 +15,14 @@ class GaborSettings(StageSettings):
     mask: Literal["predicted", "reference"] = Field("predicted", description="Whose mask marks the lesion.")
     inner_mm: float = Field(30.0, gt=0, description="Diameter of the region around the lesion, in millimetres.")
     ring_mm: list[float] = Field(
-        default_factory=lambda: [60.0, 90.0],
+        [60.0, 90.0],
         min_length=2,
         max_length=2,
         description="Inner and outer diameter of the surrounding region, in millimetres.",
     )
     spacing_mm: float = Field(0.2, gt=0, description="Pixel spacing that the patch is brought to before filtering.")
     wavelengths_mm: list[float] = Field(
-        default_factory=lambda: [1.0, 2.0, 4.0, 8.0],
+        [1.0, 2.0, 4.0, 8.0],
         min_length=1,
         description="Wavelengths of the bank in millimetres.",
     )
@@ -35,7 +35,7 @@ class RadiomicsSettings(StageSettings):
 
     mask: Literal["predicted", "reference"] = Field("predicted", description="Whose mask marks the lesion.")
     classes: list[str] = Field(
-        default_factory=lambda: ["shape2D", "firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm"],
+        ["shape2D", "firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm"],
         min_length=1,
         description="PyRadiomics feature classes; the 3D `shape` class means nothing on one slice.",
     )

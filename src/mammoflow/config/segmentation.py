@@ -25,7 +25,7 @@ class PromptSettings(Settings):
     """Box prompts made from the reference boxes."""
 
     margins_mm: list[float] = Field(
-        default_factory=lambda: [0.0, 5.0, 10.0, 20.0],
+        [0.0, 5.0, 10.0, 20.0],
         min_length=1,
         description="Margins in millimetres added on each side of the lesion's box; each gives a row in the tables.",
     )
@@ -41,8 +41,8 @@ class SegmentSettings(StageSettings):
     iterations: int = Field(3, ge=1, le=10, description="Refinement iterations: each prompts again with the last mask.")
     choose: Literal["first", "predicted_iou", "oracle"] = Field(
         "first",
-        description="Which iteration goes on: the first, the one with the best predicted IoU, or the best by the reference "
-        "mask (an oracle, marked as such everywhere).",
+        description="Which iteration goes on: the first, the one with the best predicted IoU, or the best by the "
+        "reference mask (an oracle, marked as such everywhere).",
     )
     batch_images: int = Field(4, ge=1, description="Images encoded together.")
 
@@ -51,7 +51,7 @@ class SegmentationSettings(SegmentSettings):
     """Box-prompted segmentation with one or several promptable models."""
 
     models: list[ModelName] = Field(
-        default_factory=lambda: ["small"], min_length=1, description="Promptable models to run, each with its own rows."
+        ["small"], min_length=1, description="Promptable models to run, each with its own rows."
     )
     default_model: ModelName = Field("small", description="The model whose masks and embeddings later stages use.")
     weights: dict[str, str] = Field(
