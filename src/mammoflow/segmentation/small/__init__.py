@@ -1,0 +1,1 @@
+"""The small promptable model that is shipped with its weights, and the recipe that trains it."""

@@ -1,0 +1,96 @@
+"""SAM's architecture at 256 x 256, of segment-anything's own modules, small enough for a CPU.
+
+What differs from SAM's own sizes, and why: the patch is 4 x 4 pixels, because the median mass is 16 pixels wide at this
+resolution; attention is local in windows of two sizes in turn, so that neighbouring windows exchange what they see
+without global attention over 4096 tokens; there is no absolute position in the encoder, so that it can be trained on
+parts of images.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from segment_anything.modeling.image_encoder import Block
+
+SIDE = 256
+PATCH = 4
+CHANNELS = 128
+DEPTH = 6
+HEADS = 4
+WINDOWS = (8, 12)
+LOCAL_SIGMAS_PX = (5.0, 14.0)
+
+
+def build_small_network() -> Sam:
+    """Build the small network with fresh weights from torch's generator."""
+    grid = SIDE // PATCH
+    norm = partial(torch.nn.LayerNorm, eps=1e-6)
+    encoder = ImageEncoderViT(
+        img_size=SIDE,
+        patch_size=PATCH,
+        in_chans=3,
+        embed_dim=CHANNELS,
+        depth=0,
+        num_heads=HEADS,
+        out_chans=CHANNELS,
+        norm_layer=norm,
+        use_abs_pos=False,
+    )
+    encoder.blocks.extend(
+        Block(
+            dim=CHANNELS,
+            num_heads=HEADS,
+            mlp_ratio=4.0,
+            norm_layer=norm,
+            use_rel_pos=True,
+            window_size=WINDOWS[index % len(WINDOWS)],
+            input_size=(grid, grid),
+        )
+        for index in range(DEPTH)
+    )
+    return Sam(
+        image_encoder=encoder,
+        prompt_encoder=PromptEncoder(
+            embed_dim=CHANNELS,
+            image_embedding_size=(grid, grid),
+            input_image_size=(SIDE, SIDE),
+            mask_in_chans=16,
+        ),
+        mask_decoder=MaskDecoder(
+            num_multimask_outputs=3,
+            transformer=TwoWayTransformer(depth=2, embedding_dim=CHANNELS, mlp_dim=512, num_heads=4),
+            transformer_dim=CHANNELS,
+            iou_head_depth=3,
+            iou_head_hidden_dim=CHANNELS,
+        ),
+        pixel_mean=[0.0, 0.0, 0.0],
+        pixel_std=[1.0, 1.0, 1.0],
+    )
+
+
+def small_input(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Make the three input channels (3, height, width) from grey levels (height, width).
+
+    The first channel is the grey level between the 1st and 99.5th percentile of the pixels above background; the
+    other two are the local contrast at two scales: the difference from a Gaussian mean over the local deviation,
+    which the mean brightness of a film and the tissue far away do not move. Background is 0 in all three.
+    """
+    foreground = image > 0.02 * float(image.max(initial=1.0))
+    weight = foreground.astype(np.float32)
+    if foreground.sum() < 16:
+        return np.zeros((3, *image.shape), np.float32)
+    low, high = np.percentile(image[foreground], [1.0, 99.5])
+    level = np.clip((image - low) / max(float(high - low), 1e-6), 0.0, 1.0) * weight
+    channels = [(level - 0.5) * 4.0 * weight]
+    for sigma in LOCAL_SIGMAS_PX:
+        blur = partial(cv2.GaussianBlur, ksize=(0, 0), sigmaX=sigma)
+        mass = np.maximum(blur(weight), 1e-3)
+        mean = blur(level) / mass
+        deviation = np.sqrt(np.maximum(blur(level**2) / mass - mean**2, 0.0))
+        channels.append(np.clip((level - mean) / (deviation + 0.02), -4.0, 4.0) * weight)
+    return np.stack(channels).astype(np.float32)
