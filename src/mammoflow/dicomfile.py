@@ -1,0 +1,264 @@
+"""Opening DICOM files that may be anything: what a header says, whether the file is whole, what its pixels hold.
+
+Everything that a broken or hostile file can do ends in an `ExcludedCase` with a reason. Values above a few kilobytes,
+the pixels among them, stay on disk until they are asked for, so that looking at a header is cheap.
+"""
+
+from __future__ import annotations
+
+import stat
+import warnings
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pydicom
+from pydicom.dataelem import RawDataElement
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+from pydicom.pixels import pixel_array
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from mammoflow.errors import ExcludedCase, Reason
+
+Pixels = npt.NDArray[np.generic]
+DEFERRED_BYTES = 4096
+UNDEFINED_LENGTH = 0xFFFFFFFF
+LARGEST_PIXELS = 2**28  # four times the largest digitised film; more is a damaged header or an attack
+LARGEST_INFLATED = 2 * LARGEST_PIXELS
+LEVEL_SAMPLE_ROWS = 256
+FILE_META_START = 144  # preamble, "DICM", and the element that holds the length of the file meta information
+
+
+def safe_path(study: Path, relative: str) -> Path:
+    """Return the file that a case table names, only if it lies inside the study folder.
+
+    Parameters
+    ----------
+    study
+        The study folder; a symbolic link in place of the folder itself is followed.
+    relative
+        The path as the table has it, with forward or backward slashes.
+
+    Raises
+    ------
+    ExcludedCase
+        OUTSIDE_STUDY where the path is absolute, climbs out, or follows a symbolic link out of the folder;
+        MISSING_FILE where there is no regular file.
+    """
+    cleaned = relative.strip().replace("\\", "/")
+    parts = PurePosixPath(cleaned).parts
+    if "\x00" in cleaned or cleaned.startswith("/") or ".." in parts or (parts and parts[0].endswith(":")):
+        raise ExcludedCase(Reason.OUTSIDE_STUDY, f"{cleaned!r} does not stay below the study folder")
+    path = study / cleaned
+    try:
+        resolved = path.resolve()
+        inside = resolved.is_relative_to(study.resolve())
+        regular = stat.S_ISREG(resolved.stat().st_mode) if inside else False
+    except (OSError, RuntimeError) as error:
+        raise ExcludedCase(Reason.MISSING_FILE, f"{cleaned!r} cannot be found: {type(error).__name__}") from error
+    if not inside:
+        raise ExcludedCase(Reason.OUTSIDE_STUDY, f"{cleaned!r} is a link to a place outside the study folder")
+    if not regular or not cleaned:
+        raise ExcludedCase(Reason.MISSING_FILE, f"{cleaned!r} is no regular file")
+    return path
+
+
+def open_dicom(path: Path) -> pydicom.Dataset:
+    """Read the header of a single-frame grey DICOM image and check that the file is whole; pixels stay on disk.
+
+    Raises
+    ------
+    ExcludedCase
+        MISSING_FILE, NOT_DICOM, TRUNCATED, NO_PIXELS, MULTI_FRAME, NOT_GREY or UNREADABLE.
+    """
+    size = _file_size(path)
+    dataset = _read(path)
+    deflated = _transfer_syntax(dataset) == DeflatedExplicitVRLittleEndian
+    _refuse_truncated(dataset, path, None if deflated else size)
+    if "PixelData" not in dataset:
+        raise ExcludedCase(Reason.NO_PIXELS, f"{path.name} has no pixel data element")
+    frames = header_integer(dataset, "NumberOfFrames") or 1
+    if frames > 1:
+        raise ExcludedCase(Reason.MULTI_FRAME, f"{path.name} has {frames} frames, expected 1")
+    samples = header_integer(dataset, "SamplesPerPixel") or 1
+    if samples != 1:
+        raise ExcludedCase(Reason.NOT_GREY, f"{path.name} has {samples} samples a pixel, expected 1")
+    rows, columns = image_shape(dataset)
+    if rows * columns > LARGEST_PIXELS:
+        raise ExcludedCase(Reason.UNREADABLE, f"{path.name} claims {rows} x {columns} pixels")
+    _refuse_short_pixels(dataset, path, rows * columns)
+    return dataset
+
+
+def header_value(dataset: pydicom.Dataset, keyword: str) -> Any:
+    """Return an element's value, or None where it is absent, empty or cannot be converted."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = dataset.get(keyword)
+    except Exception:  # pydicom raises almost anything on damaged values
+        return None
+    return None if value is None or str(value) == "" else value
+
+
+def header_integer(dataset: pydicom.Dataset, keyword: str) -> int | None:
+    """Return an element's value as an integer, or None where it is not one."""
+    try:
+        return int(header_value(dataset, keyword))
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def image_shape(dataset: pydicom.Dataset) -> tuple[int, int]:
+    """Return (rows, columns) of the image.
+
+    Raises
+    ------
+    ExcludedCase
+        UNREADABLE where the header gives no usable size.
+    """
+    rows, columns = header_integer(dataset, "Rows"), header_integer(dataset, "Columns")
+    if not rows or not columns or rows < 0 or columns < 0:
+        raise ExcludedCase(Reason.UNREADABLE, f"header gives rows {rows} and columns {columns}")
+    return rows, columns
+
+
+def stored_pixels(dataset: pydicom.Dataset) -> Pixels:
+    """Decode the stored values of a dataset that `open_dicom` returned, (rows, columns), no look-up table applied.
+
+    Raises
+    ------
+    ExcludedCase
+        UNREADABLE where no decoder can make pixels of the header's size from the data.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            pixels: Pixels = np.asarray(pixel_array(dataset))
+    except Exception as error:  # each decoder has errors of its own
+        raise ExcludedCase(Reason.UNREADABLE, f"{type(error).__name__}: {str(error)[:200]}") from error
+    if pixels.shape != image_shape(dataset):
+        raise ExcludedCase(Reason.UNREADABLE, f"decoded shape {pixels.shape}, header says {image_shape(dataset)}")
+    return pixels
+
+
+def has_two_levels(dataset: pydicom.Dataset, path: Path) -> bool:
+    """Tell whether an image holds at most two grey levels, as an ROI mask does and no picture of tissue.
+
+    Where the pixels are not compressed, up to 256 evenly spaced rows are looked at and the rest stays on disk; a crop
+    or a film shows dozens of levels in any one of them.
+    """
+    rows, columns = image_shape(dataset)
+    bits = header_integer(dataset, "BitsAllocated")
+    if bits == 1:
+        return True
+    offset = _native_offset(dataset)
+    if offset is None or bits not in (8, 16):
+        sample = stored_pixels(dataset)
+    else:
+        shape = (rows, columns)
+        stored = np.memmap(path, dtype=np.dtype(f"u{bits // 8}"), mode="r", offset=offset, shape=shape)
+        sample = np.asarray(stored[:: max(1, rows // LEVEL_SAMPLE_ROWS)])
+    low, high = sample.min(), sample.max()
+    return bool(np.all((sample == low) | (sample == high)))
+
+
+def _file_size(path: Path) -> int:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ExcludedCase(Reason.MISSING_FILE, f"{path.name} does not exist") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise ExcludedCase(Reason.MISSING_FILE, f"{path.name} is no regular file")
+    if status.st_size == 0:
+        raise ExcludedCase(Reason.TRUNCATED, f"{path.name} is empty")
+    return status.st_size
+
+
+def _read(path: Path) -> pydicom.Dataset:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            deflated = _check_inflated_size(path)
+            dataset: pydicom.Dataset = pydicom.dcmread(str(path), defer_size=None if deflated else DEFERRED_BYTES)
+    except ExcludedCase:
+        raise
+    except InvalidDicomError as error:
+        raise ExcludedCase(Reason.NOT_DICOM, f"{path.name} has no DICOM preamble") from error
+    except (EOFError, zlib.error) as error:
+        raise ExcludedCase(Reason.TRUNCATED, f"{path.name} ends too early: {str(error)[:200]}") from error
+    except PermissionError as error:
+        raise ExcludedCase(Reason.UNREADABLE, f"{path.name} may not be read by this user") from error
+    except Exception as error:  # struct errors, bad sequences, recursion: damaged beyond a name
+        raise ExcludedCase(Reason.NOT_DICOM, f"{path.name}: {type(error).__name__}: {str(error)[:200]}") from error
+    return dataset
+
+
+def _check_inflated_size(path: Path) -> bool:
+    """Say whether the file is deflated; refuse one that would inflate beyond any image."""
+    meta = read_file_meta_info(str(path))
+    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        return False
+    inflate, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    with path.open("rb") as file:
+        file.seek(FILE_META_START + int(meta.FileMetaInformationGroupLength))
+        while not inflate.eof and (chunk := inflate.unconsumed_tail or file.read(2**16)):
+            total += len(inflate.decompress(chunk, 2**22))
+            if total > LARGEST_INFLATED:
+                raise ExcludedCase(Reason.UNREADABLE, f"{path.name} inflates beyond {LARGEST_INFLATED} bytes")
+    return True
+
+
+def _transfer_syntax(dataset: pydicom.Dataset) -> Any:
+    return header_value(getattr(dataset, "file_meta", pydicom.Dataset()), "TransferSyntaxUID")
+
+
+def _refuse_truncated(dataset: pydicom.Dataset, path: Path, size: int | None) -> None:
+    """Raise where an element reaches beyond the end of the file, or where reading stopped before it."""
+    elements = list(dataset.values())
+    ends = [
+        element.value_tell + element.length
+        for element in elements
+        if isinstance(element, RawDataElement) and element.length != UNDEFINED_LENGTH
+    ]
+    if size is None or not elements:
+        if not elements:
+            raise ExcludedCase(Reason.TRUNCATED, f"{path.name} ends after its file header")
+        return
+    if max(ends, default=0) > size:
+        raise ExcludedCase(Reason.TRUNCATED, f"{path.name} has {size} bytes, its elements need {max(ends)}")
+    last = elements[-1]
+    known_end = isinstance(last, RawDataElement) and last.length != UNDEFINED_LENGTH
+    if "PixelData" not in dataset and known_end and max(ends) != size:
+        raise ExcludedCase(Reason.TRUNCATED, f"{path.name} ends inside an element, before its pixel data")
+
+
+def _refuse_short_pixels(dataset: pydicom.Dataset, path: Path, pixels: int) -> None:
+    """Raise where uncompressed pixel data hold fewer bytes than the header's size needs."""
+    element = dataset.get_item("PixelData", keep_deferred=True)
+    bits = header_integer(dataset, "BitsAllocated")
+    if bits is None or bits <= 0:
+        raise ExcludedCase(Reason.UNREADABLE, f"{path.name} gives no bits allocated")
+    length = element.length if isinstance(element, RawDataElement) else len(element.value or b"")
+    if length == 0:
+        raise ExcludedCase(Reason.NO_PIXELS, f"{path.name} has an empty pixel data element")
+    needed = (pixels * bits + 7) // 8
+    if length != UNDEFINED_LENGTH and not _compressed(dataset) and length < needed:
+        raise ExcludedCase(Reason.TRUNCATED, f"{path.name} has {length} bytes of pixels, its header needs {needed}")
+
+
+def _compressed(dataset: pydicom.Dataset) -> bool:
+    syntax = _transfer_syntax(dataset)
+    return bool(syntax is not None and syntax.is_transfer_syntax and syntax.is_encapsulated)
+
+
+def _native_offset(dataset: pydicom.Dataset) -> int | None:
+    """Return where uncompressed pixels start in the file, or None where they have to be decoded."""
+    element = dataset.get_item("PixelData", keep_deferred=True)
+    deflated = _transfer_syntax(dataset) == DeflatedExplicitVRLittleEndian
+    if deflated or _compressed(dataset) or not isinstance(element, RawDataElement):
+        return None
+    return int(element.value_tell) if element.length != UNDEFINED_LENGTH else None
