@@ -1,0 +1,118 @@
+"""A lesion's patch with its mask and breast region, at the spacing at which features are computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.imaging.geometry import Mask, Row, mask_to_patch, resample
+from mammoflow.store import read_image, read_mask
+from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, MASKS, read_table
+
+
+@dataclass(frozen=True)
+class LesionPatch:
+    """What features are computed from.
+
+    Attributes
+    ----------
+    image
+        (rows, columns) float32 in the 16-bit grey levels of the film.
+    mask
+        (rows, columns): the lesion; at least one pixel.
+    breast
+        (rows, columns): the breast; pixels outside the film are not part of it.
+    spacing_mm
+        Pixel spacing in millimetres, the same along both axes.
+    """
+
+    image: npt.NDArray[np.float32]
+    mask: Mask
+    breast: Mask
+    spacing_mm: float
+
+
+class PatchReader:
+    """Reads the patches of one shard.
+
+    Parameters
+    ----------
+    images
+        Folder of the shard that the image stage wrote.
+    masks
+        Folder of the shard that the segment stage wrote; not opened for reference masks.
+    source
+        Whose mask marks the lesion.
+    spacing_mm
+        Pixel spacing to bring patches to; a film with larger pixels keeps its own, since nothing can be added to it.
+
+    Raises
+    ------
+    StudyError
+        If a table is missing or does not fit.
+    """
+
+    def __init__(self, images: Path, masks: Path, source: Literal["predicted", "reference"], spacing_mm: float) -> None:
+        self.images = images
+        self.masks = masks
+        self.source = source
+        self.spacing_mm = spacing_mm
+        self.lesions = read_table(images / "lesions.parquet", CANONICAL_LESIONS)
+        table = read_table(images / "images.parquet", CANONICAL_IMAGES)
+        self._rows: list[Row] = [dict(row) for _, row in self.lesions.iterrows()]
+        self._image_rows: dict[str, Row] = {str(row["image_id"]): dict(row) for _, row in table.iterrows()}
+        self._mask_files: dict[str, str] = {}
+        if source == "predicted":
+            predicted = read_table(masks / "masks.parquet", MASKS)
+            self._mask_files = dict(zip(predicted["lesion_id"], predicted["mask_file"], strict=True))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def keys(self, index: int) -> dict[str, object]:
+        """Return the ids of a lesion by column name."""
+        return {name: self._rows[index][name] for name in ("lesion_id", "patient_id")}
+
+    def spacing(self, index: int) -> float:
+        """Return the pixel spacing in millimetres at which the features of a lesion are computed."""
+        return max(self.spacing_mm, float(self._rows[index]["patch_spacing_mm"]))
+
+    def read(self, index: int) -> LesionPatch:
+        """Read the patch of the lesion in this row of `lesions`.
+
+        Raises
+        ------
+        ExcludedCase
+            If the lesion has no mask, or an empty one.
+        StudyError
+            If a file of an earlier stage is missing or damaged.
+        """
+        lesion = self._rows[index]
+        image = np.asarray(read_image(self.images / lesion["patch_file"]), dtype=np.float32)
+        shape = (image.shape[0], image.shape[1])
+        mask = self._mask(lesion, shape)
+        breast = read_mask(self.images / lesion["patch_breast_file"])
+        spacing_in, spacing_out = float(lesion["patch_spacing_mm"]), self.spacing(index)
+        if spacing_out > spacing_in:
+            image, mask, breast = (resample(grid, spacing_in, spacing_out) for grid in (image, mask, breast))
+        if not mask.any():
+            raise ExcludedCase(Reason.MASK_EMPTY, f"the {self.source} mask has no pixel on the lesion's patch")
+        return LesionPatch(image, mask, breast, spacing_out)
+
+    def _mask(self, lesion: Row, shape: tuple[int, int]) -> Mask:
+        """Return the mask on the grid of the patch file."""
+        if self.source == "reference":
+            if pd.isna(lesion["patch_mask_file"]):
+                raise ExcludedCase(Reason.MASK_NOT_FOUND, "the study gives a box and no reference mask")
+            return read_mask(self.images / lesion["patch_mask_file"])
+        name = self._mask_files.get(lesion["lesion_id"])
+        if name is None:
+            raise ExcludedCase(Reason.MASK_NOT_FOUND, "the segment stage wrote no mask for this lesion")
+        mask = read_mask(self.masks / name)
+        return mask_to_patch(mask, lesion, self._image_rows[lesion["image_id"]], shape)
