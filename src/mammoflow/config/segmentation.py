@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mammoflow.config.base import Settings, StageSettings
 
@@ -24,7 +24,7 @@ ModelName = Literal[
 class PromptSettings(Settings):
     """Box prompts made from the reference boxes."""
 
-    margins_mm: list[float] = Field(
+    margins_mm: list[Annotated[float, Field(ge=0)]] = Field(
         [0.0, 5.0, 10.0, 20.0],
         min_length=1,
         description="Margins in millimetres added on each side of the lesion's box; each gives a row in the tables.",
@@ -34,11 +34,23 @@ class PromptSettings(Settings):
     )
     seed: int = Field(0, ge=0, description="Seed of everything that this stage draws at random.")
 
+    @model_validator(mode="after")
+    def check_margins(self) -> Self:
+        """Refuse a margin that is named twice: its prompts would have the same names."""
+        if len(set(self.margins_mm)) < len(self.margins_mm):
+            raise ValueError(f"margins_mm is {self.margins_mm}, expected each margin once")
+        return self
+
 
 class SegmentSettings(StageSettings):
     """What one segmentation job needs beside its model."""
 
     iterations: int = Field(3, ge=1, le=10, description="Refinement iterations: each prompts again with the last mask.")
+    feed: Literal["logits", "box", "both"] = Field(
+        "logits",
+        description="What an iteration takes from the one before: its mask logits beside the prompt's own box, the box "
+        "around its mask in place of the prompt's, or both.",
+    )
     choose: Literal["first", "predicted_iou", "oracle"] = Field(
         "first",
         description="Which iteration goes on: the first, the one with the best predicted IoU, or the best by the "

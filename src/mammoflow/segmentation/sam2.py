@@ -1,0 +1,138 @@
+"""SAM 2.1: the networks and the preprocessing of the sam2 package (Ravi et al., SAM 2, 2024).
+
+The image is stretched to 1024 x 1024 and normalised as ImageNet was; the embedding holds the decoder's three levels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sam2.build_sam import build_sam2
+from sam2.utils.transforms import SAM2Transforms
+from torch import Tensor
+from torch.nn import functional
+
+from mammoflow.errors import ConfigError, WeightsError
+from mammoflow.segmentation.grey import grey_to_rgb
+from mammoflow.segmentation.protocol import Embedding, ImageSize, Prediction, PromptableModel
+from mammoflow.store import text_digest
+
+CONFIGURATIONS = {
+    "sam2.1_hiera_tiny": "configs/sam2.1/sam2.1_hiera_t.yaml",
+    "sam2.1_hiera_small": "configs/sam2.1/sam2.1_hiera_s.yaml",
+    "sam2.1_hiera_base_plus": "configs/sam2.1/sam2.1_hiera_b+.yaml",
+    "sam2.1_hiera_large": "configs/sam2.1/sam2.1_hiera_l.yaml",
+}
+"""Each model's architecture, as a configuration that the sam2 package carries."""
+
+PROMPT_LOGIT_LIMIT = 32.0
+"""The upstream predictor hands on low-resolution logits within this bound."""
+
+
+class Sam2Model(PromptableModel):
+    """SAM 2.1 on single images, behind the promptable protocol.
+
+    Parameters
+    ----------
+    name
+        The model's name in the configuration.
+    network
+        A `SAM2Base` network.
+    digest
+        Digest of the weights; the preprocessing's is added.
+    """
+
+    network: Any  # sam2 is not typed
+
+    def __init__(self, name: str, network: torch.nn.Module, digest: str) -> None:
+        self.name = name
+        self.network = network
+        self.decoder = self.network.sam_mask_decoder
+        self.side = int(self.network.image_size)
+        self.transforms = SAM2Transforms(resolution=self.side, mask_threshold=0.0)
+        self.digest = text_digest(name, type(self).__name__, digest, "preprocessing 1")
+
+    def preprocess(self, image: npt.NDArray[np.uint16]) -> Tensor:
+        """Stretch to the square and normalise, by the package's own transforms."""
+        tensor: Tensor = self.transforms(grey_to_rgb(image))
+        return tensor
+
+    def embed(self, batch: Tensor) -> Embedding:
+        """Encode inputs (images, 3, side, side): the coarse level as `image`, the finer ones for the decoder."""
+        levels = self.network.forward_image(batch)["backbone_fpn"][-self.network.num_feature_levels :]
+        image = levels[-1]
+        if self.network.directly_add_no_mem_embed:
+            # a still image is a video without memory: the network was trained with this in its place
+            image = image + self.network.no_mem_embed.reshape(1, -1, 1, 1)
+        return {"image": image, **{f"level{index}": level for index, level in enumerate(levels[:-1])}}
+
+    def predict(
+        self,
+        embedding: Embedding,
+        boxes: Tensor,
+        size: ImageSize,
+        mask_logits: Tensor | None = None,
+        several_masks: bool = False,
+    ) -> Prediction:
+        """Decode N boxes against the embedding of one image or of N images.
+
+        A box is prompted as its two corner points, as the upstream predictor does. In evaluation mode an unstable
+        single mask gives way to the best of the three heads, as the package configures its predictor; `tokens` are
+        the single-mask token's even then.
+        """
+        network = self.network
+        corners = self.transforms.transform_boxes(boxes, normalize=True, orig_hw=size)
+        labels = torch.tensor([[2, 3]], dtype=torch.int, device=boxes.device).expand(len(boxes), -1)
+        if mask_logits is not None:
+            mask_logits = mask_logits.float().clamp(-PROMPT_LOGIT_LIMIT, PROMPT_LOGIT_LIMIT)
+        sparse, dense = network.sam_prompt_encoder(points=(corners, labels), boxes=None, masks=mask_logits)
+        finer = [embedding[f"level{index}"] for index in range(len(embedding) - 1)]
+        masks, iou, tokens, _ = network.sam_mask_decoder(
+            image_embeddings=embedding["image"],
+            image_pe=network.sam_prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=several_masks,
+            repeat_image=embedding["image"].shape[0] == 1 and len(boxes) > 1,
+            high_res_features=finer,
+        )
+        return Prediction(masks, iou, tokens)
+
+    def upscale(self, low_res_logits: Tensor, size: ImageSize) -> Tensor:
+        """Interpolate to the canonical grid: the square was stretched, so it comes back stretched."""
+        return functional.interpolate(low_res_logits.float(), size, mode="bilinear", align_corners=False)
+
+
+def build_sam2_model(name: str, state: dict[str, Tensor] | None, digest: str, device: torch.device) -> PromptableModel:
+    """Build a SAM 2.1 model.
+
+    Parameters
+    ----------
+    name
+        A key of `CONFIGURATIONS`.
+    state
+        Weights by name; None leaves the seeded random weights, for tests.
+    digest
+        Digest of the weights.
+    device
+        Where the network goes.
+
+    Raises
+    ------
+    ConfigError
+        If the name is not known.
+    WeightsError
+        If names or shapes of the weights do not fit the network.
+    """
+    if name not in CONFIGURATIONS:
+        raise ConfigError(f"promptable model {name!r} is not known; expected one of {sorted(CONFIGURATIONS)}")
+    network = build_sam2(CONFIGURATIONS[name], ckpt_path=None, device="cpu")
+    if state is not None:
+        try:
+            network.load_state_dict(state)
+        except RuntimeError as error:
+            raise WeightsError(f"weights for {name} do not fit its network {CONFIGURATIONS[name]}: {error}") from error
+    return Sam2Model(name, network.to(device).eval(), digest)
