@@ -1,0 +1,68 @@
+"""BI-RADS as a model: what the radiologist's assessment says about malignancy."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pandas as pd
+
+BiradsZero = Literal["as_written", "positive", "left_out"]
+
+THRESHOLD = 3
+"""An assessment above it is called malignant."""
+
+ZERO_NOTES: dict[BiradsZero, str] = {
+    "as_written": "BI-RADS 0 (incomplete) counted as written: not above 3, and lowest in the AUC",
+    "positive": "BI-RADS 0 (incomplete) counted as positive, between 3 and 4 in the AUC",
+    "left_out": "BI-RADS 0 (incomplete) left out",
+}
+
+PUBLISHED = {"accuracy": 0.51, "precision": 0.48, "recall": 0.69, "f1": 0.57}
+"""What the published table that mammoflow set out to extend gives for BI-RADS on CBIS-DDSM."""
+
+CASE_TABLES = (
+    {"rows": "mass, all", "n": 1696, "accuracy": 0.739, "precision": 0.659, "recall": 0.904, "f1": 0.762, "auc": 0.840},
+    {
+        "rows": "mass, official test",
+        "n": 378,
+        "accuracy": 0.690,
+        "precision": 0.561,
+        "recall": 0.932,
+        "f1": 0.701,
+        "auc": 0.830,
+    },
+    {
+        "rows": "all four tables",
+        "n": 3568,
+        "accuracy": 0.697,
+        "precision": 0.585,
+        "recall": 0.886,
+        "f1": 0.705,
+        "auc": 0.810,
+    },
+)
+"""BI-RADS on CBIS-DDSM computed from its four official case tables, BI-RADS 0 as written, one row a lesion and view."""
+
+
+def birads_scores(assessment: pd.Series, zero: BiradsZero) -> pd.DataFrame:
+    """Return score and call of each assessment.
+
+    Parameters
+    ----------
+    assessment
+        BI-RADS category 0 to 6; null where the study gives none.
+    zero
+        What category 0, which means incomplete and not "below 1", counts as.
+
+    Returns
+    -------
+    DataFrame
+        The index of `assessment`, columns `score` (float) and `predicted` (0 or 1); `nan` where the row does not count.
+    """
+    score = assessment.astype("Float64").astype("float64")
+    if zero == "left_out":
+        score = score.where(score != 0)
+    elif zero == "positive":
+        score = score.where(score != 0, THRESHOLD + 0.5)
+    predicted = (score > THRESHOLD).astype("float64").where(score.notna())
+    return pd.DataFrame({"score": score, "predicted": predicted})

@@ -1,0 +1,107 @@
+"""Everything that the table compares, in one form: a score and a call for each lesion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from mammoflow.evaluation.birads import ZERO_NOTES, BiradsZero, birads_scores
+from mammoflow.evaluation.inputs import Run
+
+READER = "reader"
+CLASSIFIER = "classifier"
+FEATURE_MODEL = "features"
+FLOOR = "floor"
+
+BIRADS = "BI-RADS > 3"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model, a reader or a floor.
+
+    Attributes
+    ----------
+    model
+        Its name in the tables.
+    family
+        `reader`, `classifier`, `features` or `floor`.
+    runs
+        Seed to a table indexed by lesion, with `score` (higher is more suspicious) and `predicted` (0, 1); `nan`
+        where there is no prediction. What is not trained has one run.
+    notes
+        What a reader of the table must know.
+    threshold
+        Score at or above which a lesion is called malignant, where all runs share one.
+    """
+
+    model: str
+    family: str
+    runs: Mapping[int, pd.DataFrame]
+    notes: tuple[str, ...] = ()
+    threshold: float = field(default=float("nan"))
+
+    def scored(self, lesions: pd.DataFrame) -> pd.Index:
+        """Return the lesions, of those given, that every run has a prediction for."""
+        kept = lesions.index
+        for run in self.runs.values():
+            defined = run.index[run["score"].notna() & run["predicted"].notna()]
+            kept = kept.intersection(defined, sort=False)
+        return kept
+
+
+def birads_candidate(lesions: pd.DataFrame, zero: BiradsZero) -> Candidate:
+    """Return the radiologist's assessment as a candidate.
+
+    Parameters
+    ----------
+    lesions
+        Indexed by lesion, with `birads`.
+    zero
+        What BI-RADS 0 counts as.
+    """
+    notes = [f"{ZERO_NOTES[zero]} ({int((lesions['birads'] == 0).sum())} lesions in all splits)"]
+    if lesions["birads"].isna().all():
+        notes = ["the study gives no BI-RADS assessment"]
+    return Candidate(BIRADS, READER, {0: birads_scores(lesions["birads"], zero)}, tuple(notes), threshold=3.0)
+
+
+def classifier_candidates(run: Run) -> list[Candidate]:
+    """Return each trained classifier with all its seeds, in the order of the predictions."""
+    candidates = []
+    for model, rows in run.predictions.groupby("model", sort=False):
+        runs = {int(str(seed)): _scores(part) for seed, part in rows.groupby("seed")}
+        thresholds = rows["threshold"].unique()
+        notes = _training_notes(run.training.get(str(model), {}))
+        if rows["probability"].isna().all():
+            notes.append("no prediction is defined")
+        candidates.append(
+            Candidate(
+                str(model),
+                CLASSIFIER,
+                runs,
+                tuple(notes),
+                threshold=float(thresholds[0]) if len(thresholds) == 1 else float("nan"),
+            )
+        )
+    return candidates
+
+
+def _scores(rows: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "score": rows["probability"].astype("float64").to_numpy(),
+            "predicted": rows["predicted"].astype("Float64").astype("float64").to_numpy(),
+        },
+        index=pd.Index(rows["lesion_id"], name="lesion_id"),
+    )
+
+
+def _training_notes(record: dict[str, Any]) -> list[str]:
+    """Return what a training record says that a reader of the table must know."""
+    settings = record.get("settings", {})
+    mask = settings.get("mask", record.get("mask")) if isinstance(settings, dict) else record.get("mask")
+    return ["oracle: sees the reference mask"] if mask == "reference" else []

@@ -1,0 +1,161 @@
+"""The table of every candidate against BI-RADS, on one set of lesions, with intervals and paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from mammoflow.evaluation.bootstrap import PatientBootstrap
+from mammoflow.evaluation.candidates import Candidate
+from mammoflow.evaluation.metrics import METRICS, FloatArray, measure
+
+DIFFERENCES = ("auc", "accuracy")
+
+
+def seed_metrics(
+    candidate: Candidate, lesions: pd.DataFrame, kept: pd.Index, weights: FloatArray
+) -> dict[str, FloatArray]:
+    """Return each metric of a candidate's runs on the kept lesions, (seeds, 1 + resamples)."""
+    label = lesions.loc[kept, "malignant"].to_numpy(dtype=np.float64)
+    measured = [
+        measure(
+            label,
+            run.loc[kept, "score"].to_numpy(dtype=np.float64),
+            run.loc[kept, "predicted"].to_numpy(dtype=np.float64),
+            weights,
+        )
+        for run in candidate.runs.values()
+    ]
+    return {metric: np.stack([values[metric] for values in measured]) for metric in METRICS}
+
+
+def candidate_row(
+    candidate: Candidate, lesions: pd.DataFrame, birads: Candidate, bootstrap: PatientBootstrap
+) -> dict[str, object]:
+    """Return one row of the table.
+
+    Metrics are means over the candidate's seeds, each seed scored on the same resamples; `*_seed_std` is the standard
+    deviation over seeds. Differences against BI-RADS are taken on the lesions that both score.
+
+    Parameters
+    ----------
+    candidate
+        What the row is about.
+    lesions
+        Labelled lesions of one split, indexed by lesion: `malignant`, `patient_id`.
+    birads
+        The radiologist's assessment.
+    bootstrap
+        Resampling of patients.
+    """
+    kept = candidate.scored(lesions)
+    patients = lesions.loc[kept, "patient_id"].tolist()
+    values = seed_metrics(candidate, lesions, kept, bootstrap.weights(patients))
+    row: dict[str, object] = {
+        "model": candidate.model,
+        "family": candidate.family,
+        "seeds": len(candidate.runs),
+        "n": len(kept),
+        "n_malignant": int(lesions.loc[kept, "malignant"].sum()),
+        "patients": len(set(patients)),
+        "n_without_prediction": len(lesions) - len(kept),
+        "threshold": candidate.threshold,
+    }
+    for metric in METRICS:
+        estimate = bootstrap.estimate(values[metric].mean(axis=0), patients)
+        row |= estimate.columns(metric)
+        row[f"{metric}_resamples"] = estimate.resamples
+        row[f"{metric}_seed_std"] = _spread(values[metric][:, 0])
+    row |= _difference_columns(candidate, lesions, birads, bootstrap)
+    row["note"] = "; ".join(candidate.notes)
+    return row
+
+
+def _spread(values: FloatArray) -> float:
+    """Return the standard deviation over seeds; not defined for one seed."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+
+
+def _difference_columns(
+    candidate: Candidate, lesions: pd.DataFrame, birads: Candidate, bootstrap: PatientBootstrap
+) -> dict[str, float]:
+    """Return candidate minus BI-RADS on the lesions that both score, resampled together."""
+    both = birads.scored(lesions.loc[candidate.scored(lesions)])
+    if candidate is birads:
+        both = both[:0]
+    patients = lesions.loc[both, "patient_id"].tolist()
+    weights = bootstrap.weights(patients)
+    own = seed_metrics(candidate, lesions, both, weights)
+    reader = seed_metrics(birads, lesions, both, weights)
+    columns: dict[str, float] = {"n_paired": len(both)}
+    for metric in DIFFERENCES:
+        difference = bootstrap.estimate(own[metric].mean(axis=0) - reader[metric].mean(axis=0), patients)
+        columns |= difference.columns(f"{metric}_difference")
+    return columns
+
+
+def comparison_table(
+    candidates: Sequence[Candidate],
+    lesions: pd.DataFrame,
+    birads: Candidate,
+    bootstrap: PatientBootstrap,
+    split: str,
+    note: str,
+) -> pd.DataFrame:
+    """Return the table of one split: each candidate on every lesion that it scores.
+
+    Parameters
+    ----------
+    candidates
+        In the order of the rows.
+    lesions
+        All labelled lesions, indexed by lesion.
+    birads
+        The candidate that differences are taken against.
+    bootstrap
+        Resampling of patients.
+    split
+        `train`, `validation` or `test`.
+    note
+        What is true of the whole study and must stand in every row ("phantom", "leaking"), or "".
+    """
+    rows = lesions[lesions["split"] == split]
+    table = pd.DataFrame([candidate_row(candidate, rows, birads, bootstrap) for candidate in candidates])
+    table.insert(2, "split", split)
+    table["note"] = [f"{note}; {own}" if note and own else note or own for own in table["note"]]
+    return table
+
+
+def common_lesions(candidates: Sequence[Candidate], lesions: pd.DataFrame) -> pd.DataFrame:
+    """Return the lesions that every candidate scores; candidates without any prediction are not asked."""
+    kept = lesions.index
+    for candidate in candidates:
+        scored = candidate.scored(lesions)
+        if len(scored):
+            kept = kept.intersection(scored, sort=False)
+    return lesions.loc[kept]
+
+
+def confusion_table(candidates: Sequence[Candidate], lesions: pd.DataFrame) -> pd.DataFrame:
+    """Count true and false positives and negatives of each candidate and seed on the given lesions."""
+    rows = []
+    for candidate in candidates:
+        kept = candidate.scored(lesions)
+        label = lesions.loc[kept, "malignant"].to_numpy(dtype=int)
+        for seed, run in candidate.runs.items():
+            called = run.loc[kept, "predicted"].to_numpy(dtype=int)
+            rows.append(
+                {
+                    "model": candidate.model,
+                    "family": candidate.family,
+                    "seed": seed,
+                    "n": len(kept),
+                    "true_positive": int((label & called).sum()),
+                    "false_positive": int(((1 - label) & called).sum()),
+                    "false_negative": int((label & (1 - called)).sum()),
+                    "true_negative": int(((1 - label) & (1 - called)).sum()),
+                }
+            )
+    return pd.DataFrame(rows)

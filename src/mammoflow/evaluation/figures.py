@@ -1,0 +1,190 @@
+"""Figures of the classifiers: ROC, AUC with intervals, confusion matrices; and the entry that writes all figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from sklearn.metrics import roc_curve
+
+from mammoflow.evaluation.candidates import FLOOR, READER, Candidate
+from mammoflow.evaluation.drawing import COLOURS, DASHES, GREY, INK, drawing, say_nothing_to_draw, titled
+from mammoflow.evaluation.inputs import Run
+from mammoflow.evaluation.segmentation_figures import (
+    draw_dice_against_diameter,
+    draw_dice_against_margin,
+    draw_dice_by_iteration,
+)
+
+
+def write_figures(
+    folder: Path,
+    run: Run,
+    candidates: Sequence[Candidate],
+    lesions: pd.DataFrame,
+    tables: dict[str, pd.DataFrame],
+) -> None:
+    """Write every figure as PNG.
+
+    Parameters
+    ----------
+    folder
+        Where the figures go.
+    run
+        The tables of the run.
+    candidates
+        What the table compares.
+    lesions
+        Labelled lesions, indexed by lesion.
+    tables
+        The comparison's tables by name.
+    """
+    test = lesions[lesions["split"] == "test"]
+    draw_roc(folder / "roc.png", candidates, test, run.phantom)
+    draw_auc(folder / "auc.png", tables["comparison"], run.phantom)
+    draw_confusion(folder / "confusion.png", tables["confusion"], run.phantom)
+    draw_dice_against_margin(folder / "dice_margin.png", tables["segmentation"], run.phantom)
+    draw_dice_by_iteration(folder / "dice_iteration.png", tables["segmentation"], run.phantom)
+    draw_dice_against_diameter(
+        folder / "dice_diameter.png", tables["dice_by_diameter"], tables["dice_diameter_correlation"], run.phantom
+    )
+
+
+def draw_roc(path: Path, candidates: Sequence[Candidate], lesions: pd.DataFrame, phantom: bool) -> None:
+    """Draw the ROC curve of each model and seed, BI-RADS' operating points on its own curve, floors in grey."""
+    with drawing(path, 6.6) as figure:
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], color="#cbd2d9", linewidth=1, linestyle=":")
+        colour = 0
+        for candidate in candidates:
+            kept = candidate.scored(lesions)
+            label = lesions.loc[kept, "malignant"].to_numpy(dtype=int)
+            if len(np.unique(label)) < 2:
+                continue
+            scores = [run.loc[kept, "score"].to_numpy(dtype=float) for run in candidate.runs.values()]
+            if candidate.family == READER:
+                _draw_reader(axes, candidate.model, label, scores[0])
+            elif candidate.family == FLOOR:
+                _draw_curves(axes, "floors", label, scores, {"color": "#9aa5b1", "linewidth": 0.9, "zorder": 1})
+            else:
+                style = {"color": COLOURS[colour % len(COLOURS)], "linestyle": DASHES[colour % len(DASHES)]}
+                _draw_curves(axes, _name(candidate), label, scores, {**style, "linewidth": 1.7, "zorder": 2})
+                colour += 1
+        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel="1 - specificity", ylabel="Recall (sensitivity)")
+        axes.set_aspect("equal")
+        axes.set_title(titled("ROC on the test split", phantom))
+        handles, labels = axes.get_legend_handles_labels()
+        once = dict(zip(labels, handles, strict=True))
+        figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=2)
+
+
+def _name(candidate: Candidate) -> str:
+    name = candidate.model.replace("_", " ")
+    return f"{name} ({len(candidate.runs)} seeds)" if len(candidate.runs) > 1 else name
+
+
+def _draw_curves(
+    axes: Axes, name: str, label: np.ndarray, scores: Sequence[np.ndarray], style: dict[str, Any]
+) -> None:
+    for score in scores:
+        false_positive, true_positive, _ = roc_curve(label, score, drop_intermediate=False)
+        axes.plot(false_positive, true_positive, label=name, **style)
+
+
+def _draw_reader(axes: Axes, name: str, label: np.ndarray, score: np.ndarray) -> None:
+    """Draw the assessment's curve, and a named point for each category that can be the cut."""
+    false_positive, true_positive, cuts = roc_curve(label, score, drop_intermediate=False)
+    axes.plot(false_positive, true_positive, color=INK, linewidth=2, label="BI-RADS assessment", zorder=3)
+    for x, y, cut in zip(false_positive, true_positive, cuts, strict=True):
+        if not np.isfinite(cut) or cut <= score.min():
+            continue
+        working = cut == score[score > 3].min(initial=np.inf)
+        axes.plot(
+            x,
+            y,
+            "o",
+            color=INK,
+            markersize=8 if working else 4.5,
+            markerfacecolor=INK if working else "white",
+            zorder=4,
+        )
+        text = name if working else f"{cut:g} and above"
+        axes.annotate(
+            text,
+            (x, y),
+            textcoords="offset points",
+            xytext=(8, -11),
+            fontsize=8.5,
+            fontweight="bold" if working else "normal",
+            zorder=5,
+            bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
+        )
+
+
+def draw_auc(path: Path, table: pd.DataFrame, phantom: bool) -> None:
+    """Draw each candidate's AUC with its interval, n beside the name, the chance line at 0.5."""
+    shown = table[table["auc"].notna()].iloc[::-1]
+    with drawing(path, 1.2 + 0.34 * max(len(shown), 3)) as figure:
+        axes = figure.subplots()
+        axes.set_title(titled("AUC on the test split, with interval", phantom))
+        if shown.empty:
+            say_nothing_to_draw(axes, "no candidate has an AUC: the test split needs both classes")
+            return
+        axes.axvline(0.5, color=GREY, linewidth=1, linestyle=":")
+        for place, row in enumerate(shown.to_dict("records")):
+            colour = {READER: INK, FLOOR: "#7b8794"}.get(row["family"], COLOURS[0])
+            axes.plot(
+                [row["auc_low"], row["auc_high"]], [place, place], color=colour, linewidth=2.2, solid_capstyle="butt"
+            )
+            marker = {READER: "D", FLOOR: "o"}.get(row["family"], "s")
+            axes.plot(row["auc"], place, marker, color=colour, markersize=6)
+            axes.text(1.015, place, f"{row['auc']:.2f}", va="center", fontsize=9, transform=axes.get_yaxis_transform())
+        reader = shown[shown["family"] == READER]
+        if len(reader):
+            axes.axvline(reader["auc"].iloc[0], color=INK, linewidth=0.8, linestyle="--", zorder=0)
+        names = [f"{name.replace('_', ' ')}  (n = {n})" for name, n in zip(shown["model"], shown["n"], strict=True)]
+        axes.set_yticks(range(len(shown)), names)
+        axes.grid(axis="y", visible=False)
+        low = float(np.nanmin(shown[["auc", "auc_low"]].to_numpy()))
+        axes.set(xlim=(min(0.4, low - 0.03), 1.0), ylim=(-0.6, len(shown) - 0.4), xlabel="AUC")
+
+
+def draw_confusion(path: Path, table: pd.DataFrame, phantom: bool) -> None:
+    """Draw the confusion matrix of each candidate's first seed, shaded by share of the true class."""
+    shown = table[table["n"] > 0].drop_duplicates("model")
+    columns = 4
+    rows = max(1, -(-len(shown) // columns))
+    with drawing(path, 0.6 + 1.62 * rows) as figure:
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        figure.suptitle(
+            titled("Confusion matrices on the test split", phantom), x=0.01, ha="left", fontweight="bold", fontsize=10.5
+        )
+        if shown.empty:
+            say_nothing_to_draw(grid[0], "no test lesion")
+        for axes, row in zip(grid, shown.to_dict("records"), strict=False):
+            _draw_matrix(axes, row)
+        for axes in grid[max(len(shown), 1) :]:
+            axes.set_axis_off()
+
+
+def _draw_matrix(axes: Axes, row: dict[Any, Any]) -> None:
+    counts = np.array(
+        [[row["true_negative"], row["false_positive"]], [row["false_negative"], row["true_positive"]]], dtype=float
+    )
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1.15)
+    for (y, x), count in np.ndenumerate(counts):
+        colour = "white" if share[y, x] > 0.6 else INK
+        axes.text(x, y, f"{count:.0f}", ha="center", va="center", color=colour, fontsize=11)
+    words = str(row["model"]).replace("_", " ").split(" ")
+    half = -(-len(words) // 2)
+    title = " ".join(words) if len(" ".join(words)) <= 16 else " ".join(words[:half]) + "\n" + " ".join(words[half:])
+    axes.set_title(f"{title}\nn = {row['n']}", fontsize=8, fontweight="normal", loc="center")
+    axes.set_xticks([0, 1], ["called\nbenign", "called\nmal."], fontsize=7)
+    axes.set_yticks([0, 1], ["is\nbenign", "is\nmal."], fontsize=7)
+    axes.grid(visible=False)
+    axes.tick_params(length=0)

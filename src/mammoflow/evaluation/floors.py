@@ -1,0 +1,88 @@
+"""Floors: what the training prevalence, a single column of the case table, or the lesion's size says alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from mammoflow.evaluation.candidates import FLOOR, Candidate
+from mammoflow.evaluation.metrics import choose_threshold
+
+COLUMN_FLOORS = {"birads": "assessment alone", "shape": "shape alone", "margins": "margins alone"}
+NOT_STATED = "(not stated)"
+
+
+def floor_candidates(lesions: pd.DataFrame) -> list[Candidate]:
+    """Return the floors of the comparison.
+
+    Parameters
+    ----------
+    lesions
+        Usable lesions with a label, indexed by lesion: `split`, `malignant` (0, 1), `birads`, `shape`, `margins`,
+        `diameter_mm`, `mask_file`.
+    """
+    candidates = [majority_floor(lesions)]
+    candidates += [category_floor(lesions, column, name) for column, name in COLUMN_FLOORS.items()]
+    return [*candidates, size_floor(lesions)]
+
+
+def majority_floor(lesions: pd.DataFrame) -> Candidate:
+    """Call every lesion what most lesions of the training split are."""
+    training = lesions.loc[lesions["split"] == "train", "malignant"].astype("float64")
+    if training.empty:
+        return undefined("majority class", FLOOR, lesions, "no training lesion")
+    prevalence = float(training.mean())
+    called = float(prevalence >= 0.5)
+    table = pd.DataFrame({"score": prevalence, "predicted": called}, index=lesions.index)
+    note = f"always {'malignant' if called else 'benign'}: {prevalence:.0%} of the training lesions are malignant"
+    return Candidate("majority class", FLOOR, {0: table}, (note,), threshold=0.5)
+
+
+def category_floor(lesions: pd.DataFrame, column: str, name: str) -> Candidate:
+    """Score each value of a column by the share of malignant training lesions that carry it.
+
+    The share is drawn towards the training prevalence by one pseudo-lesion, so a value that training never showed
+    scores the prevalence. A blank counts as a value of its own.
+    """
+    values = lesions[column].astype("object").where(lesions[column].notna(), NOT_STATED).astype(str)
+    training = lesions["split"] == "train"
+    if (values == NOT_STATED).all():
+        return undefined(
+            name, FLOOR, lesions, f"the study gives no {'BI-RADS assessment' if column == 'birads' else column}"
+        )
+    if not training.any():
+        return undefined(name, FLOOR, lesions, "no training lesion")
+    label = lesions.loc[training, "malignant"].astype("float64")
+    groups = label.groupby(values[training])
+    rates = (groups.sum() + label.mean()) / (groups.count() + 1)
+    return with_threshold(name, FLOOR, values.map(rates).fillna(label.mean()), lesions, ())
+
+
+def size_floor(lesions: pd.DataFrame) -> Candidate:
+    """Score a lesion by its longest diameter: larger is more suspicious."""
+    from_box = bool(lesions["mask_file"].isna().all()) if len(lesions) else False
+    note = f"longest diameter of the reference {'box' if from_box else 'mask'}, in mm"
+    return with_threshold("size alone", FLOOR, lesions["diameter_mm"].astype("float64"), lesions, (note,))
+
+
+def with_threshold(
+    name: str, family: str, score: pd.Series, lesions: pd.DataFrame, notes: tuple[str, ...]
+) -> Candidate:
+    """Choose the threshold of a score on the validation split and return the candidate."""
+    validation = (lesions["split"] == "validation") & score.notna()
+    label = lesions.loc[validation, "malignant"].astype("float64").to_numpy()
+    threshold = choose_threshold(label, score[validation].to_numpy(dtype=np.float64))
+    if len(np.unique(label)) < 2:
+        # A probability has a natural middle; a size has only that of the training lesions.
+        training = score[(lesions["split"] == "train") & score.notna()]
+        threshold = 0.5 if score.dropna().between(0, 1).all() or training.empty else float(training.median())
+        notes = (*notes, f"threshold {threshold:.3g}: validation does not hold both classes")
+    predicted = (score >= threshold).astype("float64").where(score.notna())
+    table = pd.DataFrame({"score": score, "predicted": predicted}, index=lesions.index)
+    return Candidate(name, family, {0: table}, notes, threshold=threshold)
+
+
+def undefined(name: str, family: str, lesions: pd.DataFrame, why: str) -> Candidate:
+    """Return a candidate without predictions, so that its row stands in the table with n = 0 and the reason."""
+    table = pd.DataFrame({"score": np.nan, "predicted": np.nan}, index=lesions.index, dtype="float64")
+    return Candidate(name, family, {0: table}, (why,))

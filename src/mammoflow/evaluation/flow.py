@@ -1,0 +1,158 @@
+"""The flow diagram: how many rows, images, lesions and patients each step keeps, and every case that it lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from mammoflow.evaluation.candidates import CLASSIFIER, Candidate
+from mammoflow.evaluation.inputs import Run
+
+UNEXPLAINED = "lost without a reason"
+CASE_COLUMNS = ["stage", "level", "patient_id", "image_id", "lesion_id", "path", "reason", "detail"]
+
+
+def exclusions(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate]) -> pd.DataFrame:
+    """Return one row a case that some step left out, with its file and reason.
+
+    Beside what the stages recorded it names lesions that are gone without a record, lesions without a mask, lesions
+    whose features are not defined, and test lesions that a trained classifier does not score.
+
+    Parameters
+    ----------
+    run
+        The tables of the run.
+    lesions
+        Labelled usable lesions, indexed by lesion.
+    candidates
+        What the table compares.
+    """
+    cases = [run.excluded[CASE_COLUMNS], _unexplained(run)]
+    indexed = run.lesions.set_index("lesion_id", drop=False)
+    for model, rows in run.masks.groupby("model"):
+        without = indexed[~indexed.index.isin(rows["lesion_id"])]
+        cases.append(_cases(without, "segmentation", "no mask", f"model {model}"))
+    for family, features in (("gabor", run.gabor), ("radiomics", run.radiomics)):
+        cases.append(_undefined_features(family, features, indexed))
+    test = lesions[lesions["split"] == "test"]
+    for candidate in candidates:
+        if candidate.family == CLASSIFIER:
+            without = test[~test.index.isin(candidate.scored(test))]
+            named = indexed.loc[without.index]
+            cases.append(_cases(named, "classification", "no prediction on the test split", candidate.model))
+    return pd.concat([part for part in cases if len(part)] or cases[:1], ignore_index=True)
+
+
+def _cases(lesions: pd.DataFrame, stage: str, reason: str, detail: str | pd.Series) -> pd.DataFrame:
+    """Turn lesions into exclusion rows."""
+    return pd.DataFrame(
+        {
+            "stage": stage,
+            "level": "lesion",
+            "patient_id": lesions["patient_id"],
+            "image_id": lesions["image_id"],
+            "lesion_id": lesions["lesion_id"],
+            "path": lesions["mask_path"].fillna(""),
+            "reason": reason,
+            "detail": detail,
+        },
+        columns=CASE_COLUMNS,
+    )
+
+
+def _unexplained(run: Run) -> pd.DataFrame:
+    """Return the cohort's lesions that the image stage neither kept nor recorded as excluded."""
+    lost = run.cohort_lesions[~run.cohort_lesions["lesion_id"].isin(run.lesions["lesion_id"])]
+    explained = lost["lesion_id"].isin(run.excluded["lesion_id"]) | lost["image_id"].isin(
+        run.excluded.loc[run.excluded["level"] == "image", "image_id"]
+    )
+    return _cases(lost[~explained], "images", UNEXPLAINED, "in the cohort, but neither usable nor excluded")
+
+
+def _undefined_features(family: str, features: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
+    if "status" not in features.columns or features.empty:
+        return _cases(lesions[:0], family, "", "")
+    status = features.set_index("lesion_id")["status"].astype(str)
+    named = lesions[lesions.index.isin(status.index[status != "ok"])]
+    return _cases(named, family, "features are not defined for this lesion", status.reindex(named.index))
+
+
+def flow(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate], excluded: pd.DataFrame) -> dict[str, Any]:
+    """Return the steps of the flow diagram.
+
+    Returns
+    -------
+    dict
+        `steps`: a list of `step`, `stage`, `images`, `lesions`, `patients` (null where a step does not count them) and
+        `excluded`, a list of `reason`, `level`, `count` and `cases`, each case with its ids, file and detail.
+    """
+    steps: list[dict[str, Any]] = [
+        {
+            "step": str(step.get("step", "")),
+            "stage": "",
+            "images": step.get("images"),
+            "lesions": step.get("lesions"),
+            "patients": step.get("patients"),
+            "excluded": [],
+        }
+        for step in run.study.get("flow", [])
+        if isinstance(step, dict)
+    ]
+    kept = _step("Cohort", "cohort", run.cohort_lesions, len(run.cohort_images))
+    if steps and all(steps[-1][count] == kept[count] for count in ("images", "lesions", "patients")):
+        steps[-1]["stage"] = "cohort"
+    else:
+        steps.append(kept)
+    steps.append(_step("Images and lesions that can be used", "images", run.lesions, len(run.images)))
+    for model, rows in run.masks.groupby("model"):
+        masked = run.lesions[run.lesions["lesion_id"].isin(rows["lesion_id"])]
+        steps.append(_step(f"Segmented by {model}", "segmentation", masked))
+    for family, features in (("gabor", run.gabor), ("radiomics", run.radiomics)):
+        if len(features):
+            status = features["status"] if "status" in features.columns else pd.Series("ok", index=features.index)
+            named = features.loc[status == "ok", "lesion_id"]
+            defined = run.lesions[run.lesions["lesion_id"].isin(named)]
+            steps.append(_step(f"{family.capitalize()} features defined", family, defined))
+    test = lesions[lesions["split"] == "test"].reset_index()
+    steps.append(_step("Test split with a label", "test", test))
+    scored = [
+        candidate.scored(test.set_index("lesion_id")) for candidate in candidates if candidate.family == CLASSIFIER
+    ]
+    if scored:
+        common = test[test["lesion_id"].isin(set.intersection(*(set(index) for index in scored)))]
+        steps.append(_step("Test lesions that every trained classifier scores", "classification", common))
+    for step in steps:
+        step["excluded"] = _by_reason(excluded[excluded["stage"] == step["stage"]], step["step"])
+    known = {step["stage"] for step in steps}
+    for stage in [stage for stage in excluded["stage"].unique() if stage not in known]:
+        steps[0]["excluded"] += _by_reason(excluded[excluded["stage"] == stage], "")
+    return {"steps": steps}
+
+
+def _step(name: str, stage: str, lesions: pd.DataFrame, images: int | None = None) -> dict[str, Any]:
+    return {
+        "step": name,
+        "stage": stage,
+        "images": int(lesions["image_id"].nunique()) if images is None else images,
+        "lesions": len(lesions),
+        "patients": int(lesions["patient_id"].nunique()),
+        "excluded": [],
+    }
+
+
+def _by_reason(cases: pd.DataFrame, step: str) -> list[dict[str, Any]]:
+    """Group the cases of a step by reason and level, the most frequent first."""
+    if step.startswith("Segmented by "):
+        cases = cases[cases["detail"] == f"model {step.removeprefix('Segmented by ')}"]
+    groups = [
+        {
+            "reason": reason,
+            "level": level,
+            "count": len(rows),
+            "cases": rows[["patient_id", "image_id", "lesion_id", "path", "detail"]].to_dict("records"),
+        }
+        for (reason, level), rows in cases.groupby(["reason", "level"], sort=True)
+    ]
+    return sorted(groups, key=lambda group: -int(str(group["count"])))

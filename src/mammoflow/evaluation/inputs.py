@@ -1,0 +1,173 @@
+"""What the stages before the comparison wrote, read and checked once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mammoflow.errors import LeakageError, StudyError
+from mammoflow.tables import (
+    CANONICAL_IMAGES,
+    CANONICAL_LESIONS,
+    EXCLUDED,
+    FEATURES,
+    IMAGES,
+    LESIONS,
+    MASKS,
+    PREDICTIONS,
+    SEGMENTATION_SCORES,
+    empty_table,
+    read_table,
+    read_tables,
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """The tables of a whole run, shards joined.
+
+    Attributes
+    ----------
+    study
+        Content of `study.json`.
+    cohort_images, cohort_lesions
+        Every image and lesion that the cohort stage kept.
+    images, lesions
+        Those that the image stage could use.
+    excluded
+        What both stages left out, with reasons.
+    scores, masks
+        Segmentation scores and the masks that went on, of all models.
+    gabor, radiomics
+        Features, one row a lesion.
+    predictions
+        Of all trained classifiers and seeds.
+    training
+        What each classifier's `training.json` says, by model.
+    """
+
+    study: dict[str, Any]
+    cohort_images: pd.DataFrame
+    cohort_lesions: pd.DataFrame
+    images: pd.DataFrame
+    lesions: pd.DataFrame
+    excluded: pd.DataFrame
+    scores: pd.DataFrame
+    masks: pd.DataFrame
+    gabor: pd.DataFrame
+    radiomics: pd.DataFrame
+    predictions: pd.DataFrame
+    training: dict[str, Any]
+
+    @property
+    def phantom(self) -> bool:
+        """Whether the study is made of phantoms, so that its results say nothing about patients."""
+        return bool(self.study.get("phantom", False))
+
+    @property
+    def leaking(self) -> bool:
+        """Whether the split puts patients on two sides on purpose (the published protocol)."""
+        split = self.study.get("split")
+        return isinstance(split, dict) and bool(split.get("leaking", False))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    StudyError
+        If the file is missing or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{path} cannot be read ({error}); run the stage that writes it again") from error
+    if not isinstance(content, dict):
+        raise StudyError(f"{path} holds {type(content).__name__}, expected a JSON object; write it again")
+    return content
+
+
+def read_run(
+    cohort: Path,
+    images: list[Path],
+    segmentation: list[Path],
+    gabor: list[Path],
+    radiomics: list[Path],
+    predictions: list[Path],
+) -> Run:
+    """Read and check the tables of a run.
+
+    Raises
+    ------
+    StudyError
+        If a table is missing, does not fit its schema, or belongs to another cohort than the rest.
+    LeakageError
+        If a patient stands on two sides of the split and the study does not say so.
+    """
+    prediction_files = [path / "predictions.parquet" if path.is_dir() else path for path in predictions]
+    scores = _join([folder / "scores.parquet" for folder in segmentation], SEGMENTATION_SCORES)
+    run = Run(
+        study=read_json(cohort / "study.json"),
+        cohort_images=read_table(cohort / "images.parquet", IMAGES),
+        cohort_lesions=read_table(cohort / "lesions.parquet", LESIONS),
+        images=_join([folder / "images.parquet" for folder in images], CANONICAL_IMAGES),
+        lesions=_join([folder / "lesions.parquet" for folder in images], CANONICAL_LESIONS),
+        excluded=_join([folder / "excluded.parquet" for folder in [cohort, *images]], EXCLUDED),
+        # Each model's folder holds the rows of the ellipse floor too.
+        scores=scores.drop_duplicates(["model", "prompt_id", "iteration"], ignore_index=True),
+        masks=_join([folder / "masks.parquet" for folder in segmentation], MASKS),
+        gabor=_join(gabor, FEATURES),
+        radiomics=_join(radiomics, FEATURES),
+        predictions=_join(prediction_files, PREDICTIONS),
+        training=_training(prediction_files),
+    )
+    _check(run)
+    return run
+
+
+def _join(paths: list[Path], schema: Any) -> pd.DataFrame:
+    return read_tables(paths, schema) if paths else empty_table(schema)
+
+
+def _training(prediction_files: list[Path]) -> dict[str, Any]:
+    """Read the training records that lie beside the predictions, where there are any."""
+    records = {}
+    for path in prediction_files:
+        record = path.parent / "training.json"
+        if record.is_file():
+            records[path.parent.name] = read_json(record)
+    return records
+
+
+def _check(run: Run) -> None:
+    """Stop where a patient leaks, or where the tables do not belong together."""
+    sides = run.lesions.groupby("patient_id")["split"].nunique()
+    shared = sorted(sides.index[sides > 1])
+    if shared and not run.leaking:
+        raise LeakageError(
+            f"{len(shared)} patients stand on two sides of the split, for instance {', '.join(shared[:5])}; "
+            "expected each patient on one side; run the cohort stage again"
+        )
+    known = run.lesions.set_index("lesion_id")
+    for name, table in (("predictions", run.predictions), ("segmentation scores", run.scores), ("masks", run.masks)):
+        strangers = sorted(set(table["lesion_id"]) - set(known.index))
+        if strangers:
+            raise StudyError(
+                f"{name} hold {len(strangers)} lesions that the images do not, for instance {strangers[0]}; "
+                "they were made from another cohort; run the stages after the images again"
+            )
+    table = run.predictions
+    for column in ("split", "malignant"):
+        expected = table["lesion_id"].map(known[column])
+        differing = table.loc[(table[column] != expected).fillna(False)]
+        if len(differing):
+            raise StudyError(
+                f"predictions of {differing['model'].iloc[0]} say {column} {differing[column].iloc[0]!r} for lesion "
+                f"{differing['lesion_id'].iloc[0]}, the cohort says {expected[differing.index[0]]!r}; "
+                "run the classifiers again"
+            )

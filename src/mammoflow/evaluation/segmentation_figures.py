@@ -1,0 +1,128 @@
+"""Figures of the segmentation: Dice against box margin, iteration and lesion diameter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from mammoflow.evaluation.drawing import COLOURS, DASHES, GREY, MARKERS, drawing, say_nothing_to_draw, titled
+from mammoflow.evaluation.segmentation_tables import CHOSEN, ELLIPSE
+
+NO_DICE = "no Dice: the study has no reference masks,\nor the test split has no lesion"
+
+
+def draw_dice_against_margin(path: Path, table: pd.DataFrame, phantom: bool) -> None:
+    """Draw mean Dice with interval against the margin of the box, one line a model, the ellipse dashed."""
+    shown = table[(table["split"] == "test") & (table["selection"] == CHOSEN) & table["dice"].notna()]
+    with drawing(path, 4.4) as figure:
+        axes = figure.subplots()
+        axes.set_title(titled("Dice against the margin of the box prompt", phantom))
+        if shown.empty:
+            say_nothing_to_draw(axes, NO_DICE)
+            return
+        models = [model for model in shown["model"].unique() if model != ELLIPSE]
+        for place, model in enumerate(models):
+            style = {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[place % len(DASHES)]}
+            _draw_band(
+                axes,
+                shown[shown["model"] == model],
+                "margin_mm",
+                model,
+                {**style, "marker": MARKERS[place % len(MARKERS)]},
+            )
+        floor = shown[shown["model"] == ELLIPSE]
+        if len(floor):
+            _draw_band(
+                axes,
+                floor,
+                "margin_mm",
+                "ellipse in the box (floor)",
+                {"color": GREY, "linestyle": "--", "marker": "x"},
+            )
+        axes.set(ylim=(0, 1), xlabel="Margin on each side of the lesion's box (mm)", ylabel="Mean Dice, missed = 0")
+        axes.set_xticks(sorted(shown["margin_mm"].unique()))
+        axes.legend(loc="lower left", title=f"test split, n = {int(shown['n'].max())} lesions", alignment="left")
+
+
+def _draw_band(axes: Axes, rows: pd.DataFrame, across: str, name: str, style: dict[str, Any]) -> None:
+    rows = rows.sort_values(across)
+    x = rows[across].to_numpy(dtype=float)
+    axes.plot(x, rows["dice"].to_numpy(dtype=float), label=name, markersize=5.5, linewidth=1.8, **style)
+    low, high = rows["dice_low"].to_numpy(dtype=float), rows["dice_high"].to_numpy(dtype=float)
+    axes.fill_between(x, low, high, color=style["color"], alpha=0.14, linewidth=0)
+
+
+def draw_dice_by_iteration(path: Path, table: pd.DataFrame, phantom: bool) -> None:
+    """Draw mean Dice against the refinement iteration, one panel a model, one line a margin."""
+    rows = table[(table["split"] == "test") & table["selection"].str.startswith("iteration ") & table["dice"].notna()]
+    shown = rows.assign(iteration=rows["selection"].str.removeprefix("iteration ").astype(int))
+    models = list(shown["model"].unique())
+    columns = min(2, max(1, len(models)))
+    height = 3.6 if columns == 1 else 0.6 + 2.6 * -(-len(models) // columns)
+    with drawing(path, height) as figure:
+        grid = figure.subplots(max(1, -(-len(models) // columns)), columns, squeeze=False, sharey=True).ravel()
+        figure.suptitle(
+            titled("Dice by refinement iteration", phantom), x=0.01, ha="left", fontweight="bold", fontsize=10.5
+        )
+        if not models:
+            say_nothing_to_draw(grid[0], NO_DICE)
+        for axes, model in zip(grid, models, strict=False):
+            part = shown[shown["model"] == model]
+            for place, (margin, line) in enumerate(part.groupby("margin_mm")):
+                style = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+                _draw_band(
+                    axes, line, "iteration", f"+{margin:g} mm", {**style, "linestyle": DASHES[place % len(DASHES)]}
+                )
+            axes.set_title(f"{model}, n = {int(part['n'].max())}", fontweight="normal")
+            axes.set(ylim=(0, 1), xlabel="Iteration", ylabel="Mean Dice")
+            axes.set_xticks(sorted(part["iteration"].unique()))
+        for axes in grid[max(len(models), 1) :]:
+            axes.set_axis_off()
+        if models:
+            handles, labels = grid[0].get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside lower center", ncols=4, title="margin of the box prompt")
+
+
+def draw_dice_against_diameter(path: Path, table: pd.DataFrame, correlation: pd.DataFrame, phantom: bool) -> None:
+    """Draw the Dice of each test lesion against its longest diameter, one panel a model."""
+    shown = table[(table["split"] == "test") & table["diameter_mm"].notna()]
+    models = list(shown["model"].unique())
+    with drawing(path, 0.5 + 3.1 * max(1, len(models))) as figure:
+        grid = figure.subplots(max(1, len(models)), 1, squeeze=False).ravel()
+        figure.suptitle(
+            titled("Dice against lesion diameter", phantom), x=0.01, ha="left", fontweight="bold", fontsize=10.5
+        )
+        if not models:
+            say_nothing_to_draw(grid[0], NO_DICE)
+        for axes, model in zip(grid, models, strict=False):
+            part = shown[shown["model"] == model]
+            kinds = ((0, "benign", COLOURS[0], "o"), (1, "malignant", COLOURS[1], "^"))
+            for malignant, name, colour, marker in kinds:
+                rows = part[(part["malignant"] == malignant).fillna(False)]
+                axes.scatter(
+                    rows["diameter_mm"],
+                    rows["dice"],
+                    s=22,
+                    color=colour,
+                    marker=marker,
+                    alpha=0.65,
+                    linewidth=0,
+                    label=f"{name} ({len(rows)})",
+                )
+            axes.set(ylim=(-0.03, 1.03), xlabel="Longest diameter (mm)", ylabel="Dice")
+            axes.set_title(
+                f"{model}, +{part['margin_mm'].iloc[0]:g} mm, n = {len(part)}{_says(correlation, model)}",
+                fontweight="normal",
+            )
+            axes.legend(loc="lower right")
+
+
+def _says(correlation: pd.DataFrame, model: str) -> str:
+    row = correlation[(correlation["split"] == "test") & (correlation["model"] == model)]
+    if row.empty or not np.isfinite(float(row["r"].iloc[0])):
+        return ""
+    return f", r = {row['r'].iloc[0]:.2f}, rho = {row['rho'].iloc[0]:.2f}"

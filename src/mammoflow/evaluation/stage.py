@@ -1,0 +1,135 @@
+"""The comparison stage: every table and figure of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mammoflow.config.evaluation import ComparisonSettings
+from mammoflow.evaluation.birads import CASE_TABLES, PUBLISHED
+from mammoflow.evaluation.bootstrap import PatientBootstrap
+from mammoflow.evaluation.candidates import Candidate, birads_candidate, classifier_candidates
+from mammoflow.evaluation.comparison import common_lesions, comparison_table, confusion_table
+from mammoflow.evaluation.feature_models import feature_candidate
+from mammoflow.evaluation.feature_table import feature_table
+from mammoflow.evaluation.figures import write_figures
+from mammoflow.evaluation.floors import floor_candidates
+from mammoflow.evaluation.flow import exclusions, flow
+from mammoflow.evaluation.inputs import Run, read_run
+from mammoflow.evaluation.provenance_record import provenance
+from mammoflow.evaluation.segmentation_tables import diameter_correlation, dice_by_diameter, segmentation_table
+from mammoflow.evaluation.subgroups import subgroup_table
+from mammoflow.store import write_text, writing
+from mammoflow.tables import SPLITS
+
+
+def compare(
+    settings: ComparisonSettings,
+    cohort: Path,
+    images: list[Path],
+    segmentation: list[Path],
+    gabor: list[Path],
+    radiomics: list[Path],
+    predictions: list[Path],
+    output: Path,
+) -> None:
+    """Hold every model against BI-RADS and its floors, and write tables, flow diagram and figures.
+
+    Parameters
+    ----------
+    settings
+        Policy for BI-RADS 0, and the bootstrap.
+    cohort
+        Folder of the cohort stage.
+    images
+        One folder of the image stage a shard.
+    segmentation
+        One folder a model and shard.
+    gabor, radiomics
+        One feature table a shard.
+    predictions
+        One predictions table, or the folder that holds it, a classifier.
+    output
+        Folder that the tables go to; figures go to `figures/` in it.
+
+    Raises
+    ------
+    StudyError
+        If a table is missing, does not fit its schema, or belongs to another cohort.
+    LeakageError
+        If a patient stands on two sides of the split and the study does not say so.
+    """
+    run = read_run(cohort, images, segmentation, gabor, radiomics, predictions)
+    bootstrap = PatientBootstrap(settings.bootstrap, settings.confidence, settings.seed)
+    described = run.lesions.set_index("lesion_id")
+    labelled = described[described["malignant"].notna()]
+    candidates = all_candidates(settings, run, labelled)
+    tables = comparison_tables(run, candidates, labelled, bootstrap)
+    diameters = dice_by_diameter(run.scores, run.masks, described)
+    tables |= {
+        "segmentation": segmentation_table(run.scores, described, bootstrap),
+        "dice_by_diameter": diameters,
+        "dice_diameter_correlation": diameter_correlation(diameters, bootstrap),
+        "features": feature_table({"gabor": run.gabor, "radiomics": run.radiomics}, labelled, bootstrap),
+        "exclusions": exclusions(run, labelled, candidates),
+        "birads_published": published_table(),
+    }
+    for name, table in tables.items():
+        write_csv(output / f"{name}.csv", table)
+    write_record(output / "flow.json", flow(run, labelled, candidates, tables["exclusions"]))
+    write_record(output / "provenance.json", provenance(settings, run))
+    write_figures(output / "figures", run, candidates, labelled, tables)
+
+
+def all_candidates(settings: ComparisonSettings, run: Run, lesions: pd.DataFrame) -> list[Candidate]:
+    """Return everything that the table compares, in the order of its rows: reader, classifiers, features, floors."""
+    return [
+        birads_candidate(lesions, settings.birads_zero),
+        *classifier_candidates(run),
+        feature_candidate("Gabor features", run.gabor, lesions),
+        feature_candidate("radiomics features", run.radiomics, lesions),
+        *floor_candidates(lesions),
+    ]
+
+
+def comparison_tables(
+    run: Run, candidates: Sequence[Candidate], lesions: pd.DataFrame, bootstrap: PatientBootstrap
+) -> dict[str, pd.DataFrame]:
+    """Return the comparison on each split and on the test lesions that all score, confusion counts and subgroups."""
+    marks = [mark for mark, applies in (("phantom", run.phantom), ("leaking split", run.leaking)) if applies]
+    note, birads = "; ".join(marks), candidates[0]
+    tables = {
+        f"comparison_{split}": comparison_table(candidates, lesions, birads, bootstrap, split, note) for split in SPLITS
+    }
+    tables["comparison"] = tables.pop("comparison_test")
+    test = lesions[lesions["split"] == "test"]
+    common = common_lesions(candidates, test)
+    tables["comparison_common_lesions"] = comparison_table(candidates, common, birads, bootstrap, "test", note)
+    tables["confusion"] = confusion_table(candidates, test)
+    tables["subgroups"] = subgroup_table(candidates, test, bootstrap)
+    return tables
+
+
+def published_table() -> pd.DataFrame:
+    """Return what was published for BI-RADS beside what CBIS-DDSM's own case tables give."""
+    return pd.DataFrame(
+        [
+            {"source": "published table", "rows": "not stated", **PUBLISHED},
+            *({"source": "official case tables of CBIS-DDSM", **row} for row in CASE_TABLES),
+        ]
+    )
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV in one step; `nan` is an empty field."""
+    with writing(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g")
+
+
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Write a JSON object in one step."""
+    write_text(path, json.dumps(record, indent=2, ensure_ascii=False, default=str) + "\n")

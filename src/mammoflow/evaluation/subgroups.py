@@ -1,0 +1,76 @@
+"""How each candidate does on parts of the test split: by lesion type, density, size, view, and at BI-RADS 4."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from mammoflow.evaluation.bootstrap import PatientBootstrap
+from mammoflow.evaluation.candidates import Candidate
+from mammoflow.evaluation.comparison import seed_metrics
+
+SIZE_EDGES_MM = (10.0, 20.0)
+"""Longest diameters that part T1b, T1c and T2 in the TNM classification of breast cancer."""
+
+METRICS = ("auc", "recall", "specificity")
+
+
+def subgroup_labels(lesions: pd.DataFrame) -> dict[str, pd.Series]:
+    """Return, for each grouping, the group of every lesion; null where the lesion belongs to none.
+
+    Parameters
+    ----------
+    lesions
+        Indexed by lesion: `lesion_type`, `density`, `birads`, `diameter_mm`, `view`.
+    """
+    low, high = SIZE_EDGES_MM
+    size = pd.cut(
+        lesions["diameter_mm"].astype("float64"),
+        [0, low, high, float("inf")],
+        labels=[f"up to {low:g} mm", f"{low:g} to {high:g} mm", f"over {high:g} mm"],
+    )
+    density = lesions["density"].astype("Int64")
+    return {
+        "lesion type": lesions["lesion_type"].astype("object"),
+        "breast density": density.astype("string").astype("object").where(density.notna()),
+        "BI-RADS": pd.Series("4 alone", index=lesions.index, dtype="object").where(
+            (lesions["birads"] == 4).fillna(False)
+        ),
+        "size": size.astype("object"),
+        "view": lesions["view"].astype("object").where(lesions["view"] != ""),
+    }
+
+
+def subgroup_table(candidates: Sequence[Candidate], lesions: pd.DataFrame, bootstrap: PatientBootstrap) -> pd.DataFrame:
+    """Return one row a grouping, group and candidate, with n, malignant n and intervals."""
+    rows = []
+    for grouping, labels in subgroup_labels(lesions).items():
+        for group in sorted(labels.dropna().unique(), key=_group_order):
+            part = lesions[(labels == group).fillna(False)]
+            for candidate in candidates:
+                kept = candidate.scored(part)
+                patients = part.loc[kept, "patient_id"].tolist()
+                row: dict[str, object] = {
+                    "grouping": grouping,
+                    "group": group,
+                    "model": candidate.model,
+                    "family": candidate.family,
+                    "n": len(kept),
+                    "n_malignant": int(part.loc[kept, "malignant"].sum()),
+                    "patients": len(set(patients)),
+                }
+                values = seed_metrics(candidate, part, kept, bootstrap.weights(patients))
+                for metric in METRICS:
+                    row |= bootstrap.estimate(values[metric].mean(axis=0), patients).columns(metric)
+                rows.append(row)
+    columns = ["grouping", "group", "model", "family", "n", "n_malignant", "patients"]
+    columns += [f"{metric}{end}" for metric in METRICS for end in ("", "_low", "_high")]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _group_order(group: str) -> tuple[int, str]:
+    """Order sizes from small to large and everything else by name."""
+    sizes = ("up to", str(int(SIZE_EDGES_MM[0])), "over")
+    place = next((index for index, start in enumerate(sizes) if group.startswith(start)), 0)
+    return place, group

@@ -1,0 +1,305 @@
+"""A small made-up run: the tables that every stage before the comparison writes, consistent with one another."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mammoflow.store import write_image, write_mask
+from mammoflow.tables import (
+    CANONICAL_IMAGES,
+    CANONICAL_LESIONS,
+    EXCLUDED,
+    FEATURES,
+    IMAGES,
+    LESIONS,
+    MASKS,
+    PREDICTIONS,
+    SEGMENTATION_SCORES,
+    empty_table,
+    write_table,
+)
+
+HEIGHT, WIDTH, SPACING = 160, 120, 1.0
+MARGINS = (0.0, 5.0, 10.0, 20.0)
+MODELS = ("small", "sam2.1_hiera_tiny")
+SPLITS = ("train", "train", "train", "validation", "test", "test")
+EMPTY_MODEL = "efficientnet_whole_image"
+
+
+@dataclass(frozen=True)
+class WrittenRun:
+    """Where the parts of a run lie: the arguments of `compare` and `write_report`."""
+
+    root: Path
+    cohort: Path
+    images: list[Path]
+    segmentation: list[Path]
+    masks: list[Path]
+    gabor: list[Path]
+    radiomics: list[Path]
+    predictions: list[Path]
+
+    def inputs(self) -> dict[str, object]:
+        """Return the folders and tables that `compare` reads."""
+        names = ("cohort", "images", "segmentation", "gabor", "radiomics", "predictions")
+        return {name: getattr(self, name) for name in names}
+
+
+def write_run(
+    root: Path,
+    patients: int = 30,
+    phantom: bool = True,
+    with_birads: bool = True,
+    with_masks: bool = True,
+    empty_shard: bool = False,
+    seed: int = 5,
+) -> WrittenRun:
+    """Write a run of two shards (three where one is to be empty) and return where it lies."""
+    random = np.random.default_rng(seed)
+    lesions = _lesions(random, patients, with_birads, with_masks)
+    shards = [0, 1, 2] if empty_shard else [0, 1]
+    _write_cohort(root / "cohort", lesions, phantom)
+    for shard in shards:
+        part = lesions[lesions["shard"] == shard]
+        _write_images(root / "images" / f"{shard:02d}", part, random, with_masks)
+        for model in MODELS:
+            _write_segmentation(root / "segmentation" / model / f"{shard:02d}", model, part, random, with_masks)
+        _write_features(root, shard, part, random)
+    _write_predictions(root / "classification", lesions, random)
+    return WrittenRun(
+        root=root,
+        cohort=root / "cohort",
+        images=[root / "images" / f"{shard:02d}" for shard in shards],
+        segmentation=[root / "segmentation" / model / f"{shard:02d}" for model in MODELS for shard in shards],
+        masks=[root / "segmentation" / "small" / f"{shard:02d}" for shard in shards],
+        gabor=[root / "gabor" / f"{shard:02d}.parquet" for shard in shards],
+        radiomics=[root / "radiomics" / f"{shard:02d}.parquet" for shard in shards],
+        predictions=sorted(path / "predictions.parquet" for path in (root / "classification").iterdir()),
+    )
+
+
+def _lesions(random: np.random.Generator, patients: int, with_birads: bool, with_masks: bool) -> pd.DataFrame:
+    rows = []
+    for number in range(patients):
+        malignant = int(random.random() < 0.45)
+        assessment = int(random.choice([0, 2, 3, 4, 5], p=[0.02, 0.1, 0.2, 0.35, 0.33] if malignant else [0.08, 0.4, 0.27, 0.23, 0.02]))
+        radius = random.uniform(7, 13) + 2 * malignant
+        for view in ("CC", "MLO"):
+            image = f"P{number:03d}_L_{view}"
+            y, x = random.uniform(45, 110), random.uniform(25, 60)
+            rows.append(
+                {
+                    "lesion_id": f"{image}_1",
+                    "finding_id": f"P{number:03d}_L_1",
+                    "image_id": image,
+                    "patient_id": f"P{number:03d}",
+                    "source": "made up",
+                    "laterality": "L",
+                    "view": view,
+                    "lesion_type": "mass" if number % 3 else "calcification",
+                    "malignant": malignant,
+                    "pathology": "MALIGNANT" if malignant else "BENIGN",
+                    "birads": assessment if with_birads else None,
+                    "density": 1 + number % 4,
+                    "subtlety": 3,
+                    "shape": random.choice(["IRREGULAR", "OVAL"], p=[0.7, 0.3] if malignant else [0.3, 0.7]),
+                    "margins": random.choice(["SPICULATED", "CIRCUMSCRIBED"], p=[0.8, 0.2] if malignant else [0.3, 0.7]),
+                    "mask_path": f"masks/{image}_1.png" if with_masks else None,
+                    "official_split": "",
+                    "split": SPLITS[number % len(SPLITS)],
+                    "shard": number % 2,
+                    "y0": y - radius,
+                    "x0": x - radius,
+                    "y1": y + radius,
+                    "x1": x + radius,
+                    "radius": radius,
+                    "diameter_mm": 2 * radius * SPACING,
+                    "area_mm2": np.pi * radius**2,
+                }
+            )
+    table = pd.DataFrame(rows)
+    return table.assign(**dict.fromkeys(["box_y0", "box_x0", "box_y1", "box_x1"], np.nan))
+
+
+def _image_columns(lesions: pd.DataFrame) -> pd.DataFrame:
+    kept = ["image_id", "patient_id", "source", "laterality", "view", "density", "official_split", "split", "shard"]
+    return lesions[kept].assign(
+        image_path=lesions["image_id"] + ".dcm",
+        spacing_mm=SPACING,
+        spacing_origin="table",
+        default_spacing_mm=np.nan,
+    )
+
+
+def _write_cohort(folder: Path, lesions: pd.DataFrame, phantom: bool) -> None:
+    # The cohort holds one image more than the image stage could use.
+    bad = lesions.iloc[[0]].assign(lesion_id="P900_R_CC_1", image_id="P900_R_CC", patient_id="P900", split="train")
+    everything = pd.concat([lesions, bad], ignore_index=True)
+    write_table(everything[list(LESIONS.columns)], LESIONS, folder / "lesions.parquet")
+    write_table(_image_columns(everything), IMAGES, folder / "images.parquet")
+    excluded = pd.DataFrame(
+        [_exclusion("cohort", "row", "P901", "", "tables/row_17.dcm", "malignancy is unknown", "label 'MAYBE'")]
+    )
+    write_table(excluded, EXCLUDED, folder / "excluded.parquet")
+    counts = {"images": len(everything), "lesions": len(everything), "patients": everything["patient_id"].nunique()}
+    study = {
+        "name": "made-up study",
+        "reader": "phantom" if phantom else "table",
+        "phantom": phantom,
+        "split": {"method": "random"},
+        "counts": counts,
+        "flow": [
+            {"step": "rows of the case tables", "images": 62, "lesions": 62, "patients": 32},
+            {"step": "cohort", **counts},
+        ],
+    }
+    (folder / "study.json").write_text(json.dumps(study), encoding="utf-8")
+
+
+def _exclusion(stage: str, level: str, patient: str, image: str, path: str, reason: str, detail: str) -> dict[str, str]:
+    return {
+        "stage": stage,
+        "level": level,
+        "patient_id": patient,
+        "image_id": image,
+        "lesion_id": "",
+        "path": path,
+        "reason": reason,
+        "detail": detail,
+    }
+
+
+def _disc(lesion: pd.Series, scale: float = 1.0, shift: float = 0.0) -> np.ndarray:
+    y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+    centre_y, centre_x = (lesion["y0"] + lesion["y1"]) / 2 + shift, (lesion["x0"] + lesion["x1"]) / 2
+    return np.hypot(y - centre_y, x - centre_x) <= lesion["radius"] * scale
+
+
+def _write_images(folder: Path, lesions: pd.DataFrame, random: np.random.Generator, with_masks: bool) -> None:
+    images = _image_columns(lesions).assign(
+        film_height=HEIGHT,
+        film_width=WIDTH,
+        film_spacing_mm=SPACING,
+        height=HEIGHT,
+        width=WIDTH,
+        row_spacing_mm=SPACING,
+        column_spacing_mm=SPACING,
+        image_file="image/" + lesions["image_id"] + ".png",
+        breast_file="breast/" + lesions["image_id"] + ".png",
+        breast_area_mm2=9000.0,
+        digest="0",
+    )
+    canonical = lesions.assign(
+        mask_file="mask/" + lesions["lesion_id"] + ".png" if with_masks else None,
+        patch_file="patch/none.png",
+        patch_breast_file="patch/none.png",
+        patch_mask_file=None,
+        patch_spacing_mm=SPACING,
+        patch_y0=0.0,
+        patch_x0=0.0,
+    )
+    write_table(images if len(images) else empty_table(CANONICAL_IMAGES), CANONICAL_IMAGES, folder / "images.parquet")
+    write_table(
+        canonical[list(CANONICAL_LESIONS.columns)] if len(canonical) else empty_table(CANONICAL_LESIONS),
+        CANONICAL_LESIONS,
+        folder / "lesions.parquet",
+    )
+    rows = [_exclusion("images", "image", "P900", "P900_R_CC", "broken/P900_R_CC.dcm", "file is truncated", "7 bytes")]
+    excluded = pd.DataFrame(rows) if folder.name == "00" else empty_table(EXCLUDED)
+    write_table(excluded, EXCLUDED, folder / "excluded.parquet")
+    for _, lesion in lesions.iterrows():
+        grey = 9000 + 6000 * random.random((HEIGHT, WIDTH)) + 22000 * _disc(lesion)
+        write_image(folder / "image" / f"{lesion['image_id']}.png", grey.astype(np.uint16))
+        if with_masks:
+            write_mask(folder / "mask" / f"{lesion['lesion_id']}.png", _disc(lesion))
+
+
+def _write_segmentation(
+    folder: Path, model: str, lesions: pd.DataFrame, random: np.random.Generator, with_masks: bool
+) -> None:
+    scores, masks = [], []
+    for _, lesion in lesions.iterrows():
+        key = {name: lesion[name] for name in ("lesion_id", "image_id", "patient_id")}
+        for margin in MARGINS:
+            prompt = f"{lesion['lesion_id']}+{margin:g}"
+            quality = 0.93 - 0.012 * margin - (0.05 if model != "small" else 0) + 0.03 * random.standard_normal()
+            rows = [(model, iteration, quality + 0.01 * iteration) for iteration in (1, 2, 3)]
+            rows.append(("ellipse", 1, 0.9 * np.exp(-margin / 9)))
+            for name, iteration, value in rows:
+                missed = name == model and margin == 20 and random.random() < 0.1
+                dice = 0.0 if missed else float(np.clip(value, 0, 1))
+                scores.append(
+                    {
+                        **key,
+                        "model": name,
+                        "prompt_id": prompt,
+                        "margin_mm": margin,
+                        "iteration": iteration,
+                        "dice": dice if with_masks else np.nan,
+                        "iou": dice / (2 - dice) if with_masks else np.nan,
+                        "predicted_iou": 0.8 if name == model else np.nan,
+                        "area_mm2": 300.0,
+                        "missed": missed,
+                        "chosen": iteration == 1,
+                    }
+                )
+        mask_file = f"mask/{lesion['lesion_id']}.png"
+        write_mask(folder / mask_file, _disc(lesion, random.uniform(0.75, 1.25), random.uniform(-4, 4)))
+        masks.append(
+            {
+                **key,
+                "model": model,
+                "prompt_id": f"{lesion['lesion_id']}+10",
+                "mask_file": mask_file,
+                "iteration": 1,
+                "area_mm2": 300.0,
+                "predicted_iou": 0.8,
+            }
+        )
+    scores_table = pd.DataFrame(scores) if scores else empty_table(SEGMENTATION_SCORES)
+    write_table(scores_table, SEGMENTATION_SCORES, folder / "scores.parquet")
+    write_table(pd.DataFrame(masks) if masks else empty_table(MASKS), MASKS, folder / "masks.parquet")
+
+
+def _write_features(root: Path, shard: int, lesions: pd.DataFrame, random: np.random.Generator) -> None:
+    keys = lesions[["lesion_id", "patient_id"]]
+    label = lesions["malignant"].to_numpy(dtype=float)
+    noise = random.standard_normal((8, len(lesions)))
+    gabor = keys.assign(similarity=0.9 - 0.05 * label + 0.05 * noise[0], inner_mean_1=noise[1], inner_mean_2=noise[2])
+    radiomics = keys.assign(**{f"firstorder_{i}": noise[i] + 0.5 * label for i in range(3, 8)})
+    for name, table in (("gabor", gabor), ("radiomics", radiomics)):
+        table = table.assign(status="ok")
+        if name == "radiomics" and shard == 0:
+            numbers = [column for column in table if column.startswith("firstorder")]
+            # The fifth patient of every six is a test patient: its features are not defined.
+            gone = table["patient_id"] == "P004"
+            table.loc[gone, numbers] = np.nan
+            table.loc[gone, "status"] = "region has fewer than 9 pixels"
+        write_table(table if len(table) else empty_table(FEATURES), FEATURES, root / name / f"{shard:02d}.parquet")
+
+
+def _write_predictions(folder: Path, lesions: pd.DataFrame, random: np.random.Generator) -> None:
+    keys = lesions[["lesion_id", "image_id", "patient_id", "split", "malignant"]]
+    label = lesions["malignant"].to_numpy(dtype=float)
+    strength = {"efficientnet_masked_crop": 1.0, EMPTY_MODEL: 0.0, "perceptron_frozen": 1.6}
+    for model, separation in strength.items():
+        parts = []
+        for seed in (0, 1, 2) if model == "perceptron_frozen" else (0,):
+            logit = separation * (label - 0.5) + random.standard_normal(len(lesions))
+            probability = 1 / (1 + np.exp(-logit))
+            called = pd.Series((probability >= 0.45).astype(int), dtype="Int64")
+            if model == EMPTY_MODEL:
+                probability, called = np.full(len(lesions), np.nan), pd.Series([pd.NA] * len(lesions), dtype="Int64")
+            parts.append(
+                keys.assign(
+                    model=model, seed=seed, probability=probability, threshold=0.45, predicted=called.to_numpy()
+                )
+            )
+        write_table(pd.concat(parts), PREDICTIONS, folder / model / "predictions.parquet")
+        record = {"model": model, "device": "cpu", "settings": {"mask": "predicted", "learning_rate": 3e-4}}
+        (folder / model / "training.json").write_text(json.dumps(record), encoding="utf-8")

@@ -1,0 +1,36 @@
+"""The made-up run, written once a session, and its writer."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+
+def _load() -> ModuleType:
+    path = Path(__file__).parents[1] / "evaluation" / "synthetic_run.py"
+    name = "mammoflow_synthetic_run"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"cannot load {path}")
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def write_run() -> Callable[..., Any]:
+    """Return the function that writes a made-up run."""
+    return _load().write_run
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory, write_run: Callable[..., Any]) -> Any:
+    """A made-up run of 30 phantom patients with an empty shard."""
+    return write_run(tmp_path_factory.mktemp("run"), empty_shard=True)
