@@ -41,7 +41,7 @@ def run_mask_decoder(
     image
         (N, C, rows, columns) image embeddings.
     position
-        (1, C, rows, columns) positional encoding of the grid.
+        (1, C, rows, columns) positional encoding of the grid, or (N, ...) where the images show different parts of it.
     sparse
         (N, prompts, C) embeddings of points and boxes.
     dense
@@ -152,6 +152,11 @@ class MedSamModel(SamModel):
         low, high = float(stretched.min()), float(stretched.max())
         scaled = (stretched.astype(np.float64) - low) / np.clip(high - low, 1e-8, None)
         return torch.as_tensor(scaled.astype(np.float32)).permute(2, 0, 1).contiguous()
+
+    def upscale(self, low_res_logits: Tensor, size: ImageSize) -> Tensor:
+        """Interpolate probabilities, not logits, straight to the canonical grid, as MedSAM's inference does."""
+        probabilities = functional.interpolate(low_res_logits.sigmoid(), size, mode="bilinear", align_corners=False)
+        return torch.logit(probabilities, eps=1e-7)
 
 
 def stretch_cubic(rgb: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:

@@ -3,7 +3,7 @@
 What differs from SAM's own sizes, and why: the patch is 4 x 4 pixels, because the median mass is 16 pixels wide at this
 resolution; attention is local in windows of two sizes in turn, so that neighbouring windows exchange what they see
 without global attention over 4096 tokens; there is no absolute position in the encoder, so that it can be trained on
-parts of images.
+parts of images; the random frequencies of the prompts' positions are three times SAM's, because a box here is small.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from segment_anything.modeling.image_encoder import Block
+from segment_anything.modeling.prompt_encoder import PositionEmbeddingRandom
 
 SIDE = 256
 PATCH = 4
@@ -23,6 +24,7 @@ CHANNELS = 128
 DEPTH = 6
 HEADS = 4
 WINDOWS = (8, 12)
+POSITION_SCALE = 3.0
 LOCAL_SIGMAS_PX = (5.0, 14.0)
 
 
@@ -53,14 +55,13 @@ def build_small_network() -> Sam:
         )
         for index in range(DEPTH)
     )
+    prompts = PromptEncoder(
+        embed_dim=CHANNELS, image_embedding_size=(grid, grid), input_image_size=(SIDE, SIDE), mask_in_chans=16
+    )
+    prompts.pe_layer = PositionEmbeddingRandom(CHANNELS // 2, POSITION_SCALE)
     return Sam(
         image_encoder=encoder,
-        prompt_encoder=PromptEncoder(
-            embed_dim=CHANNELS,
-            image_embedding_size=(grid, grid),
-            input_image_size=(SIDE, SIDE),
-            mask_in_chans=16,
-        ),
+        prompt_encoder=prompts,
         mask_decoder=MaskDecoder(
             num_multimask_outputs=3,
             transformer=TwoWayTransformer(depth=2, embedding_dim=CHANNELS, mlp_dim=512, num_heads=4),

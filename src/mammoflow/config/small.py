@@ -1,0 +1,18 @@
+"""Settings of the training of the small promptable model that the package ships."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mammoflow.config.base import StageSettings
+
+
+class SmallTrainingSettings(StageSettings):
+    """How the small model is trained; the recipe of the shipped weights is a preset."""
+
+    epochs: int = Field(30, ge=1, description="Passes over the training lesions.")
+    batch_size: int = Field(16, ge=1, description="Windows in a batch, one lesion each.")
+    prompts: int = Field(2, ge=1, description="Box prompts drawn for each window.")
+    learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of AdamW in a one-cycle schedule.")
+    weight_decay: float = Field(0.05, ge=0, description="Weight decay of AdamW.")
+    mixed_precision: bool = Field(False, description="Train under bfloat16 autocast.")

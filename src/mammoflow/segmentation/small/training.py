@@ -1,0 +1,137 @@
+"""The training of the small model: windows around lesions, two refinement iterations, the published SAM losses."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from mammoflow.config.small import SmallTrainingSettings
+from mammoflow.segmentation.losses import dice_loss, focal_loss, mask_iou
+from mammoflow.segmentation.small.architecture import build_small_network
+from mammoflow.segmentation.small.network import decode_windows
+from mammoflow.segmentation.small.samples import Batch, LesionSample, batches
+
+FOCAL_WEIGHT = 20.0
+SEVERAL_HEADS_WEIGHT = 0.3
+
+
+class Windows(IterableDataset[Batch]):
+    """The augmented windows of one epoch after another; every epoch has a seed of its own."""
+
+    def __init__(self, samples: list[LesionSample], settings: SmallTrainingSettings) -> None:
+        self.samples = samples
+        self.settings = settings
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return -(-len(self.samples) // self.settings.batch_size)
+
+    def __iter__(self) -> Any:
+        generator = np.random.default_rng((self.settings.seed, self.epoch))
+        self.epoch += 1
+        return batches(self.samples, self.settings.batch_size, self.settings.prompts, generator)
+
+
+def mask_losses(logits: Tensor, predicted_iou: Tensor, targets: Tensor) -> Tensor:
+    """Return the loss of the single-mask head and, with a smaller weight, of the best of the three other heads.
+
+    20 focal + dice for the masks and squared error for the predicted IoU, after Kirillov et al., ICCV 2023.
+    """
+    masks = FOCAL_WEIGHT * focal_loss(logits, targets) + dice_loss(logits, targets)
+    iou_error = (predicted_iou - mask_iou(logits, targets)).square()
+    single, several = masks[:, 0], masks[:, 1:].min(dim=1).values
+    return (single + SEVERAL_HEADS_WEIGHT * several).mean() + iou_error.mean()
+
+
+class SmallTraining(pl.LightningModule):
+    """Training of the small network as a Lightning module."""
+
+    def __init__(self, settings: SmallTrainingSettings, steps: int) -> None:
+        super().__init__()
+        self.network: Any = build_small_network()
+        self.settings = settings
+        self.steps = steps
+        self.started = time.monotonic()
+        self.first_step: int | None = None
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a short warm-up and a cosine down to a hundredth."""
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(), self.settings.learning_rate, weight_decay=self.settings.weight_decay
+        )
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            self.settings.learning_rate,
+            total_steps=self.steps + 1,
+            pct_start=0.05,
+            div_factor=20,
+            final_div_factor=20,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """Decode every prompt of every window, then once more with the mask of the first iteration."""
+        prompts = batch.boxes.shape[1]
+        image = self.network.image_encoder(batch.channels).repeat_interleave(prompts, dim=0)
+        offsets = batch.offsets.repeat_interleave(prompts, dim=0)
+        boxes = batch.boxes.flatten(0, 1)
+        targets = batch.masks.repeat_interleave(prompts, dim=0)
+        first, first_iou = decode_windows(self.network, image, offsets, boxes, None)
+        loss = mask_losses(first, first_iou, targets)
+        if index % 2 == 0:
+            again, again_iou = decode_windows(self.network, image, offsets, boxes, first[:, :1].detach())
+            loss = (loss + mask_losses(again, again_iou, targets)) / 2
+        self._report(loss, first[:, :1], targets)
+        return loss
+
+    def _report(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
+        """Say every fifty steps how far the training is and how long it still takes."""
+        if self.first_step is None:
+            self.first_step = self.global_step
+        if self.global_step % 50 == 0:
+            iou = mask_iou(logits, targets)
+            dice = (2 * iou / (1 + iou)).mean()
+            done = self.global_step - self.first_step
+            left = (time.monotonic() - self.started) / max(done, 1) * (self.steps - self.global_step)
+            text = f"step {self.global_step} of {self.steps}: loss {loss.item():.3f}, Dice {dice.item():.3f}"
+            print(f"{text}, {left:.0f} s left", flush=True)
+
+
+def train(
+    samples: list[LesionSample], settings: SmallTrainingSettings, folder: Path, device: torch.device
+) -> dict[str, Tensor]:
+    """Train on the samples and return the averaged weights by name.
+
+    The training state is kept in `folder`; a run that was stopped goes on from its last epoch.
+    """
+    pl.seed_everything(settings.seed, verbose=False)
+    data = Windows(samples, settings)
+    module = SmallTraining(settings, len(data) * settings.epochs)
+    last = folder / "last.ckpt"
+    trainer = pl.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=1,
+        precision="bf16-mixed" if settings.mixed_precision else "32-true",
+        max_epochs=settings.epochs,
+        gradient_clip_val=1.0,
+        callbacks=[
+            EMAWeightAveraging(decay=0.998),
+            ModelCheckpoint(folder, save_last=True, save_top_k=0, every_n_epochs=1),
+        ],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    loader = DataLoader(data, batch_size=None, num_workers=0)
+    if last.is_file():
+        data.epoch = int(torch.load(last, map_location="cpu", weights_only=False)["epoch"]) + 1
+    trainer.fit(module, loader, ckpt_path=str(last) if last.is_file() else None)
+    return {name: value.detach().cpu().contiguous() for name, value in module.network.state_dict().items()}

@@ -1,0 +1,152 @@
+"""SAM, MedSAM and the small model against segment-anything's own predictor, on the same random weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from segment_anything import SamPredictor, sam_model_registry
+from segment_anything.build_sam import _build_sam
+from segment_anything.modeling import Sam
+from skimage import data
+from skimage.transform import resize
+from torch.nn import functional
+
+from mammoflow.errors import ConfigError, WeightsError
+from mammoflow.segmentation.grey import grey_to_rgb
+from mammoflow.segmentation.sam import MedSamModel, SamModel, build_sam_model, run_mask_decoder
+
+BOXES = np.array([[40.0, 60.0, 120.0, 180.0], [10.0, 5.0, 200.0, 90.0], [100.5, 100.0, 130.0, 140.5]], np.float32)
+
+
+@pytest.fixture(scope="module")
+def film() -> npt.NDArray[np.uint16]:
+    """A real photograph that is not square, as 16-bit grey levels."""
+    return (data.camera()[:300, :220].astype(np.uint16)) * 257
+
+
+@pytest.fixture(scope="module")
+def network() -> Sam:
+    """SAM's own builder at SAM's own resolution, with a thin encoder so that it runs in a second."""
+    torch.manual_seed(3)
+    network: Sam = _build_sam(
+        encoder_embed_dim=48, encoder_depth=2, encoder_num_heads=2, encoder_global_attn_indexes=[1]
+    )
+    return network
+
+
+def upstream_logits(network: Sam, film: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
+    predictor = SamPredictor(network)
+    predictor.set_image(grey_to_rgb(film))
+    boxes = predictor.transform.apply_boxes_torch(torch.from_numpy(BOXES), film.shape)
+    logits, _, _ = predictor.predict_torch(None, None, boxes, multimask_output=False, return_logits=True)
+    return logits[:, 0].numpy()
+
+
+def embedding_in_full_precision(model: SamModel, film: npt.NDArray[np.uint16]) -> dict[str, torch.Tensor]:
+    with torch.inference_mode():
+        return model.embed(model.preprocess(film)[None])
+
+
+def logits_of(model: SamModel, film: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
+    size = (film.shape[0], film.shape[1])
+    with torch.inference_mode():
+        prediction = model.predict(embedding_in_full_precision(model, film), torch.from_numpy(BOXES), size)
+        return model.upscale(prediction.low_res_logits, size)[:, 0].numpy()
+
+
+def test_sam_gives_the_upstream_predictors_logits_and_masks(network: Sam, film: npt.NDArray[np.uint16]) -> None:
+    expected = upstream_logits(network, film)
+    found = logits_of(SamModel("sam_vit_b", network, "weights"), film)
+    assert np.abs(found - expected).max() <= 1e-4
+    assert np.array_equal(found > 0, expected > 0)
+
+
+@pytest.mark.slow
+def test_full_size_vit_b_gives_the_upstream_predictors_logits(film: npt.NDArray[np.uint16]) -> None:
+    torch.manual_seed(4)
+    network = sam_model_registry["vit_b"]().eval()
+    expected = upstream_logits(network, film)
+    found = logits_of(SamModel("sam_vit_b", network, "weights"), film)
+    assert np.abs(found - expected).max() <= 1e-4
+    assert np.array_equal(found > 0, expected > 0)
+
+
+def test_medsam_follows_its_published_inference(network: Sam, film: npt.NDArray[np.uint16]) -> None:
+    rgb = np.repeat((film // 257).astype(np.uint8)[..., None], 3, axis=2)
+    stretched = resize(rgb, (1024, 1024), order=3, preserve_range=True, anti_aliasing=True).astype(np.uint8)
+    scaled = (stretched - stretched.min()) / np.clip(int(stretched.max()) - int(stretched.min()), 1e-8, None)
+    height, width = film.shape
+    boxes = torch.from_numpy(BOXES / np.array([width, height, width, height]) * 1024).float()
+    probabilities = []
+    with torch.inference_mode():
+        image = network.image_encoder(torch.tensor(scaled).float().permute(2, 0, 1)[None])
+        for box in boxes:
+            sparse, dense = network.prompt_encoder(points=None, boxes=box[None, None], masks=None)
+            low, _ = network.mask_decoder(image, network.prompt_encoder.get_dense_pe(), sparse, dense, False)
+            probability = functional.interpolate(torch.sigmoid(low), (height, width), mode="bilinear")
+            probabilities.append(probability[0, 0].numpy())
+    found = logits_of(MedSamModel("medsam_vit_b", network, "weights"), film)
+    expected = np.stack(probabilities)
+    assert np.abs(1 / (1 + np.exp(-found)) - expected).max() <= 1e-4
+    assert np.array_equal(found > 0, expected > 0.5)
+
+
+def test_decoder_with_one_image_for_each_prompt_equals_upstream_one_by_one(network: Sam) -> None:
+    torch.manual_seed(5)
+    images = torch.randn(3, 256, 64, 64)
+    encoder, decoder = network.prompt_encoder, network.mask_decoder
+    with torch.inference_mode():
+        sparse, dense = encoder(points=None, boxes=torch.from_numpy(BOXES), masks=None)
+        masks, iou, tokens = run_mask_decoder(decoder, images, encoder.get_dense_pe(), sparse, dense)
+        for index in range(3):
+            expected, expected_iou = decoder.predict_masks(
+                images[index : index + 1], encoder.get_dense_pe(), sparse[index : index + 1], dense[index : index + 1]
+            )
+            assert torch.allclose(masks[index], expected[0], atol=1e-4)
+            assert torch.allclose(iou[index], expected_iou[0], atol=1e-5)
+    assert tokens.shape == (3, 4, 256)
+
+
+def test_inference_face_equals_the_core_up_to_half_precision(film: npt.NDArray[np.uint16]) -> None:
+    torch.manual_seed(6)
+    model = build_sam_model("small", None, "weights", torch.device("cpu"))
+    arrays = model.encode([film, film[::-1].copy()])
+    assert arrays[0]["image"].dtype == np.float16
+    assert not np.array_equal(arrays[0]["image"], arrays[1]["image"])
+    size = (film.shape[0], film.shape[1])
+    decoded = model.decode(arrays[0], BOXES, size)
+    assert isinstance(model, SamModel)
+    assert np.abs(decoded.logits - logits_of(model, film)).max() < 0.05
+    again = model.decode(arrays[0], BOXES, size, decoded.low_res_logits)
+    assert again.logits.shape == decoded.logits.shape == (3, 300, 220)
+    assert not np.allclose(again.logits, decoded.logits)
+
+
+def test_gradients_reach_the_encoder_through_a_prompt(film: npt.NDArray[np.uint16]) -> None:
+    torch.manual_seed(7)
+    model = build_sam_model("small", None, "weights", torch.device("cpu"))
+    embedding = model.embed(model.preprocess(film)[None])
+    prediction = model.predict(embedding, torch.from_numpy(BOXES), (300, 220), several_masks=True)
+    assert prediction.low_res_logits.shape == (3, 3, 256, 256)
+    prediction.low_res_logits.square().mean().backward()
+    gradient = model.network.image_encoder.patch_embed.proj.weight.grad  # type: ignore[union-attr]
+    assert gradient is not None
+    assert float(gradient.abs().sum()) > 0
+
+
+def test_digest_tells_models_weights_and_preprocessing_apart(network: Sam) -> None:
+    digests = {
+        SamModel("sam_vit_b", network, "a").digest,
+        SamModel("sam_vit_b", network, "b").digest,
+        MedSamModel("medsam_vit_b", network, "a").digest,
+    }
+    assert len(digests) == 3
+
+
+def test_unknown_name_and_foreign_weights_are_clear_errors() -> None:
+    with pytest.raises(ConfigError, match="expected one of"):
+        build_sam_model("sam_vit_x", None, "", torch.device("cpu"))
+    with pytest.raises(WeightsError, match="do not fit"):
+        build_sam_model("small", {"weight": torch.zeros(1)}, "", torch.device("cpu"))
