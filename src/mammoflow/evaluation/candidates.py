@@ -19,6 +19,14 @@ FLOOR = "floor"
 BIRADS = "BI-RADS > 3"
 
 
+def display_name(model: str) -> str:
+    """Return a model's name as figures and the report show it."""
+    for start, shown in (("efficientnet_", "EfficientNet-B0 "), ("perceptron_", "Perceptron ")):
+        if model.startswith(start):
+            return shown + model.removeprefix(start).replace("_", " ")
+    return model.replace("_", " ")
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A model, a reader or a floor.

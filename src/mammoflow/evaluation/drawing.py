@@ -54,11 +54,6 @@ STYLE = {
 }
 
 
-def titled(title: str, phantom: bool) -> str:
-    """Return a figure's title, marked where it shows phantoms."""
-    return f"{title} (phantom)" if phantom else title
-
-
 @contextmanager
 def drawing(path: Path, height_inches: float) -> Iterator[Figure]:
     """Give an empty figure in the house style; on success write it to `path` as PNG."""
@@ -67,6 +62,12 @@ def drawing(path: Path, height_inches: float) -> Iterator[Figure]:
         yield figure
         with writing(path) as temporary:
             figure.savefig(temporary, dpi=DPI, metadata={"Software": ""})
+
+
+def put_title(figure: Figure, title: str, phantom: bool) -> None:
+    """Put a title at the figure's left edge, marked where it shows phantoms."""
+    text = f"{title} (phantom)" if phantom else title
+    figure.suptitle(text, x=0.01, ha="left", fontweight="bold", fontsize=10.5)
 
 
 def say_nothing_to_draw(axes: Axes, why: str) -> None:

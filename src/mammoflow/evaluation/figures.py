@@ -11,8 +11,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from sklearn.metrics import roc_curve
 
-from mammoflow.evaluation.candidates import FLOOR, READER, Candidate
-from mammoflow.evaluation.drawing import COLOURS, DASHES, GREY, INK, drawing, say_nothing_to_draw, titled
+from mammoflow.evaluation.candidates import FLOOR, READER, Candidate, display_name
+from mammoflow.evaluation.drawing import COLOURS, DASHES, GREY, INK, drawing, put_title, say_nothing_to_draw
 from mammoflow.evaluation.inputs import Run
 from mammoflow.evaluation.segmentation_figures import (
     draw_dice_against_diameter,
@@ -72,24 +72,23 @@ def draw_roc(path: Path, candidates: Sequence[Candidate], lesions: pd.DataFrame,
                 _draw_curves(axes, "floors", label, scores, {"color": "#9aa5b1", "linewidth": 0.9, "zorder": 1})
             else:
                 style = {"color": COLOURS[colour % len(COLOURS)], "linestyle": DASHES[colour % len(DASHES)]}
-                _draw_curves(axes, _name(candidate), label, scores, {**style, "linewidth": 1.7, "zorder": 2})
+                width = 1.7 if len(scores) == 1 else 1.0
+                _draw_curves(axes, _name(candidate), label, scores, {**style, "linewidth": width, "zorder": 2})
                 colour += 1
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel="1 - specificity", ylabel="Recall (sensitivity)")
         axes.set_aspect("equal")
-        axes.set_title(titled("ROC on the test split", phantom))
+        put_title(figure, "ROC on the test split", phantom)
         handles, labels = axes.get_legend_handles_labels()
         once = dict(zip(labels, handles, strict=True))
         figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=2)
 
 
 def _name(candidate: Candidate) -> str:
-    name = candidate.model.replace("_", " ")
+    name = display_name(candidate.model)
     return f"{name} ({len(candidate.runs)} seeds)" if len(candidate.runs) > 1 else name
 
 
-def _draw_curves(
-    axes: Axes, name: str, label: np.ndarray, scores: Sequence[np.ndarray], style: dict[str, Any]
-) -> None:
+def _draw_curves(axes: Axes, name: str, label: np.ndarray, scores: Sequence[np.ndarray], style: dict[str, Any]) -> None:
     for score in scores:
         false_positive, true_positive, _ = roc_curve(label, score, drop_intermediate=False)
         axes.plot(false_positive, true_positive, label=name, **style)
@@ -130,7 +129,7 @@ def draw_auc(path: Path, table: pd.DataFrame, phantom: bool) -> None:
     shown = table[table["auc"].notna()].iloc[::-1]
     with drawing(path, 1.2 + 0.34 * max(len(shown), 3)) as figure:
         axes = figure.subplots()
-        axes.set_title(titled("AUC on the test split, with interval", phantom))
+        put_title(figure, "AUC on the test split, with interval", phantom)
         if shown.empty:
             say_nothing_to_draw(axes, "no candidate has an AUC: the test split needs both classes")
             return
@@ -146,7 +145,7 @@ def draw_auc(path: Path, table: pd.DataFrame, phantom: bool) -> None:
         reader = shown[shown["family"] == READER]
         if len(reader):
             axes.axvline(reader["auc"].iloc[0], color=INK, linewidth=0.8, linestyle="--", zorder=0)
-        names = [f"{name.replace('_', ' ')}  (n = {n})" for name, n in zip(shown["model"], shown["n"], strict=True)]
+        names = [f"{display_name(name)}  (n = {n})" for name, n in zip(shown["model"], shown["n"], strict=True)]
         axes.set_yticks(range(len(shown)), names)
         axes.grid(axis="y", visible=False)
         low = float(np.nanmin(shown[["auc", "auc_low"]].to_numpy()))
@@ -160,9 +159,7 @@ def draw_confusion(path: Path, table: pd.DataFrame, phantom: bool) -> None:
     rows = max(1, -(-len(shown) // columns))
     with drawing(path, 0.6 + 1.62 * rows) as figure:
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
-        figure.suptitle(
-            titled("Confusion matrices on the test split", phantom), x=0.01, ha="left", fontweight="bold", fontsize=10.5
-        )
+        put_title(figure, "Confusion matrices on the test split", phantom)
         if shown.empty:
             say_nothing_to_draw(grid[0], "no test lesion")
         for axes, row in zip(grid, shown.to_dict("records"), strict=False):
@@ -180,7 +177,7 @@ def _draw_matrix(axes: Axes, row: dict[Any, Any]) -> None:
     for (y, x), count in np.ndenumerate(counts):
         colour = "white" if share[y, x] > 0.6 else INK
         axes.text(x, y, f"{count:.0f}", ha="center", va="center", color=colour, fontsize=11)
-    words = str(row["model"]).replace("_", " ").split(" ")
+    words = display_name(str(row["model"])).split(" ")
     half = -(-len(words) // 2)
     title = " ".join(words) if len(" ".join(words)) <= 16 else " ".join(words[:half]) + "\n" + " ".join(words[half:])
     axes.set_title(f"{title}\nn = {row['n']}", fontsize=8, fontweight="normal", loc="center")

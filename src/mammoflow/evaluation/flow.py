@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from mammoflow.evaluation.candidates import CLASSIFIER, Candidate
+from mammoflow.evaluation.candidates import CLASSIFIER, Candidate, display_name
 from mammoflow.evaluation.inputs import Run
 
 UNEXPLAINED = "lost without a reason"
@@ -85,67 +85,71 @@ def flow(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate], exclu
     Returns
     -------
     dict
-        `steps`: a list of `step`, `stage`, `images`, `lesions`, `patients` (null where a step does not count them) and
-        `excluded`, a list of `reason`, `level`, `count` and `cases`, each case with its ids, file and detail.
+        `steps`: a list of `step`, `stage`, `branch` (False: each step starts from the one before; True: it starts
+        from the last step that is no branch), `images`, `lesions`, `patients`, and `excluded`, a list of `reason`,
+        `level`, `count` and `cases`, each case with its ids, file and detail.
     """
-    steps: list[dict[str, Any]] = [
-        {
-            "step": str(step.get("step", "")),
-            "stage": "",
-            "images": step.get("images"),
-            "lesions": step.get("lesions"),
-            "patients": step.get("patients"),
-            "excluded": [],
-        }
-        for step in run.study.get("flow", [])
-        if isinstance(step, dict)
-    ]
-    kept = _step("Cohort", "cohort", run.cohort_lesions, len(run.cohort_images))
-    if steps and all(steps[-1][count] == kept[count] for count in ("images", "lesions", "patients")):
-        steps[-1]["stage"] = "cohort"
-    else:
-        steps.append(kept)
-    steps.append(_step("Images and lesions that can be used", "images", run.lesions, len(run.images)))
+    steps = _cohort_steps(run)
+    steps.append(_step("Images and lesions that can be used", "images", run.lesions, images=len(run.images)))
     for model, rows in run.masks.groupby("model"):
         masked = run.lesions[run.lesions["lesion_id"].isin(rows["lesion_id"])]
-        steps.append(_step(f"Segmented by {model}", "segmentation", masked))
+        steps.append(_step(f"Segmented by {model}", "segmentation", masked, detail=f"model {model}"))
     for family, features in (("gabor", run.gabor), ("radiomics", run.radiomics)):
         if len(features):
             status = features["status"] if "status" in features.columns else pd.Series("ok", index=features.index)
             named = features.loc[status == "ok", "lesion_id"]
             defined = run.lesions[run.lesions["lesion_id"].isin(named)]
-            steps.append(_step(f"{family.capitalize()} features defined", family, defined))
-    test = lesions[lesions["split"] == "test"].reset_index()
-    steps.append(_step("Test split with a label", "test", test))
-    scored = [
-        candidate.scored(test.set_index("lesion_id")) for candidate in candidates if candidate.family == CLASSIFIER
-    ]
-    if scored:
-        common = test[test["lesion_id"].isin(set.intersection(*(set(index) for index in scored)))]
-        steps.append(_step("Test lesions that every trained classifier scores", "classification", common))
+            steps.append(_step(f"{family.capitalize()} features defined", family, defined, detail=""))
+    test = lesions[lesions["split"] == "test"]
+    steps.append(_step("Test split, with a label", "test", test))
+    for candidate in candidates:
+        if candidate.family == CLASSIFIER:
+            scored = test.loc[candidate.scored(test)]
+            name = f"Scored by {display_name(candidate.model)}"
+            steps.append(_step(name, "classification", scored, detail=candidate.model))
     for step in steps:
-        step["excluded"] = _by_reason(excluded[excluded["stage"] == step["stage"]], step["step"])
-    known = {step["stage"] for step in steps}
-    for stage in [stage for stage in excluded["stage"].unique() if stage not in known]:
-        steps[0]["excluded"] += _by_reason(excluded[excluded["stage"] == stage], "")
+        detail = step.pop("detail")
+        cases = excluded[excluded["stage"] == step["stage"]]
+        step["excluded"] = _by_reason(cases[cases["detail"] == detail] if detail else cases)
+    other = excluded[~excluded["stage"].isin({step["stage"] for step in steps})]
+    steps[0]["excluded"] = [*steps[0]["excluded"], *_by_reason(other)]
     return {"steps": steps}
 
 
-def _step(name: str, stage: str, lesions: pd.DataFrame, images: int | None = None) -> dict[str, Any]:
+def _cohort_steps(run: Run) -> list[dict[str, Any]]:
+    """Return the steps that the cohort stage recorded; the last one is the cohort itself."""
+    empty = run.cohort_lesions[:0]
+    recorded = [step for step in run.study.get("flow", []) if isinstance(step, dict)]
+    steps = [
+        _step(str(step.get("step", "")), "", empty)
+        | {count: step.get(count) for count in ("images", "lesions", "patients")}
+        for step in recorded
+    ]
+    cohort = _step("Cohort", "cohort", run.cohort_lesions, images=len(run.cohort_images))
+    if steps and all(steps[-1][count] == cohort[count] for count in ("images", "lesions")):
+        steps[-1]["stage"] = "cohort"
+        return steps
+    return [*steps, cohort]
+
+
+def _step(
+    name: str, stage: str, lesions: pd.DataFrame, images: int | None = None, detail: str | None = None
+) -> dict[str, Any]:
+    """Count a step; `detail` makes it a branch and, unless empty, picks its own cases among the stage's."""
     return {
         "step": name,
         "stage": stage,
+        "branch": detail is not None,
         "images": int(lesions["image_id"].nunique()) if images is None else images,
         "lesions": len(lesions),
         "patients": int(lesions["patient_id"].nunique()),
         "excluded": [],
+        "detail": detail,
     }
 
 
-def _by_reason(cases: pd.DataFrame, step: str) -> list[dict[str, Any]]:
-    """Group the cases of a step by reason and level, the most frequent first."""
-    if step.startswith("Segmented by "):
-        cases = cases[cases["detail"] == f"model {step.removeprefix('Segmented by ')}"]
+def _by_reason(cases: pd.DataFrame) -> list[dict[str, Any]]:
+    """Group cases by reason and level, the most frequent first."""
     groups = [
         {
             "reason": reason,

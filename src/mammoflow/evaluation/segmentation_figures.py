@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from mammoflow.evaluation.drawing import COLOURS, DASHES, GREY, MARKERS, drawing, say_nothing_to_draw, titled
+from mammoflow.evaluation.drawing import COLOURS, DASHES, GREY, MARKERS, drawing, put_title, say_nothing_to_draw
 from mammoflow.evaluation.segmentation_tables import CHOSEN, ELLIPSE
 
 NO_DICE = "no Dice: the study has no reference masks,\nor the test split has no lesion"
@@ -20,7 +20,7 @@ def draw_dice_against_margin(path: Path, table: pd.DataFrame, phantom: bool) -> 
     shown = table[(table["split"] == "test") & (table["selection"] == CHOSEN) & table["dice"].notna()]
     with drawing(path, 4.4) as figure:
         axes = figure.subplots()
-        axes.set_title(titled("Dice against the margin of the box prompt", phantom))
+        put_title(figure, "Dice against the margin of the box prompt", phantom)
         if shown.empty:
             say_nothing_to_draw(axes, NO_DICE)
             return
@@ -65,9 +65,7 @@ def draw_dice_by_iteration(path: Path, table: pd.DataFrame, phantom: bool) -> No
     height = 3.6 if columns == 1 else 0.6 + 2.6 * -(-len(models) // columns)
     with drawing(path, height) as figure:
         grid = figure.subplots(max(1, -(-len(models) // columns)), columns, squeeze=False, sharey=True).ravel()
-        figure.suptitle(
-            titled("Dice by refinement iteration", phantom), x=0.01, ha="left", fontweight="bold", fontsize=10.5
-        )
+        put_title(figure, "Dice by refinement iteration", phantom)
         if not models:
             say_nothing_to_draw(grid[0], NO_DICE)
         for axes, model in zip(grid, models, strict=False):
@@ -93,9 +91,7 @@ def draw_dice_against_diameter(path: Path, table: pd.DataFrame, correlation: pd.
     models = list(shown["model"].unique())
     with drawing(path, 0.5 + 3.1 * max(1, len(models))) as figure:
         grid = figure.subplots(max(1, len(models)), 1, squeeze=False).ravel()
-        figure.suptitle(
-            titled("Dice against lesion diameter", phantom), x=0.01, ha="left", fontweight="bold", fontsize=10.5
-        )
+        put_title(figure, "Dice against lesion diameter", phantom)
         if not models:
             say_nothing_to_draw(grid[0], NO_DICE)
         for axes, model in zip(grid, models, strict=False):
