@@ -1,0 +1,49 @@
+# From a mammography study to lesion masks, features, malignancy predictions and tables against BI-RADS.
+#
+# snakemake --cores 2                     the embedded phantom study
+# snakemake --cores 2 segment             up to one stage; every stage below is a target
+# snakemake --cores 2 --configfile FILE   config.yaml with FILE laid over it, such as a preset
+
+from snakemake.utils import min_version
+
+min_version("9.19")
+
+
+configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/phantom.smk"
+include: "workflow/rules/cohort.smk"
+include: "workflow/rules/images.smk"
+include: "workflow/rules/prompts.smk"
+include: "workflow/rules/segment.smk"
+include: "workflow/rules/gabor.smk"
+include: "workflow/rules/radiomics.smk"
+include: "workflow/rules/efficientnet.smk"
+include: "workflow/rules/perceptron.smk"
+include: "workflow/rules/compare.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.compare.output,
+        rules.report.output,
+
+
+rule features:
+    input:
+        rules.gabor.input,
+        rules.radiomics.input,
+
+
+rule classify:
+    input:
+        rules.efficientnet.input,
+        rules.perceptron.input,
+
+
+onstart:
+    record_run()

@@ -1,0 +1,72 @@
+"""The documented default `config.yaml` and the JSON schema, both generated from the settings models."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from typing import Any
+
+import yaml
+
+from mammoflow.config.base import Settings
+from mammoflow.config.study import StudyConfig
+
+WIDTH = 110
+
+_HEADER = """\
+# yaml-language-server: $schema=workflow/schemas/config.schema.json
+#
+# The configuration of mammoflow, and the one file to edit. Each key stands below what it means and has its default;
+# a key that is left out keeps it. As it is, the embedded phantom study runs.
+# An overlay changes some keys and leaves the rest:  snakemake --cores 2 --configfile workflow/presets/cbis-ddsm.yaml
+# This file is generated from the settings models; `make generate` writes it again.
+"""
+
+
+def default_config() -> str:
+    """Return the text of `config.yaml`: every key with its default and a comment that says what it is for."""
+    return "\n".join([_HEADER, *_documented(StudyConfig(), 0)]).rstrip() + "\n"
+
+
+def config_schema() -> str:
+    """Return the JSON schema of the configuration as text."""
+    return json.dumps(StudyConfig.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def settings_text(settings: Settings) -> str:
+    """Return settings as the YAML text that a stage reads, keys in the order of the model."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _documented(settings: Settings, depth: int) -> list[str]:
+    """Return the lines of one model: for each key its comment, then its value or the lines of the model inside it."""
+    indent = "  " * depth
+    lines: list[str] = []
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        bounds = _bounds(field.metadata)
+        comment = f"{field.description}{f' ({bounds})' if bounds else ''}"
+        lines += textwrap.wrap(comment, WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+        if isinstance(value, Settings):
+            lines += [f"{indent}{name}:", *_documented(value, depth + 1), *([""] if depth == 0 else [])]
+        else:
+            lines += [f"{indent}{name}: {_value_text(value)}", *([""] if depth == 0 else [])]
+    return lines
+
+
+def _value_text(value: object) -> str:
+    """Return one value as YAML on one line; the sets of choices and lists of this configuration are short."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True).strip()
+    return text.removesuffix("...").strip()
+
+
+def _bounds(metadata: list[Any]) -> str:
+    """Return the bounds of a number in words, from the constraints of its field."""
+    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    found = [
+        f"{word} {getattr(constraint, name):g}"
+        for constraint in metadata
+        for name, word in words.items()
+        if getattr(constraint, name, None) is not None
+    ]
+    return ", ".join(found)

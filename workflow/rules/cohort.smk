@@ -1,0 +1,31 @@
+rule cohort:
+    input:
+        settings=settings_file("cohort"),
+        tables=[f"{STUDY}/{table}" for table in CONFIG.cohort.dataset.tables],
+        manifest=rules.phantom.output if PHANTOM else [],
+    output:
+        images=f"{RUN}/cohort/images.parquet",
+        lesions=f"{RUN}/cohort/lesions.parquet",
+        excluded=f"{RUN}/cohort/excluded.parquet",
+        study=f"{RUN}/cohort/study.json",
+        shards=shards(
+            "cohort/shards/{shard}/{table}.parquet", table=["images", "lesions"]
+        ),
+    log:
+        f"{RUN}/logs/cohort/cohort.log",
+    benchmark:
+        f"{RUN}/benchmarks/cohort/cohort.tsv"
+    conda:
+        "../../envs/images.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=code_digest("mammoflow.cohort.stage", READER),
+        study=STUDY,
+        content=lambda wildcards: "" if PHANTOM else study_fingerprint(Path(STUDY)),
+        cohort=lambda wildcards, output: Path(output.study).parent,
+    shell:
+        "mammoflow cohort --settings {input.settings} --study {params.study:q} --output {params.cohort}"
+        " 2>&1 | tee {log} >&2"

@@ -1,0 +1,113 @@
+# The configuration, checked once, and the functions that the rules share. No rules.
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
+
+ROOT = Path(workflow.basedir)
+sys.path.insert(0, str(ROOT / "src"))
+
+from mammoflow.config.base import validate_settings
+from mammoflow.config.documentation import settings_text
+from mammoflow.config.reading import check_files
+from mammoflow.config.study import StudyConfig
+from mammoflow.errors import MammoflowError
+from mammoflow.provenance import code_digest, run_record, study_fingerprint
+from mammoflow.store import write_text
+
+try:
+    CONFIG = validate_settings(StudyConfig, config, "the configuration")
+    check_files(CONFIG)
+except MammoflowError as error:
+    raise WorkflowError(str(error)) from None
+
+RUN = f"{CONFIG.results}/{CONFIG.run}"
+PHANTOM = CONFIG.cohort.dataset.reader == "phantom"
+STUDY = f"{RUN}/study" if PHANTOM else CONFIG.cohort.dataset.folder
+READER = f"mammoflow.cohort.readers.{CONFIG.cohort.dataset.reader.replace('-', '_')}"
+MODEL = CONFIG.segmentation.default_model
+SHARDS = [f"{shard:02d}" for shard in range(CONFIG.cohort.shards)]
+EFFICIENTNETS = [
+    f"efficientnet_{kind}" for kind in CONFIG.classification.efficientnet.inputs
+]
+PERCEPTRONS = [
+    f"perceptron_{variant}" for variant in CONFIG.classification.perceptron.variants
+]
+
+
+wildcard_constraints:
+    shard=r"\d{2,4}",
+    model="|".join(map(re.escape, CONFIG.segmentation.models)),
+    kind="|".join(CONFIG.classification.efficientnet.inputs),
+    variant="|".join(CONFIG.classification.perceptron.variants),
+
+
+def command_prefix():
+    """What stands before every command: this checkout's library, and the Python that runs Snakemake or conda's."""
+    in_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+    python = "python" if in_conda else shlex.quote(sys.executable)
+    return (
+        f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(ROOT / 'src'))}; "
+        f'mammoflow() {{{{ {python} -m mammoflow.cli "$@"; }}}}; '
+    )
+
+
+shell.prefix(command_prefix())
+
+
+def write_settings():
+    """Write the settings file of each stage; one whose content stays is not touched."""
+    for stage, settings in CONFIG.stages().items():
+        path, text = Path(settings_file(stage)), settings_text(settings)
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            write_text(path, text)
+
+
+def settings_file(stage):
+    return f"{RUN}/settings/{stage}.yaml"
+
+
+write_settings()
+
+
+def shards(pattern, **values):
+    """The files of all shards of a stage; other wildcards are filled from `values` or stay as they are."""
+    return expand(f"{RUN}/{pattern}", shard=SHARDS, allow_missing=True, **values)
+
+
+def folders(option, files):
+    """The option of a command, once for the folder of each file."""
+    return " ".join(f"{option} {shlex.quote(str(Path(file).parent))}" for file in files)
+
+
+def files(option, names):
+    """The option of a command, once for each file."""
+    return " ".join(f"{option} {shlex.quote(str(name))}" for name in names)
+
+
+def weights(model):
+    """The weights file of a promptable model as an input; none for the one that the package ships."""
+    return CONFIG.segmentation.weights.get(model, [])
+
+
+def gpus(stage):
+    """GPUs of a stage: one where it is told to use one, or may and this machine has one."""
+    device = CONFIG.stages()[stage].device
+    return int(
+        device == "cuda" or (device == "auto" and Path("/dev/nvidiactl").exists())
+    )
+
+
+def memory(model):
+    """Megabytes that a job with a promptable model may take."""
+    return 4000 if model == "small" else 16000
+
+
+def record_run():
+    """Write the run record: versions, revision, platform and executor of the latest run that had something to do."""
+    record = run_record(workflow.executor_plugin.name, ROOT)
+    write_text(Path(f"{RUN}/run.json"), json.dumps(record, indent=2))

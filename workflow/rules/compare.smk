@@ -1,0 +1,73 @@
+rule compare:
+    input:
+        settings=settings_file("compare"),
+        cohort=rules.cohort.output,
+        images=shards("images/{shard}/images.parquet"),
+        tables=shards("images/{shard}/{table}.parquet", table=["lesions", "excluded"]),
+        masks=shards(
+            "segmentation/{model}/{shard}/masks.parquet",
+            model=CONFIG.segmentation.models,
+        ),
+        scores=shards(
+            "segmentation/{model}/{shard}/scores.parquet",
+            model=CONFIG.segmentation.models,
+        ),
+        gabor=rules.gabor.input,
+        radiomics=rules.radiomics.input,
+        predictions=[rules.efficientnet.input, rules.perceptron.input],
+    output:
+        table=report(
+            f"{RUN}/comparison/comparison.csv",
+            caption="../report/comparison.rst",
+            category="Comparison",
+        ),
+        segmentation=report(
+            f"{RUN}/comparison/segmentation.csv",
+            caption="../report/segmentation.rst",
+            category="Segmentation",
+        ),
+        exclusions=report(
+            f"{RUN}/comparison/exclusions.csv",
+            caption="../report/exclusions.rst",
+            category="Cohort",
+        ),
+        tables=expand(
+            f"{RUN}/comparison/{{table}}.csv",
+            table=[
+                "comparison_train",
+                "comparison_validation",
+                "comparison_common_lesions",
+                "confusion",
+                "subgroups",
+                "dice_by_diameter",
+                "dice_diameter_correlation",
+                "features",
+                "birads_published",
+            ],
+        ),
+        flow=f"{RUN}/comparison/flow.json",
+        provenance=f"{RUN}/comparison/provenance.json",
+    log:
+        f"{RUN}/logs/compare/compare.log",
+    benchmark:
+        f"{RUN}/benchmarks/compare/compare.tsv"
+    conda:
+        "../../envs/tables.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        code=code_digest("mammoflow.evaluation.stage"),
+        cohort=f"{RUN}/cohort",
+        images=lambda wildcards, input: folders("--images", input.images),
+        segmentation=lambda wildcards, input: folders("--segmentation", input.masks),
+        gabor=lambda wildcards, input: files("--gabor", input.gabor),
+        radiomics=lambda wildcards, input: files("--radiomics", input.radiomics),
+        predictions=lambda wildcards, input: folders("--predictions", input.predictions),
+        comparison=lambda wildcards, output: Path(output.table).parent,
+    shell:
+        "mammoflow compare --settings {input.settings} --cohort {params.cohort}"
+        " {params.images} {params.segmentation} {params.gabor} {params.radiomics} {params.predictions}"
+        " --output {params.comparison}"
+        " 2>&1 | tee {log} >&2"

@@ -1,0 +1,26 @@
+rule phantom:
+    input:
+        settings=settings_file("phantom"),
+    output:
+        manifest=f"{RUN}/study/manifest.csv",
+        tables=expand(
+            f"{RUN}/study/{{type}}_case_description_{{split}}_set.csv",
+            type=["mass", "calc"],
+            split=["train", "test"],
+        ),
+    log:
+        f"{RUN}/logs/phantom/phantom.log",
+    benchmark:
+        f"{RUN}/benchmarks/phantom/phantom.tsv"
+    conda:
+        "../../envs/images.yaml"
+    threads: 4
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        code=code_digest("mammoflow.cohort.phantom.stage"),
+        study=lambda wildcards, output: Path(output.manifest).parent,
+    shell:
+        "mammoflow phantom --settings {input.settings} --output {params.study} --threads {threads}"
+        " 2>&1 | tee {log} >&2"

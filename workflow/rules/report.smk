@@ -1,0 +1,33 @@
+rule report:
+    input:
+        settings=settings_file("report"),
+        cohort=rules.cohort.output.study,
+        comparison=rules.compare.output,
+        images=rules.images.input,
+        masks=shards("segmentation/{model}/{shard}/masks.parquet", model=MODEL),
+    output:
+        page=report(
+            f"{RUN}/report/report.html",
+            caption="../report/report.rst",
+            category="Report",
+        ),
+    log:
+        f"{RUN}/logs/report/report.log",
+    benchmark:
+        f"{RUN}/benchmarks/report/report.tsv"
+    conda:
+        "../../envs/tables.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=30,
+    params:
+        code=code_digest("mammoflow.report.stage"),
+        cohort=lambda wildcards, input: Path(input.cohort).parent,
+        comparison=f"{RUN}/comparison",
+        images=lambda wildcards, input: folders("--images", input.images),
+        masks=lambda wildcards, input: folders("--masks", input.masks),
+    shell:
+        "mammoflow report --settings {input.settings} --cohort {params.cohort} --comparison {params.comparison}"
+        " {params.images} {params.masks} --output {output.page}"
+        " 2>&1 | tee {log} >&2"

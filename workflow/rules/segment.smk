@@ -1,0 +1,41 @@
+rule segment_shard:
+    input:
+        settings=settings_file("segment"),
+        images=f"{RUN}/images/{{shard}}/images.parquet",
+        lesions=f"{RUN}/images/{{shard}}/lesions.parquet",
+        prompts=f"{RUN}/prompts/{{shard}}.parquet",
+        weights=lambda wildcards: weights(wildcards.model),
+    output:
+        scores=f"{RUN}/segmentation/{{model}}/{{shard}}/scores.parquet",
+        masks=f"{RUN}/segmentation/{{model}}/{{shard}}/masks.parquet",
+    log:
+        f"{RUN}/logs/segment/{{model}}_{{shard}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/segment/{{model}}_{{shard}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards: memory(wildcards.model),
+        runtime=240,
+        gpu=gpus("segment"),
+    params:
+        code=code_digest("mammoflow.segmentation.stage"),
+        weights=lambda wildcards, input: files("--weights", input.weights),
+        images=lambda wildcards, input: Path(input.images).parent,
+        margin=CONFIG.prompts.default_margin_mm,
+        store=CONFIG.store,
+        shard=lambda wildcards, output: Path(output.masks).parent,
+    shell:
+        "mammoflow segment --settings {input.settings} --model {wildcards.model} {params.weights}"
+        " --images {params.images} --prompts {input.prompts} --store {params.store:q}"
+        " --default-margin-mm {params.margin} --output {params.shard} --threads {threads}"
+        " 2>&1 | tee {log} >&2"
+
+
+rule segment:
+    input:
+        shards(
+            "segmentation/{model}/{shard}/masks.parquet",
+            model=CONFIG.segmentation.models,
+        ),
