@@ -1,0 +1,185 @@
+"""One film and its lesions: from the files of the study to the files and rows that later stages read."""
+
+from __future__ import annotations
+
+import re
+import resource
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mammoflow.config.images import ImagesSettings
+from mammoflow.dicomfile import safe_path
+from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.imaging.breast import breast_region
+from mammoflow.imaging.film import read_film
+from mammoflow.imaging.geometry import Mask, resize, shrink_mask
+from mammoflow.imaging.grey import Grey
+from mammoflow.imaging.lesion import FilmGrid, Shape, cut_patch, measure, read_reference
+from mammoflow.imaging.spacing import Spacing, choose_spacing
+from mammoflow.store import array_digest, text_digest, write_image, write_mask
+
+STAGE = "images"
+SQUARE = 0.001  # how far the two spacings of square pixels may differ
+PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
+
+
+@dataclass(frozen=True)
+class Case:
+    """What one worker needs for one film.
+
+    Attributes
+    ----------
+    settings, study, output
+        Of the stage.
+    image
+        Row of the IMAGES table.
+    lesions
+        Its rows of the LESIONS table.
+    """
+
+    settings: ImagesSettings
+    study: Path
+    output: Path
+    image: dict[str, Any]
+    lesions: list[dict[str, Any]]
+
+
+@dataclass
+class CaseResult:
+    """Rows of CANONICAL_IMAGES (one or none), CANONICAL_LESIONS and EXCLUDED, and the worker's peak memory."""
+
+    image: dict[str, Any] | None = None
+    lesions: list[dict[str, Any]] = field(default_factory=list)
+    excluded: list[dict[str, Any]] = field(default_factory=list)
+    peak_bytes: int = 0
+
+
+def prepare_case(case: Case) -> CaseResult:
+    """Prepare one film and its lesions; what cannot be used becomes rows of `excluded`."""
+    result = CaseResult()
+    try:
+        _prepare(case, result)
+    except ExcludedCase as problem:
+        result = exclude_image(case, problem)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    result.peak_bytes = peak if sys.platform == "darwin" else 1024 * peak
+    return result
+
+
+def exclude_image(case: Case, problem: ExcludedCase) -> CaseResult:
+    """Return the rows that say that a film and, with it, each of its lesions is left out."""
+    path = str(case.image["image_path"])
+    rows = [excluded_row(case.image, path, problem)]
+    rows += [excluded_row(lesion, path, problem) for lesion in case.lesions]
+    return CaseResult(excluded=rows)
+
+
+def excluded_row(row: Mapping[str, Any], path: str, problem: ExcludedCase) -> dict[str, str]:
+    """Return a row of the EXCLUDED table for a row of IMAGES or LESIONS."""
+    lesion_id = str(row.get("lesion_id", ""))
+    return {
+        "stage": STAGE,
+        "level": "lesion" if lesion_id else "image",
+        "patient_id": str(row["patient_id"]),
+        "image_id": str(row["image_id"]),
+        "lesion_id": lesion_id,
+        "path": path,
+        "reason": str(problem.reason),
+        "detail": problem.detail,
+    }
+
+
+def file_name(identifier: str) -> str:
+    """Return a file name without suffix for an id of a study, which may hold anything."""
+    if PLAIN_NAME.fullmatch(identifier):
+        return identifier
+    return f"{re.sub(r'[^A-Za-z0-9]+', '-', identifier)[:60].strip('-')}-{text_digest(identifier)[:16]}"
+
+
+def square_pixels(film: Grey, spacing: Spacing) -> tuple[Grey, float]:
+    """Return a film whose pixels are square, and their spacing; the finer axis is averaged to the coarser one."""
+    if abs(spacing.rows_mm / spacing.columns_mm - 1) <= SQUARE:
+        return film, (spacing.rows_mm + spacing.columns_mm) / 2
+    side = max(spacing.rows_mm, spacing.columns_mm)
+    height, width = film.shape
+    shape = (max(1, round(height * spacing.rows_mm / side)), max(1, round(width * spacing.columns_mm / side)))
+    return resize(film, shape), side
+
+
+def canonical_shape(film: Shape, longest_side: int) -> Shape:
+    """Return (height, width) of the canonical image: the film's, or reduced to the longest side; never enlarged."""
+    scale = min(1.0, longest_side / max(film))
+    return max(1, round(film[0] * scale)), max(1, round(film[1] * scale))
+
+
+def _prepare(case: Case, result: CaseResult) -> None:
+    stored = read_film(safe_path(case.study, str(case.image["image_path"])))
+    spacing = choose_spacing(stored.spacing, case.image["spacing_mm"], case.image["default_spacing_mm"])
+    film, spacing_mm = square_pixels(stored.pixels, spacing)
+    shape = canonical_shape(film.shape, case.settings.longest_side_px)
+    grid = FilmGrid(stored.pixels.shape, film.shape, shape, spacing_mm)
+    canonical = resize(film, shape)
+    breast = breast_region(canonical)
+    for lesion in case.lesions:
+        try:
+            result.lesions.append(_prepare_lesion(case, lesion, film, breast, grid))
+        except ExcludedCase as problem:
+            mask_path = lesion["mask_path"]
+            result.excluded.append(excluded_row(lesion, mask_path if isinstance(mask_path, str) else "", problem))
+    if case.lesions and not result.lesions:
+        none_left = ExcludedCase(Reason.NO_LESIONS, f"none of {len(case.lesions)} lesions can be used")
+        result.excluded.insert(0, excluded_row(case.image, str(case.image["image_path"]), none_left))
+        return
+    result.image = _write_canonical(case, canonical, breast, grid, spacing.origin)
+
+
+def _write_canonical(case: Case, canonical: Grey, breast: Mask, grid: FilmGrid, origin: str) -> dict[str, Any]:
+    name = file_name(str(case.image["image_id"]))
+    files = {"image_file": f"image/{name}.png", "breast_file": f"breast/{name}.png"}
+    write_image(case.output / files["image_file"], canonical)
+    write_mask(case.output / files["breast_file"], breast)
+    rows, columns = grid.scale
+    row_spacing, column_spacing = grid.spacing_mm / rows, grid.spacing_mm / columns
+    return {
+        **case.image,
+        **files,
+        "spacing_origin": origin,
+        "film_height": grid.film[0],
+        "film_width": grid.film[1],
+        "film_spacing_mm": grid.spacing_mm,
+        "height": grid.canonical[0],
+        "width": grid.canonical[1],
+        "row_spacing_mm": row_spacing,
+        "column_spacing_mm": column_spacing,
+        "breast_area_mm2": float(np.count_nonzero(breast)) * row_spacing * column_spacing,
+        "digest": array_digest(canonical),
+    }
+
+
+def _prepare_lesion(case: Case, lesion: dict[str, Any], film: Grey, breast: Mask, grid: FilmGrid) -> dict[str, Any]:
+    reference = read_reference(case.study, lesion, grid)
+    patch = cut_patch(case.settings, film, breast, reference, grid)
+    name = file_name(str(lesion["lesion_id"]))
+    row = {
+        **lesion,
+        **measure(reference, grid),
+        "mask_file": None,
+        "patch_file": f"patch/{name}.image.png",
+        "patch_breast_file": f"patch/{name}.breast.png",
+        "patch_mask_file": None,
+        "patch_spacing_mm": patch.spacing_mm,
+        "patch_y0": patch.corner[0],
+        "patch_x0": patch.corner[1],
+    }
+    if reference.mask is not None and patch.mask is not None:
+        row |= {"mask_file": f"mask/{name}.png", "patch_mask_file": f"patch/{name}.mask.png"}
+        write_mask(case.output / row["mask_file"], shrink_mask(reference.mask, grid.canonical))
+        write_mask(case.output / row["patch_mask_file"], patch.mask)
+    write_image(case.output / row["patch_file"], patch.image)
+    write_mask(case.output / row["patch_breast_file"], patch.breast)
+    return row

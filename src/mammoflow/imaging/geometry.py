@@ -1,0 +1,248 @@
+"""Boxes, masks and grids in physical units: what every stage uses to go between the canonical image and a patch.
+
+Coordinates are (row, column) = (y, x); a box is half-open; pixel i covers [i, i + 1). A patch row knows its top left
+corner in canonical pixels and its own spacing, so both grids are related by a shift and a scale on each axis.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Mask = npt.NDArray[np.bool_]
+Box = tuple[float, float, float, float]
+"""y0, x0, y1, x1 in pixels, half-open."""
+Row = Mapping[str, Any]
+"""A row of a table, as a dictionary or a pandas series."""
+
+
+def box_of(mask: Mask) -> tuple[int, int, int, int] | None:
+    """Return the half-open box (y0, x0, y1, x1) around a mask (height, width), or None where the mask is empty."""
+    x, y, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
+    return (y, x, y + height, x + width) if width else None
+
+
+def longest_diameter_mm(mask: Mask, spacing: float | tuple[float, float]) -> float:
+    """Return the longest distance between two points of a mask: its maximum Feret diameter.
+
+    Parameters
+    ----------
+    mask
+        (height, width); a pixel counts as the square that it covers, so one pixel is as long as its diagonal.
+    spacing
+        Millimetres a pixel: one number, or rows and columns.
+
+    Returns
+    -------
+    float
+        Millimetres; nan where the mask is empty.
+    """
+    box = box_of(mask)
+    if box is None:
+        return math.nan
+    y0, x0, y1, x1 = box
+    inside = mask[y0:y1, x0:x1]
+    # Per row only the outermost pixels can carry a corner of the convex hull.
+    rows = np.flatnonzero(inside.any(axis=1))
+    left = inside[rows].argmax(axis=1)
+    right = inside.shape[1] - inside[rows, ::-1].argmax(axis=1)
+    corners = np.concatenate([np.stack([rows + step, edge], axis=1) for step in (0, 1) for edge in (left, right)])
+    hull = cv2.convexHull(corners.astype(np.int32))[:, 0] * np.broadcast_to(np.asarray(spacing, dtype=np.float64), 2)
+    differences = hull[:, None] - hull[None]
+    return float(np.sqrt((differences**2).sum(axis=2).max()))
+
+
+def crop(image: npt.NDArray[Any], box: Box, margin: float = 0.0, fill: float = 0.0) -> npt.NDArray[Any]:
+    """Cut a box out of an image (height, width, ...); what lies outside the image is filled.
+
+    Parameters
+    ----------
+    image
+        Any array with rows and columns first.
+    box
+        Half-open, in pixels; fractions go outward to whole pixels. It may leave the image.
+    margin
+        Pixels added on each side before rounding.
+    fill
+        Value outside the image.
+
+    Raises
+    ------
+    ValueError
+        If the box with its margin is empty.
+    """
+    y0, x0 = math.floor(box[0] - margin), math.floor(box[1] - margin)
+    y1, x1 = math.ceil(box[2] + margin), math.ceil(box[3] + margin)
+    if y1 <= y0 or x1 <= x0:
+        raise ValueError(f"box {box} with margin {margin} is empty; expected y1 > y0 and x1 > x0")
+    height, width = image.shape[:2]
+    inner_y0, inner_x0, inner_y1, inner_x1 = max(y0, 0), max(x0, 0), min(y1, height), min(x1, width)
+    if (inner_y0, inner_x0, inner_y1, inner_x1) == (y0, x0, y1, x1):
+        return image[y0:y1, x0:x1].copy()
+    cut = np.full((y1 - y0, x1 - x0, *image.shape[2:]), fill, dtype=image.dtype)
+    if inner_y1 > inner_y0 and inner_x1 > inner_x0:
+        inside = image[inner_y0:inner_y1, inner_x0:inner_x1]
+        cut[inner_y0 - y0 : inner_y1 - y0, inner_x0 - x0 : inner_x1 - x0] = inside
+    return cut
+
+
+def resize(image: npt.NDArray[Any], shape: tuple[int, int]) -> npt.NDArray[Any]:
+    """Bring an image or mask to another number of pixels over the same extent.
+
+    Axes that shrink are averaged over the area of each new pixel; an image that grows is interpolated linearly. A
+    boolean mask stays one: a new pixel is set where more than half of it was.
+    """
+    if image.shape[:2] == shape:
+        return image.copy()
+    if image.dtype == np.bool_:
+        return np.asarray(resize(image.view(np.uint8) * np.uint8(254), shape) > 127)
+    shrinks = shape[0] <= image.shape[0] and shape[1] <= image.shape[1]
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (shape[1], shape[0]), interpolation=interpolation))
+
+
+def resample(image: npt.NDArray[Any], spacing_in: float, spacing_out: float) -> npt.NDArray[Any]:
+    """Bring an image or mask (height, width) from one pixel spacing to another, in millimetres.
+
+    The extent is kept and the number of pixels rounded, so the spacing reached is off by at most half a pixel over
+    the whole side. Finer to coarser averages areas; coarser to finer interpolates linearly.
+    """
+    scale = spacing_in / spacing_out
+    shape = (max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale)))
+    return resize(image, shape)
+
+
+def _patch_scale(lesion: Row, image: Row) -> tuple[float, float]:
+    """Return canonical pixels a patch pixel, for rows and columns."""
+    spacing = float(lesion["patch_spacing_mm"])
+    return spacing / float(image["row_spacing_mm"]), spacing / float(image["column_spacing_mm"])
+
+
+def box_to_patch(box: Box, lesion: Row, image: Row) -> Box:
+    """Turn a box in canonical pixels into one in pixels of the lesion's patch."""
+    rows, columns = _patch_scale(lesion, image)
+    top, left = float(lesion["patch_y0"]), float(lesion["patch_x0"])
+    return (box[0] - top) / rows, (box[1] - left) / columns, (box[2] - top) / rows, (box[3] - left) / columns
+
+
+def box_from_patch(box: Box, lesion: Row, image: Row) -> Box:
+    """Turn a box in pixels of the lesion's patch into one in canonical pixels."""
+    rows, columns = _patch_scale(lesion, image)
+    top, left = float(lesion["patch_y0"]), float(lesion["patch_x0"])
+    return top + box[0] * rows, left + box[1] * columns, top + box[2] * rows, left + box[3] * columns
+
+
+def sample_mask(mask: Mask, corner: tuple[float, float], scale: tuple[float, float], shape: tuple[int, int]) -> Mask:
+    """Read a mask at the pixel centres of another grid, between its pixels by linear interpolation.
+
+    Parameters
+    ----------
+    mask
+        (height, width).
+    corner
+        Top left corner of the other grid, in pixels of the mask (y, x).
+    scale
+        Pixels of the mask that one pixel of the other grid covers (rows, columns).
+    shape
+        (height, width) of the other grid; what lies outside the mask is False.
+    """
+    # cv2 counts from pixel centres: the centre of pixel i is i + 0.5 here and i there.
+    matrix = np.array(
+        [
+            [scale[1], 0.0, corner[1] + 0.5 * scale[1] - 0.5],
+            [0.0, scale[0], corner[0] + 0.5 * scale[0] - 0.5],
+        ]
+    )
+    levels = mask.view(np.uint8) * np.uint8(254)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    sampled = cv2.warpAffine(levels, matrix, (shape[1], shape[0]), flags=flags, borderMode=cv2.BORDER_CONSTANT)
+    return np.asarray(sampled > 127)
+
+
+def mask_to_patch(mask: Mask, lesion: Row, image: Row, shape: tuple[int, int]) -> Mask:
+    """Bring a canonical mask (height, width) to the grid of the lesion's patch.
+
+    Parameters
+    ----------
+    mask
+        On the canonical grid of the image.
+    lesion, image
+        Rows of the CANONICAL_LESIONS and CANONICAL_IMAGES tables.
+    shape
+        (height, width) of the patch; what lies outside the image is False.
+    """
+    corner = (float(lesion["patch_y0"]), float(lesion["patch_x0"]))
+    return sample_mask(mask, corner, _patch_scale(lesion, image), shape)
+
+
+def mask_from_patch(mask: Mask, lesion: Row, image: Row) -> Mask:
+    """Bring a mask on the grid of the lesion's patch to the canonical grid of its image.
+
+    A canonical pixel is set where the patch covers more than half of it; outside the patch it is False.
+    """
+    rows, columns = _patch_scale(lesion, image)
+    row_edges = (np.arange(int(image["height"]) + 1) - float(lesion["patch_y0"])) / rows
+    column_edges = (np.arange(int(image["width"]) + 1) - float(lesion["patch_x0"])) / columns
+    return np.asarray(covered_share(mask, row_edges, column_edges) > 0.5)
+
+
+def shrink_mask(mask: Mask, shape: tuple[int, int]) -> Mask:
+    """Bring a mask to fewer pixels over the same extent without ever losing it.
+
+    A new pixel is set where more than half of it was; where that leaves nothing of a tiny lesion, the pixel with the
+    largest covered share is set.
+    """
+    small = np.zeros(shape, dtype=bool)
+    box = box_of(mask)
+    if box is None:
+        return small
+    rows, columns = shape[0] / mask.shape[0], shape[1] / mask.shape[1]
+    y0, x0 = math.floor(box[0] * rows), math.floor(box[1] * columns)
+    y1, x1 = min(math.ceil(box[2] * rows), shape[0]), min(math.ceil(box[3] * columns), shape[1])
+    inside = mask[box[0] : box[2], box[1] : box[3]]
+    row_edges = np.arange(y0, y1 + 1) / rows - box[0]
+    column_edges = np.arange(x0, x1 + 1) / columns - box[1]
+    share = covered_share(inside, row_edges, column_edges)
+    window = small[y0:y1, x0:x1]
+    window[:] = share > 0.5
+    if not window.any():
+        window[np.unravel_index(int(share.argmax()), share.shape)] = True
+    return small
+
+
+def covered_share(
+    mask: Mask, row_edges: npt.NDArray[np.floating[Any]], column_edges: npt.NDArray[np.floating[Any]]
+) -> npt.NDArray[np.float32]:
+    """Return which share of each cell of another grid a mask covers, exactly.
+
+    Parameters
+    ----------
+    mask
+        (height, width); outside it nothing is covered.
+    row_edges, column_edges
+        Increasing edges of the other grid's rows (n + 1,) and columns (m + 1,), in pixels of the mask.
+
+    Returns
+    -------
+    ndarray
+        (n, m) float32, 0 to 1.
+    """
+    by_rows = _mean_between(mask.astype(np.float32), row_edges)
+    return _mean_between(np.ascontiguousarray(by_rows.T), column_edges).T
+
+
+def _mean_between(values: npt.NDArray[np.float32], edges: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
+    """Average rows (rows, columns) between consecutive fractional edges; outside the rows the value is 0."""
+    total = np.zeros((values.shape[0] + 1, values.shape[1]), dtype=np.float32)
+    np.cumsum(values, axis=0, out=total[1:])
+    inside = np.clip(edges, 0, values.shape[0])
+    below = np.minimum(inside.astype(np.intp), values.shape[0] - 1)
+    fraction = (inside - below).astype(np.float32)[:, None]
+    at_edge = total[below] * (1 - fraction) + total[below + 1] * fraction
+    means: npt.NDArray[np.float32] = np.diff(at_edge, axis=0) / np.diff(edges).astype(np.float32)[:, None]
+    return means

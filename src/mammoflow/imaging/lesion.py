@@ -1,0 +1,204 @@
+"""One lesion on one film: its reference mask or box, measured at film resolution, and the patch cut around it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mammoflow.config.images import ImagesSettings
+from mammoflow.dicomfile import safe_path
+from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.imaging.film import read_roi_mask
+from mammoflow.imaging.geometry import Box, Mask, box_of, crop, longest_diameter_mm, resize, sample_mask, shrink_mask
+from mammoflow.imaging.grey import Grey
+
+EVEN_RATIO = 0.01  # how far the ratios of film to mask may differ between rows and columns
+PATCH_MARGIN_MM = 30.0  # a patch is at least this much wider than the lesion's box
+Shape = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class FilmGrid:
+    """The three grids of an image and their spacing.
+
+    Attributes
+    ----------
+    stored
+        (height, width) of the file, in whose pixels the case table gives boxes.
+    film
+        (height, width) with square pixels; equal to `stored` unless the pixels of the file are not square.
+    canonical
+        (height, width) of the canonical image.
+    spacing_mm
+        Millimetres a film pixel.
+    """
+
+    stored: Shape
+    film: Shape
+    canonical: Shape
+    spacing_mm: float
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Canonical pixels a film pixel, for rows and columns."""
+        return self.canonical[0] / self.film[0], self.canonical[1] / self.film[1]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the study says a lesion is, in film pixels.
+
+    Attributes
+    ----------
+    mask
+        (height, width) of the film, or None for a study of boxes.
+    box
+        Half-open box around the mask, or as the table gives it, clipped to the film.
+    """
+
+    mask: Mask | None
+    box: Box
+
+
+@dataclass(frozen=True)
+class Patch:
+    """Square cut of the film around a lesion.
+
+    Attributes
+    ----------
+    image, breast, mask
+        Grey levels, breast region and reference mask (None for a study of boxes) on one grid (side, side).
+    corner
+        Top left corner in canonical pixels (y, x).
+    spacing_mm
+        Millimetres a patch pixel.
+    """
+
+    image: Grey
+    breast: Mask
+    mask: Mask | None
+    corner: tuple[float, float]
+    spacing_mm: float
+
+
+def read_reference(study: Path, lesion: Mapping[str, Any], grid: FilmGrid) -> Reference:
+    """Read the reference of a row of the LESIONS table; a mask goes before a box.
+
+    Raises
+    ------
+    ExcludedCase
+        With the reason: the mask's file, shape or content, or the box, is of no use.
+    """
+    path = lesion["mask_path"]
+    if isinstance(path, str) and path:
+        mask = fit_mask(read_roi_mask(safe_path(study, path)), grid)
+        box = box_of(mask)
+        if box is None:
+            raise ExcludedCase(Reason.MASK_EMPTY, "no pixel is left of the mask at the film's size")
+        return Reference(mask, box)
+    corners = [lesion[name] for name in ("box_y0", "box_x0", "box_y1", "box_x1")]
+    if any(pd.isna(corner) for corner in corners):
+        raise ExcludedCase(Reason.MASK_NOT_FOUND, "the row names neither a mask nor a whole box")
+    return Reference(None, _clip_box(tuple(float(corner) for corner in corners), grid))
+
+
+def fit_mask(mask: Mask, grid: FilmGrid) -> Mask:
+    """Bring a mask to the film's grid, where it is the same picture at another size.
+
+    Raises
+    ------
+    ExcludedCase
+        MASK_SHAPE where rows and columns would need scales that differ by more than 1 %.
+    """
+    if mask.shape == grid.film:
+        return mask
+    rows, columns = grid.stored[0] / mask.shape[0], grid.stored[1] / mask.shape[1]
+    if abs(rows / columns - 1) > EVEN_RATIO:
+        raise ExcludedCase(
+            Reason.MASK_SHAPE,
+            f"mask is {mask.shape[0]} x {mask.shape[1]}, film {grid.stored[0]} x {grid.stored[1]}; "
+            f"no one scale fits both axes ({rows:.3f}, {columns:.3f})",
+        )
+    smaller = mask.shape[0] >= grid.film[0] and mask.shape[1] >= grid.film[1]
+    return shrink_mask(mask, grid.film) if smaller else resize(mask, grid.film)
+
+
+def _clip_box(box: tuple[float, ...], grid: FilmGrid) -> Box:
+    rows, columns = grid.film[0] / grid.stored[0], grid.film[1] / grid.stored[1]
+    y0, y1 = (min(max(value * rows, 0.0), float(grid.film[0])) for value in (box[0], box[2]))
+    x0, x1 = (min(max(value * columns, 0.0), float(grid.film[1])) for value in (box[1], box[3]))
+    if not all(math.isfinite(value) for value in box) or y1 <= y0 or x1 <= x0:
+        raise ExcludedCase(
+            Reason.BOX_INVALID,
+            f"box y {box[0]:g} to {box[2]:g}, x {box[1]:g} to {box[3]:g} on a film of "
+            f"{grid.stored[0]} x {grid.stored[1]}",
+        )
+    return y0, x0, y1, x1
+
+
+def measure(reference: Reference, grid: FilmGrid) -> dict[str, float]:
+    """Return reference box in canonical pixels, area and longest diameter, as columns of CANONICAL_LESIONS.
+
+    Area and diameter come from the mask at film resolution. Of a box alone they are its area and its longer side; its
+    diagonal would overstate any lesion that is not a rod.
+    """
+    y0, x0, y1, x1 = reference.box
+    rows, columns = grid.scale
+    if reference.mask is None:
+        area = (y1 - y0) * (x1 - x0)
+        diameter = max(y1 - y0, x1 - x0) * grid.spacing_mm
+    else:
+        inside = reference.mask[int(y0) : int(y1), int(x0) : int(x1)]
+        area = float(np.count_nonzero(inside))
+        diameter = longest_diameter_mm(inside, grid.spacing_mm)
+    return {
+        "y0": y0 * rows,
+        "x0": x0 * columns,
+        "y1": y1 * rows,
+        "x1": x1 * columns,
+        "area_mm2": area * grid.spacing_mm**2,
+        "diameter_mm": diameter,
+    }
+
+
+def cut_patch(settings: ImagesSettings, film: Grey, breast: Mask, reference: Reference, grid: FilmGrid) -> Patch:
+    """Cut the square patch of a lesion from the film, centred on its box.
+
+    Parameters
+    ----------
+    settings
+        Side and spacing; the side grows so that it exceeds the box by 30 mm.
+    film
+        (height, width) at film resolution.
+    breast
+        Breast region on the canonical grid.
+    reference
+        Mask or box in film pixels.
+    grid
+        The grids of the image.
+    """
+    y0, x0, y1, x1 = reference.box
+    side_mm = max(settings.patch_mm, max(y1 - y0, x1 - x0) * grid.spacing_mm + PATCH_MARGIN_MM)
+    # Twice the film's longest side covers the film from wherever the lesion lies; more would only be black.
+    side = min(math.ceil(side_mm / grid.spacing_mm), 2 * max(grid.film))
+    top, left = round((y0 + y1 - side) / 2), round((x0 + x1 - side) / 2)
+    window = (top, left, top + side, left + side)
+    image = crop(film, window)
+    mask = None if reference.mask is None else crop(reference.mask, window)
+    pixels = side
+    if settings.patch_spacing_mm is not None and settings.patch_spacing_mm > grid.spacing_mm:
+        pixels = max(1, round(side * grid.spacing_mm / settings.patch_spacing_mm))
+        image = resize(image, (pixels, pixels))
+        mask = None if mask is None else shrink_mask(mask, (pixels, pixels))
+    rows, columns = grid.scale
+    corner = (top * rows, left * columns)
+    cells = (rows * side / pixels, columns * side / pixels)
+    return Patch(
+        image, sample_mask(breast, corner, cells, (pixels, pixels)), mask, corner, grid.spacing_mm * side / pixels
+    )

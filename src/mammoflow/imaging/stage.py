@@ -1,0 +1,126 @@
+"""The image stage: a shard of the cohort to canonical images, breast regions, masks and lesion patches."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mammoflow.config.images import ImagesSettings
+from mammoflow.errors import ExcludedCase, Reason, StudyError
+from mammoflow.imaging.case import Case, CaseResult, exclude_image, prepare_case
+from mammoflow.imaging.workers import Lost, map_isolated
+from mammoflow.runtime import progress
+from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, EXCLUDED, IMAGES, LESIONS, read_table, write_table
+
+LONGEST_S = 300.0  # for one film and its lesions, two hundred times what a large one takes
+WORKER_BYTES = 4 * 2**30
+FOLDERS = ("image", "breast", "mask", "patch")
+TABLES = ("images", "lesions", "excluded")
+
+
+def prepare_images(settings: ImagesSettings, study: Path, cohort_shard: Path, output: Path, threads: int) -> None:
+    """Prepare every film and lesion of a shard; what cannot be used is excluded with a reason.
+
+    Parameters
+    ----------
+    settings
+        Of the stage.
+    study
+        Folder that the paths of the cohort are relative to.
+    cohort_shard
+        Folder with `images.parquet` and `lesions.parquet` of the cohort.
+    output
+        Folder for `image/`, `breast/`, `mask/`, `patch/` and, written last, `images.parquet`, `lesions.parquet` and
+        `excluded.parquet`. What an earlier run left there is removed.
+    threads
+        Films at a time; each has a process of its own.
+
+    Raises
+    ------
+    StudyError
+        If the study's folder or a table is missing, a lesion has no image, or the disk is full.
+    """
+    if not study.is_dir():
+        raise StudyError(f"study folder {study} does not exist; expected the folder that the image paths start from")
+    cases = _cases(settings, study, cohort_shard, output)
+    _clear(output)
+    results: dict[int, CaseResult] = {}
+    work = map_isolated(prepare_case, cases, threads, LONGEST_S, WORKER_BYTES, preload="mammoflow.imaging.case")
+    for index, answer in progress(work, "images", total=len(cases)):
+        if isinstance(answer, Lost):
+            problem = ExcludedCase(Reason.UNREADABLE, f"reading the files of this film {answer.detail}")
+            answer = exclude_image(cases[index], problem)
+        results[index] = answer
+    ordered = [results[index] for index in range(len(cases))]
+    _remove_unlisted(ordered, output)
+    _write(ordered, output)
+    _report(ordered)
+
+
+def _cases(settings: ImagesSettings, study: Path, cohort_shard: Path, output: Path) -> list[Case]:
+    images = read_table(cohort_shard / "images.parquet", IMAGES)
+    lesions = read_table(cohort_shard / "lesions.parquet", LESIONS)
+    orphans = lesions.loc[~lesions["image_id"].isin(images["image_id"]), "lesion_id"]
+    if len(orphans):
+        raise StudyError(
+            f"{len(orphans)} lesions in {cohort_shard} have no image, for example {orphans.iloc[0]}; "
+            "run the cohort stage again"
+        )
+    by_image: dict[str, list[dict[str, Any]]] = {}
+    for lesion in _records(lesions):
+        by_image.setdefault(lesion["image_id"], []).append(lesion)
+    return [Case(settings, study, output, image, by_image.get(image["image_id"], [])) for image in _records(images)]
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _clear(output: Path) -> None:
+    """Remove tables first, so that a run that is stopped half way is not taken for a whole one."""
+    for name in TABLES:
+        (output / f"{name}.parquet").unlink(missing_ok=True)
+    for name in FOLDERS:
+        if (output / name).is_dir():
+            shutil.rmtree(output / name)
+        (output / name).mkdir(parents=True)
+
+
+def _remove_unlisted(results: list[CaseResult], output: Path) -> None:
+    """Remove what lost workers left behind."""
+    rows = [result.image for result in results if result.image is not None]
+    rows += [lesion for result in results for lesion in result.lesions]
+    listed = {row[name] for row in rows for name in row if name.endswith("_file")}
+    for folder in FOLDERS:
+        for path in (output / folder).iterdir():
+            if f"{folder}/{path.name}" not in listed:
+                path.unlink()
+
+
+def _write(results: list[CaseResult], output: Path) -> None:
+    images = [result.image for result in results if result.image is not None]
+    lesions = [lesion for result in results for lesion in result.lesions]
+    excluded = [row for result in results for row in result.excluded]
+    write_table(pd.DataFrame(excluded), EXCLUDED, output / "excluded.parquet")
+    write_table(pd.DataFrame(lesions), CANONICAL_LESIONS, output / "lesions.parquet")
+    write_table(pd.DataFrame(images), CANONICAL_IMAGES, output / "images.parquet")
+
+
+def _report(results: list[CaseResult]) -> None:
+    """Say on standard error what came of the shard, and the largest memory of a worker."""
+    images = sum(result.image is not None for result in results)
+    lesions = sum(len(result.lesions) for result in results)
+    peak = max((result.peak_bytes for result in results), default=0)
+    reasons = Counter(row["reason"] for result in results for row in result.excluded if row["level"] == "image")
+    left_out = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common()) or "none"
+    print(
+        f"images: {images} of {len(results)} films and {lesions} lesions prepared, films left out: {left_out}; "
+        f"peak memory of a worker {peak / 2**20:.0f} MiB",
+        file=sys.stderr,
+        flush=True,
+    )
