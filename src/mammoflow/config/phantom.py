@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from mammoflow.config.base import Settings
@@ -10,6 +12,17 @@ from mammoflow.config.base import Settings
 class PhantomSettings(Settings):
     """The synthetic CBIS-DDSM-like download that the default configuration runs on."""
 
-    patients: int = Field(60, ge=6, description="Number of phantom patients.")
+    patients: int = Field(60, ge=6, le=9999, description="Number of phantom patients.")
     seed: int = Field(2016, ge=0, description="Seed of the whole phantom study.")
-    spacing_mm: float = Field(0.25, gt=0.04, le=1.0, description="Pixel spacing of the phantom films in millimetres.")
+    spacing_mm: float = Field(
+        0.25,
+        gt=0.04,
+        le=1.0,
+        description="Pixel spacing of the phantom films in millimetres; a quarter of the patients are scanned at "
+        "0.870 of it, as DDSM had scanners of 50 and 43.5 micrometres.",
+    )
+    layout: Literal["tables", "download"] = Field(
+        "tables",
+        description="Where the files lie: as the paths in the case tables say, or in the dated folders "
+        "that the download tool makes.",
+    )
