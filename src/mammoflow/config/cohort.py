@@ -2,17 +2,69 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import pkgutil
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from mammoflow.config.base import Settings
+
+READERS_FOLDER = Path(__file__).parent.parent / "cohort" / "readers"
+
+TableColumn = Literal[
+    "image",
+    "mask",
+    "box_y0",
+    "box_x0",
+    "box_y1",
+    "box_x1",
+    "patient",
+    "side",
+    "view",
+    "label",
+    "birads",
+    "density",
+    "subtlety",
+    "type",
+    "shape",
+    "margins",
+    "spacing",
+    "usable",
+    "split",
+    "image_id",
+    "lesion",
+    "finding",
+]
+
+LabelMeaning = Literal["malignant", "benign", "normal"]
+
+
+def reader_names() -> list[str]:
+    """Return the names of the readers: one module each in the readers' folder, underscores written as hyphens."""
+    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules([str(READERS_FOLDER)]))
+
+
+def _known_reader(name: str) -> str:
+    if name not in reader_names():
+        raise ValueError(f"unknown data set reader; the readers are {', '.join(reader_names())}")
+    return name
+
+
+ReaderName = Annotated[str, AfterValidator(_known_reader), Field(json_schema_extra={"enum": [*reader_names()]})]
+
+
+class JoinSettings(Settings):
+    """A second table whose columns are added to the case table's rows."""
+
+    table: str = Field(min_length=1, description="The table to add, relative to the study folder.")
+    on: str = Field(min_length=1, description="The column that both tables have; unique in the added one.")
 
 
 class DatasetSettings(Settings):
     """Where the study lies and which reader understands it."""
 
-    reader: Literal["phantom", "cbis-ddsm", "table"] = Field(
+    reader: ReaderName = Field(
         "phantom",
         description="Reader of the study: phantom (embedded), cbis-ddsm (a download and its case tables), "
         "table (one CSV or Parquet that names images, masks or boxes).",
@@ -25,13 +77,41 @@ class DatasetSettings(Settings):
         default_factory=list,
         description="Case tables, relative to the folder; empty takes the reader's usual file names.",
     )
-    columns: dict[str, str] = Field(
+    joins: list[JoinSettings] = Field(
+        default_factory=list, description="For the reader `table`: further tables, each joined on one column."
+    )
+    columns: dict[TableColumn, str] = Field(
         default_factory=dict,
-        description="For the reader `table`: column of mammoflow -> column (or expression of constants) in your table.",
+        description="For the reader `table`: what mammoflow looks for -> the column of your table, a pattern such as "
+        "'{label}/{image}.png', or a constant such as '=mass'. What is not named is taken from a column of its own "
+        "name, where there is one.",
+    )
+    labels: dict[str, LabelMeaning] = Field(
+        default_factory=dict,
+        description="For the reader `table`: words of the label column -> malignant, benign or normal, beside the "
+        "usual words.",
+    )
+    spacing_factor: float = Field(
+        1.0, gt=0, description="For the reader `table`: the spacing column times this is millimetres per pixel."
     )
     spacing_mm: float | None = Field(
         None, gt=0, description="Pixel spacing in millimetres where neither table nor header gives one; null excludes."
     )
+
+    @model_validator(mode="after")
+    def check_table_settings(self) -> Self:
+        """Refuse settings that the chosen reader would not look at, and a study without a folder."""
+        if self.reader != "table":
+            for key in ("joins", "columns", "labels"):
+                if getattr(self, key):
+                    raise ValueError(
+                        f"{key} is set, but only the reader 'table' uses it; the reader is {self.reader!r}"
+                    )
+        if self.reader == "table" and len(self.tables) != 1:
+            raise ValueError(f"the reader 'table' needs exactly one entry in tables, found {self.tables}")
+        if self.reader != "phantom" and not self.folder:
+            raise ValueError(f"the reader {self.reader!r} needs the study's folder, found an empty one")
+        return self
 
 
 class SplitSettings(Settings):

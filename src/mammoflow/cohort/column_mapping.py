@@ -1,0 +1,72 @@
+"""How a table's own columns become the ones that mammoflow looks for: by name, by pattern, or as a constant."""
+
+from __future__ import annotations
+
+import re
+from typing import get_args
+
+import pandas as pd
+
+from mammoflow.cohort.table_files import ORIGIN, PROBLEM, records
+from mammoflow.config.cohort import DatasetSettings, TableColumn
+from mammoflow.errors import ConfigError
+
+PLACE = re.compile(r"\{([^{}]+)\}")
+NEEDED: tuple[TableColumn, ...] = ("image", "patient", "label")
+BOX: tuple[TableColumn, ...] = ("box_y0", "box_x0", "box_y1", "box_x1")
+
+
+def map_columns(table: pd.DataFrame, dataset: DatasetSettings) -> pd.DataFrame:
+    """Return a table with every column of `TableColumn`, "" where the study has none.
+
+    Parameters
+    ----------
+    table
+        The study's table as text.
+    dataset
+        `columns` says where each comes from: the name of a column; a pattern with columns in braces, such as
+        ``{label}/{image}.png``; or a constant behind an equals sign. Columns that it does not name are taken from a
+        column of the same name.
+
+    Raises
+    ------
+    ConfigError
+        If the settings name a column that the table lacks, or a needed column comes from nowhere.
+    """
+    names: tuple[TableColumn, ...] = get_args(TableColumn)
+    own = [str(name) for name in table.columns if name not in (ORIGIN, PROBLEM)]
+    sources = {name: dataset.columns.get(name) or (name if name in own else None) for name in names}
+    missing = [name for name in NEEDED if sources[name] is None]
+    if sources["mask"] is None and any(sources[name] is None for name in BOX):
+        missing.append("mask")
+    if missing:
+        raise ConfigError(
+            f"table {dataset.tables[0]} gives no {', '.join(missing)}: set cohort.dataset.columns.{missing[0]} to the "
+            f"column that holds it ('mask' may be given by the four box columns instead). Columns found: "
+            f"{', '.join(own)}"
+        )
+    mapped = pd.DataFrame({str(name): _values(table, own, name, sources[name]) for name in names}, dtype="str")
+    return mapped.assign(**{ORIGIN: table[ORIGIN], PROBLEM: table[PROBLEM]})
+
+
+def _values(table: pd.DataFrame, own: list[str], name: str, source: str | None) -> list[str]:
+    if source is None:
+        return [""] * len(table)
+    if source.startswith("="):
+        return [source[1:]] * len(table)
+    if source in own:
+        return [str(value) for value in table[source]]
+    used = PLACE.findall(source)
+    unknown = [place for place in used if place not in own] if used else [source]
+    if unknown:
+        raise ConfigError(
+            f"cohort.dataset.columns.{name} is {source!r}, but the table has no column {', '.join(unknown)}; "
+            f"columns found: {', '.join(own)}"
+        )
+    return [_fill(source, row) for row in records(table[used])]
+
+
+def _fill(pattern: str, row: dict[str, str]) -> str:
+    """Put a row's values into the pattern; a row that lacks one of them has no value."""
+    places = set(PLACE.findall(pattern))
+    return "" if any(not row[place] for place in places) else PLACE.sub(lambda found: row[found.group(1)], pattern)

@@ -1,0 +1,27 @@
+"""What can be told about a study before the first job: that its folder and its tables are there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mammoflow.config.cohort import DatasetSettings
+from mammoflow.errors import StudyError
+
+
+def check_study(dataset: DatasetSettings, study: Path) -> None:
+    """Stop if the study folder or a table that the settings name is missing; cheap, reads no file.
+
+    Raises
+    ------
+    StudyError
+        With what was looked for.
+    """
+    if not study.is_dir():
+        found = "it is a file" if study.exists() else "there is nothing at that path"
+        raise StudyError(
+            f"study folder {study} is expected to be a folder, but {found}; set cohort.dataset.folder to the folder of "
+            f"the data set {dataset.name!r}"
+        )
+    for name in [*dataset.tables, *(join.table for join in dataset.joins)]:
+        if not (study / name).is_file():
+            raise StudyError(f"case table {study / name} does not exist; check cohort.dataset.tables and joins")

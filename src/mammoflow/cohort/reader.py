@@ -1,0 +1,148 @@
+"""The contract of a study's reader, and how a reader is found by its name."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mammoflow.config.cohort import DatasetSettings
+from mammoflow.errors import ConfigError, ExcludedCase, Reason
+
+Row = Mapping[str, Any]
+
+ROW_COLUMNS = [
+    "patient_id",
+    "image_id",
+    "lesion_id",
+    "finding_id",
+    "laterality",
+    "view",
+    "lesion_type",
+    "label",
+    "pathology",
+    "birads",
+    "density",
+    "subtlety",
+    "shape",
+    "margins",
+    "box_y0",
+    "box_x0",
+    "box_y1",
+    "box_x1",
+    "official_split",
+]
+"""What a reader gives for every row; further columns are its own. `label` is malignant, benign, normal or None."""
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """One row of the table of excluded cases, from this stage."""
+
+    level: str
+    reason: Reason
+    detail: str
+    patient_id: str = ""
+    image_id: str = ""
+    lesion_id: str = ""
+    path: str = ""
+
+    @classmethod
+    def of(cls, level: str, error: ExcludedCase, row: Row, path: str = "") -> Exclusion:
+        """Make the exclusion of a row's lesion or image from the error that was raised for it."""
+        lesion = str(row["lesion_id"]) if level == "lesion" else ""
+        return cls(level, error.reason, error.detail, str(row["patient_id"]), str(row["image_id"]), lesion, path)
+
+
+@dataclass(frozen=True)
+class FoundImage:
+    """A film's file, relative to the study folder; its size and its spacing where the reader knows them."""
+
+    path: str
+    rows: int | None = None
+    columns: int | None = None
+    spacing_mm: float | None = None
+
+
+@dataclass(frozen=True)
+class FoundLesion:
+    """A lesion's files, relative to the study folder; no mask means that the row's box is the reference."""
+
+    mask_path: str | None
+    further: dict[str, str] = field(default_factory=dict)
+
+
+class Reader(ABC):
+    """Reads one kind of study: first the rows of its tables, then the files of one image and one lesion at a time.
+
+    The stage calls `find_image` and `find_lesion` from several threads.
+
+    Parameters
+    ----------
+    dataset
+        The settings of the study.
+    study
+        The study folder; it exists.
+    """
+
+    def __init__(self, dataset: DatasetSettings, study: Path) -> None:
+        self.dataset = dataset
+        self.study = study
+
+    @abstractmethod
+    def read_rows(self) -> tuple[pd.DataFrame, list[Exclusion]]:
+        """Return the rows that can be read, with `ROW_COLUMNS`, and the exclusions of those that cannot.
+
+        Raises
+        ------
+        StudyError
+            If a table or a column is missing.
+        """
+
+    @abstractmethod
+    def find_image(self, rows: Sequence[Row]) -> FoundImage:
+        """Find the film that all these rows stand on.
+
+        Raises
+        ------
+        ExcludedCase
+            If there is no usable file.
+        """
+
+    @abstractmethod
+    def find_lesion(self, row: Row, image: FoundImage) -> FoundLesion:
+        """Find the mask of one row.
+
+        Raises
+        ------
+        ExcludedCase
+            If there is none that fits the film.
+        """
+
+    def is_phantom(self) -> bool:
+        """Tell whether the study is made of phantoms, which every table and figure then says."""
+        return False
+
+    def audit(self) -> dict[str, int]:
+        """Return counts of the study as published, before anything is left out; empty where a reader has none."""
+        return {}
+
+
+def open_reader(dataset: DatasetSettings, study: Path) -> Reader:
+    """Return the reader that the settings name, for the study in a folder.
+
+    Raises
+    ------
+    ConfigError
+        If the reader's module has no `StudyReader`.
+    """
+    module = importlib.import_module(f"mammoflow.cohort.readers.{dataset.reader.replace('-', '_')}")
+    reader = getattr(module, "StudyReader", None)
+    if not (isinstance(reader, type) and issubclass(reader, Reader)):
+        raise ConfigError(f"{module.__name__} holds no class StudyReader; see docs/datasets/adding-a-data-set.md")
+    return reader(dataset, study)

@@ -1,0 +1,180 @@
+"""Any study that one table describes: a row a lesion, with image, mask or box, patient, label and more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pandas as pd
+
+from mammoflow.cohort.column_mapping import BOX, map_columns
+from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
+from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
+from mammoflow.cohort.words import (
+    LESION_TYPES,
+    NEGATIVE_WORDS,
+    OFFICIAL_SPLITS,
+    Label,
+    parse_birads,
+    parse_density,
+    parse_integer,
+    parse_label,
+    parse_number,
+    parse_side,
+    safe_name,
+)
+from mammoflow.config.cohort import DatasetSettings
+from mammoflow.dicomfile import image_shape, open_dicom, safe_path
+from mammoflow.errors import ExcludedCase, Reason, StudyError
+
+PRIVATE_COLUMNS = ["image_name", "mask_name", "spacing_mm", "usable", "lesion"]
+DICOM_SUFFIXES = (".dcm", ".dicom", "")
+
+
+class StudyReader(Reader):
+    """A study of PNG, TIFF or DICOM files and one CSV or Parquet table, perhaps with further tables joined to it."""
+
+    def read_rows(self) -> tuple[pd.DataFrame, list[Exclusion]]:
+        """Map the table's columns and words; what cannot be read or is marked unusable is excluded."""
+        mapped = map_columns(_read_joined(self.dataset, self.study), self.dataset)
+        rows: list[dict[str, Any]] = []
+        excluded = []
+        for values in records(mapped):
+            try:
+                rows.append(_read_row(values, self.dataset.labels, self.dataset.spacing_factor))
+            except ValueError as error:
+                detail = f"{values[ORIGIN]}: {error}"
+                excluded.append(Exclusion("row", Reason.BAD_ROW, detail, str(values["patient"])))
+        table = pd.DataFrame(rows, columns=[*ROW_COLUMNS, *PRIVATE_COLUMNS, ORIGIN])
+        table, mixed = _refuse_shared_images(table)
+        table = _name_lesions(table)
+        usable = table["usable"].astype(bool)
+        unusable = [
+            Exclusion(
+                "lesion", Reason.MARKED_UNUSABLE, row[ORIGIN], row["patient_id"], row["image_id"], row["lesion_id"]
+            )
+            for row in records(table[~usable])
+        ]
+        return table[usable].reset_index(drop=True), [*excluded, *mixed, *unusable]
+
+    def find_image(self, rows: Sequence[Row]) -> FoundImage:
+        """Check that the image lies in the study; of DICOM files also that the header can be read."""
+        name = str(rows[0]["image_name"])
+        path = safe_path(self.study, name)
+        spacing = next((row["spacing_mm"] for row in rows if pd.notna(row["spacing_mm"])), None)
+        _refuse_empty(path)
+        if path.suffix.lower() in DICOM_SUFFIXES:
+            height, width = image_shape(open_dicom(path))
+            return FoundImage(name, height, width, spacing)
+        return FoundImage(name, spacing_mm=spacing)
+
+    def find_lesion(self, row: Row, image: FoundImage) -> FoundLesion:
+        """Check that the mask lies in the study, or that there is a box in its place."""
+        name = str(row["mask_name"])
+        if name:
+            _refuse_empty(safe_path(self.study, name))
+            return FoundLesion(name)
+        box = [row[key] for key in BOX]
+        if all(pd.isna(value) for value in box):
+            raise ExcludedCase(Reason.MASK_NOT_FOUND, f"{row[ORIGIN]} names neither mask nor box")
+        y0, x0, y1, x1 = box
+        if not (y0 < y1 and x0 < x1):  # also false where one of them is missing
+            raise ExcludedCase(Reason.BOX_INVALID, f"{row[ORIGIN]}: rows {y0} to {y1}, columns {x0} to {x1}")
+        return FoundLesion(None)
+
+
+def _read_joined(dataset: DatasetSettings, study: Path) -> pd.DataFrame:
+    """Read the table and add the columns of the joined ones, which must have one row a key."""
+    table = read_text_table(study / dataset.tables[0])
+    for join in dataset.joins:
+        require_columns(table, [join.on], f"table {dataset.tables[0]}")
+        further = read_text_table(study / join.table)
+        require_columns(further, [join.on], f"joined table {join.table}")
+        repeated = further.loc[further[join.on].duplicated(), join.on]
+        if len(repeated):
+            raise StudyError(
+                f"joined table {join.table} has several rows for {join.on} {repeated.iloc[0]!r}; expected one row a key"
+            )
+        new = [name for name in further.columns if name not in table.columns]
+        table = table.merge(further[[join.on, *new]], on=join.on, how="left").fillna("")
+    return table
+
+
+def _read_row(values: dict[str, str], labels: dict[str, Label], spacing_factor: float) -> dict[str, Any]:
+    """Turn one mapped row into `ROW_COLUMNS`; raise ValueError where it cannot be read."""
+    if values[PROBLEM]:
+        raise ValueError(values[PROBLEM])
+    image, patient = _plain_path(values["image"]), values["patient"]
+    if not image or not patient:
+        raise ValueError(f"no value for {'image' if not image else 'patient'}")
+    side, view = parse_side(values["side"]), values["view"].upper()
+    image_id = safe_name(values["image_id"] or str(PurePosixPath(image).with_suffix("")))
+    spacing = parse_number(values["spacing"], above=0)
+    lesion, finding = (values[key].removesuffix(".0") for key in ("lesion", "finding"))  # numbers saved with blanks
+    return {
+        "patient_id": patient,
+        "image_id": image_id,
+        "finding_id": safe_name(patient, side, finding) if finding else "",
+        "laterality": side,
+        "view": view,
+        "lesion_type": LESION_TYPES.get(values["type"].lower(), "unknown"),
+        "label": parse_label(values["label"], labels),
+        "pathology": values["label"] or None,
+        "birads": parse_birads(values["birads"]),
+        "density": parse_density(values["density"]),
+        "subtlety": parse_integer(values["subtlety"], 0, 5),
+        "shape": values["shape"] or None,
+        "margins": values["margins"] or None,
+        **{key: parse_number(values[key]) for key in BOX},
+        "official_split": OFFICIAL_SPLITS.get(values["split"].lower(), ""),
+        "image_name": image,
+        "mask_name": _plain_path(values["mask"]),
+        "spacing_mm": None if spacing is None else spacing * spacing_factor,
+        "usable": values["usable"].lower() not in NEGATIVE_WORDS,
+        "lesion": lesion,
+        ORIGIN: values[ORIGIN],
+    }
+
+
+def _plain_path(text: str) -> str:
+    return str(PurePosixPath(text.replace("\\", "/"))) if text else ""
+
+
+def _refuse_shared_images(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
+    """Exclude the rows of an image that is filed under several patients, or of an id that names several files."""
+    excluded = []
+    bad: set[str] = set()
+    for column, other in (("image_id", "patient_id"), ("image_id", "image_name"), ("image_name", "image_id")):
+        found = table.groupby(column)[other].agg(lambda values: sorted(set(values)))
+        for key, values in found[found.map(len) > 1].items():
+            rows = table[table[column] == key]
+            bad.update(rows[ORIGIN])
+            detail = f"{column} {key!r} has several values of {other}: {', '.join(values[:3])}"
+            excluded += [
+                Exclusion("row", Reason.BAD_ROW, f"{row[ORIGIN]}: {detail}", row["patient_id"], row["image_id"])
+                for row in records(rows)
+            ]
+    unique = {exclusion.detail.split(":")[0]: exclusion for exclusion in excluded}
+    return table[~table[ORIGIN].isin(bad)].reset_index(drop=True), list(unique.values())
+
+
+def _name_lesions(table: pd.DataFrame) -> pd.DataFrame:
+    """Give every row its lesion id: by the table's own number, or by the place of its mask or box on the image.
+
+    Without a number of its own a lesion is counted in the order of mask name and box, so that the order of the rows
+    plays no part.
+    """
+    texts = [" ".join(str(row[name]) for name in ("mask_name", *BOX)) for row in records(table)]
+    places = pd.Series(texts, index=table.index, dtype="str")
+    counted = places.groupby(table["image_id"]).rank(method="dense").astype("Int64").astype("str")
+    numbers = table["lesion"].where(table["lesion"] != "", counted)
+    lesions = [safe_name(image, str(number)) for image, number in zip(table["image_id"], numbers, strict=True)]
+    named = table.assign(lesion_id=pd.Series(lesions, index=table.index, dtype="str"))
+    named["finding_id"] = named["finding_id"].where(named["finding_id"] != "", named["lesion_id"])
+    return named
+
+
+def _refuse_empty(path: Path) -> None:
+    if path.stat().st_size == 0:
+        raise ExcludedCase(Reason.TRUNCATED, f"{path.name} is empty")

@@ -1,0 +1,123 @@
+"""From rows to files: every image and lesion of a study is found by its reader, or excluded with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from mammoflow.cohort.reader import Exclusion, FoundImage, Reader, Row
+from mammoflow.cohort.table_files import records
+from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.runtime import available_cores, progress
+
+Found = TypeVar("Found")
+
+LESION_COLUMNS = [
+    "lesion_id",
+    "finding_id",
+    "image_id",
+    "patient_id",
+    "laterality",
+    "view",
+    "lesion_type",
+    "pathology",
+    "birads",
+    "density",
+    "subtlety",
+    "shape",
+    "margins",
+    "box_y0",
+    "box_x0",
+    "box_y1",
+    "box_x1",
+    "official_split",
+]
+
+
+@dataclass
+class Resolved:
+    """Rows of images and lesions with their files, and what was left out."""
+
+    images: list[dict[str, Any]] = field(default_factory=list)
+    lesions: list[dict[str, Any]] = field(default_factory=list)
+    excluded: list[Exclusion] = field(default_factory=list)
+
+    def add(self, other: Resolved) -> None:
+        """Take over everything from another part."""
+        self.images += other.images
+        self.lesions += other.lesions
+        self.excluded += other.excluded
+
+
+def resolve_files(reader: Reader, rows: pd.DataFrame) -> Resolved:
+    """Find the files of all rows, several images at a time; the order of the result is that of the rows."""
+    groups: dict[str, list[Row]] = {}
+    for row in records(rows.astype(object).where(rows.notna(), None)):
+        groups.setdefault(str(row["image_id"]), []).append(row)
+    resolved = Resolved()
+    with ThreadPoolExecutor(max_workers=2 * available_cores()) as workers:
+        parts = workers.map(lambda group: _resolve_image(reader, group), groups.values())
+        for part in progress(parts, "finding images and masks", total=len(groups)):
+            resolved.add(part)
+    return resolved
+
+
+def _resolve_image(reader: Reader, rows: Sequence[Row]) -> Resolved:
+    resolved = Resolved()
+    first = rows[0]
+    try:
+        image = _guarded(lambda: reader.find_image(rows))
+    except ExcludedCase as error:
+        path = str(first.get("image_name") or "")
+        resolved.excluded.append(Exclusion.of("image", error, first, path))
+        resolved.excluded += [Exclusion.of("lesion", error, row, path) for row in rows if row["label"] != "normal"]
+        return resolved
+    for row in rows:
+        if row["label"] == "normal":
+            continue
+        try:
+            resolved.lesions.append(_lesion_record(reader, row, image))
+        except ExcludedCase as error:
+            resolved.excluded.append(Exclusion.of("lesion", error, row, str(row.get("mask_name") or "")))
+    if resolved.lesions or any(row["label"] == "normal" for row in rows):
+        resolved.images.append(_image_record(rows, image))
+    else:
+        emptied = ExcludedCase(Reason.NO_LESIONS, f"none of {len(rows)} lesions can be used")
+        resolved.excluded.append(Exclusion.of("image", emptied, first, image.path))
+    return resolved
+
+
+def _guarded(find: Callable[[], Found]) -> Found:
+    """Call a reader; a file system that fails in the middle is the case's problem, not the study's."""
+    try:
+        return find()
+    except (OSError, ValueError) as error:
+        raise ExcludedCase(Reason.UNREADABLE, f"{type(error).__name__}: {str(error)[:200]}") from error
+
+
+def _lesion_record(reader: Reader, row: Row, image: FoundImage) -> dict[str, Any]:
+    found = _guarded(lambda: reader.find_lesion(row, image))
+    kept = {name: row.get(name) for name in LESION_COLUMNS}
+    malignant = int(row["label"] == "malignant")
+    return {**kept, "malignant": malignant, "mask_path": found.mask_path, **found.further}
+
+
+def _image_record(rows: Sequence[Row], image: FoundImage) -> dict[str, Any]:
+    first = rows[0]
+    sides = {row["official_split"] for row in rows}
+    density = next((row["density"] for row in rows if row["density"] is not None), None)
+    return {
+        "image_id": first["image_id"],
+        "patient_id": first["patient_id"],
+        "laterality": first["laterality"],
+        "view": first["view"],
+        "density": density,
+        "image_path": image.path,
+        "spacing_mm": image.spacing_mm,
+        "spacing_origin": None if image.spacing_mm is None else "table",
+        "official_split": next((side for side in ("test", "train") if side in sides), ""),
+    }

@@ -1,0 +1,123 @@
+"""From the words of a case table to the values of mammoflow's tables, and names that are safe as file names."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from typing import Literal
+
+Label = Literal["malignant", "benign", "normal"]
+
+USUAL_LABELS: dict[str, Label] = {
+    "malignant": "malignant",
+    "cancer": "malignant",
+    "1": "malignant",
+    "true": "malignant",
+    "benign": "benign",
+    "benign_without_callback": "benign",
+    "0": "benign",
+    "false": "benign",
+    "normal": "normal",
+}
+SIDES = {"l": "L", "left": "L", "r": "R", "right": "R", "": ""}
+LESION_TYPES = {"mass": "mass", "calcification": "calcification", "calc": "calcification"}
+OFFICIAL_SPLITS = {"train": "train", "training": "train", "validation": "train", "val": "train", "test": "test"}
+NEGATIVE_WORDS = frozenset({"false", "no", "n", "f", "0", "0.0"})
+BIRADS_PATTERN = re.compile(r"(?:bi-?rads)?\s*([0-6])(?:\.0+)?\s*[abc]?", re.IGNORECASE)
+DENSITY_LETTERS = {"a": 1, "b": 2, "c": 3, "d": 4}
+UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+LONGEST_NAME = 120
+
+
+def safe_name(*parts: str) -> str:
+    """Join parts to an identifier that can be a file's name.
+
+    Plain parts are joined as they are; where a character has to go or the name is too long, a digest of the parts is
+    added, so that different parts never become one name.
+    """
+    plain = "_".join(parts)
+    name = UNSAFE.sub("_", plain).strip("._")
+    if name == plain and 0 < len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:LONGEST_NAME]}-{hashlib.sha256(plain.encode()).hexdigest()[:8]}".lstrip("-")
+
+
+def parse_integer(text: str, low: int, high: int) -> int | None:
+    """Read a whole number within bounds, also one that was saved as 4.0; None for a blank.
+
+    Raises
+    ------
+    ValueError
+        If the text is anything else.
+    """
+    if not text:
+        return None
+    number = float(text)
+    if not number.is_integer() or not low <= number <= high:
+        raise ValueError(f"found {text!r}, expected a whole number from {low} to {high}")
+    return int(number)
+
+
+def parse_number(text: str, above: float | None = None) -> float | None:
+    """Read a finite number; None for a blank.
+
+    Raises
+    ------
+    ValueError
+        If the text is no number, not finite, or not above the bound.
+    """
+    if not text:
+        return None
+    number = float(text)
+    if not math.isfinite(number) or (above is not None and number <= above):
+        raise ValueError(f"found {text!r}, expected a number{'' if above is None else f' above {above:g}'}")
+    return number
+
+
+def parse_birads(text: str) -> int | None:
+    """Read a BI-RADS assessment: 4, 4.0, 4B, BI-RADS 4; 0 stays 0 (incomplete); None for a blank.
+
+    Raises
+    ------
+    ValueError
+        If the text is no assessment from 0 to 6.
+    """
+    if not text:
+        return None
+    found = BIRADS_PATTERN.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"BI-RADS assessment is {text!r}, expected 0 to 6")
+    return int(found.group(1))
+
+
+def parse_density(text: str) -> int | None:
+    """Read a BI-RADS breast density: 1 to 4 or A to D; 0 where the table has it; None for a blank.
+
+    Raises
+    ------
+    ValueError
+        If the text is no density.
+    """
+    letter = DENSITY_LETTERS.get(text.lower())
+    return letter if letter is not None else parse_integer(text, 0, 4)
+
+
+def parse_side(text: str) -> str:
+    """Read a laterality as L, R or "" for a blank.
+
+    Raises
+    ------
+    ValueError
+        If the text is no side.
+    """
+    if text.lower() not in SIDES:
+        raise ValueError(f"side is {text!r}, expected left or right")
+    return SIDES[text.lower()]
+
+
+def parse_label(text: str, further: dict[str, Label] | None = None) -> Label | None:
+    """Read what a word says about malignancy; None where the word is not known."""
+    words = USUAL_LABELS | {word.strip().lower(): label for word, label in (further or {}).items()}
+    found = words.get(text.lower())
+    return found if found is not None else words.get(text.removesuffix(".0").lower())
