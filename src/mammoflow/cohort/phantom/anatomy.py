@@ -187,7 +187,7 @@ def dense_tissue(rng: np.random.Generator, geometry: Geometry, density: int) -> 
     threshold = np.quantile(level[inside], 1 - DENSE_SHARE[density])
     sharp = expit(3.2 * (level - np.float32(threshold)))
     fine = power_law_field(rng, geometry.shape, geometry.spacing_mm, SPECTRAL_EXPONENT)
-    return np.asarray(np.clip(sharp * (0.62 + 0.20 * fine) + 0.10 * fine, -0.25, 1.2), dtype=np.float32)
+    return np.asarray(np.clip(sharp * (0.62 + 0.20 * fine) + 0.10 * fine, -0.25, 2.0), dtype=np.float32)
 
 
 def strands(rng: np.random.Generator, geometry: Geometry) -> Plane:

@@ -78,7 +78,7 @@ def draw_mass(rng: np.random.Generator, suspicion: float) -> MassAppearance:
     return MassAppearance(
         aspect=float(rng.uniform(0.62, 1.0)),
         lobulation=float(rng.uniform(0.0, 0.12)),
-        irregularity=float(0.015 + 0.13 * expit(1.5 * suspicion - 0.4 + 0.7 * noise[0])),
+        irregularity=float(0.015 + 0.13 * expit(1.5 * suspicion - 0.4 + 1.1 * noise[0])),
         edge_mm=float(0.35 + 1.5 * expit(1.2 * suspicion - 0.2 + 0.9 * noise[1])),
         spicules=spicules if spicules >= 4 else 0,
         spicule_length=float(0.35 + 0.5 * expit(suspicion + noise[3])),

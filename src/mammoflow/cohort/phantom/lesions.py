@@ -13,11 +13,14 @@ from mammoflow.cohort.phantom.appearance import CalcificationAppearance, MassApp
 Plane = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
-MASS_CONTRAST = (0.13, 0.28)
+MASS_CONTRAST = (0.16, 0.33)
 """Film density that the centre of a mass adds, faintest and brightest."""
 
 CALCIFICATION_CONTRAST = (0.30, 0.62)
 """Film density that a particle of 1 mm adds at its centre, faintest and brightest."""
+
+READER_SMOOTHING = 0.18
+"""Standard deviation, over the radius, of the smoothing that turns a mass into the outline that a reader draws."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,8 @@ def _spicules(rng: np.random.Generator, mass: MassAppearance, radius_mm: float, 
         reach = 0.7 * radius_mm + steps * (length + 0.3 * radius_mm)
         path = np.stack([np.cos(turns) * reach, np.sin(turns) * reach], axis=1) / spacing_mm + centre
         points = np.round(path * 16).astype(np.int32)[:, None, :]
-        for start, end, width in ((0, 6, 1.1), (5, 10, 0.7), (9, 12, 0.4)):
-            grey = int(255 * min(1.0, 0.35 + width * 0.6) * min(1.0, 0.6 + width / spacing_mm * 0.4))
+        for start, end, width in ((0, 5, 0.75), (4, 9, 0.5), (8, 12, 0.25)):
+            grey = int(255 * min(1.0, 0.4 + width * 0.8) * min(1.0, 0.6 + width / spacing_mm * 0.4))
             cv2.polylines(canvas, [points[start:end]], False, grey, max(1, round(width / spacing_mm)), cv2.LINE_AA, 4)
     return _blur(np.asarray(canvas / 255, dtype=np.float32), 0.2, spacing_mm)
 
@@ -111,7 +114,9 @@ def draw_mass_on(
     inside = relative < 1
     # A blurred margin dims a mass; the mean over the outline is kept, so brightness does not tell the margin.
     level = (low + (high - low) * contrast) / max(float(added[inside].mean()), 1e-3) * 0.8
-    return Drawn(np.asarray(added * level, dtype=np.float32), np.asarray(inside))
+    # A reader's outline follows the mass and leaves out what is finer than about a fifth of its radius.
+    outlined = _blur(np.asarray(inside, dtype=np.float32), READER_SMOOTHING * radius_mm, spacing_mm) > 0.5
+    return Drawn(np.asarray(added * level, dtype=np.float32), np.asarray(outlined))
 
 
 def _particle_centres(

@@ -76,7 +76,7 @@ def case_tables(rows: Sequence[TableRow]) -> dict[str, str]:
 
 def spacing_table(spacings: Sequence[tuple[str, float]]) -> str:
     """Return the table of film spacings: top folder of the film, and millimetres per pixel."""
-    return _csv(("image_folder", "spacing_mm"), sorted(spacings))
+    return _csv(("folder", "spacing_mm"), sorted(spacings))
 
 
 def manifest(files: Sequence[StoredFile]) -> str:
