@@ -53,7 +53,7 @@ IMAGES = pa.DataFrameSchema(
         "density": _integer(0, 4),
         "image_path": _text(),
         "spacing_mm": _number(above=0),  # film pixel spacing from the table; null where the table gives none
-        "spacing_origin": _text(nullable=True),  # "table", "header", "default"; null where not yet known
+        "spacing_origin": _text(nullable=True),  # "table", "imager", "pixel", "nominal", "default"; null: not yet known
         "default_spacing_mm": _number(above=0),  # taken where neither header nor table gives one; null excludes
         "official_split": _text(choices=("train", "test", "")),
         "split": _text(choices=SPLITS),
