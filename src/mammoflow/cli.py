@@ -226,7 +226,7 @@ def efficientnet(
     threads: int,
 ) -> None:
     """Train EfficientNet-B0 on one kind of input and predict all splits."""
-    from mammoflow.classification.stage import train_efficientnet
+    from mammoflow.classification.efficientnet_stage import train_efficientnet
     from mammoflow.config.base import read_settings
     from mammoflow.config.classification import EfficientNetInput, EfficientNetTraining
 
@@ -261,7 +261,7 @@ def perceptron(
     threads: int,
 ) -> None:
     """Train the perceptron on a promptable model's embeddings and predict all splits."""
-    from mammoflow.classification.stage import train_perceptron
+    from mammoflow.classification.perceptron_stage import train_perceptron
     from mammoflow.config.base import read_settings
     from mammoflow.config.classification import PerceptronTraining, PerceptronVariant
 
@@ -318,6 +318,33 @@ def report(
 
 
 @main.group()
+def weights() -> None:
+    """List and fetch the weights of the promptable models."""
+
+
+@weights.command("list")
+def weights_list() -> None:
+    """Show each model's weights file, its checksum, licence and source."""
+    from mammoflow.segmentation.weights import WEIGHTS
+
+    for name, source in WEIGHTS.items():
+        origin = source.url or "inside the package"
+        click.echo(f"{name}\n  {source.architecture}; {source.licence}\n  {source.file}  {source.checksum}\n  {origin}")
+
+
+@weights.command("fetch")
+@click.argument("name")
+@click.option("--to", "target", required=True, type=folder(), help="Folder that the file goes to.")
+@click.option("--url", help="Another address of the same file, such as a mirror.")
+def weights_fetch(name: str, target: Path, url: str | None) -> None:
+    """Fetch and check the weights of model NAME; a broken download goes on where it stopped."""
+    from mammoflow.segmentation.weights import fetch_weights
+
+    path = fetch_weights(name, target, url)
+    click.echo(f"{path}\nname it in the configuration:\nsegmentation: {{weights: {{{name}: {path}}}}}")
+
+
+@main.group()
 def config() -> None:
     """Show the configuration, its defaults and its schema."""
 
@@ -335,6 +362,18 @@ def config_show(files: tuple[Path, ...], stage: str | None) -> None:
     if stage is not None and stage not in stages:
         raise ConfigError(f"found stage {stage!r}; expected one of {', '.join(stages)}")
     click.echo(settings_text(study if stage is None else stages[stage]), nl=False)
+
+
+@config.command("results")
+@click.argument("files", nargs=-1, type=file(exists=True))
+def config_results(files: tuple[Path, ...]) -> None:
+    """Print where the run of a configuration puts its report and its comparison table."""
+    from mammoflow.config.reading import read_config
+
+    study = read_config(list(files))
+    run = (Path(study.results) / study.run).absolute()
+    click.echo(f"report            {run / 'report' / 'report.html'}")
+    click.echo(f"comparison table  {run / 'comparison' / 'comparison.csv'}")
 
 
 @config.command("defaults")

@@ -76,10 +76,20 @@ def code_modules(*modules: str, sources: Path = SOURCES) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def outside_imports(*modules: str, sources: Path = SOURCES) -> frozenset[str]:
-    """Return the top-level names of everything else that some modules and all behind them import."""
+def outside_imports(*modules: str, without: frozenset[str] = frozenset(), sources: Path = SOURCES) -> frozenset[str]:
+    """Return the top-level names of everything else that some modules and all behind them import.
+
+    Parameters
+    ----------
+    *modules
+        Dotted names.
+    without
+        Modules whose own imports do not count.
+    sources
+        Folder that holds the package.
+    """
     names: set[str] = set()
-    for module in code_modules(*modules, sources=sources):
+    for module in set(code_modules(*modules, sources=sources)) - without:
         path = _module_file(module, sources)
         names |= {name.partition(".")[0] for name in _imported_names(module, path)} if path else set()
     return frozenset(name for name in names if name != PACKAGE and name not in sys.stdlib_module_names)

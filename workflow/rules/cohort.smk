@@ -8,9 +8,7 @@ rule cohort:
         lesions=f"{RUN}/cohort/lesions.parquet",
         excluded=f"{RUN}/cohort/excluded.parquet",
         study=f"{RUN}/cohort/study.json",
-        shards=shards(
-            "cohort/shards/{shard}/{table}.parquet", table=["images", "lesions"]
-        ),
+        shards=shards("cohort/shards/{shard}/{table}.parquet", table=["images", "lesions"]),
     log:
         f"{RUN}/logs/cohort/cohort.log",
     benchmark:

@@ -13,9 +13,9 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from mammoflow.config.base import validate_settings
 from mammoflow.config.documentation import settings_text
-from mammoflow.config.reading import check_files
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import MammoflowError
+from mammoflow.preflight import check_files
 from mammoflow.provenance import code_digest, run_record, study_fingerprint
 from mammoflow.store import write_text
 
@@ -31,12 +31,8 @@ STUDY = f"{RUN}/study" if PHANTOM else CONFIG.cohort.dataset.folder
 READER = f"mammoflow.cohort.readers.{CONFIG.cohort.dataset.reader.replace('-', '_')}"
 MODEL = CONFIG.segmentation.default_model
 SHARDS = [f"{shard:02d}" for shard in range(CONFIG.cohort.shards)]
-EFFICIENTNETS = [
-    f"efficientnet_{kind}" for kind in CONFIG.classification.efficientnet.inputs
-]
-PERCEPTRONS = [
-    f"perceptron_{variant}" for variant in CONFIG.classification.perceptron.variants
-]
+EFFICIENTNETS = [f"efficientnet_{kind}" for kind in CONFIG.classification.efficientnet.inputs]
+PERCEPTRONS = [f"perceptron_{variant}" for variant in CONFIG.classification.perceptron.variants]
 
 
 wildcard_constraints:
@@ -97,9 +93,7 @@ def weights(model):
 def gpus(stage):
     """GPUs of a stage: one where it is told to use one, or may and this machine has one."""
     device = CONFIG.stages()[stage].device
-    return int(
-        device == "cuda" or (device == "auto" and Path("/dev/nvidiactl").exists())
-    )
+    return int(device == "cuda" or (device == "auto" and Path("/dev/nvidiactl").exists()))
 
 
 def memory(model):

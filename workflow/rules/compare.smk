@@ -1,6 +1,7 @@
 rule compare:
     input:
         settings=settings_file("compare"),
+        study=rules.cohort.output.study,
         cohort=rules.cohort.output,
         images=shards("images/{shard}/images.parquet"),
         tables=shards("images/{shard}/{table}.parquet", table=["lesions", "excluded"]),
@@ -59,7 +60,7 @@ rule compare:
         runtime=120,
     params:
         code=code_digest("mammoflow.evaluation.stage"),
-        cohort=f"{RUN}/cohort",
+        cohort=lambda wildcards, input: Path(input.study).parent,
         images=lambda wildcards, input: folders("--images", input.images),
         segmentation=lambda wildcards, input: folders("--segmentation", input.masks),
         gabor=lambda wildcards, input: files("--gabor", input.gabor),

@@ -4,9 +4,7 @@ rule efficientnet_input:
         images=shards("images/{shard}/images.parquet"),
         lesions=shards("images/{shard}/lesions.parquet"),
         masks=shards("segmentation/{model}/{shard}/masks.parquet", model=MODEL),
-        radiomics=lambda wildcards: (
-            rules.radiomics.input if "radiomics" in wildcards.kind else []
-        ),
+        radiomics=lambda wildcards: (rules.radiomics.input if "radiomics" in wildcards.kind else []),
         weights=CONFIG.classification.efficientnet.weights or [],
     output:
         predictions=f"{RUN}/classification/efficientnet_{{kind}}/predictions.parquet",
@@ -25,7 +23,7 @@ rule efficientnet_input:
         runtime=720,
         gpu=gpus("efficientnet"),
     params:
-        code=code_digest("mammoflow.classification.stage"),
+        code=code_digest("mammoflow.classification.efficientnet_stage"),
         images=lambda wildcards, input: folders("--images", input.images),
         masks=lambda wildcards, input: folders("--masks", input.masks),
         radiomics=lambda wildcards, input: files("--radiomics", input.radiomics),

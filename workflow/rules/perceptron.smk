@@ -23,7 +23,7 @@ rule perceptron_variant:
         runtime=720,
         gpu=gpus("perceptron"),
     params:
-        code=code_digest("mammoflow.classification.stage"),
+        code=code_digest("mammoflow.classification.perceptron_stage"),
         model=MODEL,
         weights=lambda wildcards, input: files("--weights", input.weights),
         images=lambda wildcards, input: folders("--images", input.images),

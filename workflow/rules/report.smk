@@ -2,6 +2,7 @@ rule report:
     input:
         settings=settings_file("report"),
         cohort=rules.cohort.output.study,
+        table=rules.compare.output.table,
         comparison=rules.compare.output,
         images=rules.images.input,
         masks=shards("segmentation/{model}/{shard}/masks.parquet", model=MODEL),
@@ -24,7 +25,7 @@ rule report:
     params:
         code=code_digest("mammoflow.report.stage"),
         cohort=lambda wildcards, input: Path(input.cohort).parent,
-        comparison=f"{RUN}/comparison",
+        comparison=lambda wildcards, input: Path(input.table).parent,
         images=lambda wildcards, input: folders("--images", input.images),
         masks=lambda wildcards, input: folders("--masks", input.masks),
     shell:

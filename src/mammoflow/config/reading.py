@@ -1,4 +1,4 @@
-"""From configuration files to a checked configuration, before any job: keys and types first, then files on disk."""
+"""From configuration files, laid one over the other, to a validated configuration."""
 
 from __future__ import annotations
 
@@ -44,33 +44,3 @@ def read_config(files: list[Path]) -> StudyConfig:
             raise ConfigError(f"{file} holds {type(content).__name__}, expected a mapping of keys to values")
         values = overlay(values, content or {})
     return validate_settings(StudyConfig, values, "the configuration")
-
-
-def check_files(config: StudyConfig) -> None:
-    """Check that the study, its tables and all weights files are there.
-
-    Raises
-    ------
-    ConfigError
-        If one is not; the message names the key, the path, and what to do.
-    """
-    dataset = config.cohort.dataset
-    if dataset.reader != "phantom":
-        folder = Path(dataset.folder)
-        if not dataset.folder or not folder.is_dir():
-            raise ConfigError(
-                f"cohort.dataset.folder: found {dataset.folder!r}, which is no folder; expected the folder of the "
-                f"study; correct the path, or set cohort.dataset.reader to phantom for the embedded study"
-            )
-        for table in dataset.tables:
-            if not (folder / table).is_file():
-                raise ConfigError(
-                    f"cohort.dataset.tables: found {table!r}, which does not exist in {folder}; expected a case table, "
-                    "relative to cohort.dataset.folder; correct the name"
-                )
-    weights = config.classification.efficientnet.weights
-    if weights and not Path(weights).is_file():
-        raise ConfigError(
-            f"classification.efficientnet.weights: found {weights!r}, which does not exist; expected a weights file of "
-            "EfficientNet-B0; correct the path, or leave it empty to start from random weights"
-        )

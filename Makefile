@@ -1,0 +1,54 @@
+# Each target may be called first and again: it makes .venv where there is none. Python 3.11, pip and a C compiler
+# are all that has to be there before.
+
+CORES ?= all
+WORKERS ?= 2
+BIN := .venv/bin
+export PYTHON
+
+.PHONY: help demo test lint bench format generate requirements environment
+
+help:
+	@echo "make demo          install, run the embedded phantom study, say where the report is"
+	@echo "make test          run the tests"
+	@echo "make lint          check format, style, types and the workflow"
+	@echo "make bench         run every benchmark"
+	@echo "make format        bring code and workflow to their format"
+	@echo "make generate      write config.yaml, its schema and envs/ again from their sources"
+	@echo "make requirements  pin the packages that pyproject.toml names again"
+
+environment:
+	@tools/install.sh
+
+demo: environment
+	$(BIN)/snakemake --cores $(CORES)
+	@$(BIN)/mammoflow config results config.yaml
+
+test: environment
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile
+
+lint: environment
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+	$(BIN)/mypy
+
+bench: environment
+	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python "$$file" || exit 1; done
+
+format: environment
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/snakefmt Snakefile workflow
+
+generate: environment
+	$(BIN)/mammoflow config defaults >config.yaml
+	$(BIN)/mammoflow config schema >workflow/schemas/config.schema.json
+	$(BIN)/python tools/environments.py
+
+requirements: environment
+	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes --no-build-isolation \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements" --quiet \
+		--output-file requirements.txt
+	$(MAKE) generate

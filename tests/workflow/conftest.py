@@ -1,0 +1,122 @@
+"""A copy of the project in which every stage is a stand-in that takes milliseconds.
+
+Only `mammoflow.cli` is replaced, which no code digest covers: rules, settings files, digests and Snakemake are the real
+ones. A stand-in writes the outputs that its stage declares, with a content that follows from its inputs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+STAND_IN = """
+import hashlib, sys
+from pathlib import Path
+
+stage, *arguments = sys.argv[1:]
+options = list(zip(arguments[::2], arguments[1::2]))
+output = Path(dict(options)["--output"])
+digest = hashlib.sha256(stage.encode())
+for name, value in options:
+    path = Path(value)
+    if name == "--output":
+        continue
+    inside = path.iterdir() if path.is_dir() else [path]
+    for file in sorted(file for file in inside if file.is_file()):
+        digest.update(file.read_bytes())
+content = digest.hexdigest()
+classifier = ["predictions.parquet", "history.csv", "model.safetensors", "training.json"]
+names = {
+    "phantom": ["manifest.csv"]
+    + [f"{kind}_case_description_{split}_set.csv" for kind in ("mass", "calc") for split in ("train", "test")],
+    "cohort": ["images.parquet", "lesions.parquet", "excluded.parquet", "study.json"]
+    + [f"shards/{shard:02d}/{table}.parquet" for shard in range(2) for table in ("images", "lesions")],
+    "images": ["images.parquet", "lesions.parquet", "excluded.parquet"],
+    "segment": ["scores.parquet", "masks.parquet"],
+    "efficientnet": classifier,
+    "perceptron": classifier,
+    "compare": COMPARISON,
+}
+for path in [output / name for name in names[stage]] if stage in names else [output]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+print(f"{stage} stands in", file=sys.stderr)
+"""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the project, and how to run Snakemake in it."""
+
+    root: Path
+
+    def snakemake(self, *arguments: str, check: bool = True) -> str:
+        """Run Snakemake on two cores; return everything that it printed."""
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--nocolor", *arguments]
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        result = subprocess.run(
+            command, cwd=self.root, env=environment, capture_output=True, text=True, check=False, timeout=300
+        )
+        printed = result.stdout + result.stderr
+        if check and result.returncode != 0:
+            raise AssertionError(printed)
+        if not check and result.returncode == 0:
+            raise AssertionError(f"expected a failure:\n{printed}")
+        return printed
+
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """Return how many jobs of each rule a dry run plans."""
+        printed = self.snakemake("--dry-run", *arguments)
+        table = re.findall(r"^(\w+) +(\d+)$", printed, flags=re.MULTILINE)
+        return {rule: int(count) for rule, count in table if rule not in {"all", "total"}}
+
+    def replace(self, path: str, old: str, new: str) -> None:
+        """Change a text in a file of the copy."""
+        file = self.root / path
+        text = file.read_text(encoding="utf-8")
+        if text.count(old) != 1:
+            raise AssertionError(f"{path} holds {old!r} {text.count(old)} times")
+        file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def copy_project(target: Path) -> Project:
+    """Copy what a run needs, and put the stand-in in place of the command line."""
+    for name in ("workflow", "profiles", "envs", "src/mammoflow"):
+        shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Snakefile", "config.yaml"):
+        shutil.copy2(ROOT / name, target / name)
+    comparison = re.findall(r'"(?:\{RUN\}/comparison/)?(\w+(?:\.csv|\.json)?)"', _outputs_of_compare(target))
+    names = [name if "." in name else f"{name}.csv" for name in comparison]
+    (target / "src/mammoflow/cli.py").write_text(STAND_IN.replace("COMPARISON", repr(names)), encoding="utf-8")
+    return Project(target)
+
+
+def _outputs_of_compare(project: Path) -> str:
+    rule = (project / "workflow/rules/compare.smk").read_text(encoding="utf-8")
+    output = rule.partition("    output:")[2].partition("    log:")[0]
+    return re.sub(r'caption=.*|category=.*|f"\{RUN\}/comparison/\{\{table\}\}.csv"', "", output)
+
+
+@pytest.fixture(scope="session")
+def finished_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy in which the whole workflow ran once; tests that change something take `project`."""
+    project = copy_project(tmp_path_factory.mktemp("workflow") / "project")
+    project.snakemake()
+    return project
+
+
+@pytest.fixture
+def project(finished_project: Project, tmp_path: Path) -> Project:
+    """A copy of its own of the finished project, records of Snakemake included."""
+    target = tmp_path / "project"
+    shutil.copytree(finished_project.root, target, symlinks=True)
+    return Project(target)

@@ -1,0 +1,75 @@
+"""Named targets, overlays and profiles, by dry runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Project
+
+BELOW = {
+    "phantom": {"phantom"},
+    "cohort": {"cohort"},
+    "images": {"images_shard"},
+    "prompts": {"prompts_shard"},
+    "segment": {"segment_shard"},
+    "gabor": {"gabor_shard"},
+    "radiomics": {"radiomics_shard"},
+    "features": {"gabor_shard", "radiomics_shard"},
+    "classify": {"efficientnet_input", "perceptron_variant"},
+    "compare": {"compare"},
+    "report": {"report"},
+}
+
+
+@pytest.mark.parametrize("target", BELOW)
+def test_a_named_target_runs_its_stage(project: Project, target: str) -> None:
+    planned = set(project.planned("--forcerun", *BELOW[target], "--", target))
+    assert planned - {target} <= BELOW[target] | planned
+    assert BELOW[target] <= planned
+    assert "report" not in planned or target == "report"
+
+
+def test_all_planned_outputs_stand_under_the_run(finished_project: Project) -> None:
+    run = finished_project.root / "results" / "phantom"
+    stages = {
+        "phantom", "cohort", "images", "prompts", "segment", "gabor", "radiomics", "efficientnet", "perceptron",
+        "compare", "report",
+    }  # fmt: skip
+    assert {path.name for path in (run / "logs").iterdir()} == stages
+    assert {path.name for path in (run / "benchmarks").iterdir()} == stages
+    assert {path.stem for path in (run / "settings").iterdir()} == stages
+    assert "segment stands in" in (run / "logs" / "segment" / "small_00.log").read_text(encoding="utf-8")
+
+
+def test_the_run_record_names_the_executor(finished_project: Project) -> None:
+    record = json.loads((finished_project.root / "results/phantom/run.json").read_text(encoding="utf-8"))
+    assert record["executor"] == "local"
+    assert record["packages"]["snakemake"]
+
+
+def test_results_and_run_can_be_named_on_the_command_line(project: Project, tmp_path: Path) -> None:
+    results = tmp_path / "a folder"
+    planned = project.planned("--config", f"results={results}", "run=second")
+    assert planned["phantom"] == 1
+    assert (results / "second" / "settings" / "cohort.yaml").is_file()
+
+
+def test_more_shards_and_models(project: Project) -> None:
+    weights = project.root / "weights.pth"
+    weights.write_bytes(b"weights")
+    overlay = project.root / "overlay.yaml"
+    overlay.write_text(
+        "cohort: {shards: 3}\n"
+        "segmentation: {models: [small, medsam_vit_b], weights: {medsam_vit_b: weights.pth}}\n"
+        "classification: {efficientnet: {inputs: [whole_image]}, perceptron: {variants: []}}\n",
+        encoding="utf-8",
+    )
+    planned = project.planned("--configfile", str(overlay), "--config", "run=another")
+    assert (planned["images_shard"], planned["segment_shard"]) == (3, 6)
+    assert planned["efficientnet_input"] == 1
+    assert "perceptron_variant" not in planned

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Make .venv from the hash-pinned requirements, or bring it up to date; where it is, do nothing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+stamp=.venv/installed
+digest() { .venv/bin/python -c 'import hashlib, sys
+print(hashlib.sha256(b"".join(open(name, "rb").read() for name in sys.argv[1:])).hexdigest())' \
+  requirements.txt pyproject.toml tools/install.sh; }
+[[ -x .venv/bin/python && -f $stamp && "$(<$stamp)" == "$(digest)" ]] && exit 0
+
+python=${PYTHON:-$(command -v python3.11 || command -v python3)}
+if ! "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then
+  echo "$python is $("$python" --version), expected Python 3.11; name one with: make PYTHON=/path/to/python3.11" >&2
+  exit 1
+fi
+
+# The blocks of some packages, hashes included.
+pins() { awk -v names="^($1)==" '/^[A-Za-z0-9]/ { keep = ($0 ~ names) } keep' requirements.txt; }
+
+[[ -x .venv/bin/python ]] || "$python" -m venv --without-pip .venv
+rm -f "$stamp"
+pins uv >.venv/uv.txt
+"$python" -m pip --python .venv/bin/python install --quiet --require-hashes --requirement .venv/uv.txt
+install=(.venv/bin/uv pip install --quiet --python .venv/bin/python)
+echo "installing the pinned packages (4.6 GB of them torch and its GPU libraries)" >&2
+# Some packages come as source and find what builds them only in the environment itself.
+pins 'numpy|setuptools|wheel|versioneer|cython' >.venv/build.txt
+"${install[@]}" --require-hashes --requirement .venv/build.txt
+SAM2_BUILD_CUDA=0 "${install[@]}" --no-build-isolation --require-hashes --requirement requirements.txt
+"${install[@]}" --no-build-isolation --no-deps --editable .
+digest >"$stamp"
