@@ -58,7 +58,7 @@ class JoinSettings(Settings):
     """A second table whose columns are added to the case table's rows."""
 
     table: str = Field(min_length=1, description="The table to add, relative to the study folder.")
-    on: str = Field(min_length=1, description="The column that both tables have; unique in the added one.")
+    column: str = Field(min_length=1, description="The column that both tables have; unique in the added one.")
 
 
 class DatasetSettings(Settings):

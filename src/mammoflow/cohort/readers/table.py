@@ -88,16 +88,16 @@ def _read_joined(dataset: DatasetSettings, study: Path) -> pd.DataFrame:
     """Read the table and add the columns of the joined ones, which must have one row a key."""
     table = read_text_table(study / dataset.tables[0])
     for join in dataset.joins:
-        require_columns(table, [join.on], f"table {dataset.tables[0]}")
+        require_columns(table, [join.column], f"table {dataset.tables[0]}")
         further = read_text_table(study / join.table)
-        require_columns(further, [join.on], f"joined table {join.table}")
-        repeated = further.loc[further[join.on].duplicated(), join.on]
+        require_columns(further, [join.column], f"joined table {join.table}")
+        repeated = further.loc[further[join.column].duplicated(), join.column]
         if len(repeated):
             raise StudyError(
-                f"joined table {join.table} has several rows for {join.on} {repeated.iloc[0]!r}; expected one row a key"
+                f"joined table {join.table} has several rows for {join.column} {repeated.iloc[0]!r}; expected one"
             )
         new = [name for name in further.columns if name not in table.columns]
-        table = table.merge(further[[join.on, *new]], on=join.on, how="left").fillna("")
+        table = table.merge(further[[join.column, *new]], on=join.column, how="left").fillna("")
     return table
 
 

@@ -1,0 +1,185 @@
+"""Opening files that may be anything: every kind of damage has its reason, and nothing else comes out."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+    SecondaryCaptureImageStorage,
+)
+
+from mammoflow.dicomfile import (
+    has_two_levels,
+    header_integer,
+    header_value,
+    image_shape,
+    open_dicom,
+    safe_path,
+    stored_pixels,
+)
+from mammoflow.errors import ExcludedCase, Reason
+
+PICTURE = (np.arange(30 * 20, dtype=np.uint16) * 97).reshape(30, 20)
+MASK = np.where(PICTURE > 30000, np.uint8(255), np.uint8(0))
+
+
+def dicom_bytes(pixels: np.ndarray = PICTURE, syntax: str = ImplicitVRLittleEndian, **elements: object) -> bytes:
+    dataset = pydicom.Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = syntax if syntax != RLELossless else ExplicitVRLittleEndian
+    dataset.SOPClassUID = SecondaryCaptureImageStorage
+    dataset.SOPInstanceUID = "1.2.3"
+    dataset.Rows, dataset.Columns = pixels.shape
+    dataset.SamplesPerPixel = 1
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.BitsAllocated = dataset.BitsStored = pixels.dtype.itemsize * 8
+    dataset.HighBit = dataset.BitsStored - 1
+    dataset.PixelRepresentation = 0
+    dataset.PixelData = pixels.tobytes()
+    if syntax == RLELossless:
+        dataset.compress(RLELossless)
+    for name, value in elements.items():
+        if value is None:
+            delattr(dataset, name)
+        else:
+            setattr(dataset, name, value)
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def reason_of(path: Path) -> Reason:
+    with pytest.raises(ExcludedCase) as error:
+        open_dicom(path)
+    return error.value.reason
+
+
+@pytest.mark.parametrize(
+    "syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, RLELossless]
+)
+@pytest.mark.parametrize("pixels", [PICTURE, MASK], ids=["picture", "mask"])
+def test_pixels_come_back_as_stored(tmp_path, syntax, pixels):
+    path = tmp_path / "a.dcm"
+    path.write_bytes(dicom_bytes(pixels, syntax))
+    dataset = open_dicom(path)
+    assert image_shape(dataset) == (30, 20)
+    assert has_two_levels(dataset, path) == (pixels is MASK)
+    np.testing.assert_array_equal(stored_pixels(dataset), pixels)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", Reason.TRUNCATED),
+        (b"patient_id,side\r\n" * 40, Reason.NOT_DICOM),
+        (b"\x89PNG\r\n\x1a\n" + bytes(500), Reason.NOT_DICOM),
+        (dicom_bytes()[:-1], Reason.TRUNCATED),
+        (dicom_bytes()[:-900], Reason.TRUNCATED),
+        (dicom_bytes()[:220], Reason.TRUNCATED),
+        (dicom_bytes(syntax=RLELossless)[:-400], Reason.TRUNCATED),
+        (dicom_bytes(syntax=DeflatedExplicitVRLittleEndian)[:-200], Reason.TRUNCATED),
+        (dicom_bytes(PixelData=None), Reason.NO_PIXELS),
+        (dicom_bytes(PixelData=b""), Reason.NO_PIXELS),
+        (dicom_bytes(PixelData=bytes(100)), Reason.TRUNCATED),
+        (dicom_bytes(NumberOfFrames=3, PixelData=PICTURE.tobytes() * 3), Reason.MULTI_FRAME),
+        (dicom_bytes(SamplesPerPixel=3, PixelData=PICTURE.tobytes() * 3), Reason.NOT_GREY),
+        (dicom_bytes(Rows=None), Reason.UNREADABLE),
+        (dicom_bytes(Rows=0), Reason.UNREADABLE),
+        (dicom_bytes(Rows=65535, Columns=65535), Reason.UNREADABLE),
+        (dicom_bytes(BitsAllocated=0), Reason.UNREADABLE),
+    ],
+)
+def test_each_kind_of_damage_has_its_reason(tmp_path, content, reason):
+    path = tmp_path / "bad.dcm"
+    path.write_bytes(content)
+    assert reason_of(path) is reason
+
+
+def test_what_is_no_regular_file_is_missing(tmp_path):
+    os.mkfifo(tmp_path / "pipe.dcm")
+    assert reason_of(tmp_path / "pipe.dcm") is Reason.MISSING_FILE
+    assert reason_of(tmp_path) is Reason.MISSING_FILE
+    assert reason_of(tmp_path / "nothing.dcm") is Reason.MISSING_FILE
+
+
+def test_a_deflated_file_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("mammoflow.dicomfile.LARGEST_INFLATED", 2**20)
+    path = tmp_path / "bomb.dcm"
+    path.write_bytes(dicom_bytes(np.zeros((1024, 1025), np.uint16), DeflatedExplicitVRLittleEndian))
+    assert path.stat().st_size < 2**14
+    assert reason_of(path) is Reason.UNREADABLE
+
+
+def test_damaged_header_values_are_absent(tmp_path):
+    path = tmp_path / "a.dcm"
+    path.write_bytes(dicom_bytes(PatientID="x", NumberOfFrames=1).replace(b"1.2.3\x00", b"\xff\xff\xff\xff\xff\xff"))
+    dataset = open_dicom(path)
+    assert header_integer(dataset, "PatientID") is None
+    assert header_value(dataset, "WindowCenter") is None
+    assert header_integer(dataset, "NumberOfFrames") == 1
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless])
+def test_no_damage_lets_another_error_out(tmp_path, syntax):
+    whole = bytearray(dicom_bytes(syntax=syntax))
+    draw = random.Random(7)
+    path = tmp_path / "mutated.dcm"
+    outcomes = set()
+    for _ in range(250):
+        mutated = bytearray(whole)
+        for _ in range(draw.randint(1, 8)):
+            mutated[draw.randrange(128, 128 + 500)] = draw.randrange(256)
+        path.write_bytes(bytes(mutated[: draw.randrange(140, len(mutated))] if draw.random() < 0.3 else mutated))
+        try:
+            dataset = open_dicom(path)
+            has_two_levels(dataset, path)
+            stored_pixels(dataset)
+            outcomes.add("read")
+        except ExcludedCase as error:
+            outcomes.add(error.reason)
+    assert {"read", Reason.TRUNCATED, Reason.NOT_DICOM} <= outcomes
+
+
+@pytest.mark.parametrize("name", ["../outside.dcm", "a/../../outside.dcm", "/etc/hostname", "C:/x.dcm", "..\\outside.dcm"])
+def test_a_path_that_climbs_out_is_refused(tmp_path, name):
+    (tmp_path / "outside.dcm").write_bytes(b"x")
+    (tmp_path / "study" / "a").mkdir(parents=True)
+    with pytest.raises(ExcludedCase) as error:
+        safe_path(tmp_path / "study", name)
+    assert error.value.reason is Reason.OUTSIDE_STUDY
+
+
+def test_links_are_followed_only_inside(tmp_path):
+    study = tmp_path / "study"
+    (study / "films").mkdir(parents=True)
+    (study / "films" / "a.dcm").write_bytes(b"x")
+    (tmp_path / "outside.dcm").write_bytes(b"x")
+    (study / "inside.dcm").symlink_to("films/a.dcm")
+    (study / "outside.dcm").symlink_to(tmp_path / "outside.dcm")
+    (study / "loop.dcm").symlink_to("loop.dcm")
+    (tmp_path / "link").symlink_to(study)
+    assert safe_path(study, "inside.dcm") == study / "inside.dcm"
+    assert safe_path(tmp_path / "link", "films\\a.dcm").read_bytes() == b"x"
+    for name, reason in [("outside.dcm", Reason.OUTSIDE_STUDY), ("loop.dcm", Reason.MISSING_FILE)]:
+        with pytest.raises(ExcludedCase) as error:
+            safe_path(study, name)
+        assert error.value.reason is reason
+
+
+@pytest.mark.parametrize("name", ["", ".", "films", "nothing.dcm", "x" * 5000, "a\x00b"])
+def test_what_is_not_there_is_missing_or_refused(tmp_path, name):
+    (tmp_path / "films").mkdir()
+    with pytest.raises(ExcludedCase) as error:
+        safe_path(tmp_path, name)
+    assert error.value.reason in (Reason.MISSING_FILE, Reason.OUTSIDE_STUDY)
