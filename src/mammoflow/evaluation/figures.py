@@ -77,7 +77,7 @@ def draw_roc(path: Path, candidates: Sequence[Candidate], lesions: pd.DataFrame,
                 colour += 1
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel="1 - specificity", ylabel="Recall (sensitivity)")
         axes.set_aspect("equal")
-        put_title(figure, "ROC on the test split", phantom)
+        put_title(figure, f"ROC on the test split, n = {len(lesions)} lesions", phantom)
         handles, labels = axes.get_legend_handles_labels()
         once = dict(zip(labels, handles, strict=True))
         figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=2)

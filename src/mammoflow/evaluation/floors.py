@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from mammoflow.classification.threshold import choose_threshold
 from mammoflow.evaluation.candidates import FLOOR, Candidate
-from mammoflow.evaluation.metrics import choose_threshold
 
 COLUMN_FLOORS = {"birads": "assessment alone", "shape": "shape alone", "margins": "margins alone"}
 NOT_STATED = "(not stated)"
@@ -71,7 +71,7 @@ def with_threshold(
     """Choose the threshold of a score on the validation split and return the candidate."""
     validation = (lesions["split"] == "validation") & score.notna()
     label = lesions.loc[validation, "malignant"].astype("float64").to_numpy()
-    threshold = choose_threshold(label, score[validation].to_numpy(dtype=np.float64))
+    threshold = choose_threshold(label, score[validation].to_numpy(dtype=np.float64)).value
     if len(np.unique(label)) < 2:
         # A probability has a natural middle; a size has only that of the training lesions.
         training = score[(lesions["split"] == "train") & score.notna()]

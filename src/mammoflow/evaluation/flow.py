@@ -107,13 +107,30 @@ def flow(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate], exclu
             scored = test.loc[candidate.scored(test)]
             name = f"Scored by {display_name(candidate.model)}"
             steps.append(_step(name, "classification", scored, detail=candidate.model))
-    for step in steps:
-        detail = step.pop("detail")
-        cases = excluded[excluded["stage"] == step["stage"]]
-        step["excluded"] = _by_reason(cases[cases["detail"] == detail] if detail else cases)
-    other = excluded[~excluded["stage"].isin({step["stage"] for step in steps})]
-    steps[0]["excluded"] = [*steps[0]["excluded"], *_by_reason(other)]
+    stages = {step["stage"] for step in steps}
+    # Cases of a stage that has no step of its own here must not be lost: they stand at the first step.
+    steps[0]["excluded"] += _by_reason(excluded[~excluded["stage"].isin(stages | {"cohort"})])
+    placed = _cohort_step_of(excluded, steps)
+    for place, step in enumerate(steps):
+        reasons, detail = step.pop("reasons"), step.pop("detail")
+        cases = excluded[placed == place] if reasons is not None else excluded[excluded["stage"] == step["stage"]]
+        step["excluded"] += _by_reason(cases[cases["detail"] == detail] if detail else cases)
     return {"steps": steps}
+
+
+def _cohort_step_of(excluded: pd.DataFrame, steps: Sequence[dict[str, Any]]) -> pd.Series:
+    """Return, for each case of the cohort stage, the step that names its reason; -1 for the cases of other stages.
+
+    Where two steps name it, as a file that is missing may be a film's or a mask's, the cases of images that were lost
+    as a whole stand at the first and the others at the last. What no step names stands at the last cohort step.
+    """
+    cohort = [place for place, step in enumerate(steps) if step["reasons"] is not None]
+    lost_images = set(excluded.loc[(excluded["stage"] == "cohort") & (excluded["level"] == "image"), "image_id"])
+    places = []
+    for stage, reason, image in zip(excluded["stage"], excluded["reason"], excluded["image_id"], strict=True):
+        naming = [place for place in cohort if reason in steps[place]["reasons"]] or cohort[-1:]
+        places.append(-1 if stage != "cohort" else naming[0] if image in lost_images else naming[-1])
+    return pd.Series(places, index=excluded.index, dtype="int64")
 
 
 def _cohort_steps(run: Run) -> list[dict[str, Any]]:
@@ -121,21 +138,28 @@ def _cohort_steps(run: Run) -> list[dict[str, Any]]:
     empty = run.cohort_lesions[:0]
     recorded = [step for step in run.study.get("flow", []) if isinstance(step, dict)]
     steps = [
-        _step(str(step.get("step", "")), "", empty)
+        _step(str(step.get("step", "")), "cohort", empty, reasons=set(step.get("excluded", {})))
         | {count: step.get(count) for count in ("images", "lesions", "patients")}
         for step in recorded
     ]
-    cohort = _step("Cohort", "cohort", run.cohort_lesions, images=len(run.cohort_images))
-    if steps and all(steps[-1][count] == cohort[count] for count in ("images", "lesions")):
-        steps[-1]["stage"] = "cohort"
-        return steps
-    return [*steps, cohort]
+    cohort = _step("Cohort", "cohort", run.cohort_lesions, images=len(run.cohort_images), reasons=set())
+    last = steps[-1] if steps else {}
+    return steps if last.get("lesions") == cohort["lesions"] else [*steps, cohort]
 
 
 def _step(
-    name: str, stage: str, lesions: pd.DataFrame, images: int | None = None, detail: str | None = None
+    name: str,
+    stage: str,
+    lesions: pd.DataFrame,
+    images: int | None = None,
+    detail: str | None = None,
+    reasons: set[str] | None = None,
 ) -> dict[str, Any]:
-    """Count a step; `detail` makes it a branch and, unless empty, picks its own cases among the stage's."""
+    """Count a step.
+
+    `detail` makes it a branch and, unless empty, picks its own cases among the stage's; `reasons` make it a step of
+    the cohort stage, with the reasons that it excludes for.
+    """
     return {
         "step": name,
         "stage": stage,
@@ -145,6 +169,7 @@ def _step(
         "patients": int(lesions["patient_id"].nunique()),
         "excluded": [],
         "detail": detail,
+        "reasons": reasons,
     }
 
 

@@ -101,27 +101,3 @@ def measure(label: FloatArray, score: FloatArray, predicted: FloatArray, weights
         "f1": ratio(2 * hit, 2 * hit + false_alarm + miss),
         "auc": auc(label, score, weights),
     }
-
-
-def choose_threshold(label: FloatArray, score: FloatArray) -> float:
-    """Return the threshold with the greatest Youden index (recall + specificity - 1); call malignant at or above it.
-
-    Candidates are the midpoints between neighbouring scores. Of several with the same index the one nearest to the
-    middle of the scores' range is taken. Where the rows hold only one class the threshold is 0.5.
-
-    Parameters
-    ----------
-    label, score
-        (rows,) of the validation split, without `nan`.
-    """
-    values = np.unique(score)
-    if len(np.unique(label)) < 2 or len(values) < 2:
-        return 0.5
-    candidates = (values[1:] + values[:-1]) / 2
-    called = score[None, :] >= candidates[:, None]
-    recall = (called * label).sum(axis=1) / label.sum()
-    specificity = (~called * (1 - label)).sum(axis=1) / (1 - label).sum()
-    index = recall + specificity
-    best = candidates[np.isclose(index, index.max())]
-    middle = (values[0] + values[-1]) / 2
-    return float(best[np.argmin(np.abs(best - middle))])

@@ -1,0 +1,154 @@
+"""What the page says: the comparison's tables read back and brought into the order of the page."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mammoflow.errors import StudyError
+from mammoflow.evaluation.candidates import CLASSIFIER, FEATURE_MODEL, FLOOR, READER, display_name
+from mammoflow.evaluation.inputs import read_json
+from mammoflow.store import file_digest
+from mammoflow.tables import LESIONS, SPLITS, read_table
+
+Row = dict[str, Any]
+
+FAMILIES = (
+    (READER, "The radiologist"),
+    (CLASSIFIER, "Trained classifiers"),
+    (FEATURE_MODEL, "Logistic regression on features"),
+    (FLOOR, "Floors"),
+)
+STUDY_MARKS = ("phantom", "leaking split")
+
+FIGURES = {
+    "roc": "ROC curves of every model on the test split, with the operating points of BI-RADS.",
+    "auc": "AUC of every model on the test split with its interval; the dashed line is BI-RADS, the dotted one chance.",
+    "confusion": "Confusion matrices on the test split; shading is the share of the true class. "
+    "Of several seeds the first is shown.",
+    "dice_margin": "Mean Dice on the test split against the margin of the box prompt, with the ellipse inscribed in "
+    "the box as floor; bands are intervals.",
+    "dice_iteration": "Mean Dice on the test split by refinement iteration, for each margin; bands are intervals.",
+    "dice_diameter": "Dice of each test lesion against its longest diameter, at the default margin.",
+}
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The CSV tables of a comparison, by name, as rows in which an empty field is None."""
+
+    folder: Path
+
+    def rows(self, name: str) -> list[Row]:
+        """Return the rows of `name`.csv.
+
+        Raises
+        ------
+        StudyError
+            If the table is missing or cannot be read.
+        """
+        path = self.folder / f"{name}.csv"
+        try:
+            table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"group": str})
+        except pd.errors.EmptyDataError:
+            return []
+        except (OSError, ValueError) as error:
+            raise StudyError(f"table {path} cannot be read ({error}); run the comparison again") from error
+        return [
+            {
+                str(key): None if isinstance(value, float) and math.isnan(value) else value
+                for key, value in record.items()
+            }
+            for record in table.to_dict("records")
+        ]
+
+
+def by_family(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
+    """Group rows of the comparison under the headings of the page, and number their notes."""
+    kept = [dict(row, name=display_name(str(row["model"])), notes=own_notes(row)) for row in rows]
+    groups = [(heading, [row for row in kept if row["family"] == family]) for family, heading in FAMILIES]
+    return [(heading, group) for heading, group in groups if group]
+
+
+def own_notes(row: Row) -> list[str]:
+    """Return a row's notes without those that hold for the whole study and stand at the top of the page."""
+    notes = str(row.get("note") or "").split("; ")
+    return [note for note in notes if note and note not in STUDY_MARKS]
+
+
+def split_counts(cohort: Path) -> list[Row]:
+    """Count patients, images, lesions and malignant lesions of each split, and of all."""
+    lesions = read_table(cohort / "lesions.parquet", LESIONS)
+    parts = [(split, lesions[lesions["split"] == split]) for split in SPLITS]
+    return [
+        {
+            "split": name,
+            "patients": int(part["patient_id"].nunique()),
+            "images": int(part["image_id"].nunique()),
+            "lesions": len(part),
+            "malignant": int((part["malignant"] == 1).sum()),
+        }
+        for name, part in [*parts, ("all", lesions)]
+    ]
+
+
+def default_segmentation(rows: list[Row], diameters: list[Row], model: str) -> Row | None:
+    """Return the row of the model whose masks go on, at the margin that its masks were made with."""
+    margins = {row["margin_mm"] for row in diameters if row["model"] == model}
+    wanted = {"split": "test", "selection": "chosen", "model": model}
+    fitting = [row for row in rows if row["margin_mm"] in margins and wanted.items() <= row.items()]
+    return fitting[0] if fitting else None
+
+
+def figure_uris(folder: Path) -> dict[str, Row]:
+    """Return each figure of the comparison as a data URI with its caption and size.
+
+    Raises
+    ------
+    StudyError
+        If a figure is missing.
+    """
+    figures = {}
+    for name, caption in FIGURES.items():
+        path = folder / f"{name}.png"
+        if not path.is_file():
+            raise StudyError(f"figure {path} does not exist; run the comparison again")
+        content = path.read_bytes()
+        # A PNG's width and height are two big-endian numbers at byte 16 of the file (PNG specification, IHDR).
+        width, height = (int.from_bytes(content[start : start + 4], "big") for start in (16, 20))
+        uri = "data:image/png;base64," + base64.b64encode(content).decode("ascii")
+        figures[name] = {"uri": uri, "caption": caption, "width": width, "height": height}
+    return figures
+
+
+def settings_files(folder: Path) -> list[Row]:
+    """Return name, digest and text of each stage's settings file, where the run keeps them."""
+    files = sorted(folder.glob("*.yaml")) if folder.is_dir() else []
+    return [
+        {"name": path.stem, "digest": file_digest(path), "text": path.read_text(encoding="utf-8").strip()}
+        for path in files
+    ]
+
+
+def training_rows(provenance: Row) -> list[Row]:
+    """Return one row a trained classifier: device, seed and whatever else its record says in single values."""
+    rows = []
+    for model, record in sorted(provenance.get("training", {}).items()):
+        facts = {
+            key: value
+            for key, value in record.items()
+            if isinstance(value, str | int | float | bool) and key not in ("model", "name")
+        }
+        rows.append({"name": display_name(model), "facts": facts})
+    return rows
+
+
+def read_provenance(comparison: Path) -> Row:
+    """Read the record that the comparison left beside its tables."""
+    return read_json(comparison / "provenance.json")

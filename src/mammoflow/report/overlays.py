@@ -1,0 +1,202 @@
+"""Pictures of lesions with the reference and the predicted outline: the best, the middle and the worst."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pandera.pandas import DataFrameSchema
+from skimage.measure import find_contours
+
+from mammoflow.errors import StudyError
+from mammoflow.store import read_image, read_mask
+from mammoflow.tables import (
+    CANONICAL_IMAGES,
+    CANONICAL_LESIONS,
+    MASKS,
+    SEGMENTATION_SCORES,
+    read_table,
+)
+
+SURROUNDINGS = 2.2
+"""Side of a picture in longest sides of the lesion's box."""
+
+LEAST_SIDE_MM = 30.0
+PICTURE_PX = 420
+JPEG_QUALITY = 88
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """One lesion as a picture.
+
+    Attributes
+    ----------
+    lesion_id
+        The lesion.
+    rank
+        `best`, `median`, `worst`, or "" where there is no Dice.
+    dice
+        Of the mask shown; `nan` where there is no reference.
+    facts
+        What stands below the picture.
+    picture
+        JPEG of the crop as a data URI.
+    width, height
+        Of the crop in canonical pixels: the coordinates of the outlines.
+    reference, predicted
+        Outlines as SVG path data; "" where there is none.
+    """
+
+    lesion_id: str
+    rank: str
+    dice: float
+    facts: str
+    picture: str
+    width: int
+    height: int
+    reference: str
+    predicted: str
+
+
+def choose_lesions(dice: pd.Series, count: int) -> list[tuple[str, str]]:
+    """Return rank and lesion of the best, the middle and the worst by Dice, a third of `count` each.
+
+    Parameters
+    ----------
+    dice
+        Indexed by lesion.
+    count
+        Number of lesions; fewer are returned where there are fewer.
+    """
+    order = dice.sort_values(ascending=False, kind="stable").index.astype(str).tolist()
+    if len(order) <= count:
+        thirds = -(-len(order) // 3)
+        names = ["best"] * thirds + ["median"] * (len(order) - 2 * thirds) + ["worst"] * thirds
+        return list(zip(names, order, strict=False))
+    worst, middle = count // 3, (count + 1) // 3
+    best = count - worst - middle
+    start = (len(order) - middle) // 2
+    return [
+        *(("best", lesion) for lesion in order[:best]),
+        *(("median", lesion) for lesion in order[start : start + middle]),
+        *(("worst", lesion) for lesion in order[len(order) - worst :]),
+    ]
+
+
+def overlays(images: list[Path], masks: list[Path], count: int) -> list[Overlay]:
+    """Draw lesions of the test split (of all splits where that has none).
+
+    Parameters
+    ----------
+    images
+        One folder of the image stage a shard.
+    masks
+        One folder of the default model's segmentation a shard.
+    count
+        Number of lesions.
+    """
+    lesions = _joined(images, "lesions.parquet", CANONICAL_LESIONS)
+    films = _joined(images, "images.parquet", CANONICAL_IMAGES).set_index("image_id")
+    predicted = _joined(masks, "masks.parquet", MASKS)
+    scores = _joined(masks, "scores.parquet", SEGMENTATION_SCORES)
+    if lesions.empty or predicted.empty or count == 0:
+        return []
+    keys = ["lesion_id", "model", "prompt_id", "iteration"]
+    rows = predicted.merge(scores[[*keys, "dice"]], on=keys, how="left").merge(
+        lesions.drop(columns=["image_id", "patient_id"]), on="lesion_id", suffixes=("", "_lesion")
+    )
+    rows = rows[rows["split"] == "test"] if (rows["split"] == "test").any() else rows
+    rows = rows.set_index("lesion_id")
+    scored = rows["dice"].dropna()
+    chosen = choose_lesions(scored, count) if len(scored) else [("", str(lesion)) for lesion in rows.index[:count]]
+    pictures = []
+    for rank, lesion in chosen:
+        row = rows.loc[[lesion]].iloc[0]
+        pictures.append(_overlay(row, films.loc[[row["image_id"]]].iloc[0], rank))
+    return pictures
+
+
+def _joined(folders: list[Path], name: str, schema: DataFrameSchema) -> pd.DataFrame:
+    """Join a table over its shards and keep each row's folder, which its files are relative to."""
+    tables = [read_table(folder / name, schema).assign(folder=str(folder)) for folder in folders]
+    filled = [table for table in tables if len(table)] or tables[:1]
+    if not filled:
+        raise StudyError(f"no folder holds {name}; expected the folders of at least one shard")
+    return pd.concat(filled, ignore_index=True)
+
+
+def _overlay(row: pd.Series, film: pd.Series, rank: str) -> Overlay:
+    lesion = str(row.name)
+    image = read_image(Path(film["folder"]) / film["image_file"])
+    rows, columns = _window(row, film, (image.shape[0], image.shape[1]))
+    crop = image[rows, columns]
+    reference = ""
+    if pd.notna(row["mask_file_lesion"]):
+        reference = outline(read_mask(Path(row["folder_lesion"]) / row["mask_file_lesion"])[rows, columns])
+    elif pd.isna(row["dice"]):
+        reference = _box_path(row, rows.start, columns.start)
+    facts = [str(row["lesion_type"]), {1: "malignant", 0: "benign"}.get(row["malignant"], "label unknown")]
+    if pd.notna(row["birads"]):
+        facts.append(f"BI-RADS {int(row['birads'])}")
+    if pd.notna(row["diameter_mm"]):
+        facts.append(f"{row['diameter_mm']:.0f} mm")
+    return Overlay(
+        lesion_id=lesion,
+        rank=rank,
+        dice=float(row["dice"]) if pd.notna(row["dice"]) else float("nan"),
+        facts=", ".join(facts),
+        picture=_jpeg(crop),
+        width=crop.shape[1],
+        height=crop.shape[0],
+        reference=reference,
+        predicted=outline(read_mask(Path(row["folder"]) / row["mask_file"])[rows, columns]),
+    )
+
+
+def _window(row: pd.Series, film: pd.Series, size: tuple[int, int]) -> tuple[slice, slice]:
+    """Return a square around the lesion's box, moved and cut to lie in the image."""
+    least = LEAST_SIDE_MM / float(film["row_spacing_mm"])
+    side = round(max(SURROUNDINGS * max(row["y1"] - row["y0"], row["x1"] - row["x0"]), least))
+    window = []
+    for low, high, length in ((row["y0"], row["y1"], size[0]), (row["x0"], row["x1"], size[1])):
+        start = int(np.clip(round((low + high - side) / 2), 0, max(0, length - side)))
+        window.append(slice(start, min(start + side, length)))
+    return window[0], window[1]
+
+
+def _box_path(row: pd.Series, top: int, left: int) -> str:
+    y0, y1 = float(row["y0"]) - top, float(row["y1"]) - top
+    x0, x1 = float(row["x0"]) - left, float(row["x1"]) - left
+    return f"M{x0:.1f} {y0:.1f}H{x1:.1f}V{y1:.1f}H{x0:.1f}Z"
+
+
+def outline(mask: npt.NDArray[np.bool_]) -> str:
+    """Return the outline of a mask (height, width) as SVG path data; pixel i covers [i, i + 1)."""
+    padded = np.pad(mask, 1).astype(np.float32)
+    paths = []
+    for contour in find_contours(padded, 0.5):
+        # find_contours puts a pixel's centre on its index, and the padding moved it by one.
+        points = " ".join(f"{x - 0.5:.1f} {y - 0.5:.1f}" for y, x in contour[:-1])
+        paths.append(f"M{points}Z")
+    return "".join(paths)
+
+
+def _jpeg(crop: npt.NDArray[np.generic]) -> str:
+    """Stretch a crop to 8 bit between its 1st and 99.5th percentile and return it as a JPEG data URI."""
+    grey = crop.astype(np.float32)
+    low, high = np.percentile(grey, [1, 99.5])
+    grey = np.clip((grey - low) / max(float(high - low), 1.0), 0, 1) * 255
+    scale = PICTURE_PX / max(grey.shape)
+    size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    picture = np.clip(cv2.resize(grey, size, interpolation=method), 0, 255).astype(np.uint8)
+    done, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not done:
+        raise StudyError("a lesion's picture could not be encoded as JPEG; check the OpenCV installation")
+    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")

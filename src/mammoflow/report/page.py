@@ -1,0 +1,89 @@
+"""The page itself: the template, and how numbers are written on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from mammoflow.evaluation.candidates import display_name
+
+MINUS, DASH = "−", "–"
+ABSENT = "n/a"
+
+PLOT_WIDTH, PLOT_HEIGHT = 132, 18
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Write a number; what is not defined is `n/a`."""
+    return ABSENT if value is None else f"{value:.{digits}f}".replace("-", MINUS)
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """Write a difference with its sign."""
+    return ABSENT if value is None else f"{value:+.{digits}f}".replace("-", MINUS)
+
+
+def interval(row: dict[str, Any], name: str, digits: int = 2) -> str:
+    """Write the interval of a metric of a row; empty where the metric is not defined."""
+    if row.get(name) is None:
+        return ""
+    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
+    if low is None or high is None:
+        return "no interval"
+    separator = " to " if low < 0 or high < 0 else DASH
+    return f"{number(low, digits)}{separator}{number(high, digits)}"
+
+
+def interval_plot(row: dict[str, Any], name: str, low: float, high: float, marks: list[float | None]) -> Markup:
+    """Draw a value and its interval as a small SVG.
+
+    Parameters
+    ----------
+    row, name
+        The value is `row[name]`, its bounds `row[name_low]` and `row[name_high]`.
+    low, high
+        Ends of the scale.
+    marks
+        Values at which a vertical line stands, the first dashed and dark, the second dotted.
+    """
+    if row.get(name) is None:
+        return Markup("")
+
+    def place(value: float) -> float:
+        return 4 + (PLOT_WIDTH - 8) * (min(max(value, low), high) - low) / (high - low)
+
+    middle = PLOT_HEIGHT / 2
+    parts = [
+        f'<line class="mark mark-{index}" x1="{place(mark):.1f}" x2="{place(mark):.1f}" y1="0" y2="{PLOT_HEIGHT}"/>'
+        for index, mark in enumerate(marks)
+        if mark is not None
+    ]
+    start, end = row.get(f"{name}_low"), row.get(f"{name}_high")
+    if start is not None and end is not None:
+        parts.append(f'<line class="range" x1="{place(start):.1f}" x2="{place(end):.1f}" y1="{middle}" y2="{middle}"/>')
+    parts.append(f'<circle cx="{place(row[name]):.1f}" cy="{middle}" r="3.6"/>')
+    size = f'width="{PLOT_WIDTH}" height="{PLOT_HEIGHT}" viewBox="0 0 {PLOT_WIDTH} {PLOT_HEIGHT}"'
+    return Markup(f'<svg class="plot" {size} aria-hidden="true" focusable="false">{"".join(parts)}</svg>')
+
+
+def render(values: dict[str, Any]) -> str:
+    """Fill the template; a value that the template asks for and that is not there is an error."""
+    environment = Environment(
+        loader=PackageLoader("mammoflow.report"),
+        autoescape=select_autoescape(["j2", "html"], default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": number,
+        "signed": signed,
+        "interval": interval,
+        "plot": interval_plot,
+        "shown": display_name,
+    }
+    style = (Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
+    return environment.get_template("page.html.j2").render(style=Markup(style), **values)

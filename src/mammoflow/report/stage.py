@@ -1,0 +1,103 @@
+"""The report stage: one self-contained HTML page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mammoflow.config.evaluation import ReportSettings
+from mammoflow.errors import StudyError
+from mammoflow.evaluation.birads import ZERO_NOTES
+from mammoflow.evaluation.inputs import read_json
+from mammoflow.evaluation.segmentation_tables import ELLIPSE
+from mammoflow.report.content import (
+    Tables,
+    by_family,
+    default_segmentation,
+    figure_uris,
+    read_provenance,
+    settings_files,
+    split_counts,
+    training_rows,
+)
+from mammoflow.report.overlays import overlays
+from mammoflow.report.page import render
+from mammoflow.store import write_text
+
+SHOWN_FEATURES = 8
+
+
+def write_report(
+    settings: ReportSettings, cohort: Path, comparison: Path, images: list[Path], masks: list[Path], output: Path
+) -> None:
+    """Write the report of a run: one HTML file that asks for nothing outside itself.
+
+    Parameters
+    ----------
+    settings
+        Title and number of overlays.
+    cohort
+        Folder of the cohort stage.
+    comparison
+        Folder of the comparison stage.
+    images
+        One folder of the image stage a shard.
+    masks
+        One folder of the default model's segmentation a shard.
+    output
+        The HTML file.
+
+    Raises
+    ------
+    StudyError
+        If a table, a figure or an image is missing or damaged.
+    """
+    study = read_json(cohort / "study.json")
+    tables = Tables(comparison)
+    headline = tables.rows("comparison")
+    if not headline:
+        raise StudyError(f"{comparison / 'comparison.csv'} has no rows; run the comparison again")
+    model = masks[0].parent.name if masks else ""
+    segmentation, diameters = tables.rows("segmentation"), tables.rows("dice_by_diameter")
+    # The default model first, the floor last.
+    segmentation.sort(key=lambda row: (row["model"] == ELLIPSE, row["model"] != model))
+    provenance = read_provenance(comparison)
+    values: dict[str, Any] = {
+        "title": settings.title,
+        "study": study,
+        "phantom": bool(study.get("phantom", False)),
+        "leaking": any("leaking split" in str(row.get("note") or "") for row in headline),
+        "counts": split_counts(cohort),
+        "birads": headline[0],
+        "zero_note": ZERO_NOTES[provenance["comparison"]["birads_zero"]],
+        "headline": by_family(headline),
+        "same_rows": len({row["n"] for row in headline if row["n"]}) <= 1,
+        "common": by_family(tables.rows("comparison_common_lesions")),
+        "other_splits": [(split, by_family(tables.rows(f"comparison_{split}"))) for split in ("validation", "train")],
+        "published": tables.rows("birads_published"),
+        "confusion": tables.rows("confusion"),
+        "subgroups": tables.rows("subgroups"),
+        "segmentation": segmentation,
+        "default_model": model,
+        "default_segmentation": default_segmentation(segmentation, diameters, model),
+        "correlation": tables.rows("dice_diameter_correlation"),
+        "overlays": overlays(images, masks, settings.overlays) if masks else [],
+        "features": shown_features(tables.rows("features")),
+        "flow": read_json(comparison / "flow.json")["steps"],
+        "figures": figure_uris(comparison / "figures"),
+        "provenance": provenance,
+        "training": training_rows(provenance),
+        "settings_files": settings_files(comparison.parent / "settings"),
+    }
+    write_text(output, render(values))
+
+
+def shown_features(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the similarity features, and of each family those that separate best on their own."""
+    defined = [row for row in rows if row["auc"] is not None]
+    similarity = [row for row in rows if "similarity" in row["feature"]]
+    shown = list(similarity)
+    for family in dict.fromkeys(row["family"] for row in rows):
+        others = [row for row in defined if row["family"] == family and row not in similarity]
+        shown += sorted(others, key=lambda row: -abs(row["auc"] - 0.5))[:SHOWN_FEATURES]
+    return shown
