@@ -23,6 +23,11 @@ class GaborSettings(StageSettings):
         max_length=2,
         description="Inner and outer diameter of the surrounding region, in millimetres.",
     )
+    edge_mm: float = Field(
+        2.0,
+        ge=0,
+        description="Band along the edge of breast and film, in millimetres, that is left out: skin and film borders.",
+    )
     minimum_share: float = Field(
         0.1,
         ge=0,

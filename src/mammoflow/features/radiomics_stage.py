@@ -13,8 +13,8 @@ from mammoflow.features.lesion_patch import PatchReader
 from mammoflow.features.radiomics import LesionRadiomics
 from mammoflow.runtime import progress
 
-SERIAL_BELOW = 64
-"""Lesions below which one process is faster: another takes about two seconds to start, a lesion a tenth of one."""
+SERIAL_BELOW = 100
+"""Lesions below which one process is faster: another takes seconds to start, a lesion a twentieth of one."""
 
 
 class _Worker:

@@ -92,6 +92,15 @@ def _share(pixels: Mask, whole: float) -> float:
     return float(min(1.0, pixels.sum() / whole)) if whole >= 1 else 0.0
 
 
+def without_edge(breast: Mask, band_px: float) -> Mask:
+    """Return the breast without the band of this width, in pixels, along its edge and that of the film.
+
+    The patch's own edge is none: the breast goes on beyond it.
+    """
+    distance = cv2.distanceTransform(breast.astype(np.uint8), cv2.DIST_L2, 5)
+    return np.asarray(breast & (distance > band_px))
+
+
 def continue_breast(image: npt.NDArray[np.float32], breast: Mask, spacing_mm: float) -> npt.NDArray[np.float32]:
     """Return the image with everything outside the breast replaced by a smooth continuation of the breast.
 

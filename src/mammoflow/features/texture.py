@@ -13,8 +13,9 @@ from mammoflow.config.features import GaborSettings
 from mammoflow.errors import Reason
 from mammoflow.features.gabor import GaborBank, GaborFilter, shortest_wavelength_px
 from mammoflow.features.lesion_patch import LesionPatch
-from mammoflow.features.regions import Region, continue_breast, lesion_region, ring_region
+from mammoflow.features.regions import Region, continue_breast, lesion_region, ring_region, without_edge
 from mammoflow.features.similarity import cosine_similarity
+from mammoflow.imaging.geometry import Mask
 
 FULL_SCALE = 65535.0
 """Grey level of full white; magnitudes are parts of it."""
@@ -36,7 +37,7 @@ class LesionTexture:
     Attributes
     ----------
     columns
-        Names of all columns that `__call__` can give. Features begin with `gabor_`; the others describe the regions.
+        Names of all columns. Features begin with `gabor_`; the others describe the regions.
     """
 
     def __init__(self, settings: GaborSettings, device: torch.device) -> None:
@@ -58,9 +59,10 @@ class LesionTexture:
         ]
 
     def __call__(self, patch: LesionPatch) -> dict[str, object]:
-        """Return the features by name; with `status` and `detail` where some of them are not defined."""
-        regions = self.regions(patch)
-        row: dict[str, object] = {}
+        """Return all columns; with `status` and `detail` beside them where regions or wavelengths are not defined."""
+        tissue = without_edge(patch.breast, self.settings.edge_mm / patch.spacing_mm)
+        regions = self.regions(patch, tissue)
+        row: dict[str, object] = dict.fromkeys(self.columns, math.nan)
         problems = []
         for name, region in regions.items():
             row |= {f"{name}_pixels": region.count, f"{name}_share": region.share}
@@ -74,25 +76,25 @@ class LesionTexture:
         if not resolved.any():
             problems.append(f"pixels of {patch.spacing_mm:g} mm resolve no wavelength of the bank")
         elif any(self._is_defined(region) for region in regions.values()):
-            row |= self._features(patch, regions, resolved)
+            row |= self._features(patch, tissue, regions, resolved)
         if problems:
             row |= {"status": str(Reason.FEATURES_UNDEFINED), "detail": "; ".join(problems)}
         return row
 
-    def regions(self, patch: LesionPatch) -> dict[str, Region]:
-        """Return the region around the lesion (`inner`) and the surrounding one (`ring`)."""
+    def regions(self, patch: LesionPatch, tissue: Mask) -> dict[str, Region]:
+        """Return the region around the lesion (`inner`) and the surrounding one (`ring`), both inside the tissue."""
         inner, low, high = (
             diameter / patch.spacing_mm for diameter in (self.settings.inner_mm, *self.settings.ring_mm)
         )
         return {
-            "inner": lesion_region(patch.mask, patch.breast, inner),
-            "ring": ring_region(patch.mask, patch.breast, low, high),
+            "inner": lesion_region(patch.mask, tissue, inner),
+            "ring": ring_region(patch.mask, tissue, low, high),
         }
 
     def _is_defined(self, region: Region) -> bool:
         return region.count > 0 and region.share >= self.settings.minimum_share
 
-    def _resolved(self, spacing_mm: float) -> npt.NDArray[np.bool_]:
+    def _resolved(self, spacing_mm: float) -> Mask:
         """Return which filters the pixels are fine enough for."""
         shortest = shortest_wavelength_px(self.settings.bandwidth_octaves) * spacing_mm
         return np.array([wavelength >= shortest * (1 - 1e-9) for wavelength, _ in self._waves])
@@ -112,9 +114,9 @@ class LesionTexture:
         return GaborBank(filters, self.device)
 
     def _features(
-        self, patch: LesionPatch, regions: dict[str, Region], resolved: npt.NDArray[np.bool_]
+        self, patch: LesionPatch, tissue: Mask, regions: dict[str, Region], resolved: Mask
     ) -> dict[str, object]:
-        image = continue_breast(patch.image / np.float32(FULL_SCALE), patch.breast, patch.spacing_mm)
+        image = continue_breast(patch.image / np.float32(FULL_SCALE), tissue, patch.spacing_mm)
         pixels = [region.pixels & self._is_defined(region) for region in regions.values()]
         values = np.full((len(regions), len(self._waves), len(STATISTICS)), np.nan)
         values[:, resolved] = self._bank(patch.spacing_mm).statistics(image, pixels)

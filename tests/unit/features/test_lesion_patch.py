@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mammoflow.errors import ExcludedCase, Reason, StudyError
+from mammoflow.features.lesion_patch import PatchReader
+
+from .conftest import Lesion, disc_mask
+
+
+def overlap(first: np.ndarray, second: np.ndarray) -> float:
+    return float((first & second).sum() / (first | second).sum())
+
+
+def test_predicted_mask_lies_on_the_lesion(make_shard):
+    shard = make_shard([Lesion(centre=(35.0, 60.0), radius=12.0)])
+    patch = PatchReader(shard.images, shard.masks, "predicted", 0.5).read(0)
+    expected = disc_mask((200, 200), (0.5, 0.5), (35.0, 60.0), 12.0)
+    assert overlap(patch.mask, expected) > 0.93
+
+
+def test_reference_and_predicted_mask_agree_at_a_coarser_spacing(make_shard):
+    shard = make_shard([Lesion(spacing=0.25, centre=(61.0, 44.0), radius=15.0)])
+    predicted = PatchReader(shard.images, shard.masks, "predicted", 1.0).read(0)
+    reference = PatchReader(shard.images, shard.masks, "reference", 1.0).read(0)
+    assert predicted.image.shape == reference.mask.shape == (100, 100)
+    assert reference.spacing_mm == 1.0
+    assert overlap(predicted.mask, reference.mask) > 0.9
+    assert reference.mask.sum() == pytest.approx(np.pi * 15**2, rel=0.02)
+
+
+def test_coarser_film_keeps_its_pixels(make_shard):
+    lesion = Lesion(spacing=0.5)
+    shard = make_shard([lesion])
+    patch = PatchReader(shard.images, shard.masks, "predicted", 0.2).read(0)
+    assert patch.spacing_mm == 0.5
+    assert np.array_equal(patch.image, lesion.image)
+
+
+def test_coarser_spacing_averages_grey_levels(make_shard):
+    lesion = Lesion(spacing=0.5)
+    shard = make_shard([lesion])
+    image = PatchReader(shard.images, shard.masks, "predicted", 1.0).read(0).image
+    expected = lesion.image.reshape(100, 2, 100, 2).mean(axis=(1, 3), dtype=float)
+    np.testing.assert_allclose(image, expected, atol=0.5)
+
+
+@pytest.mark.parametrize(
+    ("lesion", "source", "reason"),
+    [
+        (Lesion(predicted="empty"), "predicted", Reason.MASK_EMPTY),
+        (Lesion(predicted="none"), "predicted", Reason.MASK_NOT_FOUND),
+        (Lesion(reference=False), "reference", Reason.MASK_NOT_FOUND),
+        (Lesion(radius=0.3), "reference", Reason.MASK_EMPTY),
+    ],
+)
+def test_lesion_without_a_mask_is_told_apart(make_shard, lesion, source, reason):
+    shard = make_shard([lesion])
+    with pytest.raises(ExcludedCase) as caught:
+        PatchReader(shard.images, shard.masks, source, 2.0).read(0)
+    assert caught.value.reason is reason
+
+
+def test_damaged_patch_stops_the_stage(make_shard):
+    shard = make_shard([Lesion()])
+    (shard.images / "patch/0.png").write_bytes(b"nothing")
+    with pytest.raises(StudyError, match=r"0\.png"):
+        PatchReader(shard.images, shard.masks, "predicted", 0.5).read(0)
