@@ -1,0 +1,181 @@
+"""The lesions and images that classifiers are trained on and predict, joined from the shards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mammoflow.errors import LeakageError, StudyError
+from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, MASKS, SPLITS, read_table
+
+
+@dataclass(frozen=True)
+class Cases:
+    """All lesions of a study that have a canonical image.
+
+    Attributes
+    ----------
+    lesions
+        Table CANONICAL_LESIONS; the column `folder` is the shard's folder, `image_index` the row of its image.
+    images
+        Table CANONICAL_IMAGES, with `folder`.
+    """
+
+    lesions: pd.DataFrame
+    images: pd.DataFrame
+
+    @property
+    def labels(self) -> npt.NDArray[np.float32]:
+        """(lesions,): 1 malignant, 0 benign, NaN unknown."""
+        return self.lesions["malignant"].to_numpy(dtype=np.float32, na_value=np.nan)
+
+    @property
+    def image_labels(self) -> npt.NDArray[np.float32]:
+        """(images,): 1 where any lesion of the image is malignant, 0 where all are benign, NaN otherwise."""
+        labels = np.full(len(self.images), np.nan, np.float32)
+        for index, group in self.lesions.groupby("image_index"):
+            values = group["malignant"].to_numpy(dtype=np.float32, na_value=np.nan)
+            labels[int(str(index))] = 1.0 if np.any(values == 1) else values.sum()
+        return labels
+
+
+def read_cases(folders: list[Path]) -> Cases:
+    """Read the image stage's shards and check that no patient stands on two sides.
+
+    Raises
+    ------
+    StudyError
+        If there is no lesion, or a lesion's image is missing.
+    LeakageError
+        If a patient is in two splits.
+    """
+    images = _join(folders, "images.parquet", "image_id")
+    lesions = _join(folders, "lesions.parquet", "lesion_id")
+    if lesions.empty:
+        raise StudyError("no lesion in the images tables; expected at least one in train and validation")
+    row_of = {image_id: row for row, image_id in enumerate(images["image_id"])}
+    lost = sorted(set(lesions["image_id"]) - set(row_of))
+    if lost:
+        raise StudyError(f"{len(lost)} images of lesions are not in images.parquet, first {lost[0]}; run images again")
+    lesions["image_index"] = lesions["image_id"].map(row_of).astype(int)
+    both = pd.concat([lesions[["patient_id", "split"]], images[["patient_id", "split"]]]).drop_duplicates()
+    shared = sorted(both["patient_id"][both["patient_id"].duplicated()].unique())
+    if shared:
+        raise LeakageError(
+            f"{len(shared)} patients are on two sides of the split, first {shared[:3]}; expected each in one of "
+            f"{', '.join(SPLITS)}; run the cohort stage again"
+        )
+    return Cases(lesions, images)
+
+
+def _join(folders: list[Path], name: str, key: str) -> pd.DataFrame:
+    schema = CANONICAL_IMAGES if key == "image_id" else CANONICAL_LESIONS
+    tables = [read_table(folder / name, schema).assign(folder=str(folder)) for folder in folders]
+    joined = pd.concat([table for table in tables if not table.empty] or tables[:1], ignore_index=True)
+    # one order whatever the number of shards, so that seeds give the same training
+    return joined.sort_values(key, ignore_index=True)
+
+
+def predicted_masks(folders: list[Path]) -> pd.DataFrame:
+    """Read the masks that the segmentation stage handed on.
+
+    Returns
+    -------
+    DataFrame
+        Table MASKS with `folder`, indexed by `lesion_id`.
+
+    Raises
+    ------
+    StudyError
+        If a lesion has masks of several models, so that it is not clear which one is meant.
+    """
+    tables = [read_table(folder / "masks.parquet", MASKS).assign(folder=str(folder)) for folder in folders]
+    masks = pd.concat([table for table in tables if not table.empty] or tables[:1], ignore_index=True)
+    if masks["lesion_id"].duplicated().any():
+        models = ", ".join(sorted(masks["model"].unique()))
+        raise StudyError(f"masks of several models for one lesion ({models}); pass the folders of one model")
+    return masks.set_index("lesion_id")
+
+
+def mask_paths(cases: Cases, masks: pd.DataFrame, which: str) -> list[Path | None]:
+    """Return each lesion's mask file, None where it has none.
+
+    Parameters
+    ----------
+    cases
+        The lesions.
+    masks
+        What `predicted_masks` returned.
+    which
+        "predicted" or "reference".
+    """
+    return list(_mask_paths(cases, masks, which))
+
+
+def _mask_paths(cases: Cases, masks: pd.DataFrame, which: str) -> Iterator[Path | None]:
+    for lesion_id, folder, file in cases.lesions[["lesion_id", "folder", "mask_file"]].itertuples(index=False):
+        if which == "reference":
+            yield None if pd.isna(file) else Path(folder) / file
+        elif lesion_id in masks.index:
+            yield Path(str(masks.at[lesion_id, "folder"])) / str(masks.at[lesion_id, "mask_file"])
+        else:
+            yield None
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a network sees one by one: lesions, or images.
+
+    Attributes
+    ----------
+    labels
+        (n,) 1, 0 or NaN for unknown.
+    split
+        (n,) train, validation or test.
+    usable
+        (n,) False where there is no input to predict from.
+    """
+
+    labels: npt.NDArray[np.float32]
+    split: npt.NDArray[np.object_]
+    usable: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls, labels: npt.NDArray[np.float32], table: pd.DataFrame, usable: npt.NDArray[np.bool_] | None = None
+    ) -> Samples:
+        """Join labels with the splits of a table of lesions or images; all rows are usable unless told."""
+        everything = np.ones(len(table), dtype=np.bool_)
+        return cls(labels, table["split"].to_numpy(dtype=object), everything if usable is None else usable)
+
+    def labelled(self, split: str) -> npt.NDArray[np.intp]:
+        """Return the rows of a split that have a label and an input."""
+        return np.flatnonzero((self.split == split) & self.usable & ~np.isnan(self.labels))
+
+    def check(self) -> None:
+        """Refuse a study on which nothing can be trained.
+
+        Raises
+        ------
+        StudyError
+            If train lacks a class, or validation is empty.
+        """
+        found = {split: self.labels[self.labelled(split)] for split in ("train", "validation")}
+        counts = {
+            split: f"{int((of == 1).sum())} malignant, {int((of == 0).sum())} benign" for split, of in found.items()
+        }
+        if set(found["train"].tolist()) != {0.0, 1.0}:
+            raise StudyError(
+                f"train has {counts['train']}; expected both classes to train a classifier. Add patients, or change "
+                "cohort.split"
+            )
+        if not found["validation"].size:
+            raise StudyError(
+                f"validation has no labelled lesion (train: {counts['train']}); expected some to choose the epoch and "
+                "the threshold on. Raise cohort.split.validation_fraction or add patients"
+            )
