@@ -183,7 +183,7 @@ def some_patients(count: int = 8, **values: object) -> list[Case]:
     ]
 
 
-@pytest.fixture()
+@pytest.fixture
 def download() -> SimpleNamespace:
     """Everything that a test needs to write a download of its own."""
     return SimpleNamespace(
@@ -196,6 +196,6 @@ def download() -> SimpleNamespace:
     )
 
 
-@pytest.fixture()
+@pytest.fixture
 def writer(tmp_path: Path) -> StudyWriter:
     return StudyWriter(tmp_path / "study")

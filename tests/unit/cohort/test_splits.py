@@ -87,9 +87,7 @@ def test_a_patient_on_two_sides_is_a_hard_stop():
 
 
 def test_a_film_under_two_patients_on_two_sides_is_a_hard_stop():
-    table = pd.DataFrame(
-        {"patient_id": ["A", "B"], "split": ["train", "validation"], "image_path": ["a.dcm", "a.dcm"]}
-    )
+    table = pd.DataFrame({"patient_id": ["A", "B"], "split": ["train", "validation"], "image_path": ["a.dcm", "a.dcm"]})
     with pytest.raises(LeakageError, match=r"a\.dcm"):
         check_no_leak(table)
 

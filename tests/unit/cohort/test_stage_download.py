@@ -126,13 +126,24 @@ def test_a_scanner_table_gives_the_scanners_spacing(download, writer):
     (study / "film_spacing.csv").write_text(f"folder,scanner\n{cases[0].folder},lumisys\n")
     assert build(study).images.loc["P_09000_LEFT_CC", "spacing_mm"] == 0.05
     (study / "film_spacing.csv").write_text(f"folder,scanner\n{cases[0].folder},GE\n")
-    with pytest.raises(StudyError, match="'GE'.*HOWTEK"):
+    with pytest.raises(StudyError, match=r"'GE'.*HOWTEK"):
         build(study)
 
 
 def test_every_kind_of_bad_file_is_a_row_with_a_reason(download, writer, tmp_path):
     good = download.some_patients()
-    names = ["truncated", "text", "pixelless", "missing", "climbing", "absolute", "link", "frames", "shape", "mask_gone"]
+    names = [
+        "truncated",
+        "text",
+        "pixelless",
+        "missing",
+        "climbing",
+        "absolute",
+        "link",
+        "frames",
+        "shape",
+        "mask_gone",
+    ]
     bad = {name: download.Case(patient=f"P_{number:05d}") for number, name in enumerate(names)}
     bad["climbing"].values = {"image file path": "../../secret.dcm"}
     bad["absolute"].values = {"ROI mask file path": "/etc/hostname"}
@@ -218,7 +229,7 @@ def test_the_order_of_the_rows_changes_nothing(download, writer):
 
 
 def test_a_leak_stops_before_anything_is_written(download, writer, monkeypatch):
-    def leaking(patients: pd.DataFrame, settings: SplitSettings) -> "Alternating":
+    def leaking(patients: pd.DataFrame, settings: SplitSettings) -> Alternating:
         return Alternating()
 
     monkeypatch.setattr("mammoflow.cohort.stage.split_patients", leaking)

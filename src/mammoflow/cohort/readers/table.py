@@ -75,11 +75,10 @@ class StudyReader(Reader):
         if name:
             _refuse_empty(safe_path(self.study, name))
             return FoundLesion(name)
-        box = [row[key] for key in BOX]
-        if all(pd.isna(value) for value in box):
+        y0, x0, y1, x1 = box = [row[key] for key in BOX]
+        if all(value is None for value in box):
             raise ExcludedCase(Reason.MASK_NOT_FOUND, f"{row[ORIGIN]} names neither mask nor box")
-        y0, x0, y1, x1 = box
-        if not (y0 < y1 and x0 < x1):  # also false where one of them is missing
+        if None in box or y0 >= y1 or x0 >= x1:
             raise ExcludedCase(Reason.BOX_INVALID, f"{row[ORIGIN]}: rows {y0} to {y1}, columns {x0} to {x1}")
         return FoundLesion(None)
 
@@ -109,7 +108,8 @@ def _read_row(values: dict[str, str], labels: dict[str, Label], spacing_factor: 
     if not image or not patient:
         raise ValueError(f"no value for {'image' if not image else 'patient'}")
     side, view = parse_side(values["side"]), values["view"].upper()
-    image_id = safe_name(values["image_id"] or str(PurePosixPath(image).with_suffix("")))
+    place = PurePosixPath(image)
+    image_id = safe_name(values["image_id"]) if values["image_id"] else safe_name(*place.parent.parts, place.stem)
     spacing = parse_number(values["spacing"], above=0)
     lesion, finding = (values[key].removesuffix(".0") for key in ("lesion", "finding"))  # numbers saved with blanks
     return {

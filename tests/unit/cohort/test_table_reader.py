@@ -1,0 +1,205 @@
+"""The generic table: columns by name, pattern and constant; boxes; joins; rows that cannot be used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from mammoflow.cohort.stage import build_cohort
+from mammoflow.config.base import validate_settings
+from mammoflow.config.cohort import CohortSettings, DatasetSettings, JoinSettings
+from mammoflow.errors import ConfigError, Reason, StudyError
+from mammoflow.tables import EXCLUDED, IMAGES, LESIONS, read_table
+
+
+def table_of(count: int = 8) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "image": [f"images/{number}.png" for number in range(count)],
+            "mask": [f"masks/{number}.png" for number in range(count)],
+            "patient": [f"P{number}" for number in range(count)],
+            "label": ["malignant" if number % 2 else "benign" for number in range(count)],
+        }
+    )
+
+
+class Study:
+    """A folder with pictures for the paths of a table."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.output = folder.parent / "cohort"
+
+    def build(self, table: pd.DataFrame, name: str = "cases.csv", **values: object) -> Study:
+        self.folder.mkdir(exist_ok=True)
+        path = self.folder / name
+        table.to_csv(path, index=False) if path.suffix == ".csv" else table.to_parquet(path)
+        for column in ("image", "mask"):
+            for picture in table.get(column, []):
+                if isinstance(picture, str) and picture.endswith(".png") and ".." not in picture:
+                    (self.folder / picture).parent.mkdir(parents=True, exist_ok=True)
+                    cv2.imwrite(str(self.folder / picture), np.zeros((8, 6), np.uint8))
+        dataset = DatasetSettings(reader="table", name="mine", folder=str(self.folder), tables=[name], **values)
+        build_cohort(CohortSettings(dataset=dataset), self.folder, self.output)
+        return self
+
+    @property
+    def images(self) -> pd.DataFrame:
+        return read_table(self.output / "images.parquet", IMAGES)
+
+    @property
+    def lesions(self) -> pd.DataFrame:
+        return read_table(self.output / "lesions.parquet", LESIONS)
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        return json.loads((self.output / "study.json").read_text())["counts"]["excluded_lesions"]
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return Study(tmp_path / "study")
+
+
+def test_columns_of_their_own_name_need_no_mapping(study):
+    study.build(table_of())
+    assert list(study.images["image_path"]) == [f"images/{number}.png" for number in range(8)]
+    assert list(study.lesions["malignant"]) == [0, 1] * 4
+    assert list(study.lesions["lesion_id"]) == [f"images_{number}_1" for number in range(8)]
+    assert set(study.lesions["lesion_type"]) == {"unknown"}
+
+
+def test_parquet_with_numbers_and_flags_reads_as_csv_does(study):
+    table = table_of().assign(label=[0, 1] * 4, birads=[4.0, np.nan] * 4, usable=[True] * 7 + [False], spacing=0.1)
+    study.build(table, name="cases.parquet", spacing_factor=0.5)
+    assert list(study.lesions["malignant"]) == [0, 1, 0, 1, 0, 1, 0]
+    assert study.lesions["birads"].isna().sum() == 3
+    assert (study.images["spacing_mm"] == 0.05).all()
+    assert (study.images["spacing_origin"] == "table").all()
+    assert study.reasons == {str(Reason.MARKED_UNUSABLE): 1}
+
+
+def test_sides_views_birads_and_density_in_many_spellings(study):
+    table = table_of().assign(
+        side=["LEFT", "R", "left", "right", "l", "Right", "", "L"],
+        view=["cc", "MLO", "mlo", "CC", "", "LM", "CC", "CC"],
+        birads=["4A", "BI-RADS 5", "birads 0", "3", "2.0", "6", "", "4c"],
+        density=["A", "d", "2", "3.0", "", "4", "B", "C"],
+    )
+    study.build(table)
+    assert list(study.lesions["laterality"]) == ["L", "R", "L", "R", "L", "R", "", "L"]
+    assert list(study.lesions["view"]) == ["CC", "MLO", "MLO", "CC", "", "LM", "CC", "CC"]
+    assert study.lesions["birads"].fillna(-1).tolist() == [4, 5, 0, 3, 2, 6, -1, 4]
+    assert study.images["density"].fillna(-1).tolist() == [1, 4, 2, 3, -1, 4, 2, 3]
+
+
+def test_words_of_the_users_own(study):
+    table = table_of().assign(label=["Krebs", "gutartig"] * 4)
+    study.build(table, labels={"krebs": "malignant", "gutartig": "benign"})
+    assert list(study.lesions["malignant"]) == [1, 0] * 4
+
+
+def test_an_unknown_word_is_excluded_and_counted(study):
+    study.build(table_of().assign(label=["malignant", "benign", "?"] * 2 + ["benign", ""]))
+    assert study.reasons == {str(Reason.NO_LABEL): 3}
+
+
+def test_boxes_in_place_of_masks(study):
+    table = table_of().drop(columns="mask")
+    table = table.assign(box_y0=1, box_x0=2, box_y1=[5] * 6 + [1, None], box_x1=4.5)
+    study.build(table)
+    assert study.lesions["mask_path"].isna().all()
+    assert study.lesions.loc[0, ["box_y0", "box_x0", "box_y1", "box_x1"]].tolist() == [1, 2, 5, 4.5]
+    assert study.reasons == {str(Reason.BOX_INVALID): 2}
+
+
+def test_several_lesions_of_one_image_keep_their_ids_in_any_order(study):
+    table = pd.concat([table_of(), table_of(2).assign(mask=["masks/x.png", "masks/y.png"], label="malignant")])
+    study.build(table)
+    first = study.lesions.set_index("lesion_id")["mask_path"].to_dict()
+    assert first["images_0_1"] == "masks/0.png"
+    assert first["images_0_2"] == "masks/x.png"
+    study.build(table.iloc[::-1])
+    assert study.lesions.set_index("lesion_id")["mask_path"].to_dict() == first
+    assert study.lesions["finding_id"].is_unique
+
+
+def test_names_that_are_no_file_names_become_safe_and_stay_apart(study):
+    table = table_of()
+    table["image"] = [f"images/a ({number}).png" for number in range(6)] + ["images/b c.png", "images/b_c.png"]
+    study.build(table)
+    assert study.images["image_id"].str.fullmatch(r"[A-Za-z0-9._-]+").all()
+    assert study.images["image_id"].is_unique
+
+
+def test_bad_files_and_rows_of_a_table(study, tmp_path):
+    (tmp_path / "outside.png").write_bytes(b"x")
+    table = table_of(12)
+    table.loc[8, "image"] = "../outside.png"
+    table.loc[9, "mask"] = "masks/nothing.tif"
+    table.loc[10, "patient"] = None
+    table.loc[11, "mask"] = None
+    study.build(table)
+    assert study.reasons == {
+        str(Reason.BAD_ROW): 1,
+        str(Reason.OUTSIDE_STUDY): 1,
+        str(Reason.MISSING_FILE): 1,
+        str(Reason.MASK_NOT_FOUND): 1,
+    }
+    assert len(study.lesions) == 8
+    excluded = read_table(study.output / "excluded.parquet", EXCLUDED)
+    assert "no value for patient" in " ".join(excluded["detail"])
+    images = excluded[excluded["level"] == "image"]
+    assert sorted(images["patient_id"]) == ["P11", "P8", "P9"]
+
+
+def test_an_image_of_two_patients_is_left_out(study):
+    table = pd.concat([table_of(), table_of(1).assign(patient="P7", mask="masks/other.png")])
+    study.build(table)
+    assert study.reasons == {str(Reason.BAD_ROW): 2}
+    assert "images_0" not in set(study.images["image_id"])
+
+
+def test_joins_add_columns_and_refuse_ambiguous_keys(study):
+    study.folder.mkdir()
+    sizes = pd.DataFrame({"patient": [f"P{number}" for number in range(8)], "millimetres": [0.1] * 7 + [None]})
+    sizes.to_csv(study.folder / "sizes.csv", index=False)
+    join = [JoinSettings(table="sizes.csv", column="patient")]
+    study.build(table_of(), joins=join, columns={"spacing": "millimetres"})
+    assert study.images["spacing_mm"].tolist()[:7] == [0.1] * 7
+    assert study.images["spacing_mm"].isna().tolist() == [False] * 7 + [True]
+    pd.concat([sizes, sizes]).to_csv(study.folder / "sizes.csv", index=False)
+    with pytest.raises(StudyError, match="several rows for patient 'P0'"):
+        study.build(table_of(), joins=join)
+
+
+def test_a_column_that_is_not_there_is_named_with_those_that_are(study):
+    with pytest.raises(ConfigError, match=r"columns\.birads is 'BIRADS'.*columns found: image, mask, patient, label"):
+        study.build(table_of(), columns={"birads": "BIRADS"})
+    with pytest.raises(ConfigError, match=r"gives no label: set cohort\.dataset\.columns\.label"):
+        study.build(table_of().drop(columns="label"))
+    with pytest.raises(ConfigError, match="gives no mask"):
+        study.build(table_of().drop(columns="mask"))
+    with pytest.raises(ConfigError, match="no column nothing"):
+        study.build(table_of(), columns={"mask": "{nothing}.png"})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"reader": "inbrest", "folder": "x"}, r"unknown data set reader; the readers are cbis-ddsm, phantom, table"),
+        ({"reader": "table", "folder": "x"}, "exactly one entry in tables"),
+        ({"reader": "cbis-ddsm"}, "needs the study's folder"),
+        ({"reader": "cbis-ddsm", "folder": "x", "columns": {"image": "y"}}, "only the reader 'table'"),
+        ({"reader": "table", "folder": "x", "tables": ["a.csv"], "columns": {"imge": "y"}}, "imge"),
+        ({"reader": "table", "folder": "x", "tables": ["a.csv"], "labels": {"a": "bad"}}, "labels"),
+    ],
+)
+def test_wrong_settings_are_one_clear_error(values, message):
+    with pytest.raises(ConfigError, match=message):
+        validate_settings(CohortSettings, {"dataset": values}, "settings")
