@@ -271,6 +271,20 @@ def perceptron(
     train_perceptron(stage, variant, model, weights, *inputs, store, default_margin_mm, output, threads)
 
 
+@main.command("small-model")
+@settings_option
+@input_folders("--images", "Folder of a shard of images; once for each shard.")
+@output_folder("Folder of the trained weights.")
+@threads_option
+def small_model(settings: Path, images: tuple[Path, ...], output: Path, threads: int) -> None:
+    """Train the small promptable model on the training patients of the shards."""
+    from mammoflow.config.base import read_settings
+    from mammoflow.config.small import SmallTrainingSettings
+    from mammoflow.segmentation.small.stage import train_small
+
+    train_small(read_settings(SmallTrainingSettings, settings), list(images), output, threads)
+
+
 @main.command()
 @settings_option
 @input_folder("--cohort", "Folder of the cohort tables.")

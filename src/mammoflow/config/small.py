@@ -13,6 +13,16 @@ class SmallTrainingSettings(StageSettings):
     epochs: int = Field(30, ge=1, description="Passes over the training lesions.")
     batch_size: int = Field(16, ge=1, description="Windows in a batch, one lesion each.")
     prompts: int = Field(2, ge=1, description="Box prompts drawn for each window.")
-    learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of AdamW in a one-cycle schedule.")
+    learning_rate: float = Field(6e-4, gt=0, description="Highest learning rate of AdamW in a one-cycle schedule.")
     weight_decay: float = Field(0.05, ge=0, description="Weight decay of AdamW.")
     mixed_precision: bool = Field(False, description="Train under bfloat16 autocast.")
+
+
+class SmallModelSettings(SmallTrainingSettings):
+    """The training of the small model inside a run; only the target `small_model` needs it."""
+
+    more_images: list[str] = Field(
+        [],
+        description="Image folders of further runs to train on, such as results/phantom/images; their shards are found "
+        "below, and only their training patients are used.",
+    )

@@ -14,6 +14,7 @@ from mammoflow.config.features import GaborSettings, RadiomicsSettings
 from mammoflow.config.images import ImagesSettings
 from mammoflow.config.phantom import PhantomSettings
 from mammoflow.config.segmentation import PromptSettings, SegmentationSettings, SegmentSettings
+from mammoflow.config.small import SmallModelSettings, SmallTrainingSettings
 
 
 class StudyConfig(Settings):
@@ -39,6 +40,9 @@ class StudyConfig(Settings):
     classification: ClassificationSettings = Field(
         default_factory=ClassificationSettings, description="Malignancy classifiers."
     )
+    small_model: SmallModelSettings = Field(
+        default_factory=SmallModelSettings, description="Training of the small promptable model, a target of its own."
+    )
     comparison: ComparisonSettings = Field(default_factory=ComparisonSettings, description="Models against BI-RADS.")
     report: ReportSettings = Field(default_factory=ReportSettings, description="The HTML report.")
 
@@ -55,6 +59,11 @@ class StudyConfig(Settings):
                 f"segmentation.default_model is {self.segmentation.default_model!r}, "
                 f"expected one of segmentation.models {self.segmentation.models}"
             )
+        if self.gabor.ring_mm[1] > self.images.patch_mm:
+            raise ValueError(
+                f"gabor.ring_mm ends at {self.gabor.ring_mm[1]}, "
+                f"expected at most images.patch_mm {self.images.patch_mm}; keep larger patches or take a smaller ring"
+            )
         return self
 
     def stages(self) -> dict[str, Settings]:
@@ -69,6 +78,7 @@ class StudyConfig(Settings):
             "radiomics": self._part(RadiomicsSettings, self.radiomics),
             "efficientnet": self._part(EfficientNetTraining, self.classification.efficientnet),
             "perceptron": self._part(PerceptronTraining, self.classification.perceptron),
+            "small_model": self._part(SmallTrainingSettings, self.small_model),
             "compare": self.comparison,
             "report": self.report,
         }

@@ -22,7 +22,7 @@ from torch.nn import functional
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.segmentation.grey import grey_to_rgb
 from mammoflow.segmentation.protocol import Embedding, ImageSize, Prediction, PromptableModel
-from mammoflow.segmentation.small.architecture import build_small_network, small_input
+from mammoflow.segmentation.small.architecture import box_logits, build_small_network, small_input
 from mammoflow.store import text_digest
 
 
@@ -181,6 +181,19 @@ class SmallModel(SamModel):
         method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
         resized = cv2.resize(image.astype(np.float32), (columns, rows), interpolation=method)
         return self._pad(torch.from_numpy(small_input(np.asarray(resized, dtype=np.float32))))
+
+    def predict(
+        self,
+        embedding: Embedding,
+        boxes: Tensor,
+        size: ImageSize,
+        mask_logits: Tensor | None = None,
+        several_masks: bool = False,
+    ) -> Prediction:
+        """Decode N boxes; a box without a mask prompt brings the ellipse inscribed in it."""
+        if mask_logits is None:
+            mask_logits = box_logits(self.network_boxes(boxes, size), (self.side, self.side))
+        return super().predict(embedding, boxes, size, mask_logits, several_masks)
 
 
 NETWORKS = {

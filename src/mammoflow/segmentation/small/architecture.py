@@ -3,7 +3,8 @@
 What differs from SAM's own sizes, and why: the patch is 4 x 4 pixels, because the median mass is 16 pixels wide at this
 resolution; attention is local in windows of two sizes in turn, so that neighbouring windows exchange what they see
 without global attention over 4096 tokens; there is no absolute position in the encoder, so that it can be trained on
-parts of images; the random frequencies of the prompts' positions are three times SAM's, because a box here is small.
+parts of images; the random frequencies of the prompts' positions are three times SAM's, because a box here is small;
+and a box that comes without a mask brings one of its own, the ellipse inscribed in it, as a dense prompt.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ DEPTH = 6
 HEADS = 4
 WINDOWS = (8, 12)
 POSITION_SCALE = 3.0
+PROMPT_HEIGHT = 4.0
 LOCAL_SIGMAS_PX = (5.0, 14.0)
 
 
@@ -72,6 +74,30 @@ def build_small_network() -> Sam:
         pixel_mean=[0.0, 0.0, 0.0],
         pixel_std=[1.0, 1.0, 1.0],
     )
+
+
+def box_logits(boxes: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Return a dense prompt for boxes: positive inside the ellipse inscribed in the box, negative outside.
+
+    Parameters
+    ----------
+    boxes
+        (N, 4) x0, y0, x1, y1 in pixels of the network's input.
+    size
+        (rows, columns) of the prompt.
+
+    Returns
+    -------
+    Tensor
+        (N, 1, rows, columns): `PROMPT_HEIGHT` at the centre, 0 on the ellipse, down to minus `PROMPT_HEIGHT`.
+    """
+    x0, y0, x1, y1 = (boxes[:, index, None, None] for index in range(4))
+    y = torch.arange(size[0], device=boxes.device)[None, :, None] + 0.5
+    x = torch.arange(size[1], device=boxes.device)[None, None, :] + 0.5
+    across = (2 * x - x0 - x1) / (x1 - x0).clamp(min=1.0)
+    down = (2 * y - y0 - y1) / (y1 - y0).clamp(min=1.0)
+    height = PROMPT_HEIGHT * (1 - (across.square() + down.square()).sqrt())
+    return height.clamp(min=-PROMPT_HEIGHT)[:, None]
 
 
 def small_input(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mammoflow.segmentation.sam import run_mask_decoder
-from mammoflow.segmentation.small.architecture import PATCH
+from mammoflow.segmentation.small.architecture import PATCH, box_logits
 
 
 def decode_windows(
@@ -31,7 +31,7 @@ def decode_windows(
     boxes
         (N, 4) x0, y0, x1, y1 in window pixels.
     mask_logits
-        (N, 1, 4 rows, 4 columns) of an earlier iteration, or None.
+        (N, 1, 4 rows, 4 columns) of an earlier iteration; None takes the boxes' own.
 
     Returns
     -------
@@ -39,13 +39,12 @@ def decode_windows(
         (N, heads, 4 rows, 4 columns) and (N, heads).
     """
     encoder = network.prompt_encoder
-    count, _, rows, columns = image.shape
+    rows, columns = image.shape[-2:]
     shift = torch.stack([offsets[:, 1], offsets[:, 0]], dim=1).repeat(1, 2) * PATCH
     sparse = encoder._embed_boxes(boxes + shift)
     if mask_logits is None:
-        dense = encoder.no_mask_embed.weight.reshape(1, -1, 1, 1).expand(count, -1, rows, columns)
-    else:
-        dense = encoder.mask_downscaling(mask_logits)
+        mask_logits = box_logits(boxes, (rows * PATCH, columns * PATCH))
+    dense = encoder.mask_downscaling(mask_logits)
     frame = encoder.get_dense_pe()[0]
     position = torch.stack([frame[:, y : y + rows, x : x + columns] for y, x in offsets.tolist()])
     masks, predicted_iou, _ = run_mask_decoder(network.mask_decoder, image, position, sparse, dense)

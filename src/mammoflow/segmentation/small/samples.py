@@ -18,7 +18,8 @@ from mammoflow.segmentation.small.architecture import PATCH, SIDE, small_input
 from mammoflow.store import read_image, read_mask
 from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, read_table
 
-WINDOW = 128
+WINDOW = 96
+CUT_SHARE = 0.25
 LARGEST_MARGIN_MM = 22.0
 TIGHT_SHARE = 0.2
 
@@ -29,7 +30,7 @@ class LesionSample:
 
     Attributes
     ----------
-    lesion_id, patient_id, split
+    lesion_id, patient_id, source, split
         As in the lesion table.
     channels
         (3, SIDE, SIDE) float16: the network's input, shared between the lesions of one image.
@@ -41,6 +42,7 @@ class LesionSample:
 
     lesion_id: str
     patient_id: str
+    source: str
     split: str
     channels: npt.NDArray[np.float16]
     mask: npt.NDArray[np.uint8]
@@ -88,10 +90,8 @@ def load_samples(folders: list[Path]) -> list[LesionSample]:
                 small = cv2.resize(mask, size, interpolation=method) > 0.5
                 if small.any():
                     square = _square(small[None].astype(np.uint8))[0]
-                    sample = LesionSample(
-                        str(lesion.lesion_id), str(lesion.patient_id), str(lesion.split), channels, square, spacing
-                    )
-                    samples.append(sample)
+                    names = (str(lesion.lesion_id), str(lesion.patient_id), str(lesion.source), str(lesion.split))
+                    samples.append(LesionSample(*names, channels, square, spacing))
     return samples
 
 
@@ -110,7 +110,8 @@ def draw_boxes(
     """Draw box prompts (count, 4) around a mask: a margin in millimetres, then a jitter of each side.
 
     A share of the boxes is tight; the margins of the others are uniform up to `LARGEST_MARGIN_MM`. The jitter of a
-    side is normal with a tenth of the box's own length, at least half a pixel, and boxes are clipped to `limit`.
+    side is normal with a twentieth of the box's own length, at least half a pixel. A share of the boxes is clipped to
+    `limit`, as boxes are at the border of a film; the others may reach beyond the window.
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     tight = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float32)
@@ -120,9 +121,9 @@ def draw_boxes(
     lengths = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
     jitter = generator.normal(0, 1, boxes.shape) * np.maximum(0.05 * lengths, 0.5)
     boxes = boxes + np.where(margins[:, None] > 0, jitter, 0.3 * jitter)
-    boxes[:, 0::2] = np.clip(boxes[:, 0::2], 0, limit[1])
-    boxes[:, 1::2] = np.clip(boxes[:, 1::2], 0, limit[0])
-    return np.asarray(boxes, dtype=np.float32)
+    upper = np.array([limit[1], limit[0], limit[1], limit[0]])
+    cut = generator.random((count, 1)) < CUT_SHARE
+    return np.asarray(np.where(cut, np.clip(boxes, 0, upper), boxes), dtype=np.float32)
 
 
 def _transform(sample: LesionSample, generator: np.random.Generator) -> tuple[npt.NDArray[np.float32], float]:
@@ -131,7 +132,7 @@ def _transform(sample: LesionSample, generator: np.random.Generator) -> tuple[np
     centre = np.array([columns.mean(), rows.mean()])
     extent = max(np.ptp(rows), np.ptp(columns)) + 1
     scale = float(np.exp(generator.uniform(np.log(0.65), np.log(1.35))))
-    scale = max(scale, extent / (0.6 * WINDOW))
+    scale = max(scale, extent / (0.7 * WINDOW))
     angle = generator.uniform(-np.pi / 4, np.pi / 4) + generator.integers(4) * np.pi / 2
     rotation = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     if generator.random() < 0.5:

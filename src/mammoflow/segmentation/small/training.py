@@ -1,4 +1,4 @@
-"""The training of the small model: windows around lesions, two refinement iterations, the published SAM losses."""
+"""The training of the small model: windows around lesions, two refinement iterations, cross-entropy and Dice."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset
 
 from mammoflow.config.small import SmallTrainingSettings
-from mammoflow.segmentation.losses import dice_loss, focal_loss, mask_iou
+from mammoflow.segmentation.losses import dice_loss, mask_iou
 from mammoflow.segmentation.small.architecture import build_small_network
 from mammoflow.segmentation.small.network import decode_windows
 from mammoflow.segmentation.small.samples import Batch, LesionSample, batches
 
-FOCAL_WEIGHT = 20.0
+ENTROPY_WEIGHT = 2.0
 SEVERAL_HEADS_WEIGHT = 0.3
 
 
@@ -43,9 +44,11 @@ class Windows(IterableDataset[Batch]):
 def mask_losses(logits: Tensor, predicted_iou: Tensor, targets: Tensor) -> Tensor:
     """Return the loss of the single-mask head and, with a smaller weight, of the best of the three other heads.
 
-    20 focal + dice for the masks and squared error for the predicted IoU, after Kirillov et al., ICCV 2023.
+    Cross-entropy + Dice, as usual for training from scratch (Isensee et al., Nature Methods 2021); SAM's focal loss
+    fell back to empty masks here. The predicted IoU learns by squared error, as SAM's does.
     """
-    masks = FOCAL_WEIGHT * focal_loss(logits, targets) + dice_loss(logits, targets)
+    entropy = functional.binary_cross_entropy_with_logits(logits.float(), targets.expand_as(logits), reduction="none")
+    masks = ENTROPY_WEIGHT * entropy.mean(dim=(-2, -1)) + dice_loss(logits, targets)
     iou_error = (predicted_iou - mask_iou(logits, targets)).square()
     single, several = masks[:, 0], masks[:, 1:].min(dim=1).values
     return (single + SEVERAL_HEADS_WEIGHT * several).mean() + iou_error.mean()
