@@ -26,6 +26,11 @@ def signed(value: float | None, digits: int = 3) -> str:
     return ABSENT if value is None else f"{value:+.{digits}f}".replace("-", MINUS)
 
 
+def compact(value: float, digits: int) -> str:
+    """Write a number of any size with as many significant digits."""
+    return f"{value:.{digits}g}".replace("-", MINUS)
+
+
 def interval(row: dict[str, Any], name: str, digits: int = 2) -> str:
     """Write the interval of a metric of a row; empty where the metric is not defined."""
     if row.get(name) is None:

@@ -87,7 +87,11 @@ def _lesions(random: np.random.Generator, patients: int, with_birads: bool, with
     rows = []
     for number in range(patients):
         malignant = int(random.random() < 0.45)
-        assessment = int(random.choice([0, 2, 3, 4, 5], p=[0.02, 0.1, 0.2, 0.35, 0.33] if malignant else [0.08, 0.4, 0.27, 0.23, 0.02]))
+        assessment = int(
+            random.choice(
+                [0, 2, 3, 4, 5], p=[0.02, 0.1, 0.2, 0.35, 0.33] if malignant else [0.08, 0.4, 0.27, 0.23, 0.02]
+            )
+        )
         radius = random.uniform(7, 13) + 2 * malignant
         for view in ("CC", "MLO"):
             image = f"P{number:03d}_L_{view}"
@@ -108,7 +112,9 @@ def _lesions(random: np.random.Generator, patients: int, with_birads: bool, with
                     "density": 1 + number % 4,
                     "subtlety": 3,
                     "shape": random.choice(["IRREGULAR", "OVAL"], p=[0.7, 0.3] if malignant else [0.3, 0.7]),
-                    "margins": random.choice(["SPICULATED", "CIRCUMSCRIBED"], p=[0.8, 0.2] if malignant else [0.3, 0.7]),
+                    "margins": random.choice(
+                        ["SPICULATED", "CIRCUMSCRIBED"], p=[0.8, 0.2] if malignant else [0.3, 0.7]
+                    ),
                     "mask_path": f"masks/{image}_1.png" if with_masks else None,
                     "official_split": "",
                     "split": SPLITS[number % len(SPLITS)],
@@ -155,7 +161,7 @@ def _write_cohort(folder: Path, lesions: pd.DataFrame, phantom: bool) -> None:
         "counts": counts,
         "flow": [
             {"step": "rows of the case tables", "images": 62, "lesions": 62, "patients": 32},
-            {"step": "cohort", **counts},
+            {"step": "malignancy known", **counts, "excluded": {"malignancy is unknown": 1}},
         ],
     }
     (folder / "study.json").write_text(json.dumps(study), encoding="utf-8")

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_auc_score
+
+from mammoflow.config.evaluation import ComparisonSettings
+from mammoflow.errors import LeakageError, StudyError
+from mammoflow.evaluation.drawing import put_title
+from mammoflow.evaluation.flow import UNEXPLAINED, exclusions
+from mammoflow.evaluation.inputs import read_run
+from mammoflow.evaluation.stage import compare
+from mammoflow.store import read_image
+
+SETTINGS = ComparisonSettings(bootstrap=100)
+FLOORS = ["majority class", "assessment alone", "shape alone", "margins alone", "size alone"]
+FIGURES = {"roc", "auc", "confusion", "dice_margin", "dice_iteration", "dice_diameter"}
+
+
+@pytest.fixture(scope="module")
+def comparison(run: Any) -> Path:
+    output = run.root / "comparison"
+    compare(SETTINGS, output=output, **run.inputs())
+    return output
+
+
+def headline(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "comparison.csv", index_col="model")
+
+
+def test_every_model_and_floor_has_its_row(comparison: Path) -> None:
+    table = headline(comparison)
+    classifiers = ["efficientnet_masked_crop", "efficientnet_whole_image", "perceptron_frozen"]
+    assert table.index.tolist() == [
+        "BI-RADS > 3", *classifiers, "Gabor features", "radiomics features", *FLOORS
+    ]  # fmt: skip
+    scored = table[table["n"] > 0]
+    assert (scored[["accuracy_low", "accuracy_high"]].notna()).all(axis=None)
+    assert (table["split"] == "test").all()
+    assert table["note"].str.contains("phantom").all()
+    assert table.loc["perceptron_frozen", "seeds"] == 3
+    assert table.loc["efficientnet_whole_image", "n"] == 0
+    assert "no prediction" in table.loc["efficientnet_whole_image", "note"]
+
+
+def test_birads_row_is_what_the_lesion_table_gives(comparison: Path, run: Any) -> None:
+    lesions = pd.read_parquet(run.cohort / "lesions.parquet")
+    test = lesions[lesions["split"] == "test"]
+    row = headline(comparison).loc["BI-RADS > 3"]
+    called, label = test["birads"].astype(int) > 3, test["malignant"].astype(int) == 1
+    assert row["n"] == len(test)
+    assert row["accuracy"] == pytest.approx((called == label).mean(), abs=1e-5)
+    assert row["recall"] == pytest.approx((called & label).sum() / label.sum(), abs=1e-5)
+    assert row["auc"] == pytest.approx(roc_auc_score(label, test["birads"].astype(int)), abs=1e-5)
+    assert "BI-RADS 0" in row["note"]
+
+
+def test_lesions_without_features_lower_n_and_are_named(comparison: Path) -> None:
+    table = headline(comparison)
+    assert table.loc["radiomics features", "n"] == table.loc["Gabor features", "n"] - 2
+    assert table.loc["radiomics features", "n_without_prediction"] == 2
+    common = pd.read_csv(comparison / "comparison_common_lesions.csv", index_col="model")
+    assert common["n"].replace(0, np.nan).nunique() == 1
+    assert common.loc["BI-RADS > 3", "n"] == table.loc["radiomics features", "n"]
+    lost = pd.read_csv(comparison / "exclusions.csv")
+    assert set(lost.loc[lost["stage"] == "radiomics", "lesion_id"]) == {"P004_L_CC_1", "P004_L_MLO_1"}
+
+
+def test_flow_diagram_names_every_bad_file(comparison: Path) -> None:
+    steps = json.loads((comparison / "flow.json").read_text())["steps"]
+    cases = {case["path"]: step["step"] for step in steps for group in step["excluded"] for case in group["cases"]}
+    assert cases["tables/row_17.dcm"] == "malignancy known"
+    assert cases["broken/P900_R_CC.dcm"] == "Images and lesions that can be used"
+    trunk = [step for step in steps if not step["branch"]]
+    assert [step["lesions"] for step in trunk] == [62, 61, 60, 20]
+    exclusions = pd.read_csv(comparison / "exclusions.csv")
+    assert sum(group["count"] for step in steps for group in step["excluded"]) == len(exclusions)
+
+
+def test_all_figures_are_pictures_of_one_width(comparison: Path) -> None:
+    found = {path.stem: read_image(path) for path in (comparison / "figures").glob("*.png")}
+    assert set(found) == FIGURES
+    assert {image.shape[1] for image in found.values()} == {1064}
+    assert all(image.std() > 5 for image in found.values())
+
+
+def test_titles_name_phantoms() -> None:
+    figure = Figure()
+    put_title(figure, "ROC", phantom=True)
+    assert figure.get_suptitle() == "ROC (phantom)"
+    put_title(figure, "ROC", phantom=False)
+    assert figure.get_suptitle() == "ROC"
+
+
+def test_the_same_run_gives_the_same_tables(comparison: Path, run: Any, tmp_path: Path) -> None:
+    compare(SETTINGS, output=tmp_path, **run.inputs())
+    for path in comparison.glob("*.*"):
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_features_table_separates_by_label(comparison: Path) -> None:
+    table = pd.read_csv(comparison / "features.csv", index_col="feature")
+    similarity = table.loc["similarity"]
+    assert similarity["n"] == 60
+    assert similarity["auc"] < 0.5
+    assert similarity["mean_malignant"] < similarity["mean_benign"]
+    assert table.loc["firstorder_3", "n"] == 58
+
+
+def test_a_study_of_boxes_without_birads_is_compared(write_run: Callable[..., Any], tmp_path: Path) -> None:
+    run = write_run(tmp_path, patients=18, phantom=False, with_birads=False, with_masks=False)
+    compare(SETTINGS, output=tmp_path / "comparison", **run.inputs())
+    table = headline(tmp_path / "comparison")
+    assert table.loc["BI-RADS > 3", "n"] == 0
+    assert "no BI-RADS" in table.loc["BI-RADS > 3", "note"]
+    assert table.loc["assessment alone", "n"] == 0
+    assert table.loc["perceptron_frozen", "n"] == 12
+    assert not table["note"].fillna("").str.contains("phantom").any()
+    assert "reference box" in table.loc["size alone", "note"]
+    assert pd.read_csv(tmp_path / "comparison" / "segmentation.csv").empty
+    assert {path.stem for path in (tmp_path / "comparison" / "figures").glob("*.png")} == FIGURES
+
+
+def test_lost_lesions_are_found_out(write_run: Callable[..., Any], tmp_path: Path) -> None:
+    run = write_run(tmp_path, patients=12)
+    (tmp_path / "images" / "00" / "excluded.parquet").unlink()
+    empty = pd.read_parquet(tmp_path / "images" / "01" / "excluded.parquet")
+    empty.to_parquet(tmp_path / "images" / "00" / "excluded.parquet")
+    tables = read_run(**run.inputs())
+    lost = exclusions(tables, tables.lesions.set_index("lesion_id"), [])
+    assert lost.loc[lost["reason"] == UNEXPLAINED, "lesion_id"].tolist() == ["P900_R_CC_1"]
+
+
+def test_predictions_of_another_split_are_refused(write_run: Callable[..., Any], tmp_path: Path) -> None:
+    run = write_run(tmp_path, patients=12)
+    path = run.predictions[0]
+    table = pd.read_parquet(path)
+    table["split"] = table["split"].replace({"test": "train"})
+    table.to_parquet(path)
+    with pytest.raises(StudyError, match=r"efficientnet_masked_crop say split 'train'.*the cohort says 'test'"):
+        compare(SETTINGS, output=tmp_path / "comparison", **run.inputs())
+    table["lesion_id"] += "_gone"
+    table.to_parquet(path)
+    with pytest.raises(StudyError, match="lesions that the images do not"):
+        compare(SETTINGS, output=tmp_path / "comparison", **run.inputs())
+    assert not (tmp_path / "comparison").exists()
+
+
+def test_a_patient_on_two_sides_stops_the_comparison(write_run: Callable[..., Any], tmp_path: Path) -> None:
+    run = write_run(tmp_path, patients=12)
+    path = tmp_path / "images" / "00" / "lesions.parquet"
+    table = pd.read_parquet(path)
+    table.loc[0, "split"] = "validation"
+    table.to_parquet(path)
+    with pytest.raises(LeakageError, match="P000"):
+        compare(SETTINGS, output=tmp_path / "comparison", **run.inputs())
+
+
+def test_comparing_needs_no_torch() -> None:
+    code = "import sys, mammoflow.evaluation.stage, mammoflow.report.stage; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
