@@ -68,7 +68,7 @@ def film_border(image: Grey) -> Mask:
         peeled = np.flatnonzero(falls.mean(axis=1) >= BORDER_SHARE)
         if peeled.size:
             view = np.rot90(border, turns)
-            view[: peeled[-1] + step] |= 1
+            view[: peeled[-1] + 2] |= 1
     return border.astype(bool)
 
 
@@ -82,7 +82,7 @@ def _brighter_than_background(image: Grey, border: Mask) -> Mask:
     cut, _ = cv2.threshold(levels.reshape(-1, 1), 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     dark = inside[levels <= cut] / WHITE
     bright = inside[levels > cut] / WHITE
-    if bright.size == 0 or float(np.median(bright) - np.median(dark)) < SMALLEST_CONTRAST:
+    if dark.size == 0 or bright.size == 0 or float(np.median(bright) - np.median(dark)) < SMALLEST_CONTRAST:
         return np.zeros(image.shape, dtype=bool)
     background, tissue = float(np.median(dark)), float(np.median(bright))
     if background > BRIGHT_BACKGROUND * tissue:

@@ -160,8 +160,13 @@ def sample_mask(mask: Mask, corner: tuple[float, float], scale: tuple[float, flo
     )
     levels = mask.view(np.uint8) * np.uint8(254)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    sampled = cv2.warpAffine(levels, matrix, (shape[1], shape[0]), flags=flags, borderMode=cv2.BORDER_CONSTANT)
-    return np.asarray(sampled > 127)
+    # Outside, the edge goes on, so that it does not fade inside; then what lies outside is cleared.
+    sampled = cv2.warpAffine(levels, matrix, (shape[1], shape[0]), flags=flags, borderMode=cv2.BORDER_REPLICATE) > 127
+    for axis in (0, 1):
+        centres = corner[axis] + (np.arange(shape[axis]) + 0.5) * scale[axis]
+        outside = (centres < 0) | (centres >= mask.shape[axis])
+        sampled[outside if axis == 0 else (slice(None), outside)] = False
+    return np.asarray(sampled)
 
 
 def mask_to_patch(mask: Mask, lesion: Row, image: Row, shape: tuple[int, int]) -> Mask:

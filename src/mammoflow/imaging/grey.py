@@ -39,7 +39,8 @@ def dicom_grey(dataset: pydicom.Dataset) -> Grey:
     stored = stored_pixels(dataset)
     if stored.dtype.itemsize > 2 or stored.dtype.kind not in "ui":
         raise ExcludedCase(Reason.UNREADABLE, f"pixels are {stored.dtype}, expected integers of 8 to 16 bit")
-    words = np.ascontiguousarray(stored).view(f"u{stored.dtype.itemsize}")
+    native = np.ascontiguousarray(stored, dtype=stored.dtype.newbyteorder("="))
+    words = native.view(f"u{stored.dtype.itemsize}")
     table = grey_table(dataset, 8 * words.dtype.itemsize)
     if table.size > 2**8 and np.array_equal(table, np.arange(table.size)):
         return np.asarray(words, dtype=np.uint16)
