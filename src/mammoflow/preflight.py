@@ -1,4 +1,4 @@
-"""What must be there before the first job of a run."""
+"""What is looked at before the first job of a run: that its files are there, and whether there is a GPU."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from pathlib import Path
 
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError
+
+
+def gpu_present() -> bool:
+    """Tell whether this machine has an NVIDIA GPU and its driver, without loading torch."""
+    return Path("/dev/nvidiactl").exists()
 
 
 def check_files(config: StudyConfig) -> None:

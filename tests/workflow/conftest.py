@@ -6,11 +6,13 @@ ones. A stand-in writes the outputs that its stage declares, with a content that
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +38,7 @@ for name, value in options:
 content = digest.hexdigest()
 classifier = ["predictions.parquet", "history.csv", "model.safetensors", "training.json"]
 names = {
-    "phantom": ["manifest.csv"]
+    "phantom": ["manifest.csv", "film_spacing.csv"]
     + [f"{kind}_case_description_{split}_set.csv" for kind in ("mass", "calc") for split in ("train", "test")],
     "cohort": ["images.parquet", "lesions.parquet", "excluded.parquet", "study.json"]
     + [f"shards/{shard:02d}/{table}.parquet" for shard in range(2) for table in ("images", "lesions")],
@@ -53,23 +55,47 @@ print(f"{stage} stands in", file=sys.stderr)
 """
 
 
+class Snakemake:
+    """Snakemake, loaded once for all runs of the tests."""
+
+    def __init__(self, output: Path) -> None:
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        self.output = output
+        self.server = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("fork_server.py"))],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, folder: Path, *arguments: str) -> tuple[int, str]:
+        """Run Snakemake in a folder; return its exit code and everything that it printed."""
+        if self.server.stdin is None or self.server.stdout is None:
+            raise AssertionError("the server has no pipes")
+        request = {"folder": str(folder), "arguments": arguments, "output": str(self.output)}
+        print(json.dumps(request), file=self.server.stdin, flush=True)
+        code = int(self.server.stdout.readline())
+        return code, self.output.read_text(encoding="utf-8")
+
+    def close(self) -> None:
+        """End the server."""
+        self.server.communicate(timeout=60)
+
+
 @dataclass(frozen=True)
 class Project:
     """A copy of the project, and how to run Snakemake in it."""
 
     root: Path
+    runner: Snakemake
 
     def snakemake(self, *arguments: str, check: bool = True) -> str:
         """Run Snakemake on two cores; return everything that it printed."""
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--nocolor", *arguments]
-        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        result = subprocess.run(
-            command, cwd=self.root, env=environment, capture_output=True, text=True, check=False, timeout=300
-        )
-        printed = result.stdout + result.stderr
-        if check and result.returncode != 0:
+        code, printed = self.runner.run(self.root, "--cores", "2", "--nocolor", *arguments)
+        if check and code != 0:
             raise AssertionError(printed)
-        if not check and result.returncode == 0:
+        if not check and code == 0:
             raise AssertionError(f"expected a failure:\n{printed}")
         return printed
 
@@ -79,16 +105,8 @@ class Project:
         table = re.findall(r"^(\w+) +(\d+)$", printed, flags=re.MULTILINE)
         return {rule: int(count) for rule, count in table if rule not in {"all", "total"}}
 
-    def replace(self, path: str, old: str, new: str) -> None:
-        """Change a text in a file of the copy."""
-        file = self.root / path
-        text = file.read_text(encoding="utf-8")
-        if text.count(old) != 1:
-            raise AssertionError(f"{path} holds {old!r} {text.count(old)} times")
-        file.write_text(text.replace(old, new), encoding="utf-8")
 
-
-def copy_project(target: Path) -> Project:
+def copy_project(target: Path, runner: Snakemake) -> Project:
     """Copy what a run needs, and put the stand-in in place of the command line."""
     for name in ("workflow", "profiles", "envs", "src/mammoflow"):
         shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -97,7 +115,7 @@ def copy_project(target: Path) -> Project:
     comparison = re.findall(r'"(?:\{RUN\}/comparison/)?(\w+(?:\.csv|\.json)?)"', _outputs_of_compare(target))
     names = [name if "." in name else f"{name}.csv" for name in comparison]
     (target / "src/mammoflow/cli.py").write_text(STAND_IN.replace("COMPARISON", repr(names)), encoding="utf-8")
-    return Project(target)
+    return Project(target, runner)
 
 
 def _outputs_of_compare(project: Path) -> str:
@@ -107,9 +125,17 @@ def _outputs_of_compare(project: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def finished_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Snakemake]:
+    """Snakemake, loaded once."""
+    server = Snakemake(tmp_path_factory.mktemp("snakemake") / "printed.txt")
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def finished_project(runner: Snakemake, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A copy in which the whole workflow ran once; tests that change something take `project`."""
-    project = copy_project(tmp_path_factory.mktemp("workflow") / "project")
+    project = copy_project(tmp_path_factory.mktemp("workflow") / "project", runner)
     project.snakemake()
     return project
 
@@ -119,4 +145,4 @@ def project(finished_project: Project, tmp_path: Path) -> Project:
     """A copy of its own of the finished project, records of Snakemake included."""
     target = tmp_path / "project"
     shutil.copytree(finished_project.root, target, symlinks=True)
-    return Project(target)
+    return Project(target, finished_project.runner)

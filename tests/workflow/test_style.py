@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 
 from mammoflow.config.base import validate_settings
-from mammoflow.config.reading import overlay
+from mammoflow.config.reading import read_config
 from mammoflow.config.study import StudyConfig
+
+if TYPE_CHECKING:
+    from conftest import Project
 
 ROOT = Path(__file__).resolve().parents[2]
 PRESETS = sorted((ROOT / "workflow" / "presets").glob("*.yaml"))
 
 
-def test_lint() -> None:
-    command = [sys.executable, "-m", "snakemake", "--lint"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
-    assert result.returncode == 0, result.stdout + result.stderr
+def test_lint(project: Project) -> None:
+    assert "in a good condition" in project.snakemake("--lint")
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
-def test_a_preset_is_a_valid_overlay(preset: Path) -> None:
-    default = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
-    above = yaml.safe_load(preset.read_text(encoding="utf-8"))
-    config = validate_settings(StudyConfig, overlay(default, above), preset.name)
-    assert config.run != "phantom"
-    assert config.cohort.dataset.name != "phantom"
+def test_a_preset_is_valid_with_the_command_that_its_comment_gives(preset: Path) -> None:
+    commands = re.findall(r"--configfile((?: +workflow/presets/\S+)+)", preset.read_text(encoding="utf-8"))
+    names = next(command.split() for command in commands if preset.name in command)
+    default = validate_settings(StudyConfig, {}, "the defaults")
+    config = read_config([ROOT / "config.yaml", *(ROOT / name for name in names)])
+    assert config.run != default.run
+    assert config != default.model_copy(update={"run": config.run})
 
 
 def test_the_entry_stays_small() -> None:

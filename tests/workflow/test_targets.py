@@ -29,9 +29,8 @@ BELOW = {
 @pytest.mark.parametrize("target", BELOW)
 def test_a_named_target_runs_its_stage(project: Project, target: str) -> None:
     planned = set(project.planned("--forcerun", *BELOW[target], "--", target))
-    assert planned - {target} <= BELOW[target] | planned
+    assert planned - {target} == BELOW[target] - {target}
     assert BELOW[target] <= planned
-    assert "report" not in planned or target == "report"
 
 
 def test_all_planned_outputs_stand_under_the_run(finished_project: Project) -> None:
@@ -42,7 +41,7 @@ def test_all_planned_outputs_stand_under_the_run(finished_project: Project) -> N
     }  # fmt: skip
     assert {path.name for path in (run / "logs").iterdir()} == stages
     assert {path.name for path in (run / "benchmarks").iterdir()} == stages
-    assert {path.stem for path in (run / "settings").iterdir()} == stages
+    assert {path.stem for path in (run / "settings").iterdir()} == stages | {"small_model"}
     assert "segment stands in" in (run / "logs" / "segment" / "small_00.log").read_text(encoding="utf-8")
 
 

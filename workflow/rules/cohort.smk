@@ -21,7 +21,7 @@ rule cohort:
         runtime=60,
     params:
         code=code_digest("mammoflow.cohort.stage", READER),
-        study=STUDY,
+        study=lambda wildcards: STUDY,
         content=lambda wildcards: "" if PHANTOM else study_fingerprint(Path(STUDY)),
         cohort=lambda wildcards, output: Path(output.study).parent,
     shell:

@@ -15,7 +15,7 @@ from mammoflow.config.base import validate_settings
 from mammoflow.config.documentation import settings_text
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import MammoflowError
-from mammoflow.preflight import check_files
+from mammoflow.preflight import check_files, gpu_present
 from mammoflow.provenance import code_digest, run_record, study_fingerprint
 from mammoflow.store import write_text
 
@@ -90,10 +90,16 @@ def weights(model):
     return CONFIG.segmentation.weights.get(model, [])
 
 
+def further_shards():
+    """The image tables of the further runs that the small model is trained on."""
+    folders = map(Path, CONFIG.small_model.more_images)
+    return [str(table) for folder in folders for table in sorted(folder.glob("*/images.parquet"))]
+
+
 def gpus(stage):
     """GPUs of a stage: one where it is told to use one, or may and this machine has one."""
     device = CONFIG.stages()[stage].device
-    return int(device == "cuda" or (device == "auto" and Path("/dev/nvidiactl").exists()))
+    return int(device == "cuda" or (device == "auto" and gpu_present()))
 
 
 def memory(model):

@@ -19,7 +19,7 @@ rule images_shard:
         runtime=120,
     params:
         code=code_digest("mammoflow.imaging.stage"),
-        study=STUDY,
+        study=lambda wildcards: STUDY,
         cohort=lambda wildcards, input: Path(input.images).parent,
         shard=lambda wildcards, output: Path(output.images).parent,
     shell:

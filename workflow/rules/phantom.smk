@@ -3,6 +3,7 @@ rule phantom:
         settings=settings_file("phantom"),
     output:
         manifest=f"{RUN}/study/manifest.csv",
+        spacing=f"{RUN}/study/film_spacing.csv",
         tables=expand(
             f"{RUN}/study/{{type}}_case_description_{{split}}_set.csv",
             type=["mass", "calc"],

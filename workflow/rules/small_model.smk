@@ -1,12 +1,6 @@
 # Trains the weights of the model `small` that the package ships; a target of its own, not part of a study's results.
 
 
-def further_shards():
-    """The image tables of the further runs that the small model is trained on."""
-    folders = map(Path, CONFIG.small_model.more_images)
-    return [str(table) for folder in folders for table in sorted(folder.glob("*/images.parquet"))]
-
-
 rule small_model:
     input:
         settings=settings_file("small_model"),
