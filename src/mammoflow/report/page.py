@@ -85,6 +85,7 @@ def render(values: dict[str, Any]) -> str:
     )
     environment.filters |= {
         "number": number,
+        "compact": compact,
         "signed": signed,
         "interval": interval,
         "plot": interval_plot,

@@ -148,7 +148,7 @@ def test_no_overlays_where_none_are_asked_for(run: Any, report: Path, tmp_path: 
 
 
 def test_a_missing_table_is_named(run: Any, report: Path, tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="comparison.csv"):
+    with pytest.raises(StudyError, match=r"comparison\.csv"):
         write_report(ReportSettings(), run.cohort, tmp_path, run.images, run.masks, tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
 
