@@ -105,7 +105,8 @@ class Geometry:
     def depth_mm(self) -> Plane:
         """(rows, columns): distance from the skin in millimetres, 0 outside; the film's edges do not count."""
         distance = cv2.distanceTransform(self.breast.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        return np.asarray(distance * self.spacing_mm, dtype=np.float32)
+        # Squared distances are whole numbers; OpenCV's last bits depend on its number of threads, so they are dropped.
+        return np.asarray(np.sqrt(np.round(distance**2)) * self.spacing_mm, dtype=np.float32)
 
     @cached_property
     def muscle_mm(self) -> Plane:

@@ -149,18 +149,24 @@ def _draw_splits(
     rng: np.random.Generator, slots: Sequence[_Slot], malignant: Sequence[bool]
 ) -> dict[tuple[str, str], Literal["Training", "Test"]]:
     """Divide the patients of each type; some patients with both types fall on two sides, as 31 of CBIS-DDSM do."""
-    splits: dict[tuple[str, str], Literal["Training", "Test"]] = {}
-    for lesion_type in MALIGNANT_SHARE:
-        rows = [index for index, slot in enumerate(slots) if slot.lesion_type == lesion_type]
-        ill = {slots[index].patient_id for index in rows if malignant[index]}
-        for group in (ill, {slots[index].patient_id for index in rows} - ill):
-            order = [sorted(group)[index] for index in rng.permutation(len(group))]
-            tested = max(1, round(TEST_SHARE * len(order)))
-            for position, patient in enumerate(order):
-                splits[patient, lesion_type] = "Test" if position < tested else "Training"
-    both = sorted({patient for patient, name in splits if (patient, "mass") in splits and name == "calcification"})
-    if both and all(splits[patient, "mass"] == splits[patient, "calcification"] for patient in both):
-        splits[both[0], "mass"], splits[both[0], "calcification"] = "Training", "Test"
+    own = {name: {slot.patient_id for slot in slots if slot.lesion_type == name} for name in MALIGNANT_SHARE}
+    # The first pattern with both types makes sure of one such patient, in studies of any size.
+    astride = min(own["mass"] & own["calcification"])
+    splits: dict[tuple[str, str], Literal["Training", "Test"]] = {
+        (astride, "mass"): "Training",
+        (astride, "calcification"): "Test",
+    }
+    for name, patients in own.items():
+        ill = {
+            slot.patient_id for slot, sick in zip(slots, malignant, strict=True) if sick and slot.lesion_type == name
+        }
+        groups = [sorted(group - {astride}) for group in (ill, patients - ill)]
+        tests = [round(TEST_SHARE * len(group)) for group in groups]
+        if sum(tests) == 0 and name == "mass":
+            tests[int(len(groups[1]) > len(groups[0]))] = 1
+        for group, tested in zip(groups, tests, strict=True):
+            for position, index in enumerate(rng.permutation(len(group))):
+                splits[group[index], name] = "Test" if position < tested else "Training"
     return splits
 
 
