@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mammoflow.cohort.reader import Reader
 from mammoflow.cohort.stage import build_cohort
 from mammoflow.config.base import validate_settings
-from mammoflow.config.cohort import CohortSettings, DatasetSettings, JoinSettings
+from mammoflow.config.cohort import CohortSettings, DatasetSettings, JoinSettings, reader_names
 from mammoflow.errors import ConfigError, Reason, StudyError
 from mammoflow.tables import EXCLUDED, IMAGES, LESIONS, read_table
 
@@ -70,7 +72,8 @@ def test_columns_of_their_own_name_need_no_mapping(study):
     study.build(table_of())
     assert list(study.images["image_path"]) == [f"images/{number}.png" for number in range(8)]
     assert list(study.lesions["malignant"]) == [0, 1] * 4
-    assert list(study.lesions["lesion_id"]) == [f"images_{number}_1" for number in range(8)]
+    assert list(study.images["image_id"]) == [f"images_{number}" for number in range(8)]
+    assert study.lesions["lesion_id"].str.fullmatch("images_[0-7]_[0-9a-f]{8}").all()
     assert set(study.lesions["lesion_type"]) == {"unknown"}
 
 
@@ -118,14 +121,16 @@ def test_boxes_in_place_of_masks(study):
     assert study.reasons == {str(Reason.BOX_INVALID): 2}
 
 
-def test_several_lesions_of_one_image_keep_their_ids_in_any_order(study):
-    table = pd.concat([table_of(), table_of(2).assign(mask=["masks/x.png", "masks/y.png"], label="malignant")])
+def test_lesions_keep_their_ids_in_any_order_and_when_others_come(study):
+    study.build(table_of())
+    alone = study.lesions.set_index("mask_path")["lesion_id"]
+    table = pd.concat([table_of(), table_of(2).assign(mask=["masks/-.png", "masks/z.png"], label="malignant")])
     study.build(table)
-    first = study.lesions.set_index("lesion_id")["mask_path"].to_dict()
-    assert first["images_0_1"] == "masks/0.png"
-    assert first["images_0_2"] == "masks/x.png"
+    more = study.lesions.set_index("mask_path")["lesion_id"]
+    assert len(more) == 10
+    assert more[alone.index].tolist() == alone.tolist()
     study.build(table.iloc[::-1])
-    assert study.lesions.set_index("lesion_id")["mask_path"].to_dict() == first
+    assert study.lesions.set_index("mask_path")["lesion_id"].to_dict() == more.to_dict()
     assert study.lesions["finding_id"].is_unique
 
 
@@ -158,6 +163,27 @@ def test_bad_files_and_rows_of_a_table(study, tmp_path):
     assert sorted(images["patient_id"]) == ["P11", "P8", "P9"]
 
 
+def test_dicom_images_are_opened_and_damaged_ones_left_out(study, download):
+    table = table_of()
+    table["image"] = [f"images/{number}.dcm" for number in range(8)]
+    for name in table["image"]:
+        download.write_dicom(study.folder / name, download.film_pixels())
+    damaged = study.folder / "images/3.dcm"
+    damaged.write_bytes(damaged.read_bytes()[:-50])
+    study.build(table)
+    assert study.reasons == {str(Reason.TRUNCATED): 1}
+    assert len(study.images) == 7
+
+
+def test_a_normal_image_stays_without_a_lesion(study):
+    study.build(table_of().assign(label=["malignant", "benign"] * 3 + ["normal"] * 2))
+    assert len(study.images) == 8
+    assert len(study.lesions) == 6
+    assert study.reasons == {}
+    flow = json.loads((study.output / "study.json").read_text())["flow"]
+    assert [(step["images"], step["lesions"]) for step in flow] == [(8, 6)] * 5
+
+
 def test_an_image_of_two_patients_is_left_out(study):
     table = pd.concat([table_of(), table_of(1).assign(patient="P7", mask="masks/other.png")])
     study.build(table)
@@ -187,6 +213,13 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(study):
         study.build(table_of().drop(columns="mask"))
     with pytest.raises(ConfigError, match="no column nothing"):
         study.build(table_of(), columns={"mask": "{nothing}.png"})
+
+
+@pytest.mark.parametrize("name", reader_names())
+def test_every_module_of_the_readers_folder_is_a_reader(name):
+    module = importlib.import_module(f"mammoflow.cohort.readers.{name.replace('-', '_')}")
+    assert issubclass(module.StudyReader, Reader)
+    assert name in DatasetSettings.model_json_schema()["properties"]["reader"]["enum"]
 
 
 @pytest.mark.parametrize(

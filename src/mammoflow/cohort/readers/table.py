@@ -27,6 +27,7 @@ from mammoflow.cohort.words import (
 from mammoflow.config.cohort import DatasetSettings
 from mammoflow.dicomfile import image_shape, open_dicom, safe_path
 from mammoflow.errors import ExcludedCase, Reason, StudyError
+from mammoflow.store import text_digest
 
 PRIVATE_COLUMNS = ["image_name", "mask_name", "spacing_mm", "usable", "lesion"]
 DICOM_SUFFIXES = (".dcm", ".dicom", "")
@@ -162,14 +163,12 @@ def _refuse_shared_images(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclu
 def _name_lesions(table: pd.DataFrame) -> pd.DataFrame:
     """Give every row its lesion id: by the table's own number, or by the place of its mask or box on the image.
 
-    Without a number of its own a lesion is counted in the order of mask name and box, so that the order of the rows
-    plays no part.
+    Without a number of its own a lesion is named by a digest of mask name and box, so that neither the order of the
+    rows nor a further lesion changes its id.
     """
-    texts = [" ".join(str(row[name]) for name in ("mask_name", *BOX)) for row in records(table)]
-    places = pd.Series(texts, index=table.index, dtype="str")
-    counted = places.groupby(table["image_id"]).rank(method="dense").astype("Int64").astype("str")
-    numbers = table["lesion"].where(table["lesion"] != "", counted)
-    lesions = [safe_name(image, str(number)) for image, number in zip(table["image_id"], numbers, strict=True)]
+    places = [text_digest(*(str(row[name]) for name in ("mask_name", *BOX)))[:8] for row in records(table)]
+    own = [number or place for number, place in zip(table["lesion"], places, strict=True)]
+    lesions = [safe_name(image, name) for image, name in zip(table["image_id"], own, strict=True)]
     named = table.assign(lesion_id=pd.Series(lesions, index=table.index, dtype="str"))
     named["finding_id"] = named["finding_id"].where(named["finding_id"] != "", named["lesion_id"])
     return named

@@ -1,0 +1,74 @@
+"""Words of case tables, and names that are safe as file names."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mammoflow.cohort.words import (
+    parse_birads,
+    parse_density,
+    parse_integer,
+    parse_label,
+    parse_number,
+    parse_side,
+    safe_name,
+)
+
+
+@given(names=st.lists(st.text(max_size=150), unique=True, max_size=20))
+def test_safe_names_are_file_names_and_different_names_stay_different(names):
+    safe = [safe_name(name) for name in names]
+    assert len(set(safe)) == len(names)
+    for name in safe:
+        assert re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,200}", name)
+
+
+def test_plain_names_are_kept():
+    assert safe_name("P_00001", "LEFT", "CC") == "P_00001_LEFT_CC"
+
+
+@pytest.mark.parametrize(
+    ("word", "label"),
+    [
+        ("MALIGNANT", "malignant"),
+        ("BENIGN_WITHOUT_CALLBACK", "benign"),
+        ("benign", "benign"),
+        ("1", "malignant"),
+        ("0.0", "benign"),
+        ("Normal", "normal"),
+        ("unproven", None),
+        ("", None),
+    ],
+)
+def test_labels(word, label):
+    assert parse_label(word) == label
+
+
+def test_birads_zero_stays_zero_and_a_blank_is_none():
+    assert parse_birads("0") == 0
+    assert parse_birads("") is None
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [
+        (parse_birads, "7"),
+        (parse_birads, "4.5"),
+        (parse_birads, "-1"),
+        (parse_density, "5"),
+        (parse_density, "E"),
+        (parse_side, "both"),
+        (lambda text: parse_integer(text, 0, 5), "2.5"),
+        (lambda text: parse_integer(text, 0, 5), "nan"),
+        (lambda text: parse_number(text, above=0), "0"),
+        (lambda text: parse_number(text, above=0), "inf"),
+        (parse_number, "ten"),
+    ],
+)
+def test_what_is_no_value_is_refused(parse, text):
+    with pytest.raises(ValueError, match=r".+"):
+        parse(text)
