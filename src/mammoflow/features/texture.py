@@ -20,8 +20,8 @@ from mammoflow.imaging.geometry import Mask
 FULL_SCALE = 65535.0
 """Grey level of full white; magnitudes are parts of it."""
 STATISTICS = ("mean", "std")
-CACHED_BANKS = 2
-"""Spacings whose banks are kept; films of one scanner share one."""
+CACHED_BANKS = 4
+"""Spacings whose banks are kept; films of one scanner share one, and DDSM has three."""
 
 
 class LesionTexture:
