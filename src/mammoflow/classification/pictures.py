@@ -60,7 +60,8 @@ def cut(image: npt.NDArray[np.generic], y0: int, x0: int, y1: int, x1: int) -> n
     """Return image[y0:y1, x0:x1], with 0 where that lies outside the image."""
     height, width = image.shape
     result = np.zeros((y1 - y0, x1 - x0), image.dtype)
-    inside = image[max(y0, 0) : min(y1, height), max(x0, 0) : min(x1, width)]
+    # an end below 0 would count from the far side
+    inside = image[max(y0, 0) : max(min(y1, height), 0), max(x0, 0) : max(min(x1, width), 0)]
     if inside.size:
         top, left = max(-y0, 0), max(-x0, 0)
         result[top : top + inside.shape[0], left : left + inside.shape[1]] = inside

@@ -51,8 +51,7 @@ def remove_training_state(output: Path) -> None:
 
 def case_digest(cases: Cases) -> str:
     """Return a digest of which lesions there are, how they are split and labelled."""
-    columns = cases.lesions[["lesion_id", "image_id", "split", "malignant"]].astype(str)
-    return text_digest(*columns.to_numpy().ravel().tolist())
+    return text_digest(cases.lesions[["lesion_id", "image_id", "split", "malignant"]].to_csv(index=False))
 
 
 def lesion_threshold(cases: Cases, probabilities: npt.NDArray[np.float64]) -> Threshold:

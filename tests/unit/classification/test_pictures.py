@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mammoflow.classification.pictures import LesionFiles, breast_picture, cut, masked_crop, region_around
+from mammoflow.store import write_image, write_mask
+
+
+@given(st.floats(0, 50), st.floats(0, 50), st.floats(1, 60), st.floats(1, 60), st.floats(0.05, 1), st.floats(0.05, 1))
+def test_region_is_square_in_millimetres_and_holds_the_box(
+    y0: float, x0: float, height: float, width: float, row_mm: float, column_mm: float
+) -> None:
+    region = region_around((y0, x0, y0 + height, x0 + width), 0.1, row_mm, column_mm)
+    assert region.y0 <= y0 - 1
+    assert region.x0 <= x0 - 1
+    assert region.y1 >= y0 + height + 1
+    assert region.x1 >= x0 + width + 1
+    longest = max(height * row_mm, width * column_mm) * 1.2
+    for side, spacing in ((region.y1 - region.y0, row_mm), (region.x1 - region.x0, column_mm)):
+        assert side * spacing <= longest + 5 * max(row_mm, column_mm) + 1e-6
+
+
+@given(st.integers(-6, 8), st.integers(-6, 8), st.integers(1, 12), st.integers(1, 12))
+def test_cut_is_padded_indexing(y0: int, x0: int, height: int, width: int) -> None:
+    image = np.arange(1, 36, dtype=np.uint16).reshape(5, 7)
+    expected = np.pad(image, 30)[30 + y0 : 30 + y0 + height, 30 + x0 : 30 + x0 + width]
+    np.testing.assert_array_equal(cut(image, y0, x0, y0 + height, x0 + width), expected)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> LesionFiles:
+    image = np.full((40, 40), 1000, np.uint16)
+    image[10:20, 10:20] = 30000
+    mask = np.zeros((40, 40), dtype=np.bool_)
+    mask[10:20, 10:20] = True
+    mask[10:15, 15:20] = False
+    patch = np.full((80, 80), 50000, np.uint16)  # twice as fine, around the whole film
+    write_image(tmp_path / "image.png", image)
+    write_image(tmp_path / "patch.png", patch)
+    write_mask(tmp_path / "mask.png", mask)
+    write_mask(tmp_path / "empty.png", np.zeros((40, 40), dtype=np.bool_))
+    return LesionFiles(
+        tmp_path / "image.png", tmp_path / "patch.png", tmp_path / "mask.png", (10, 10, 20, 20), (1.0, 1.0), 1.0, (0, 0)
+    )
+
+
+def test_only_the_lesion_is_left(files: LesionFiles) -> None:
+    picture, fallback = masked_crop(files, 0.1, 28)  # a region of 14 pixels, each shown as 2
+    assert (fallback, picture.shape) == (False, (28, 28))
+    assert np.unique(picture).tolist() == [0, 30000] or picture[8, 8] == 30000
+    assert picture[8, 8] == 30000
+    assert picture[18, 18] == 30000
+    assert picture[8, 20] == 0  # inside the box, outside the mask
+    assert (picture > 0).mean() == pytest.approx(75 / 14**2, abs=0.03)
+
+
+@pytest.mark.parametrize("mask", ["empty.png", None])
+def test_without_a_mask_the_box_is_shown_unmasked(files: LesionFiles, mask: str | None) -> None:
+    picture, fallback = masked_crop(replace(files, mask=files.mask.parent / mask if mask else None), 0.1, 28)
+    assert fallback
+    assert picture[0, 0] == 1000
+    assert picture[14, 14] == 30000
+
+
+def test_grey_levels_come_from_the_finer_patch_where_it_holds_the_region(files: LesionFiles) -> None:
+    finer = replace(files, patch_spacing_mm=0.5)
+    assert masked_crop(finer, 0.1, 28)[0].max() == 50000
+    assert masked_crop(replace(finer, patch_corner=(12.0, 0.0)), 0.1, 28)[0].max() == 30000
+
+
+def test_patch_coordinates_meet_the_mask(files: LesionFiles) -> None:
+    patch = np.zeros((60, 60), np.uint16)  # corner at canonical (5, 5): the mask's pixels are 10..30
+    patch[10:30, 10:30] = 40000
+    write_image(files.patch, patch)
+    picture, _ = masked_crop(replace(files, patch_spacing_mm=0.5, patch_corner=(5.0, 5.0)), 0.1, 28)
+    whole, _ = masked_crop(files, 0.1, 28)
+    np.testing.assert_array_equal(picture > 20000, whole > 15000)
+
+
+def test_breast_is_cut_padded_and_cleared_of_labels(tmp_path: Path) -> None:
+    image = np.full((30, 40), 60000, np.uint16)
+    breast = np.zeros((30, 40), dtype=np.bool_)
+    breast[5:25, 0:10] = True
+    write_image(tmp_path / "image.png", image)
+    write_mask(tmp_path / "breast.png", breast)
+    picture = breast_picture(tmp_path / "image.png", tmp_path / "breast.png", 20)
+    expected = np.zeros((20, 20), np.uint16)
+    expected[:, 5:15] = 60000
+    np.testing.assert_array_equal(picture, expected)
+    write_mask(tmp_path / "breast.png", np.zeros_like(breast))
+    assert (breast_picture(tmp_path / "image.png", tmp_path / "breast.png", 20) > 0).any()
