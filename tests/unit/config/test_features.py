@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from mammoflow.config.base import validate_settings
 from mammoflow.config.features import GaborSettings, RadiomicsSettings
 from mammoflow.config.study import StudyConfig
