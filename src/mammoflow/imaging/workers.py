@@ -76,7 +76,7 @@ def map_isolated(
         If it raised anything else: a defect of the program.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__", preload])
+    context.set_forkserver_preload([preload])
     waiting = list(range(len(items)))[::-1]
     active: list[_Worker[Item]] = []
     try:

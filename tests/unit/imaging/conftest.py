@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,13 @@ def dicom_dataset(pixels: np.ndarray, **header: Any) -> Dataset:
     dataset.PixelData = pixels.tobytes()
     dataset["PixelData"].VR = "OB" if pixels.dtype.itemsize == 1 else "OW"
     return dataset
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_fork_server() -> None:
+    """Start the server of worker processes once, with pytest in it, which every worker would else import again."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(["pytest", "mammoflow.imaging.case"])
+    forkserver.ensure_running()
 
 
 @pytest.fixture
