@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import tifffile
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
     JPEGLSLossless,
     RLELossless,
 )
@@ -83,6 +85,16 @@ def test_jpeg_lossless_and_jpeg_2000(
     writer.SetImage(change.GetOutput())
     assert writer.Write()
     np.testing.assert_array_equal(read_film(target).pixels, np.rint(pixels * (65535 / (2**bits - 1))))
+
+
+def test_jpeg_baseline_in_dicom(dicom: Callable[..., Dataset], tmp_path: Path) -> None:
+    smooth = np.tile(np.arange(0, 240, 8, dtype=np.uint8), (20, 1))
+    dataset = dicom(smooth, transfer_syntax=JPEGBaseline8Bit)
+    _, coded = cv2.imencode(".jpg", smooth, [cv2.IMWRITE_JPEG_QUALITY, 100])
+    dataset.PixelData = encapsulate([coded.tobytes()])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    np.testing.assert_allclose(read_film(tmp_path / "a.dcm").pixels / 257, smooth, atol=2)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
