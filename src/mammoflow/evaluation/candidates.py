@@ -83,7 +83,7 @@ def classifier_candidates(run: Run) -> list[Candidate]:
     for model, rows in run.predictions.groupby("model", sort=False):
         runs = {int(str(seed)): _scores(part) for seed, part in rows.groupby("seed")}
         thresholds = rows["threshold"].unique()
-        notes = _training_notes(run.training.get(str(model), {}))
+        notes = _training_notes(run.training.get(str(model), {}), run.oracle)
         if rows["probability"].isna().all():
             notes.append("no prediction is defined")
         candidates.append(
@@ -108,8 +108,12 @@ def _scores(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _training_notes(record: dict[str, Any]) -> list[str]:
-    """Return what a training record says that a reader of the table must know."""
+ORACLE_MASKS = "oracle: of several iterations the mask nearest to the reference was taken"
+
+
+def _training_notes(record: dict[str, Any], oracle: bool) -> list[str]:
+    """Return what a reader of the table must know about the masks that a classifier saw."""
     settings = record.get("settings", {})
-    mask = settings.get("mask", record.get("mask")) if isinstance(settings, dict) else record.get("mask")
-    return ["oracle: sees the reference mask"] if mask == "reference" else []
+    if isinstance(settings, dict) and settings.get("mask") == "reference":
+        return ["oracle: sees the reference mask"]
+    return [ORACLE_MASKS] if oracle else []

@@ -17,22 +17,20 @@ PENALTIES = (0.001, 0.01, 0.1, 1.0, 10.0)
 """Candidates for the inverse strength of the L2 penalty; the one with the best validation AUC is taken."""
 
 DEFAULT_PENALTY = 0.1
-KEYS = ("lesion_id", "patient_id", "status")
+PREFIXES = ("gabor_", "radiomics_")
+"""Columns that begin so are features; the others of a feature table describe how they were computed."""
 
 
 def feature_matrix(features: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
-    """Return the numeric features of the lesions, in their order; infinite values become `nan`.
-
-    A lesion whose status is not "ok" has no defined feature, and neither has one that the table lacks.
-    """
+    """Return the features of the lesions, in their order; what is infinite or not in the table is `nan`."""
     table = features.set_index("lesion_id")
-    if "status" in table.columns:
-        table = table[table["status"] == "ok"]
-    numeric = table.drop(columns=[key for key in KEYS if key in table.columns]).select_dtypes("number")
-    return numeric.reindex(lesions.index).astype("float64").replace([np.inf, -np.inf], np.nan)
+    named = [column for column in table.columns if str(column).startswith(PREFIXES)]
+    return table[named].reindex(lesions.index).astype("float64").replace([np.inf, -np.inf], np.nan)
 
 
-def feature_candidate(name: str, features: pd.DataFrame, lesions: pd.DataFrame) -> Candidate:
+def feature_candidate(
+    name: str, features: pd.DataFrame, lesions: pd.DataFrame, notes: tuple[str, ...] = ()
+) -> Candidate:
     """Fit logistic regression on the training lesions and score all lesions.
 
     Features that are missing in more than a fifth of the training lesions are dropped, other gaps take the training
@@ -46,6 +44,8 @@ def feature_candidate(name: str, features: pd.DataFrame, lesions: pd.DataFrame) 
         One row a lesion, of the FEATURES schema.
     lesions
         Usable lesions with a label, indexed by lesion: `split`, `malignant`.
+    notes
+        What a reader of the table must know beside the fit.
     """
     matrix = feature_matrix(features, lesions)
     training = lesions["split"] == "train"
@@ -62,7 +62,7 @@ def feature_candidate(name: str, features: pd.DataFrame, lesions: pd.DataFrame) 
     model, penalty = _fit(values[usable.to_numpy()], label, values, lesions, defined)
     score[defined] = model.predict_proba(values[defined.to_numpy()])[:, 1]
     note = f"logistic regression on {len(kept)} features, L2 penalty C = {penalty:g} chosen on validation"
-    return with_threshold(name, FEATURE_MODEL, score, lesions, (note,))
+    return with_threshold(name, FEATURE_MODEL, score, lesions, (note, *notes))
 
 
 def _fit(

@@ -74,9 +74,10 @@ def _unexplained(run: Run) -> pd.DataFrame:
 def _undefined_features(family: str, features: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
     if "status" not in features.columns or features.empty:
         return _cases(lesions[:0], family, "", "")
-    status = features.set_index("lesion_id")["status"].astype(str)
-    named = lesions[lesions.index.isin(status.index[status != "ok"])]
-    return _cases(named, family, "features are not defined for this lesion", status.reindex(named.index))
+    lost = features[features["status"].astype(str) != "ok"].set_index("lesion_id")
+    named = lesions[lesions.index.isin(lost.index)]
+    cases = _cases(named, family, "", lost["detail"].reindex(named.index) if "detail" in lost.columns else "")
+    return cases.assign(reason=lost["status"].reindex(named.index))
 
 
 def flow(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate], excluded: pd.DataFrame) -> dict[str, Any]:

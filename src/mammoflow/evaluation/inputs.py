@@ -74,6 +74,11 @@ class Run:
         split = self.study.get("split")
         return isinstance(split, dict) and bool(split.get("leaking", False))
 
+    @property
+    def oracle(self) -> bool:
+        """Whether the masks that go on were chosen by the reference: the scores' column `choice` says so."""
+        return "choice" in self.scores.columns and bool((self.scores["choice"] == "oracle").any())
+
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.

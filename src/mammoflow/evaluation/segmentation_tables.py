@@ -33,8 +33,11 @@ def segmentation_table(scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: P
     Returns
     -------
     DataFrame
-        One row a split, model, margin and selection: `iteration 1`, ... and `chosen`, the iteration that went on.
+        One row a split, model, margin and selection: `iteration 1`, ... and `chosen`, the iteration that went on;
+        `mark` is `oracle` where that was chosen by the reference.
     """
+    if "choice" not in scores.columns:
+        scores = scores.assign(choice="")
     scored = scores[scores["dice"].notna()].assign(split=lambda table: table["lesion_id"].map(lesions["split"]))
     parts = []
     for split in ("test", "all"):
@@ -47,7 +50,13 @@ def segmentation_table(scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: P
             selections[CHOSEN] = group[group["chosen"]]
             for selection, part in selections.items():
                 parts.append(
-                    {"split": split, "model": model, "margin_mm": margin, "selection": selection}
+                    {
+                        "split": split,
+                        "model": model,
+                        "margin_mm": margin,
+                        "selection": selection,
+                        "mark": _mark(part) if selection == CHOSEN and model != ELLIPSE else "",
+                    }
                     | _overlap(part, floor, bootstrap)
                 )
     return pd.DataFrame(parts, columns=[*SEGMENTATION_COLUMNS])
@@ -58,6 +67,7 @@ SEGMENTATION_COLUMNS = (
     "model",
     "margin_mm",
     "selection",
+    "mark",
     "n",
     "patients",
     "missed",
@@ -74,6 +84,10 @@ SEGMENTATION_COLUMNS = (
     "dice_difference_low",
     "dice_difference_high",
 )
+
+
+def _mark(rows: pd.DataFrame) -> str:
+    return "oracle" if (rows["choice"] == "oracle").any() else ""
 
 
 def _overlap(rows: pd.DataFrame, floor: pd.Series, bootstrap: PatientBootstrap) -> dict[str, object]:

@@ -12,7 +12,7 @@ import pandas as pd
 from mammoflow.config.evaluation import ComparisonSettings
 from mammoflow.evaluation.birads import CASE_TABLES, PUBLISHED
 from mammoflow.evaluation.bootstrap import PatientBootstrap
-from mammoflow.evaluation.candidates import Candidate, birads_candidate, classifier_candidates
+from mammoflow.evaluation.candidates import ORACLE_MASKS, Candidate, birads_candidate, classifier_candidates
 from mammoflow.evaluation.comparison import common_lesions, comparison_table, confusion_table
 from mammoflow.evaluation.feature_models import feature_candidate
 from mammoflow.evaluation.feature_table import feature_table
@@ -87,11 +87,12 @@ def compare(
 
 def all_candidates(settings: ComparisonSettings, run: Run, lesions: pd.DataFrame) -> list[Candidate]:
     """Return everything that the table compares, in the order of its rows: reader, classifiers, features, floors."""
+    notes = (ORACLE_MASKS,) if run.oracle else ()
     return [
         birads_candidate(lesions, settings.birads_zero),
         *classifier_candidates(run),
-        feature_candidate("Gabor features", run.gabor, lesions),
-        feature_candidate("radiomics features", run.radiomics, lesions),
+        feature_candidate("Gabor features", run.gabor, lesions, notes),
+        feature_candidate("radiomics features", run.radiomics, lesions, notes),
         *floor_candidates(lesions),
     ]
 

@@ -137,16 +137,17 @@ def settings_files(folder: Path) -> list[Row]:
 
 
 def training_rows(provenance: Row) -> list[Row]:
-    """Return one row a trained classifier: device, seed and whatever else its record says in single values."""
-    rows = []
-    for model, record in sorted(provenance.get("training", {}).items()):
-        facts = {
-            key: value
-            for key, value in record.items()
-            if isinstance(value, str | int | float | bool) and key not in ("model", "name")
-        }
-        rows.append({"name": display_name(model), "facts": facts})
-    return rows
+    """Return one row a trained classifier: everything that its record says, nested names joined."""
+    records = sorted(provenance.get("training", {}).items())
+    return [{"name": display_name(model), "facts": dict(_flat(record))} for model, record in records]
+
+
+def _flat(record: Row, before: str = "") -> list[tuple[str, Any]]:
+    facts: list[tuple[str, Any]] = []
+    for key, value in record.items():
+        name = f"{before}{key}"
+        facts += _flat(value, f"{name}: ") if isinstance(value, dict) else [(name, value)]
+    return facts
 
 
 def read_provenance(comparison: Path) -> Row:

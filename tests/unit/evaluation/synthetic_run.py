@@ -276,16 +276,22 @@ def _write_features(root: Path, shard: int, lesions: pd.DataFrame, random: np.ra
     keys = lesions[["lesion_id", "patient_id"]]
     label = lesions["malignant"].to_numpy(dtype=float)
     noise = random.standard_normal((8, len(lesions)))
-    gabor = keys.assign(similarity=0.9 - 0.05 * label + 0.05 * noise[0], inner_mean_1=noise[1], inner_mean_2=noise[2])
-    radiomics = keys.assign(**{f"firstorder_{i}": noise[i] + 0.5 * label for i in range(3, 8)})
+    gabor = keys.assign(
+        spacing_mm=0.2,
+        gabor_similarity=0.9 - 0.05 * label + 0.05 * noise[0],
+        gabor_inner_mean_1=noise[1],
+        gabor_inner_mean_2=noise[2],
+    )
+    radiomics = keys.assign(**{f"radiomics_original_firstorder_{i}": noise[i] + 0.5 * label for i in range(3, 8)})
     for name, table in (("gabor", gabor), ("radiomics", radiomics)):
-        table = table.assign(status="ok")
+        table = table.assign(status="ok", detail="")
         if name == "radiomics" and shard == 0:
-            numbers = [column for column in table if column.startswith("firstorder")]
+            numbers = [column for column in table if column.startswith("radiomics_")]
             # The fifth patient of every six is a test patient: its features are not defined.
             gone = table["patient_id"] == "P004"
             table.loc[gone, numbers] = np.nan
-            table.loc[gone, "status"] = "region has fewer than 9 pixels"
+            table.loc[gone, "status"] = "features are not defined for this lesion"
+            table.loc[gone, "detail"] = "region has fewer than 9 pixels"
         write_table(table if len(table) else empty_table(FEATURES), FEATURES, root / name / f"{shard:02d}.parquet")
 
 

@@ -91,10 +91,10 @@ def noisy_features(table: pd.DataFrame) -> pd.DataFrame:
         {
             "lesion_id": table.index,
             "patient_id": table["patient_id"].to_numpy(),
-            "good": signal * 1000 + random.normal(0, 10, len(table)),
-            "noise": random.normal(0, 1, len(table)),
-            "mostly_missing": np.where(np.arange(len(table)) < 12, 1.0, np.nan),
-            "status": "ok",
+            "gabor_good": signal * 1000 + random.normal(0, 10, len(table)),
+            "gabor_noise": random.normal(0, 1, len(table)),
+            "gabor_mostly_missing": np.where(np.arange(len(table)) < 12, 1.0, np.nan),
+            "spacing_mm": signal,
         }
     )
 
@@ -109,13 +109,23 @@ def test_logistic_regression_finds_a_feature_that_separates() -> None:
 def test_lesions_without_features_have_no_prediction() -> None:
     table = lesions()
     features = noisy_features(table)
-    features.loc[5, "status"] = "region is empty"
-    features.loc[6, ["good", "noise", "mostly_missing"]] = [np.inf, np.nan, np.nan]
+    names = ["gabor_good", "gabor_noise", "gabor_mostly_missing"]
+    features.loc[5, names] = np.nan
+    features.loc[6, ["gabor_good", "gabor_noise", "gabor_mostly_missing"]] = [np.inf, np.nan, np.nan]
     features = features.drop(index=7)
     matrix = feature_matrix(features, table)
     assert matrix.iloc[[5, 6, 7]].isna().all(axis=None)
     scored = feature_candidate("features", features, table).scored(table)
     assert sorted(set(table.index) - set(scored)) == ["L005", "L006", "L007"]
+
+
+def test_a_lesion_with_some_features_is_scored_with_the_training_median_of_the_rest() -> None:
+    table = lesions()
+    features = noisy_features(table)
+    features.loc[5, ["gabor_noise", "gabor_mostly_missing"]] = np.nan
+    candidate = feature_candidate("features", features, table)
+    assert len(candidate.scored(table)) == len(table)
+    assert candidate.runs[0]["predicted"].iloc[5] == table["malignant"].iloc[5]
 
 
 def test_training_of_one_class_gives_a_row_with_its_reason() -> None:

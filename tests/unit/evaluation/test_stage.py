@@ -15,10 +15,13 @@ from sklearn.metrics import roc_auc_score
 
 from mammoflow.config.evaluation import ComparisonSettings
 from mammoflow.errors import LeakageError, StudyError
+from mammoflow.evaluation.bootstrap import PatientBootstrap
+from mammoflow.evaluation.candidates import ORACLE_MASKS
 from mammoflow.evaluation.drawing import put_title
 from mammoflow.evaluation.flow import UNEXPLAINED, exclusions
 from mammoflow.evaluation.inputs import read_run
-from mammoflow.evaluation.stage import compare
+from mammoflow.evaluation.segmentation_tables import segmentation_table
+from mammoflow.evaluation.stage import all_candidates, compare
 from mammoflow.store import read_image
 
 SETTINGS = ComparisonSettings(bootstrap=100)
@@ -72,7 +75,9 @@ def test_lesions_without_features_lower_n_and_are_named(comparison: Path) -> Non
     assert common["n"].replace(0, np.nan).nunique() == 1
     assert common.loc["BI-RADS > 3", "n"] == table.loc["radiomics features", "n"]
     lost = pd.read_csv(comparison / "exclusions.csv")
-    assert set(lost.loc[lost["stage"] == "radiomics", "lesion_id"]) == {"P004_L_CC_1", "P004_L_MLO_1"}
+    lost = lost[lost["stage"] == "radiomics"]
+    assert set(lost["lesion_id"]) == {"P004_L_CC_1", "P004_L_MLO_1"}
+    assert set(lost["detail"]) == {"region has fewer than 9 pixels"}
 
 
 def test_flow_diagram_names_every_bad_file(comparison: Path) -> None:
@@ -109,11 +114,11 @@ def test_the_same_run_gives_the_same_tables(comparison: Path, run: Any, tmp_path
 
 def test_features_table_separates_by_label(comparison: Path) -> None:
     table = pd.read_csv(comparison / "features.csv", index_col="feature")
-    similarity = table.loc["similarity"]
+    similarity = table.loc["gabor_similarity"]
     assert similarity["n"] == 60
     assert similarity["auc"] < 0.5
     assert similarity["mean_malignant"] < similarity["mean_benign"]
-    assert table.loc["firstorder_3", "n"] == 58
+    assert table.loc["radiomics_original_firstorder_3", "n"] == 58
 
 
 def test_a_study_of_boxes_without_birads_is_compared(write_run: Callable[..., Any], tmp_path: Path) -> None:
@@ -163,6 +168,27 @@ def test_a_patient_on_two_sides_stops_the_comparison(write_run: Callable[..., An
     table.to_parquet(path)
     with pytest.raises(LeakageError, match="P000"):
         compare(SETTINGS, output=tmp_path / "comparison", **run.inputs())
+
+
+def test_oracles_are_marked(write_run: Callable[..., Any], tmp_path: Path) -> None:
+    run = write_run(tmp_path, patients=12)
+    for folder in run.segmentation:
+        table = pd.read_parquet(folder / "scores.parquet")
+        table.assign(choice="oracle").to_parquet(folder / "scores.parquet")
+    record = run.predictions[0].parent / "training.json"
+    record.write_text(json.dumps({"settings": {"mask": "reference"}}))
+    tables = read_run(**run.inputs())
+    lesions = tables.lesions.set_index("lesion_id")
+    notes = {candidate.model: " ".join(candidate.notes) for candidate in all_candidates(SETTINGS, tables, lesions)}
+    assert notes["efficientnet_masked_crop"] == "oracle: sees the reference mask"
+    assert ORACLE_MASKS in notes["perceptron_frozen"]
+    assert ORACLE_MASKS in notes["Gabor features"]
+    assert "oracle" not in notes["size alone"]
+    assert "oracle" not in notes["BI-RADS > 3"]
+    table = segmentation_table(tables.scores, lesions, PatientBootstrap(100, 0.95, 0))
+    marked = table[table["mark"] == "oracle"]
+    assert (marked["selection"] == "chosen").all()
+    assert set(marked["model"]) == {"small", "sam2.1_hiera_tiny"}
 
 
 def test_comparing_needs_no_torch() -> None:
