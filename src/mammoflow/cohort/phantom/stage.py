@@ -33,8 +33,7 @@ UNEVEN_FROM = 40
 def write_phantom_study(settings: PhantomSettings, output: Path, threads: int) -> None:
     """Write a phantom study.
 
-    The study is built in a folder beside `output` and renamed at the end: `output` is the whole study or what it was
-    before. The bytes of its files depend on the settings alone, not on the number of processes.
+    The study is built in a folder beside `output` and renamed at the end, so `output` is never a part of a study. The bytes of its files depend on the settings alone, not on the number of processes.
 
     Parameters
     ----------
@@ -52,13 +51,16 @@ def write_phantom_study(settings: PhantomSettings, output: Path, threads: int) -
     """
     _check_output(output)
     unfinished = output.with_name(f".{output.name}-unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
+    replaced = output.with_name(f".{output.name}-replaced")
+    for leftover in (unfinished, replaced):
+        shutil.rmtree(leftover, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
         _write_into(unfinished, settings, threads)
         if output.exists():
-            shutil.rmtree(output)
+            output.replace(replaced)
         unfinished.replace(output)
+        shutil.rmtree(replaced, ignore_errors=True)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
