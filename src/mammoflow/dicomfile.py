@@ -139,7 +139,7 @@ def stored_pixels(dataset: pydicom.Dataset) -> Pixels:
             warnings.simplefilter("ignore")
             pixels: Pixels = np.asarray(pixel_array(dataset))
     except Exception as error:  # each decoder has errors of its own
-        raise ExcludedCase(Reason.UNREADABLE, f"{type(error).__name__}: {str(error)[:200]}") from error
+        raise ExcludedCase(Reason.UNREADABLE, f"the decoder stopped: {type(error).__name__}") from error
     if pixels.shape != image_shape(dataset):
         raise ExcludedCase(Reason.UNREADABLE, f"decoded shape {pixels.shape}, header says {image_shape(dataset)}")
     return pixels
@@ -189,11 +189,11 @@ def _read(path: Path) -> pydicom.Dataset:
     except InvalidDicomError as error:
         raise ExcludedCase(Reason.NOT_DICOM, f"{path.name} has no DICOM preamble") from error
     except (EOFError, zlib.error) as error:
-        raise ExcludedCase(Reason.TRUNCATED, f"{path.name} ends too early: {str(error)[:200]}") from error
+        raise ExcludedCase(Reason.TRUNCATED, f"{path.name} ends too early: {type(error).__name__}") from error
     except PermissionError as error:
         raise ExcludedCase(Reason.UNREADABLE, f"{path.name} may not be read by this user") from error
     except Exception as error:  # struct errors, bad sequences, recursion: damaged beyond a name
-        raise ExcludedCase(Reason.NOT_DICOM, f"{path.name}: {type(error).__name__}: {str(error)[:200]}") from error
+        raise ExcludedCase(Reason.NOT_DICOM, f"{path.name} is damaged: {type(error).__name__}") from error
     return dataset
 
 

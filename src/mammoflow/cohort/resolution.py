@@ -96,7 +96,7 @@ def _guarded(find: Callable[[], Found]) -> Found:
     try:
         return find()
     except (OSError, ValueError) as error:
-        raise ExcludedCase(Reason.UNREADABLE, f"{type(error).__name__}: {str(error)[:200]}") from error
+        raise ExcludedCase(Reason.UNREADABLE, f"the decoder stopped: {type(error).__name__}") from error
 
 
 def _lesion_record(reader: Reader, row: Row, image: FoundImage) -> dict[str, Any]:
