@@ -33,7 +33,8 @@ UNEVEN_FROM = 40
 def write_phantom_study(settings: PhantomSettings, output: Path, threads: int) -> None:
     """Write a phantom study.
 
-    The study is built in a folder beside `output` and renamed at the end, so `output` is never a part of a study. The bytes of its files depend on the settings alone, not on the number of processes.
+    The study is built in a folder beside `output` and renamed at the end, so `output` is never a part of a study.
+    The bytes of its files depend on the settings alone, not on the number of processes.
 
     Parameters
     ----------
