@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -63,12 +64,7 @@ class PatientBootstrap:
         The draw depends on the seed and the number of patients alone, so models scored on the same rows share it and
         their differences are paired.
         """
-        names, position = np.unique(np.asarray(patients, dtype=object).astype(str), return_inverse=True)
-        if len(names) == 0:
-            return np.ones((1 + self.resamples, 0))
-        share = np.full(len(names), 1 / len(names))
-        drawn = np.random.default_rng(self.seed).multinomial(len(names), share, size=self.resamples)
-        return np.vstack([np.ones((1, len(position))), drawn[:, position]]).astype(np.float64)
+        return _weights(tuple(patients), self.resamples, self.seed)
 
     def estimate(self, values: FloatArray, patients: Sequence[str]) -> Estimate:
         """Turn values on the rows as they are and on each resample, (1 + resamples,), into value and interval.
@@ -87,3 +83,16 @@ class PatientBootstrap:
         """Return the mean of values (rows,) with its interval; not defined without rows or with a single patient."""
         weights = self.weights(patients)
         return self.estimate(ratio(weights @ values, weights.sum(axis=1)), patients)
+
+
+@lru_cache(maxsize=4)
+def _weights(patients: tuple[str, ...], resamples: int, seed: int) -> FloatArray:
+    """Draw patients; kept for a while, because one model after the other is scored on the same rows."""
+    names, position = np.unique(np.asarray(patients, dtype=object).astype(str), return_inverse=True)
+    if len(names) == 0:
+        return np.ones((1 + resamples, 0))
+    share = np.full(len(names), 1 / len(names))
+    drawn = np.random.default_rng(seed).multinomial(len(names), share, size=resamples)
+    weights = np.vstack([np.ones((1, len(position))), drawn[:, position]]).astype(np.float64)
+    weights.flags.writeable = False
+    return weights

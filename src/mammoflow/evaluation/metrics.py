@@ -66,8 +66,11 @@ def auc(label: FloatArray, score: FloatArray, weights: FloatArray) -> FloatArray
     order = np.argsort(score, kind="stable")
     ordered = score[order]
     tie_starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    positive = np.add.reduceat(weights[:, order] * label[order], tie_starts, axis=1)
-    negative = np.add.reduceat(weights[:, order] * (1 - label[order]), tie_starts, axis=1)
+    drawn = weights[:, order]
+    negative = drawn * (1 - label[order])
+    positive = drawn - negative
+    if len(tie_starts) < len(order):
+        negative, positive = (np.add.reduceat(part, tie_starts, axis=1) for part in (negative, positive))
     below = np.cumsum(negative, axis=1) - negative
     return ratio((positive * (below + negative / 2)).sum(axis=1), positive.sum(axis=1) * negative.sum(axis=1))
 

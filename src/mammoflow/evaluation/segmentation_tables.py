@@ -34,10 +34,9 @@ def segmentation_table(scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: P
     -------
     DataFrame
         One row a split, model, margin and selection: `iteration 1`, ... and `chosen`, the iteration that went on;
-        `mark` is `oracle` where that was chosen by the reference.
+        `mark` is `oracle` where that was chosen by the reference; `patients_seen` counts those that the weights were
+        trained on.
     """
-    if "choice" not in scores.columns:
-        scores = scores.assign(choice="")
     scored = scores[scores["dice"].notna()].assign(split=lambda table: table["lesion_id"].map(lesions["split"]))
     parts = []
     for split in ("test", "all"):
@@ -70,6 +69,7 @@ SEGMENTATION_COLUMNS = (
     "mark",
     "n",
     "patients",
+    "patients_seen",
     "missed",
     "empty_against_empty",
     "dice",
@@ -97,6 +97,7 @@ def _overlap(rows: pd.DataFrame, floor: pd.Series, bootstrap: PatientBootstrap) 
     result: dict[str, object] = {
         "n": len(rows),
         "patients": len(set(patients)),
+        "patients_seen": int(rows.loc[rows["seen"], "patient_id"].nunique()),
         "missed": int(rows["missed"].sum()),
         "empty_against_empty": int(((rows["area_mm2"] == 0) & (rows["dice"] == 1)).sum()),
         **bootstrap.mean(dice, patients).columns("dice"),
