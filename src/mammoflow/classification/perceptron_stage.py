@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,7 @@ def train_perceptron(
     fits = {"perceptron": fit(classifier, samples, plan, state / "perceptron", output.name)}
     if variant != "frozen":
         plan = Plan.of(settings, settings.tuning_epochs, settings.tuning_learning_rate, plan.device)
+        plan = replace(plan, transformer=variant == "all_tuned")
         tuned_source = source if variant == "decoder_tuned" else EncoderSource(promptable, cases.images)
         classifier = build_tuned(settings, perceptron, promptable, tuned_source, lesions)
         fits["tuning"] = fit(classifier, samples, plan, state / "tuning", f"{output.name}, tuning")
