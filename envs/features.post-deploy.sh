@@ -14,4 +14,5 @@ pyradiomics==3.0.1 \
     --hash=sha256:ab9cf7f58c490bf148686cd37a67d37a0585dab0c35fcf26bf34e2eb7a6648e5 \
     --hash=sha256:c94ad61b0e2924c115e3c1dd4f391a726e636f2f17631cd08832d684693eafe3
 PINS
-SAM2_BUILD_CUDA=0 python -m pip install --no-build-isolation --no-deps --require-hashes --requirement "$pins"
+export SAM2_BUILD_CUDA=0
+python -m pip install --no-build-isolation --no-deps --require-hashes --requirement "$pins"

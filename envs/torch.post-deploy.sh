@@ -7,4 +7,5 @@ cat >"$pins" <<'PINS'
 sam2==1.1.0 \
     --hash=sha256:7e0ea252d43c10d853e3acfce0b5770ac683c30481bd6de311300e9d44f45b74
 PINS
-SAM2_BUILD_CUDA=0 python -m pip install --no-build-isolation --no-deps --require-hashes --requirement "$pins"
+export SAM2_BUILD_CUDA=0
+python -m pip install --no-build-isolation --no-deps --require-hashes --requirement "$pins"

@@ -30,7 +30,8 @@ output = Path(dict(options)["--output"])
 digest = hashlib.sha256(stage.encode())
 for name, value in options:
     path = Path(value)
-    if name == "--output":
+    if name in ("--output", "--store", "--model", "--threads", "--input", "--variant", "--default-margin-mm"):
+        digest.update(value.encode())
         continue
     inside = path.iterdir() if path.is_dir() else [path]
     for file in sorted(file for file in inside if file.is_file()):

@@ -58,17 +58,21 @@ def test_results_and_run_can_be_named_on_the_command_line(project: Project, tmp_
     assert (results / "second" / "settings" / "cohort.yaml").is_file()
 
 
-def test_more_shards_and_models(project: Project) -> None:
-    weights = project.root / "weights.pth"
-    weights.write_bytes(b"weights")
+def test_other_shards_models_and_classifiers(project: Project) -> None:
+    (project.root / "weights.pth").write_bytes(b"weights")
     overlay = project.root / "overlay.yaml"
     overlay.write_text(
-        "cohort: {shards: 3}\n"
+        "run: another\n"
+        "cohort: {shards: 1}\n"
         "segmentation: {models: [small, medsam_vit_b], weights: {medsam_vit_b: weights.pth}}\n"
         "classification: {efficientnet: {inputs: [whole_image]}, perceptron: {variants: []}}\n",
         encoding="utf-8",
     )
-    planned = project.planned("--configfile", str(overlay), "--config", "run=another")
-    assert (planned["images_shard"], planned["segment_shard"]) == (3, 6)
-    assert planned["efficientnet_input"] == 1
+    planned = project.planned("--configfile", str(overlay))
+    assert (planned["images_shard"], planned["segment_shard"], planned["efficientnet_input"]) == (1, 2, 1)
     assert "perceptron_variant" not in planned
+    project.snakemake("--configfile", str(overlay))
+    weights = project.root / "weights.pth"
+    weights.write_bytes(b"other weights")
+    planned = project.planned("--configfile", str(overlay))
+    assert planned == {"segment_shard": 1, "compare": 1, "report": 1}

@@ -86,8 +86,8 @@ def files(option, names):
 
 
 def weights(model):
-    """The weights file of a promptable model as an input; none for the one that the package ships."""
-    return CONFIG.segmentation.weights.get(model, [])
+    """The weights file of a promptable model as a list of inputs; none for the one that the package ships."""
+    return [CONFIG.segmentation.weights[model]] if model in CONFIG.segmentation.weights else []
 
 
 def further_shards():
