@@ -184,6 +184,8 @@ SEGMENTATION_SCORES = pa.DataFrameSchema(
         "area_mm2": _number(),
         "missed": _flag(),  # the mask shares no pixel with the reference
         "chosen": _flag(),  # the iteration that goes on
+        "choice": _text(choices=("first", "predicted_iou", "oracle", "")),  # how it was chosen; "" for a floor
+        "seen": _flag(),  # the patient is among those that the weights were trained on, as far as is known
     },
     name="segmentation scores",
 )

@@ -20,6 +20,7 @@ from mammoflow.segmentation.prompts import BOX
 from mammoflow.segmentation.protocol import PromptableModel
 from mammoflow.segmentation.refinement import Refined, choose_iteration, refine
 from mammoflow.segmentation.scores import Masks, Overlap, box_mask, ellipse_in_box, overlap
+from mammoflow.segmentation.small.record import trained_patients
 from mammoflow.segmentation.weights import load_model
 from mammoflow.store import Array, ArrayStore, read_mask, write_mask
 from mammoflow.tables import (
@@ -98,7 +99,8 @@ def segment(
         seed_everything(settings.seed)
         set_threads(threads)
         network = load_model(model, weights, choose_device(settings.device))
-        run = _Segmentation(settings, network, images, output, default_margin_mm)
+        seen = trained_patients() if model == "small" and weights is None else frozenset[str]()
+        run = _Segmentation(settings, network, images, output, default_margin_mm, seen)
         wanted = image_table[image_table["image_id"].isin(prompt_table["image_id"])]
         rows, kept = run.segment_images(wanted, lesions, prompt_table, ArrayStore(store))
         scores, masks = pd.DataFrame(rows), pd.DataFrame(kept) if kept else masks
@@ -128,12 +130,14 @@ class _Segmentation:
         folder: Path,
         output: Path,
         default_margin_mm: float,
+        seen: frozenset[str],
     ) -> None:
         self.settings = settings
         self.model = model
         self.folder = folder
         self.output = output
         self.default_margin_mm = default_margin_mm
+        self.seen = seen
         self.batches = Batches(PROMPTS_TOGETHER[model.device.type], "prompts")
 
     def segment_images(
@@ -168,16 +172,23 @@ class _Segmentation:
         for refined in refine(self.model, arrays, network_boxes, size, iterations, feed, self.batches):
             part = prompts.iloc[refined.prompts][["lesion_id", "image_id", "prompt_id", "margin_mm"]]
             part = part.assign(patient_id=lesions.loc[part["lesion_id"], "patient_id"].to_numpy())
+            patients = lesions.loc[part["lesion_id"], ["source", "patient_id"]].to_numpy().tolist()
             reference, has_mask = references.of(part["lesion_id"].to_list())
             overlaps = [_score(found, reference, has_mask) for found in refined.masks]
             chosen = choose_iteration(
                 self.settings.choose, refined.predicted_iou, np.stack([scored.dice for scored in overlaps])
             )
             for iteration, scored in enumerate(overlaps):
-                table = part.assign(model=self.model.name, iteration=iteration + 1, chosen=chosen == iteration)
+                table = part.assign(
+                    model=self.model.name,
+                    iteration=iteration + 1,
+                    chosen=chosen == iteration,
+                    choice=self.settings.choose,
+                    seen=[f"{source}/{patient}" in self.seen for source, patient in patients],
+                )
                 scores += _rows(table, scored, refined.predicted_iou[iteration], pixel_mm2)
             ellipses = np.stack([ellipse_in_box(box, size) for box in boxes[refined.prompts]])
-            floor = part.assign(model=FLOOR, iteration=1, chosen=True)
+            floor = part.assign(model=FLOOR, iteration=1, chosen=True, choice="", seen=False)
             scores += _rows(floor, _score(ellipses, reference, has_mask), np.full(len(part), np.nan), pixel_mm2)
             masks += self._write_masks(part, refined, chosen, pixel_mm2)
 

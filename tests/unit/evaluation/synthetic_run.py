@@ -252,6 +252,8 @@ def _write_segmentation(
                         "area_mm2": 300.0,
                         "missed": missed,
                         "chosen": iteration == 1,
+                        "choice": "first" if name == model else "",
+                        "seen": False,
                     }
                 )
         mask_file = f"mask/{lesion['lesion_id']}.png"

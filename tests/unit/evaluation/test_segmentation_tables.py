@@ -34,6 +34,8 @@ def scores(dice: dict[str, float], model: str, iteration: int = 1, chosen: bool 
             "area_mm2": 50.0,
             "missed": [value == 0 for value in dice.values()],
             "chosen": chosen,
+            "choice": "" if model == "ellipse" else "first",
+            "seen": [model != "ellipse" and lesion == "a" for lesion in dice],
         }
     )
 
@@ -62,6 +64,12 @@ def test_missed_lesions_score_zero_and_are_counted() -> None:
     assert first["dice"] == pytest.approx((0.9 + 0 + 0.6) / 3)
     assert (first["n"], first["patients"], first["missed"]) == (3, 3, 1)
     assert first["dice_median"] == pytest.approx(0.6)
+
+
+def test_patients_that_the_weights_were_trained_on_are_counted() -> None:
+    table = segmentation_table(SCORES, LESIONS, BOOTSTRAP)
+    assert row(table, split="test", model="small", selection="chosen")["patients_seen"] == 1
+    assert row(table, split="test", model="ellipse", selection="chosen")["patients_seen"] == 0
 
 
 def test_the_chosen_iteration_stands_beside_the_ellipse_on_the_same_prompts() -> None:
