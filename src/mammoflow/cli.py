@@ -226,11 +226,12 @@ def efficientnet(
     threads: int,
 ) -> None:
     """Train EfficientNet-B0 on one kind of input and predict all splits."""
-    from mammoflow.classification.efficientnet_stage import train_efficientnet
     from mammoflow.config.base import read_settings
     from mammoflow.config.classification import EfficientNetInput, EfficientNetTraining
 
     check_choice("--input", kind, EfficientNetInput)
+    from mammoflow.classification.efficientnet_stage import train_efficientnet
+
     stage = read_settings(EfficientNetTraining, settings)
     train_efficientnet(stage, kind, list(images), list(masks), list(radiomics), output, threads)
 
@@ -261,11 +262,12 @@ def perceptron(
     threads: int,
 ) -> None:
     """Train the perceptron on a promptable model's embeddings and predict all splits."""
-    from mammoflow.classification.perceptron_stage import train_perceptron
     from mammoflow.config.base import read_settings
     from mammoflow.config.classification import PerceptronTraining, PerceptronVariant
 
     check_choice("--variant", variant, PerceptronVariant)
+    from mammoflow.classification.perceptron_stage import train_perceptron
+
     stage = read_settings(PerceptronTraining, settings)
     inputs = (list(images), list(masks), list(prompts))
     train_perceptron(stage, variant, model, weights, *inputs, store, default_margin_mm, output, threads)

@@ -127,7 +127,7 @@ def study_fingerprint(folder: Path) -> str:
     waiting, seen = [""], set[tuple[int, int]]()
     while waiting:
         relative = waiting.pop()
-        for entry in os.scandir(folder / relative):
+        for entry in os.scandir(f"{folder}{relative}"):
             path, status = f"{relative}/{entry.name}", entry.stat()
             if not entry.is_dir():
                 entries.append(f"{path}\0{status.st_size}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -39,8 +40,15 @@ def explain(error: ValidationError, origin: str) -> str:
         if problem["type"] == "extra_forbidden":
             lines.append(f"  {key}: unknown key; look for a typo, or remove it")
         else:
-            lines.append(f"  {key}: found {problem['input']!r}; expected: {problem['msg']}")
+            hint = _number_hint(problem["input"]) if problem["type"] == "float_type" else ""
+            lines.append(f"  {key}: found {problem['input']!r}; expected: {problem['msg']}{hint}")
     return f"{origin} is not valid:\n" + "\n".join(lines)
+
+
+def _number_hint(found: object) -> str:
+    """Explain that YAML takes `1e-4` for text, because it lacks a point."""
+    match = re.fullmatch(r"([+-]?\d+)([eE][+-]?\d+)", found) if isinstance(found, str) else None
+    return f"; to YAML this is text, write {match[1]}.0{match[2]}" if match else ""
 
 
 def validate_settings(model: type[Model], values: object, origin: str) -> Model:

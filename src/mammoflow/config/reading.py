@@ -19,10 +19,12 @@ def overlay(values: Mapping[str, object], above: Mapping[str, object]) -> dict[s
     """
     merged = dict(values)
     for key, value in above.items():
-        below = merged.get(key)
-        merged[key] = (
-            overlay(below if isinstance(below, Mapping) else {}, value) if isinstance(value, Mapping) else value
-        )
+        if not isinstance(value, Mapping):
+            merged[key] = value
+        elif isinstance(below := merged.get(key, {}), Mapping):
+            merged[key] = overlay(below, value)
+        elif value:
+            merged[key] = overlay({}, value)
     return merged
 
 

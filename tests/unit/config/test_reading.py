@@ -1,0 +1,72 @@
+"""Overlays merge as Snakemake merges them; what cannot be read or is missing is an error that names it."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from snakemake.utils import update_config
+
+from mammoflow.config.base import validate_settings
+from mammoflow.config.reading import overlay, read_config
+from mammoflow.config.study import StudyConfig
+from mammoflow.errors import ConfigError, WeightsError
+from mammoflow.preflight import check_files
+
+values = st.none() | st.integers() | st.lists(st.integers(), max_size=3)
+mappings = st.recursive(
+    st.dictionaries(st.sampled_from("abc"), values, max_size=3),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), values | inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(below=mappings, above=mappings)
+@settings(max_examples=200, deadline=None)
+def test_overlays_merge_as_in_snakemake(below: dict[str, object], above: dict[str, object]) -> None:
+    expected = copy.deepcopy(below)
+    update_config(expected, above)
+    assert overlay(below, above) == expected
+
+
+def test_null_and_lists_replace(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    first.write_text("images: {patch_spacing_mm: 0.1}\nprompts: {margins_mm: [0.0, 10.0]}", encoding="utf-8")
+    second.write_text("images: {patch_spacing_mm: null}\nprompts: {margins_mm: [10.0]}", encoding="utf-8")
+    config = read_config([first, second])
+    assert config.images.patch_spacing_mm is None
+    assert config.prompts.margins_mm == [10.0]
+
+
+@pytest.mark.parametrize(("text", "message"), [("- a", "expected a mapping"), ("a: [", "cannot be read as YAML")])
+def test_a_file_that_is_no_mapping(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=message):
+        read_config([file])
+
+
+def test_a_number_that_yaml_reads_as_text(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("classification: {perceptron: {learning_rate: 1e-4}}", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"learning_rate: found '1e-4'.*1\.0e-4"):
+        read_config([file])
+
+
+def test_missing_weights_name_file_checksum_and_command(tmp_path: Path) -> None:
+    segmentation = {"models": ["small", "sam_vit_b"], "weights": {"sam_vit_b": str(tmp_path / "sam.pth")}}
+    config = validate_settings(StudyConfig, {"segmentation": segmentation}, "test")
+    with pytest.raises(WeightsError, match=r"sam\.pth.*sha256:ec2df.*mammoflow weights fetch sam_vit_b"):
+        check_files(config)
+    (tmp_path / "sam.pth").write_bytes(b"weights")
+    check_files(config)
+
+
+def test_missing_weights_of_the_efficientnet(tmp_path: Path) -> None:
+    classification = {"efficientnet": {"weights": str(tmp_path / "b0.pth")}}
+    config = validate_settings(StudyConfig, {"classification": classification}, "test")
+    with pytest.raises(ConfigError, match=r"classification\.efficientnet\.weights.*b0\.pth"):
+        check_files(config)

@@ -1,0 +1,131 @@
+"""The command line: light, in words that a user can act on, and with exactly the stages of the workflow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from mammoflow.cli import main
+from mammoflow.config.study import StudyConfig
+from mammoflow.errors import StudyError
+
+
+def test_nothing_heavy_is_loaded_for_help() -> None:
+    code = (
+        "import sys; from click.testing import CliRunner; from mammoflow.cli import main; "
+        "assert CliRunner().invoke(main, ['--help']).exit_code == 0; "
+        "print(sorted(set(sys.modules) & {'torch', 'numpy', 'pandas', 'pydantic', 'cv2'}))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_each_stage_of_the_configuration_has_a_command() -> None:
+    commands = {name.replace("-", "_") for name in main.commands}
+    assert set(StudyConfig().stages()) <= commands
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, module: str, name: str, function: Any) -> None:
+    fake = ModuleType(module)
+    setattr(fake, name, function)
+    monkeypatch.setitem(sys.modules, module, fake)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    path = tmp_path / "settings.yaml"
+    path.write_text("{}", encoding="utf-8")
+    return path
+
+
+def test_a_stage_gets_its_settings_and_paths(monkeypatch: pytest.MonkeyPatch, settings: Path, tmp_path: Path) -> None:
+    calls: list[tuple[Any, ...]] = []
+    stand_in(monkeypatch, "mammoflow.features.gabor_stage", "extract_gabor", lambda *arguments: calls.append(arguments))
+    output = tmp_path / "gabor.parquet"
+    folders = ["--images", str(tmp_path), "--masks", str(tmp_path)]
+    arguments = ["gabor", "--settings", str(settings), *folders, "--output", str(output), "--threads", "3"]
+    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert calls == [(StudyConfig().gabor, tmp_path, tmp_path, output, 3)]
+
+
+def test_several_folders_keep_their_order(monkeypatch: pytest.MonkeyPatch, settings: Path, tmp_path: Path) -> None:
+    calls: list[tuple[Any, ...]] = []
+    stand_in(monkeypatch, "mammoflow.report.stage", "write_report", lambda *arguments: calls.append(arguments))
+    shards = [tmp_path / name for name in ("01", "00")]
+    for shard in shards:
+        shard.mkdir()
+    arguments = ["report", "--settings", str(settings), "--cohort", str(tmp_path), "--comparison", str(tmp_path)]
+    for shard in shards:
+        arguments += ["--images", str(shard), "--masks", str(shard)]
+    result = CliRunner().invoke(main, [*arguments, "--output", str(tmp_path / "report.html")], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert calls[0][3] == shards
+
+
+def test_a_problem_of_the_data_is_one_message(monkeypatch: pytest.MonkeyPatch, settings: Path, tmp_path: Path) -> None:
+    def fail(*_: Any) -> None:
+        raise StudyError("table is missing; run the cohort stage")
+
+    stand_in(monkeypatch, "mammoflow.cohort.stage", "build_cohort", fail)
+    arguments = ["cohort", "--settings", str(settings), "--study", str(tmp_path), "--output", str(tmp_path / "out")]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1
+    assert result.output == "mammoflow cohort: table is missing; run the cohort stage\n"
+
+
+def test_a_wrong_setting_is_another_exit_code(settings: Path, tmp_path: Path) -> None:
+    settings.write_text("orientation: 4", encoding="utf-8")
+    folders = ["--images", str(tmp_path), "--masks", str(tmp_path)]
+    arguments = ["gabor", "--settings", str(settings), *folders, "--output", str(tmp_path / "gabor.parquet")]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert "orientation: unknown key" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_an_unknown_input_of_the_network(settings: Path, tmp_path: Path) -> None:
+    folders = ["--images", str(tmp_path), "--masks", str(tmp_path)]
+    arguments = ["efficientnet", "--settings", str(settings), "--input", "crop", *folders, "--output", str(tmp_path)]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert "'crop'" in result.output
+    assert "masked_crop" in result.output
+
+
+def test_config_show_lays_files_over_each_other(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    first.write_text("run: one\nprompts: {margins_mm: [0.0, 10.0], seed: 4}\n", encoding="utf-8")
+    second.write_text("prompts: {margins_mm: [10.0]}\n", encoding="utf-8")
+    shown = yaml.safe_load(CliRunner().invoke(main, ["config", "show", str(first), str(second)]).output)
+    assert shown["run"] == "one"
+    assert shown["prompts"] == {"margins_mm": [10.0], "default_margin_mm": 10.0, "seed": 4}
+    stage = CliRunner().invoke(main, ["config", "show", str(first), "--stage", "prompts"]).output
+    assert yaml.safe_load(stage)["margins_mm"] == [0.0, 10.0]
+
+
+def test_config_results_names_the_files_that_the_workflow_writes(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("run: one\nresults: elsewhere\n", encoding="utf-8")
+    output = CliRunner().invoke(main, ["config", "results", str(file)]).output
+    assert "elsewhere/one/report/report.html" in output
+    assert "elsewhere/one/comparison/comparison.csv" in output
+
+
+def test_weights_are_listed_with_checksum_and_source() -> None:
+    output = CliRunner().invoke(main, ["weights", "list"]).output
+    assert "medsam_vit_b.pth" in output
+    assert "sha256:" in output
+
+
+def test_weights_of_an_unknown_model(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["weights", "fetch", "sam3", "--to", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "'sam3'" in result.output
