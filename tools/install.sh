@@ -25,7 +25,7 @@ pins uv >.venv/uv.txt
 install=(.venv/bin/uv pip install --quiet --python .venv/bin/python)
 echo "installing the pinned packages (4.6 GB of them torch and its GPU libraries)" >&2
 # Some packages come as source and find what builds them only in the environment itself.
-pins 'numpy|setuptools|wheel|versioneer|cython' >.venv/build.txt
+pins 'numpy|setuptools|wheel|packaging|versioneer|cython' >.venv/build.txt
 "${install[@]}" --require-hashes --requirement .venv/build.txt
 SAM2_BUILD_CUDA=0 "${install[@]}" --no-build-isolation --require-hashes --requirement requirements.txt
 "${install[@]}" --no-build-isolation --no-deps --editable .
