@@ -19,11 +19,12 @@ class ImagesSettings(Settings):
     patch_mm: float = Field(
         100.0,
         ge=10,
-        description="Side in millimetres of the square patch that is kept around each lesion; a lesion's patch is always "
-        "at least 30 mm wider than its box.",
+        description="Side in millimetres of the square patch that is kept around each lesion; a lesion's patch is "
+        "always at least 30 mm wider than its box.",
     )
     patch_spacing_mm: float | None = Field(
         None,
         gt=0,
-        description="Pixel spacing of the lesion patches; null keeps the resolution of the film, and no patch is finer.",
+        description="Pixel spacing of the lesion patches; null keeps the resolution of the film, "
+        "and no patch is finer.",
     )
