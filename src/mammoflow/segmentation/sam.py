@@ -14,55 +14,17 @@ import numpy.typing as npt
 import torch
 from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
-from segment_anything.modeling.mask_decoder import MaskDecoder
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 from torch.nn import functional
 
 from mammoflow.errors import ConfigError, WeightsError
+from mammoflow.segmentation.decoder import run_mask_decoder
 from mammoflow.segmentation.grey import grey_to_rgb
 from mammoflow.segmentation.protocol import Embedding, ImageSize, Prediction, PromptableModel
-from mammoflow.segmentation.small.architecture import box_logits, build_small_network, small_input
+from mammoflow.segmentation.small.architecture import build_small_network, small_input
+from mammoflow.segmentation.small.network import decode_boxes
 from mammoflow.store import text_digest
-
-
-def run_mask_decoder(
-    decoder: MaskDecoder, image: Tensor, position: Tensor, sparse: Tensor, dense: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Run segment-anything's mask decoder for N prompts, each with an image embedding of its own.
-
-    `MaskDecoder.predict_masks` takes one image for all prompts and keeps its tokens to itself; this gives the same
-    masks for the same input, any pairing of images and prompts, and the tokens.
-
-    Parameters
-    ----------
-    decoder
-        The decoder whose modules and weights are used.
-    image
-        (N, C, rows, columns) image embeddings.
-    position
-        (1, C, rows, columns) positional encoding of the grid, or (N, ...) where the images show different parts of it.
-    sparse
-        (N, prompts, C) embeddings of points and boxes.
-    dense
-        (N, C, rows, columns) embeddings of mask prompts.
-
-    Returns
-    -------
-    masks, predicted_iou, tokens
-        (N, heads, 4 rows, 4 columns), (N, heads), (N, heads, C), head 0 being the single-mask head.
-    """
-    count, channels, rows, columns = image.shape
-    output = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
-    tokens = torch.cat([output[None].expand(count, -1, -1), sparse], dim=1)
-    states, source = decoder.transformer(image + dense, position.expand(count, -1, -1, -1), tokens)
-    mask_tokens = states[:, 1 : 1 + decoder.num_mask_tokens]
-    upscaled = decoder.output_upscaling(source.transpose(1, 2).reshape(count, channels, rows, columns))
-    weights = torch.stack(
-        [head(mask_tokens[:, index]) for index, head in enumerate(decoder.output_hypernetworks_mlps)], dim=1
-    )
-    masks = torch.einsum("nhc,ncyx->nhyx", weights, upscaled)
-    return masks, decoder.iou_prediction_head(states[:, 0]), mask_tokens
 
 
 class SamModel(PromptableModel):
@@ -190,10 +152,13 @@ class SmallModel(SamModel):
         mask_logits: Tensor | None = None,
         several_masks: bool = False,
     ) -> Prediction:
-        """Decode N boxes; a box without a mask prompt brings the ellipse inscribed in it."""
-        if mask_logits is None:
-            mask_logits = box_logits(self.network_boxes(boxes, size), (self.side, self.side))
-        return super().predict(embedding, boxes, size, mask_logits, several_masks)
+        """Decode N boxes, each on the window of tokens around it; a box without a mask prompt brings an ellipse."""
+        image = embedding["image"]
+        if image.shape[0] == 1:
+            image = image.expand(len(boxes), -1, -1, -1)
+        masks, iou, tokens = decode_boxes(self.network, image, self.network_boxes(boxes, size), mask_logits)
+        heads = slice(1, None) if several_masks else slice(0, 1)
+        return Prediction(masks[:, heads], iou[:, heads], tokens[:, heads])
 
 
 NETWORKS = {

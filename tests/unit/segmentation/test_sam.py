@@ -14,8 +14,9 @@ from skimage.transform import resize
 from torch.nn import functional
 
 from mammoflow.errors import ConfigError, WeightsError
+from mammoflow.segmentation.decoder import run_mask_decoder
 from mammoflow.segmentation.grey import grey_to_rgb
-from mammoflow.segmentation.sam import MedSamModel, SamModel, build_sam_model, run_mask_decoder
+from mammoflow.segmentation.sam import MedSamModel, SamModel, build_sam_model
 
 BOXES = np.array([[40.0, 60.0, 120.0, 180.0], [10.0, 5.0, 200.0, 90.0], [100.5, 100.0, 130.0, 140.5]], np.float32)
 

@@ -15,7 +15,7 @@ from mammoflow.config.small import SmallTrainingSettings
 from mammoflow.errors import StudyError
 from mammoflow.segmentation.sam import SamModel, build_sam_model
 from mammoflow.segmentation.small.architecture import SIDE, box_logits, small_input
-from mammoflow.segmentation.small.network import decode_windows
+from mammoflow.segmentation.small.network import OUTSIDE, decode_boxes, place_windows
 from mammoflow.segmentation.small.samples import WINDOW, LesionSample, draw_boxes, draw_window, load_samples
 from mammoflow.segmentation.small.stage import train_small
 from mammoflow.store import write_image, write_mask
@@ -79,17 +79,59 @@ def test_input_does_not_move_with_gain_and_offset_of_the_film() -> None:
     assert not small_input(np.zeros((20, 20), np.float32)).any()
 
 
-def test_windows_of_the_whole_frame_decode_as_the_model_does() -> None:
+def model_and_embedding() -> tuple[SamModel, torch.Tensor]:
     torch.manual_seed(8)
     model = build_sam_model("small", None, "weights", torch.device("cpu"))
     assert isinstance(model, SamModel)
-    embedding = model.embed(torch.randn(1, 3, SIDE, SIDE))
-    boxes = torch.tensor([[40.0, 60.0, 90.0, 100.0], [5.0, 200.0, 60.0, 256.0]])
-    expected = model.predict(embedding, boxes, (SIDE, SIDE))
-    image = embedding["image"].expand(2, -1, -1, -1)
-    masks, iou = decode_windows(model.network, image, torch.zeros(2, 2, dtype=torch.long), boxes, None)
-    assert torch.allclose(masks[:, :1], expected.low_res_logits, atol=1e-5)
-    assert torch.allclose(iou[:, :1], expected.predicted_iou, atol=1e-5)
+    with torch.inference_mode():
+        return model, model.embed(torch.randn(1, 3, SIDE, SIDE))["image"]
+
+
+def test_window_lies_around_its_box_inside_the_frame_and_grows_with_it() -> None:
+    boxes = torch.tensor([[120.0, 104.0, 136.0, 120.0], [0.0, 230.0, 20.0, 256.0], [0.0, 0.0, 256.0, 200.0]])
+    sides, offsets = place_windows(boxes)
+    assert sides.tolist() == [24, 24, 64]
+    assert offsets.tolist() == [[28 - 12, 32 - 12], [40, 0], [0, 0]]
+
+
+def test_a_box_as_large_as_the_frame_is_decoded_as_sam_does() -> None:
+    model, image = model_and_embedding()
+    boxes = torch.tensor([[2.0, 3.0, 250.0, 240.0]])
+    encoder, decoder = model.network.prompt_encoder, model.network.mask_decoder
+    with torch.inference_mode():
+        masks, iou, _ = decode_boxes(model.network, image, boxes, None)
+        sparse, dense = encoder(points=None, boxes=boxes, masks=box_logits(boxes, (SIDE, SIDE)))
+        expected, expected_iou = decoder.predict_masks(image, encoder.get_dense_pe(), sparse, dense)
+    assert torch.allclose(masks, expected, atol=1e-4)
+    assert torch.allclose(iou, expected_iou, atol=1e-5)
+
+
+def test_boxes_decoded_together_equal_boxes_decoded_alone_in_their_order() -> None:
+    model, image = model_and_embedding()
+    boxes = torch.tensor([[10.0, 10.0, 200.0, 200.0], [40.0, 60.0, 60.0, 90.0], [5.0, 200.0, 90.0, 256.0]])
+    previous = torch.randn(3, 1, SIDE, SIDE)
+    with torch.inference_mode():
+        together = decode_boxes(model.network, image.expand(3, -1, -1, -1), boxes, previous)
+        for index in range(3):
+            alone = decode_boxes(model.network, image, boxes[index : index + 1], previous[index : index + 1])
+            for many, one in zip(together, alone, strict=True):
+                assert torch.allclose(many[index], one[0], atol=1e-4)
+    outside = together[0][1, :, 200:, 200:]
+    assert bool((outside == OUTSIDE).all())
+
+
+def test_what_lies_beyond_the_window_changes_nothing() -> None:
+    model, image = model_and_embedding()
+    boxes = torch.tensor([[40.0, 60.0, 60.0, 90.0]])
+    changed = image.clone()
+    changed[:, :, 40:, 40:] += 5
+    with torch.inference_mode():
+        first = decode_boxes(model.network, image, boxes, None)[0]
+        second = decode_boxes(model.network, changed, boxes, None)[0]
+        changed[:, :, 18, 12] += 5
+        third = decode_boxes(model.network, changed, boxes, None)[0]
+    assert torch.equal(first, second)
+    assert not torch.allclose(first, third)
 
 
 def test_boxes_hold_the_lesion_and_margins_are_millimetres() -> None:

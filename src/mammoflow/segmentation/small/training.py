@@ -87,10 +87,10 @@ class SmallTraining(pl.LightningModule):
         offsets = batch.offsets.repeat_interleave(prompts, dim=0)
         boxes = batch.boxes.flatten(0, 1)
         targets = batch.masks.repeat_interleave(prompts, dim=0)
-        first, first_iou = decode_windows(self.network, image, offsets, boxes, None)
+        first, first_iou, _ = decode_windows(self.network, image, offsets, boxes, None)
         loss = mask_losses(first, first_iou, targets)
         if index % 2 == 0:
-            again, again_iou = decode_windows(self.network, image, offsets, boxes, first[:, :1].detach())
+            again, again_iou, _ = decode_windows(self.network, image, offsets, boxes, first[:, :1].detach())
             loss = (loss + mask_losses(again, again_iou, targets)) / 2
         self._report(loss, first[:, :1], targets)
         return loss
