@@ -102,6 +102,14 @@ def gpus(stage):
     return int(device == "cuda" or (device == "auto" and gpu_present()))
 
 
+def threads_of_a_shard():
+    """Threads of one shard's job, so that all shards together fill this machine; four on a cluster."""
+    cores = workflow.resource_settings.cores
+    if workflow.remote_exec or cores is None:
+        return min(cores or 4, 16)
+    return min(max(cores // len(SHARDS), 1), 16)
+
+
 def memory(model):
     """Megabytes that a job with a promptable model may take."""
     return 4000 if model == "small" else 16000

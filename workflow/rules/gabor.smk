@@ -12,7 +12,7 @@ rule gabor_shard:
         f"{RUN}/benchmarks/gabor/{{shard}}.tsv"
     conda:
         "../../envs/features.yaml"
-    threads: 1
+    threads: threads_of_a_shard()
     resources:
         mem_mb=3000,
         runtime=120,

@@ -13,7 +13,7 @@ rule images_shard:
         f"{RUN}/benchmarks/images/{{shard}}.tsv"
     conda:
         "../../envs/images.yaml"
-    threads: 1
+    threads: threads_of_a_shard()
     resources:
         mem_mb=3000,
         runtime=120,

@@ -14,7 +14,7 @@ rule segment_shard:
         f"{RUN}/benchmarks/segment/{{model}}_{{shard}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: 2
+    threads: threads_of_a_shard()
     resources:
         mem_mb=lambda wildcards: memory(wildcards.model),
         runtime=240,
