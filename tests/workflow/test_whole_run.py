@@ -1,0 +1,129 @@
+"""A real run, small: a phantom download with one bad file of each kind goes all the way, and each is named."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pydicom
+import pytest
+import yaml
+
+from mammoflow.cohort.phantom.stage import write_phantom_study
+from mammoflow.config.phantom import PhantomSettings
+from mammoflow.errors import Reason
+
+ROOT = Path(__file__).resolve().parents[2]
+
+OVERLAY = {
+    "run": "faults",
+    "images": {"longest_side_px": 256},
+    "segmentation": {"iterations": 2},
+    "prompts": {"margins_mm": [0.0, 10.0]},
+    "gabor": {"wavelengths_mm": [4.0, 8.0]},
+    "classification": {
+        "efficientnet": {"epochs": 1, "image_px": 32, "inputs": ["masked_crop", "whole_image_radiomics"]},
+        "perceptron": {"epochs": 2, "tuning_epochs": 1, "variants": ["frozen", "decoder_tuned"]},
+    },
+    "comparison": {"bootstrap": 200},
+}
+
+
+def spoil(study: Path) -> dict[str, Reason]:
+    """Spoil one file of each kind; return what stands in its path and the reason that is expected for it."""
+    manifest = pd.read_csv(study / "manifest.csv")
+    manifest["folder"] = manifest["path"].str.split("/").str[0]
+    manifest["view"] = manifest["folder"].str.replace(r"^(Mass|Calc)-(Training|Test)_", "", regex=True)
+    films = manifest[manifest["kind"] == "full mammogram"]
+    films = films[~films["view"].duplicated(keep=False) & films["folder"].str.startswith("Mass-Training")]
+    folders = films["folder"].tolist()
+    paths = [study / path for path in films["path"]]
+    paths[0].write_bytes(paths[0].read_bytes()[:20000])
+    paths[1].write_text("this is a letter, not a film")
+    bare = pydicom.dcmread(paths[2])
+    del bare.PixelData
+    bare.save_as(paths[2])
+    paths[3].unlink()
+    for mask in study.glob(f"{folders[4]}_*/**/*.dcm"):
+        wrong = pydicom.dcmread(mask)
+        if len(np.unique(wrong.pixel_array)) <= 2:
+            wrong.PixelData = wrong.pixel_array[:, : wrong.Columns // 2].tobytes()
+            wrong.Columns = wrong.Columns // 2
+            wrong.save_as(mask)
+    table = study / "mass_case_description_train_set.csv"
+    text = table.read_bytes().decode()
+    path = films["path"].iloc[5]
+    assert text.count(path) >= 1
+    (study.parent / "secret.dcm").write_bytes(paths[5].read_bytes())
+    table.write_bytes(text.replace(path, "../secret.dcm").encode())
+    return {
+        folders[0]: Reason.TRUNCATED,
+        folders[1]: Reason.NOT_DICOM,
+        folders[2]: Reason.NO_PIXELS,
+        folders[3]: Reason.MISSING_FILE,
+        folders[4]: Reason.MASK_SHAPE,
+        "secret.dcm": Reason.OUTSIDE_STUDY,
+    }
+
+
+@pytest.fixture(scope="module")
+def spoilt(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Reason]]:
+    root = tmp_path_factory.mktemp("faults")
+    study = root / "study"
+    write_phantom_study(PhantomSettings(patients=30, spacing_mm=0.5), study, 1)
+    expected = spoil(study)
+    overlay = OVERLAY | {"results": str(root / "results"), "store": str(root / "store")}
+    overlay |= {"cohort": {"dataset": {"reader": "cbis-ddsm", "name": "spoilt phantoms", "folder": str(study)}}}
+    (root / "overlay.yaml").write_text(yaml.safe_dump(overlay))
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", str(root / "overlay.yaml")]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-6000:]
+    return root / "results" / "faults", expected
+
+
+def test_run_completes_with_every_row_of_the_table(spoilt: tuple[Path, dict[str, Reason]]) -> None:
+    run, _ = spoilt
+    table = pd.read_csv(run / "comparison/comparison.csv").set_index("model")
+    wanted = {"efficientnet_masked_crop", "efficientnet_whole_image_radiomics", "perceptron_frozen"}
+    assert wanted | {"perceptron_decoder_tuned"} <= set(table.index)
+    assert {"BI-RADS > 3", "majority class", "shape alone", "margins alone"} <= set(table.index)
+    assert (table["n"] > 0).all()
+    assert {"accuracy_low", "accuracy_high", "auc_low", "auc_high"} <= set(table.columns)
+    scores = pd.read_csv(run / "comparison/segmentation.csv")
+    assert set(scores["model"]) == {"small", "ellipse"}
+    assert (run / "report/report.html").stat().st_size > 100_000
+
+
+def test_each_bad_file_is_named_with_its_reason(spoilt: tuple[Path, dict[str, Reason]]) -> None:
+    run, expected = spoilt
+    cases = pd.read_csv(run / "comparison/exclusions.csv").fillna("")
+    text = json.dumps(json.loads((run / "comparison/flow.json").read_text()))
+    page = (run / "report/report.html").read_text()
+    for name, reason in expected.items():
+        named = cases[cases["path"].str.contains(name, regex=False) | cases["detail"].str.contains(name, regex=False)]
+        assert reason in set(named["reason"]), f"{name}: {cases[['path', 'reason', 'detail']].to_string()}"
+        assert name in text
+        assert name in page
+
+
+def test_nothing_is_lost(spoilt: tuple[Path, dict[str, Reason]]) -> None:
+    run, _ = spoilt
+    study = json.loads((run / "cohort/study.json").read_text())
+    assert study["phantom"] is True
+    cases = pd.read_csv(run / "comparison/exclusions.csv").fillna("")
+    assert "lost without a reason" not in set(cases["reason"])
+    kept = sum(len(pd.read_parquet(path)) for path in run.glob("images/*/lesions.parquet"))
+    gone = cases[cases["stage"].isin(["cohort", "images"]) & cases["level"].isin(["lesion", "row"])]
+    assert kept + len(gone) == study["counts"]["rows"]
+
+
+def test_again_there_is_nothing_to_do(spoilt: tuple[Path, dict[str, Reason]]) -> None:
+    root = spoilt[0].parents[1]
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", str(root / "overlay.yaml"), "-n"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "Nothing to be done" in done.stdout + done.stderr
