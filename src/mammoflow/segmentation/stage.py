@@ -172,7 +172,6 @@ class _Segmentation:
         for refined in refine(self.model, arrays, network_boxes, size, iterations, feed, self.batches):
             part = prompts.iloc[refined.prompts][["lesion_id", "image_id", "prompt_id", "margin_mm"]]
             part = part.assign(patient_id=lesions.loc[part["lesion_id"], "patient_id"].to_numpy())
-            patients = lesions.loc[part["lesion_id"], ["source", "patient_id"]].to_numpy().tolist()
             reference, has_mask = references.of(part["lesion_id"].to_list())
             overlaps = [_score(found, reference, has_mask) for found in refined.masks]
             chosen = choose_iteration(
@@ -184,7 +183,7 @@ class _Segmentation:
                     iteration=iteration + 1,
                     chosen=chosen == iteration,
                     choice=self.settings.choose,
-                    seen=[f"{source}/{patient}" in self.seen for source, patient in patients],
+                    seen=part["patient_id"].isin(self.seen),
                 )
                 scores += _rows(table, scored, refined.predicted_iou[iteration], pixel_mm2)
             ellipses = np.stack([ellipse_in_box(box, size) for box in boxes[refined.prompts]])

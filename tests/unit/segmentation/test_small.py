@@ -16,9 +16,11 @@ from mammoflow.errors import StudyError
 from mammoflow.segmentation.sam import SamModel, build_sam_model
 from mammoflow.segmentation.small.architecture import SIDE, box_logits, small_input
 from mammoflow.segmentation.small.network import OUTSIDE, decode_boxes, place_windows
+from mammoflow.segmentation.small.record import RECORD, trained_patients
 from mammoflow.segmentation.small.samples import WINDOW, LesionSample, draw_boxes, draw_window, load_samples
 from mammoflow.segmentation.small.stage import train_small
-from mammoflow.store import write_image, write_mask
+from mammoflow.segmentation.weights import SMALL_WEIGHTS, load_model
+from mammoflow.store import file_digest, write_image, write_mask
 from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, empty_table, write_table
 
 
@@ -187,3 +189,18 @@ def test_training_writes_weights_that_load_and_names_its_patients(tmp_path: Path
 def test_training_without_a_training_lesion_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="no training lesion"):
         train_small(SmallTrainingSettings(), [shard(tmp_path / "00", split="test")], tmp_path / "small", threads=1)
+
+
+def test_shipped_weights_are_those_of_the_record_and_fit_the_network() -> None:
+    record = json.loads(RECORD.read_text())
+    assert file_digest(SMALL_WEIGHTS) == record["weights_sha256"]
+    assert SMALL_WEIGHTS.stat().st_size < 10_000_000
+    assert load_model("small", None, torch.device("cpu")).name == "small"
+
+
+def test_real_patients_of_the_record_are_told_and_phantoms_are_not(tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    record.write_text(json.dumps({"patients": ["A study, of masses/P_1", "phantom (training)/P_2"]}))
+    assert trained_patients(record) == {"P_1"}
+    assert trained_patients(tmp_path / "none.json") == frozenset()
+    assert len(trained_patients()) == 470

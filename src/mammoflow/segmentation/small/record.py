@@ -12,5 +12,12 @@ RECORD = Path(__file__).parent / "record.json"
 
 @cache
 def trained_patients(path: Path = RECORD) -> frozenset[str]:
-    """Return the patients, each `data set/patient`, that the weights beside the record were trained on."""
-    return frozenset(json.loads(path.read_text(encoding="utf-8"))["patients"]) if path.is_file() else frozenset()
+    """Return the ids of the real patients that the weights beside the record were trained on.
+
+    Only the id counts, not the data set's name, which every study chooses for itself: another study's patient of the
+    same id is counted too rather than one missed. Phantoms are left out: each seed draws others under the same ids.
+    """
+    if not path.is_file():
+        return frozenset()
+    entries = [entry.rsplit("/", 1) for entry in json.loads(path.read_text(encoding="utf-8"))["patients"]]
+    return frozenset(patient for source, patient in entries if not source.startswith("phantom"))
