@@ -27,6 +27,7 @@ echo "installing the pinned packages (4.6 GB of them torch and its GPU libraries
 # Some packages come as source and find what builds them only in the environment itself.
 pins 'numpy|setuptools|wheel|packaging|versioneer|cython' >.venv/build.txt
 "${install[@]}" --require-hashes --requirement .venv/build.txt
-SAM2_BUILD_CUDA=0 "${install[@]}" --no-build-isolation --require-hashes --requirement requirements.txt
+# Bytecode is compiled once here: every job of a run starts a fresh interpreter.
+SAM2_BUILD_CUDA=0 "${install[@]}" --compile-bytecode --no-build-isolation --require-hashes --requirement requirements.txt
 "${install[@]}" --no-build-isolation --no-deps --editable .
 digest >"$stamp"

@@ -13,7 +13,7 @@ import pytest
 
 
 def _load() -> ModuleType:
-    path = Path(__file__).parents[1] / "evaluation" / "synthetic_run.py"
+    path = Path(__file__).parent / "evaluation" / "synthetic_run.py"
     name = "mammoflow_synthetic_run"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
