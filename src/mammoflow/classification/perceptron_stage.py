@@ -118,6 +118,8 @@ def train_perceptron(
     if variant != "frozen":
         plan = Plan.of(settings, settings.tuning_epochs, settings.tuning_learning_rate, plan.device)
         plan = replace(plan, transformer=variant == "all_tuned")
+        if variant == "all_tuned":
+            source.cache.clear()  # a tuned encoder makes embeddings of its own
         tuned_source = source if variant == "decoder_tuned" else EncoderSource(promptable, cases.images)
         classifier = build_tuned(settings, perceptron, promptable, tuned_source, lesions)
         fits["tuning"] = fit(classifier, samples, plan, state / "tuning", f"{output.name}, tuning")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from mammoflow.classification.cases import Cases
 from mammoflow.classification.frame import SQUARE, Frame, network_frame
@@ -25,6 +26,9 @@ from mammoflow.store import Array, ArrayStore, read_mask
 
 CACHE_BYTES = 1_500_000_000
 """Memory for embeddings or network inputs; what does not fit is read again each time."""
+
+IMAGES_AT_ONCE = 4
+"""Images whose activations are held together while an encoder learns; those of the others are computed again."""
 
 Value = TypeVar("Value")
 
@@ -50,6 +54,10 @@ class BoundedCache(Generic[Value]):
         value = self.load(key)
         self.offer(key, value)
         return value
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.kept.clear()
 
 
 @dataclass(frozen=True)
@@ -128,9 +136,12 @@ class EncoderSource:
         return self.model.preprocess(grey).numpy()
 
     def embed(self, images: Rows) -> Embedding:
-        """Encode some images; differentiable."""
-        inputs = np.stack([self.cache.get(int(image)) for image in images])
-        return self.model.embed(torch.from_numpy(inputs).to(self.model.device))
+        """Encode some images; differentiable, with the activations of a few images in memory at a time."""
+        inputs = torch.from_numpy(np.stack([self.cache.get(int(image)) for image in images])).to(self.model.device)
+        if not torch.is_grad_enabled():
+            return self.model.embed(inputs)
+        parts = [checkpoint(self.model.embed, part, use_reentrant=False) for part in inputs.split(IMAGES_AT_ONCE)]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def decode(model: PromptableModel, embedding: Embedding, boxes: npt.NDArray[np.float32]) -> tuple[Prediction, Tensor]:
