@@ -26,6 +26,11 @@ class StageSettings(Settings):
     device: Device = Field(
         "auto", description="Where this stage computes: auto takes a GPU where there is one, cpu or cuda force it."
     )
+
+
+class SeededSettings(StageSettings):
+    """Base of the settings of a stage that draws at random."""
+
     seed: int = Field(0, ge=0, description="Seed of everything that this stage draws at random.")
 
 

@@ -6,13 +6,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from mammoflow.config.base import Settings, StageSettings
+from mammoflow.config.base import SeededSettings, Settings
 
 EfficientNetInput = Literal["masked_crop", "whole_image", "whole_image_radiomics"]
 PerceptronVariant = Literal["frozen", "decoder_tuned", "all_tuned"]
 
 
-class TrainingSettings(StageSettings):
+class TrainingSettings(SeededSettings):
     """What every trained classifier shares."""
 
     epochs: int = Field(12, ge=1, description="Most epochs; the epoch with the best validation loss is kept.")

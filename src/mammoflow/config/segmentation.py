@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mammoflow.config.base import Settings, StageSettings
+from mammoflow.config.base import SeededSettings, Settings
 
 ModelName = Literal[
     "small",
@@ -32,7 +32,6 @@ class PromptSettings(Settings):
     default_margin_mm: float = Field(
         10.0, ge=0, description="The margin whose masks go on to features and classifiers; one of margins_mm."
     )
-    seed: int = Field(0, ge=0, description="Seed of everything that this stage draws at random.")
 
     @model_validator(mode="after")
     def check_margins(self) -> Self:
@@ -42,7 +41,7 @@ class PromptSettings(Settings):
         return self
 
 
-class SegmentSettings(StageSettings):
+class SegmentSettings(SeededSettings):
     """What one segmentation job needs beside its model."""
 
     iterations: int = Field(3, ge=1, le=10, description="Refinement iterations: each prompts again with the last mask.")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from mammoflow.config.base import StageSettings
+from mammoflow.config.base import SeededSettings
 
 
-class SmallTrainingSettings(StageSettings):
+class SmallTrainingSettings(SeededSettings):
     """How the small model is trained; the recipe of the shipped weights is a preset."""
 
     epochs: int = Field(30, ge=1, description="Passes over the training lesions.")
