@@ -102,13 +102,13 @@ def test_an_unknown_input_of_the_network(settings: Path, tmp_path: Path) -> None
 
 def test_config_show_lays_files_over_each_other(tmp_path: Path) -> None:
     first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
-    first.write_text("run: one\nprompts: {margins_mm: [0.0, 10.0], seed: 4}\n", encoding="utf-8")
-    second.write_text("prompts: {margins_mm: [10.0]}\n", encoding="utf-8")
+    first.write_text("run: one\nprompts: {margins_mm: [0.0, 5.0], default_margin_mm: 5.0}\n", encoding="utf-8")
+    second.write_text("prompts: {margins_mm: [5.0, 7.0]}\n", encoding="utf-8")
     shown = yaml.safe_load(CliRunner().invoke(main, ["config", "show", str(first), str(second)]).output)
     assert shown["run"] == "one"
-    assert shown["prompts"] == {"margins_mm": [10.0], "default_margin_mm": 10.0, "seed": 4}
+    assert shown["prompts"] == {"margins_mm": [5.0, 7.0], "default_margin_mm": 5.0}
     stage = CliRunner().invoke(main, ["config", "show", str(first), "--stage", "prompts"]).output
-    assert yaml.safe_load(stage)["margins_mm"] == [0.0, 10.0]
+    assert yaml.safe_load(stage)["margins_mm"] == [0.0, 5.0]
 
 
 def test_config_results_names_the_files_that_the_workflow_writes(tmp_path: Path) -> None:
