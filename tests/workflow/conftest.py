@@ -115,6 +115,7 @@ def copy_project(target: Path, runner: Snakemake) -> Project:
         shutil.copy2(ROOT / name, target / name)
     comparison = re.findall(r'"(?:\{RUN\}/comparison/)?(\w+(?:\.csv|\.json)?)"', _outputs_of_compare(target))
     names = [name if "." in name else f"{name}.csv" for name in comparison]
+    shutil.rmtree(target / "src/mammoflow/cli")
     (target / "src/mammoflow/cli.py").write_text(STAND_IN.replace("COMPARISON", repr(names)), encoding="utf-8")
     return Project(target, runner)
 

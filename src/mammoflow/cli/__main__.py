@@ -1,0 +1,7 @@
+"""`python -m mammoflow.cli`."""
+
+import sys
+
+from mammoflow.cli import main
+
+sys.exit(main())

@@ -1,0 +1,61 @@
+"""Commands that show the configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mammoflow.cli.group import main
+from mammoflow.cli.options import (
+    file,
+)
+from mammoflow.errors import ConfigError
+
+
+@main.group()
+def config() -> None:
+    """Show the configuration, its defaults and its schema."""
+
+
+@config.command("show")
+@click.argument("files", nargs=-1, type=file(exists=True))
+@click.option("--stage", help="Show the settings file of one stage instead of the whole.")
+def config_show(files: tuple[Path, ...], stage: str | None) -> None:
+    """Check FILES, each laid over the one before, and print the configuration that they give."""
+    from mammoflow.config.documentation import settings_text
+    from mammoflow.config.reading import read_config
+
+    study = read_config(list(files))
+    stages = study.stages()
+    if stage is not None and stage not in stages:
+        raise ConfigError(f"found stage {stage!r}; expected one of {', '.join(stages)}")
+    click.echo(settings_text(study if stage is None else stages[stage]), nl=False)
+
+
+@config.command("results")
+@click.argument("files", nargs=-1, type=file(exists=True))
+def config_results(files: tuple[Path, ...]) -> None:
+    """Print where the run of a configuration puts its report and its comparison table."""
+    from mammoflow.config.reading import read_config
+
+    study = read_config(list(files))
+    run = (Path(study.results) / study.run).absolute()
+    click.echo(f"report            {run / 'report' / 'report.html'}")
+    click.echo(f"comparison table  {run / 'comparison' / 'comparison.csv'}")
+
+
+@config.command("defaults")
+def config_defaults() -> None:
+    """Print the documented default `config.yaml`."""
+    from mammoflow.config.documentation import default_config
+
+    click.echo(default_config(), nl=False)
+
+
+@config.command("schema")
+def config_schema() -> None:
+    """Print the JSON schema of the configuration."""
+    from mammoflow.config.documentation import config_schema as schema
+
+    click.echo(schema(), nl=False)

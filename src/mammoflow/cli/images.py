@@ -1,0 +1,54 @@
+"""Commands from the study to its images: `phantom`, `cohort`, `images`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mammoflow.cli.group import main
+from mammoflow.cli.options import (
+    input_folder,
+    output_folder,
+    settings_option,
+    threads_option,
+)
+
+
+@main.command()
+@settings_option
+@output_folder("Folder of the study to write.")
+@threads_option
+def phantom(settings: Path, output: Path, threads: int) -> None:
+    """Write the phantom study, laid out like a CBIS-DDSM download."""
+    from mammoflow.cohort.phantom.stage import write_phantom_study
+    from mammoflow.config.base import read_settings
+    from mammoflow.config.phantom import PhantomSettings
+
+    write_phantom_study(read_settings(PhantomSettings, settings), output, threads)
+
+
+@main.command()
+@settings_option
+@input_folder("--study", "Folder of the study.")
+@output_folder("Folder of the cohort tables.")
+def cohort(settings: Path, study: Path, output: Path) -> None:
+    """Read a study's case tables; exclude, split by patient, cut into shards."""
+    from mammoflow.cohort.stage import build_cohort
+    from mammoflow.config.base import read_settings
+    from mammoflow.config.cohort import CohortSettings
+
+    build_cohort(read_settings(CohortSettings, settings), study, output)
+
+
+@main.command()
+@settings_option
+@input_folder("--study", "Folder of the study.")
+@input_folder("--cohort-shard", "Folder of one shard of the cohort.")
+@output_folder("Folder of the shard's images.")
+@threads_option
+def images(settings: Path, study: Path, cohort_shard: Path, output: Path, threads: int) -> None:
+    """Bring the films of a shard to canonical images, breast regions and lesion patches."""
+    from mammoflow.config.base import read_settings
+    from mammoflow.config.images import ImagesSettings
+    from mammoflow.imaging.stage import prepare_images
+
+    prepare_images(read_settings(ImagesSettings, settings), study, cohort_shard, output, threads)

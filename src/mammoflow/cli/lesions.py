@@ -1,0 +1,94 @@
+"""Commands on lesions: `prompts`, `segment`, `gabor`, `radiomics`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mammoflow.cli.group import main
+from mammoflow.cli.options import (
+    file,
+    input_folder,
+    margin_option,
+    model_option,
+    output_file,
+    output_folder,
+    settings_option,
+    store_option,
+    threads_option,
+    weights_option,
+)
+
+
+@main.command()
+@settings_option
+@input_folder("--images", "Folder of one shard of images.")
+@output_file("Table of prompts to write.")
+def prompts(settings: Path, images: Path, output: Path) -> None:
+    """Make box prompts at each margin for the lesions of a shard."""
+    from mammoflow.config.base import read_settings
+    from mammoflow.config.segmentation import PromptSettings
+    from mammoflow.segmentation.prompts import make_prompts
+
+    make_prompts(read_settings(PromptSettings, settings), images, output)
+
+
+@main.command()
+@settings_option
+@model_option
+@weights_option
+@input_folder("--images", "Folder of one shard of images.")
+@click.option("--prompts", required=True, type=file(exists=True), help="Prompts of the shard.")
+@store_option
+@margin_option
+@output_folder("Folder of the shard's masks and scores.")
+@threads_option
+def segment(
+    settings: Path,
+    model: str,
+    weights: Path | None,
+    images: Path,
+    prompts: Path,
+    store: Path,
+    default_margin_mm: float,
+    output: Path,
+    threads: int,
+) -> None:
+    """Segment the lesions of a shard from its prompts with one promptable model."""
+    from mammoflow.config.base import read_settings
+    from mammoflow.config.segmentation import SegmentSettings
+    from mammoflow.segmentation.stage import segment as run
+
+    stage = read_settings(SegmentSettings, settings)
+    run(stage, model, weights, images, prompts, store, default_margin_mm, output, threads)
+
+
+@main.command()
+@settings_option
+@input_folder("--images", "Folder of one shard of images.")
+@input_folder("--masks", "Folder of the shard's masks.")
+@output_file("Table of features to write.")
+@threads_option
+def gabor(settings: Path, images: Path, masks: Path, output: Path, threads: int) -> None:
+    """Measure Gabor texture near each lesion and in the tissue around it."""
+    from mammoflow.config.base import read_settings
+    from mammoflow.config.features import GaborSettings
+    from mammoflow.features.gabor_stage import extract_gabor
+
+    extract_gabor(read_settings(GaborSettings, settings), images, masks, output, threads)
+
+
+@main.command()
+@settings_option
+@input_folder("--images", "Folder of one shard of images.")
+@input_folder("--masks", "Folder of the shard's masks.")
+@output_file("Table of features to write.")
+@threads_option
+def radiomics(settings: Path, images: Path, masks: Path, output: Path, threads: int) -> None:
+    """Measure radiomics of each lesion."""
+    from mammoflow.config.base import read_settings
+    from mammoflow.config.features import RadiomicsSettings
+    from mammoflow.features.radiomics_stage import extract_radiomics
+
+    extract_radiomics(read_settings(RadiomicsSettings, settings), images, masks, output, threads)

@@ -1,0 +1,101 @@
+"""Commands that train: `efficientnet`, `perceptron`, `small-model`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mammoflow.cli.group import main
+from mammoflow.cli.options import (
+    check_choice,
+    input_files,
+    input_folders,
+    margin_option,
+    model_option,
+    output_folder,
+    settings_option,
+    store_option,
+    threads_option,
+    weights_option,
+)
+
+
+@main.command()
+@settings_option
+@click.option("--input", "kind", required=True, help="What the network sees, as in the configuration.")
+@input_folders("--images", "Folder of a shard of images; once for each shard.")
+@input_folders("--masks", "Folder of a shard's masks; once for each shard.")
+@input_files("--radiomics", "Radiomics of a shard; once for each shard where the network sees them.", required=False)
+@output_folder("Folder of the classifier.")
+@threads_option
+def efficientnet(
+    settings: Path,
+    kind: Any,
+    images: tuple[Path, ...],
+    masks: tuple[Path, ...],
+    radiomics: tuple[Path, ...],
+    output: Path,
+    threads: int,
+) -> None:
+    """Train EfficientNet-B0 on one kind of input and predict all splits."""
+    from mammoflow.config.base import read_settings
+    from mammoflow.config.classification import EfficientNetInput, EfficientNetTraining
+
+    check_choice("--input", kind, EfficientNetInput)
+    from mammoflow.classification.efficientnet_stage import train_efficientnet
+
+    stage = read_settings(EfficientNetTraining, settings)
+    train_efficientnet(stage, kind, list(images), list(masks), list(radiomics), output, threads)
+
+
+@main.command()
+@settings_option
+@click.option("--variant", required=True, help="What is trained beside the perceptron, as in the configuration.")
+@model_option
+@weights_option
+@input_folders("--images", "Folder of a shard of images; once for each shard.")
+@input_folders("--masks", "Folder of a shard's masks; once for each shard.")
+@input_files("--prompts", "Prompts of a shard; once for each shard.")
+@store_option
+@margin_option
+@output_folder("Folder of the classifier.")
+@threads_option
+def perceptron(
+    settings: Path,
+    variant: Any,
+    model: str,
+    weights: Path | None,
+    images: tuple[Path, ...],
+    masks: tuple[Path, ...],
+    prompts: tuple[Path, ...],
+    store: Path,
+    default_margin_mm: float,
+    output: Path,
+    threads: int,
+) -> None:
+    """Train the perceptron on a promptable model's embeddings and predict all splits."""
+    from mammoflow.config.base import read_settings
+    from mammoflow.config.classification import PerceptronTraining, PerceptronVariant
+
+    check_choice("--variant", variant, PerceptronVariant)
+    from mammoflow.classification.perceptron_stage import train_perceptron
+
+    stage = read_settings(PerceptronTraining, settings)
+    inputs = (list(images), list(masks), list(prompts))
+    train_perceptron(stage, variant, model, weights, *inputs, store, default_margin_mm, output, threads)
+
+
+@main.command("small-model")
+@settings_option
+@input_folders("--images", "Folder of a shard of images; once for each shard.")
+@output_folder("Folder of the trained weights.")
+@threads_option
+def small_model(settings: Path, images: tuple[Path, ...], output: Path, threads: int) -> None:
+    """Train the small promptable model on the training patients of the shards."""
+    from mammoflow.config.base import read_settings
+    from mammoflow.config.small import SmallTrainingSettings
+    from mammoflow.segmentation.small.stage import train_small
+
+    train_small(read_settings(SmallTrainingSettings, settings), list(images), output, threads)

@@ -1,0 +1,61 @@
+"""Commands on results: `compare`, `report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mammoflow.cli.group import main
+from mammoflow.cli.options import (
+    input_files,
+    input_folder,
+    input_folders,
+    output_file,
+    output_folder,
+    settings_option,
+)
+
+
+@main.command()
+@settings_option
+@input_folder("--cohort", "Folder of the cohort tables.")
+@input_folders("--images", "Folder of a shard of images; once for each shard.")
+@input_folders("--segmentation", "Folder of a model's shard; once for each model and shard.")
+@input_files("--gabor", "Gabor features of a shard; once for each shard.")
+@input_files("--radiomics", "Radiomics of a shard; once for each shard.")
+@input_folders("--predictions", "Folder of a classifier; once for each.", required=False)
+@output_folder("Folder of the tables and figures.")
+def compare(
+    settings: Path,
+    cohort: Path,
+    images: tuple[Path, ...],
+    segmentation: tuple[Path, ...],
+    gabor: tuple[Path, ...],
+    radiomics: tuple[Path, ...],
+    predictions: tuple[Path, ...],
+    output: Path,
+) -> None:
+    """Hold every model against BI-RADS and the floors; write tables and figures."""
+    from mammoflow.config.base import read_settings
+    from mammoflow.config.evaluation import ComparisonSettings
+    from mammoflow.evaluation.stage import compare as run
+
+    shards = (list(images), list(segmentation), list(gabor), list(radiomics))
+    run(read_settings(ComparisonSettings, settings), cohort, *shards, list(predictions), output)
+
+
+@main.command()
+@settings_option
+@input_folder("--cohort", "Folder of the cohort tables.")
+@input_folder("--comparison", "Folder of the tables and figures.")
+@input_folders("--images", "Folder of a shard of images; once for each shard.")
+@input_folders("--masks", "Folder of the default model's shard; once for each shard.")
+@output_file("Page to write.")
+def report(
+    settings: Path, cohort: Path, comparison: Path, images: tuple[Path, ...], masks: tuple[Path, ...], output: Path
+) -> None:
+    """Write the self-contained HTML page."""
+    from mammoflow.config.base import read_settings
+    from mammoflow.config.evaluation import ReportSettings
+    from mammoflow.report.stage import write_report
+
+    write_report(read_settings(ReportSettings, settings), cohort, comparison, list(images), list(masks), output)
