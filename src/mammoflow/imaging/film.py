@@ -1,4 +1,4 @@
-"""Any file of a study to the grey levels of a film, or to the pixels of an ROI mask.
+"""Any picture file of a study, and a film's file to its grey levels.
 
 What a file is, its first bytes say, not its name: PNG, TIFF and JPEG by their signatures, anything else as DICOM.
 """
@@ -17,7 +17,6 @@ from PIL import Image
 
 from mammoflow.dicomfile import LARGEST_PIXELS, open_dicom
 from mammoflow.errors import ExcludedCase, Reason
-from mammoflow.imaging.geometry import Mask
 from mammoflow.imaging.grey import WHITE, Grey, dicom_grey
 from mammoflow.imaging.spacing import Spacing, header_spacing
 
@@ -52,36 +51,14 @@ def read_film(path: Path) -> Film:
     ExcludedCase
         With the reason, where the file is missing, broken, hostile, not grey or not a single image.
     """
-    if _is_picture(path):
-        return Film(_to_16_bit(_grey_channel(_read_picture(path), path)), None)
+    if is_picture(path):
+        return Film(_to_16_bit(_grey_channel(read_picture(path), path)), None)
     dataset = open_dicom(path)
     return Film(dicom_grey(dataset), header_spacing(dataset))
 
 
-def read_roi_mask(path: Path) -> Mask:
-    """Read an ROI mask (height, width) from DICOM, PNG, TIFF or JPEG.
-
-    A pixel belongs to the lesion where it is above half of the brightest one, so masks of {0, 1}, {0, 255} and
-    {0, 65535} and those that went through JPEG all work; of a coloured mask the brightest channel counts. All
-    components are kept.
-
-    Raises
-    ------
-    ExcludedCase
-        With the reason, where the file cannot be read; MASK_EMPTY where no pixel is set.
-    """
-    if _is_picture(path):
-        picture = _read_picture(path)
-        levels = picture if picture.ndim == 2 else picture[..., :3].max(axis=2)
-    else:
-        levels = dicom_grey(open_dicom(path))
-    brightest = levels.max()
-    if brightest == 0:
-        raise ExcludedCase(Reason.MASK_EMPTY, f"{path.name} is black everywhere")
-    return np.asarray(levels > brightest // 2)
-
-
-def _is_picture(path: Path) -> bool:
+def is_picture(path: Path) -> bool:
+    """Tell by its first bytes whether a file is PNG, TIFF or JPEG; raise ExcludedCase where it cannot be opened."""
     try:
         with path.open("rb") as file:
             start = file.read(8)
@@ -90,9 +67,9 @@ def _is_picture(path: Path) -> bool:
     return start.startswith(SIGNATURES)
 
 
-def _read_picture(path: Path) -> npt.NDArray[Any]:
+def read_picture(path: Path) -> npt.NDArray[Any]:
     """Decode a PNG, TIFF or JPEG file with its own depth and channels, white bright."""
-    inverted = _check_picture(path)
+    inverted = check_picture(path)
     try:
         picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
@@ -105,7 +82,7 @@ def _read_picture(path: Path) -> npt.NDArray[Any]:
     return WHITE - picture if inverted and picture.dtype == np.uint16 else np.asarray(picture)
 
 
-def _check_picture(path: Path) -> bool:
+def check_picture(path: Path) -> bool:
     """Look at size, frames and end of a picture before decoding it; say whether zero means white in it."""
     try:
         with warnings.catch_warnings():

@@ -14,9 +14,9 @@ import pandas as pd
 from mammoflow.config.images import ImagesSettings
 from mammoflow.dicomfile import safe_path
 from mammoflow.errors import ExcludedCase, Reason
-from mammoflow.imaging.film import read_roi_mask
 from mammoflow.imaging.geometry import Box, Mask, box_of, crop, longest_diameter_mm, resize, sample_mask, shrink_mask
 from mammoflow.imaging.grey import Grey
+from mammoflow.imaging.roi_mask import read_roi_mask
 
 EVEN_RATIO = 0.01  # how far the ratios of film to mask may differ between rows and columns
 PATCH_MARGIN_MM = 30.0  # a patch is at least this much wider than the lesion's box
