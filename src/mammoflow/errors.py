@@ -43,6 +43,7 @@ class Reason(StrEnum):
     NO_BREAST = "no breast region found"
     NO_SPACING = "pixel spacing is unknown"
     NO_LABEL = "malignancy is unknown"
+    LABEL_CONFLICT = "the same image has contradictory labels"
     BAD_ROW = "row of the case table cannot be read"
     DUPLICATE_ROW = "row of the case table is repeated"
     MARKED_UNUSABLE = "row is marked unusable in the case table"

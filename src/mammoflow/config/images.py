@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from mammoflow.config.base import Settings
@@ -15,6 +17,11 @@ class ImagesSettings(Settings):
         ge=128,
         le=8192,
         description="Longest side of the canonical image in pixels; smaller films are kept as they are.",
+    )
+    breast_region: Literal["film", "whole"] = Field(
+        "film",
+        description="film finds the breast on a mammogram; whole takes the whole picture, as in ultrasound, where "
+        "tissue fills the picture and dark parts of it are tissue too.",
     )
     patch_mm: float = Field(
         100.0,

@@ -124,7 +124,8 @@ def _prepare(case: Case, result: CaseResult) -> None:
     shape = canonical_shape(film.shape, case.settings.longest_side_px)
     grid = FilmGrid(stored.pixels.shape, film.shape, shape, spacing_mm)
     canonical = resize(film, shape)
-    breast = breast_region(canonical)
+    whole = case.settings.breast_region == "whole"
+    breast = np.ones(shape, dtype=bool) if whole else breast_region(canonical)
     for lesion in case.lesions:
         try:
             result.lesions.append(_prepare_lesion(case, lesion, film, breast, grid))
