@@ -63,6 +63,27 @@ IMAGES = pa.DataFrameSchema(
     name="images",
 )
 
+# One row a row of the case tables that could be read, before anything is left out: what the audit counts.
+ROWS = pa.DataFrameSchema(
+    {
+        "patient_id": _text(),
+        "image_id": _text(),
+        "lesion_id": _text(),  # not unique: a case table may repeat a row
+        "finding_id": _text(nullable=True),
+        "source": _text(),
+        "laterality": _text(nullable=True),
+        "view": _text(nullable=True),
+        "lesion_type": _text(nullable=True),
+        "label": _text(nullable=True, choices=("malignant", "benign", "normal")),  # null: malignancy is unknown
+        "pathology": _text(nullable=True),
+        "birads": _integer(0, 6),
+        "density": _integer(0, 4),
+        "official_split": _text(nullable=True),
+        "image_name": _text(nullable=True),  # the film as the case table names it; null where a reader has no name
+    },
+    name="rows",
+)
+
 # One row an annotated abnormality on one image.
 LESIONS = pa.DataFrameSchema(
     {

@@ -41,7 +41,7 @@ classifier = ["predictions.parquet", "history.csv", "model.safetensors", "traini
 names = {
     "phantom": ["manifest.csv", "film_spacing.csv"]
     + [f"{kind}_case_description_{split}_set.csv" for kind in ("mass", "calc") for split in ("train", "test")],
-    "cohort": ["images.parquet", "lesions.parquet", "excluded.parquet", "study.json"]
+    "cohort": ["images.parquet", "lesions.parquet", "excluded.parquet", "rows.parquet", "study.json"]
     + [f"shards/{shard:02d}/{table}.parquet" for shard in range(2) for table in ("images", "lesions")],
     "images": ["images.parquet", "lesions.parquet", "excluded.parquet"],
     "segment": ["scores.parquet", "masks.parquet"],

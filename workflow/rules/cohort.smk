@@ -7,6 +7,7 @@ rule cohort:
         images=f"{RUN}/cohort/images.parquet",
         lesions=f"{RUN}/cohort/lesions.parquet",
         excluded=f"{RUN}/cohort/excluded.parquet",
+        rows=f"{RUN}/cohort/rows.parquet",
         study=f"{RUN}/cohort/study.json",
         shards=shards("cohort/shards/{shard}/{table}.parquet", table=["images", "lesions"]),
     log:

@@ -61,12 +61,16 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class FoundImage:
-    """A film's file, relative to the study folder; its size and its spacing where the reader knows them."""
+    """A film's file, relative to the study folder; its size and its spacing where the reader knows them.
+
+    `further` are columns of the reader's own for the table of images.
+    """
 
     path: str
     rows: int | None = None
     columns: int | None = None
     spacing_mm: float | None = None
+    further: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from mammoflow.cohort.table_files import records
 from mammoflow.config.cohort import CohortSettings
 from mammoflow.errors import ExcludedCase, Reason, StudyError
 from mammoflow.store import write_text
-from mammoflow.tables import EXCLUDED, IMAGES, LESIONS, SPLITS, empty_table, write_table
+from mammoflow.tables import EXCLUDED, IMAGES, LESIONS, ROWS, SPLITS, empty_table, write_table
 
 Flow = list[dict[str, Any]]
 
@@ -35,7 +35,7 @@ def build_cohort(settings: CohortSettings, study: Path, output: Path) -> None:
     study
         The study folder; all paths in the tables are relative to it.
     output
-        Folder for `images.parquet`, `lesions.parquet`, `excluded.parquet`, `study.json` and `shards/K/`.
+        Folder for `rows.parquet`, `images.parquet`, `lesions.parquet`, `excluded.parquet`, `study.json`, `shards/K/`.
 
     Raises
     ------
@@ -59,6 +59,9 @@ def build_cohort(settings: CohortSettings, study: Path, output: Path) -> None:
         check_no_leak(table)
     excluded = pd.DataFrame([{"stage": "cohort", **asdict(exclusion)} for exclusion in resolved.excluded])
     _write(output, settings.shards, images, lesions, excluded if len(excluded) else empty_table(EXCLUDED))
+    rows = read.reindex(columns=list(ROWS.columns)).assign(source=settings.dataset.name)
+    rows = rows.sort_values(["lesion_id", "image_name"], kind="stable")
+    write_table(rows.astype(object).where(rows.notna(), None), ROWS, output / "rows.parquet")
     summary = _summary(settings, reader, images, lesions, resolved.excluded, flow)
     write_text(output / "study.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
 
