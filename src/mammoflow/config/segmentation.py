@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+import re
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -19,6 +20,20 @@ ModelName = Literal[
     "sam2.1_hiera_base_plus",
     "sam2.1_hiera_large",
 ]
+
+
+OWN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
+RESERVED_NAMES = ("ellipse",)
+"""Names that tables use for what is no model."""
+
+
+class OwnModelSettings(Settings):
+    """A promptable model of one's own: a known architecture with other weights, such as tuned ones."""
+
+    architecture: ModelName = Field(
+        "sam_vit_b", description="The published model whose network and preprocessing the weights are for."
+    )
+    weights: str = Field(min_length=1, description="Weights file: safetensors, or a checkpoint of torch.")
 
 
 class PromptSettings(Settings):
@@ -61,10 +76,45 @@ class SegmentSettings(SeededSettings):
 class SegmentationSettings(SegmentSettings):
     """Box-prompted segmentation with one or several promptable models."""
 
-    models: list[ModelName] = Field(
-        ["small"], min_length=1, description="Promptable models to run, each with its own rows."
+    models: list[str] = Field(
+        ["small"],
+        min_length=1,
+        description="Promptable models to run, each with its own rows: published ones "
+        f"({', '.join(get_args(ModelName))}) and those of `custom`.",
     )
-    default_model: ModelName = Field("small", description="The model whose masks and embeddings later stages use.")
+    default_model: str = Field("small", description="The model whose masks and embeddings later stages use.")
     weights: dict[str, str] = Field(
-        default_factory=dict, description="Weights file of each model; `small` is shipped inside the package."
+        default_factory=dict,
+        description="Weights file of each published model, where it lies elsewhere than `prefetch.folder`; `small` is "
+        "shipped inside the package.",
     )
+    custom: dict[str, OwnModelSettings] = Field(
+        default_factory=dict,
+        description="Models of your own by name: {my_tuned: {architecture: sam_vit_b, weights: tuned.safetensors}}.",
+    )
+
+    @model_validator(mode="after")
+    def check_models(self) -> Self:
+        """Refuse a model that is not known or named twice, and a name of one's own that would be misread."""
+        published = get_args(ModelName)
+        for name in self.custom:
+            if name in (*published, *RESERVED_NAMES) or not OWN_NAME.fullmatch(name):
+                raise ValueError(
+                    f"custom names a model {name!r}; expected a name that no published model has, of letters, digits, "
+                    "points, dashes and underscores, with a letter first"
+                )
+        for name in self.weights:
+            if name not in published:
+                raise ValueError(
+                    f"weights names {name!r}; expected one of {', '.join(published)}; weights of a model of your own "
+                    "stand under segmentation.custom"
+                )
+        for name in self.models:
+            if name not in (*published, *self.custom):
+                raise ValueError(
+                    f"models names {name!r}; expected one of {', '.join((*published, *self.custom))}; a model of your "
+                    "own stands under segmentation.custom with its architecture and weights"
+                )
+        if len(set(self.models)) < len(self.models):
+            raise ValueError(f"models is {self.models}, expected each model once")
+        return self
