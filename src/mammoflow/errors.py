@@ -39,6 +39,7 @@ class Reason(StrEnum):
     MASK_SHAPE = "mask has another shape than its image"
     MASK_EMPTY = "mask is empty"
     MASK_NOT_FOUND = "no mask found among the files of the lesion"
+    CONTOURS = "contours cannot be read"
     BOX_INVALID = "box is empty or outside the image"
     NO_BREAST = "no breast region found"
     NO_SPACING = "pixel spacing is unknown"

@@ -23,9 +23,9 @@ FLAG = "bool"
 SPLITS = ("train", "validation", "test")
 
 
-def _text(nullable: bool = False, choices: tuple[str, ...] | None = None) -> pa.Column:
+def _text(nullable: bool = False, choices: tuple[str, ...] | None = None, required: bool = True) -> pa.Column:
     checks = [pa.Check.isin(list(choices))] if choices else None
-    return pa.Column(TEXT, checks=checks, nullable=nullable, coerce=True)
+    return pa.Column(TEXT, checks=checks, nullable=nullable, coerce=True, required=required)
 
 
 def _integer(low: int | None = None, high: int | None = None) -> pa.Column:
@@ -68,7 +68,7 @@ ROWS = pa.DataFrameSchema(
     {
         "patient_id": _text(),
         "image_id": _text(),
-        "lesion_id": _text(),  # not unique: a case table may repeat a row
+        "lesion_id": _text(nullable=True),  # not unique: a case table may repeat a row
         "finding_id": _text(nullable=True),
         "source": _text(),
         "laterality": _text(nullable=True),
@@ -103,6 +103,8 @@ LESIONS = pa.DataFrameSchema(
         "shape": _text(nullable=True),  # mass shape, or calcification type
         "margins": _text(nullable=True),  # mass margins, or calcification distribution
         "mask_path": _text(nullable=True),  # relative to the study folder; null for a study of boxes
+        # Which regions of a file of contours the lesion is: their places, from 0, with commas; null takes all of them.
+        "mask_item": _text(nullable=True, required=False),
         "box_y0": _number(),  # half-open box in film pixels, where the table gives one
         "box_x0": _number(),
         "box_y1": _number(),

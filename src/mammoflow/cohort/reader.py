@@ -75,10 +75,15 @@ class FoundImage:
 
 @dataclass(frozen=True)
 class FoundLesion:
-    """A lesion's files, relative to the study folder; no mask means that the row's box is the reference."""
+    """A lesion's files, relative to the study folder; no mask means that the row's box is the reference.
+
+    `mask_item` says which regions of a file of contours the lesion is: their places, from 0, with commas between them;
+    None takes all of them. `further` are columns of the reader's own for the table of lesions.
+    """
 
     mask_path: str | None
     further: dict[str, str] = field(default_factory=dict)
+    mask_item: str | None = None
 
 
 class Reader(ABC):
