@@ -6,6 +6,7 @@ the pixels among them, stay on disk until they are asked for, so that looking at
 
 from __future__ import annotations
 
+import logging
 import stat
 import warnings
 import zlib
@@ -19,8 +20,9 @@ from pydicom.dataelem import RawDataElement
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.pixels import pixel_array
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless
 
+from mammoflow.decoders import LABEL, register_decoders
 from mammoflow.errors import ExcludedCase, Reason
 
 Pixels = npt.NDArray[np.generic]
@@ -30,6 +32,12 @@ LARGEST_PIXELS = 2**28  # four times the largest digitised film; more is a damag
 LARGEST_INFLATED = 2 * LARGEST_PIXELS
 LEVEL_SAMPLE_ROWS = 256
 FILE_META_START = 144  # preamble, "DICM", and the element that holds the length of the file meta information
+COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+FUNCTIONAL_GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
+
+register_decoders()
+# pydicom quotes values of the header in what it logs; none of that may reach a log of this project.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 
 def safe_path(study: Path, relative: str) -> Path:
@@ -67,7 +75,9 @@ def safe_path(study: Path, relative: str) -> Path:
 
 
 def open_dicom(path: Path) -> pydicom.Dataset:
-    """Read the header of a single-frame grey DICOM image and check that the file is whole; pixels stay on disk.
+    """Read the header of a single-frame DICOM image and check that the file is whole; pixels stay on disk.
+
+    Images of three colours are let through, since a grey picture may be stored as one; palettes are not.
 
     Raises
     ------
@@ -84,13 +94,21 @@ def open_dicom(path: Path) -> pydicom.Dataset:
     if frames > 1:
         raise ExcludedCase(Reason.MULTI_FRAME, f"{path.name} has {frames} frames, expected 1")
     samples = header_integer(dataset, "SamplesPerPixel") or 1
-    if samples != 1:
-        raise ExcludedCase(Reason.NOT_GREY, f"{path.name} has {samples} samples a pixel, expected 1")
+    if samples != (3 if is_colour(dataset) else 1):
+        raise ExcludedCase(
+            Reason.NOT_GREY, f"{path.name} has {samples} samples a pixel; expected 1 of grey or 3 of a colour picture"
+        )
     rows, columns = image_shape(dataset)
     if rows * columns > LARGEST_PIXELS:
         raise ExcludedCase(Reason.UNREADABLE, f"{path.name} claims {rows} x {columns} pixels")
-    _refuse_short_pixels(dataset, path, rows * columns)
+    half_colours = header_value(dataset, "PhotometricInterpretation") == "YBR_FULL_422"
+    _refuse_short_pixels(dataset, path, rows * columns * (2 if half_colours else samples))
     return dataset
+
+
+def is_colour(dataset: pydicom.Dataset) -> bool:
+    """Tell whether the header declares red, green and blue, or luminance and two colour differences."""
+    return header_value(dataset, "PhotometricInterpretation") in COLOURS
 
 
 def header_value(dataset: pydicom.Dataset, keyword: str) -> Any:
@@ -102,6 +120,43 @@ def header_value(dataset: pydicom.Dataset, keyword: str) -> Any:
     except Exception:  # pydicom raises almost anything on damaged values
         return None
     return None if value is None or str(value) == "" else value
+
+
+def frame_value(dataset: pydicom.Dataset, keyword: str, group: str) -> Any:
+    """Return an element's value from the header itself or, in an enhanced object, from a functional group of its frame.
+
+    Parameters
+    ----------
+    dataset
+        Of one frame.
+    keyword
+        The element.
+    group
+        Keyword of the sequence that holds the element within a functional group, such as "PixelMeasuresSequence".
+    """
+    value = header_value(dataset, keyword)
+    for groups in FUNCTIONAL_GROUPS:
+        item = first_item(first_item(dataset, groups), group) if value is None else None
+        value = header_value(item, keyword) if item is not None else value
+    return value
+
+
+def first_item(dataset: pydicom.Dataset | None, keyword: str) -> pydicom.Dataset | None:
+    """Return the first item of a sequence, or None where there is none."""
+    if dataset is None:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            item = dataset[keyword].value[0] if keyword in dataset else None
+    except Exception:  # pydicom raises almost anything on damaged values
+        return None
+    return item if isinstance(item, pydicom.Dataset) else None
+
+
+def is_big_endian(dataset: pydicom.Dataset) -> bool:
+    """Tell whether binary values of the header have their high byte first."""
+    return bool(_transfer_syntax(dataset) == ExplicitVRBigEndian)
 
 
 def header_integer(dataset: pydicom.Dataset, keyword: str) -> int | None:
@@ -127,21 +182,28 @@ def image_shape(dataset: pydicom.Dataset) -> tuple[int, int]:
 
 
 def stored_pixels(dataset: pydicom.Dataset) -> Pixels:
-    """Decode the stored values of a dataset that `open_dicom` returned, (rows, columns), no look-up table applied.
+    """Decode the stored values of a dataset that `open_dicom` returned, no look-up table applied.
+
+    Returns
+    -------
+    numpy.ndarray
+        (rows, columns), or (rows, columns, 3) red, green, blue. Bits above Bits Stored are as the file has them.
 
     Raises
     ------
     ExcludedCase
         UNREADABLE where no decoder can make pixels of the header's size from the data.
     """
+    plugin = LABEL if _transfer_syntax(dataset) == RLELossless else ""  # pydicom's own is many times as slow
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            pixels: Pixels = np.asarray(pixel_array(dataset))
+            pixels: Pixels = np.asarray(pixel_array(dataset, decoding_plugin=plugin, correct_unused_bits=False))
     except Exception as error:  # each decoder has errors of its own
         raise ExcludedCase(Reason.UNREADABLE, f"the decoder stopped: {type(error).__name__}") from error
-    if pixels.shape != image_shape(dataset):
-        raise ExcludedCase(Reason.UNREADABLE, f"decoded shape {pixels.shape}, header says {image_shape(dataset)}")
+    expected = (*image_shape(dataset), 3) if is_colour(dataset) else image_shape(dataset)
+    if pixels.shape != expected:
+        raise ExcludedCase(Reason.UNREADABLE, f"decoded shape {pixels.shape}, header says {expected}")
     return pixels
 
 
@@ -156,7 +218,7 @@ def has_two_levels(dataset: pydicom.Dataset, path: Path) -> bool:
     if bits == 1:
         return True
     offset = _native_offset(dataset)
-    if offset is None or bits not in (8, 16):
+    if offset is None or bits not in (8, 16) or is_colour(dataset):
         sample = stored_pixels(dataset)
     else:
         shape = (rows, columns)
