@@ -25,6 +25,10 @@ class WeightsError(MammoflowError):
     """A weights file is missing, has another digest, or carries something other than tensors."""
 
 
+class DownloadError(MammoflowError):
+    """A file cannot be fetched, or what came is not the file that was asked for."""
+
+
 class Reason(StrEnum):
     """Why a case was left out; the value is what the flow diagram and the tables show."""
 
@@ -48,6 +52,7 @@ class Reason(StrEnum):
     BAD_ROW = "row of the case table cannot be read"
     DUPLICATE_ROW = "row of the case table is repeated"
     MARKED_UNUSABLE = "row is marked unusable in the case table"
+    OFFICIAL_TEST_PATIENT = "patient stands in the official test set"
     NO_LESIONS = "no usable lesion on the image"
     FEATURES_UNDEFINED = "features are not defined for this lesion"
 

@@ -28,9 +28,9 @@ def _text(nullable: bool = False, choices: tuple[str, ...] | None = None, requir
     return pa.Column(TEXT, checks=checks, nullable=nullable, coerce=True, required=required)
 
 
-def _integer(low: int | None = None, high: int | None = None) -> pa.Column:
+def _integer(low: int | None = None, high: int | None = None, required: bool = True) -> pa.Column:
     checks = [pa.Check.in_range(low, high)] if low is not None and high is not None else None
-    return pa.Column(INTEGER, checks=checks, nullable=True, coerce=True)
+    return pa.Column(INTEGER, checks=checks, nullable=True, coerce=True, required=required)
 
 
 def _number(nullable: bool = True, above: float | None = None) -> pa.Column:
@@ -38,8 +38,16 @@ def _number(nullable: bool = True, above: float | None = None) -> pa.Column:
     return pa.Column(NUMBER, checks=checks, nullable=nullable, coerce=True)
 
 
-def _flag() -> pa.Column:
-    return pa.Column(FLAG, coerce=True)
+def _flag(required: bool = True) -> pa.Column:
+    return pa.Column(FLAG, coerce=True, required=required)
+
+
+# Of images and lesions, where the cohort has them.
+_OF_COHORT = {
+    "study": _text(required=False),  # folder of the row's study, where several are read
+    "fold": _integer(0, 1023, required=False),  # the part in which the patient is test, for a split into folds
+    "leaking": _flag(required=False),  # true where the split was drawn by image, so that patients stand on two sides
+}
 
 
 # One row a film or exposure. Paths are relative to the study folder.
@@ -58,6 +66,7 @@ IMAGES = pa.DataFrameSchema(
         "official_split": _text(choices=("train", "test", "")),
         "split": _text(choices=SPLITS),
         "shard": _integer(0, 1023),
+        **_OF_COHORT,
     },
     unique=["image_id"],
     name="images",
@@ -112,6 +121,7 @@ LESIONS = pa.DataFrameSchema(
         "official_split": _text(choices=("train", "test", "")),
         "split": _text(choices=SPLITS),
         "shard": _integer(0, 1023),
+        **_OF_COHORT,
     },
     unique=["lesion_id"],
     name="lesions",
