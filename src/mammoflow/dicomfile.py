@@ -6,10 +6,12 @@ the pixels among them, stay on disk until they are asked for, so that looking at
 
 from __future__ import annotations
 
+import itertools
 import logging
 import stat
 import warnings
 import zlib
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,9 +20,11 @@ import numpy.typing as npt
 import pydicom
 from pydicom.dataelem import RawDataElement
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
+from pydicom.filereader import read_file_meta_info, read_partial
 from pydicom.pixels import pixel_array
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless
+from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless
 
 from mammoflow.decoders import LABEL, register_decoders
 from mammoflow.errors import ExcludedCase, Reason
@@ -31,6 +35,7 @@ UNDEFINED_LENGTH = 0xFFFFFFFF
 LARGEST_PIXELS = 2**28  # four times the largest digitised film; more is a damaged header or an attack
 LARGEST_INFLATED = 2 * LARGEST_PIXELS
 LEVEL_SAMPLE_ROWS = 256
+MOST_ELEMENTS = 20_000  # of the dataset itself, a hundred times what a mammogram has
 FILE_META_START = 144  # preamble, "DICM", and the element that holds the length of the file meta information
 COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 FUNCTIONAL_GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
@@ -117,9 +122,11 @@ def header_value(dataset: pydicom.Dataset, keyword: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             value = dataset.get(keyword)
+            # As text, a sequence reads every element below it, damaged ones too; it counts as there, items or none.
+            empty = value is None or (not isinstance(value, Sequence) and str(value) == "")
     except Exception:  # pydicom raises almost anything on damaged values
         return None
-    return None if value is None or str(value) == "" else value
+    return None if empty else value
 
 
 def frame_value(dataset: pydicom.Dataset, keyword: str, group: str) -> Any:
@@ -245,7 +252,10 @@ def _read(path: Path) -> pydicom.Dataset:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             deflated = _check_inflated_size(path)
-            dataset: pydicom.Dataset = pydicom.dcmread(str(path), defer_size=None if deflated else DEFERRED_BYTES)
+            with path.open("rb") as file:
+                dataset: pydicom.Dataset = read_partial(
+                    file, _refuse_endless(path), defer_size=None if deflated else DEFERRED_BYTES
+                )
     except ExcludedCase:
         raise
     except InvalidDicomError as error:
@@ -257,6 +267,21 @@ def _read(path: Path) -> pydicom.Dataset:
     except Exception as error:  # struct errors, bad sequences, recursion: damaged beyond a name
         raise ExcludedCase(Reason.NOT_DICOM, f"{path.name} is damaged: {type(error).__name__}") from error
     return dataset
+
+
+def _refuse_endless(path: Path) -> Callable[[BaseTag, str | None, int], bool]:
+    """Return a function that counts elements and raises where no header has so many.
+
+    Dark pixels that are taken for a header, because the length before them is damaged, are millions of empty elements.
+    """
+    numbers = itertools.count(1)
+
+    def stop(tag: BaseTag, representation: str | None, length: int) -> bool:
+        if next(numbers) > MOST_ELEMENTS:
+            raise ExcludedCase(Reason.NOT_DICOM, f"{path.name} has more than {MOST_ELEMENTS} elements")
+        return False
+
+    return stop
 
 
 def _check_inflated_size(path: Path) -> bool:
@@ -275,7 +300,8 @@ def _check_inflated_size(path: Path) -> bool:
 
 
 def _transfer_syntax(dataset: pydicom.Dataset) -> Any:
-    return header_value(getattr(dataset, "file_meta", pydicom.Dataset()), "TransferSyntaxUID")
+    syntax = header_value(getattr(dataset, "file_meta", pydicom.Dataset()), "TransferSyntaxUID")
+    return syntax if isinstance(syntax, UID) else None
 
 
 def _refuse_truncated(dataset: pydicom.Dataset, path: Path, size: int | None) -> None:
