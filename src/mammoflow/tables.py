@@ -38,15 +38,16 @@ def _number(nullable: bool = True, above: float | None = None) -> pa.Column:
     return pa.Column(NUMBER, checks=checks, nullable=nullable, coerce=True)
 
 
-def _flag(required: bool = True) -> pa.Column:
-    return pa.Column(FLAG, coerce=True, required=required)
+def _flag() -> pa.Column:
+    return pa.Column(FLAG, coerce=True)
 
 
 # Of images and lesions, where the cohort has them.
 _OF_COHORT = {
-    "study": _text(required=False),  # folder of the row's study, where several are read
+    "study": _text(nullable=True, required=False),  # folder of the row's study, where several are read
     "fold": _integer(0, 1023, required=False),  # the part in which the patient is test, for a split into folds
-    "leaking": _flag(required=False),  # true where the split was drawn by image, so that patients stand on two sides
+    # 1 where the split was drawn by image on purpose, so that patients stand on two sides
+    "leaking": _integer(0, 1, required=False),
 }
 
 

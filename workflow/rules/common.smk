@@ -28,7 +28,7 @@ except MammoflowError as error:
 RUN = f"{CONFIG.results}/{CONFIG.run}"
 PHANTOM = CONFIG.cohort.dataset.reader == "phantom"
 STUDY = f"{RUN}/study" if PHANTOM else CONFIG.cohort.dataset.folder
-READER = f"mammoflow.cohort.readers.{CONFIG.cohort.dataset.reader.replace('-', '_')}"
+FURTHER = [dataset.folder for dataset in CONFIG.cohort.more_datasets]
 MODEL = CONFIG.segmentation.default_model
 SHARDS = [f"{shard:02d}" for shard in range(CONFIG.cohort.shards)]
 EFFICIENTNETS = [f"efficientnet_{kind}" for kind in CONFIG.classification.efficientnet.inputs]
@@ -61,6 +61,26 @@ def write_settings():
         path, text = Path(settings_file(stage)), settings_text(settings)
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             write_text(path, text)
+
+
+def readers():
+    """The modules that read the studies."""
+    names = {dataset.reader.replace("-", "_") for dataset in CONFIG.cohort.datasets}
+    return sorted(f"mammoflow.cohort.readers.{name}" for name in names)
+
+
+def study_tables():
+    """The tables of all studies that the configuration names."""
+    return [
+        f"{folder}/{table}"
+        for folder, dataset in zip([STUDY, *FURTHER], CONFIG.cohort.datasets)
+        for table in dataset.every_table()
+    ]
+
+
+def study_content():
+    """A digest of the files of all studies but the embedded one, whose manifest stands for them."""
+    return [study_fingerprint(Path(folder)) for folder in [*([] if PHANTOM else [STUDY]), *FURTHER]]
 
 
 def settings_file(stage):

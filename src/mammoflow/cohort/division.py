@@ -44,7 +44,7 @@ def divide(settings: CohortSettings, pool: Pool) -> tuple[pd.DataFrame, pd.DataF
     """Return the tables of images and lesions with split and shard, in the order of their ids.
 
     For the method kfold both have the column `fold`, the part in which the patient is test; for by_image the column
-    `leaking`, which is true.
+    `leaking`, which is 1.
 
     Raises
     ------
@@ -70,10 +70,10 @@ def divide(settings: CohortSettings, pool: Pool) -> tuple[pd.DataFrame, pd.DataF
     return images.sort_values("image_id", ignore_index=True), lesions.sort_values("lesion_id", ignore_index=True)
 
 
-def _further_columns(patients: pd.DataFrame, settings: SplitSettings) -> dict[str, dict[str, int] | dict[str, bool]]:
+def _further_columns(patients: pd.DataFrame, settings: SplitSettings) -> dict[str, dict[str, int]]:
     if settings.method == "kfold":
         return {"fold": fold_of_patients(patients, settings)}
-    return {"leaking": dict.fromkeys(patients["patient_id"], True)} if settings.leaking else {}
+    return {"leaking": dict.fromkeys(patients["patient_id"], 1)} if settings.leaking else {}
 
 
 def _patients(pool: Pool) -> pd.DataFrame:

@@ -98,6 +98,10 @@ class DatasetSettings(Settings):
         None, gt=0, description="Pixel spacing in millimetres where neither table nor header gives one; null excludes."
     )
 
+    def every_table(self) -> list[str]:
+        """Return the tables that are named: case tables and those joined to them."""
+        return [*self.tables, *(join.table for join in self.joins)]
+
     @model_validator(mode="after")
     def check_table_settings(self) -> Self:
         """Refuse settings that the chosen reader would not look at, and a study without a folder."""

@@ -31,7 +31,7 @@ def prepare_images(settings: ImagesSettings, study: Path, cohort_shard: Path, ou
     settings
         Of the stage.
     study
-        Folder that the paths of the cohort are relative to.
+        Folder that the paths of the cohort are relative to, where its rows do not name their study's folder.
     cohort_shard
         Folder with `images.parquet` and `lesions.parquet` of the cohort.
     output
@@ -74,7 +74,21 @@ def _cases(settings: ImagesSettings, study: Path, cohort_shard: Path, output: Pa
     by_image: dict[str, list[dict[str, Any]]] = {}
     for lesion in _records(lesions):
         by_image.setdefault(lesion["image_id"], []).append(lesion)
-    return [Case(settings, study, output, image, by_image.get(image["image_id"], [])) for image in _records(images)]
+    rows = zip(_records(images), _study_folders(images, study), strict=True)
+    return [Case(settings, folder, output, image, by_image.get(image["image_id"], [])) for image, folder in rows]
+
+
+def _study_folders(images: pd.DataFrame, study: Path) -> list[Path]:
+    """Return the folder that the paths of each image start from: the row's own where several studies are read."""
+    named = images["study"] if "study" in images.columns else pd.Series(None, index=images.index, dtype="object")
+    folders = [study if pd.isna(name) else Path(name) for name in named]
+    missing = [folder for folder in dict.fromkeys(folders) if not folder.is_dir()]
+    if missing:
+        raise StudyError(
+            f"study folder {missing[0]} does not exist; expected the folder that the image paths start from; correct "
+            "cohort.dataset.folder or cohort.more_datasets"
+        )
+    return folders
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
