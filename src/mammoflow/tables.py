@@ -21,6 +21,7 @@ INTEGER = "Int64"
 NUMBER = "float64"
 FLAG = "bool"
 SPLITS = ("train", "validation", "test")
+LABEL_ORIGINS = ("pathology", "birads")
 
 
 def _text(nullable: bool = False, choices: tuple[str, ...] | None = None, required: bool = True) -> pa.Column:
@@ -115,6 +116,8 @@ LESIONS = pa.DataFrameSchema(
         "mask_path": _text(nullable=True),  # relative to the study folder; null for a study of boxes
         # Which regions of a file of contours the lesion is: their places, from 0, with commas; null takes all of them.
         "mask_item": _text(nullable=True, required=False),
+        # Whether malignancy is a biopsy's result or follows from BI-RADS by convention.
+        "label_origin": _text(nullable=True, choices=LABEL_ORIGINS, required=False),
         "box_y0": _number(),  # half-open box in film pixels, where the table gives one
         "box_x0": _number(),
         "box_y1": _number(),

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 
@@ -99,6 +99,9 @@ class Reader(ABC):
         The study folder; it exists.
     """
 
+    has_pathology: ClassVar[bool] = True
+    """False where a study has no biopsies at all: then the settings have to say how malignancy follows from BI-RADS."""
+
     def __init__(self, dataset: DatasetSettings, study: Path) -> None:
         self.dataset = dataset
         self.study = study
@@ -148,10 +151,16 @@ def open_reader(dataset: DatasetSettings, study: Path) -> Reader:
     Raises
     ------
     ConfigError
-        If the reader's module has no `StudyReader`.
+        If the reader's module has no `StudyReader`, or the study has no biopsies and the settings do not say from which
+        BI-RADS assessment on a lesion counts as malignant.
     """
     module = importlib.import_module(f"mammoflow.cohort.readers.{dataset.reader.replace('-', '_')}")
     reader = getattr(module, "StudyReader", None)
     if not (isinstance(reader, type) and issubclass(reader, Reader)):
         raise ConfigError(f"{module.__name__} holds no class StudyReader; see docs/datasets/adding-a-data-set.md")
+    if not reader.has_pathology and dataset.malignant_from_birads is None:
+        raise ConfigError(
+            f"the data set {dataset.name!r} has no biopsy results, and malignant_from_birads is null; expected the BI-RADS "
+            "assessment from which a lesion counts as malignant, usually 4: set it in cohort.dataset"
+        )
     return reader(dataset, study)

@@ -25,6 +25,7 @@ LESION_COLUMNS = [
     "view",
     "lesion_type",
     "pathology",
+    "label_origin",
     "birads",
     "density",
     "subtlety",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from mammoflow.cohort.birads_convention import label_by_birads
 from mammoflow.cohort.flow import flow_step
 from mammoflow.cohort.reader import Exclusion, Reader
 from mammoflow.cohort.resolution import Resolved, resolve_files
@@ -45,6 +46,7 @@ def select_cases(reader: Reader) -> Selection:
         If a table or a column is missing, or no lesion can be used.
     """
     rows, unread = reader.read_rows()
+    rows = label_by_birads(rows, reader.dataset)
     unique, repeated = _drop_repeated(rows)
     labelled, unlabelled = _drop_unlabelled(unique)
     resolved = resolve_files(reader, labelled)
@@ -103,7 +105,7 @@ def _drop_repeated(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
 def _drop_unlabelled(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
     known = rows["label"].notna()
     excluded = [
-        Exclusion.of("lesion", ExcludedCase(Reason.NO_LABEL, f"pathology is {row['pathology']!r}"), row)
+        Exclusion.of("lesion", ExcludedCase(Reason.NO_LABEL, f"pathology is {row['pathology']!r}, BI-RADS {row['birads']}"), row)
         for row in records(rows[~known])
     ]
     return rows[known], excluded

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from mammoflow.cohort.birads_convention import convention_notes
 from mammoflow.cohort.division import divide, keep_official_test
 from mammoflow.cohort.flow import describe
 from mammoflow.cohort.pooling import Pool, pool_studies
@@ -97,6 +98,11 @@ def _summary(
         "phantom": any(source["phantom"] for source in sources),
         "split": {**settings.split.model_dump(), "leaking": settings.split.leaking},
         "sources": sources,
+        "notes": [
+            note
+            for dataset in settings.datasets
+            for note in convention_notes(lesions[lesions["source"] == dataset.name], dataset)
+        ],
         "counts": {
             "rows": pool.flow[0]["lesions"],
             **describe(images, lesions),

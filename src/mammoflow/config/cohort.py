@@ -97,6 +97,14 @@ class DatasetSettings(Settings):
     spacing_mm: float | None = Field(
         None, gt=0, description="Pixel spacing in millimetres where neither table nor header gives one; null excludes."
     )
+    malignant_from_birads: int | None = Field(
+        None,
+        ge=2,
+        le=6,
+        description="For lesions without a pathology: from this BI-RADS assessment on they count as malignant, from 1 to "
+        "below it as benign; null leaves them out. inbreast and vindr-mammo have no biopsies and need it; 4 is usual. "
+        "Comparing with BI-RADS is circular then, and study.json says so.",
+    )
 
     def every_table(self) -> list[str]:
         """Return the tables that are named: case tables and those joined to them."""
