@@ -3,7 +3,7 @@
 A data set without patients leaks through them: one copy trains, the other tests. Each picture is averaged to 32 x 32
 and two pictures are near copies where the correlation of the two reduced ones reaches 0.96. On the 626 breast
 ultrasound pictures whose copies were grouped by others (docs/datasets/busi.md) that finds each of the 139 known pairs,
-and no pair that shows two scenes.
+and 30 more, each of which shows one scene or lesion when looked at.
 """
 
 from __future__ import annotations

@@ -200,7 +200,7 @@ class StudyReader(Reader):
         for name in picture.masks.values():
             mask = cv2.imread(str(safe_path(self.study, name)), cv2.IMREAD_GRAYSCALE)
             marked = 0 if mask is None else int(cv2.countNonZero(mask))
-            if marked:
+            if mask is not None and 0 < marked < mask.size:  # all white marks as little as all black
                 raise ExcludedCase(
                     Reason.LABEL_CONFLICT, f"lies under normal, but {name} marks {marked} pixels; expected none"
                 )
