@@ -160,7 +160,7 @@ def open_reader(dataset: DatasetSettings, study: Path) -> Reader:
         raise ConfigError(f"{module.__name__} holds no class StudyReader; see docs/datasets/adding-a-data-set.md")
     if not reader.has_pathology and dataset.malignant_from_birads is None:
         raise ConfigError(
-            f"the data set {dataset.name!r} has no biopsy results, and malignant_from_birads is null; expected the BI-RADS "
-            "assessment from which a lesion counts as malignant, usually 4: set it in cohort.dataset"
+            f"the data set {dataset.name!r} has no biopsy results, and malignant_from_birads is null; expected the "
+            "BI-RADS assessment from which a lesion counts as malignant, usually 4: set it in cohort.dataset"
         )
     return reader(dataset, study)

@@ -105,7 +105,9 @@ def _drop_repeated(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
 def _drop_unlabelled(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
     known = rows["label"].notna()
     excluded = [
-        Exclusion.of("lesion", ExcludedCase(Reason.NO_LABEL, f"pathology is {row['pathology']!r}, BI-RADS {row['birads']}"), row)
+        Exclusion.of(
+            "lesion", ExcludedCase(Reason.NO_LABEL, f"pathology is {row['pathology']!r}, BI-RADS {row['birads']}"), row
+        )
         for row in records(rows[~known])
     ]
     return rows[known], excluded

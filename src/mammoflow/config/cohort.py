@@ -101,8 +101,8 @@ class DatasetSettings(Settings):
         None,
         ge=2,
         le=6,
-        description="For lesions without a pathology: from this BI-RADS assessment on they count as malignant, from 1 to "
-        "below it as benign; null leaves them out. inbreast and vindr-mammo have no biopsies and need it; 4 is usual. "
+        description="For lesions without a pathology: from this BI-RADS assessment on they count as malignant, from 1 "
+        "to below it as benign; null leaves them out. inbreast and vindr-mammo have no biopsies and need it; 4 is usual. "
         "Comparing with BI-RADS is circular then, and study.json says so.",
     )
 
