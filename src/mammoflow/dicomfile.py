@@ -6,12 +6,11 @@ the pixels among them, stay on disk until they are asked for, so that looking at
 
 from __future__ import annotations
 
-import itertools
+import io
 import logging
 import stat
 import warnings
 import zlib
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,10 +19,9 @@ import numpy.typing as npt
 import pydicom
 from pydicom.dataelem import RawDataElement
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info, read_partial
+from pydicom.filereader import read_dataset, read_file_meta_info, read_partial
 from pydicom.pixels import pixel_array
 from pydicom.sequence import Sequence
-from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless
 
 from mammoflow.decoders import LABEL, register_decoders
@@ -35,7 +33,7 @@ UNDEFINED_LENGTH = 0xFFFFFFFF
 LARGEST_PIXELS = 2**28  # four times the largest digitised film; more is a damaged header or an attack
 LARGEST_INFLATED = 2 * LARGEST_PIXELS
 LEVEL_SAMPLE_ROWS = 256
-MOST_ELEMENTS = 20_000  # of the dataset itself, a hundred times what a mammogram has
+MOST_READS = 100_000  # two an element; a mammogram has a few hundred elements
 FILE_META_START = 144  # preamble, "DICM", and the element that holds the length of the file meta information
 COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 FUNCTIONAL_GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
@@ -206,7 +204,9 @@ def stored_pixels(dataset: pydicom.Dataset) -> Pixels:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             pixels: Pixels = np.asarray(pixel_array(dataset, decoding_plugin=plugin, correct_unused_bits=False))
-    except Exception as error:  # each decoder has errors of its own
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # each decoder has errors of its own; one written in Rust panics past Exception
         raise ExcludedCase(Reason.UNREADABLE, f"the decoder stopped: {type(error).__name__}") from error
     expected = (*image_shape(dataset), 3) if is_colour(dataset) else image_shape(dataset)
     if pixels.shape != expected:
@@ -251,11 +251,12 @@ def _read(path: Path) -> pydicom.Dataset:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            deflated = _check_inflated_size(path)
-            with path.open("rb") as file:
-                dataset: pydicom.Dataset = read_partial(
-                    file, _refuse_endless(path), defer_size=None if deflated else DEFERRED_BYTES
-                )
+            meta = read_file_meta_info(str(path))
+            if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+                return _read_deflated(path, meta)
+            with _CountedFile(str(path)) as file:
+                dataset: pydicom.FileDataset = read_partial(file, defer_size=DEFERRED_BYTES)
+                dataset.fileobj_type = open  # for what is read later
     except ExcludedCase:
         raise
     except InvalidDicomError as error:
@@ -269,34 +270,47 @@ def _read(path: Path) -> pydicom.Dataset:
     return dataset
 
 
-def _refuse_endless(path: Path) -> Callable[[BaseTag, str | None, int], bool]:
-    """Return a function that counts elements and raises where no header has so many.
+class _CountedReads:
+    """Counts the reads of a header and raises where no header needs so many.
 
-    Dark pixels that are taken for a header, because the length before them is damaged, are millions of empty elements.
+    Dark pixels that are taken for a header, because a length before them is damaged, are millions of empty elements.
     """
-    numbers = itertools.count(1)
 
-    def stop(tag: BaseTag, representation: str | None, length: int) -> bool:
-        if next(numbers) > MOST_ELEMENTS:
-            raise ExcludedCase(Reason.NOT_DICOM, f"{path.name} has more than {MOST_ELEMENTS} elements")
-        return False
+    reads = 0
 
-    return stop
+    def read(self, size: int | None = -1) -> bytes:
+        """Read bytes."""
+        self.reads += 1
+        if self.reads > MOST_READS:
+            raise ExcludedCase(Reason.NOT_DICOM, f"the header has more than {MOST_READS // 2} elements")
+        data: bytes = super().read(size)  # type: ignore[misc]
+        return data
 
 
-def _check_inflated_size(path: Path) -> bool:
-    """Say whether the file is deflated; refuse one that would inflate beyond any image."""
-    meta = read_file_meta_info(str(path))
-    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-        return False
-    inflate, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
+class _CountedFile(_CountedReads, io.BufferedReader):
+    def __init__(self, path: str) -> None:
+        super().__init__(io.FileIO(path))
+
+
+class _CountedBytes(_CountedReads, io.BytesIO):
+    pass
+
+
+def _read_deflated(path: Path, meta: pydicom.Dataset) -> pydicom.FileDataset:
+    """Read a deflated file; refuse one that would inflate beyond any image."""
+    inflate, inflated = zlib.decompressobj(-zlib.MAX_WBITS), bytearray()
     with path.open("rb") as file:
         file.seek(FILE_META_START + int(meta.FileMetaInformationGroupLength))
         while not inflate.eof and (chunk := inflate.unconsumed_tail or file.read(2**16)):
-            total += len(inflate.decompress(chunk, 2**22))
-            if total > LARGEST_INFLATED:
+            inflated += inflate.decompress(chunk, 2**22)
+            if len(inflated) > LARGEST_INFLATED:
                 raise ExcludedCase(Reason.UNREADABLE, f"{path.name} inflates beyond {LARGEST_INFLATED} bytes")
-    return True
+    if not inflate.eof:
+        raise EOFError(f"{path.name} ends inside its deflated dataset")
+    content = read_dataset(_CountedBytes(inflated), is_implicit_VR=False, is_little_endian=True)
+    dataset = pydicom.FileDataset(str(path), content, None, meta, is_implicit_VR=False, is_little_endian=True)
+    dataset.set_original_encoding(False, True, content._character_set)
+    return dataset
 
 
 def _transfer_syntax(dataset: pydicom.Dataset) -> Any:
