@@ -66,8 +66,8 @@ class DatasetSettings(Settings):
 
     reader: ReaderName = Field(
         "phantom",
-        description="Reader of the study: phantom (embedded), cbis-ddsm (a download and its case tables), "
-        "table (one CSV or Parquet that names images, masks or boxes).",
+        description="Reader of the study: phantom (embedded); table (one CSV or Parquet that names images, masks or "
+        "boxes); or that of a public data set, each with a page in docs/datasets.",
     )
     name: str = Field("phantom", min_length=1, description="Name of the data set, shown in tables and figures.")
     folder: str = Field(
