@@ -25,6 +25,9 @@ from mammoflow.tables import (
     read_tables,
 )
 
+LEAKING = "leaking split"
+"""The mark of results of a split that puts patients on two sides on purpose."""
+
 
 @dataclass(frozen=True)
 class Run:

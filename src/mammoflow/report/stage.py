@@ -8,12 +8,13 @@ from typing import Any
 from mammoflow.config.evaluation import ReportSettings
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.birads import ZERO_NOTES
-from mammoflow.evaluation.inputs import read_json
+from mammoflow.evaluation.inputs import LEAKING, read_json
 from mammoflow.evaluation.segmentation_tables import ELLIPSE
 from mammoflow.report.content import (
     Tables,
     by_family,
     default_segmentation,
+    division,
     figure_uris,
     read_provenance,
     settings_files,
@@ -62,11 +63,14 @@ def write_report(
     # The default model first, the floor last.
     segmentation.sort(key=lambda row: (row["model"] == ELLIPSE, row["model"] != model))
     provenance = read_provenance(comparison)
+    leaking = any(LEAKING in str(row.get("note") or "") for row in headline)
     values: dict[str, Any] = {
         "title": settings.title,
         "study": study,
         "phantom": bool(study.get("phantom", False)),
-        "leaking": any("leaking split" in str(row.get("note") or "") for row in headline),
+        "partly_phantom": any(not source.get("phantom", True) for source in study.get("sources", [])),
+        "leaking": leaking,
+        "division": division(study),
         "counts": split_counts(cohort),
         "birads": headline[0],
         "zero_note": ZERO_NOTES[provenance["comparison"]["birads_zero"]],
@@ -84,7 +88,7 @@ def write_report(
         "overlays": overlays(images, masks, settings.overlays) if masks else [],
         "features": shown_features(tables.rows("features")),
         "flow": read_json(comparison / "flow.json")["steps"],
-        "figures": figure_uris(comparison / "figures"),
+        "figures": figure_uris(comparison / "figures", leaking),
         "provenance": provenance,
         "training": training_rows(provenance),
         "settings_files": settings_files(comparison.parent / "settings"),
