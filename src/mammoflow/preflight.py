@@ -6,7 +6,8 @@ from pathlib import Path
 
 from mammoflow.config.cohort import DatasetSettings
 from mammoflow.config.study import StudyConfig
-from mammoflow.errors import ConfigError
+from mammoflow.errors import ConfigError, WeightsError
+from mammoflow.segmentation.registry import remedy, weights_path
 
 
 def gpu_present() -> bool:
@@ -53,14 +54,13 @@ def check_files(config: StudyConfig) -> None:
         if dataset.reader != "phantom":
             check_study(f"cohort.more_datasets.{index - 1}" if index else "cohort.dataset", dataset)
     for model in config.segmentation.models:
-        weights = config.segmentation.weights.get(model)
-        if not (model == "small" and weights is None) and not (weights and Path(weights).is_file()):
-            from mammoflow.segmentation.weights import find_weights  # loads torch, so only for its error
-
-            find_weights(model, Path(weights) if weights else None)
+        file = weights_path(config, model)
+        if file is not None and not file.is_file():
+            raise WeightsError(f"weights file {file} for {model} does not exist; {remedy(config, model)}")
     weights = config.classification.efficientnet.weights
     if weights and not Path(weights).is_file():
         raise ConfigError(
             f"classification.efficientnet.weights: found {weights!r}, which does not exist; expected a weights file of "
-            "EfficientNet-B0; correct the path, or leave it empty to start from random weights"
+            "EfficientNet-B0; fetch it with the target `prefetch`, correct the path, or leave it empty to start from "
+            "random weights"
         )

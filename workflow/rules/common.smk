@@ -17,11 +17,16 @@ from mammoflow.config.study import StudyConfig
 from mammoflow.errors import MammoflowError
 from mammoflow.preflight import check_files, gpu_present
 from mammoflow.provenance import code_digest, run_record, study_fingerprint
+from mammoflow.segmentation.registry import model_argument, weights_path
 from mammoflow.store import write_text
+
+# Who fetches the study or the weights cannot have them yet. Targets are not known to Snakemake before it has read this.
+FETCHING = {"download", "prefetch"} & {argument.partition(":")[0] for argument in sys.argv[1:]}
 
 try:
     CONFIG = validate_settings(StudyConfig, config, "the configuration")
-    check_files(CONFIG)
+    if not FETCHING:
+        check_files(CONFIG)
 except MammoflowError as error:
     raise WorkflowError(str(error)) from None
 
@@ -107,7 +112,8 @@ def files(option, names):
 
 def weights(model):
     """The weights file of a promptable model as a list of inputs; none for the one that the package ships."""
-    return [CONFIG.segmentation.weights[model]] if model in CONFIG.segmentation.weights else []
+    file = weights_path(CONFIG, model)
+    return [] if file is None else [str(file)]
 
 
 def further_shards():

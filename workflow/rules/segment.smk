@@ -21,13 +21,14 @@ rule segment_shard:
         gpu=gpus("segment"),
     params:
         code=code_digest("mammoflow.segmentation.stage"),
+        model=lambda wildcards: model_argument(CONFIG, wildcards.model),
         weights=lambda wildcards, input: files("--weights", input.weights),
         images=lambda wildcards, input: Path(input.images).parent,
         margin=CONFIG.prompts.default_margin_mm,
         store=CONFIG.store,
         shard=lambda wildcards, output: Path(output.masks).parent,
     shell:
-        "mammoflow segment --settings {input.settings} --model {wildcards.model} {params.weights}"
+        "mammoflow segment --settings {input.settings} --model {params.model} {params.weights}"
         " --images {params.images} --prompts {input.prompts} --store {params.store:q}"
         " --default-margin-mm {params.margin} --output {params.shard} --threads {threads}"
         " 2>&1 | tee {log} >&2"
