@@ -348,11 +348,12 @@ def _refuse_short_pixels(dataset: pydicom.Dataset, path: Path, pixels: int) -> N
     if length == 0:
         raise ExcludedCase(Reason.NO_PIXELS, f"{path.name} has an empty pixel data element")
     needed = (pixels * bits + 7) // 8
-    if length != UNDEFINED_LENGTH and not _compressed(dataset) and length < needed:
+    if length != UNDEFINED_LENGTH and not is_compressed(dataset) and length < needed:
         raise ExcludedCase(Reason.TRUNCATED, f"{path.name} has {length} bytes of pixels, its header needs {needed}")
 
 
-def _compressed(dataset: pydicom.Dataset) -> bool:
+def is_compressed(dataset: pydicom.Dataset) -> bool:
+    """Tell whether the pixels are encapsulated and need a decoder."""
     syntax = _transfer_syntax(dataset)
     return bool(syntax is not None and syntax.is_transfer_syntax and syntax.is_encapsulated)
 
@@ -361,6 +362,6 @@ def _native_offset(dataset: pydicom.Dataset) -> int | None:
     """Return where uncompressed pixels start in the file, or None where they have to be decoded."""
     element = dataset.get_item("PixelData", keep_deferred=True)
     deflated = _transfer_syntax(dataset) == DeflatedExplicitVRLittleEndian
-    if deflated or _compressed(dataset) or not isinstance(element, RawDataElement):
+    if deflated or is_compressed(dataset) or not isinstance(element, RawDataElement):
         return None
     return int(element.value_tell) if element.length != UNDEFINED_LENGTH else None

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     UNREADABLE = "pixel data cannot be decoded"
     MULTI_FRAME = "file has several frames"
     NOT_GREY = "image is not grey"
+    FOR_PROCESSING = "image is for processing, not for presentation"
     MASK_SHAPE = "mask has another shape than its image"
     MASK_EMPTY = "mask is empty"
     MASK_NOT_FOUND = "no mask found among the files of the lesion"

@@ -34,13 +34,13 @@ def _integer(low: int | None = None, high: int | None = None, required: bool = T
     return pa.Column(INTEGER, checks=checks, nullable=True, coerce=True, required=required)
 
 
-def _number(nullable: bool = True, above: float | None = None) -> pa.Column:
+def _number(nullable: bool = True, above: float | None = None, required: bool = True) -> pa.Column:
     checks = [pa.Check.gt(above)] if above is not None else None
-    return pa.Column(NUMBER, checks=checks, nullable=nullable, coerce=True)
+    return pa.Column(NUMBER, checks=checks, nullable=nullable, coerce=True, required=required)
 
 
-def _flag() -> pa.Column:
-    return pa.Column(FLAG, coerce=True)
+def _flag(required: bool = True) -> pa.Column:
+    return pa.Column(FLAG, coerce=True, required=required)
 
 
 # Of images and lesions, where the cohort has them.
@@ -63,7 +63,7 @@ IMAGES = pa.DataFrameSchema(
         "density": _integer(0, 4),
         "image_path": _text(),
         "spacing_mm": _number(above=0),  # film pixel spacing from the table; null where the table gives none
-        "spacing_origin": _text(nullable=True),  # "table", "imager", "pixel", "nominal", "default"; null: not yet known
+        "spacing_origin": _text(nullable=True),  # see mammoflow.imaging.spacing.Spacing; null: not yet known
         "default_spacing_mm": _number(above=0),  # taken where neither header nor table gives one; null excludes
         "official_split": _text(choices=("train", "test", "")),
         "split": _text(choices=SPLITS),
@@ -161,6 +161,22 @@ CANONICAL_IMAGES = pa.DataFrameSchema(
         "breast_file": _text(),  # 8-bit PNG {0, 255}
         "breast_area_mm2": _number(),
         "digest": _text(),  # SHA-256 of shape and grey levels of the canonical image
+        # What the file's header says; every run of the images stage writes these.
+        "presentation": _text(choices=("presentation", "processing", "unknown"), required=False),
+        "voi": _text(required=False),  # VOI transformation in the grey levels: "none", "window 1 of 2", "lut 1 of 1"
+        "scanner": _text(nullable=True, required=False),  # device, where it is a known one
+        "magnification": _number(above=0, required=False),  # of the breast in the detector's plane; null: not said
+        "laterality_header": _text(choices=("L", "R", ""), required=False),
+        "laterality_image": _text(choices=("L", "R", ""), required=False),  # where the breast lies; "" where unclear
+        "view_header": _text(required=False),
+        "flag_for_processing": _flag(required=False),
+        "flag_laterality_conflict": _flag(required=False),  # case table, header and image do not agree
+        "flag_view_conflict": _flag(required=False),  # case table and header do not agree
+        "flag_spacing_conflict": _flag(required=False),  # elements of the header disagree, or with the spacing taken
+        "flag_spacing_implausible": _flag(required=False),  # the header has a spacing that cannot be
+        "flag_pixels_not_square": _flag(required=False),
+        "flag_photometric_conflict": _flag(required=False),  # MONOCHROME2 with INVERSE, or MONOCHROME1 with IDENTITY
+        "flag_lossy_compression": _flag(required=False),
     },
     unique=["image_id"],
     name="canonical images",
