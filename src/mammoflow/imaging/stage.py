@@ -126,15 +126,22 @@ def _write(results: list[CaseResult], output: Path) -> None:
 
 
 def _report(results: list[CaseResult]) -> None:
-    """Say on standard error what came of the shard, and the largest memory of a worker."""
+    """Say on standard error what came of the shard, what was flagged, and the largest memory of a worker."""
     images = sum(result.image is not None for result in results)
     lesions = sum(len(result.lesions) for result in results)
     peak = max((result.peak_bytes for result in results), default=0)
     reasons = Counter(row["reason"] for result in results for row in result.excluded if row["level"] == "image")
     left_out = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common()) or "none"
+    flags = Counter(
+        name.removeprefix("flag_").replace("_", " ")
+        for result in results
+        for name, value in (result.image or {}).items()
+        if name.startswith("flag_") and value
+    )
+    flagged = "; ".join(f"{count} x {flag}" for flag, count in flags.most_common()) or "none"
     print(
         f"images: {images} of {len(results)} films and {lesions} lesions prepared, films left out: {left_out}; "
-        f"peak memory of a worker {peak / 2**20:.0f} MiB",
+        f"films flagged: {flagged}; peak memory of a worker {peak / 2**20:.0f} MiB",
         file=sys.stderr,
         flush=True,
     )
