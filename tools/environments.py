@@ -35,7 +35,7 @@ FAMILIES = {
         "classification.perceptron_stage",
     ),
     "features": ("features.gabor_stage", "features.radiomics_stage"),
-    "tables": ("evaluation.stage", "report.stage"),
+    "tables": ("evaluation.stage", "report.stage", "report.audit_stage"),
 }
 
 # Needed by every stage, or by name of a plugin, without an import of their own.

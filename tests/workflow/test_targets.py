@@ -15,6 +15,7 @@ BELOW = {
     "phantom": {"phantom"},
     "cohort": {"cohort"},
     "images": {"images_shard"},
+    "audit": {"audit"},
     "prompts": {"prompts_shard"},
     "segment": {"segment_shard"},
     "gabor": {"gabor_shard"},
@@ -36,12 +37,12 @@ def test_a_named_target_runs_its_stage(project: Project, target: str) -> None:
 def test_all_planned_outputs_stand_under_the_run(finished_project: Project) -> None:
     run = finished_project.root / "results" / "phantom"
     stages = {
-        "phantom", "cohort", "images", "prompts", "segment", "gabor", "radiomics", "efficientnet", "perceptron",
-        "compare", "report",
+        "phantom", "cohort", "images", "audit", "prompts", "segment", "gabor", "radiomics", "efficientnet",
+        "perceptron", "compare", "report",
     }  # fmt: skip
     assert {path.name for path in (run / "logs").iterdir()} == stages
     assert {path.name for path in (run / "benchmarks").iterdir()} == stages
-    assert {path.stem for path in (run / "settings").iterdir()} == stages | {"small_model"}
+    assert {path.stem for path in (run / "settings").iterdir()} == stages | {"small_model", "download", "prefetch"}
     assert "segment stands in" in (run / "logs" / "segment" / "small_00.log").read_text(encoding="utf-8")
 
 

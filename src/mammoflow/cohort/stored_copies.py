@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mammoflow.cohort.words import DIFFERENT, IDENTICAL
 from mammoflow.dicomfile import image_shape, open_dicom, stored_pixels
 from mammoflow.errors import ExcludedCase
-
-IDENTICAL = "identical pixels"
-DIFFERENT = "different pixels"
 
 # Two full films are in memory during a comparison; one comparison at a time, however many threads look for files.
 _ONE_AT_A_TIME = threading.Lock()

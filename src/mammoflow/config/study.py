@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from mammoflow.config.audit import AuditSettings
 from mammoflow.config.base import Device, Settings, StageSettings
 from mammoflow.config.classification import ClassificationSettings, EfficientNetTraining, PerceptronTraining
 from mammoflow.config.cohort import CohortSettings
@@ -32,6 +33,7 @@ class StudyConfig(Settings):
     phantom: PhantomSettings = Field(default_factory=PhantomSettings, description="The embedded phantom study.")
     cohort: CohortSettings = Field(default_factory=CohortSettings, description="Which study, and how it is split.")
     images: ImagesSettings = Field(default_factory=ImagesSettings, description="Canonical images and lesion patches.")
+    audit: AuditSettings = Field(default_factory=AuditSettings, description="The study's audit, a page of its own.")
     prompts: PromptSettings = Field(default_factory=PromptSettings, description="Box prompts.")
     segmentation: SegmentationSettings = Field(
         default_factory=SegmentationSettings, description="Promptable segmentation."
@@ -80,6 +82,7 @@ class StudyConfig(Settings):
             "phantom": self.phantom,
             "cohort": self.cohort,
             "images": self.images,
+            "audit": self.audit,
             "prompts": self.prompts,
             "segment": self._part(SegmentSettings, self.segmentation),
             "gabor": self._part(GaborSettings, self.gabor),

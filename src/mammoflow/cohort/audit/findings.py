@@ -12,7 +12,7 @@ from mammoflow.cohort.audit.doubles import several_lesions
 from mammoflow.cohort.audit.image_tables import has_flags
 from mammoflow.cohort.audit.study_flow import StudyFlow
 from mammoflow.cohort.audit.study_tables import MALIGNANT, NORMAL, StudyTables
-from mammoflow.cohort.stored_copies import IDENTICAL
+from mammoflow.cohort.words import IDENTICAL
 
 State = Literal["in order", "worth knowing", "problem", "not looked at"]
 
