@@ -7,7 +7,7 @@ from pathlib import Path
 from mammoflow.config.cohort import DatasetSettings
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, WeightsError
-from mammoflow.segmentation.registry import remedy, weights_path
+from mammoflow.segmentation.configured import missing_weights
 
 
 def gpu_present() -> bool:
@@ -54,9 +54,9 @@ def check_files(config: StudyConfig) -> None:
         if dataset.reader != "phantom":
             check_study(f"cohort.more_datasets.{index - 1}" if index else "cohort.dataset", dataset)
     for model in config.segmentation.models:
-        file = weights_path(config, model)
-        if file is not None and not file.is_file():
-            raise WeightsError(f"weights file {file} for {model} does not exist; {remedy(config, model)}")
+        missing = missing_weights(config, model)
+        if missing:
+            raise WeightsError(missing)
     weights = config.classification.efficientnet.weights
     if weights and not Path(weights).is_file():
         raise ConfigError(

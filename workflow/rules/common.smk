@@ -17,7 +17,7 @@ from mammoflow.config.study import StudyConfig
 from mammoflow.errors import MammoflowError
 from mammoflow.preflight import check_files, gpu_present
 from mammoflow.provenance import code_digest, run_record, study_fingerprint
-from mammoflow.segmentation.registry import model_argument, weights_path
+from mammoflow.segmentation.configured import model_argument, weights_path
 from mammoflow.store import write_text
 
 # Who fetches the study or the weights cannot have them yet. Targets are not known to Snakemake before it has read this.

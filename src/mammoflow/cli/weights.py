@@ -32,8 +32,8 @@ def weights_list() -> None:
 @click.option("--url", help="Another address of the same file, such as a mirror.")
 def weights_fetch(name: str, target: Path, url: str | None) -> None:
     """Fetch and check the published weights NAME; a broken download goes on where it stopped."""
+    from mammoflow.segmentation.download import fetch_weights
     from mammoflow.segmentation.registry import WEIGHTS
-    from mammoflow.segmentation.weights import fetch_weights
 
     path = fetch_weights(name, target, url)
     named = f"segmentation: {{weights: {{{name}: {path}}}}}"
@@ -49,7 +49,7 @@ def prefetch(settings: Path, output: Path) -> None:
     """Fetch and check all published weights that a configuration names, for nodes without a network."""
     from mammoflow.config.base import read_settings
     from mammoflow.config.download import PrefetchJob
-    from mammoflow.segmentation.weights import prefetch as run
+    from mammoflow.segmentation.download import prefetch as run
 
     run(read_settings(PrefetchJob, settings), output)
 

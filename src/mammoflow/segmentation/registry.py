@@ -1,4 +1,4 @@
-"""The weights that can be fetched: where each file comes from, what it must be, and where this configuration has it.
+"""The weights that are known: where each file comes from, what it must be, and whether a file is that.
 
 The SHA-256 digests are those that users of the publishers' files record; the six digits in the names of SAM's files are
 of their MD5.
@@ -12,7 +12,6 @@ from typing import get_args
 
 from mammoflow.checksums import checksum_of, matches_checksum
 from mammoflow.config.segmentation import ModelName
-from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, WeightsError
 
 SMALL_WEIGHTS = Path(__file__).parent / "small" / "small.safetensors"
@@ -171,24 +170,6 @@ def split_model(name: str, architecture: str | None = None) -> tuple[str, str]:
     return own, network
 
 
-def model_argument(config: StudyConfig, model: str) -> str:
-    """Return how a command is told the model: its name, with the architecture where it is one of the user's own."""
-    own = config.segmentation.custom.get(model)
-    return f"{model}={own.architecture}" if own else model
-
-
-def weights_path(config: StudyConfig, model: str) -> Path | None:
-    """Return the weights file of a promptable model of a configuration, there or not; None for what is shipped."""
-    own = config.segmentation.custom.get(model)
-    if own:
-        return Path(own.weights)
-    named = config.segmentation.weights.get(model)
-    if named:
-        return Path(named)
-    source = weights_source(model)
-    return Path(config.prefetch.folder) / source.file if source.url else None
-
-
 def find_weights(name: str, weights: Path | None, architecture: str | None = None) -> Path:
     """Return the weights file of a model, after a check that it is there and is the published one.
 
@@ -205,7 +186,7 @@ def find_weights(name: str, weights: Path | None, architecture: str | None = Non
     source = WEIGHTS[network]
     shipped = own == network and not source.url
     path = SMALL_WEIGHTS if weights is None and shipped else weights
-    way = _remedy(own, network)
+    way = remedy(own, network)
     if path is None:
         raise WeightsError(f"no weights file is given for {own}, expected {source.file}; {way}")
     if not path.is_file():
@@ -240,12 +221,8 @@ def recorded_checksum(path: Path) -> str:
     return f"sha256:{words[0].lower()}"
 
 
-def remedy(config: StudyConfig, model: str) -> str:
-    """Say how the weights file of a configuration's model is to be had."""
-    return _remedy(*split_model(model_argument(config, model)))
-
-
-def _remedy(own: str, network: str) -> str:
+def remedy(own: str, network: str) -> str:
+    """Say how the weights file of a model of this name and architecture is to be had."""
     source = WEIGHTS[network]
     if own != network:
         return f"correct segmentation.custom.{own}.weights"

@@ -23,9 +23,11 @@ from mammoflow.config.segmentation import ModelName
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, DownloadError, WeightsError
 from mammoflow.segmentation.checkpoint import read_state
+from mammoflow.segmentation.configured import weights_path
+from mammoflow.segmentation.download import fetch_weights, prefetch
 from mammoflow.segmentation.protocol import PromptableModel
-from mammoflow.segmentation.registry import FURTHER_WEIGHTS, WEIGHTS, find_weights, split_model, weights_path
-from mammoflow.segmentation.weights import describe_weights, fetch_weights, load_model, prefetch
+from mammoflow.segmentation.registry import FURTHER_WEIGHTS, WEIGHTS, find_weights, split_model
+from mammoflow.segmentation.weights import describe_weights, load_model
 from mammoflow.store import file_digest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
