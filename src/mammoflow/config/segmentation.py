@@ -120,7 +120,9 @@ class PromptSettings(Settings):
             raise ValueError("jitter_mm and jitter_share are both set, expected one of them")
         jitter = self.jitter_mm or self.jitter_share
         if self.draws and not jitter and self.kinds != ["point"]:
-            raise ValueError(f"draws is {self.draws} and no box is jittered; set jitter_mm or jitter_share, or draws: 0")
+            raise ValueError(
+                f"draws is {self.draws} and no box is jittered; set jitter_mm or jitter_share, or draws: 0"
+            )
         if jitter and not self.draws:
             raise ValueError("a jitter is set and draws is 0; set draws to the number of prompts to draw")
         if not self.reference and not self.readers:
