@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from mammoflow.config.evaluation import ReportSettings
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.birads import ZERO_NOTES
@@ -29,7 +31,13 @@ SHOWN_FEATURES = 8
 
 
 def write_report(
-    settings: ReportSettings, cohort: Path, comparison: Path, images: list[Path], masks: list[Path], output: Path
+    settings: ReportSettings,
+    cohort: Path,
+    comparison: Path,
+    images: list[Path],
+    masks: list[Path],
+    output: Path,
+    audit: Path | None = None,
 ) -> None:
     """Write the report of a run: one HTML file that asks for nothing outside itself.
 
@@ -47,6 +55,8 @@ def write_report(
         One folder of the default model's segmentation a shard.
     output
         The HTML file.
+    audit
+        Folder of the audit, whose findings become a section; without it the report has none.
 
     Raises
     ------
@@ -87,6 +97,7 @@ def write_report(
         "correlation": tables.rows("dice_diameter_correlation"),
         "overlays": overlays(images, masks, settings.overlays) if masks else [],
         "features": shown_features(tables.rows("features")),
+        "audit": audit_section(audit),
         "flow": read_json(comparison / "flow.json")["steps"],
         "figures": figure_uris(comparison / "figures", leaking),
         "provenance": provenance,
@@ -94,6 +105,23 @@ def write_report(
         "settings_files": settings_files(comparison.parent / "settings"),
     }
     write_text(output, render(values))
+
+
+def audit_section(audit: Path | None) -> Markup | None:
+    """Return the section that the audit wrote for the report, None where there is no audit.
+
+    Raises
+    ------
+    StudyError
+        If the audit's folder does not hold it.
+    """
+    if audit is None:
+        return None
+    path = audit / "section.html"
+    try:
+        return Markup(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StudyError(f"{path} cannot be read ({error.strerror}); run the audit again") from error
 
 
 def shown_features(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
