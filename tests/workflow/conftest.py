@@ -29,10 +29,11 @@ options = list(zip(arguments[::2], arguments[1::2]))
 found = re.search(r"^shards: (\\d+)$", Path(dict(options)["--settings"]).read_text(), re.MULTILINE)
 shards = int(found[1]) if found else 0
 output = Path(dict(options)["--output"])
+further = [Path(value) for name, value in options if name == "--excluded"]
 digest = hashlib.sha256(stage.encode())
 for name, value in options:
     path = Path(value)
-    if name in ("--output", "--store", "--model", "--threads", "--input", "--variant", "--default-margin-mm"):
+    if name in ("--output", "--excluded", "--store", "--model", "--threads", "--input", "--variant", "--default-margin-mm"):
         digest.update(value.encode())
         continue
     inside = path.iterdir() if path.is_dir() else [path]
@@ -52,7 +53,7 @@ names = {
     "audit": AUDIT,
     "compare": COMPARISON,
 }
-for path in [output / name for name in names[stage]] if stage in names else [output]:
+for path in [output / name for name in names[stage]] if stage in names else [output, *further]:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content)
 print(f"{stage} stands in", file=sys.stderr)

@@ -43,6 +43,7 @@ PERCEPTRONS = [f"perceptron_{variant}" for variant in CONFIG.classification.perc
 wildcard_constraints:
     shard=r"\d{2,4}",
     model="|".join(map(re.escape, CONFIG.segmentation.models)),
+    source="|".join(map(re.escape, CONFIG.segmentation.models)),
     kind="|".join(CONFIG.classification.efficientnet.inputs),
     variant="|".join(CONFIG.classification.perceptron.variants),
 

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mammoflow.segmentation.prompt_points import read_points
 from mammoflow.segmentation.protocol import Prompts
 
 Float32 = npt.NDArray[np.float32]
-Point = tuple[float, float, int]
-"""y, x in canonical pixels, and 1 where it lies on the lesion, 0 where it does not."""
-
-
-def points_text(points: list[Point]) -> str:
-    """Return points as the text of the table's column `points`: JSON, a list of [y, x, label]; "" for none."""
-    return json.dumps([[round(y, 3), round(x, 3), label] for y, x, label in points]) if points else ""
-
-
-def read_points(text: str) -> list[Point]:
-    """Read the text of the table's column `points`."""
-    return [(float(y), float(x), int(label)) for y, x, label in json.loads(text)] if text else []
 
 
 @dataclass(frozen=True)

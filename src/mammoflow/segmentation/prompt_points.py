@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 
 from mammoflow.imaging.geometry import Mask, box_of
-from mammoflow.segmentation.prompt_arrays import Point
 from mammoflow.segmentation.scores import box_mask
+
+Point = tuple[float, float, int]
+"""y, x in canonical pixels, and 1 where it lies on the lesion, 0 where it does not."""
+
+
+def points_text(points: list[Point]) -> str:
+    """Return points as the text of the table's column `points`: JSON, a list of [y, x, label]; "" for none."""
+    return json.dumps([[round(y, 3), round(x, 3), label] for y, x, label in points]) if points else ""
+
+
+def read_points(text: str) -> list[Point]:
+    """Read the text of the table's column `points`."""
+    return [(float(y), float(x), int(label)) for y, x, label in json.loads(text)] if text else []
 
 
 def deepest_point(mask: Mask, spacing_mm: tuple[float, float]) -> tuple[float, float]:

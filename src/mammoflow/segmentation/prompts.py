@@ -13,8 +13,7 @@ import pandas as pd
 from mammoflow.config.segmentation import PromptKind, PromptSettings
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.imaging.geometry import Mask
-from mammoflow.segmentation.prompt_arrays import points_text
-from mammoflow.segmentation.prompt_points import lesion_points
+from mammoflow.segmentation.prompt_points import lesion_points, points_text
 from mammoflow.segmentation.prompt_sources import (
     BOX,
     REFERENCE,
@@ -34,8 +33,6 @@ from mammoflow.tables import (
     read_table,
     write_table,
 )
-
-__all__ = ["BOX", "default_prompts", "expand_boxes", "jitter_box", "make_prompts", "prompt_name", "prompt_table"]
 
 MOST_INWARD = 0.45
 """Largest share of its height or width by which a drawn box loses a side, so that something is left of it."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mammoflow.errors import StudyError
-from mammoflow.segmentation.prompts import BOX
+from mammoflow.segmentation.prompt_sources import BOX
 from mammoflow.segmentation.scores import Masks, Overlap, box_mask, overlap
 from mammoflow.store import read_mask
 

@@ -18,7 +18,8 @@ from mammoflow.runtime import choose_device, progress, seed_everything, set_thre
 from mammoflow.segmentation.batches import Batches
 from mammoflow.segmentation.embeddings import embeddings
 from mammoflow.segmentation.prompt_arrays import PromptArrays
-from mammoflow.segmentation.prompts import BOX, default_prompts
+from mammoflow.segmentation.prompt_sources import BOX
+from mammoflow.segmentation.prompts import default_prompts
 from mammoflow.segmentation.protocol import PromptableModel
 from mammoflow.segmentation.references import References, score_rows
 from mammoflow.segmentation.refinement import HEADS, Plan, Refined, choose_iteration, refine
