@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import multiprocessing
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -202,6 +204,13 @@ def download() -> SimpleNamespace:
 @pytest.fixture
 def writer(tmp_path: Path) -> StudyWriter:
     return StudyWriter(tmp_path / "study")
+
+
+@pytest.fixture(scope="session")
+def warm_fork_server() -> None:
+    """Start the server of worker processes once, with pytest in it, which every worker would else import again."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(["pytest", "mammoflow.imaging.case"])
+    forkserver.ensure_running()
 
 
 @pytest.fixture(scope="session")
