@@ -22,7 +22,24 @@ TEXTS = (
     b"", b"\xff\xfe\x00\x01", b"MONOCHROME1", b"RGB", b"PALETTE COLOR", b"YBR_FULL_422", b"0.5\\nan", b"1e-300\\1e300",
     b"INVERSE", b"=\\^=" * 20, b"\x1b$B" * 9, b"x" * 5000,
 )  # fmt: skip
-TYPES = (b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"OB", b"OD", b"OF", b"OL")
+TYPES: tuple[bytes, ...] = (
+    b"AE",
+    b"AS",
+    b"AT",
+    b"CS",
+    b"DA",
+    b"DS",
+    b"DT",
+    b"FD",
+    b"FL",
+    b"IS",
+    b"LO",
+    b"LT",
+    b"OB",
+    b"OD",
+    b"OF",
+    b"OL",
+)
 TYPES += (b"OV", b"OW", b"PN", b"SH", b"SL", b"SQ", b"SS", b"ST", b"SV", b"TM", b"UC", b"UI", b"UL", b"UN", b"UR")
 TYPES += (b"US", b"UT", b"UV", b"??", b"\x00\x00", b"sq")
 SYNTAXES = tuple(
