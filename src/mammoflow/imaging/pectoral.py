@@ -25,7 +25,7 @@ WORKING_SIDE = 256
 SMOOTHING = 0.012  # of the longest side: standard deviation before gradients are taken
 ANGLES = np.deg2rad(np.arange(8, 61, 1.0))  # between the muscle's edge and the chest wall
 REACH_UP = 0.95  # of the breast's width at the top: the edge meets the upper border before this
-REACH_DOWN = 0.95  # of the breast's height: and the chest wall before this
+REACH_DOWN = 1.5  # of the breast's height: and the chest wall, or its continuation below the film, before this
 SHORTEST = 0.12  # of the breast's height: a line that is shorter is none
 BAND = 0.07  # of the longest side: how far the path may leave the line
 STEEPEST = 1  # pixels that the path may move sideways from one step to the next
@@ -124,23 +124,25 @@ def _line(down: Plane, right: Plane, votes: Mask, inside: Mask) -> tuple[float, 
     height = inside.shape[0]
     at_top = np.flatnonzero(inside[: max(1, height // 20)].any(axis=0))
     width = float(at_top[-1] + 1) if at_top.size else float(inside.shape[1])
-    rows, columns = np.nonzero(votes)
-    tops = np.arange(4.0, REACH_UP * width, 1.0)
+    strength = np.hypot(down, right)
+    rows, columns = np.nonzero(votes & (strength > np.median(strength[votes]) if votes.any() else votes))
+    tops = np.arange(4, max(5, int(REACH_UP * width)))
     best, chosen = 0.0, None
+    if rows.size == 0:
+        return None
     for angle in ANGLES:
         # From muscle to breast, brightness falls along the normal that points away from the corner.
         across = -(right[rows, columns] * math.cos(angle) + down[rows, columns] * math.sin(angle))
         met = np.rint(columns + rows * math.tan(angle)).astype(np.intp)
-        total = np.bincount(met, np.maximum(across, 0), minlength=int(tops[-1]) + 2 if tops.size else 2)
-        for top in tops:
-            down_to = top / math.tan(angle)
-            length = min(down_to, height) / math.cos(angle)
-            if down_to > REACH_DOWN * height * 1.6 or min(down_to, height) < SHORTEST * height:
-                continue
-            # The mean favours short lines and the sum long ones; the square root of the length lies between.
-            score = float(total[int(top)]) / math.sqrt(length)
-            if score > best:
-                best, chosen = score, (float(angle), float(top))
+        total = np.bincount(met, np.maximum(across, 0), minlength=int(tops[-1]) + 1)[tops]
+        down_to = tops / math.tan(angle)
+        seen = np.minimum(down_to, height)
+        possible = (down_to <= REACH_DOWN * height) & (seen >= SHORTEST * height)
+        # The mean favours short lines and the sum long ones; the square root of the length lies between.
+        scores = np.where(possible, total / np.sqrt(seen / math.cos(angle)), 0)
+        place = int(scores.argmax())
+        if scores[place] > best:
+            best, chosen = float(scores[place]), (float(angle), float(tops[place]))
     return chosen
 
 
