@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mammoflow.classification.frame import SQUARE, Frame, box_weights, network_frame
+from mammoflow.classification.frame import box_weights
+from mammoflow.segmentation.frame import SQUARE, Frame, network_frame
 from mammoflow.segmentation.protocol import PromptableModel, Prompts
 from mammoflow.segmentation.sam import MedSamModel, SmallModel
 from mammoflow.segmentation.small.architecture import build_small_network
