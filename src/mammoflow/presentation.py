@@ -37,7 +37,7 @@ def presentation_intent(dataset: pydicom.Dataset) -> str:
     Presentation Intent Type decides (DICOM PS3.3 C.8.11.1); where it is missing, the SOP Class does.
     """
     stated = INTENT_TYPES.get(str(header_value(dataset, "PresentationIntentType") or "").strip().upper())
-    return stated or INTENT_OF_CLASS.get(header_value(dataset, "SOPClassUID"), UNKNOWN)
+    return stated or INTENT_OF_CLASS.get(str(header_value(dataset, "SOPClassUID")), UNKNOWN)
 
 
 def prefer_presentation(candidates: Sequence[Path]) -> Path:
