@@ -55,6 +55,8 @@ class Outcome:
         Workers that a mutant ended, and how; the film is then excluded as unreadable.
     faults
         What must not be: mutants that took too long, raised an error, or were neither converted nor excluded.
+    stalled
+        Mutants that ran out of time once and not when they were tried again, as happens on a busy machine.
     slowest_s, slowest
         Longest time of a mutant, and which.
     peak_bytes, parent_bytes
@@ -68,6 +70,7 @@ class Outcome:
     by_seed: dict[str, Counter[str]] = field(default_factory=dict)
     lost: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
+    stalled: list[str] = field(default_factory=list)
     slowest_s: float = 0.0
     slowest: str = ""
     peak_bytes: int = 0
@@ -82,6 +85,7 @@ class Outcome:
             "by_seed": {name: dict(counts.most_common()) for name, counts in self.by_seed.items()},
             "lost": dict(self.lost.most_common()),
             "faults": self.faults,
+            "stalled": self.stalled,
             "slowest_s": round(self.slowest_s, 3),
             "slowest": self.slowest,
             "worker_peak_mib": round(self.peak_bytes / 2**20),
@@ -166,19 +170,32 @@ def _try(mutants: list[Mutant], folder: Path, outcome: Outcome) -> None:
         done, before = 0, time.monotonic()
         cases = [_case(folder, mutant) for mutant in waiting]
         try:
-            for index, answer in map_isolated(
-                prepare_case, cases, 1, LONGEST_S, WORKER_BYTES, preload="mammoflow.imaging.case"
-            ):
+            for index, answer in _answers(cases):
                 # With one worker the answers come in order, and the time between two is what the later one took.
-                now = time.monotonic()
-                _count(waiting[index], answer, now - before, folder, outcome)
-                done, before = index + 1, now
+                spent = time.monotonic() - before
+                if _out_of_time(answer):
+                    start = time.monotonic()
+                    (_, answer) = next(iter(_answers(cases[index : index + 1])))
+                    if not _out_of_time(answer):
+                        outcome.stalled.append(_name(waiting[index]))
+                    spent = time.monotonic() - start
+                _count(waiting[index], answer, spent, folder, outcome)
+                done, before = index + 1, time.monotonic()
         except (WorkerError, MammoflowError) as error:
             _fault(waiting[done], f"{type(error).__name__}: {error}", folder, outcome)
             done += 1
         waiting = waiting[done:]
     for mutant in mutants:
         (folder / f"{mutant.number}.dcm").unlink()
+
+
+def _answers(cases: list[Case]) -> Iterator[tuple[int, CaseResult | Lost]]:
+    """Run cases as the image stage does, in one worker."""
+    return map_isolated(prepare_case, cases, 1, LONGEST_S, WORKER_BYTES, preload="mammoflow.imaging.case")
+
+
+def _out_of_time(answer: CaseResult | Lost) -> bool:
+    return isinstance(answer, Lost) and answer.detail.startswith("took longer")
 
 
 def _count(mutant: Mutant, answer: CaseResult | Lost, seconds: float, folder: Path, outcome: Outcome) -> None:
@@ -190,7 +207,7 @@ def _count(mutant: Mutant, answer: CaseResult | Lost, seconds: float, folder: Pa
         # The stage excludes such a film as unreadable, with this text; running out of time is what must not happen.
         outcome.lost[answer.detail] += 1
         reason = str(Reason.UNREADABLE)
-        if answer.detail.startswith("took longer"):
+        if _out_of_time(answer):
             _fault(mutant, answer.detail, folder, outcome)
     else:
         outcome.peak_bytes = max(outcome.peak_bytes, answer.peak_bytes)

@@ -64,5 +64,5 @@ def read_header(dataset: pydicom.Dataset) -> FilmHeader:
 
 def _lossy(dataset: pydicom.Dataset) -> bool:
     stated = str(header_value(dataset, "LossyImageCompression") or "")
-    syntax = header_value(dataset.file_meta, "TransferSyntaxUID")
+    syntax = str(header_value(dataset.file_meta, "TransferSyntaxUID"))
     return stated == "01" or syntax in ALWAYS_LOSSY or (syntax in PERHAPS_LOSSY and stated != "00")
