@@ -117,6 +117,15 @@ def weights(model):
     return [] if file is None else [str(file)]
 
 
+def prompt_tables(model):
+    """The tables of prompts of a model: its own, and those around the masks of the models that prompt it."""
+    sources = CONFIG.segmentation.prompted_by.get(model, [])
+    return [
+        f"{RUN}/prompts/{folder}{{shard}}.parquet"
+        for folder in ["", *(f"from_{source}/" for source in sources)]
+    ]
+
+
 def further_shards():
     """The image tables of the further runs that the small model is trained on."""
     folders = map(Path, CONFIG.small_model.more_images)

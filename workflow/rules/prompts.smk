@@ -1,15 +1,6 @@
 # Prompts around the reference and readers' boxes, and around the masks of a model for the models that it prompts.
 
 
-def prompt_tables(model):
-    """The tables of prompts of a model: its own, and those around the masks of the models that prompt it."""
-    sources = CONFIG.segmentation.prompted_by.get(model, [])
-    return [
-        f"{RUN}/prompts/{folder}{{shard}}.parquet"
-        for folder in ["", *(f"from_{source}/" for source in sources)]
-    ]
-
-
 rule prompts_shard:
     input:
         settings=settings_file("prompts"),
