@@ -250,8 +250,15 @@ SEGMENTATION_SCORES = pa.DataFrameSchema(
         "iteration": _integer(1, 10),
         "dice": _number(),
         "iou": _number(),
+        "precision": _number(),
+        "recall": _number(),
+        "pixel_accuracy": _number(),  # over the whole image
+        "hd95_mm": _number(),  # null where mask or reference is empty
+        "surface_distance_mm": _number(),  # average symmetric; null likewise
         "predicted_iou": _number(),  # the model's own estimate; null for a floor
         "area_mm2": _number(),
+        "area_error_mm2": _number(),  # area of the mask less that of the reference
+        "area_error_share": _number(),  # the same in shares of the reference's area; null where that is 0
         "missed": _flag(),  # the mask shares no pixel with the reference
         "chosen": _flag(),  # the iteration that goes on
         "choice": _text(choices=("first", "predicted_iou", "oracle", "")),  # how it was chosen; "" for a floor

@@ -12,7 +12,8 @@ import pandas as pd
 
 from mammoflow.errors import StudyError
 from mammoflow.segmentation.prompt_sources import BOX
-from mammoflow.segmentation.scores import Masks, Overlap, box_mask, overlap
+from mammoflow.segmentation.scores import Masks, Scores, box_mask, overlap, score_masks
+from mammoflow.segmentation.surfaces import CutMask
 from mammoflow.store import read_mask
 
 
@@ -36,7 +37,9 @@ class References:
 
     def __init__(self, folder: Path, image: Mapping[Any, Any], lesions: pd.DataFrame) -> None:
         size = (int(image["height"]), int(image["width"]))
-        self.pixel_mm2 = float(image["row_spacing_mm"]) * float(image["column_spacing_mm"])
+        self.spacing = (float(image["row_spacing_mm"]), float(image["column_spacing_mm"]))
+        self.pixel_mm2 = self.spacing[0] * self.spacing[1]
+        self._cut: dict[str, CutMask] = {}
         self.masks: dict[str, Masks] = {}
         self.has_mask: dict[str, bool] = {}
         self.patient: dict[str, str] = dict(zip(lesions.index.astype(str), lesions["patient_id"], strict=True))
@@ -55,23 +58,25 @@ class References:
         """Return the patient of each lesion."""
         return [self.patient[lesion_id] for lesion_id in lesion_ids]
 
-    def score(self, lesion_ids: list[str], masks: Masks) -> Overlap:
-        """Score masks (N, height, width) of N lesions; against a box only whether it was missed is defined."""
+    def dice(self, lesion_ids: list[str], masks: Masks) -> npt.NDArray[np.float64]:
+        """Return the Dice of masks (N, height, width) of N lesions; not defined against a box."""
         scored = overlap(masks, np.stack([self.masks[lesion_id] for lesion_id in lesion_ids]))
         has_mask = np.array([self.has_mask[lesion_id] for lesion_id in lesion_ids], dtype=np.bool_)
-        dice, iou = (np.where(has_mask, values, np.nan) for values in (scored.dice, scored.iou))
-        return Overlap(dice, iou, scored.area, scored.missed)
+        return np.where(has_mask, scored.dice, np.nan)
+
+    def score(self, lesion_ids: list[str], masks: Masks) -> Scores:
+        """Score masks (N, height, width) of N lesions; against a box only area and missed are defined."""
+        references = [self._reference(lesion_id) for lesion_id in lesion_ids]
+        return score_masks(masks, references, [self.has_mask[lesion_id] for lesion_id in lesion_ids])
+
+    def _reference(self, lesion_id: str) -> CutMask:
+        """Return a lesion's reference cut to its box, kept for all masks that are held to it."""
+        if lesion_id not in self._cut:
+            self._cut[lesion_id] = CutMask.of(self.masks[lesion_id], self.spacing)
+        return self._cut[lesion_id]
 
 
-def score_rows(
-    table: pd.DataFrame, scored: Overlap, predicted_iou: npt.NDArray[np.floating], pixel_mm2: float
-) -> list[dict[str, Any]]:
+def score_rows(table: pd.DataFrame, scored: Scores, predicted_iou: npt.NDArray[np.floating]) -> list[dict[str, Any]]:
     """Return rows of the table SEGMENTATION_SCORES: a row of `table` with the scores of its mask."""
-    filled = table.assign(
-        dice=scored.dice,
-        iou=scored.iou,
-        predicted_iou=predicted_iou,
-        area_mm2=scored.area * pixel_mm2,
-        missed=scored.missed,
-    )
+    filled = table.assign(predicted_iou=predicted_iou, **scored.columns())
     return [{str(name): value for name, value in row.items()} for row in filled.to_dict("records")]

@@ -1,13 +1,22 @@
-"""Overlap of masks with their reference, and the floor that any mask is held against."""
+"""Scores of masks against their reference, and the floor that any mask is held against.
+
+A mask that shares no pixel with its reference is missed: its overlap scores are 0, so that it stays in every mean.
+Distances between surfaces are not defined (NaN) where one of the two masks is empty. Where both are empty the overlap
+scores are 1, and distances and errors 0.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 
+from mammoflow.segmentation.surfaces import CutMask, hausdorff_95_and_mean
+
 Masks = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,95 @@ def overlap(masks: Masks, references: Masks) -> Overlap:
     dice = np.divide(2 * shared, total, out=np.ones(len(masks)), where=some)
     iou = np.divide(shared, total - shared, out=np.ones(len(masks)), where=some)
     return Overlap(dice, iou, area.astype(np.int64), some & (shared == 0))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How N masks compare with their references; NaN where a score is not defined.
+
+    Attributes
+    ----------
+    dice, iou
+        (N,) overlap, 0..1.
+    precision, recall
+        (N,) share of the mask's pixels that are on the reference, and of the reference's that are on the mask; 0 where
+        the mask is missed, also where one of the two is empty.
+    pixel_accuracy
+        (N,) share of all pixels of the image on which mask and reference agree. Most of a mammogram is background, so
+        it is close to 1 for any small mask, an empty one included.
+    hd95_mm, surface_distance_mm
+        (N,) 95th percentile of the Hausdorff distance and average symmetric surface distance; see `surfaces`.
+    area_mm2
+        (N,) of the mask.
+    area_error_mm2, area_error_share
+        (N,) area of the mask less that of the reference, and the same in shares of the reference's area; the share is
+        not defined for an empty reference.
+    missed
+        (N,) True where mask and reference share no pixel though one of them has some.
+    """
+
+    dice: FloatArray
+    iou: FloatArray
+    precision: FloatArray
+    recall: FloatArray
+    pixel_accuracy: FloatArray
+    hd95_mm: FloatArray
+    surface_distance_mm: FloatArray
+    area_mm2: FloatArray
+    area_error_mm2: FloatArray
+    area_error_share: FloatArray
+    missed: npt.NDArray[np.bool_]
+
+    def columns(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Return the scores by the names of their columns."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def score_masks(masks: Masks, references: Sequence[CutMask], against_mask: Sequence[bool] | None = None) -> Scores:
+    """Score masks against references on the same grid.
+
+    Parameters
+    ----------
+    masks
+        (N, height, width).
+    references
+        N references, with the spacing of the grid; one may stand for several masks.
+    against_mask
+        Whether each reference is a mask. Against a box only the mask's own area and whether it was missed are defined;
+        everything else is NaN. None: all are masks.
+    """
+    pixels = masks.shape[1] * masks.shape[2]
+    rows = [_score(CutMask.of(mask, each.spacing), each, pixels) for mask, each in zip(masks, references, strict=True)]
+    table = np.array(rows, dtype=np.float64).reshape(len(rows), len(fields(Scores)))
+    columns = {field.name: table[:, place].copy() for place, field in enumerate(fields(Scores))}
+    if against_mask is not None:
+        against_box = ~np.asarray(against_mask, dtype=np.bool_)
+        for name in set(columns) - {"area_mm2", "missed"}:
+            columns[name][against_box] = np.nan
+    missed = columns.pop("missed") > 0
+    return Scores(**columns, missed=missed)
+
+
+def _score(mask: CutMask, reference: CutMask, pixels: int) -> tuple[float, ...]:
+    """Return the scores of one mask in the order of the fields of `Scores`."""
+    shared, total = mask.shared(reference), mask.area + reference.area
+    united = total - shared
+    pixel_mm2 = reference.spacing[0] * reference.spacing[1]
+    error = mask.area - reference.area
+    empty = 1.0 if total == 0 else 0.0
+    share = error / reference.area if reference.area else (float("nan") if total else 0.0)
+    return (
+        2 * shared / total if total else empty,
+        shared / united if united else empty,
+        shared / mask.area if mask.area else empty,
+        shared / reference.area if reference.area else empty,
+        1 - (united - shared) / pixels,
+        *hausdorff_95_and_mean(mask, reference),
+        mask.area * pixel_mm2,
+        error * pixel_mm2,
+        share,
+        float(total > 0 and shared == 0),
+    )
 
 
 def ellipse_in_box(box: npt.NDArray[np.floating], size: tuple[int, int]) -> Masks:

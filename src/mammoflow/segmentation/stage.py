@@ -223,7 +223,7 @@ class _Segmentation:
         lesion_of = shown.prompts["lesion_id"].to_numpy()
 
         def dice(positions: npt.NDArray[np.int64], masks: Masks) -> npt.NDArray[np.float64]:
-            return references.score(lesion_of[positions].tolist(), masks).dice
+            return references.dice(lesion_of[positions].tolist(), masks)
 
         asked = view.prompts(PromptArrays.of_table(shown.prompts))
         for refined in refine(
@@ -247,7 +247,7 @@ class _Segmentation:
             for iteration, scored in enumerate(overlaps):
                 heads = refined.heads if iteration == 0 else 0
                 rows = table.assign(iteration=iteration + 1, chosen=chosen == iteration, head=heads)
-                self.scores += score_rows(rows, scored, refined.predicted_iou[iteration], references.pixel_mm2)
+                self.scores += score_rows(rows, scored, refined.predicted_iou[iteration])
             if first:
                 self._score_floor(shown, refined.prompts)
                 self._write_masks(table, refined, chosen, references.pixel_mm2)
@@ -276,7 +276,7 @@ class _Segmentation:
             **_head_columns(nothing, nothing),
         )
         scored = references.score(lesion_ids, ellipses)
-        self.scores += score_rows(table, scored, np.full(len(part), np.nan), references.pixel_mm2)
+        self.scores += score_rows(table, scored, np.full(len(part), np.nan))
 
     def _write_masks(
         self, table: pd.DataFrame, refined: Refined, chosen: npt.NDArray[np.int64], pixel_mm2: float

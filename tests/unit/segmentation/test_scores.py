@@ -9,7 +9,8 @@ from scipy.spatial.distance import dice as scipy_dice
 from scipy.spatial.distance import jaccard as scipy_jaccard
 
 from mammoflow.segmentation.prompts import expand_boxes
-from mammoflow.segmentation.scores import box_mask, ellipse_in_box, mask_boxes, overlap
+from mammoflow.segmentation.scores import Scores, box_mask, ellipse_in_box, mask_boxes, overlap, score_masks
+from mammoflow.segmentation.surfaces import CutMask
 from mammoflow.store import read_mask
 
 
@@ -39,6 +40,72 @@ def test_one_reference_may_serve_many_masks() -> None:
     masks, reference = generator.random((5, 8, 8)) > 0.5, generator.random((1, 8, 8)) > 0.5
     shared, repeated = overlap(masks, reference), overlap(masks, np.repeat(reference, 5, axis=0))
     np.testing.assert_array_equal(shared.dice, repeated.dice)
+
+
+def scored_pairs(masks: list[np.ndarray], references: list[np.ndarray], spacing: tuple[float, float]) -> Scores:
+    return score_masks(np.stack(masks), [CutMask.of(reference, spacing) for reference in references])
+
+
+def test_scores_of_a_mask_by_hand() -> None:
+    mask, reference = np.zeros((2, 10, 10), bool)
+    mask[2:6, 2:6], reference[4:8, 2:6] = True, True
+    mask[2, 2] = False
+    scored = scored_pairs([mask], [reference], (0.5, 0.2))
+    assert (scored.dice[0], scored.iou[0]) == pytest.approx((16 / 31, 8 / 23))
+    assert (scored.precision[0], scored.recall[0]) == pytest.approx((8 / 15, 8 / 16))
+    assert scored.pixel_accuracy[0] == pytest.approx(0.85)
+    assert scored.area_mm2[0] == pytest.approx(1.5)
+    assert (scored.area_error_mm2[0], scored.area_error_share[0]) == pytest.approx((-0.1, -1 / 16))
+    assert not scored.missed[0]
+
+
+def test_overlap_scores_of_random_masks_agree_with_their_counts() -> None:
+    generator = np.random.default_rng(5)
+    masks = generator.random((30, 12, 9)) > generator.uniform(0.1, 0.99, (30, 1, 1))
+    references = generator.random((30, 12, 9)) > 0.6
+    scored = score_masks(masks, [CutMask.of(reference, (1, 1)) for reference in references])
+    plain = overlap(masks, references)
+    np.testing.assert_allclose(scored.dice, plain.dice)
+    np.testing.assert_allclose(scored.iou, plain.iou)
+    np.testing.assert_array_equal(scored.missed, plain.missed)
+    np.testing.assert_allclose(scored.pixel_accuracy, (masks == references).mean(axis=(1, 2)))
+    harmonic = 2 * scored.precision * scored.recall / np.maximum(scored.precision + scored.recall, 1e-12)
+    np.testing.assert_allclose(harmonic, scored.dice)
+
+
+def test_every_score_of_misses_and_of_empty_masks() -> None:
+    nothing, left, right = np.zeros((4, 6), bool), np.zeros((4, 6), bool), np.zeros((4, 6), bool)
+    left[:, :3], right[:, 3:] = True, True
+    scored = scored_pairs([nothing, nothing, left, left], [nothing, left, nothing, right], (1, 1))
+    for name in ("dice", "iou", "precision", "recall"):
+        assert getattr(scored, name).tolist() == [1, 0, 0, 0], name
+    assert scored.pixel_accuracy.tolist() == [1, 0.5, 0.5, 0]
+    assert scored.missed.tolist() == [False, True, True, True]
+    # Empty against empty has no error; a mask without a counterpart has no distance; one beside it has.
+    for name in ("hd95_mm", "surface_distance_mm"):
+        values = getattr(scored, name)
+        assert values[0] == 0
+        assert np.isnan(values[1:3]).all()
+        assert values[3] >= 1
+    assert scored.area_error_mm2.tolist() == [0, -12, 12, 0]
+    assert scored.area_error_share.tolist()[:2] == [0, -1]
+    assert np.isnan(scored.area_error_share[2])
+
+
+def test_against_a_box_only_area_and_misses_are_defined() -> None:
+    mask, box = np.zeros((2, 8, 8), bool)
+    mask[1:3, 1:3], box[4:6, 4:6] = True, True
+    references = [CutMask.of(reference, (2.0, 2.0)) for reference in (box, box)]
+    scored = score_masks(np.stack([mask, mask]), references, [False, True])
+    assert scored.missed.tolist() == [True, True]
+    assert scored.area_mm2.tolist() == [16, 16]
+    for name, values in scored.columns().items():
+        assert np.isnan(values[0]) == (name not in ("missed", "area_mm2")), name
+        assert not np.isnan(values[1])
+
+
+def test_no_masks_have_no_scores() -> None:
+    assert all(len(values) == 0 for values in score_masks(np.zeros((0, 5, 5), bool), []).columns().values())
 
 
 def test_ellipse_has_the_area_and_bounds_of_an_inscribed_ellipse() -> None:
