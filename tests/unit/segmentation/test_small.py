@@ -22,6 +22,7 @@ from mammoflow.segmentation.small.record import RECORD, trained_patients
 from mammoflow.segmentation.small.samples import (
     LARGEST_MARGIN_MM,
     WINDOW,
+    Batch,
     LesionSample,
     draw_boxes,
     draw_points,
@@ -29,6 +30,7 @@ from mammoflow.segmentation.small.samples import (
     load_samples,
 )
 from mammoflow.segmentation.small.stage import train_small
+from mammoflow.segmentation.small.training import SmallTraining, train
 from mammoflow.segmentation.weights import SMALL_WEIGHTS, load_model
 from mammoflow.store import file_digest, write_image, write_mask
 from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, empty_table, write_table
@@ -289,6 +291,30 @@ def test_training_writes_weights_that_load_and_names_its_patients(tmp_path: Path
     key = "mask_decoder.masks.weight"
     assert not torch.equal(trained.network.state_dict()[key], fresh.network.state_dict()[key])
     assert not (tmp_path / ".training").exists() or not any((tmp_path / ".training").iterdir())
+
+
+def test_a_training_that_was_stopped_goes_on_from_its_last_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = load_samples([shard(tmp_path / "00")])
+    settings = SmallTrainingSettings(epochs=3, batch_size=2, prompts=1)
+    epochs: list[int] = []
+    step = SmallTraining.training_step
+
+    def failing(module: SmallTraining, batch: Batch, index: int) -> torch.Tensor:
+        if module.current_epoch == 2 and len(epochs) == 4:
+            raise RuntimeError("power cut")
+        epochs.append(module.current_epoch)
+        return step(module, batch, index)
+
+    monkeypatch.setattr(SmallTraining, "training_step", failing)
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(samples, settings, tmp_path / "state", torch.device("cpu"))
+    epochs.append(-1)
+    stopped = train(samples, settings, tmp_path / "state", torch.device("cpu"))
+    assert epochs == [0, 0, 1, 1, -1, 2, 2]
+    whole = train(samples, settings, tmp_path / "other", torch.device("cpu"))
+    assert all(torch.allclose(stopped[name], whole[name], atol=1e-5) for name in whole)
 
 
 def test_training_without_a_training_lesion_is_a_clear_error(tmp_path: Path) -> None:

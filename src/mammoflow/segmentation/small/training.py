@@ -148,7 +148,7 @@ def train(
         gradient_clip_val=1.0,
         callbacks=[
             EMAWeightAveraging(decay=EMA_DECAY, update_starting_at_step=module.steps // 2),
-            ModelCheckpoint(folder, save_last=True, save_top_k=0, every_n_epochs=1),
+            ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True),
         ],
         logger=False,
         enable_progress_bar=False,
