@@ -13,9 +13,11 @@ configfile: "config.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/prefetch.smk"
 include: "workflow/rules/phantom.smk"
 include: "workflow/rules/cohort.smk"
 include: "workflow/rules/images.smk"
+include: "workflow/rules/audit.smk"
 include: "workflow/rules/prompts.smk"
 include: "workflow/rules/segment.smk"
 include: "workflow/rules/small_model.smk"
@@ -30,6 +32,7 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
+        rules.audit.output,
         rules.compare.output,
         rules.report.output,
 

@@ -35,7 +35,7 @@ FAMILIES = {
         "classification.perceptron_stage",
     ),
     "features": ("features.gabor_stage", "features.radiomics_stage"),
-    "tables": ("evaluation.stage", "report.stage"),
+    "tables": ("evaluation.stage", "report.stage", "report.audit_stage"),
 }
 
 # Needed by every stage, or by name of a plugin, without an import of their own.
@@ -49,7 +49,10 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "SimpleITK": "simpleitk",
     "cv2": "opencv-python-headless",
+    "gdcm": "python-gdcm",
+    "openjpeg": "pylibjpeg-openjpeg",
     "radiomics": "pyradiomics",
+    "rle": "pylibjpeg-rle",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",

@@ -6,6 +6,8 @@ the pixels among them, stay on disk until they are asked for, so that looking at
 
 from __future__ import annotations
 
+import io
+import logging
 import stat
 import warnings
 import zlib
@@ -17,10 +19,12 @@ import numpy.typing as npt
 import pydicom
 from pydicom.dataelem import RawDataElement
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
+from pydicom.filereader import read_dataset, read_file_meta_info, read_partial
 from pydicom.pixels import pixel_array
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.sequence import Sequence
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless
 
+from mammoflow.decoders import LABEL, register_decoders
 from mammoflow.errors import ExcludedCase, Reason
 
 Pixels = npt.NDArray[np.generic]
@@ -29,7 +33,14 @@ UNDEFINED_LENGTH = 0xFFFFFFFF
 LARGEST_PIXELS = 2**28  # four times the largest digitised film; more is a damaged header or an attack
 LARGEST_INFLATED = 2 * LARGEST_PIXELS
 LEVEL_SAMPLE_ROWS = 256
+MOST_READS = 100_000  # two an element; a mammogram has a few hundred elements
 FILE_META_START = 144  # preamble, "DICM", and the element that holds the length of the file meta information
+COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+FUNCTIONAL_GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
+
+register_decoders()
+# pydicom quotes values of the header in what it logs; none of that may reach a log of this project.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 
 def safe_path(study: Path, relative: str) -> Path:
@@ -67,7 +78,9 @@ def safe_path(study: Path, relative: str) -> Path:
 
 
 def open_dicom(path: Path) -> pydicom.Dataset:
-    """Read the header of a single-frame grey DICOM image and check that the file is whole; pixels stay on disk.
+    """Read the header of a single-frame DICOM image and check that the file is whole; pixels stay on disk.
+
+    Images of three colours are let through, since a grey picture may be stored as one; palettes are not.
 
     Raises
     ------
@@ -84,13 +97,21 @@ def open_dicom(path: Path) -> pydicom.Dataset:
     if frames > 1:
         raise ExcludedCase(Reason.MULTI_FRAME, f"{path.name} has {frames} frames, expected 1")
     samples = header_integer(dataset, "SamplesPerPixel") or 1
-    if samples != 1:
-        raise ExcludedCase(Reason.NOT_GREY, f"{path.name} has {samples} samples a pixel, expected 1")
+    if samples != (3 if is_colour(dataset) else 1):
+        raise ExcludedCase(
+            Reason.NOT_GREY, f"{path.name} has {samples} samples a pixel; expected 1 of grey or 3 of a colour picture"
+        )
     rows, columns = image_shape(dataset)
     if rows * columns > LARGEST_PIXELS:
         raise ExcludedCase(Reason.UNREADABLE, f"{path.name} claims {rows} x {columns} pixels")
-    _refuse_short_pixels(dataset, path, rows * columns)
+    half_colours = header_value(dataset, "PhotometricInterpretation") == "YBR_FULL_422"
+    _refuse_short_pixels(dataset, path, rows * columns * (2 if half_colours else samples))
     return dataset
+
+
+def is_colour(dataset: pydicom.Dataset) -> bool:
+    """Tell whether the header declares red, green and blue, or luminance and two colour differences."""
+    return header_value(dataset, "PhotometricInterpretation") in COLOURS
 
 
 def header_value(dataset: pydicom.Dataset, keyword: str) -> Any:
@@ -99,9 +120,48 @@ def header_value(dataset: pydicom.Dataset, keyword: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             value = dataset.get(keyword)
+            # As text, a sequence reads every element below it, damaged ones too; it counts as there, items or none.
+            empty = value is None or (not isinstance(value, Sequence) and str(value) == "")
     except Exception:  # pydicom raises almost anything on damaged values
         return None
-    return None if value is None or str(value) == "" else value
+    return None if empty else value
+
+
+def frame_value(dataset: pydicom.Dataset, keyword: str, group: str) -> Any:
+    """Return an element's value from the header itself or, in an enhanced object, from a functional group of its frame.
+
+    Parameters
+    ----------
+    dataset
+        Of one frame.
+    keyword
+        The element.
+    group
+        Keyword of the sequence that holds the element within a functional group, such as "PixelMeasuresSequence".
+    """
+    value = header_value(dataset, keyword)
+    for groups in FUNCTIONAL_GROUPS:
+        item = first_item(first_item(dataset, groups), group) if value is None else None
+        value = header_value(item, keyword) if item is not None else value
+    return value
+
+
+def first_item(dataset: pydicom.Dataset | None, keyword: str) -> pydicom.Dataset | None:
+    """Return the first item of a sequence, or None where there is none."""
+    if dataset is None:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            item = dataset[keyword].value[0] if keyword in dataset else None
+    except Exception:  # pydicom raises almost anything on damaged values
+        return None
+    return item if isinstance(item, pydicom.Dataset) else None
+
+
+def is_big_endian(dataset: pydicom.Dataset) -> bool:
+    """Tell whether binary values of the header have their high byte first."""
+    return bool(_transfer_syntax(dataset) == ExplicitVRBigEndian)
 
 
 def header_integer(dataset: pydicom.Dataset, keyword: str) -> int | None:
@@ -127,21 +187,30 @@ def image_shape(dataset: pydicom.Dataset) -> tuple[int, int]:
 
 
 def stored_pixels(dataset: pydicom.Dataset) -> Pixels:
-    """Decode the stored values of a dataset that `open_dicom` returned, (rows, columns), no look-up table applied.
+    """Decode the stored values of a dataset that `open_dicom` returned, no look-up table applied.
+
+    Returns
+    -------
+    numpy.ndarray
+        (rows, columns), or (rows, columns, 3) red, green, blue. Bits above Bits Stored are as the file has them.
 
     Raises
     ------
     ExcludedCase
         UNREADABLE where no decoder can make pixels of the header's size from the data.
     """
+    plugin = LABEL if _transfer_syntax(dataset) == RLELossless else ""  # pydicom's own is many times as slow
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            pixels: Pixels = np.asarray(pixel_array(dataset))
-    except Exception as error:  # each decoder has errors of its own
+            pixels: Pixels = np.asarray(pixel_array(dataset, decoding_plugin=plugin, correct_unused_bits=False))
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # each decoder has errors of its own; one written in Rust panics past Exception
         raise ExcludedCase(Reason.UNREADABLE, f"the decoder stopped: {type(error).__name__}") from error
-    if pixels.shape != image_shape(dataset):
-        raise ExcludedCase(Reason.UNREADABLE, f"decoded shape {pixels.shape}, header says {image_shape(dataset)}")
+    expected = (*image_shape(dataset), 3) if is_colour(dataset) else image_shape(dataset)
+    if pixels.shape != expected:
+        raise ExcludedCase(Reason.UNREADABLE, f"decoded shape {pixels.shape}, header says {expected}")
     return pixels
 
 
@@ -156,7 +225,7 @@ def has_two_levels(dataset: pydicom.Dataset, path: Path) -> bool:
     if bits == 1:
         return True
     offset = _native_offset(dataset)
-    if offset is None or bits not in (8, 16):
+    if offset is None or bits not in (8, 16) or is_colour(dataset):
         sample = stored_pixels(dataset)
     else:
         shape = (rows, columns)
@@ -182,8 +251,12 @@ def _read(path: Path) -> pydicom.Dataset:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            deflated = _check_inflated_size(path)
-            dataset: pydicom.Dataset = pydicom.dcmread(str(path), defer_size=None if deflated else DEFERRED_BYTES)
+            meta = read_file_meta_info(str(path))
+            if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+                return _read_deflated(path, meta)
+            with _CountedFile(str(path)) as file:
+                dataset: pydicom.FileDataset = read_partial(file, defer_size=DEFERRED_BYTES)
+                dataset.fileobj_type = open  # for what is read later
     except ExcludedCase:
         raise
     except InvalidDicomError as error:
@@ -197,23 +270,52 @@ def _read(path: Path) -> pydicom.Dataset:
     return dataset
 
 
-def _check_inflated_size(path: Path) -> bool:
-    """Say whether the file is deflated; refuse one that would inflate beyond any image."""
-    meta = read_file_meta_info(str(path))
-    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-        return False
-    inflate, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
+class _CountedReads:
+    """Counts the reads of a header and raises where no header needs so many.
+
+    Dark pixels that are taken for a header, because a length before them is damaged, are millions of empty elements.
+    """
+
+    reads = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read bytes."""
+        self.reads += 1
+        if self.reads > MOST_READS:
+            raise ExcludedCase(Reason.NOT_DICOM, f"the header has more than {MOST_READS // 2} elements")
+        data: bytes = super().read(size)  # type: ignore[misc]
+        return data
+
+
+class _CountedFile(_CountedReads, io.BufferedReader):
+    def __init__(self, path: str) -> None:
+        super().__init__(io.FileIO(path))
+
+
+class _CountedBytes(_CountedReads, io.BytesIO):
+    pass
+
+
+def _read_deflated(path: Path, meta: pydicom.Dataset) -> pydicom.FileDataset:
+    """Read a deflated file; refuse one that would inflate beyond any image."""
+    inflate, inflated = zlib.decompressobj(-zlib.MAX_WBITS), bytearray()
     with path.open("rb") as file:
         file.seek(FILE_META_START + int(meta.FileMetaInformationGroupLength))
         while not inflate.eof and (chunk := inflate.unconsumed_tail or file.read(2**16)):
-            total += len(inflate.decompress(chunk, 2**22))
-            if total > LARGEST_INFLATED:
+            inflated += inflate.decompress(chunk, 2**22)
+            if len(inflated) > LARGEST_INFLATED:
                 raise ExcludedCase(Reason.UNREADABLE, f"{path.name} inflates beyond {LARGEST_INFLATED} bytes")
-    return True
+    if not inflate.eof:
+        raise EOFError(f"{path.name} ends inside its deflated dataset")
+    content = read_dataset(_CountedBytes(inflated), is_implicit_VR=False, is_little_endian=True)
+    dataset = pydicom.FileDataset(str(path), content, None, meta, is_implicit_VR=False, is_little_endian=True)
+    dataset.set_original_encoding(False, True, content._character_set)
+    return dataset
 
 
 def _transfer_syntax(dataset: pydicom.Dataset) -> Any:
-    return header_value(getattr(dataset, "file_meta", pydicom.Dataset()), "TransferSyntaxUID")
+    syntax = header_value(getattr(dataset, "file_meta", pydicom.Dataset()), "TransferSyntaxUID")
+    return syntax if isinstance(syntax, UID) else None
 
 
 def _refuse_truncated(dataset: pydicom.Dataset, path: Path, size: int | None) -> None:
@@ -246,11 +348,12 @@ def _refuse_short_pixels(dataset: pydicom.Dataset, path: Path, pixels: int) -> N
     if length == 0:
         raise ExcludedCase(Reason.NO_PIXELS, f"{path.name} has an empty pixel data element")
     needed = (pixels * bits + 7) // 8
-    if length != UNDEFINED_LENGTH and not _compressed(dataset) and length < needed:
+    if length != UNDEFINED_LENGTH and not is_compressed(dataset) and length < needed:
         raise ExcludedCase(Reason.TRUNCATED, f"{path.name} has {length} bytes of pixels, its header needs {needed}")
 
 
-def _compressed(dataset: pydicom.Dataset) -> bool:
+def is_compressed(dataset: pydicom.Dataset) -> bool:
+    """Tell whether the pixels are encapsulated and need a decoder."""
     syntax = _transfer_syntax(dataset)
     return bool(syntax is not None and syntax.is_transfer_syntax and syntax.is_encapsulated)
 
@@ -259,6 +362,6 @@ def _native_offset(dataset: pydicom.Dataset) -> int | None:
     """Return where uncompressed pixels start in the file, or None where they have to be decoded."""
     element = dataset.get_item("PixelData", keep_deferred=True)
     deflated = _transfer_syntax(dataset) == DeflatedExplicitVRLittleEndian
-    if deflated or _compressed(dataset) or not isinstance(element, RawDataElement):
+    if deflated or is_compressed(dataset) or not isinstance(element, RawDataElement):
         return None
     return int(element.value_tell) if element.length != UNDEFINED_LENGTH else None

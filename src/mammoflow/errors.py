@@ -25,6 +25,10 @@ class WeightsError(MammoflowError):
     """A weights file is missing, has another digest, or carries something other than tensors."""
 
 
+class DownloadError(MammoflowError):
+    """A file cannot be fetched, or what came is not the file that was asked for."""
+
+
 class Reason(StrEnum):
     """Why a case was left out; the value is what the flow diagram and the tables show."""
 
@@ -36,16 +40,20 @@ class Reason(StrEnum):
     UNREADABLE = "pixel data cannot be decoded"
     MULTI_FRAME = "file has several frames"
     NOT_GREY = "image is not grey"
+    FOR_PROCESSING = "image is for processing, not for presentation"
     MASK_SHAPE = "mask has another shape than its image"
     MASK_EMPTY = "mask is empty"
     MASK_NOT_FOUND = "no mask found among the files of the lesion"
+    CONTOURS = "contours cannot be read"
     BOX_INVALID = "box is empty or outside the image"
     NO_BREAST = "no breast region found"
     NO_SPACING = "pixel spacing is unknown"
     NO_LABEL = "malignancy is unknown"
+    LABEL_CONFLICT = "the same image has contradictory labels"
     BAD_ROW = "row of the case table cannot be read"
     DUPLICATE_ROW = "row of the case table is repeated"
     MARKED_UNUSABLE = "row is marked unusable in the case table"
+    OFFICIAL_TEST_PATIENT = "patient stands in the official test set"
     NO_LESIONS = "no usable lesion on the image"
     FEATURES_UNDEFINED = "features are not defined for this lesion"
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mammoflow.config.cohort import DatasetSettings
 from mammoflow.config.study import StudyConfig
-from mammoflow.errors import ConfigError
+from mammoflow.errors import ConfigError, WeightsError
+from mammoflow.segmentation.configured import missing_weights
 
 
 def gpu_present() -> bool:
@@ -13,39 +15,52 @@ def gpu_present() -> bool:
     return Path("/dev/nvidiactl").exists()
 
 
-def check_files(config: StudyConfig) -> None:
-    """Check that the study, its tables and all weights files are there.
+def check_study(key: str, dataset: DatasetSettings) -> None:
+    """Check that the folder of one study and the tables that its settings name are there.
 
     Raises
     ------
     ConfigError
-        If the study or a table is not; the message names the key, the path, and what to do.
+        Naming the key below `key`, the path, and what to do.
+    """
+    folder = Path(dataset.folder)
+    if not dataset.folder or not folder.is_dir():
+        otherwise = (
+            ", or set cohort.dataset.reader to phantom for the embedded study" if key == "cohort.dataset" else ""
+        )
+        raise ConfigError(
+            f"{key}.folder: found {dataset.folder!r}, which is no folder; expected the folder of the "
+            f"study; correct the path{otherwise}"
+        )
+    for table in dataset.every_table():
+        if not (folder / table).is_file():
+            raise ConfigError(
+                f"{key}.{'tables' if table in dataset.tables else 'joins'}: found {table!r}, which does not exist in "
+                f"{folder}; expected a table, relative to {key}.folder; correct the name"
+            )
+
+
+def check_files(config: StudyConfig) -> None:
+    """Check that every study, its tables and all weights files are there.
+
+    Raises
+    ------
+    ConfigError
+        If a study or a table is not; the message names the key, the path, and what to do.
     WeightsError
         If a weights file is not; the message names the file, its checksum, and the command that fetches it.
     """
-    dataset = config.cohort.dataset
-    if dataset.reader != "phantom":
-        folder = Path(dataset.folder)
-        if not dataset.folder or not folder.is_dir():
-            raise ConfigError(
-                f"cohort.dataset.folder: found {dataset.folder!r}, which is no folder; expected the folder of the "
-                f"study; correct the path, or set cohort.dataset.reader to phantom for the embedded study"
-            )
-        for table in dataset.tables:
-            if not (folder / table).is_file():
-                raise ConfigError(
-                    f"cohort.dataset.tables: found {table!r}, which does not exist in {folder}; expected a case table, "
-                    "relative to cohort.dataset.folder; correct the name"
-                )
+    for index, dataset in enumerate(config.cohort.datasets):
+        if dataset.reader != "phantom":
+            check_study(f"cohort.more_datasets.{index - 1}" if index else "cohort.dataset", dataset)
     for model in config.segmentation.models:
-        weights = config.segmentation.weights.get(model)
-        if not (model == "small" and weights is None) and not (weights and Path(weights).is_file()):
-            from mammoflow.segmentation.weights import find_weights  # loads torch, so only for its error
-
-            find_weights(model, Path(weights) if weights else None)
+        missing = missing_weights(config, model)
+        if missing:
+            raise WeightsError(missing)
     weights = config.classification.efficientnet.weights
     if weights and not Path(weights).is_file():
         raise ConfigError(
             f"classification.efficientnet.weights: found {weights!r}, which does not exist; expected a weights file of "
-            "EfficientNet-B0; correct the path, or leave it empty to start from random weights"
+            "EfficientNet-B0; fetch it with the target `prefetch`, correct the path, or leave it empty to start from "
+            "random weights"
         )

@@ -21,25 +21,35 @@ INTEGER = "Int64"
 NUMBER = "float64"
 FLAG = "bool"
 SPLITS = ("train", "validation", "test")
+LABEL_ORIGINS = ("pathology", "birads")
 
 
-def _text(nullable: bool = False, choices: tuple[str, ...] | None = None) -> pa.Column:
+def _text(nullable: bool = False, choices: tuple[str, ...] | None = None, required: bool = True) -> pa.Column:
     checks = [pa.Check.isin(list(choices))] if choices else None
-    return pa.Column(TEXT, checks=checks, nullable=nullable, coerce=True)
+    return pa.Column(TEXT, checks=checks, nullable=nullable, coerce=True, required=required)
 
 
-def _integer(low: int | None = None, high: int | None = None) -> pa.Column:
+def _integer(low: int | None = None, high: int | None = None, required: bool = True) -> pa.Column:
     checks = [pa.Check.in_range(low, high)] if low is not None and high is not None else None
-    return pa.Column(INTEGER, checks=checks, nullable=True, coerce=True)
+    return pa.Column(INTEGER, checks=checks, nullable=True, coerce=True, required=required)
 
 
-def _number(nullable: bool = True, above: float | None = None) -> pa.Column:
+def _number(nullable: bool = True, above: float | None = None, required: bool = True) -> pa.Column:
     checks = [pa.Check.gt(above)] if above is not None else None
-    return pa.Column(NUMBER, checks=checks, nullable=nullable, coerce=True)
+    return pa.Column(NUMBER, checks=checks, nullable=nullable, coerce=True, required=required)
 
 
-def _flag() -> pa.Column:
-    return pa.Column(FLAG, coerce=True)
+def _flag(required: bool = True) -> pa.Column:
+    return pa.Column(FLAG, coerce=True, required=required)
+
+
+# Of images and lesions, where the cohort has them.
+_OF_COHORT = {
+    "study": _text(nullable=True, required=False),  # folder of the row's study, where several are read
+    "fold": _integer(0, 1023, required=False),  # the part in which the patient is test, for a split into folds
+    # 1 where the split was drawn by image on purpose, so that patients stand on two sides
+    "leaking": _integer(0, 1, required=False),
+}
 
 
 # One row a film or exposure. Paths are relative to the study folder.
@@ -53,14 +63,36 @@ IMAGES = pa.DataFrameSchema(
         "density": _integer(0, 4),
         "image_path": _text(),
         "spacing_mm": _number(above=0),  # film pixel spacing from the table; null where the table gives none
-        "spacing_origin": _text(nullable=True),  # "table", "imager", "pixel", "nominal", "default"; null: not yet known
+        "spacing_origin": _text(nullable=True),  # see mammoflow.imaging.spacing.Spacing; null: not yet known
         "default_spacing_mm": _number(above=0),  # taken where neither header nor table gives one; null excludes
         "official_split": _text(choices=("train", "test", "")),
         "split": _text(choices=SPLITS),
         "shard": _integer(0, 1023),
+        **_OF_COHORT,
     },
     unique=["image_id"],
     name="images",
+)
+
+# One row a row of the case tables that could be read, before anything is left out: what the audit counts.
+ROWS = pa.DataFrameSchema(
+    {
+        "patient_id": _text(),
+        "image_id": _text(),
+        "lesion_id": _text(nullable=True),  # not unique: a case table may repeat a row
+        "finding_id": _text(nullable=True),
+        "source": _text(),
+        "laterality": _text(nullable=True),
+        "view": _text(nullable=True),
+        "lesion_type": _text(nullable=True),
+        "label": _text(nullable=True, choices=("malignant", "benign", "normal")),  # null: malignancy is unknown
+        "pathology": _text(nullable=True),
+        "birads": _integer(0, 6),
+        "density": _integer(0, 4),
+        "official_split": _text(nullable=True),
+        "image_name": _text(nullable=True),  # the film as the case table names it; null where a reader has no name
+    },
+    name="rows",
 )
 
 # One row an annotated abnormality on one image.
@@ -82,6 +114,10 @@ LESIONS = pa.DataFrameSchema(
         "shape": _text(nullable=True),  # mass shape, or calcification type
         "margins": _text(nullable=True),  # mass margins, or calcification distribution
         "mask_path": _text(nullable=True),  # relative to the study folder; null for a study of boxes
+        # Which regions of a file of contours the lesion is: their places, from 0, with commas; null takes all of them.
+        "mask_item": _text(nullable=True, required=False),
+        # Whether malignancy is a biopsy's result or follows from BI-RADS by convention.
+        "label_origin": _text(nullable=True, choices=LABEL_ORIGINS, required=False),
         "box_y0": _number(),  # half-open box in film pixels, where the table gives one
         "box_x0": _number(),
         "box_y1": _number(),
@@ -89,6 +125,7 @@ LESIONS = pa.DataFrameSchema(
         "official_split": _text(choices=("train", "test", "")),
         "split": _text(choices=SPLITS),
         "shard": _integer(0, 1023),
+        **_OF_COHORT,
     },
     unique=["lesion_id"],
     name="lesions",
@@ -124,6 +161,22 @@ CANONICAL_IMAGES = pa.DataFrameSchema(
         "breast_file": _text(),  # 8-bit PNG {0, 255}
         "breast_area_mm2": _number(),
         "digest": _text(),  # SHA-256 of shape and grey levels of the canonical image
+        # What the file's header says; every run of the images stage writes these.
+        "presentation": _text(choices=("presentation", "processing", "unknown"), required=False),
+        "voi": _text(required=False),  # VOI transformation in the grey levels: "none", "window 1 of 2", "lut 1 of 1"
+        "scanner": _text(nullable=True, required=False),  # device, where it is a known one
+        "magnification": _number(above=0, required=False),  # of the breast in the detector's plane; null: not said
+        "laterality_header": _text(choices=("L", "R", ""), required=False),
+        "laterality_image": _text(choices=("L", "R", ""), required=False),  # where the breast lies; "" where unclear
+        "view_header": _text(required=False),
+        "flag_for_processing": _flag(required=False),
+        "flag_laterality_conflict": _flag(required=False),  # case table, header and image do not agree
+        "flag_view_conflict": _flag(required=False),  # case table and header do not agree
+        "flag_spacing_conflict": _flag(required=False),  # elements of the header disagree, or with the spacing taken
+        "flag_spacing_implausible": _flag(required=False),  # the header has a spacing that cannot be
+        "flag_pixels_not_square": _flag(required=False),
+        "flag_photometric_conflict": _flag(required=False),  # MONOCHROME2 with INVERSE, or MONOCHROME1 with IDENTITY
+        "flag_lossy_compression": _flag(required=False),
     },
     unique=["image_id"],
     name="canonical images",

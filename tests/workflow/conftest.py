@@ -21,16 +21,19 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 STAND_IN = """
-import hashlib, sys
+import hashlib, re, sys
 from pathlib import Path
 
 stage, *arguments = sys.argv[1:]
 options = list(zip(arguments[::2], arguments[1::2]))
+found = re.search(r"^shards: (\\d+)$", Path(dict(options)["--settings"]).read_text(), re.MULTILINE)
+shards = int(found[1]) if found else 0
 output = Path(dict(options)["--output"])
+further = [Path(value) for name, value in options if name == "--excluded"]
 digest = hashlib.sha256(stage.encode())
 for name, value in options:
     path = Path(value)
-    if name in ("--output", "--store", "--model", "--threads", "--input", "--variant", "--default-margin-mm"):
+    if name in ("--output", "--excluded", "--store", "--model", "--threads", "--input", "--variant", "--default-margin-mm"):
         digest.update(value.encode())
         continue
     inside = path.iterdir() if path.is_dir() else [path]
@@ -41,19 +44,23 @@ classifier = ["predictions.parquet", "history.csv", "model.safetensors", "traini
 names = {
     "phantom": ["manifest.csv", "film_spacing.csv"]
     + [f"{kind}_case_description_{split}_set.csv" for kind in ("mass", "calc") for split in ("train", "test")],
-    "cohort": ["images.parquet", "lesions.parquet", "excluded.parquet", "study.json"]
-    + [f"shards/{shard:02d}/{table}.parquet" for shard in range(2) for table in ("images", "lesions")],
+    "cohort": ["images.parquet", "lesions.parquet", "excluded.parquet", "rows.parquet", "study.json"]
+    + [f"shards/{shard:02d}/{table}.parquet" for shard in range(shards) for table in ("images", "lesions")],
     "images": ["images.parquet", "lesions.parquet", "excluded.parquet"],
     "segment": ["scores.parquet", "masks.parquet"],
     "efficientnet": classifier,
     "perceptron": classifier,
+    "audit": AUDIT,
     "compare": COMPARISON,
 }
-for path in [output / name for name in names[stage]] if stage in names else [output]:
+for path in [output / name for name in names[stage]] if stage in names else [output, *further]:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content)
 print(f"{stage} stands in", file=sys.stderr)
 """
+
+# Stand-ins of these stages write what their rule declares in its folder of the run.
+DECLARED = (("COMPARISON", "compare", "comparison"), ("AUDIT", "audit", "audit"))
 
 
 class Snakemake:
@@ -113,17 +120,22 @@ def copy_project(target: Path, runner: Snakemake) -> Project:
         shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Snakefile", "config.yaml"):
         shutil.copy2(ROOT / name, target / name)
-    comparison = re.findall(r'"(?:\{RUN\}/comparison/)?(\w+(?:\.csv|\.json)?)"', _outputs_of_compare(target))
-    names = [name if "." in name else f"{name}.csv" for name in comparison]
+    names = {stage: _outputs(target, rule, folder) for stage, rule, folder in DECLARED}
     shutil.rmtree(target / "src/mammoflow/cli")
-    (target / "src/mammoflow/cli.py").write_text(STAND_IN.replace("COMPARISON", repr(names)), encoding="utf-8")
+    text = STAND_IN
+    for stage, files in names.items():
+        text = text.replace(stage, repr(files))
+    (target / "src/mammoflow/cli.py").write_text(text, encoding="utf-8")
     return Project(target, runner)
 
 
-def _outputs_of_compare(project: Path) -> str:
-    rule = (project / "workflow/rules/compare.smk").read_text(encoding="utf-8")
-    output = rule.partition("    output:")[2].partition("    log:")[0]
-    return re.sub(r'caption=.*|category=.*|f"\{RUN\}/comparison/\{\{table\}\}.csv"', "", output)
+def _outputs(project: Path, rule: str, folder: str) -> list[str]:
+    """Return the files that a rule declares in its folder; names without a suffix are tables."""
+    text = (project / f"workflow/rules/{rule}.smk").read_text(encoding="utf-8")
+    output = text.partition("    output:")[2].partition("    log:")[0]
+    output = re.sub(rf'caption=.*|category=.*|f"\{{RUN\}}/{folder}/\{{\{{table\}}\}}.csv"', "", output)
+    names = re.findall(rf'"(?:\{{RUN\}}/{folder}/)?(\w+(?:\.csv|\.json|\.html)?)"', output)
+    return [name if "." in name else f"{name}.csv" for name in names]
 
 
 @pytest.fixture(scope="session")

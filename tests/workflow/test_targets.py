@@ -15,6 +15,7 @@ BELOW = {
     "phantom": {"phantom"},
     "cohort": {"cohort"},
     "images": {"images_shard"},
+    "audit": {"audit"},
     "prompts": {"prompts_shard"},
     "segment": {"segment_shard"},
     "gabor": {"gabor_shard"},
@@ -36,12 +37,12 @@ def test_a_named_target_runs_its_stage(project: Project, target: str) -> None:
 def test_all_planned_outputs_stand_under_the_run(finished_project: Project) -> None:
     run = finished_project.root / "results" / "phantom"
     stages = {
-        "phantom", "cohort", "images", "prompts", "segment", "gabor", "radiomics", "efficientnet", "perceptron",
-        "compare", "report",
+        "phantom", "cohort", "images", "audit", "prompts", "segment", "gabor", "radiomics", "efficientnet",
+        "perceptron", "compare", "report",
     }  # fmt: skip
     assert {path.name for path in (run / "logs").iterdir()} == stages
     assert {path.name for path in (run / "benchmarks").iterdir()} == stages
-    assert {path.stem for path in (run / "settings").iterdir()} == stages | {"small_model"}
+    assert {path.stem for path in (run / "settings").iterdir()} == stages | {"small_model", "download", "prefetch"}
     assert "segment stands in" in (run / "logs" / "segment" / "small_00.log").read_text(encoding="utf-8")
 
 
@@ -76,3 +77,26 @@ def test_other_shards_models_and_classifiers(project: Project) -> None:
     weights.write_bytes(b"other weights")
     planned = project.planned("--configfile", str(overlay))
     assert planned == {"segment_shard": 1, "compare": 1, "report": 1}
+
+
+def test_a_model_that_prompts_another_runs_before_it(project: Project) -> None:
+    (project.root / "weights.pth").write_bytes(b"weights")
+    overlay = project.root / "overlay.yaml"
+    overlay.write_text(
+        "run: chained\n"
+        "cohort: {shards: 1}\n"
+        "segmentation:\n"
+        "  models: [small, medsam_vit_b]\n"
+        "  weights: {medsam_vit_b: weights.pth}\n"
+        "  prompted_by: {medsam_vit_b: [small]}\n",
+        encoding="utf-8",
+    )
+    planned = project.planned("--configfile", str(overlay), "--", "segment")
+    assert (planned["prompts_shard"], planned["prompts_from_model_shard"], planned["segment_shard"]) == (1, 1, 2)
+    project.snakemake("--configfile", str(overlay), "--", "segment")
+    run = project.root / "results" / "chained"
+    assert (run / "prompts" / "from_small" / "00.parquet").is_file()
+    masks = run / "segmentation" / "small" / "00" / "masks.parquet"
+    masks.write_text("other masks", encoding="utf-8")
+    planned = project.planned("--configfile", str(overlay), "--", "segment")
+    assert (planned["prompts_from_model_shard"], planned["segment_shard"]) == (1, 1)

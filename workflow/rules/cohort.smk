@@ -1,12 +1,13 @@
 rule cohort:
     input:
         settings=settings_file("cohort"),
-        tables=[f"{STUDY}/{table}" for table in CONFIG.cohort.dataset.tables],
+        tables=study_tables(),
         manifest=rules.phantom.output if PHANTOM else [],
     output:
         images=f"{RUN}/cohort/images.parquet",
         lesions=f"{RUN}/cohort/lesions.parquet",
         excluded=f"{RUN}/cohort/excluded.parquet",
+        rows=f"{RUN}/cohort/rows.parquet",
         study=f"{RUN}/cohort/study.json",
         shards=shards("cohort/shards/{shard}/{table}.parquet", table=["images", "lesions"]),
     log:
@@ -20,9 +21,9 @@ rule cohort:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code_digest("mammoflow.cohort.stage", READER),
+        code=code_digest("mammoflow.cohort.stage", *readers()),
         study=lambda wildcards: STUDY,
-        content=lambda wildcards: "" if PHANTOM else study_fingerprint(Path(STUDY)),
+        content=lambda wildcards: study_content(),
         cohort=lambda wildcards, output: Path(output.study).parent,
     shell:
         "mammoflow cohort --settings {input.settings} --study {params.study:q} --output {params.cohort}"

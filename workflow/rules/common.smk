@@ -17,18 +17,23 @@ from mammoflow.config.study import StudyConfig
 from mammoflow.errors import MammoflowError
 from mammoflow.preflight import check_files, gpu_present
 from mammoflow.provenance import code_digest, run_record, study_fingerprint
+from mammoflow.segmentation.configured import model_argument, weights_path
 from mammoflow.store import write_text
+
+# Who fetches the study or the weights cannot have them yet. Targets are not known to Snakemake before it has read this.
+FETCHING = {"download", "prefetch"} & {argument.partition(":")[0] for argument in sys.argv[1:]}
 
 try:
     CONFIG = validate_settings(StudyConfig, config, "the configuration")
-    check_files(CONFIG)
+    if not FETCHING:
+        check_files(CONFIG)
 except MammoflowError as error:
     raise WorkflowError(str(error)) from None
 
 RUN = f"{CONFIG.results}/{CONFIG.run}"
 PHANTOM = CONFIG.cohort.dataset.reader == "phantom"
 STUDY = f"{RUN}/study" if PHANTOM else CONFIG.cohort.dataset.folder
-READER = f"mammoflow.cohort.readers.{CONFIG.cohort.dataset.reader.replace('-', '_')}"
+FURTHER = [dataset.folder for dataset in CONFIG.cohort.more_datasets]
 MODEL = CONFIG.segmentation.default_model
 SHARDS = [f"{shard:02d}" for shard in range(CONFIG.cohort.shards)]
 EFFICIENTNETS = [f"efficientnet_{kind}" for kind in CONFIG.classification.efficientnet.inputs]
@@ -38,6 +43,7 @@ PERCEPTRONS = [f"perceptron_{variant}" for variant in CONFIG.classification.perc
 wildcard_constraints:
     shard=r"\d{2,4}",
     model="|".join(map(re.escape, CONFIG.segmentation.models)),
+    source="|".join(map(re.escape, CONFIG.segmentation.models)),
     kind="|".join(CONFIG.classification.efficientnet.inputs),
     variant="|".join(CONFIG.classification.perceptron.variants),
 
@@ -61,6 +67,26 @@ def write_settings():
         path, text = Path(settings_file(stage)), settings_text(settings)
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             write_text(path, text)
+
+
+def readers():
+    """The modules that read the studies."""
+    names = {dataset.reader.replace("-", "_") for dataset in CONFIG.cohort.datasets}
+    return sorted(f"mammoflow.cohort.readers.{name}" for name in names)
+
+
+def study_tables():
+    """The tables of all studies that the configuration names."""
+    return [
+        f"{folder}/{table}"
+        for folder, dataset in zip([STUDY, *FURTHER], CONFIG.cohort.datasets)
+        for table in dataset.every_table()
+    ]
+
+
+def study_content():
+    """A digest of the files of all studies but the embedded one, whose manifest stands for them."""
+    return [study_fingerprint(Path(folder)) for folder in [*([] if PHANTOM else [STUDY]), *FURTHER]]
 
 
 def settings_file(stage):
@@ -87,7 +113,8 @@ def files(option, names):
 
 def weights(model):
     """The weights file of a promptable model as a list of inputs; none for the one that the package ships."""
-    return [CONFIG.segmentation.weights[model]] if model in CONFIG.segmentation.weights else []
+    file = weights_path(CONFIG, model)
+    return [] if file is None else [str(file)]
 
 
 def further_shards():

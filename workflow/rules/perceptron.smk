@@ -24,7 +24,7 @@ rule perceptron_variant:
         gpu=gpus("perceptron"),
     params:
         code=code_digest("mammoflow.classification.perceptron_stage"),
-        model=MODEL,
+        model=model_argument(CONFIG, MODEL),
         weights=lambda wildcards, input: files("--weights", input.weights),
         images=lambda wildcards, input: folders("--images", input.images),
         masks=lambda wildcards, input: folders("--masks", input.masks),

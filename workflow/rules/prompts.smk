@@ -1,10 +1,26 @@
+# Prompts around the reference and readers' boxes, and around the masks of a model for the models that it prompts.
+
+
+def prompt_tables(model):
+    """The tables of prompts of a model: its own, and those around the masks of the models that prompt it."""
+    sources = CONFIG.segmentation.prompted_by.get(model, [])
+    return [
+        f"{RUN}/prompts/{folder}{{shard}}.parquet"
+        for folder in ["", *(f"from_{source}/" for source in sources)]
+    ]
+
+
 rule prompts_shard:
     input:
         settings=settings_file("prompts"),
         images=f"{RUN}/images/{{shard}}/images.parquet",
         lesions=f"{RUN}/images/{{shard}}/lesions.parquet",
+        readers=[reader.table for reader in CONFIG.prompts.readers],
+        # Ids of readers are held to the whole cohort; without readers a new patient leaves old shards alone.
+        cohort=rules.cohort.output if CONFIG.prompts.readers else [],
     output:
-        f"{RUN}/prompts/{{shard}}.parquet",
+        prompts=f"{RUN}/prompts/{{shard}}.parquet",
+        excluded=f"{RUN}/prompts/excluded/{{shard}}.parquet",
     log:
         f"{RUN}/logs/prompts/{{shard}}.log",
     benchmark:
@@ -18,8 +34,39 @@ rule prompts_shard:
     params:
         code=code_digest("mammoflow.segmentation.prompts"),
         images=lambda wildcards, input: Path(input.images).parent,
+        cohort=lambda wildcards, input: folders("--cohort", input.cohort[:1]),
     shell:
-        "mammoflow prompts --settings {input.settings} --images {params.images} --output {output}"
+        "mammoflow prompts --settings {input.settings} --images {params.images} {params.cohort}"
+        " --excluded {output.excluded} --output {output.prompts}"
+        " 2>&1 | tee {log} >&2"
+
+
+rule prompts_from_model_shard:
+    input:
+        settings=settings_file("prompts"),
+        images=f"{RUN}/images/{{shard}}/images.parquet",
+        lesions=f"{RUN}/images/{{shard}}/lesions.parquet",
+        masks=f"{RUN}/segmentation/{{source}}/{{shard}}/masks.parquet",
+    output:
+        prompts=f"{RUN}/prompts/from_{{source}}/{{shard}}.parquet",
+        excluded=f"{RUN}/prompts/from_{{source}}/excluded/{{shard}}.parquet",
+    log:
+        f"{RUN}/logs/prompts/from_{{source}}_{{shard}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/prompts/from_{{source}}_{{shard}}.tsv"
+    conda:
+        "../../envs/images.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code_digest("mammoflow.segmentation.prompts"),
+        images=lambda wildcards, input: Path(input.images).parent,
+        masks=lambda wildcards, input: Path(input.masks).parent,
+    shell:
+        "mammoflow prompts --settings {input.settings} --images {params.images} --masks {params.masks}"
+        " --excluded {output.excluded} --output {output.prompts}"
         " 2>&1 | tee {log} >&2"
 
 

@@ -4,6 +4,7 @@ rule report:
         cohort=rules.cohort.output.study,
         table=rules.compare.output.table,
         comparison=rules.compare.output,
+        audit=rules.audit.output.section,
         images=rules.images.input,
         masks=shards("segmentation/{model}/{shard}/masks.parquet", model=MODEL),
     output:
@@ -26,9 +27,10 @@ rule report:
         code=code_digest("mammoflow.report.stage"),
         cohort=lambda wildcards, input: Path(input.cohort).parent,
         comparison=lambda wildcards, input: Path(input.table).parent,
+        audit=lambda wildcards, input: Path(input.audit).parent,
         images=lambda wildcards, input: folders("--images", input.images),
         masks=lambda wildcards, input: folders("--masks", input.masks),
     shell:
         "mammoflow report --settings {input.settings} --cohort {params.cohort} --comparison {params.comparison}"
-        " {params.images} {params.masks} --output {output.page}"
+        " --audit {params.audit} {params.images} {params.masks} --output {output.page}"
         " 2>&1 | tee {log} >&2"

@@ -3,7 +3,7 @@ rule segment_shard:
         settings=settings_file("segment"),
         images=f"{RUN}/images/{{shard}}/images.parquet",
         lesions=f"{RUN}/images/{{shard}}/lesions.parquet",
-        prompts=f"{RUN}/prompts/{{shard}}.parquet",
+        prompts=lambda wildcards: prompt_tables(wildcards.model),
         weights=lambda wildcards: weights(wildcards.model),
     output:
         scores=f"{RUN}/segmentation/{{model}}/{{shard}}/scores.parquet",
@@ -21,14 +21,16 @@ rule segment_shard:
         gpu=gpus("segment"),
     params:
         code=code_digest("mammoflow.segmentation.stage"),
+        model=lambda wildcards: model_argument(CONFIG, wildcards.model),
         weights=lambda wildcards, input: files("--weights", input.weights),
         images=lambda wildcards, input: Path(input.images).parent,
+        prompts=lambda wildcards, input: files("--prompts", input.prompts),
         margin=CONFIG.prompts.default_margin_mm,
         store=CONFIG.store,
         shard=lambda wildcards, output: Path(output.masks).parent,
     shell:
-        "mammoflow segment --settings {input.settings} --model {wildcards.model} {params.weights}"
-        " --images {params.images} --prompts {input.prompts} --store {params.store:q}"
+        "mammoflow segment --settings {input.settings} --model {params.model} {params.weights}"
+        " --images {params.images} {params.prompts} --store {params.store:q}"
         " --default-margin-mm {params.margin} --output {params.shard} --threads {threads}"
         " 2>&1 | tee {log} >&2"
 

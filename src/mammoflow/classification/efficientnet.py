@@ -13,7 +13,7 @@ from torchvision.transforms import v2
 
 from mammoflow.classification.training import Classifier, Rows, Scores
 from mammoflow.errors import WeightsError
-from mammoflow.segmentation.weights import read_state
+from mammoflow.segmentation.checkpoint import read_state
 
 CHANNELS = 1280
 """Width of EfficientNet-B0's last feature map."""

@@ -34,6 +34,7 @@ from mammoflow.config.classification import PerceptronTraining, PerceptronVarian
 from mammoflow.errors import StudyError
 from mammoflow.provenance import code_digest
 from mammoflow.runtime import choose_device, seed_everything, set_threads
+from mammoflow.segmentation.prompts import default_prompts
 from mammoflow.segmentation.protocol import PromptableModel
 from mammoflow.segmentation.weights import load_model
 from mammoflow.store import ArrayStore, array_digest
@@ -157,11 +158,11 @@ def prompts_at(tables: list[Path], margin_mm: float) -> pd.DataFrame:
         If no prompt has the margin.
     """
     prompts = read_tables(tables, PROMPTS)
-    chosen = prompts[(prompts["kind"] == "box") & np.isclose(prompts["margin_mm"], margin_mm)]
+    chosen = default_prompts(prompts[prompts["kind"] == "box"], margin_mm)
     if chosen.empty:
         found = sorted(prompts["margin_mm"].unique().tolist())
         raise StudyError(f"no box prompt at {margin_mm:g} mm; found margins {found}. Run the prompts stage with it")
-    return chosen.drop_duplicates("lesion_id")
+    return chosen
 
 
 def build_tuned(

@@ -20,7 +20,7 @@ from mammoflow.classification.perceptron import Perceptron, pooled_features
 from mammoflow.classification.training import Classifier, Rows, Scores
 from mammoflow.segmentation.embeddings import embeddings, read_canonical
 from mammoflow.segmentation.losses import segmentation_loss
-from mammoflow.segmentation.protocol import Embedding, Prediction, PromptableModel
+from mammoflow.segmentation.protocol import Embedding, Prediction, PromptableModel, Prompts
 from mammoflow.segmentation.scores import overlap
 from mammoflow.store import Array, ArrayStore, read_mask
 
@@ -147,7 +147,7 @@ class EncoderSource:
 def decode(model: PromptableModel, embedding: Embedding, boxes: npt.NDArray[np.float32]) -> tuple[Prediction, Tensor]:
     """Decode n boxes (fractions of the square) and return the prediction and the perceptron's features."""
     fractions = torch.from_numpy(boxes).to(model.device)
-    prediction = model.predict(embedding, fractions * SQUARE, (SQUARE, SQUARE))
+    prediction = model.predict(embedding, Prompts(fractions * SQUARE), (SQUARE, SQUARE))
     image = embedding[model.embedding_name].expand(len(boxes), -1, -1, -1)
     return prediction, pooled_features(image, prediction, fractions)
 

@@ -9,6 +9,8 @@ import click
 from mammoflow.cli.group import main
 from mammoflow.cli.options import (
     file,
+    folder,
+    input_files,
     input_folder,
     margin_option,
     model_option,
@@ -24,14 +26,19 @@ from mammoflow.cli.options import (
 @main.command()
 @settings_option
 @input_folder("--images", "Folder of one shard of images.")
+@click.option("--cohort", type=folder(exists=True), help="Folder of the cohort; needed for boxes of readers.")
+@click.option("--masks", type=folder(exists=True), help="Folder of another model's masks, to prompt with these alone.")
+@click.option("--excluded", type=file(), help="Table to write of what cannot be a prompt.")
 @output_file("Table of prompts to write.")
-def prompts(settings: Path, images: Path, output: Path) -> None:
-    """Make box prompts at each margin for the lesions of a shard."""
+def prompts(
+    settings: Path, images: Path, cohort: Path | None, masks: Path | None, excluded: Path | None, output: Path
+) -> None:
+    """Make prompts of each kind and margin for the lesions of a shard."""
     from mammoflow.config.base import read_settings
     from mammoflow.config.segmentation import PromptSettings
     from mammoflow.segmentation.prompts import make_prompts
 
-    make_prompts(read_settings(PromptSettings, settings), images, output)
+    make_prompts(read_settings(PromptSettings, settings), images, output, excluded, cohort, masks)
 
 
 @main.command()
@@ -39,7 +46,7 @@ def prompts(settings: Path, images: Path, output: Path) -> None:
 @model_option
 @weights_option
 @input_folder("--images", "Folder of one shard of images.")
-@click.option("--prompts", required=True, type=file(exists=True), help="Prompts of the shard.")
+@input_files("--prompts", "Prompts of the shard; once for each table.")
 @store_option
 @margin_option
 @output_folder("Folder of the shard's masks and scores.")
@@ -49,7 +56,7 @@ def segment(
     model: str,
     weights: Path | None,
     images: Path,
-    prompts: Path,
+    prompts: tuple[Path, ...],
     store: Path,
     default_margin_mm: float,
     output: Path,

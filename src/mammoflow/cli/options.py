@@ -54,7 +54,9 @@ def check_choice(option: str, value: str, choices: object) -> None:
         raise ConfigError(f"{option}: found {value!r}; expected one of {', '.join(get_args(choices))}")
 
 
-model_option = click.option("--model", required=True, help="Name of the promptable model, as in the configuration.")
+model_option = click.option(
+    "--model", required=True, help="Promptable model: a published name, or NAME=ARCHITECTURE for weights of your own."
+)
 weights_option = click.option("--weights", type=file(), help="Weights of the model; `small` brings its own.")
 store_option = click.option("--store", required=True, type=folder(), help="Folder of the embeddings.")
 margin_option = click.option(

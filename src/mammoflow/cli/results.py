@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
+
 from mammoflow.cli.group import main
 from mammoflow.cli.options import (
+    folder,
     input_files,
     input_folder,
     input_folders,
@@ -49,13 +52,21 @@ def compare(
 @input_folder("--comparison", "Folder of the tables and figures.")
 @input_folders("--images", "Folder of a shard of images; once for each shard.")
 @input_folders("--masks", "Folder of the default model's shard; once for each shard.")
+@click.option("--audit", type=folder(exists=True), help="Folder of the audit, for a section of the page.")
 @output_file("Page to write.")
 def report(
-    settings: Path, cohort: Path, comparison: Path, images: tuple[Path, ...], masks: tuple[Path, ...], output: Path
+    settings: Path,
+    cohort: Path,
+    comparison: Path,
+    images: tuple[Path, ...],
+    masks: tuple[Path, ...],
+    audit: Path | None,
+    output: Path,
 ) -> None:
     """Write the self-contained HTML page."""
     from mammoflow.config.base import read_settings
     from mammoflow.config.evaluation import ReportSettings
     from mammoflow.report.stage import write_report
 
-    write_report(read_settings(ReportSettings, settings), cohort, comparison, list(images), list(masks), output)
+    chosen = read_settings(ReportSettings, settings)
+    write_report(chosen, cohort, comparison, list(images), list(masks), output, audit)

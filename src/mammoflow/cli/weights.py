@@ -7,33 +7,57 @@ from pathlib import Path
 import click
 
 from mammoflow.cli.group import main
-from mammoflow.cli.options import (
-    folder,
-)
+from mammoflow.cli.options import file, output_file, settings_option
 
 
 @main.group()
 def weights() -> None:
-    """List and fetch the weights of the promptable models."""
+    """List, fetch and check the weights of the promptable models."""
 
 
 @weights.command("list")
 def weights_list() -> None:
-    """Show each model's weights file, its checksum, licence and source."""
-    from mammoflow.segmentation.weights import WEIGHTS
+    """Show each published weights file, its checksum, licence and source."""
+    from mammoflow.segmentation.registry import FURTHER_WEIGHTS, WEIGHTS
 
-    for name, source in WEIGHTS.items():
+    for name, source in {**WEIGHTS, **FURTHER_WEIGHTS}.items():
         origin = source.url or "inside the package"
-        click.echo(f"{name}\n  {source.architecture}; {source.licence}\n  {source.file}  {source.checksum}\n  {origin}")
+        checksum = source.checksum or ("recorded when it is first fetched" if source.url else "")
+        click.echo(f"{name}\n  {source.architecture}; {source.licence}\n  {source.file}  {checksum}\n  {origin}")
 
 
 @weights.command("fetch")
 @click.argument("name")
-@click.option("--to", "target", required=True, type=folder(), help="Folder that the file goes to.")
+@click.option("--to", "target", required=True, type=click.Path(path_type=Path), help="Folder or file to fetch to.")
 @click.option("--url", help="Another address of the same file, such as a mirror.")
 def weights_fetch(name: str, target: Path, url: str | None) -> None:
-    """Fetch and check the weights of model NAME; a broken download goes on where it stopped."""
-    from mammoflow.segmentation.weights import fetch_weights
+    """Fetch and check the published weights NAME; a broken download goes on where it stopped."""
+    from mammoflow.segmentation.download import fetch_weights
+    from mammoflow.segmentation.registry import WEIGHTS
 
     path = fetch_weights(name, target, url)
-    click.echo(f"{path}\nname it in the configuration:\nsegmentation: {{weights: {{{name}: {path}}}}}")
+    named = f"segmentation: {{weights: {{{name}: {path}}}}}"
+    if name not in WEIGHTS:
+        named = f"classification: {{efficientnet: {{weights: {path}}}}}"
+    click.echo(f"{path}\nname it in the configuration:\n{named}")
+
+
+@main.command()
+@settings_option
+@output_file("Record of what was brought (JSON).")
+def prefetch(settings: Path, output: Path) -> None:
+    """Fetch and check all published weights that a configuration names, for nodes without a network."""
+    from mammoflow.config.base import read_settings
+    from mammoflow.config.download import PrefetchJob
+    from mammoflow.segmentation.download import prefetch as run
+
+    run(read_settings(PrefetchJob, settings), output)
+
+
+@weights.command("check")
+@click.argument("path", type=file(exists=True))
+def weights_check(path: Path) -> None:
+    """Read a weights file without executing anything in it, and say what it is."""
+    from mammoflow.segmentation.weights import describe_weights
+
+    click.echo(describe_weights(path))

@@ -31,12 +31,15 @@ def map_columns(table: pd.DataFrame, dataset: DatasetSettings) -> pd.DataFrame:
     Raises
     ------
     ConfigError
-        If the settings name a column that the table lacks, or a needed column comes from nowhere.
+        If the settings name a column that the table lacks, or a needed column comes from nowhere; the label may come
+        from BI-RADS, if the settings say so.
     """
     names: tuple[TableColumn, ...] = get_args(TableColumn)
     own = [str(name) for name in table.columns if name not in (ORIGIN, PROBLEM)]
     sources = {name: dataset.columns.get(name) or (name if name in own else None) for name in names}
     missing = [name for name in NEEDED if sources[name] is None]
+    if dataset.malignant_from_birads is not None and sources["birads"] is not None and "label" in missing:
+        missing.remove("label")
     if sources["mask"] is None and any(sources[name] is None for name in BOX):
         missing.append("mask")
     if missing:

@@ -1,23 +1,25 @@
 """Where the files of a CBIS-DDSM download lie, whichever tool made it.
 
-Two layouts are known below a folder named for a film or a lesion: the paths of the case tables
-(`<study UID>/<series UID>/000000.dcm`) and the download tool's (`<date>-DDSM-NNNNN/<n>-<description>-NNNNN/1-1.dcm`,
-also `00000001.dcm` or `000000.dcm`). The named folders may stand in the study folder or up to three levels below it
-(`CBIS-DDSM/`, `manifest-NNN/CBIS-DDSM/`).
+Three layouts are known. Below a folder named for a film or a lesion stand the paths of the case tables
+(`<study UID>/<series UID>/000000.dcm`) or the download tool's (`<date>-DDSM-NNNNN/<n>-<description>-NNNNN/1-1.dcm`,
+also `00000001.dcm` or `000000.dcm`); a download series by series has one folder a series, named by its UID. The named
+folders may stand in the study folder or up to three levels below it (`CBIS-DDSM/`, `manifest-NNN/CBIS-DDSM/`), and a
+download in several parts may have the same folder in several places.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from mammoflow.dicomfile import safe_path
 from mammoflow.errors import ExcludedCase, Reason
 
 CASE_FOLDER = re.compile(r"(Mass|Calc)-(Training|Test)_.+")
-DEEPEST_CASE_FOLDER = 3
+SERIES_FOLDER = re.compile(r"[0-9]+(\.[0-9]+){5,}")
+DEEPEST_NAMED_FOLDER = 3
 DICOM_SUFFIXES = (".dcm", ".dicom", "")
 
 
@@ -32,29 +34,21 @@ class DownloadLayout:
 
     def __init__(self, study: Path) -> None:
         self.study = study
-        self._folders: dict[str, str] = {}
-        for path in _case_folders(study, DEEPEST_CASE_FOLDER):
-            self._folders.setdefault(path.name, path.relative_to(study).as_posix())
+        self._folders: dict[str, list[str]] = {}
+        for name, relative in _named_folders(str(study), "", DEEPEST_NAMED_FOLDER):
+            self._folders.setdefault(name, []).append(relative)
 
-    def locate(self, name: str) -> str:
-        """Return a table's path relative to the study folder, wherever its first folder lies; it may not exist."""
-        parts = PurePosixPath(name.replace("\\", "/")).parts
-        folder = self._folders.get(parts[0]) if parts else None
-        return "/".join((folder, *parts[1:])) if folder else name
+    def locate(self, name: str) -> list[str]:
+        """Return where a table's path may lie, relative to the study folder; the files may not exist."""
+        parts = _parts(name)
+        folders = self._folders.get(parts[0], []) if parts else []
+        return ["/".join((folder, *parts[1:])) for folder in folders] or [name]
 
     def files(self, folder: str) -> list[str]:
         """Return all files below a named folder that may be DICOM, relative to the study folder, sorted by path."""
-        found = self._folders.get(folder)
-        if found is None:
-            return []
-        return sorted(
-            (Path(parent) / name).relative_to(self.study).as_posix()
-            for parent, _, names in os.walk(self.study / found)
-            for name in names
-            if not name.startswith(".") and Path(name).suffix.lower() in DICOM_SUFFIXES
-        )
+        return [path for place in self._folders.get(folder, []) for path in sorted(self._files_below(place))]
 
-    def candidates(self, names: list[str]) -> dict[str, Path]:
+    def candidates(self, names: Sequence[str]) -> dict[str, Path]:
         """Return the existing files that the table's paths may mean: those named, then all in the same folders.
 
         Raises
@@ -62,9 +56,9 @@ class DownloadLayout:
         ExcludedCase
             OUTSIDE_STUDY where a path leaves the study folder; MISSING_FILE where there is no file at all.
         """
-        folders = dict.fromkeys(PurePosixPath(name).parts[0] for name in names if name)
-        relative = [self.locate(name) for name in names if name]
-        relative += [path for folder in folders for path in self.files(folder)]
+        named = [name for name in names if name]
+        relative = [path for name in named for path in self.locate(name)]
+        relative += [path for folder in _folders_of(named) for path in self.files(folder)]
         found: dict[str, Path] = {}
         missing: ExcludedCase | None = None
         for path in dict.fromkeys(relative):
@@ -78,13 +72,34 @@ class DownloadLayout:
             raise missing or ExcludedCase(Reason.MISSING_FILE, "the case table names no file")
         return found
 
+    def _files_below(self, place: str) -> Iterator[str]:
+        for parent, _, names in os.walk(self.study / place):
+            for name in names:
+                if not name.startswith(".") and os.path.splitext(name)[1].lower() in DICOM_SUFFIXES:  # noqa: PTH122
+                    yield (Path(parent) / name).relative_to(self.study).as_posix()
 
-def _case_folders(folder: Path, depth: int) -> Iterator[Path]:
-    """Walk down to the folders named for a film or a lesion, and not into them."""
-    for path in sorted(folder.iterdir()):
-        if not path.is_dir():
+
+def _parts(name: str) -> tuple[str, ...]:
+    return PurePosixPath(name.replace("\\", "/")).parts
+
+
+def _folders_of(names: Iterable[str]) -> list[str]:
+    """Return the names of the folders that may hold the files of some paths: case folders first, then series."""
+    parts = [_parts(name) for name in names]
+    series = [place[-2] for place in parts if len(place) > 2 and SERIES_FOLDER.fullmatch(place[-2])]
+    return list(dict.fromkeys([*(place[0] for place in parts if place), *series]))
+
+
+def _named_folders(folder: str, relative: str, depth: int) -> Iterator[tuple[str, str]]:
+    """Walk down to the folders named for a film, a lesion or a series; give their names and places."""
+    with os.scandir(folder) as listing:
+        entries = sorted((entry for entry in listing if entry.is_dir()), key=lambda entry: entry.name)
+    for entry in entries:
+        place = f"{relative}{entry.name}"
+        if CASE_FOLDER.fullmatch(entry.name):
+            yield entry.name, place
             continue
-        if CASE_FOLDER.fullmatch(path.name):
-            yield path
-        elif depth > 1 and not path.is_symlink() and os.access(path, os.R_OK | os.X_OK):
-            yield from _case_folders(path, depth - 1)
+        if SERIES_FOLDER.fullmatch(entry.name):
+            yield entry.name, place
+        if depth > 1 and not entry.is_symlink() and os.access(entry.path, os.R_OK | os.X_OK):
+            yield from _named_folders(entry.path, f"{place}/", depth - 1)

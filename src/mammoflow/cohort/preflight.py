@@ -22,6 +22,6 @@ def check_study(dataset: DatasetSettings, study: Path) -> None:
             f"study folder {study} is expected to be a folder, but {found}; set cohort.dataset.folder to the folder of "
             f"the data set {dataset.name!r}"
         )
-    for name in [*dataset.tables, *(join.table for join in dataset.joins)]:
+    for name in dataset.every_table():
         if not (study / name).is_file():
             raise StudyError(f"case table {study / name} does not exist; check cohort.dataset.tables and joins")

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 
@@ -61,20 +61,29 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class FoundImage:
-    """A film's file, relative to the study folder; its size and its spacing where the reader knows them."""
+    """A film's file, relative to the study folder; its size and its spacing where the reader knows them.
+
+    `further` are columns of the reader's own for the table of images.
+    """
 
     path: str
     rows: int | None = None
     columns: int | None = None
     spacing_mm: float | None = None
+    further: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class FoundLesion:
-    """A lesion's files, relative to the study folder; no mask means that the row's box is the reference."""
+    """A lesion's files, relative to the study folder; no mask means that the row's box is the reference.
+
+    `mask_item` says which regions of a file of contours the lesion is: their places, from 0, with commas between them;
+    None takes all of them. `further` are columns of the reader's own for the table of lesions.
+    """
 
     mask_path: str | None
     further: dict[str, str] = field(default_factory=dict)
+    mask_item: str | None = None
 
 
 class Reader(ABC):
@@ -89,6 +98,9 @@ class Reader(ABC):
     study
         The study folder; it exists.
     """
+
+    has_pathology: ClassVar[bool] = True
+    """False where a study has no biopsies at all: then the settings have to say how malignancy follows from BI-RADS."""
 
     def __init__(self, dataset: DatasetSettings, study: Path) -> None:
         self.dataset = dataset
@@ -139,10 +151,16 @@ def open_reader(dataset: DatasetSettings, study: Path) -> Reader:
     Raises
     ------
     ConfigError
-        If the reader's module has no `StudyReader`.
+        If the reader's module has no `StudyReader`, or the study has no biopsies and the settings do not say from which
+        BI-RADS assessment on a lesion counts as malignant.
     """
     module = importlib.import_module(f"mammoflow.cohort.readers.{dataset.reader.replace('-', '_')}")
     reader = getattr(module, "StudyReader", None)
     if not (isinstance(reader, type) and issubclass(reader, Reader)):
         raise ConfigError(f"{module.__name__} holds no class StudyReader; see docs/datasets/adding-a-data-set.md")
+    if not reader.has_pathology and dataset.malignant_from_birads is None:
+        raise ConfigError(
+            f"the data set {dataset.name!r} has no biopsy results, and malignant_from_birads is null; expected the "
+            "BI-RADS assessment from which a lesion counts as malignant, usually 4: set it in cohort.dataset"
+        )
     return reader(dataset, study)

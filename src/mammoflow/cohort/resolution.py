@@ -25,6 +25,7 @@ LESION_COLUMNS = [
     "view",
     "lesion_type",
     "pathology",
+    "label_origin",
     "birads",
     "density",
     "subtlety",
@@ -103,7 +104,8 @@ def _lesion_record(reader: Reader, row: Row, image: FoundImage) -> dict[str, Any
     found = _guarded(lambda: reader.find_lesion(row, image))
     kept = {name: row.get(name) for name in LESION_COLUMNS}
     malignant = int(row["label"] == "malignant")
-    return {**kept, "malignant": malignant, "mask_path": found.mask_path, **found.further}
+    masks = {"mask_path": found.mask_path, "mask_item": found.mask_item}
+    return {**kept, "malignant": malignant, **masks, **found.further}
 
 
 def _image_record(rows: Sequence[Row], image: FoundImage) -> dict[str, Any]:
@@ -120,4 +122,5 @@ def _image_record(rows: Sequence[Row], image: FoundImage) -> dict[str, Any]:
         "spacing_mm": image.spacing_mm,
         "spacing_origin": None if image.spacing_mm is None else "table",
         "official_split": next((side for side in ("test", "train") if side in sides), ""),
+        **image.further,
     }

@@ -1,19 +1,22 @@
-"""Patient-safe division into train, validation and test, and the hard stop against leakage.
+"""Division into train, validation and test by patient, and the hard stop against leakage.
 
-Within each stratum (patients with and without a malignant lesion) patients are put in the order of a hash of seed and
-id, and the first ones are taken. The order of rows plays no part, and a few new patients move only patients at the
-borders.
+Patients with and without a malignant lesion are strata. Within each, patients are put in the order of a hash of seed
+and id, and a block of that order is taken: the first ones, or one of k equal blocks. So the order of rows plays no
+part, and a few new patients move only patients at the borders of the blocks. Where several data sets are read, each is
+spread evenly over the order. Validation is drawn in the same way from what is left when the test side is gone.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import pandas as pd
 
 from mammoflow.config.cohort import SplitSettings
 from mammoflow.errors import LeakageError, StudyError
 from mammoflow.store import text_digest
+from mammoflow.tables import SPLITS
 
 
 def split_patients(patients: pd.DataFrame, settings: SplitSettings) -> dict[str, str]:
@@ -22,10 +25,10 @@ def split_patients(patients: pd.DataFrame, settings: SplitSettings) -> dict[str,
     Parameters
     ----------
     patients
-        One row a patient: `patient_id`; `malignant`, whether any lesion is; `official_train` and `official_test`,
-        whether the patient stands on that official side.
+        One row a patient: `patient_id`; `source`, the data set; `malignant`, whether any lesion is; `official_train`
+        and `official_test`, whether the patient stands on that official side.
     settings
-        Method, fractions and seed.
+        Method, fractions, fold and seed; any method but `by_image`.
 
     Returns
     -------
@@ -35,44 +38,84 @@ def split_patients(patients: pd.DataFrame, settings: SplitSettings) -> dict[str,
     Raises
     ------
     StudyError
-        If the official split is asked for and patients have none, or a split would stay empty.
+        If the official split is asked for and patients have none, there are fewer patients of a kind than folds, or a
+        side would stay empty.
     """
-    if settings.method == "official":
-        test = _official_test(patients)
-    else:
-        test = _draw(patients, settings.test_fraction, settings.seed, "test")
-    rest = patients[~patients["patient_id"].isin(test)]
-    validation = _draw(rest, settings.validation_fraction, settings.seed, "validation")
-    splits = {
-        patient: "test" if patient in test else "validation" if patient in validation else "train"
-        for patient in patients["patient_id"]
-    }
-    empty = [name for name in ("train", "validation", "test") if name not in splits.values()]
-    if empty:
-        raise StudyError(
-            f"the {settings.method} split of {len(patients)} patients leaves no patient in {', '.join(empty)}; "
-            "use more patients, other fractions, or cohort.split.method: random"
-        )
-    return splits
+    units = patients.set_index("patient_id")
+    return _divide(units, _test_side(units, settings), settings, "patients")
 
 
-def check_no_leak(table: pd.DataFrame) -> None:
+def split_images(images: pd.DataFrame, settings: SplitSettings) -> dict[str, str]:
+    """Put every image into train, validation or test, whatever its patient: the published protocol, which leaks.
+
+    Parameters
+    ----------
+    images
+        One row an image: `image_id`; `source`; `malignant`, whether any lesion on it is.
+    settings
+        Fractions and seed.
+
+    Returns
+    -------
+    dict
+        Image to split.
+
+    Raises
+    ------
+    StudyError
+        If a side would stay empty.
+    """
+    units = images.set_index("image_id")
+    return _divide(units, _draw(units, settings.test_fraction, settings.seed, "test"), settings, "images")
+
+
+def fold_of_patients(patients: pd.DataFrame, settings: SplitSettings) -> dict[str, int]:
+    """Return the fold, from 0, in which each patient is on the test side.
+
+    The assignment depends on ids, strata, seed and the number of folds, and not on the fold that a run takes: so the
+    test sides of the runs over all folds share no patient and together hold all.
+
+    Raises
+    ------
+    StudyError
+        If a stratum has patients, but fewer than there are folds.
+    """
+    return _folds(patients.set_index("patient_id"), settings)
+
+
+def beside_official_test(rows: pd.DataFrame, test_patients: set[str]) -> pd.Series:
+    """Tell which rows have to leave: those of official test patients that are not official test rows themselves.
+
+    Parameters
+    ----------
+    rows
+        Images or lesions with `patient_id` and `official_split`.
+    test_patients
+        Patients on the official test side.
+    """
+    return rows["patient_id"].isin(test_patients) & (rows["official_split"] != "test")
+
+
+def check_no_leak(table: pd.DataFrame, by_image: bool = False) -> None:
     """Stop if a patient, or a film whatever patient it is filed under, stands on two sides of the split.
 
     Parameters
     ----------
     table
-        Rows with `split`, `patient_id`, and `image_path` where there is one.
+        Rows with `split`, `patient_id`, and `image_path` where there is one; `study` where there are several.
+    by_image
+        Whether the split is the published one, by image: then patients are not looked at, films still are.
 
     Raises
     ------
     LeakageError
         Naming the first cases.
     """
-    for key in ("patient_id", "image_path"):
+    for key in ("image_path",) if by_image else ("patient_id", "image_path"):
         if key not in table.columns:
             continue
-        sides = table.groupby(key)["split"].agg(lambda splits: sorted(set(splits)))
+        names = table[key] if key == "patient_id" or "study" not in table.columns else _with_study(table)
+        sides = table["split"].groupby(names).agg(lambda splits: sorted(set(splits)))
         shared = sides[sides.map(len) > 1]
         if len(shared):
             cases = "; ".join(f"{name} in {' and '.join(found)}" for name, found in shared.head(5).items())
@@ -87,24 +130,81 @@ def shard_of(patient_id: str, shards: int) -> int:
     return int(text_digest(patient_id)[:16], 16) % shards
 
 
-def _official_test(patients: pd.DataFrame) -> set[str]:
-    without = patients[~(patients["official_train"] | patients["official_test"])]
+def _with_study(table: pd.DataFrame) -> pd.Series:
+    return table["study"].str.cat(table["image_path"], sep="/")
+
+
+def _test_side(units: pd.DataFrame, settings: SplitSettings) -> set[str]:
+    if settings.method == "official":
+        return _official_test(units)
+    if settings.method == "leave_one_source_out":
+        return set(units.index[units["source"] == settings.test_source])
+    if settings.method == "kfold":
+        return {unit for unit, fold in _folds(units, settings).items() if fold == settings.fold}
+    return _draw(units, settings.test_fraction, settings.seed, "test")
+
+
+def _divide(units: pd.DataFrame, test: set[str], settings: SplitSettings, kind: str) -> dict[str, str]:
+    """Draw validation from what is not test; stop where a side stays empty."""
+    # Each fold draws its own validation; else the same patients would validate in nearly all folds and seldom train.
+    purpose = f"validation of fold {settings.fold}" if settings.method == "kfold" else "validation"
+    rest = units[~units.index.isin(test)]
+    validation = _draw(rest, settings.validation_fraction, settings.seed, purpose)
+    splits = {unit: "test" if unit in test else "validation" if unit in validation else "train" for unit in units.index}
+    empty = [name for name in SPLITS if name not in splits.values()]
+    if empty:
+        malignant = int(units["malignant"].sum())
+        raise StudyError(
+            f"the {settings.method} split leaves no {kind[:-1]} in {' and '.join(empty)}: found {len(units)} {kind}, "
+            f"{malignant} with a malignant lesion and {len(units) - malignant} without, {len(test)} of them on the "
+            "test side; expected at least one on each side, and of each kind that is divided one stays in train. "
+            f"Use more {kind}, or another cohort.split.method"
+        )
+    return splits
+
+
+def _official_test(units: pd.DataFrame) -> set[str]:
+    without = units[~(units["official_train"] | units["official_test"])]
     if len(without):
         raise StudyError(
-            f"cohort.split.method is official, but {len(without)} patients have no official split, the first "
-            f"{without['patient_id'].iloc[0]!r}; use cohort.split.method: random"
+            f"cohort.split.method is official, but {len(without)} of {len(units)} patients have no official split, the "
+            f"first {without.index[0]!r} of {without['source'].iloc[0]!r}; expected train or test for each; use "
+            "cohort.split.method: random"
         )
-    return set(patients.loc[patients["official_test"], "patient_id"])
+    return set(units.index[units["official_test"]])
 
 
-def _draw(patients: pd.DataFrame, fraction: float, seed: int, purpose: str) -> set[str]:
+def _folds(units: pd.DataFrame, settings: SplitSettings) -> dict[str, int]:
+    folds: dict[str, int] = {}
+    for malignant, ordered in _drawing_order(units, settings.seed, "fold"):
+        if len(ordered) < settings.folds:
+            kind = "with a malignant lesion" if malignant else "without one"
+            raise StudyError(
+                f"cohort.split.folds is {settings.folds}, but only {len(ordered)} of {len(units)} patients are {kind}; "
+                f"expected at least one such patient in each fold; set cohort.split.folds to {len(ordered)} or less"
+                + ("" if len(ordered) > 1 else " if there are more patients, or use another cohort.split.method")
+            )
+        folds |= {unit: place * settings.folds // len(ordered) for place, unit in enumerate(ordered)}
+    return folds
+
+
+def _draw(units: pd.DataFrame, fraction: float, seed: int, purpose: str) -> set[str]:
     drawn: set[str] = set()
-    for _, stratum in patients.groupby("malignant"):
-        ordered = sorted(stratum["patient_id"], key=lambda patient: text_digest(purpose, str(seed), str(patient)))
+    for _, ordered in _drawing_order(units, seed, purpose):
         drawn.update(ordered[: _share(len(ordered), fraction)])
     return drawn
 
 
-def _share(patients: int, fraction: float) -> int:
-    """Return how many of a stratum's patients are drawn: the nearest number, at least one, never all."""
-    return min(max(1, math.floor(patients * fraction + 0.5)), max(0, patients - 1))
+def _drawing_order(units: pd.DataFrame, seed: int, purpose: str) -> Iterator[tuple[bool, list[str]]]:
+    """Yield each stratum with its units in the order of a hash, every data set spread evenly over it."""
+    for malignant, stratum in units.groupby("malignant"):
+        places: list[tuple[float, str, str]] = []
+        for _, part in stratum.groupby("source"):
+            hashed = sorted((text_digest(purpose, str(seed), str(unit)), str(unit)) for unit in part.index)
+            places += [((rank + 0.5) / len(hashed), digest, unit) for rank, (digest, unit) in enumerate(hashed)]
+        yield bool(malignant), [unit for _, _, unit in sorted(places)]
+
+
+def _share(count: int, fraction: float) -> int:
+    """Return how many of a stratum are drawn: the nearest number, at least one, never all."""
+    return min(max(1, math.floor(count * fraction + 0.5)), max(0, count - 1))

@@ -1,160 +1,66 @@
-"""The cohort stage: from a study folder to the tables of images, lesions and exclusions, split and sharded."""
+"""The cohort stage: from study folders to the tables of images, lesions and exclusions, split and sharded."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from mammoflow.cohort.flow import describe, flow_step
+from mammoflow.cohort.birads_convention import convention_notes
+from mammoflow.cohort.division import divide, keep_official_test
+from mammoflow.cohort.flow import describe
+from mammoflow.cohort.pooling import Pool, pool_studies
 from mammoflow.cohort.preflight import check_study
-from mammoflow.cohort.reader import Exclusion, Reader, open_reader
-from mammoflow.cohort.resolution import Resolved, resolve_files
-from mammoflow.cohort.splits import check_no_leak, shard_of, split_patients
-from mammoflow.cohort.table_files import records
+from mammoflow.cohort.reader import Reader, open_reader
+from mammoflow.cohort.selection import select_cases
+from mammoflow.cohort.splits import check_no_leak
 from mammoflow.config.cohort import CohortSettings
-from mammoflow.errors import ExcludedCase, Reason, StudyError
 from mammoflow.store import write_text
-from mammoflow.tables import EXCLUDED, IMAGES, LESIONS, SPLITS, empty_table, write_table
-
-Flow = list[dict[str, Any]]
+from mammoflow.tables import EXCLUDED, IMAGES, LESIONS, ROWS, SPLITS, empty_table, write_table
 
 
 def build_cohort(settings: CohortSettings, study: Path, output: Path) -> None:
-    """Read a study, leave out what cannot be used, split it by patient and write the cohort's tables.
+    """Read the studies, leave out what cannot be used, split by patient and write the cohort's tables.
 
     Parameters
     ----------
     settings
-        Data set, split and number of shards.
+        Data sets, split and number of shards.
     study
-        The study folder; all paths in the tables are relative to it.
+        Folder of the first study; those of further ones stand in the settings. All paths in the tables are relative to
+        the folder of their study.
     output
-        Folder for `images.parquet`, `lesions.parquet`, `excluded.parquet`, `study.json` and `shards/K/`.
+        Folder for `rows.parquet`, `images.parquet`, `lesions.parquet`, `excluded.parquet`, `study.json`, `shards/K/`.
 
     Raises
     ------
     StudyError
-        If the folder, a table or a column is missing, or no case can be used.
+        If a folder, a table or a column is missing, no case of a study can be used, or the split cannot be made.
     LeakageError
         If a patient or a film would stand on two sides of the split; nothing is written then.
     """
-    check_study(settings.dataset, study)
-    reader = open_reader(settings.dataset, study)
-    read, resolved, flow = _select(reader)
-    if not resolved.lesions:
-        reasons = Counter(str(exclusion.reason) for exclusion in resolved.excluded)
-        found = "; ".join(f"{reason}: {count}" for reason, count in reasons.most_common()) or "the table has no rows"
-        raise StudyError(
-            f"no lesion of the study {settings.dataset.name!r} in {study} can be used ({found}). "
-            "Check cohort.dataset.folder and that the tables belong to the files"
-        )
-    images, lesions = _split_and_shard(settings, resolved, read)
+    studies = [study, *(Path(dataset.folder) for dataset in settings.more_datasets)]
+    for dataset, folder in zip(settings.datasets, studies, strict=True):
+        check_study(dataset, folder)
+    readers = [open_reader(dataset, folder) for dataset, folder in zip(settings.datasets, studies, strict=True)]
+    pool = pool_studies([select_cases(reader) for reader in readers], settings.datasets, studies)
+    if settings.split.method == "official":
+        pool = keep_official_test(pool)
+    images, lesions = divide(settings, pool)
     for table in (images, lesions, pd.concat([images, lesions], ignore_index=True)):
-        check_no_leak(table)
-    excluded = pd.DataFrame([{"stage": "cohort", **asdict(exclusion)} for exclusion in resolved.excluded])
+        check_no_leak(table, by_image=settings.split.leaking)
+    excluded = pd.DataFrame([{"stage": "cohort", **asdict(exclusion)} for exclusion in pool.excluded])
     _write(output, settings.shards, images, lesions, excluded if len(excluded) else empty_table(EXCLUDED))
-    summary = _summary(settings, reader, images, lesions, resolved.excluded, flow)
+    rows = pool.rows.reindex(columns=list(ROWS.columns)).sort_values(["lesion_id", "image_name"], kind="stable")
+    write_table(rows.astype(object).where(rows.notna(), None), ROWS, output / "rows.parquet")
+    summary = _summary(settings, readers, images, lesions, pool)
     write_text(output / "study.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
-
-
-def _select(reader: Reader) -> tuple[pd.DataFrame, Resolved, Flow]:
-    """Go from all rows to usable ones; return the rows as read, what is left with its files, and the flow."""
-    rows, unread = reader.read_rows()
-    unique, repeated = _drop_repeated(rows)
-    labelled, unlabelled = _drop_unlabelled(unique)
-    resolved = resolve_files(reader, labelled)
-    kept_images = {image["image_id"] for image in resolved.images}
-    kept_lesions = {lesion["lesion_id"] for lesion in resolved.lesions}
-    lost_images = {exclusion.image_id for exclusion in resolved.excluded if exclusion.level == "image"}
-    on_found_images = labelled[~labelled["image_id"].isin(_unfound(resolved))]
-    used = labelled[
-        labelled["image_id"].isin(kept_images)
-        & (labelled["lesion_id"].isin(kept_lesions) | (labelled["label"] == "normal"))
-    ]
-    of_images = [exclusion for exclusion in resolved.excluded if exclusion.image_id in _unfound(resolved)]
-    of_lesions = [exclusion for exclusion in resolved.excluded if exclusion.image_id not in _unfound(resolved)]
-    flow = [
-        flow_step("rows of the case tables", rows, [], unread),
-        flow_step("readable, not repeated, not marked unusable", unique, [*unread, *repeated]),
-        flow_step("malignancy known", labelled, unlabelled),
-        flow_step("image readable", on_found_images, of_images),
-        flow_step("mask or box found", used, of_lesions),
-    ]
-    before = [*unread, *repeated, *unlabelled]
-    emptied = _images_without_rows(before, kept_images | lost_images)
-    resolved.excluded = [*before, *emptied, *resolved.excluded]
-    return rows, resolved, flow
-
-
-def _unfound(resolved: Resolved) -> set[str]:
-    """Return the images whose own file is unusable."""
-    return {
-        exclusion.image_id
-        for exclusion in resolved.excluded
-        if exclusion.level == "image" and exclusion.reason is not Reason.NO_LESIONS
-    }
-
-
-def _drop_repeated(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
-    repeated = rows["lesion_id"].duplicated()
-    excluded = [
-        Exclusion.of("row", ExcludedCase(Reason.DUPLICATE_ROW, f"a second row for {row['lesion_id']}"), row)
-        for row in records(rows[repeated])
-    ]
-    return rows[~repeated], excluded
-
-
-def _drop_unlabelled(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
-    known = rows["label"].notna()
-    excluded = [
-        Exclusion.of("lesion", ExcludedCase(Reason.NO_LABEL, f"pathology is {row['pathology']!r}"), row)
-        for row in records(rows[~known])
-    ]
-    return rows[known], excluded
-
-
-def _images_without_rows(excluded: list[Exclusion], accounted: set[str]) -> list[Exclusion]:
-    """Exclude the images that lost all their rows before their file was looked for."""
-    lost = {exclusion.image_id: exclusion for exclusion in excluded if exclusion.image_id not in accounted | {""}}
-    detail = "all of its rows were left out"
-    return [Exclusion("image", Reason.NO_LESIONS, detail, last.patient_id, name) for name, last in lost.items()]
-
-
-def _split_and_shard(
-    settings: CohortSettings, resolved: Resolved, read: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the tables of images and lesions with source, split and shard, in the order of their ids."""
-    images, lesions = pd.DataFrame(resolved.images), pd.DataFrame(resolved.lesions)
-    malignant = set(lesions.loc[lesions["malignant"] == 1, "patient_id"])
-    # Rows that were left out count too: a patient whose test film is damaged stays a test patient.
-    sides = {side: set(read.loc[read["official_split"] == side, "patient_id"]) for side in ("train", "test")}
-    ids = sorted(set(images["patient_id"]))
-    patients = pd.DataFrame(
-        {
-            "patient_id": ids,
-            "malignant": [patient in malignant for patient in ids],
-            "official_train": [patient in sides["train"] for patient in ids],
-            "official_test": [patient in sides["test"] for patient in ids],
-        }
-    )
-    splits = split_patients(patients, settings.split)
-    shards = {patient: shard_of(patient, settings.shards) for patient in ids}
-    common = {"source": settings.dataset.name}
-    images, lesions = (
-        table.assign(**common, split=table["patient_id"].map(splits), shard=table["patient_id"].map(shards))
-        for table in (images, lesions)
-    )
-    images["default_spacing_mm"] = settings.dataset.spacing_mm
-    return (
-        images.sort_values("image_id", ignore_index=True),
-        lesions.sort_values("lesion_id", ignore_index=True),
-    )
 
 
 def _write(output: Path, shards: int, images: pd.DataFrame, lesions: pd.DataFrame, excluded: pd.DataFrame) -> None:
@@ -171,29 +77,49 @@ def _write(output: Path, shards: int, images: pd.DataFrame, lesions: pd.DataFram
 
 
 def _summary(
-    settings: CohortSettings,
-    reader: Reader,
-    images: pd.DataFrame,
-    lesions: pd.DataFrame,
-    excluded: list[Exclusion],
-    flow: Flow,
+    settings: CohortSettings, readers: Sequence[Reader], images: pd.DataFrame, lesions: pd.DataFrame, pool: Pool
 ) -> dict[str, Any]:
-    by_split = {name: describe(images[images["split"] == name], lesions[lesions["split"] == name]) for name in SPLITS}
-    reasons = Counter(str(exclusion.reason) for exclusion in excluded if exclusion.level in ("row", "lesion"))
-    lost_images = Counter(str(exclusion.reason) for exclusion in excluded if exclusion.level == "image")
+    """Return what `study.json` says."""
+    reasons = Counter(str(exclusion.reason) for exclusion in pool.excluded if exclusion.level in ("row", "lesion"))
+    lost_images = Counter(str(exclusion.reason) for exclusion in pool.excluded if exclusion.level == "image")
+    parts = {"by_split": _parts(images, lesions, "split", SPLITS)}
+    if settings.split.method == "kfold":
+        parts["by_fold"] = _parts(images, lesions, "fold", range(settings.split.folds))
+    names = [dataset.name for dataset in settings.datasets]
+    by_source = _parts(images, lesions, "source", names)
+    sources = [
+        {"name": dataset.name, "reader": dataset.reader, "phantom": reader.is_phantom(), "audit": reader.audit()}
+        | by_source[dataset.name]
+        for dataset, reader in zip(settings.datasets, readers, strict=True)
+    ]
     return {
-        "name": settings.dataset.name,
-        "reader": settings.dataset.reader,
-        "phantom": reader.is_phantom(),
-        "split": settings.split.model_dump(),
+        "name": " + ".join(names),
+        "reader": " + ".join(dict.fromkeys(dataset.reader for dataset in settings.datasets)),
+        "phantom": any(source["phantom"] for source in sources),
+        "split": {**settings.split.model_dump(), "leaking": settings.split.leaking},
+        "sources": sources,
+        "notes": [
+            note
+            for dataset in settings.datasets
+            for note in convention_notes(lesions[lesions["source"] == dataset.name], dataset)
+        ],
         "counts": {
-            "rows": flow[0]["lesions"],
+            "rows": pool.flow[0]["lesions"],
             **describe(images, lesions),
             "by_type": lesions["lesion_type"].value_counts().to_dict(),
-            "by_split": by_split,
+            **parts,
             "excluded_lesions": dict(reasons.most_common()),
             "excluded_images": dict(lost_images.most_common()),
-            "audit": reader.audit(),
+            "audit": sources[0]["audit"] if len(sources) == 1 else {},
         },
-        "flow": flow,
+        "flow": pool.flow,
+    }
+
+
+def _parts(
+    images: pd.DataFrame, lesions: pd.DataFrame, column: str, values: Sequence[str] | range
+) -> dict[str, dict[str, int]]:
+    """Describe the cohort by the values of a column."""
+    return {
+        str(value): describe(images[images[column] == value], lesions[lesions[column] == value]) for value in values
     }

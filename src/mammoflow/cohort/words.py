@@ -26,6 +26,7 @@ OFFICIAL_SPLITS = {"train": "train", "training": "train", "validation": "train",
 NEGATIVE_WORDS = frozenset({"false", "no", "n", "f", "0", "0.0"})
 BIRADS_PATTERN = re.compile(r"(?:bi-?rads)?\s*([0-6])(?:\.0+)?\s*[abc]?", re.IGNORECASE)
 DENSITY_LETTERS = {"a": 1, "b": 2, "c": 3, "d": 4}
+IDENTICAL, DIFFERENT = "identical pixels", "different pixels"  # of two files that a study gives for one film
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 LONGEST_NAME = 120
 

@@ -66,8 +66,8 @@ class DatasetSettings(Settings):
 
     reader: ReaderName = Field(
         "phantom",
-        description="Reader of the study: phantom (embedded), cbis-ddsm (a download and its case tables), "
-        "table (one CSV or Parquet that names images, masks or boxes).",
+        description="Reader of the study: phantom (embedded); table (one CSV or Parquet that names images, masks or "
+        "boxes); or that of a public data set, each with a page in docs/datasets.",
     )
     name: str = Field("phantom", min_length=1, description="Name of the data set, shown in tables and figures.")
     folder: str = Field(
@@ -97,6 +97,18 @@ class DatasetSettings(Settings):
     spacing_mm: float | None = Field(
         None, gt=0, description="Pixel spacing in millimetres where neither table nor header gives one; null excludes."
     )
+    malignant_from_birads: int | None = Field(
+        None,
+        ge=2,
+        le=6,
+        description="For lesions without a pathology: from this BI-RADS assessment on they count as malignant, from 1 "
+        "to below it as benign; null leaves them out. inbreast and vindr-mammo have no biopsies and need it; 4 is usual. "
+        "Comparing with BI-RADS is circular then, and study.json says so.",
+    )
+
+    def every_table(self) -> list[str]:
+        """Return the tables that are named: case tables and those joined to them."""
+        return [*self.tables, *(join.table for join in self.joins)]
 
     @model_validator(mode="after")
     def check_table_settings(self) -> Self:
@@ -115,24 +127,55 @@ class DatasetSettings(Settings):
 
 
 class SplitSettings(Settings):
-    """How patients are divided; no patient ever stands on two sides."""
+    """How patients are divided; no patient stands on two sides, except where the method says so."""
 
-    method: Literal["official", "random"] = Field(
+    method: Literal["official", "random", "kfold", "leave_one_source_out", "by_image"] = Field(
         "random",
-        description="official keeps the data set's own train/test split (patients in both go to test); "
-        "random draws patients, stratified by malignancy.",
+        description="official keeps the data set's own test set as it is (training rows of its patients are left out); "
+        "random draws patients, stratified by malignancy; kfold takes one of `folds` parts of the patients as test; "
+        "leave_one_source_out takes one data set as test; by_image is the published protocol, which puts patients on "
+        "both sides and is marked as leaking everywhere.",
     )
-    test_fraction: float = Field(0.3, gt=0, lt=1, description="Share of patients held out for test (method random).")
+    test_fraction: float = Field(
+        0.3, gt=0, lt=1, description="Share of patients held out for test (method random), or of images (by_image)."
+    )
     validation_fraction: float = Field(
-        0.2, gt=0, lt=1, description="Share of the training patients on which thresholds and epochs are chosen."
+        0.2,
+        gt=0,
+        lt=1,
+        description="Share of the training patients on which thresholds and epochs are chosen; of images for by_image.",
     )
+    folds: int = Field(5, ge=2, description="For the method kfold: number of parts; every patient is in one.")
+    fold: int = Field(0, ge=0, description="For the method kfold: the part that is test in this run, from 0.")
+    test_source: str = Field("", description="For the method leave_one_source_out: name of the data set that is test.")
     seed: int = Field(0, ge=0, description="Seed of the draw.")
+
+    @property
+    def leaking(self) -> bool:
+        """Whether the split puts patients on several sides on purpose."""
+        return self.method == "by_image"
+
+    @model_validator(mode="after")
+    def check_method(self) -> Self:
+        """Refuse a fold that does not exist, and a test source that the method would not look at or lacks."""
+        if self.fold >= self.folds:
+            raise ValueError(f"fold is {self.fold}, expected 0 to {self.folds - 1}, as folds is {self.folds}")
+        if (self.method == "leave_one_source_out") != bool(self.test_source):
+            raise ValueError(
+                f"method is {self.method!r} and test_source is {self.test_source!r}; expected the name of a data set "
+                "with leave_one_source_out, and an empty one with any other method"
+            )
+        return self
 
 
 class CohortSettings(Settings):
     """The cohort stage."""
 
     dataset: DatasetSettings = Field(default_factory=DatasetSettings, description="The study to read.")
+    more_datasets: list[DatasetSettings] = Field(
+        default_factory=list,
+        description="Further studies in the same cohort, each with the keys of `dataset` and a name of its own.",
+    )
     split: SplitSettings = Field(
         default_factory=SplitSettings, description="The division into train, validation, test."
     )
@@ -142,3 +185,28 @@ class CohortSettings(Settings):
         le=1024,
         description="Number of jobs that a per-image stage is cut into; patients fall into a shard by hash.",
     )
+
+    @property
+    def datasets(self) -> list[DatasetSettings]:
+        """All studies of the cohort, in order."""
+        return [self.dataset, *self.more_datasets]
+
+    @model_validator(mode="after")
+    def check_datasets(self) -> Self:
+        """Refuse studies that cannot be told apart, a second embedded study, and a test source that is none of them."""
+        names, folders = ([getattr(dataset, key) for dataset in self.datasets] for key in ("name", "folder"))
+        if len(set(names)) < len(names):
+            raise ValueError(f"the data sets are named {names}; expected a name of its own for each")
+        if len(set(folders)) < len(folders):
+            raise ValueError(
+                f"the data sets have the folders {folders}; expected a folder of its own for each: patients of one "
+                "study are one data set, with all its tables"
+            )
+        if any(dataset.reader == "phantom" for dataset in self.more_datasets):
+            raise ValueError("more_datasets has the reader phantom; the embedded study can only be cohort.dataset")
+        if self.split.test_source and (self.split.test_source not in names or len(names) < 2):
+            raise ValueError(
+                f"split.test_source is {self.split.test_source!r}; expected one of at least two data sets, found "
+                f"{names}; name further ones in more_datasets"
+            )
+        return self

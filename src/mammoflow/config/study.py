@@ -6,9 +6,11 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from mammoflow.config.audit import AuditSettings
 from mammoflow.config.base import Device, Settings, StageSettings
 from mammoflow.config.classification import ClassificationSettings, EfficientNetTraining, PerceptronTraining
 from mammoflow.config.cohort import CohortSettings
+from mammoflow.config.download import DownloadSettings, PrefetchJob, PrefetchSettings
 from mammoflow.config.evaluation import ComparisonSettings, ReportSettings
 from mammoflow.config.features import GaborSettings, RadiomicsSettings
 from mammoflow.config.images import ImagesSettings
@@ -31,6 +33,7 @@ class StudyConfig(Settings):
     phantom: PhantomSettings = Field(default_factory=PhantomSettings, description="The embedded phantom study.")
     cohort: CohortSettings = Field(default_factory=CohortSettings, description="Which study, and how it is split.")
     images: ImagesSettings = Field(default_factory=ImagesSettings, description="Canonical images and lesion patches.")
+    audit: AuditSettings = Field(default_factory=AuditSettings, description="The study's audit, a page of its own.")
     prompts: PromptSettings = Field(default_factory=PromptSettings, description="Box prompts.")
     segmentation: SegmentationSettings = Field(
         default_factory=SegmentationSettings, description="Promptable segmentation."
@@ -45,6 +48,13 @@ class StudyConfig(Settings):
     )
     comparison: ComparisonSettings = Field(default_factory=ComparisonSettings, description="Models against BI-RADS.")
     report: ReportSettings = Field(default_factory=ReportSettings, description="The HTML report.")
+    download: DownloadSettings = Field(
+        default_factory=DownloadSettings, description="Download of CBIS-DDSM, a target of its own."
+    )
+    prefetch: PrefetchSettings = Field(
+        default_factory=PrefetchSettings,
+        description="Published weights brought to a folder for nodes without a network, a target of its own.",
+    )
 
     @model_validator(mode="after")
     def check_between_stages(self) -> Self:
@@ -72,6 +82,7 @@ class StudyConfig(Settings):
             "phantom": self.phantom,
             "cohort": self.cohort,
             "images": self.images,
+            "audit": self.audit,
             "prompts": self.prompts,
             "segment": self._part(SegmentSettings, self.segmentation),
             "gabor": self._part(GaborSettings, self.gabor),
@@ -81,7 +92,17 @@ class StudyConfig(Settings):
             "small_model": self._part(SmallTrainingSettings, self.small_model),
             "compare": self.comparison,
             "report": self.report,
+            "download": self.download,
+            "prefetch": self._prefetch_job(),
         }
+
+    def _prefetch_job(self) -> PrefetchJob:
+        """Name the published weights that this configuration asks for, each with its file where one is named."""
+        own = self.segmentation.custom
+        models = {name: self.segmentation.weights.get(name, "") for name in self.segmentation.models if name not in own}
+        if self.classification.efficientnet.weights:
+            models["efficientnet_b0"] = self.classification.efficientnet.weights
+        return PrefetchJob(**self.prefetch.model_dump(), models=models)
 
     def _part(self, model: type[StageSettings], settings: StageSettings) -> StageSettings:
         """Keep the keys that the stage's model knows, and fill in the run's device where the stage leaves it open."""

@@ -108,7 +108,7 @@ def _scores(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-ORACLE_MASKS = "oracle: of several iterations the mask nearest to the reference was taken"
+ORACLE_MASKS = "oracle: of several masks the one nearest to the reference was taken"
 
 
 def _training_notes(record: dict[str, Any], oracle: bool) -> list[str]:

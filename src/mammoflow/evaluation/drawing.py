@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import matplotlib as mpl
@@ -54,6 +55,19 @@ STYLE = {
 }
 
 
+_MARK: ContextVar[str] = ContextVar("mark", default="")
+
+
+@contextmanager
+def marked_figures(mark: str) -> Iterator[None]:
+    """Put a mark behind the title of every figure that is drawn inside, such as `leaking split`; "" puts none."""
+    token = _MARK.set(mark)
+    try:
+        yield
+    finally:
+        _MARK.reset(token)
+
+
 @contextmanager
 def drawing(path: Path, height_inches: float) -> Iterator[Figure]:
     """Give an empty figure in the house style; on success write it to `path` as PNG."""
@@ -65,9 +79,9 @@ def drawing(path: Path, height_inches: float) -> Iterator[Figure]:
 
 
 def put_title(figure: Figure, title: str, phantom: bool) -> None:
-    """Put a title at the figure's left edge, marked where it shows phantoms."""
-    text = f"{title} (phantom)" if phantom else title
-    figure.suptitle(text, x=0.01, ha="left", fontweight="bold", fontsize=10.5)
+    """Put a title at the figure's left edge, marked where it shows phantoms or what `marked_figures` says."""
+    marks = "; ".join(mark for mark in ("phantom" if phantom else "", _MARK.get()) if mark)
+    figure.suptitle(f"{title} ({marks})" if marks else title, x=0.01, ha="left", fontweight="bold", fontsize=10.5)
 
 
 def say_nothing_to_draw(axes: Axes, why: str) -> None:

@@ -25,6 +25,9 @@ from mammoflow.tables import (
     read_tables,
 )
 
+LEAKING = "leaking split"
+"""The mark of results of a split that puts patients on two sides on purpose."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -76,8 +79,8 @@ class Run:
 
     @property
     def oracle(self) -> bool:
-        """Whether the masks that go on were chosen by the reference: the scores' column `choice` says so."""
-        return "choice" in self.scores.columns and bool((self.scores["choice"] == "oracle").any())
+        """Whether masks were chosen by the reference, among iterations or heads: the scores say so."""
+        return any(bool((self.scores[column] == "oracle").any()) for column in ("choice", "head_choice"))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -124,7 +127,7 @@ def read_run(
         lesions=_join([folder / "lesions.parquet" for folder in images], CANONICAL_LESIONS),
         excluded=_join([folder / "excluded.parquet" for folder in [cohort, *images]], EXCLUDED),
         # Each model's folder holds the rows of the ellipse floor too.
-        scores=scores.drop_duplicates(["model", "prompt_id", "iteration"], ignore_index=True),
+        scores=scores.drop_duplicates(["model", "field_of_view", "prompt_id", "iteration"], ignore_index=True),
         masks=_join([folder / "masks.parquet" for folder in segmentation], MASKS),
         gabor=_join(gabor, FEATURES),
         radiomics=_join(radiomics, FEATURES),

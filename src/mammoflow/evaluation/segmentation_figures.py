@@ -15,9 +15,17 @@ from mammoflow.evaluation.segmentation_tables import CHOSEN, ELLIPSE
 NO_DICE = "no Dice: the study has no reference masks,\nor the test split has no lesion"
 
 
+def exact_boxes(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep the boxes around the reference, which every model has, and name a model that saw windows so."""
+    boxes = table[table["prompts"] == "box"]
+    windows = boxes["field_of_view"] == "window"
+    return boxes.assign(model=boxes["model"].where(~windows, boxes["model"] + ", window"))
+
+
 def draw_dice_against_margin(path: Path, table: pd.DataFrame, phantom: bool) -> None:
     """Draw mean Dice with interval against the margin of the box, one line a model, the ellipse dashed."""
-    shown = table[(table["split"] == "test") & (table["selection"] == CHOSEN) & table["dice"].notna()]
+    shown = exact_boxes(table)
+    shown = shown[(shown["split"] == "test") & (shown["selection"] == CHOSEN) & shown["dice"].notna()]
     with drawing(path, 4.4) as figure:
         axes = figure.subplots()
         put_title(figure, "Dice against the margin of the box prompt", phantom)
@@ -58,7 +66,8 @@ def _draw_band(axes: Axes, rows: pd.DataFrame, across: str, name: str, style: di
 
 def draw_dice_by_iteration(path: Path, table: pd.DataFrame, phantom: bool) -> None:
     """Draw mean Dice against the refinement iteration, one panel a model, one line a margin."""
-    rows = table[(table["split"] == "test") & table["selection"].str.startswith("iteration ") & table["dice"].notna()]
+    boxes = exact_boxes(table)
+    rows = boxes[(boxes["split"] == "test") & boxes["selection"].str.startswith("iteration ") & boxes["dice"].notna()]
     shown = rows.assign(iteration=rows["selection"].str.removeprefix("iteration ").astype(int))
     models = list(shown["model"].unique())
     columns = min(2, max(1, len(models)))

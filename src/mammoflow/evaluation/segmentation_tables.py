@@ -33,16 +33,19 @@ def segmentation_table(scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: P
     Returns
     -------
     DataFrame
-        One row a split, model, margin and selection: `iteration 1`, ... and `chosen`, the iteration that went on;
-        `mark` is `oracle` where that was chosen by the reference; `patients_seen` counts those that the weights were
-        trained on.
+        One row a split, model, field of view, kind of prompts, margin and selection: `iteration 1`, ... and `chosen`,
+        the iteration that went on; `mark` is `oracle` where the iteration or the head was chosen by the reference;
+        `patients_seen` counts those that the weights were trained on.
     """
-    scored = scores[scores["dice"].notna()].assign(split=lambda table: table["lesion_id"].map(lesions["split"]))
+    scored = scores[scores["dice"].notna()].assign(
+        split=lambda table: table["lesion_id"].map(lesions["split"]), prompts=prompt_labels
+    )
     parts = []
     for split in ("test", "all"):
         rows = scored if split == "all" else scored[scored["split"] == split]
         floor = rows[(rows["model"] == ELLIPSE) & (rows["iteration"] == 1)].set_index("prompt_id")["dice"]
-        for (model, margin), group in rows.groupby(["model", "margin_mm"], sort=True):
+        keys = ["model", "field_of_view", "prompts", "margin_mm"]
+        for (model, field_of_view, prompts, margin), group in rows.groupby(keys, sort=True, dropna=False):
             selections = {
                 f"iteration {iteration}": part for iteration, part in group.groupby("iteration") if model != ELLIPSE
             }
@@ -52,9 +55,11 @@ def segmentation_table(scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: P
                     {
                         "split": split,
                         "model": model,
+                        "field_of_view": field_of_view,
+                        "prompts": prompts,
                         "margin_mm": margin,
                         "selection": selection,
-                        "mark": _mark(part) if selection == CHOSEN and model != ELLIPSE else "",
+                        "mark": _mark(part, selection) if model != ELLIPSE else "",
                     }
                     | _overlap(part, floor, bootstrap)
                 )
@@ -64,6 +69,8 @@ def segmentation_table(scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: P
 SEGMENTATION_COLUMNS = (
     "split",
     "model",
+    "field_of_view",
+    "prompts",
     "margin_mm",
     "selection",
     "mark",
@@ -86,8 +93,19 @@ SEGMENTATION_COLUMNS = (
 )
 
 
-def _mark(rows: pd.DataFrame) -> str:
-    return "oracle" if (rows["choice"] == "oracle").any() else ""
+def prompt_labels(scores: pd.DataFrame) -> pd.Series:
+    """Say what each row's prompt was made of: kind, source unless it is the reference, and whether it was drawn."""
+    source = ("; " + scores["origin"]).where(scores["origin"] != "reference", "")
+    drawn = pd.Series("; drawn", scores.index).where((scores["draw"] > 0) & (source == ""), "")
+    return scores["kind"] + source + drawn
+
+
+def _mark(rows: pd.DataFrame, selection: str) -> str:
+    """Return `oracle` where the reference chose the head, or the iteration of the masks that went on."""
+    by_reference = (rows["head_choice"] == "oracle").any()
+    if selection == CHOSEN:
+        by_reference |= (rows["choice"] == "oracle").any()
+    return "oracle" if by_reference else ""
 
 
 def _overlap(rows: pd.DataFrame, floor: pd.Series, bootstrap: PatientBootstrap) -> dict[str, object]:
@@ -123,9 +141,20 @@ def dice_by_diameter(scores: pd.DataFrame, masks: pd.DataFrame, lesions: pd.Data
         Indexed by lesion: `split`, `diameter_mm`, `lesion_type`, `malignant`.
     """
     chosen = scores[scores["chosen"] & scores["dice"].notna()]
-    keys = ["model", "lesion_id", "prompt_id"]
-    rows = chosen.merge(masks[keys], on=keys)[
-        ["model", "lesion_id", "patient_id", "margin_mm", "iteration", "dice", "iou", "missed"]
+    keys = ["model", "field_of_view", "lesion_id", "prompt_id"]
+    rows = chosen.assign(prompts=prompt_labels).merge(masks[keys], on=keys)[
+        [
+            "model",
+            "field_of_view",
+            "prompts",
+            "lesion_id",
+            "patient_id",
+            "margin_mm",
+            "iteration",
+            "dice",
+            "iou",
+            "missed",
+        ]
     ]
     described = lesions[["split", "diameter_mm", "lesion_type", "malignant"]]
     return rows.join(described, on="lesion_id").sort_values(["model", "lesion_id"], ignore_index=True)

@@ -14,17 +14,21 @@ from mammoflow.evaluation.birads import CASE_TABLES, PUBLISHED
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.candidates import ORACLE_MASKS, Candidate, birads_candidate, classifier_candidates
 from mammoflow.evaluation.comparison import common_lesions, comparison_table, confusion_table
+from mammoflow.evaluation.drawing import marked_figures
 from mammoflow.evaluation.feature_models import feature_candidate
 from mammoflow.evaluation.feature_table import feature_table
 from mammoflow.evaluation.figures import write_figures
 from mammoflow.evaluation.floors import floor_candidates
 from mammoflow.evaluation.flow import exclusions, flow
-from mammoflow.evaluation.inputs import Run, read_run
+from mammoflow.evaluation.inputs import LEAKING, Run, read_run
 from mammoflow.evaluation.provenance_record import provenance
 from mammoflow.evaluation.segmentation_tables import diameter_correlation, dice_by_diameter, segmentation_table
 from mammoflow.evaluation.subgroups import subgroup_table
 from mammoflow.store import write_text, writing
 from mammoflow.tables import SPLITS
+
+NOT_RESULTS = ("exclusions", "birads_published")
+"""Tables that no split can spoil; every other one carries the column `leaking` where the split does."""
 
 
 def compare(
@@ -79,10 +83,12 @@ def compare(
         "birads_published": published_table(),
     }
     for name, table in tables.items():
-        write_csv(output / f"{name}.csv", table)
+        marked = run.leaking and name not in NOT_RESULTS
+        write_csv(output / f"{name}.csv", table.assign(leaking=True) if marked else table)
     write_record(output / "flow.json", flow(run, labelled, candidates, tables["exclusions"]))
     write_record(output / "provenance.json", provenance(settings, run))
-    write_figures(output / "figures", run, candidates, labelled, tables)
+    with marked_figures(LEAKING if run.leaking else ""):
+        write_figures(output / "figures", run, candidates, labelled, tables)
 
 
 def all_candidates(settings: ComparisonSettings, run: Run, lesions: pd.DataFrame) -> list[Candidate]:
@@ -101,7 +107,7 @@ def comparison_tables(
     run: Run, candidates: Sequence[Candidate], lesions: pd.DataFrame, bootstrap: PatientBootstrap
 ) -> dict[str, pd.DataFrame]:
     """Return the comparison on each split and on the test lesions that all score, confusion counts and subgroups."""
-    marks = [mark for mark, applies in (("phantom", run.phantom), ("leaking split", run.leaking)) if applies]
+    marks = [mark for mark, applies in (("phantom", run.phantom), (LEAKING, run.leaking)) if applies]
     note, birads = "; ".join(marks), candidates[0]
     tables = {
         f"comparison_{split}": comparison_table(candidates, lesions, birads, bootstrap, split, note) for split in SPLITS

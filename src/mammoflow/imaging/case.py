@@ -16,15 +16,16 @@ from mammoflow.config.images import ImagesSettings
 from mammoflow.dicomfile import safe_path
 from mammoflow.errors import ExcludedCase, Reason
 from mammoflow.imaging.breast import breast_region
-from mammoflow.imaging.film import read_film
+from mammoflow.imaging.film import Film, read_film
 from mammoflow.imaging.geometry import Mask, resize, shrink_mask
 from mammoflow.imaging.grey import Grey
+from mammoflow.imaging.laterality import check_side, image_side, views_differ
 from mammoflow.imaging.lesion import FilmGrid, Shape, cut_patch, measure, read_reference
-from mammoflow.imaging.spacing import Spacing, choose_spacing
+from mammoflow.imaging.spacing import Spacing, choose_spacing, spacing_flags
+from mammoflow.presentation import PROCESSING
 from mammoflow.store import array_digest, text_digest, write_image, write_mask
 
 STAGE = "images"
-SQUARE = 0.001  # how far the two spacings of square pixels may differ
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
 
 
@@ -103,7 +104,7 @@ def file_name(identifier: str) -> str:
 
 def square_pixels(film: Grey, spacing: Spacing) -> tuple[Grey, float]:
     """Return a film whose pixels are square, and their spacing; the finer axis is averaged to the coarser one."""
-    if abs(spacing.rows_mm / spacing.columns_mm - 1) <= SQUARE:
+    if spacing.is_square:
         return film, (spacing.rows_mm + spacing.columns_mm) / 2
     side = max(spacing.rows_mm, spacing.columns_mm)
     height, width = film.shape
@@ -118,13 +119,14 @@ def canonical_shape(film: Shape, longest_side: int) -> Shape:
 
 
 def _prepare(case: Case, result: CaseResult) -> None:
-    stored = read_film(safe_path(case.study, str(case.image["image_path"])))
+    stored = read_film(safe_path(case.study, str(case.image["image_path"])), case.settings)
     spacing = choose_spacing(stored.spacing, case.image["spacing_mm"], case.image["default_spacing_mm"])
     film, spacing_mm = square_pixels(stored.pixels, spacing)
     shape = canonical_shape(film.shape, case.settings.longest_side_px)
     grid = FilmGrid(stored.pixels.shape, film.shape, shape, spacing_mm)
     canonical = resize(film, shape)
-    breast = breast_region(canonical)
+    whole = case.settings.breast_region == "whole"
+    breast = np.ones(shape, dtype=bool) if whole else breast_region(canonical)
     for lesion in case.lesions:
         try:
             result.lesions.append(_prepare_lesion(case, lesion, film, breast, grid))
@@ -135,7 +137,29 @@ def _prepare(case: Case, result: CaseResult) -> None:
         none_left = ExcludedCase(Reason.NO_LESIONS, f"none of {len(case.lesions)} lesions can be used")
         result.excluded.insert(0, excluded_row(case.image, str(case.image["image_path"]), none_left))
         return
-    result.image = _write_canonical(case, canonical, breast, grid, spacing.origin)
+    said = {**_header_columns(case, stored, canonical, breast), **spacing_flags(stored.header.spacing, spacing)}
+    result.image = _write_canonical(case, canonical, breast, grid, spacing.origin) | said
+
+
+def _header_columns(case: Case, film: Film, canonical: Grey, breast: Mask) -> dict[str, Any]:
+    """Return the columns of CANONICAL_IMAGES that hold what the header says, and what it contradicts."""
+    header = film.header
+    tells = case.settings.breast_side == "convention" and case.settings.breast_region == "film"
+    side = check_side(str(case.image["laterality"]), header.side, image_side(canonical, breast) if tells else "")
+    return {
+        "presentation": header.intent,
+        "voi": film.voi,
+        "scanner": header.scanner,
+        "magnification": header.spacing.magnification,
+        "laterality_header": header.side.laterality,
+        "laterality_image": side.laterality,
+        "view_header": header.side.view,
+        "flag_for_processing": header.intent == PROCESSING,
+        "flag_laterality_conflict": side.conflict,
+        "flag_view_conflict": views_differ(str(case.image["view"]), header.side.view),
+        "flag_photometric_conflict": header.photometric_conflict,
+        "flag_lossy_compression": header.lossy,
+    }
 
 
 def _write_canonical(case: Case, canonical: Grey, breast: Mask, grid: FilmGrid, origin: str) -> dict[str, Any]:

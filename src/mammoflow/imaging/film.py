@@ -15,13 +15,17 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mammoflow.config.images import ImagesSettings
 from mammoflow.dicomfile import LARGEST_PIXELS, open_dicom
 from mammoflow.errors import ExcludedCase, Reason
-from mammoflow.imaging.grey import WHITE, Grey, dicom_grey
-from mammoflow.imaging.spacing import Spacing, header_spacing
+from mammoflow.imaging.film_header import FilmHeader, read_header
+from mammoflow.imaging.grey import WHITE, Grey, dicom_grey, one_channel
+from mammoflow.imaging.spacing import Spacing
+from mammoflow.imaging.voi import choose_voi
+from mammoflow.presentation import PROCESSING
 
-SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"II*\x00", b"MM\x00*", b"\xff\xd8\xff")
-GREY_TOLERANCE = 2 / 255  # what lossy compression may put between the colours of a grey pixel
+JPEG_SIGNATURE = b"\xff\xd8\xff"
+SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"II*\x00", b"MM\x00*", JPEG_SIGNATURE)
 TIFF_PHOTOMETRIC = 262
 WHITE_IS_ZERO = 0
 JPEG_TAIL_BYTES = 65536
@@ -35,26 +39,51 @@ class Film:
     ----------
     pixels
         (height, width) uint16, dark is background.
-    spacing
-        What the header says, or None.
+    header
+        What its header says; of a picture file nothing.
+    voi
+        The VOI transformation in its grey levels, see `mammoflow.imaging.voi.Voi`.
     """
 
     pixels: Grey
-    spacing: Spacing | None
+    header: FilmHeader
+    voi: str = "none"
+
+    @property
+    def spacing(self) -> Spacing | None:
+        """What the header says of its pixels, or None."""
+        return self.header.spacing.spacing
 
 
-def read_film(path: Path) -> Film:
+def read_film(path: Path, settings: ImagesSettings | None = None) -> Film:
     """Read a film from DICOM, PNG, TIFF or JPEG.
+
+    Parameters
+    ----------
+    path
+        The file.
+    settings
+        Those of VOI transformation and of images for processing; None stands for the defaults.
 
     Raises
     ------
     ExcludedCase
-        With the reason, where the file is missing, broken, hostile, not grey or not a single image.
+        With the reason, where the file is missing, broken, hostile, not grey, not a single image or, where the settings
+        say so, for processing.
     """
+    settings = settings or ImagesSettings()
     if is_picture(path):
-        return Film(_to_16_bit(_grey_channel(read_picture(path), path)), None)
+        picture = read_picture(path)
+        grey = picture if picture.ndim == 2 else one_channel(picture)
+        return Film(_to_16_bit(grey), FilmHeader(lossy=_is_jpeg(path)))
     dataset = open_dicom(path)
-    return Film(dicom_grey(dataset), header_spacing(dataset))
+    header = read_header(dataset)
+    if header.intent == PROCESSING and settings.for_processing == "exclude":
+        raise ExcludedCase(
+            Reason.FOR_PROCESSING, f"{path.name} is for processing, not for presentation; see images.for_processing"
+        )
+    voi = choose_voi(dataset, settings)
+    return Film(dicom_grey(dataset, voi), header, voi.label)
 
 
 def is_picture(path: Path) -> bool:
@@ -65,6 +94,11 @@ def is_picture(path: Path) -> bool:
     except OSError as error:
         raise ExcludedCase(Reason.MISSING_FILE, f"{path.name} cannot be opened: {type(error).__name__}") from error
     return start.startswith(SIGNATURES)
+
+
+def _is_jpeg(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(JPEG_SIGNATURE)) == JPEG_SIGNATURE
 
 
 def read_picture(path: Path) -> npt.NDArray[Any]:
@@ -108,19 +142,6 @@ def check_picture(path: Path) -> bool:
     if end not in tail:
         raise ExcludedCase(Reason.TRUNCATED, f"{path.name} ends before its end-of-image marker")
     return bool(inverted)
-
-
-def _grey_channel(picture: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
-    """Return the one grey channel of a picture (height, width[, channels]); opacity is ignored."""
-    if picture.ndim == 2:
-        return picture
-    channels = cv2.split(picture[..., :3] if picture.shape[2] > 2 else picture[..., :1])
-    tolerance = GREY_TOLERANCE * np.iinfo(picture.dtype).max
-    for other in channels[1:]:
-        difference = float(cv2.absdiff(channels[0], other).max())
-        if difference > tolerance:
-            raise ExcludedCase(Reason.NOT_GREY, f"colours of {path.name} differ by up to {difference:.0f} levels")
-    return np.asarray(channels[0])
 
 
 def _to_16_bit(grey: npt.NDArray[Any]) -> Grey:

@@ -6,7 +6,7 @@ no image is stretched for itself, and equal densities stay equal over the films 
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -14,61 +14,82 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 
-from mammoflow.dicomfile import header_integer, header_value, stored_pixels
+from mammoflow.dicomfile import first_item, header_integer, header_value, is_colour, is_compressed, stored_pixels
 from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.imaging.voi import Voi, read_lookup_table, rescale
 
 Grey = npt.NDArray[np.uint16]
 WHITE = 65535
+GREY_TOLERANCE = 2 / 255  # what lossy compression may put between the colours of a grey pixel
 
 
-def dicom_grey(dataset: pydicom.Dataset) -> Grey:
+def dicom_grey(dataset: pydicom.Dataset, voi: Voi | None = None) -> Grey:
     """Decode the pixels of a dataset from `open_dicom` to grey levels (rows, columns), dark is background.
 
-    Applied: Bits Stored, Pixel Representation, Modality LUT or the sign of the Rescale Slope, Pixel Padding (black),
-    and the inversion that MONOCHROME1 or an INVERSE Presentation LUT Shape asks for (DICOM PS3.3 C.7.6.3, C.11.1,
-    C.11.6). Not applied: VOI windows and VOI LUTs, which are a choice of display made for each image.
+    Applied: Bits Stored and High Bit, Pixel Representation, Modality LUT or the sign of the Rescale Slope, Pixel
+    Padding (black), the inversion that MONOCHROME1 or an INVERSE Presentation LUT Shape asks for (DICOM PS3.3 C.7.6.3,
+    C.11.1, C.11.6), and the VOI transformation that is given. Colour pictures are taken where their channels agree.
+
+    Parameters
+    ----------
+    dataset
+        Of `open_dicom`.
+    voi
+        Of `choose_voi`; None keeps the full range.
 
     Raises
     ------
     ExcludedCase
-        UNREADABLE where pixels cannot be decoded or the header contradicts itself; NOT_GREY for palettes.
+        UNREADABLE where pixels cannot be decoded or the header contradicts itself; NOT_GREY for palettes and colours.
     """
     photometric = str(header_value(dataset, "PhotometricInterpretation") or "MONOCHROME2")
-    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
-        raise ExcludedCase(Reason.NOT_GREY, "photometric interpretation is not MONOCHROME1 or MONOCHROME2")
+    colour = is_colour(dataset)
+    if not colour and photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        raise ExcludedCase(Reason.NOT_GREY, "photometric interpretation is not MONOCHROME1, MONOCHROME2 or a colour")
     stored = stored_pixels(dataset)
     if stored.dtype.itemsize > 2 or stored.dtype.kind not in "ui":
         raise ExcludedCase(Reason.UNREADABLE, f"pixels are {stored.dtype}, expected integers of 8 to 16 bit")
+    if colour:
+        stored = one_channel(stored)
     native = np.ascontiguousarray(stored, dtype=stored.dtype.newbyteorder("="))
     words = native.view(f"u{stored.dtype.itemsize}")
-    table = grey_table(dataset, 8 * words.dtype.itemsize)
+    table = grey_table(dataset, 8 * words.dtype.itemsize, voi)
     if table.size > 2**8 and np.array_equal(table, np.arange(table.size)):
         return np.asarray(words, dtype=np.uint16)
     return np.asarray(cv2.LUT(words, table))
 
 
-def grey_table(dataset: pydicom.Dataset, bits_allocated: int) -> Grey:
+def one_channel(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the one grey channel of a picture (height, width, channels); opacity is ignored.
+
+    Raises
+    ------
+    ExcludedCase
+        NOT_GREY where the colours differ by more than lossy compression may put between them.
+    """
+    channels = cv2.split(picture[..., :3] if picture.shape[2] > 2 else picture[..., :1])
+    tolerance = GREY_TOLERANCE * np.iinfo(picture.dtype).max
+    for other in channels[1:]:
+        difference = float(cv2.absdiff(channels[0], other).max())
+        if difference > tolerance:
+            raise ExcludedCase(Reason.NOT_GREY, f"colours differ by up to {difference:.0f} levels")
+    return np.asarray(channels[0])
+
+
+def grey_table(dataset: pydicom.Dataset, bits_allocated: int, voi: Voi | None = None) -> Grey:
     """Return the grey level (2 ** bits_allocated,) of every stored word.
 
     Raises
     ------
     ExcludedCase
-        UNREADABLE where Bits Stored, High Bit or the Modality LUT make no sense.
+        UNREADABLE where Bits Stored, High Bit or a look-up table make no sense.
     """
-    bits = header_integer(dataset, "BitsStored") or bits_allocated
-    high_bit = header_integer(dataset, "HighBit")
-    if not 1 <= bits <= bits_allocated or high_bit not in (None, bits - 1):
-        raise ExcludedCase(
-            Reason.UNREADABLE, f"bits stored {bits} of {bits_allocated}, high bit {high_bit}; expected bits stored - 1"
-        )
-    signed = header_integer(dataset, "PixelRepresentation") == 1
-    values = np.arange(2**bits_allocated, dtype=np.int64) & (2**bits - 1)
-    lowest = 0
-    if signed:
-        lowest = -(2 ** (bits - 1))
-        values = np.where(values >= 2 ** (bits - 1), values - 2**bits, values)
-    levels, white = _modality(dataset, values, lowest, bits, signed)
-    grey = np.rint(levels * (WHITE / white))
+    values, lowest, bits = _stored_values(dataset, bits_allocated)
+    modality = _modality(dataset, values, lowest, bits)
+    if voi is None or voi.function is None:
+        grey = np.rint(modality.levels * (WHITE / modality.white))
+    else:
+        grey = np.rint(voi.function(modality.physical()) * WHITE)
     shape = str(header_value(dataset, "PresentationLUTShape") or "")
     if str(header_value(dataset, "PhotometricInterpretation")) == "MONOCHROME1" or shape == "INVERSE":
         grey = WHITE - grey
@@ -82,40 +103,47 @@ def grey_table(dataset: pydicom.Dataset, bits_allocated: int) -> Grey:
     return np.asarray(grey, dtype=np.uint16)
 
 
-def _modality(
-    dataset: pydicom.Dataset, values: npt.NDArray[np.int64], lowest: int, bits: int, signed: bool
-) -> tuple[npt.NDArray[np.int64], int]:
-    """Return levels from 0 on for the values, after the modality LUT or rescale, and the level that is white."""
-    sequence = header_value(dataset, "ModalityLUTSequence")
-    if sequence is not None:
-        entries, first, white = _lookup(sequence, signed)
-        return entries[np.clip(values - first, 0, entries.size - 1)], white
-    # A line keeps the order of grey levels or turns it round; over the full range that is all it does.
-    try:
-        slope = float(header_value(dataset, "RescaleSlope") or 1)
-    except (TypeError, ValueError):
-        slope = 1.0
-    levels = values - lowest
-    white = 2**bits - 1
-    return (white - levels if math.isfinite(slope) and slope < 0 else levels), white
+@dataclass(frozen=True)
+class _Modality:
+    """Of every word its level from 0 on, the level that is white, and the line from value to what windows refer to."""
+
+    levels: npt.NDArray[np.int64]
+    white: int
+    values: npt.NDArray[np.int64]
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    def physical(self) -> npt.NDArray[np.float64]:
+        return np.asarray(self.slope * self.values + self.intercept, dtype=np.float64)
 
 
-def _lookup(sequence: Any, signed: bool) -> tuple[npt.NDArray[np.int64], int, int]:
-    """Return entries, first mapped value and white level of the only item of a modality LUT sequence."""
-    try:
-        item = sequence[0]
-        count, first, bits = (int(number) for number in item.LUTDescriptor)
-        data = item.LUTData
-        entries = np.frombuffer(data, dtype="<u2") if isinstance(data, bytes) else np.asarray(data)
-        entries = entries.astype(np.int64).ravel()
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise ExcludedCase(Reason.UNREADABLE, f"modality LUT cannot be read: {type(error).__name__}") from error
-    count = count or 2**16
-    if signed and first >= 2**15:
-        first -= 2**16
-    if not 8 <= bits <= 16 or entries.size < count:
+def _stored_values(dataset: pydicom.Dataset, bits_allocated: int) -> tuple[npt.NDArray[np.int64], int, int]:
+    """Return the value of every word, the lowest value and the bits of a value."""
+    bits = header_integer(dataset, "BitsStored") or bits_allocated
+    high_bit = header_integer(dataset, "HighBit")
+    high_bit = bits - 1 if high_bit is None else high_bit
+    # Values that do not end at the lowest bit were legal once; in a codestream nobody knows what that means.
+    highest = bits - 1 if is_compressed(dataset) else bits_allocated - 1
+    if not 1 <= bits <= bits_allocated or not bits - 1 <= high_bit <= highest:
         raise ExcludedCase(
-            Reason.UNREADABLE, f"modality LUT of {entries.size} entries of {bits} bit, descriptor says {count}"
+            Reason.UNREADABLE,
+            f"bits stored {bits}, high bit {high_bit}; expected both to lie within {bits_allocated} bits allocated",
         )
+    values = np.arange(2**bits_allocated, dtype=np.int64) >> (high_bit - bits + 1) & (2**bits - 1)
+    if header_integer(dataset, "PixelRepresentation") != 1:
+        return values, 0, bits
+    return np.where(values >= 2 ** (bits - 1), values - 2**bits, values), -(2 ** (bits - 1)), bits
+
+
+def _modality(dataset: pydicom.Dataset, values: npt.NDArray[np.int64], lowest: int, bits: int) -> _Modality:
+    """Apply the modality LUT or rescale."""
+    item = first_item(dataset, "ModalityLUTSequence")
+    if item is not None or header_value(dataset, "ModalityLUTSequence") is not None:
+        table = read_lookup_table(dataset, item, signed=lowest < 0)
+        levels = table.apply(values)
+        return _Modality(levels, table.white, levels)
+    # A line keeps the order of grey levels or turns it round; over the full range that is all it does.
+    slope, intercept = rescale(dataset)
     white = 2**bits - 1
-    return np.clip(entries[:count], 0, white), first, white
+    levels = values - lowest
+    return _Modality(white - levels if slope < 0 else levels, white, values, slope, intercept)

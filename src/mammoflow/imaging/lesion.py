@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 
 from mammoflow.config.images import ImagesSettings
+from mammoflow.contourfile import choose_contours, is_contour_file, read_contours
 from mammoflow.dicomfile import safe_path
 from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.imaging.contours import draw_contours
 from mammoflow.imaging.geometry import Box, Mask, box_of, crop, longest_diameter_mm, resize, sample_mask, shrink_mask
 from mammoflow.imaging.grey import Grey
 from mammoflow.imaging.roi_mask import read_roi_mask
@@ -97,7 +99,7 @@ def read_reference(study: Path, lesion: Mapping[str, Any], grid: FilmGrid) -> Re
     """
     path = lesion["mask_path"]
     if isinstance(path, str) and path:
-        mask = fit_mask(read_roi_mask(safe_path(study, path)), grid)
+        mask = _read_mask(safe_path(study, path), lesion.get("mask_item"), grid)
         box = box_of(mask)
         if box is None:
             raise ExcludedCase(Reason.MASK_EMPTY, "no pixel is left of the mask at the film's size")
@@ -106,6 +108,17 @@ def read_reference(study: Path, lesion: Mapping[str, Any], grid: FilmGrid) -> Re
     if any(pd.isna(corner) for corner in corners):
         raise ExcludedCase(Reason.MASK_NOT_FOUND, "the row names neither a mask nor a whole box")
     return Reference(None, _clip_box(tuple(float(corner) for corner in corners), grid))
+
+
+def _read_mask(path: Path, item: Any, grid: FilmGrid) -> Mask:
+    """Read a mask at film resolution from a picture, or from the contours of a file that `item` names."""
+    named = item if isinstance(item, str) and item else None
+    if is_contour_file(path):
+        return draw_contours(choose_contours(read_contours(path), named), grid.stored, grid.film)
+    if named is not None:
+        detail = f"mask_item is {named[:40]!r}, but {path.name} is a picture and not a file of contours"
+        raise ExcludedCase(Reason.CONTOURS, detail)
+    return fit_mask(read_roi_mask(path), grid)
 
 
 def fit_mask(mask: Mask, grid: FilmGrid) -> Mask:

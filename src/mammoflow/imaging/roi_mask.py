@@ -1,10 +1,13 @@
-"""A file of a study to the pixels of an ROI mask."""
+"""A picture file of a study to the pixels of an ROI mask; which channel holds the mask, its content says."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from PIL import Image
 
 from mammoflow.dicomfile import open_dicom
 from mammoflow.errors import ExcludedCase, Reason
@@ -12,25 +15,63 @@ from mammoflow.imaging.film import is_picture, read_picture
 from mammoflow.imaging.geometry import Mask
 from mammoflow.imaging.grey import dicom_grey
 
+Levels = npt.NDArray[Any]
+
 
 def read_roi_mask(path: Path) -> Mask:
-    """Read an ROI mask (height, width) from DICOM, PNG, TIFF or JPEG.
+    """Read an ROI mask (height, width) from DICOM, PNG, TIFF or JPEG of any depth, from 1 bit to 16, with any channels.
 
-    A pixel belongs to the lesion where it is above half of the brightest one, so masks of {0, 1}, {0, 255} and
-    {0, 65535} and those that went through JPEG all work; of a coloured mask the brightest channel counts. All
-    components are kept.
+    Each pixel gets one level, and it belongs to the lesion where its level is above half of the highest. So masks of
+    {0, 1}, {0, 255} and {0, 65535}, those with soft edges and those that went through JPEG all work. The level is
+
+    - of a grey picture its grey, of colours the brightest channel, so that a red mask on black works;
+    - of a coloured palette, whose entries are labels and no shades, the same for every colour but the darkest;
+    - where the opacity differs between pixels, that of the opaque ones; what is transparent is background;
+    - where only the opacity differs and everything has one colour, the opacity itself.
+
+    An opacity that is the same everywhere says nothing. All components are kept.
 
     Raises
     ------
     ExcludedCase
-        With the reason, where the file cannot be read; MASK_EMPTY where no pixel is set.
+        With the reason, where the file cannot be read; MASK_EMPTY where no pixel is set; MASK_NOT_FOUND where colours
+        of equal brightness, or bright transparent pixels beside black opaque ones, leave open which is the lesion.
     """
-    if is_picture(path):
-        picture = read_picture(path)
-        levels = picture if picture.ndim == 2 else picture[..., :3].max(axis=2)
-    else:
-        levels = dicom_grey(open_dicom(path))
-    brightest = levels.max()
-    if brightest == 0:
+    levels = _picture_levels(path) if is_picture(path) else dicom_grey(open_dicom(path))
+    highest = levels.max()
+    if highest == 0:
         raise ExcludedCase(Reason.MASK_EMPTY, f"{path.name} is black everywhere")
-    return np.asarray(levels > brightest // 2)
+    return np.asarray(levels > highest // 2)
+
+
+def _picture_levels(path: Path) -> Levels:
+    mode, colour, opacity = _decode(path)
+    brightness = colour if colour.ndim == 2 else colour.max(axis=2)
+    if opacity is not None and opacity.min() < opacity.max():
+        if brightness.min() == brightness.max():
+            return opacity
+        levels = np.where(opacity > opacity.max() // 2, brightness, 0)
+        if not levels.any():
+            raise ExcludedCase(Reason.MASK_NOT_FOUND, f"{path.name}: what is opaque is black, what is bright is not")
+        return levels
+    if brightness.min() == brightness.max() and colour.ndim == 3 and bool(np.any(colour != colour[0, 0])):
+        raise ExcludedCase(Reason.MASK_NOT_FOUND, f"{path.name} has colours of one brightness; none is the background")
+    if mode == "P" and colour.ndim == 3 and bool(np.any(colour != colour[..., :1])):
+        return np.asarray(brightness > brightness.min(), dtype=np.uint8)
+    return brightness
+
+
+def _decode(path: Path) -> tuple[str, Levels, Levels | None]:
+    """Return a picture's mode, its colour (height, width[, 3]), and its opacity (height, width) if it has one."""
+    picture = read_picture(path)
+    try:
+        with Image.open(path) as image:
+            mode, bands = image.mode, image.getbands()
+            if image.format == "TIFF" and "A" in bands:  # of these OpenCV drops the opacity, or multiplies with it
+                picture = np.asarray(image)
+    except Exception as error:  # Pillow's decoders have errors of their own
+        raise ExcludedCase(Reason.UNREADABLE, f"{path.name} cannot be decoded: {type(error).__name__}") from error
+    channels = 1 if picture.ndim == 2 else picture.shape[2]
+    if channels in (2, 4):
+        return mode, picture[..., 0] if channels == 2 else picture[..., :3], picture[..., -1]
+    return mode, picture, None

@@ -1,4 +1,9 @@
-"""Pixel spacing and where it comes from."""
+"""Where the spacing of an image's pixels comes from, and whether its sources agree.
+
+Lesions are measured in the breast, so the spacing is that of the breast's plane. A detector or film behind the breast
+shows it enlarged by the ratio of the distances from the X-ray source, about 1.02 to 1.1 in contact and 1.5 to 2 in
+magnification views; a spacing in the detector's plane is divided by that ratio.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +14,22 @@ from typing import Any
 import pandas as pd
 import pydicom
 
-from mammoflow.dicomfile import header_value
+from mammoflow.dicomfile import frame_value, header_integer, header_value
 from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.imaging.scanners import at_own_resolution, known_scanner
 
 SMALLEST_MM, LARGEST_MM = 0.005, 10.0
-"""Bounds of a believable pixel: histology slides lie below, and no picture of an organ has coarser pixels."""
+"""Bounds of what a table may give: histology slides lie below, and no picture of an organ has coarser pixels."""
+HEADER_SMALLEST_MM, HEADER_LARGEST_MM = 0.01, 1.0
+"""Bounds of what a header may give: detectors have 0.05 to 0.1 mm, and no radiograph is stored coarser than 1 mm."""
+LONGEST_SIDE_MM = 500.0  # the largest radiographic film measures 35 x 43 cm
+MOST_OBLONG = 2.0  # ratio of the two spacings
+LARGEST_MAGNIFICATION = 4.0
+TOLERANCE = 0.02  # up to which two sources agree
+SQUARE = 0.001  # how far the two spacings of square pixels may differ
+CALIBRATED = ("GEOMETRY", "FIDUCIAL")
+
+Pair = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -25,38 +41,64 @@ class Spacing:
     rows_mm, columns_mm
         Distance between the centres of neighbouring rows, and of neighbouring columns.
     origin
-        "table", "imager", "pixel", "nominal" or "default".
+        "table", "calibrated", "imager", "pixel", "nominal", "scanner" or "default".
     """
 
     rows_mm: float
     columns_mm: float
     origin: str
 
+    @property
+    def is_square(self) -> bool:
+        """Whether both spacings are equal but for rounding."""
+        return abs(self.rows_mm / self.columns_mm - 1) <= SQUARE
 
-def header_spacing(dataset: pydicom.Dataset) -> Spacing | None:
-    """Return the spacing that a DICOM header gives, or None.
 
-    In this order: Imager Pixel Spacing, divided by the Estimated Radiographic Magnification Factor where there is one
-    (DICOM PS3.3 C.8.7.5, C.8.11.7); Pixel Spacing; Nominal Scanned Pixel Spacing. Values that are not positive or not
-    believable count as absent.
+@dataclass(frozen=True)
+class HeaderSpacing:
+    """What a header says of spacing.
+
+    Attributes
+    ----------
+    spacing
+        In the breast's plane, or None.
+    magnification
+        Of the breast in the detector's plane, or None where the header does not say.
+    implausible
+        Whether an element gave a spacing that cannot be, which was left aside.
+    conflicting
+        Whether elements give spacings that do not go together.
     """
-    magnification = _number(header_value(dataset, "EstimatedRadiographicMagnificationFactor"))
-    factor = magnification if magnification is not None and 1.0 <= magnification <= 4.0 else 1.0
-    for keyword, origin, divisor in (
-        ("ImagerPixelSpacing", "imager", factor),
-        ("PixelSpacing", "pixel", 1.0),
-        ("NominalScannedPixelSpacing", "nominal", 1.0),
-    ):
-        value = header_value(dataset, keyword)
-        try:
-            rows, columns = (_number(part) for part in value) if value is not None else (None, None)
-        except (TypeError, ValueError):
-            continue
-        if rows is not None and columns is not None:
-            rows, columns = rows / divisor, columns / divisor
-            if _believable(rows) and _believable(columns):
-                return Spacing(rows, columns, origin)
-    return None
+
+    spacing: Spacing | None = None
+    magnification: float | None = None
+    implausible: bool = False
+    conflicting: bool = False
+
+
+def header_spacing(dataset: pydicom.Dataset) -> HeaderSpacing:
+    """Find the spacing that a DICOM header gives.
+
+    In this order: Pixel Spacing whose Calibration Type is GEOMETRY or FIDUCIAL, which is in the breast's plane (DICOM
+    PS3.3 10.7.1.3); Imager Pixel Spacing, divided by the magnification; Pixel Spacing that does not say of which plane
+    it is; Nominal Scanned Pixel Spacing, divided by the magnification; that of a known scanner, likewise.
+    """
+    found = {
+        "imager": _pair(header_value(dataset, "ImagerPixelSpacing")),
+        "pixel": _pair(frame_value(dataset, "PixelSpacing", "PixelMeasuresSequence")),
+        "nominal": _pair(header_value(dataset, "NominalScannedPixelSpacing")),
+    }
+    usable = {name: pair for name, pair in found.items() if pair is not None and _plausible(pair, dataset)}
+    magnification = _magnification(dataset)
+    if str(header_value(dataset, "PixelSpacingCalibrationType")) in CALIBRATED and "pixel" in usable:
+        usable = {"calibrated": usable.pop("pixel"), **usable}
+    spacing = next((_in_breast_plane(name, pair, magnification) for name, pair in usable.items()), None)
+    scanner = known_scanner(dataset)
+    if spacing is None and scanner is not None and at_own_resolution(dataset, scanner):
+        spacing = _in_breast_plane("scanner", (scanner.spacing_mm, scanner.spacing_mm), magnification)
+    implausible = sum(pair is not None for pair in found.values()) > len(usable)
+    conflicting = _contradict(usable, magnification) or not _fits_aspect(dataset, spacing)
+    return HeaderSpacing(spacing, magnification, implausible, conflicting)
 
 
 def choose_spacing(header: Spacing | None, table_mm: Any, default_mm: Any) -> Spacing:
@@ -78,17 +120,100 @@ def choose_spacing(header: Spacing | None, table_mm: Any, default_mm: Any) -> Sp
         NO_SPACING where none of the three gives a believable number.
     """
     table, default = _number(table_mm), _number(default_mm)
-    if table is not None and _believable(table):
+    if table is not None and SMALLEST_MM <= table <= LARGEST_MM:
         return Spacing(table, table, "table")
     if header is not None:
         return header
-    if default is not None and _believable(default):
+    if default is not None and SMALLEST_MM <= default <= LARGEST_MM:
         return Spacing(default, default, "default")
     raise ExcludedCase(
         Reason.NO_SPACING,
         f"header none, table {table}, default {default}; expected {SMALLEST_MM} to {LARGEST_MM} mm a pixel from one, "
         "for example cohort.dataset.spacing_mm",
     )
+
+
+def spacing_flags(header: HeaderSpacing, chosen: Spacing) -> dict[str, bool]:
+    """Return the flags of CANONICAL_IMAGES about spacing."""
+    other = header.spacing
+    differs = other is not None and not (
+        _agree(other.rows_mm, chosen.rows_mm) and _agree(other.columns_mm, chosen.columns_mm)
+    )
+    return {
+        "flag_spacing_conflict": header.conflicting or differs,
+        "flag_spacing_implausible": header.implausible,
+        "flag_pixels_not_square": not chosen.is_square,
+    }
+
+
+def _in_breast_plane(origin: str, pair: Pair, magnification: float | None) -> Spacing:
+    divisor = 1.0 if origin in ("calibrated", "pixel") else magnification or 1.0
+    return Spacing(pair[0] / divisor, pair[1] / divisor, origin)
+
+
+def _magnification(dataset: pydicom.Dataset) -> float | None:
+    """Return the magnification that a header states, or that of its distances from the source (PS3.3 C.8.7.5)."""
+    stated = _number(header_value(dataset, "EstimatedRadiographicMagnificationFactor"))
+    detector = _number(header_value(dataset, "DistanceSourceToDetector"))
+    patient = _number(header_value(dataset, "DistanceSourceToPatient"))
+    ratio = detector / patient if detector and patient else None
+    return next(
+        (value for value in (stated, ratio) if value is not None and 1.0 <= value <= LARGEST_MAGNIFICATION), None
+    )
+
+
+def _contradict(usable: dict[str, Pair], magnification: float | None) -> bool:
+    """Tell whether the spacings of a header do not go together.
+
+    An uncalibrated Pixel Spacing repeats that of the imager or is already divided by the magnification. A calibrated
+    one is of a plane between source and detector. That of a scanned film is the scanner's.
+    """
+    imager, pixel, nominal = (usable.get(name) for name in ("imager", "pixel", "nominal"))
+    calibrated = usable.get("calibrated")
+    for axis in range(2):
+        if imager and pixel:
+            planes = (imager[axis], imager[axis] / (magnification or 1.0))
+            if not any(_agree(pixel[axis], plane) for plane in planes):
+                return True
+        if imager and calibrated:
+            ratio = imager[axis] / calibrated[axis]
+            if not 1 - TOLERANCE <= ratio <= LARGEST_MAGNIFICATION:
+                return True
+        if nominal and pixel and not imager and not _agree(nominal[axis], pixel[axis]):
+            return True
+    return False
+
+
+def _fits_aspect(dataset: pydicom.Dataset, spacing: Spacing | None) -> bool:
+    """Tell whether a Pixel Aspect Ratio, vertical to horizontal, is that of the spacing; square where there is none."""
+    aspect = _pair(header_value(dataset, "PixelAspectRatio"))
+    if aspect is None or min(aspect) <= 0:
+        return True
+    ratio = spacing.rows_mm / spacing.columns_mm if spacing is not None else 1.0
+    return _agree(aspect[0] / aspect[1], ratio)
+
+
+def _plausible(pair: Pair, dataset: pydicom.Dataset) -> bool:
+    rows, columns = pair
+    if not all(math.isfinite(value) and HEADER_SMALLEST_MM <= value <= HEADER_LARGEST_MM for value in pair):
+        return False
+    longest = max(rows * (header_integer(dataset, "Rows") or 0), columns * (header_integer(dataset, "Columns") or 0))
+    return longest <= LONGEST_SIDE_MM and 1 / MOST_OBLONG <= rows / columns <= MOST_OBLONG
+
+
+def _agree(one: float, other: float) -> bool:
+    return abs(one / other - 1) <= TOLERANCE
+
+
+def _pair(value: Any) -> Pair | None:
+    """Return two numbers, not-a-number where the element is not two numbers, None where it is absent."""
+    if value is None:
+        return None
+    try:
+        rows, columns = (_number(part) for part in value)
+    except (TypeError, ValueError):
+        rows = columns = None
+    return (math.nan, math.nan) if rows is None or columns is None else (rows, columns)
 
 
 def _number(value: Any) -> float | None:
@@ -98,7 +223,3 @@ def _number(value: Any) -> float | None:
         return float(value)
     except (TypeError, ValueError):
         return None
-
-
-def _believable(spacing: float) -> bool:
-    return math.isfinite(spacing) and SMALLEST_MM <= spacing <= LARGEST_MM

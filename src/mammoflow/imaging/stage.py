@@ -31,7 +31,7 @@ def prepare_images(settings: ImagesSettings, study: Path, cohort_shard: Path, ou
     settings
         Of the stage.
     study
-        Folder that the paths of the cohort are relative to.
+        Folder that the paths of the cohort are relative to, where its rows do not name their study's folder.
     cohort_shard
         Folder with `images.parquet` and `lesions.parquet` of the cohort.
     output
@@ -74,7 +74,21 @@ def _cases(settings: ImagesSettings, study: Path, cohort_shard: Path, output: Pa
     by_image: dict[str, list[dict[str, Any]]] = {}
     for lesion in _records(lesions):
         by_image.setdefault(lesion["image_id"], []).append(lesion)
-    return [Case(settings, study, output, image, by_image.get(image["image_id"], [])) for image in _records(images)]
+    rows = zip(_records(images), _study_folders(images, study), strict=True)
+    return [Case(settings, folder, output, image, by_image.get(image["image_id"], [])) for image, folder in rows]
+
+
+def _study_folders(images: pd.DataFrame, study: Path) -> list[Path]:
+    """Return the folder that the paths of each image start from: the row's own where several studies are read."""
+    named = images["study"] if "study" in images.columns else pd.Series(None, index=images.index, dtype="object")
+    folders = [study if pd.isna(name) else Path(name) for name in named]
+    missing = [folder for folder in dict.fromkeys(folders) if not folder.is_dir()]
+    if missing:
+        raise StudyError(
+            f"study folder {missing[0]} does not exist; expected the folder that the image paths start from; correct "
+            "cohort.dataset.folder or cohort.more_datasets"
+        )
+    return folders
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -112,15 +126,22 @@ def _write(results: list[CaseResult], output: Path) -> None:
 
 
 def _report(results: list[CaseResult]) -> None:
-    """Say on standard error what came of the shard, and the largest memory of a worker."""
+    """Say on standard error what came of the shard, what was flagged, and the largest memory of a worker."""
     images = sum(result.image is not None for result in results)
     lesions = sum(len(result.lesions) for result in results)
     peak = max((result.peak_bytes for result in results), default=0)
     reasons = Counter(row["reason"] for result in results for row in result.excluded if row["level"] == "image")
     left_out = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common()) or "none"
+    flags = Counter(
+        name.removeprefix("flag_").replace("_", " ")
+        for result in results
+        for name, value in (result.image or {}).items()
+        if name.startswith("flag_") and value
+    )
+    flagged = "; ".join(f"{count} x {flag}" for flag, count in flags.most_common()) or "none"
     print(
         f"images: {images} of {len(results)} films and {lesions} lesions prepared, films left out: {left_out}; "
-        f"peak memory of a worker {peak / 2**20:.0f} MiB",
+        f"films flagged: {flagged}; peak memory of a worker {peak / 2**20:.0f} MiB",
         file=sys.stderr,
         flush=True,
     )

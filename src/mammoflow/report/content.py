@@ -13,7 +13,7 @@ import pandas as pd
 
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.candidates import CLASSIFIER, FEATURE_MODEL, FLOOR, READER, display_name
-from mammoflow.evaluation.inputs import read_json
+from mammoflow.evaluation.inputs import LEAKING, read_json
 from mammoflow.store import file_digest
 from mammoflow.tables import LESIONS, SPLITS, read_table
 
@@ -25,7 +25,7 @@ FAMILIES = (
     (FEATURE_MODEL, "Logistic regression on features"),
     (FLOOR, "Floors"),
 )
-STUDY_MARKS = ("phantom", "leaking split")
+STUDY_MARKS = ("phantom", LEAKING)
 
 FIGURES = {
     "roc": "ROC curves of every model on the test split, with the operating points of BI-RADS.",
@@ -82,6 +82,20 @@ def own_notes(row: Row) -> list[str]:
     return [note for note in notes if note and note not in STUDY_MARKS]
 
 
+def division(study: Row) -> str:
+    """Say in words how the study was divided."""
+    split = study.get("split")
+    method = split.get("method") if isinstance(split, dict) else None
+    if not isinstance(split, dict) or method is None:
+        return "divided by patient"
+    words = {
+        "kfold": f"divided by patient (fold {split.get('fold')} of {split.get('folds')}, counted from 0, is test)",
+        "leave_one_source_out": f"divided by source ({split.get('test_source')} is test)",
+        "by_image": "divided by image, as in the published protocol, so that patients stand on both sides",
+    }
+    return words.get(str(method), f"divided by patient ({method} split)")
+
+
 def split_counts(cohort: Path) -> list[Row]:
     """Count patients, images, lesions and malignant lesions of each split, and of all."""
     lesions = read_table(cohort / "lesions.parquet", LESIONS)
@@ -100,14 +114,15 @@ def split_counts(cohort: Path) -> list[Row]:
 
 def default_segmentation(rows: list[Row], diameters: list[Row], model: str) -> Row | None:
     """Return the row of the model whose masks go on, at the margin that its masks were made with."""
-    margins = {row["margin_mm"] for row in diameters if row["model"] == model}
-    wanted = {"split": "test", "selection": "chosen", "model": model}
-    fitting = [row for row in rows if row["margin_mm"] in margins and wanted.items() <= row.items()]
+    keys = ("model", "field_of_view", "prompts", "margin_mm")
+    handed_on = {tuple(row[key] for key in keys) for row in diameters if row["model"] == model}
+    wanted = {"split": "test", "selection": "chosen"}
+    fitting = [row for row in rows if tuple(row[key] for key in keys) in handed_on and wanted.items() <= row.items()]
     return fitting[0] if fitting else None
 
 
-def figure_uris(folder: Path) -> dict[str, Row]:
-    """Return each figure of the comparison as a data URI with its caption and size.
+def figure_uris(folder: Path, leaking: bool = False) -> dict[str, Row]:
+    """Return each figure of the comparison as a data URI with its caption and size; a leaking split is in the caption.
 
     Raises
     ------
@@ -123,7 +138,8 @@ def figure_uris(folder: Path) -> dict[str, Row]:
         # A PNG's width and height are two big-endian numbers at byte 16 of the file (PNG specification, IHDR).
         width, height = (int.from_bytes(content[start : start + 4], "big") for start in (16, 20))
         uri = "data:image/png;base64," + base64.b64encode(content).decode("ascii")
-        figures[name] = {"uri": uri, "caption": caption, "width": width, "height": height}
+        said = f"{caption} Leaking split: patients stand on both sides of it." if leaking else caption
+        figures[name] = {"uri": uri, "caption": said, "width": width, "height": height}
     return figures
 
 

@@ -107,7 +107,7 @@ def overlays(images: list[Path], masks: list[Path], count: int) -> list[Overlay]
     scores = _joined(masks, "scores.parquet", SEGMENTATION_SCORES)
     if lesions.empty or predicted.empty or count == 0:
         return []
-    keys = ["lesion_id", "model", "prompt_id", "iteration"]
+    keys = ["lesion_id", "model", "field_of_view", "prompt_id", "iteration"]
     rows = predicted.merge(scores[[*keys, "dice"]], on=keys, how="left").merge(
         lesions.drop(columns=["image_id", "patient_id"]), on="lesion_id", suffixes=("", "_lesion")
     )

@@ -14,6 +14,7 @@ MINUS, DASH = "−", "–"
 ABSENT = "n/a"
 
 PLOT_WIDTH, PLOT_HEIGHT = 132, 18
+STYLES = ("style.css", "audit.css")
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -74,8 +75,8 @@ def interval_plot(row: dict[str, Any], name: str, low: float, high: float, marks
     return Markup(f'<svg class="plot" {size} aria-hidden="true" focusable="false">{"".join(parts)}</svg>')
 
 
-def render(values: dict[str, Any]) -> str:
-    """Fill the template; a value that the template asks for and that is not there is an error."""
+def render(values: dict[str, Any], template: str = "page.html.j2") -> str:
+    """Fill a template; a value that the template asks for and that is not there is an error."""
     environment = Environment(
         loader=PackageLoader("mammoflow.report"),
         autoescape=select_autoescape(["j2", "html"], default=True),
@@ -91,5 +92,6 @@ def render(values: dict[str, Any]) -> str:
         "plot": interval_plot,
         "shown": display_name,
     }
-    style = (Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
-    return environment.get_template("page.html.j2").render(style=Markup(style), **values)
+    templates = Path(__file__).parent / "templates"
+    style = "".join((templates / name).read_text(encoding="utf-8") for name in STYLES)
+    return environment.get_template(template).render(style=Markup(style), **values)

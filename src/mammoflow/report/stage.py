@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from mammoflow.config.evaluation import ReportSettings
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.birads import ZERO_NOTES
-from mammoflow.evaluation.inputs import read_json
+from mammoflow.evaluation.inputs import LEAKING, read_json
 from mammoflow.evaluation.segmentation_tables import ELLIPSE
 from mammoflow.report.content import (
     Tables,
     by_family,
     default_segmentation,
+    division,
     figure_uris,
     read_provenance,
     settings_files,
@@ -28,7 +31,13 @@ SHOWN_FEATURES = 8
 
 
 def write_report(
-    settings: ReportSettings, cohort: Path, comparison: Path, images: list[Path], masks: list[Path], output: Path
+    settings: ReportSettings,
+    cohort: Path,
+    comparison: Path,
+    images: list[Path],
+    masks: list[Path],
+    output: Path,
+    audit: Path | None = None,
 ) -> None:
     """Write the report of a run: one HTML file that asks for nothing outside itself.
 
@@ -46,6 +55,8 @@ def write_report(
         One folder of the default model's segmentation a shard.
     output
         The HTML file.
+    audit
+        Folder of the audit, whose findings become a section; without it the report has none.
 
     Raises
     ------
@@ -62,11 +73,14 @@ def write_report(
     # The default model first, the floor last.
     segmentation.sort(key=lambda row: (row["model"] == ELLIPSE, row["model"] != model))
     provenance = read_provenance(comparison)
+    leaking = any(LEAKING in str(row.get("note") or "") for row in headline)
     values: dict[str, Any] = {
         "title": settings.title,
         "study": study,
         "phantom": bool(study.get("phantom", False)),
-        "leaking": any("leaking split" in str(row.get("note") or "") for row in headline),
+        "partly_phantom": any(not source.get("phantom", True) for source in study.get("sources", [])),
+        "leaking": leaking,
+        "division": division(study),
         "counts": split_counts(cohort),
         "birads": headline[0],
         "zero_note": ZERO_NOTES[provenance["comparison"]["birads_zero"]],
@@ -83,13 +97,31 @@ def write_report(
         "correlation": tables.rows("dice_diameter_correlation"),
         "overlays": overlays(images, masks, settings.overlays) if masks else [],
         "features": shown_features(tables.rows("features")),
+        "audit": audit_section(audit),
         "flow": read_json(comparison / "flow.json")["steps"],
-        "figures": figure_uris(comparison / "figures"),
+        "figures": figure_uris(comparison / "figures", leaking),
         "provenance": provenance,
         "training": training_rows(provenance),
         "settings_files": settings_files(comparison.parent / "settings"),
     }
     write_text(output, render(values))
+
+
+def audit_section(audit: Path | None) -> Markup | None:
+    """Return the section that the audit wrote for the report, None where there is no audit.
+
+    Raises
+    ------
+    StudyError
+        If the audit's folder does not hold it.
+    """
+    if audit is None:
+        return None
+    path = audit / "section.html"
+    try:
+        return Markup(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StudyError(f"{path} cannot be read ({error.strerror}); run the audit again") from error
 
 
 def shown_features(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,112 +1,116 @@
-"""Large files over HTTP: resumed where the connection broke, and in place only when whole and checked."""
+"""Published weights brought to this machine: one file by name, or all that a configuration names."""
 
 from __future__ import annotations
 
-import http.client
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Iterator
+import json
+import re
+import sys
 from pathlib import Path
 
-import pooch
-
+from mammoflow.checksums import checksum_of, matches_checksum
+from mammoflow.config.download import PrefetchJob
+from mammoflow.connection import Transfer
+from mammoflow.download import download
 from mammoflow.errors import WeightsError
-from mammoflow.runtime import progress
-
-CHUNK = 1 << 20
-
-
-class BrokenConnectionError(Exception):
-    """The connection ended before the file did."""
-
-
-def matches_checksum(path: Path, checksum: str) -> bool:
-    """Tell whether a file has a checksum, given as `sha256:...` or `md5:...`."""
-    return checksum_of(path, checksum) == checksum
+from mammoflow.segmentation.registry import (
+    SMALL_WEIGHTS,
+    WeightsSource,
+    record_path,
+    recorded_checksum,
+    weights_source,
+)
+from mammoflow.store import file_digest, write_text
 
 
-def checksum_of(path: Path, like: str) -> str:
-    """Return the checksum of a file by the algorithm of another checksum, in the same form."""
-    algorithm = like.partition(":")[0]
-    return f"{algorithm}:{pooch.file_hash(str(path), alg=algorithm)}"
+def fetch_weights(name: str, target: Path, url_override: str | None = None, transfer: Transfer | None = None) -> Path:
+    """Bring published weights to this machine, for nodes without a network; return the file.
 
-
-def download(url: str, path: Path, checksum: str, attempts: int = 3) -> None:
-    """Bring a file to `path`; what is there already and has the checksum is kept.
-
-    The bytes go to `<name>.part` beside it, which a later attempt or a later call continues. Only a whole file of the
-    right checksum is renamed.
+    What is there already and whole is kept; what was broken off is continued. Where the publisher gives no SHA-256,
+    the one that was found is said and recorded beside the file, and the file is held to it from then on.
 
     Parameters
     ----------
-    url
-        Address, http or https.
-    path
-        Where the file shall lie.
-    checksum
-        `sha256:...` or `md5:...`.
-    attempts
-        Connections tried before giving up.
+    name
+        A name of the registry.
+    target
+        The file, or an existing or new folder, in which it gets upstream's name. What ends in upstream's suffix is
+        taken for a file.
+    url_override
+        Another address of the same file, such as a mirror.
+    transfer
+        How stubbornly to try.
 
     Raises
     ------
+    ConfigError
+        If the name is not known.
+    DownloadError
+        If the file cannot be fetched, or another file came.
     WeightsError
-        If the address cannot be read, the connection keeps breaking, or the file has another checksum, in which case
-        what came is removed.
+        If another file lies there already; it is left alone.
     """
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise WeightsError(f"address {url!r} cannot be fetched; expected http:// or https://")
-    if path.is_file() and matches_checksum(path, checksum):
-        return
-    part = path.with_name(f"{path.name}.part")
-    part.parent.mkdir(parents=True, exist_ok=True)
-    for attempt in range(1, attempts + 1):
-        try:
-            _continue(url, part)
-            break
-        except urllib.error.HTTPError as error:
-            raise WeightsError(
-                f"{url} answers {error.code} {error.reason}; expected a file; check the address"
-            ) from error
-        except (OSError, http.client.HTTPException, BrokenConnectionError) as error:
-            if attempt == attempts:
-                kept = part.stat().st_size if part.is_file() else 0
-                raise WeightsError(
-                    f"could not fetch {url}: {error}; {kept} bytes are kept in {part}; run the same command again to "
-                    "go on from there"
-                ) from error
-    found = checksum_of(part, checksum)
-    if found != checksum:
-        part.unlink()
+    source = weights_source(name)
+    if not source.url:
+        return SMALL_WEIGHTS
+    path = target if target.suffix == Path(source.file).suffix and not target.is_dir() else target / source.file
+    checksum = source.checksum or recorded_checksum(path)
+    if path.is_file() and checksum and not matches_checksum(path, checksum):
         raise WeightsError(
-            f"{url} gave a file of checksum {found}, expected {checksum}; it was removed; fetch it again"
+            f"{path} has {checksum_of(path, checksum)}, expected {checksum} of {source.file}; it was left alone: move "
+            "it away, or give it a name of its own under segmentation.custom"
         )
-    part.replace(path)
+    if not path.is_file():
+        settings = transfer or Transfer()
+        settings = Transfer(**{**vars(settings), "hosts": settings.hosts | source.hosts})
+        download(url_override or source.url, path, checksum, transfer=settings, label=f"fetch {source.file}")
+    if not source.checksum.startswith("sha256:") and not record_path(path).is_file():
+        _trust(path, source)
+    return path
 
 
-def _continue(url: str, part: Path) -> None:
-    """Read on from the end of what is there; start anew where the server cannot."""
-    start = part.stat().st_size if part.is_file() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
-    try:
-        response = urllib.request.urlopen(request, timeout=60)
-    except urllib.error.HTTPError as error:
-        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and start:
-            return  # nothing is left to read; the checksum tells whether it is the file
-        raise
-    with response:
-        resumed = response.status == http.HTTPStatus.PARTIAL_CONTENT
-        length = response.headers.get("Content-Length")
-        with part.open("ab" if resumed else "wb") as file:
-            chunks = progress(
-                _chunks(response), f"fetch {part.stem} (MiB)", -(-int(length) // CHUNK) if length else None
-            )
-            written = sum(file.write(chunk) for chunk in chunks)
-    if length and written < int(length):
-        raise BrokenConnectionError(f"connection broke after {written} of {length} bytes")
+def _trust(path: Path, source: WeightsSource) -> None:
+    """Record the SHA-256 of a file whose publisher gives none, and say so."""
+    digest = file_digest(path)
+    write_text(record_path(path), f"{digest}  {path.name}\n")
+    said = [f"{path}: the publisher gives no SHA-256; found {digest}, recorded in {record_path(path).name}"]
+    digits = re.search(r"[-_]([0-9a-f]{6,})\.", source.file)
+    if digits:
+        found = {"SHA-256": digest, "MD5": checksum_of(path, "md5:").partition(":")[2]}
+        fitting = [name for name, value in found.items() if value.startswith(digits[1])]
+        said.append(
+            f"the digits {digits[1]} in its name are the first of its {fitting[0]}"
+            if fitting
+            else f"the digits {digits[1]} in its name are the first of neither its SHA-256 nor its MD5"
+        )
+    print("; ".join(said), file=sys.stderr, flush=True)
 
 
-def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    while chunk := response.read(CHUNK):
-        yield chunk
+def prefetch(settings: PrefetchJob, output: Path) -> None:
+    """Bring all published weights that a configuration names, and record what was brought.
+
+    Parameters
+    ----------
+    settings
+        The weights by name, their files, and the folder of those whose file is not named.
+    output
+        Text file (JSON) for names, files, SHA-256, licences and sources.
+
+    Raises
+    ------
+    DownloadError
+        If a file cannot be fetched, or another file came.
+    WeightsError
+        If another file lies in the place of one of them.
+    """
+    transfer = Transfer(attempts=settings.attempts, timeout_s=settings.timeout_s)
+    record = {}
+    for name, file in settings.models.items():
+        source = weights_source(name)
+        path = fetch_weights(name, Path(file) if file else Path(settings.folder), transfer=transfer)
+        record[name] = {
+            "file": "inside the package" if not source.url else str(path),
+            "sha256": file_digest(path),
+            "licence": source.licence,
+            "source": source.url or source.page,
+        }
+    write_text(output, json.dumps(record, indent=2) + "\n")

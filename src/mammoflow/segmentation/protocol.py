@@ -24,6 +24,82 @@ ImageSize = tuple[int, int]
 
 
 @dataclass(frozen=True)
+class Prompts:
+    """N prompts of one kind, for one decoding; each has the same parts as the others.
+
+    Boxes and points go to a network as its upstream predictor takes them: scaled with the image, and no more.
+
+    Attributes
+    ----------
+    boxes
+        (N, 4): x0, y0, x1, y1 in canonical pixels, half-open; None for prompts without a box.
+    points
+        (N, P, 2): x, y in canonical pixels; None for prompts without points.
+    labels
+        (N, P): 1 where a point lies on the lesion, 0 where it does not, -1 where it only fills the row up. A network
+        sees a filled place as "not a point"; that is not quite what it sees of a shorter row, so a row is better not
+        filled where the numbers shall be upstream's.
+    mask_logits
+        (N, 1, rows, columns): low-resolution logits of an earlier iteration.
+    several_masks
+        Ask for the three heads for ambiguous prompts instead of the single one.
+
+    Raises
+    ------
+    ValueError
+        If there is no part at all, points lack labels, or the parts differ in length.
+    """
+
+    boxes: Tensor | None = None
+    points: Tensor | None = None
+    labels: Tensor | None = None
+    mask_logits: Tensor | None = None
+    several_masks: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse parts that do not belong together."""
+        if (self.points is None) != (self.labels is None):
+            raise ValueError("points and labels of a prompt come together; found one without the other")
+        lengths = {len(part) for part in self._parts() if part is not None}
+        if len(lengths) != 1:
+            raise ValueError(f"parts of {sorted(lengths)} prompts, expected at least one part, all of one length")
+
+    @classmethod
+    def of(
+        cls,
+        boxes: npt.NDArray[np.floating] | None = None,
+        points: npt.NDArray[np.floating] | None = None,
+        labels: npt.NDArray[np.integer] | None = None,
+        mask_logits: npt.NDArray[np.float32] | None = None,
+        several_masks: bool = False,
+    ) -> Prompts:
+        """Make prompts from arrays."""
+
+        def tensor(array: npt.NDArray[np.generic] | None, kind: torch.dtype) -> Tensor | None:
+            return None if array is None else torch.as_tensor(array, dtype=kind)
+
+        return cls(
+            tensor(boxes, torch.float32),
+            tensor(points, torch.float32),
+            tensor(labels, torch.int32),
+            tensor(mask_logits, torch.float32),
+            several_masks,
+        )
+
+    def _parts(self) -> tuple[Tensor | None, ...]:
+        return self.boxes, self.points, self.labels, self.mask_logits
+
+    def __len__(self) -> int:
+        """Return N."""
+        return next(len(part) for part in self._parts() if part is not None)
+
+    def to(self, device: torch.device) -> Prompts:
+        """Return the prompts on a device."""
+        boxes, points, labels, logits = (None if part is None else part.to(device) for part in self._parts())
+        return Prompts(boxes, points, labels, logits, self.several_masks)
+
+
+@dataclass(frozen=True)
 class Prediction:
     """What the decoder says about N prompts, as tensors that carry gradients.
 
@@ -49,11 +125,12 @@ class Decoded:
     Attributes
     ----------
     logits
-        (N, height, width) float32: mask logits on the canonical grid; the mask is where they are above 0.
+        (N, M, height, width) float32: mask logits of the M heads on the canonical grid; a mask is where they are
+        above 0.
     low_res_logits
-        (N, 1, rows, columns) float32: what the next iteration may be prompted with.
+        (N, M, rows, columns) float32: one head of it is what the next iteration may be prompted with.
     predicted_iou
-        (N,) float32.
+        (N, M) float32.
     """
 
     logits: npt.NDArray[np.float32]
@@ -62,7 +139,7 @@ class Decoded:
 
 
 class PromptableModel(ABC):
-    """A box-promptable segmentation model.
+    """A segmentation model prompted with boxes, points and masks.
 
     Attributes
     ----------
@@ -98,28 +175,17 @@ class PromptableModel(ABC):
         """Encode inputs (images, 3, side, side) on the model's device; differentiable."""
 
     @abstractmethod
-    def predict(
-        self,
-        embedding: Embedding,
-        boxes: Tensor,
-        size: ImageSize,
-        mask_logits: Tensor | None = None,
-        several_masks: bool = False,
-    ) -> Prediction:
-        """Decode N boxes; differentiable.
+    def predict(self, embedding: Embedding, prompts: Prompts, size: ImageSize) -> Prediction:
+        """Decode N prompts; differentiable.
 
         Parameters
         ----------
         embedding
-            Of one image, shared by all boxes, or of N images, one for each box.
-        boxes
-            (N, 4): x0, y0, x1, y1 in canonical pixels, half-open.
+            Of one image, shared by all prompts, or of N images, one for each prompt.
+        prompts
+            Boxes, points and mask logits, and whether several heads answer.
         size
             (height, width) of the canonical image.
-        mask_logits
-            (N, 1, rows, columns): low-resolution logits of an earlier iteration.
-        several_masks
-            Return the three heads for ambiguous prompts instead of the single one.
         """
 
     @abstractmethod
@@ -142,24 +208,13 @@ class PromptableModel(ABC):
         }
 
     @torch.inference_mode()
-    def decode(
-        self,
-        arrays: dict[str, npt.NDArray[np.generic]],
-        boxes: npt.NDArray[np.float32],
-        size: ImageSize,
-        mask_logits: npt.NDArray[np.float32] | None = None,
-    ) -> Decoded:
-        """Decode the boxes (N, 4) of one image from its stored embedding."""
+    def decode(self, arrays: dict[str, npt.NDArray[np.generic]], prompts: Prompts, size: ImageSize) -> Decoded:
+        """Decode N prompts on one image from its stored embedding."""
         self.network.eval()
-        prediction = self.predict(
-            self.load_embedding(arrays),
-            torch.as_tensor(boxes, dtype=torch.float32, device=self.device),
-            size,
-            None if mask_logits is None else torch.as_tensor(mask_logits, device=self.device),
-        )
+        prediction = self.predict(self.load_embedding(arrays), prompts.to(self.device), size)
         logits = self.upscale(prediction.low_res_logits, size)
         return Decoded(
-            logits[:, 0].float().cpu().numpy(),
+            logits.float().cpu().numpy(),
             prediction.low_res_logits.float().cpu().numpy(),
-            prediction.predicted_iou[:, 0].float().cpu().numpy(),
+            prediction.predicted_iou.float().cpu().numpy(),
         )

@@ -21,10 +21,14 @@ from torch.nn import functional
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.segmentation.decoder import run_mask_decoder
 from mammoflow.segmentation.grey import grey_to_rgb
-from mammoflow.segmentation.protocol import Embedding, ImageSize, Prediction, PromptableModel
+from mammoflow.segmentation.protocol import Embedding, ImageSize, Prediction, PromptableModel, Prompts
 from mammoflow.segmentation.small.architecture import build_small_network, small_input
 from mammoflow.segmentation.small.network import decode_boxes
 from mammoflow.store import text_digest
+
+POINT_BOX = 24.0
+"""Side in network pixels of the box that the small model takes around a point: the median lesion of the real 256 x 256
+mass views is 16 pixels wide, and four more on each side hold most of them."""
 
 
 class SamModel(PromptableModel):
@@ -75,29 +79,37 @@ class SamModel(PromptableModel):
         x, y = columns / size[1], rows / size[0]
         return boxes * boxes.new_tensor([x, y, x, y])
 
-    def predict(
-        self,
-        embedding: Embedding,
-        boxes: Tensor,
-        size: ImageSize,
-        mask_logits: Tensor | None = None,
-        several_masks: bool = False,
-    ) -> Prediction:
-        """Decode N boxes against the embedding of one image or of N images."""
+    def network_points(self, points: Tensor, size: ImageSize) -> Tensor:
+        """Bring points (N, P, 2) x, y from canonical pixels to the network's input."""
+        rows, columns = self.scaled_size(size)
+        return points * points.new_tensor([columns / size[1], rows / size[0]])
+
+    def predict(self, embedding: Embedding, prompts: Prompts, size: ImageSize) -> Prediction:
+        """Decode N prompts against the embedding of one image or of N images."""
         encoder = self.network.prompt_encoder
-        sparse, dense = encoder(points=None, boxes=self.network_boxes(boxes, size), masks=mask_logits)
+        points = boxes = None
+        if prompts.points is not None and prompts.labels is not None:
+            points = self.network_points(prompts.points, size), prompts.labels
+        if prompts.boxes is not None:
+            boxes = self.network_boxes(prompts.boxes, size)
+        sparse, dense = encoder(points=points, boxes=boxes, masks=prompts.mask_logits)
         image = embedding["image"]
         if image.shape[0] == 1:
-            image = image.expand(len(boxes), -1, -1, -1)
+            image = image.expand(len(prompts), -1, -1, -1)
         masks, iou, tokens = run_mask_decoder(self.network.mask_decoder, image, encoder.get_dense_pe(), sparse, dense)
-        heads = slice(1, None) if several_masks else slice(0, 1)
-        return Prediction(masks[:, heads], iou[:, heads], tokens[:, heads])
+        return chosen_heads(masks, iou, tokens, prompts.several_masks)
 
     def upscale(self, low_res_logits: Tensor, size: ImageSize) -> Tensor:
         """Interpolate to the network's input, cut off the padding, interpolate to the canonical grid."""
         rows, columns = self.scaled_size(size)
         square = functional.interpolate(low_res_logits, (self.side, self.side), mode="bilinear", align_corners=False)
         return functional.interpolate(square[..., :rows, :columns], size, mode="bilinear", align_corners=False)
+
+
+def chosen_heads(masks: Tensor, predicted_iou: Tensor, tokens: Tensor, several_masks: bool) -> Prediction:
+    """Take the single-mask head of four, or the three for ambiguous prompts."""
+    heads = slice(1, None) if several_masks else slice(0, 1)
+    return Prediction(masks[:, heads], predicted_iou[:, heads], tokens[:, heads])
 
 
 class MedSamModel(SamModel):
@@ -144,21 +156,32 @@ class SmallModel(SamModel):
         resized = cv2.resize(image.astype(np.float32), (columns, rows), interpolation=method)
         return self._pad(torch.from_numpy(small_input(np.asarray(resized, dtype=np.float32))))
 
-    def predict(
-        self,
-        embedding: Embedding,
-        boxes: Tensor,
-        size: ImageSize,
-        mask_logits: Tensor | None = None,
-        several_masks: bool = False,
-    ) -> Prediction:
-        """Decode N boxes, each on the window of tokens around it; a box without a mask prompt brings an ellipse."""
+    def predict(self, embedding: Embedding, prompts: Prompts, size: ImageSize) -> Prediction:
+        """Decode N prompts, each on the window of tokens around its box.
+
+        A box without a mask prompt brings an ellipse. The network knows boxes alone: points without a box become the
+        box around the positive ones, `POINT_BOX` network pixels around a single one; beside a box points say nothing,
+        and negative points never do.
+        """
         image = embedding["image"]
         if image.shape[0] == 1:
-            image = image.expand(len(boxes), -1, -1, -1)
-        masks, iou, tokens = decode_boxes(self.network, image, self.network_boxes(boxes, size), mask_logits)
-        heads = slice(1, None) if several_masks else slice(0, 1)
-        return Prediction(masks[:, heads], iou[:, heads], tokens[:, heads])
+            image = image.expand(len(prompts), -1, -1, -1)
+        boxes = self.prompt_boxes(prompts, size)
+        return chosen_heads(*decode_boxes(self.network, image, boxes, prompts.mask_logits), prompts.several_masks)
+
+    def prompt_boxes(self, prompts: Prompts, size: ImageSize) -> Tensor:
+        """Return the box (N, 4) of each prompt in pixels of the network's input; the whole image without any part."""
+        if prompts.boxes is not None:
+            return self.network_boxes(prompts.boxes, size)
+        rows, columns = self.scaled_size(size)
+        if prompts.points is None or prompts.labels is None:
+            whole = torch.tensor([[0.0, 0.0, columns, rows]], device=self.device)
+            return whole.expand(len(prompts), -1)
+        points, positive = self.network_points(prompts.points, size), (prompts.labels == 1)[..., None]
+        low = points.masked_fill(~positive, float("inf")).amin(dim=1) - POINT_BOX / 2
+        high = points.masked_fill(~positive, float("-inf")).amax(dim=1) + POINT_BOX / 2
+        end = points.new_tensor([columns, rows])
+        return torch.cat([low.clamp(min=0).minimum(end), high.clamp(min=0).minimum(end)], dim=1)
 
 
 NETWORKS = {

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.segmentation.grey import grey_to_rgb
-from mammoflow.segmentation.protocol import Embedding, ImageSize, Prediction, PromptableModel
+from mammoflow.segmentation.protocol import Embedding, ImageSize, Prediction, PromptableModel, Prompts
 from mammoflow.store import text_digest
 
 CONFIGURATIONS = {
@@ -69,37 +69,42 @@ class Sam2Model(PromptableModel):
             image = image + self.network.no_mem_embed.reshape(1, -1, 1, 1)
         return {"image": image, **{f"level{index}": level for index, level in enumerate(levels[:-1])}}
 
-    def predict(
-        self,
-        embedding: Embedding,
-        boxes: Tensor,
-        size: ImageSize,
-        mask_logits: Tensor | None = None,
-        several_masks: bool = False,
-    ) -> Prediction:
-        """Decode N boxes against the embedding of one image or of N images.
+    def predict(self, embedding: Embedding, prompts: Prompts, size: ImageSize) -> Prediction:
+        """Decode N prompts against the embedding of one image or of N images.
 
-        A box is prompted as its two corner points, as the upstream predictor does. In evaluation mode an unstable
-        single mask gives way to the best of the three heads, as the package configures its predictor; `tokens` are
-        the single-mask token's even then.
+        A box is prompted as its two corner points before the prompt's own, as the upstream predictor does. In
+        evaluation mode an unstable single mask gives way to the best of the three heads, as the package configures its
+        predictor; `tokens` are the single-mask token's even then.
         """
         network = self.network
-        corners = self.transforms.transform_boxes(boxes, normalize=True, orig_hw=size)
-        labels = torch.tensor([[2, 3]], dtype=torch.int, device=boxes.device).expand(len(boxes), -1)
+        mask_logits = prompts.mask_logits
         if mask_logits is not None:
             mask_logits = mask_logits.float().clamp(-PROMPT_LOGIT_LIMIT, PROMPT_LOGIT_LIMIT)
-        sparse, dense = network.sam_prompt_encoder(points=(corners, labels), boxes=None, masks=mask_logits)
+        points = self._corners_and_points(prompts, size)
+        sparse, dense = network.sam_prompt_encoder(points=points, boxes=None, masks=mask_logits)
         finer = [embedding[f"level{index}"] for index in range(len(embedding) - 1)]
         masks, iou, tokens, _ = network.sam_mask_decoder(
             image_embeddings=embedding["image"],
             image_pe=network.sam_prompt_encoder.get_dense_pe(),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
-            multimask_output=several_masks,
-            repeat_image=embedding["image"].shape[0] == 1 and len(boxes) > 1,
+            multimask_output=prompts.several_masks,
+            repeat_image=embedding["image"].shape[0] == 1 and len(prompts) > 1,
             high_res_features=finer,
         )
         return Prediction(masks, iou, tokens)
+
+    def _corners_and_points(self, prompts: Prompts, size: ImageSize) -> tuple[Tensor, Tensor] | None:
+        """Return places (N, P, 2) in the network's input and labels (N, P); None for prompts of masks alone."""
+        places, labels = [], []
+        if prompts.boxes is not None:
+            places.append(self.transforms.transform_boxes(prompts.boxes, normalize=True, orig_hw=size))
+            corners = torch.tensor([[2, 3]], dtype=torch.int, device=prompts.boxes.device)
+            labels.append(corners.expand(len(prompts), -1))
+        if prompts.points is not None and prompts.labels is not None:
+            places.append(self.transforms.transform_coords(prompts.points, normalize=True, orig_hw=size))
+            labels.append(prompts.labels.int())
+        return (torch.cat(places, dim=1), torch.cat(labels, dim=1)) if places else None
 
     def upscale(self, low_res_logits: Tensor, size: ImageSize) -> Tensor:
         """Interpolate to the canonical grid: the square was stretched, so it comes back stretched."""

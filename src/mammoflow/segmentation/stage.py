@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,16 +14,20 @@ import pandas as pd
 
 from mammoflow.config.segmentation import SegmentSettings
 from mammoflow.errors import ConfigError, StudyError
-from mammoflow.runtime import choose_device, seed_everything, set_threads
+from mammoflow.runtime import choose_device, progress, seed_everything, set_threads
 from mammoflow.segmentation.batches import Batches
 from mammoflow.segmentation.embeddings import embeddings
-from mammoflow.segmentation.prompts import BOX
+from mammoflow.segmentation.prompt_arrays import PromptArrays
+from mammoflow.segmentation.prompt_sources import BOX
+from mammoflow.segmentation.prompts import default_prompts
 from mammoflow.segmentation.protocol import PromptableModel
-from mammoflow.segmentation.refinement import Refined, choose_iteration, refine
-from mammoflow.segmentation.scores import Masks, Overlap, box_mask, ellipse_in_box, overlap
+from mammoflow.segmentation.references import References, score_rows
+from mammoflow.segmentation.refinement import HEADS, Plan, Refined, choose_iteration, refine
+from mammoflow.segmentation.scores import Masks, ellipse_in_box
 from mammoflow.segmentation.small.record import trained_patients
+from mammoflow.segmentation.views import View, WindowCutter, window_embeddings
 from mammoflow.segmentation.weights import load_model
-from mammoflow.store import Array, ArrayStore, read_mask, write_mask
+from mammoflow.store import Array, ArrayStore, write_mask
 from mammoflow.tables import (
     CANONICAL_IMAGES,
     CANONICAL_LESIONS,
@@ -31,6 +36,7 @@ from mammoflow.tables import (
     SEGMENTATION_SCORES,
     empty_table,
     read_table,
+    read_tables,
     write_table,
 )
 
@@ -44,6 +50,8 @@ On a CPU more than four cost time: the decoder's tensors then leave the caches a
 prompt for up to four together, 62 ms for sixteen, on one core with the small model).
 """
 
+PROMPT_COLUMNS = ["lesion_id", "image_id", "prompt_id", "kind", "origin", "draw", "margin_mm"]
+
 Row = dict[str, Any]
 
 
@@ -52,7 +60,7 @@ def segment(
     model: str,
     weights: Path | None,
     images: Path,
-    prompts: Path,
+    prompts: Sequence[Path],
     store: Path,
     default_margin_mm: float,
     output: Path,
@@ -63,7 +71,7 @@ def segment(
     Parameters
     ----------
     settings
-        Iterations, what they feed back, which one is chosen, device.
+        Iterations, what they feed back, which head and iteration are chosen, fields of view, device.
     model
         Name of the promptable model.
     weights
@@ -71,11 +79,11 @@ def segment(
     images
         Folder of the shard's canonical images.
     prompts
-        Parquet file of the shard's table PROMPTS.
+        Parquet files of the shard's tables PROMPTS: its own, and those made around other models' masks.
     store
         Folder of the embeddings, shared by all runs.
     default_margin_mm
-        Margin of the prompts whose masks go on.
+        Margin of the prompts whose masks go on (`prompts.default_prompts`), in the first field of view.
     output
         Folder for `scores.parquet` (with the rows of the floor, model `ellipse`), `masks.parquet` and `mask/`.
     threads
@@ -92,7 +100,7 @@ def segment(
     """
     image_table = read_table(images / "images.parquet", CANONICAL_IMAGES)
     lesions = read_table(images / "lesions.parquet", CANONICAL_LESIONS)
-    prompt_table = read_table(prompts, PROMPTS)
+    prompt_table = read_tables(list(prompts), PROMPTS)
     scores, masks = empty_table(SEGMENTATION_SCORES), empty_table(MASKS)
     if not prompt_table.empty:
         _check(image_table, lesions, prompt_table, default_margin_mm)
@@ -100,7 +108,8 @@ def segment(
         set_threads(threads)
         network = load_model(model, weights, choose_device(settings.device))
         seen = trained_patients() if model == "small" and weights is None else frozenset[str]()
-        run = _Segmentation(settings, network, images, output, default_margin_mm, seen)
+        going_on = frozenset(default_prompts(prompt_table, default_margin_mm)["prompt_id"])
+        run = _Segmentation(settings, network, images, output, going_on, seen)
         wanted = image_table[image_table["image_id"].isin(prompt_table["image_id"])]
         rows, kept = run.segment_images(wanted, lesions, prompt_table, ArrayStore(store))
         scores, masks = pd.DataFrame(rows), pd.DataFrame(kept) if kept else masks
@@ -113,11 +122,37 @@ def _check(images: pd.DataFrame, lesions: pd.DataFrame, prompts: pd.DataFrame, d
         absent = sorted(set(prompts[key]) - set(table[key]))
         if absent:
             raise StudyError(f"prompts name {key} {absent[:5]}, which the images lack; run the prompt stage again")
-    if not np.isclose(prompts["margin_mm"], default_margin_mm).any():
+    own = prompts[~prompts["origin"].str.startswith("model:")]
+    if len(own) and default_prompts(own, default_margin_mm).empty:
         raise ConfigError(
-            f"no prompt has the default margin {default_margin_mm} mm, found {sorted(set(prompts['margin_mm']))} mm; "
+            f"no prompt has the default margin {default_margin_mm} mm, found {sorted(set(own['margin_mm']))} mm; "
             "expected prompts.default_margin_mm to be one of prompts.margins_mm"
         )
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What a network sees at once, and the prompts on it.
+
+    Attributes
+    ----------
+    field_of_view
+        `image` or `window`.
+    view
+        Where it lies on the image.
+    arrays
+        Its embedding.
+    references
+        Of the image's lesions.
+    prompts
+        Rows of the table PROMPTS.
+    """
+
+    field_of_view: str
+    view: View
+    arrays: dict[str, Array]
+    references: References
+    prompts: pd.DataFrame
 
 
 class _Segmentation:
@@ -129,129 +164,145 @@ class _Segmentation:
         model: PromptableModel,
         folder: Path,
         output: Path,
-        default_margin_mm: float,
+        going_on: frozenset[str],
         seen: frozenset[str],
     ) -> None:
         self.settings = settings
+        self.plan = Plan(settings.iterations, settings.feed, settings.heads)
         self.model = model
         self.folder = folder
         self.output = output
-        self.default_margin_mm = default_margin_mm
+        self.going_on = going_on
         self.seen = seen
-        self.batches = Batches(PROMPTS_TOGETHER[model.device.type], "prompts")
+        self.prompt_batches = Batches(PROMPTS_TOGETHER[model.device.type], "prompts")
+        self.window_batches = Batches(settings.batch_images, "windows")
+        self.scores: list[Row] = []
+        self.masks: list[Row] = []
 
     def segment_images(
         self, images: pd.DataFrame, lesions: pd.DataFrame, prompts: pd.DataFrame, store: ArrayStore
     ) -> tuple[list[Row], list[Row]]:
         """Return the rows of the scores and of the masks; write the masks."""
-        scores: list[Row] = []
-        masks: list[Row] = []
-        facts = dict(zip(images["image_id"], images.to_dict("records"), strict=True))
         by_image = {str(image_id): table for image_id, table in prompts.groupby("image_id", sort=False)}
         known = lesions.set_index("lesion_id")
-        for image_id, arrays in embeddings(self.model, images, self.folder, store, self.settings.batch_images):
-            self._segment_image(facts[image_id], arrays, by_image[image_id], known, scores, masks)
-        return scores, masks
+        for number, field_of_view in enumerate(self.settings.fields_of_view):
+            show = self._whole_images if field_of_view == "image" else self._windows
+            for shown in show(images, by_image, known, store):
+                self._segment(shown, number == 0)
+        return self.scores, self.masks
 
-    def _segment_image(
-        self,
-        image: Mapping[Hashable, Any],
-        arrays: dict[str, Array],
-        prompts: pd.DataFrame,
-        lesions: pd.DataFrame,
-        scores: list[Row],
-        masks: list[Row],
-    ) -> None:
-        """Add the rows of one image's prompts to `scores` and `masks`."""
-        size = (int(image["height"]), int(image["width"]))
-        pixel_mm2 = float(image["row_spacing_mm"]) * float(image["column_spacing_mm"])
-        boxes = prompts[BOX].to_numpy(dtype=np.float64)
-        network_boxes = boxes[:, [1, 0, 3, 2]].astype(np.float32)
-        references = _References(self.folder, lesions.loc[prompts["lesion_id"].unique()], size)
-        iterations, feed = self.settings.iterations, self.settings.feed
-        for refined in refine(self.model, arrays, network_boxes, size, iterations, feed, self.batches):
-            part = prompts.iloc[refined.prompts][["lesion_id", "image_id", "prompt_id", "margin_mm"]]
-            part = part.assign(patient_id=lesions.loc[part["lesion_id"], "patient_id"].to_numpy())
-            reference, has_mask = references.of(part["lesion_id"].to_list())
-            overlaps = [_score(found, reference, has_mask) for found in refined.masks]
+    def _whole_images(
+        self, images: pd.DataFrame, prompts: Mapping[str, pd.DataFrame], lesions: pd.DataFrame, store: ArrayStore
+    ) -> Iterator[_Shown]:
+        """Show each image as a whole, with all its prompts."""
+        rows = {str(image["image_id"]): image for image in images.to_dict("records")}
+        for image_id, arrays in embeddings(self.model, images, self.folder, store, self.settings.batch_images):
+            image, table = rows[image_id], prompts[image_id]
+            here = lesions.loc[table["lesion_id"].unique()]
+            references = References(self.folder, image, here)
+            yield _Shown("image", View.whole(image), arrays, references, table)
+
+    def _windows(
+        self, images: pd.DataFrame, prompts: Mapping[str, pd.DataFrame], lesions: pd.DataFrame, store: ArrayStore
+    ) -> Iterator[_Shown]:
+        """Show the windows of each image, each with its prompts."""
+        boxes, least_mm = self.settings.window_boxes, self.settings.window_mm
+        for image in progress(images.to_dict("records"), f"windows of {self.model.name}", len(images)):
+            table = prompts[str(image["image_id"])]
+            here = lesions.loc[table["lesion_id"].unique()]
+            references = References(self.folder, image, here)
+            by_lesion = {str(lesion_id): lesion.to_dict() for lesion_id, lesion in here.iterrows()}
+            cutter = WindowCutter(self.folder, image, by_lesion, boxes, least_mm)
+            windows = cutter.windows(table["lesion_id"].to_list(), PromptArrays.of_table(table))
+            for window, arrays in window_embeddings(self.model, windows, store, self.window_batches):
+                yield _Shown("window", window.view, arrays, references, table.iloc[window.positions])
+
+    def _segment(self, shown: _Shown, first: bool) -> None:
+        """Add the rows of some prompts of an image; the floor and the masks that go on with the first field of view."""
+        view, references = shown.view, shown.references
+        lesion_of = shown.prompts["lesion_id"].to_numpy()
+
+        def dice(positions: npt.NDArray[np.int64], masks: Masks) -> npt.NDArray[np.float64]:
+            return references.score(lesion_of[positions].tolist(), masks).dice
+
+        asked = view.prompts(PromptArrays.of_table(shown.prompts))
+        for refined in refine(
+            self.model, shown.arrays, asked, view.size, self.plan, self.prompt_batches, dice, view.to_canonical
+        ):
+            part = shown.prompts.iloc[refined.prompts][PROMPT_COLUMNS]
+            part = part.assign(patient_id=references.patients(part["lesion_id"].to_list()))
+            overlaps = [references.score(part["lesion_id"].to_list(), found) for found in refined.masks]
             chosen = choose_iteration(
                 self.settings.choose, refined.predicted_iou, np.stack([scored.dice for scored in overlaps])
             )
+            table = part.assign(
+                model=self.model.name,
+                field_of_view=shown.field_of_view,
+                view_spacing_mm=view.spacing_mm,
+                choice=self.settings.choose,
+                head_choice=self.settings.heads,
+                seen=part["patient_id"].isin(self.seen),
+                **_head_columns(refined.head_predicted_iou, refined.head_dice),
+            )
             for iteration, scored in enumerate(overlaps):
-                table = part.assign(
-                    model=self.model.name,
-                    iteration=iteration + 1,
-                    chosen=chosen == iteration,
-                    choice=self.settings.choose,
-                    seen=part["patient_id"].isin(self.seen),
-                )
-                scores += _rows(table, scored, refined.predicted_iou[iteration], pixel_mm2)
-            ellipses = np.stack([ellipse_in_box(box, size) for box in boxes[refined.prompts]])
-            floor = part.assign(model=FLOOR, iteration=1, chosen=True, choice="", seen=False)
-            scores += _rows(floor, _score(ellipses, reference, has_mask), np.full(len(part), np.nan), pixel_mm2)
-            masks += self._write_masks(part, refined, chosen, pixel_mm2)
+                heads = refined.heads if iteration == 0 else 0
+                rows = table.assign(iteration=iteration + 1, chosen=chosen == iteration, head=heads)
+                self.scores += score_rows(rows, scored, refined.predicted_iou[iteration], references.pixel_mm2)
+            if first:
+                self._score_floor(shown, refined.prompts)
+                self._write_masks(table, refined, chosen, references.pixel_mm2)
+
+    def _score_floor(self, shown: _Shown, positions: npt.NDArray[np.int64]) -> None:
+        """Add the rows of the ellipses in the boxes of some prompts; a point has no box and no ellipse."""
+        part = shown.prompts.iloc[positions]
+        part = part[part[BOX].notna().all(axis=1)]
+        if part.empty:
+            return
+        references = shown.references
+        lesion_ids = part["lesion_id"].to_list()
+        ellipses = np.stack([ellipse_in_box(box, shown.view.canonical) for box in part[BOX].to_numpy(np.float64)])
+        nothing = np.full((len(part), HEADS), np.nan)
+        table = part[PROMPT_COLUMNS].assign(
+            patient_id=references.patients(lesion_ids),
+            model=FLOOR,
+            field_of_view="",
+            view_spacing_mm=np.nan,
+            iteration=1,
+            chosen=True,
+            choice="",
+            head=None,
+            head_choice="",
+            seen=False,
+            **_head_columns(nothing, nothing),
+        )
+        scored = references.score(lesion_ids, ellipses)
+        self.scores += score_rows(table, scored, np.full(len(part), np.nan), references.pixel_mm2)
 
     def _write_masks(
-        self, prompts: pd.DataFrame, refined: Refined, chosen: npt.NDArray[np.int64], pixel_mm2: float
-    ) -> list[Row]:
-        """Write the chosen mask of each prompt that has the default margin; return rows of the table MASKS."""
-        rows: list[Row] = []
-        for index, prompt in enumerate(prompts.to_dict("records")):
-            if not np.isclose(prompt.pop("margin_mm"), self.default_margin_mm):
+        self, table: pd.DataFrame, refined: Refined, chosen: npt.NDArray[np.int64], pixel_mm2: float
+    ) -> None:
+        """Write the chosen mask of each prompt that goes on, and add its row of the table MASKS."""
+        columns = ["lesion_id", "image_id", "patient_id", "model", "field_of_view", "prompt_id", "choice"]
+        for index, prompt in enumerate(table[[*columns, "head_choice"]].to_dict("records")):
+            if prompt["prompt_id"] not in self.going_on:
                 continue
             mask = refined.masks[chosen[index], index]
             file = f"mask/{quote(prompt['lesion_id'], safe=' ')}.png"  # an id from a user's table may hold a slash
             write_mask(self.output / file, mask)
-            rows.append(
+            self.masks.append(
                 {
                     **{str(key): value for key, value in prompt.items()},
-                    "model": self.model.name,
                     "mask_file": file,
                     "iteration": int(chosen[index]) + 1,
                     "area_mm2": np.count_nonzero(mask) * pixel_mm2,
                     "predicted_iou": float(refined.predicted_iou[chosen[index], index]),
                 }
             )
-        return rows
 
 
-class _References:
-    """The reference masks of an image's lesions; a lesion of a study of boxes has its box."""
-
-    def __init__(self, folder: Path, lesions: pd.DataFrame, size: tuple[int, int]) -> None:
-        self.masks: dict[str, Masks] = {}
-        self.has_mask: dict[str, bool] = {}
-        for lesion_id, lesion in lesions.iterrows():
-            file = lesion["mask_file"]
-            self.has_mask[str(lesion_id)] = not pd.isna(file)
-            if pd.isna(file):
-                self.masks[str(lesion_id)] = box_mask(lesion[BOX].to_numpy(dtype=np.float64), size)
-                continue
-            mask = read_mask(folder / file)
-            if mask.shape != size:
-                raise StudyError(f"mask {folder / file} is {mask.shape}, expected {size}; run the image stage again")
-            self.masks[str(lesion_id)] = mask
-
-    def of(self, lesion_ids: list[str]) -> tuple[Masks, npt.NDArray[np.bool_]]:
-        """Return references (N, height, width), and (N,) whether each is a mask and not a box."""
-        masks = np.stack([self.masks[lesion_id] for lesion_id in lesion_ids])
-        return masks, np.array([self.has_mask[lesion_id] for lesion_id in lesion_ids], dtype=np.bool_)
-
-
-def _score(masks: Masks, references: Masks, has_mask: npt.NDArray[np.bool_]) -> Overlap:
-    """Score masks; against a box only whether it was missed is defined."""
-    scored = overlap(masks, references)
-    dice, iou = (np.where(has_mask, values, np.nan) for values in (scored.dice, scored.iou))
-    return Overlap(dice, iou, scored.area, scored.missed)
-
-
-def _rows(table: pd.DataFrame, scored: Overlap, predicted_iou: npt.NDArray[np.floating], pixel_mm2: float) -> list[Row]:
-    """Return rows of the table SEGMENTATION_SCORES."""
-    filled = table.assign(
-        dice=scored.dice,
-        iou=scored.iou,
-        predicted_iou=predicted_iou,
-        area_mm2=scored.area * pixel_mm2,
-        missed=scored.missed,
-    )
-    return [{str(name): value for name, value in row.items()} for row in filled.to_dict("records")]
+def _head_columns(
+    predicted_iou: npt.NDArray[np.float64], dice: npt.NDArray[np.float64]
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Return the columns of the three heads from values (N, 3)."""
+    named = {"predicted_iou": predicted_iou, "dice": dice}
+    return {f"head_{head + 1}_{of}": values[:, head] for of, values in named.items() for head in range(HEADS)}

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mammoflow.segmentation.protocol import Embedding, ImageSize, Prediction, PromptableModel
+from mammoflow.segmentation.protocol import Embedding, ImageSize, Prediction, PromptableModel, Prompts
 from mammoflow.store import array_digest, write_image, write_mask
 from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, FEATURES, MASKS, PROMPTS, write_table
 
@@ -111,13 +111,13 @@ def _write_patient(
         tables["masks"].append({
             "lesion_id": lesion_id, "image_id": image_id, "patient_id": patient, "model": "fake",
             "prompt_id": f"{lesion_id}_p", "mask_file": f"mask/{lesion_id}.png", "iteration": 1, "area_mm2": 100.0,
-            "predicted_iou": 0.9,
+            "predicted_iou": 0.9, "field_of_view": "image", "choice": "first", "head_choice": "single",
         })  # fmt: skip
         for margin in (0.0, MARGIN_MM):
             tables["prompts"].append({
                 "prompt_id": f"{lesion_id}_{margin:g}", "lesion_id": lesion_id, "image_id": image_id, "kind": "box",
                 "margin_mm": margin, "y0": y0 - margin, "x0": x0 - margin, "y1": y0 + 10 + margin,
-                "x1": x0 + 10 + margin,
+                "x1": x0 + 10 + margin, "origin": "reference", "draw": 0, "points": "",
             })  # fmt: skip
         tables["radiomics"].append({
             "lesion_id": lesion_id, "patient_id": patient, "status": "ok", "constant": 3.0,
@@ -168,14 +168,9 @@ class FakeModel(PromptableModel):
         self.encoded += len(batch)
         return {"image": self.network.encoder(batch)}
 
-    def predict(
-        self,
-        embedding: Embedding,
-        boxes: Tensor,
-        size: ImageSize,
-        mask_logits: Tensor | None = None,
-        several_masks: bool = False,
-    ) -> Prediction:
+    def predict(self, embedding: Embedding, prompts: Prompts, size: ImageSize) -> Prediction:
+        boxes = prompts.boxes
+        assert boxes is not None
         image = embedding["image"].expand(len(boxes), -1, -1, -1)
         rows, columns = image.shape[-2:]
         scaled = self._scaled(size)

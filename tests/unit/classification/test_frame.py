@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mammoflow.classification.frame import SQUARE, Frame, box_weights, network_frame
-from mammoflow.segmentation.protocol import PromptableModel
+from mammoflow.segmentation.protocol import PromptableModel, Prompts
 from mammoflow.segmentation.sam import MedSamModel, SmallModel
 from mammoflow.segmentation.small.architecture import build_small_network
 
@@ -39,9 +39,9 @@ def test_a_box_in_the_square_decodes_as_on_the_image(small: PromptableModel) -> 
     with torch.inference_mode():
         embedding = small.embed(torch.rand(1, 3, 256, 256))
         boxes = np.array([[20, 30, 80, 120], [100, 200, 190, 290]], np.float32)
-        direct = small.predict(embedding, torch.from_numpy(boxes), size)
+        direct = small.predict(embedding, Prompts(torch.from_numpy(boxes)), size)
         square = torch.from_numpy(network_frame(small, size).boxes(boxes)) * SQUARE
-        through = small.predict(embedding, square, (SQUARE, SQUARE))
+        through = small.predict(embedding, Prompts(square), (SQUARE, SQUARE))
     torch.testing.assert_close(through.low_res_logits, direct.low_res_logits, atol=2e-3, rtol=1e-3)
     torch.testing.assert_close(through.tokens, direct.tokens, atol=2e-3, rtol=1e-3)
 

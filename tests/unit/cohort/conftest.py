@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
+import multiprocessing
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pydicom
@@ -199,3 +204,27 @@ def download() -> SimpleNamespace:
 @pytest.fixture
 def writer(tmp_path: Path) -> StudyWriter:
     return StudyWriter(tmp_path / "study")
+
+
+@pytest.fixture(scope="session")
+def warm_fork_server() -> None:
+    """Start the server of worker processes once, with pytest in it, which every worker would else import again."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(["pytest", "mammoflow.imaging.case"])
+    forkserver.ensure_running()
+
+
+@pytest.fixture(scope="session")
+def load_writer() -> Callable[[str], ModuleType]:
+    """Load a module of the folder `writers`, which writes small studies in the layout of one data set."""
+
+    def load(name: str) -> ModuleType:
+        full = f"mammoflow_writer_{name}"
+        if full not in sys.modules:
+            spec = importlib.util.spec_from_file_location(full, Path(__file__).parent / "writers" / f"{name}.py")
+            if spec is None or spec.loader is None:
+                raise ImportError(f"no writer {name}")
+            sys.modules[full] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(sys.modules[full])
+        return sys.modules[full]
+
+    return load

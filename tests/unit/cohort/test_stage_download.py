@@ -90,21 +90,45 @@ def test_where_one_copy_of_a_film_is_damaged_the_other_is_taken(download, writer
     assert len(cohort.lesions) == 10
 
 
-def test_patients_of_both_official_sides_go_to_test(download, writer):
-    cases = [*download.some_patients(12), *download.some_patients(2, kind="Calc", official="Test")]
-    cohort = build(writer.write(cases), method="official")
-    assert set(cohort.lesions.loc[cohort.lesions["split"] == "test", "patient_id"]) == {"P_09000", "P_09001"}
-    assert (cohort.lesions.groupby("patient_id")["split"].nunique() == 1).all()
+def test_the_train_side_gives_way_and_the_test_set_stays_the_official_one(download, writer):
+    train = [*download.some_patients(12), download.Case(patient="P_09001", view="MLO"), download.Case(abnormality=2)]
+    test = download.some_patients(2, kind="Calc", official="Test")
+    cohort = build(writer.write([*train, *test, download.Case(kind="Calc", official="Test")]), method="official")
+    held_out = cohort.lesions[cohort.lesions["split"] == "test"]
+    assert set(held_out["lesion_id"]) == {
+        "P_09000_LEFT_CC_calcification_1",
+        "P_09001_LEFT_CC_calcification_1",
+        "P_00001_LEFT_CC_calcification_1",
+    }
+    assert (held_out["official_split"] == "test").all()
+    assert (cohort.lesions.loc[cohort.lesions["split"] != "test", "official_split"] == "train").all()
+    assert not set(held_out["patient_id"]) & set(cohort.lesions.loc[cohort.lesions["split"] != "test", "patient_id"])
     assert (cohort.lesions["split"] == "validation").sum() == 2
+    reason = str(Reason.OFFICIAL_TEST_PATIENT)
+    assert cohort.reasons("lesion") == dict.fromkeys(
+        ["P_00001_LEFT_CC_mass_2", "P_09000_LEFT_CC_mass_1", "P_09001_LEFT_CC_mass_1", "P_09001_LEFT_MLO_mass_1"],
+        reason,
+    )
+    # A film with a test lesion stays; one with training lesions alone goes with them.
+    assert cohort.reasons("image") == {"P_09001_LEFT_MLO": reason}
+    assert "P_09000_LEFT_CC" in cohort.images.index
+    last = cohort.study["flow"][-1]
+    assert last["excluded"] == {reason: 4}
+    assert (last["lesions"], last["images"], last["patients"]) == (len(cohort.lesions), len(cohort.images), 13)
+    assert cohort.study["counts"]["rows"] == len(cohort.lesions) + 4
 
 
-def test_a_damaged_test_film_leaves_its_patient_on_the_test_side(download, writer):
+def test_a_patient_whose_test_film_is_damaged_does_not_come_back_in_training(download, writer):
     both = [download.Case(kind="Mass"), download.Case(kind="Calc", official="Test", view="MLO")]
     others = [*download.some_patients(12), download.Case(patient="P_00002", official="Test")]
     study = writer.write([*others, *both])
     writer.film(both[1]).unlink()
     cohort = build(study, method="official")
-    assert cohort.images.loc["P_00001_LEFT_CC", "split"] == "test"
+    assert "P_00001" not in set(cohort.images["patient_id"])
+    assert cohort.reasons("lesion") == {
+        "P_00001_LEFT_CC_mass_1": str(Reason.OFFICIAL_TEST_PATIENT),
+        "P_00001_LEFT_MLO_calcification_1": str(Reason.MISSING_FILE),
+    }
 
 
 def test_spacing_table_and_phantom_marker(download, writer):
@@ -232,7 +256,7 @@ def test_a_leak_stops_before_anything_is_written(download, writer, monkeypatch):
     def leaking(patients: pd.DataFrame, settings: SplitSettings) -> Alternating:
         return Alternating()
 
-    monkeypatch.setattr("mammoflow.cohort.stage.split_patients", leaking)
+    monkeypatch.setattr("mammoflow.cohort.division.split_patients", leaking)
     cases = [*download.some_patients(5), *download.some_patients(5, view="MLO")]
     study = writer.write(cases)
     with pytest.raises(LeakageError, match="P_09000"):

@@ -225,7 +225,10 @@ def test_every_module_of_the_readers_folder_is_a_reader(name):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"reader": "inbrest", "folder": "x"}, r"unknown data set reader; the readers are cbis-ddsm, phantom, table"),
+        (
+            {"reader": "inbrest", "folder": "x"},
+            r"unknown data set reader; the readers are .*cbis-ddsm, .*phantom, .*table",
+        ),
         ({"reader": "table", "folder": "x"}, "exactly one entry in tables"),
         ({"reader": "cbis-ddsm"}, "needs the study's folder"),
         ({"reader": "cbis-ddsm", "folder": "x", "columns": {"image": "y"}}, "only the reader 'table'"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pandera.pandas as pa
 
 from mammoflow.store import write_image, write_mask
 from mammoflow.tables import (
@@ -142,11 +143,16 @@ def _image_columns(lesions: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def _declared(table: pd.DataFrame, schema: pa.DataFrameSchema) -> list[str]:
+    """Return the columns of a table that its schema declares; some of a schema's are not in every run."""
+    return [name for name in schema.columns if name in table.columns]
+
+
 def _write_cohort(folder: Path, lesions: pd.DataFrame, phantom: bool) -> None:
     # The cohort holds one image more than the image stage could use.
     bad = lesions.iloc[[0]].assign(lesion_id="P900_R_CC_1", image_id="P900_R_CC", patient_id="P900", split="train")
     everything = pd.concat([lesions, bad], ignore_index=True)
-    write_table(everything[list(LESIONS.columns)], LESIONS, folder / "lesions.parquet")
+    write_table(everything[_declared(everything, LESIONS)], LESIONS, folder / "lesions.parquet")
     write_table(_image_columns(everything), IMAGES, folder / "images.parquet")
     excluded = pd.DataFrame(
         [_exclusion("cohort", "row", "P901", "", "tables/row_17.dcm", "malignancy is unknown", "label 'MAYBE'")]
@@ -211,7 +217,7 @@ def _write_images(folder: Path, lesions: pd.DataFrame, random: np.random.Generat
     )
     write_table(images if len(images) else empty_table(CANONICAL_IMAGES), CANONICAL_IMAGES, folder / "images.parquet")
     write_table(
-        canonical[list(CANONICAL_LESIONS.columns)] if len(canonical) else empty_table(CANONICAL_LESIONS),
+        canonical[_declared(canonical, CANONICAL_LESIONS)] if len(canonical) else empty_table(CANONICAL_LESIONS),
         CANONICAL_LESIONS,
         folder / "lesions.parquet",
     )
@@ -243,7 +249,12 @@ def _write_segmentation(
                     {
                         **key,
                         "model": name,
+                        "field_of_view": "image" if name == model else "",
+                        "view_spacing_mm": 0.5 if name == model else np.nan,
                         "prompt_id": prompt,
+                        "kind": "box",
+                        "origin": "reference",
+                        "draw": 0,
                         "margin_mm": margin,
                         "iteration": iteration,
                         "dice": dice if with_masks else np.nan,
@@ -253,6 +264,9 @@ def _write_segmentation(
                         "missed": missed,
                         "chosen": iteration == 1,
                         "choice": "first" if name == model else "",
+                        "head": 0 if name == model else None,
+                        "head_choice": "single" if name == model else "",
+                        **{f"head_{head}_{of}": np.nan for head in (1, 2, 3) for of in ("predicted_iou", "dice")},
                         "seen": False,
                     }
                 )
@@ -262,9 +276,12 @@ def _write_segmentation(
             {
                 **key,
                 "model": model,
+                "field_of_view": "image",
                 "prompt_id": f"{lesion['lesion_id']}+10",
                 "mask_file": mask_file,
                 "iteration": 1,
+                "choice": "first",
+                "head_choice": "single",
                 "area_mm2": 300.0,
                 "predicted_iou": 0.8,
             }

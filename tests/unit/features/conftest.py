@@ -135,9 +135,12 @@ def _write_lesion(shard: Shard, key: str, lesion: Lesion) -> dict[str, object] |
         "image_id": f"image-{key}",
         "patient_id": f"patient-{key}",
         "model": "small",
+        "field_of_view": "image",
         "prompt_id": f"prompt-{key}",
         "mask_file": f"mask/{key}.png",
         "iteration": 1,
+        "choice": "first",
+        "head_choice": "single",
     }
 
 

@@ -115,7 +115,8 @@ def test_table_rises_from_black_to_white_over_the_values(bits: int, signed: bool
 @pytest.mark.parametrize(
     ("header", "reason"),
     [
-        ({"HighBit": 15, "BitsStored": 8}, Reason.UNREADABLE),
+        ({"HighBit": 16, "BitsStored": 8}, Reason.UNREADABLE),
+        ({"HighBit": 6, "BitsStored": 8}, Reason.UNREADABLE),
         ({"BitsStored": 17}, Reason.UNREADABLE),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, Reason.NOT_GREY),
         ({"ModalityLUTSequence": lut([1, 2], first=0, bits=40)}, Reason.UNREADABLE),

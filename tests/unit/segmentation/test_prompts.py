@@ -8,7 +8,8 @@ import pytest
 from mammoflow.config.base import validate_settings
 from mammoflow.config.segmentation import PromptSettings
 from mammoflow.errors import ConfigError, StudyError
-from mammoflow.segmentation.prompts import box_prompts, expand_boxes, make_prompts
+from mammoflow.segmentation.prompt_sources import reference_source
+from mammoflow.segmentation.prompts import expand_boxes, make_prompts, prompt_table
 from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, PROMPTS, read_table
 
 
@@ -39,10 +40,10 @@ def test_boxes_off_the_image_and_lesions_without_an_image_are_refused(shard: Pat
     images = read_table(shard / "images.parquet", CANONICAL_IMAGES)
     lesions = read_table(shard / "lesions.parquet", CANONICAL_LESIONS)
     with pytest.raises(StudyError, match=r"images table lacks.*two"):
-        box_prompts(images[images["image_id"] != "two"], lesions, [0.0])
+        prompt_table(PromptSettings(), images[images["image_id"] != "two"], reference_source(shard, lesions))
     outside = lesions.assign(x0=lesions["x0"] + 500, x1=lesions["x1"] + 500)
     with pytest.raises(StudyError, match="without a pixel"):
-        box_prompts(images, outside, [0.0])
+        prompt_table(PromptSettings(), images, reference_source(shard, outside))
 
 
 def test_expanding_never_shrinks_a_box_and_never_leaves_the_image() -> None:

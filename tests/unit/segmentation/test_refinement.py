@@ -4,13 +4,16 @@ import numpy as np
 import pytest
 import torch
 
+from mammoflow.config.segmentation import Feed
 from mammoflow.segmentation.batches import Batches
-from mammoflow.segmentation.protocol import PromptableModel
-from mammoflow.segmentation.refinement import Feed, choose_iteration, refine
+from mammoflow.segmentation.prompt_arrays import PromptArrays
+from mammoflow.segmentation.protocol import PromptableModel, Prompts
+from mammoflow.segmentation.refinement import Plan, choose_iteration, refine
 from mammoflow.segmentation.scores import mask_boxes
 
 SIZE = (96, 72)
 BOXES = np.array([[10, 20, 40, 60], [5, 5, 70, 90], [30, 30, 50, 41.5]], dtype=np.float32)
+ASKED = PromptArrays.of_boxes(BOXES)
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +27,13 @@ def test_each_iteration_is_fed_as_the_setting_says(
     feed: Feed, small_model: PromptableModel, arrays: dict[str, np.ndarray]
 ) -> None:
     """Held to the same chain written out prompt by prompt on the differentiable core."""
-    (refined,) = refine(small_model, arrays, BOXES, SIZE, 3, feed, Batches(8, "prompts"))
+    (refined,) = refine(small_model, arrays, ASKED, SIZE, Plan(3, feed), Batches(8, "prompts"))
     embedding = small_model.load_embedding(arrays)
     for index, original in enumerate(BOXES):
         box, logits = original[None], None
         for iteration in range(3):
             with torch.inference_mode():
-                prediction = small_model.predict(embedding, torch.from_numpy(box), SIZE, logits)
+                prediction = small_model.predict(embedding, Prompts(torch.from_numpy(box), mask_logits=logits), SIZE)
                 mask = small_model.upscale(prediction.low_res_logits, SIZE)[0].numpy() > 0
             assert np.mean(refined.masks[iteration, index] == mask[0]) > 0.999
             assert refined.predicted_iou[iteration, index] == pytest.approx(
@@ -43,8 +46,8 @@ def test_each_iteration_is_fed_as_the_setting_says(
 def test_prompts_decoded_apart_give_what_they_give_together(
     small_model: PromptableModel, arrays: dict[str, np.ndarray]
 ) -> None:
-    (together,) = refine(small_model, arrays, BOXES, SIZE, 2, "logits", Batches(8, "prompts"))
-    apart = list(refine(small_model, arrays, BOXES, SIZE, 2, "logits", Batches(1, "prompts")))
+    (together,) = refine(small_model, arrays, ASKED, SIZE, Plan(2), Batches(8, "prompts"))
+    apart = list(refine(small_model, arrays, ASKED, SIZE, Plan(2), Batches(1, "prompts")))
     assert [part.prompts.tolist() for part in apart] == [[0], [1], [2]]
     masks = np.concatenate([part.masks for part in apart], axis=1)
     assert np.mean(masks == together.masks) > 0.999

@@ -16,6 +16,7 @@ from torch.nn import functional
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.segmentation.decoder import run_mask_decoder
 from mammoflow.segmentation.grey import grey_to_rgb
+from mammoflow.segmentation.protocol import Prompts
 from mammoflow.segmentation.sam import MedSamModel, SamModel, build_sam_model
 
 BOXES = np.array([[40.0, 60.0, 120.0, 180.0], [10.0, 5.0, 200.0, 90.0], [100.5, 100.0, 130.0, 140.5]], np.float32)
@@ -53,7 +54,7 @@ def embedding_in_full_precision(model: SamModel, film: npt.NDArray[np.uint16]) -
 def logits_of(model: SamModel, film: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
     size = (film.shape[0], film.shape[1])
     with torch.inference_mode():
-        prediction = model.predict(embedding_in_full_precision(model, film), torch.from_numpy(BOXES), size)
+        prediction = model.predict(embedding_in_full_precision(model, film), Prompts(torch.from_numpy(BOXES)), size)
         return model.upscale(prediction.low_res_logits, size)[:, 0].numpy()
 
 
@@ -117,11 +118,11 @@ def test_inference_face_equals_the_core_up_to_half_precision(film: npt.NDArray[n
     assert arrays[0]["image"].dtype == np.float16
     assert not np.array_equal(arrays[0]["image"], arrays[1]["image"])
     size = (film.shape[0], film.shape[1])
-    decoded = model.decode(arrays[0], BOXES, size)
+    decoded = model.decode(arrays[0], Prompts.of(BOXES), size)
     assert isinstance(model, SamModel)
-    assert np.abs(decoded.logits - logits_of(model, film)).max() < 0.05
-    again = model.decode(arrays[0], BOXES, size, decoded.low_res_logits)
-    assert again.logits.shape == decoded.logits.shape == (3, 300, 220)
+    assert np.abs(decoded.logits[:, 0] - logits_of(model, film)).max() < 0.05
+    again = model.decode(arrays[0], Prompts.of(BOXES, mask_logits=decoded.low_res_logits), size)
+    assert again.logits.shape == decoded.logits.shape == (3, 1, 300, 220)
     assert not np.allclose(again.logits, decoded.logits)
 
 
@@ -129,7 +130,7 @@ def test_gradients_reach_the_encoder_through_a_prompt(film: npt.NDArray[np.uint1
     torch.manual_seed(7)
     model = build_sam_model("small", None, "weights", torch.device("cpu"))
     embedding = model.embed(model.preprocess(film)[None])
-    prediction = model.predict(embedding, torch.from_numpy(BOXES), (300, 220), several_masks=True)
+    prediction = model.predict(embedding, Prompts.of(BOXES, several_masks=True), (300, 220))
     assert prediction.low_res_logits.shape == (3, 3, 256, 256)
     prediction.low_res_logits.square().mean().backward()
     gradient = model.network.image_encoder.patch_embed.proj.weight.grad  # type: ignore[union-attr]

@@ -7,7 +7,7 @@ from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.segmentation.grey import grey_to_rgb
-from mammoflow.segmentation.protocol import PromptableModel
+from mammoflow.segmentation.protocol import PromptableModel, Prompts
 from mammoflow.segmentation.sam2 import CONFIGURATIONS, build_sam2_model
 
 SIZE = (180, 120)
@@ -58,7 +58,8 @@ def test_masks_are_the_upstream_predictors_over_two_iterations(
     for _ in range(2):
         logits, iou, low = predictor.predict(box=BOXES, mask_input=prompt, multimask_output=several, return_logits=True)
         with torch.inference_mode():
-            own = model.predict(embedding, torch.from_numpy(BOXES), SIZE, own_prompt, several_masks=several)
+            asked = Prompts(torch.from_numpy(BOXES), mask_logits=own_prompt, several_masks=several)
+            own = model.predict(embedding, asked, SIZE)
             upscaled = model.upscale(own.low_res_logits, SIZE).numpy()
         np.testing.assert_allclose(upscaled, logits, atol=1e-4)
         np.testing.assert_array_equal(upscaled > 0, logits > 0)
@@ -74,8 +75,8 @@ def test_logits_that_are_fed_back_are_bounded_as_upstream_bounds_them(
     prompt = torch.randn(2, 1, 256, 256, generator=torch.Generator().manual_seed(0)) * 100
     boxes = torch.from_numpy(BOXES)
     with torch.inference_mode():
-        raw = model.predict(embedding, boxes, SIZE, prompt).low_res_logits
-        bounded = model.predict(embedding, boxes, SIZE, prompt.clamp(-32, 32)).low_res_logits
+        raw = model.predict(embedding, Prompts(boxes, mask_logits=prompt), SIZE).low_res_logits
+        bounded = model.predict(embedding, Prompts(boxes, mask_logits=prompt.clamp(-32, 32)), SIZE).low_res_logits
     torch.testing.assert_close(raw, bounded)
 
 
@@ -84,14 +85,14 @@ def test_an_embedding_for_each_box_decodes_as_one_for_all(
 ) -> None:
     repeated = {name: tensor.repeat(2, 1, 1, 1) for name, tensor in embedding.items()}
     with torch.inference_mode():
-        shared = model.predict(embedding, torch.from_numpy(BOXES), SIZE).low_res_logits
-        apart = model.predict(repeated, torch.from_numpy(BOXES), SIZE).low_res_logits
+        shared = model.predict(embedding, Prompts.of(BOXES), SIZE).low_res_logits
+        apart = model.predict(repeated, Prompts.of(BOXES), SIZE).low_res_logits
     torch.testing.assert_close(shared, apart)
 
 
 def test_decoder_can_be_trained(model: PromptableModel, embedding: dict[str, torch.Tensor]) -> None:
     detached = {name: tensor.clone() for name, tensor in embedding.items()}
-    prediction = model.predict(detached, torch.from_numpy(BOXES[:1]), SIZE)
+    prediction = model.predict(detached, Prompts.of(BOXES[:1]), SIZE)
     model.upscale(prediction.low_res_logits, SIZE).mean().backward()
     gradients = [parameter.grad for parameter in model.decoder.parameters() if parameter.grad is not None]
     assert any(gradient.abs().sum() > 0 for gradient in gradients)

@@ -26,7 +26,7 @@ def run(
         make_prompts(PromptSettings(margins_mm=MARGINS), shard, prompts)
     store = output.parent / "store"
     segment(
-        settings or SegmentSettings(device="cpu"), "small", weights, shard, prompts, store, margin, output, threads=1
+        settings or SegmentSettings(device="cpu"), "small", weights, shard, [prompts], store, margin, output, threads=1
     )
     scores = read_table(output / "scores.parquet", SEGMENTATION_SCORES)
     return scores, read_table(output / "masks.parquet", MASKS)

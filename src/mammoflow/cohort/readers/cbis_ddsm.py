@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mammoflow.cohort.download_layout import DownloadLayout
 from mammoflow.cohort.mask_content import resolve_mask
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.spacing_table import SPACING_TABLE, read_spacing_table
+from mammoflow.cohort.stored_copies import compare_copies
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, records
 from mammoflow.cohort.words import (
     LESION_TYPES,
@@ -63,15 +65,24 @@ class StudyReader(Reader):
         return table.sort_values("lesion_type", ascending=False, kind="stable", ignore_index=True), excluded
 
     def find_image(self, rows: Sequence[Row]) -> FoundImage:
-        """Find the film; where it is stored twice and one copy is unusable, the other is taken."""
+        """Find the film; where it is stored twice the first usable copy is taken, and the copies are compared."""
         problem: ExcludedCase | None = None
+        found: FoundImage | None = None
+        copies: dict[str, str] = {}
         for name in dict.fromkeys(str(row["image_name"]) for row in rows):
             try:
                 path, (height, width) = self._film(name)
-                return FoundImage(path, height, width, self.spacings.get(name.split("/")[0]))
             except ExcludedCase as error:
                 problem = problem or error
-        raise problem or ExcludedCase(Reason.MISSING_FILE, "the case table names no film")
+                copies[name] = str(error.reason)
+                continue
+            if found is None:
+                found = FoundImage(path, height, width, self.spacings.get(name.split("/")[0]))
+            elif path != found.path:
+                copies[path] = compare_copies(self.study / found.path, self.study / path)
+        if found is None:
+            raise problem or ExcludedCase(Reason.MISSING_FILE, "the case table names no film")
+        return replace(found, further={"copy_path": " ".join(copies), "copy_content": "; ".join(copies.values())})
 
     def find_lesion(self, row: Row, image: FoundImage) -> FoundLesion:
         """Find mask and crop among all files of the lesion's folders, by content."""

@@ -1,0 +1,30 @@
+"""The command `audit`: what a study holds, before anything is measured on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mammoflow.cli.group import main
+from mammoflow.cli.options import file, input_folder, input_folders, output_folder
+
+
+@main.command()
+@click.option("--settings", type=file(exists=True), help="Settings of the stage (YAML); without them its defaults.")
+@input_folder("--cohort", "Folder of the cohort tables.")
+@input_folders("--images", "Folder of a shard of images; once for each shard, or none.", required=False)
+@output_folder("Folder of the audit's tables and page.")
+def audit(settings: Path | None, cohort: Path, images: tuple[Path, ...], output: Path) -> None:
+    """Count a study, look for doubles and leaks, and draw what was left out and why."""
+    from mammoflow.config.audit import AuditSettings
+    from mammoflow.config.base import read_settings
+    from mammoflow.report.audit_stage import write_audit
+
+    chosen = read_settings(AuditSettings, settings) if settings else AuditSettings()
+    found = write_audit(chosen, cohort, list(images), output)
+    width = max(len(finding.state) for finding in found.findings)
+    for finding in found.findings:
+        count = "" if finding.count is None else f"{finding.count:,}"
+        click.echo(f"{finding.state:<{width}}  {count:>7}  {finding.question}")
+    click.echo(f"page: {output / 'audit.html'}")

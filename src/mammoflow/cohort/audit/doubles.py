@@ -1,0 +1,163 @@
+"""What stands in a study more than once: films, pixels, patients on two sides, several lesions and labels."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from mammoflow.cohort.audit.study_tables import MALIGNANT, NORMAL, StudyTables, label_of
+
+SHOWN_DIGEST = 16
+
+
+def films_stored_twice(tables: StudyTables) -> pd.DataFrame:
+    """Return one row a film that the case tables name more than once, under different files.
+
+    Returns
+    -------
+    DataFrame
+        `image_id`, `patient_id`, `files`, their `folders`, the `lesion_types` and `official_splits` of its rows, its
+        `labels`, and `content`: whether the files hold the same pixels, as far as the reader compared them.
+    """
+    named = tables.rows[tables.rows["image_name"].notna()]
+    repeated = named.groupby("image_id")["image_name"].nunique()
+    named = named[named["image_id"].isin(repeated.index[repeated > 1])]
+    known = tables.images.set_index("image_id")
+    contents = known["copy_content"] if "copy_content" in known.columns else pd.Series(dtype=object)
+    found = []
+    for image, rows in named.groupby("image_id"):
+        content = contents.get(image)
+        names = sorted(set(rows["image_name"]))
+        found.append(
+            {
+                "image_id": image,
+                "patient_id": rows["patient_id"].iloc[0],
+                "files": len(names),
+                "folders": "; ".join(dict.fromkeys(name.split("/")[0] for name in names)),
+                "lesion_types": _joined(rows["lesion_type"]),
+                "official_splits": _joined(rows["official_split"]),
+                "labels": _joined(rows["label"]),
+                "content": content if isinstance(content, str) and content else "not compared",
+            }
+        )
+    columns = ["image_id", "patient_id", "files", "folders", "lesion_types", "official_splits", "labels", "content"]
+    return pd.DataFrame(found, columns=columns)
+
+
+def identical_pixels(tables: StudyTables) -> pd.DataFrame:
+    """Return one row an image whose canonical pixels stand under another image's id too.
+
+    Returns
+    -------
+    DataFrame
+        `digest` (its first characters), `image_id`, `patient_id`, `split`, the image's `label`, and of its group
+        `images`, `several_patients`, `several_splits` and `label_conflict`.
+    """
+    columns = ["digest", "image_id", "patient_id", "split", "label"]
+    more = ["images", "several_patients", "several_splits", "label_conflict"]
+    same = tables.canonical[tables.canonical["digest"].duplicated(keep=False)]
+    if same.empty:
+        return pd.DataFrame(columns=[*columns, *more])
+    labels = tables.usable.groupby("image_id")["malignant"].agg(label_of)
+    same = same.assign(label=same["image_id"].map(labels).fillna(NORMAL)).sort_values(["digest", "image_id"])
+    groups = same.groupby("digest")
+    same = same.assign(
+        images=groups["image_id"].transform("size"),
+        several_patients=groups["patient_id"].transform("nunique") > 1,
+        several_splits=groups["split"].transform("nunique") > 1,
+        label_conflict=groups["label"].transform("nunique") > 1,
+    )
+    same["digest"] = same["digest"].str[:SHOWN_DIGEST]
+    return same[[*columns, *more]].reset_index(drop=True)
+
+
+def patients_on_both_sides(tables: StudyTables) -> pd.DataFrame:
+    """Return one row a patient with rows in both the official training and the official test side.
+
+    Returns
+    -------
+    DataFrame
+        `patient_id`, `train_rows`, `test_rows`, `train_types`, `test_types`, and the `split` that this run gave it
+        ("" where nothing of the patient can be used).
+    """
+    official = tables.rows[tables.rows["official_split"].isin(["train", "test"])]
+    sides = official.groupby("patient_id")["official_split"].nunique()
+    given = tables.images.groupby("patient_id")["split"].agg(_joined)
+    found = []
+    for patient, rows in official[official["patient_id"].isin(sides.index[sides > 1])].groupby("patient_id"):
+        train, test = (rows[rows["official_split"] == side] for side in ("train", "test"))
+        found.append(
+            {
+                "patient_id": patient,
+                "train_rows": len(train),
+                "test_rows": len(test),
+                "train_types": _joined(train["lesion_type"]),
+                "test_types": _joined(test["lesion_type"]),
+                "split": given.get(patient, ""),
+            }
+        )
+    columns = ["patient_id", "train_rows", "test_rows", "train_types", "test_types", "split"]
+    return pd.DataFrame(found, columns=columns)
+
+
+def several_lesions(rows: pd.DataFrame, key: str = "film") -> pd.DataFrame:
+    """Return one row a film with more than one lesion.
+
+    Parameters
+    ----------
+    rows
+        The table of rows.
+    key
+        "film": a file as the case tables name it, so that a film that is stored twice is two; "image_id": patient,
+        side and view, so that it is one.
+
+    Returns
+    -------
+    DataFrame
+        `film` or `image_id`, `patient_id`, `lesions`, `malignant`, `benign`, and `mixed`: malignant and benign ones.
+    """
+    lesions = rows[rows["label"] != NORMAL].drop_duplicates("lesion_id")
+    lesions = lesions.assign(film=lesions["image_name"].where(lesions["image_name"].notna(), lesions["image_id"]))
+    counted = lesions.groupby(key).agg(
+        patient_id=("patient_id", "first"),
+        lesions=("lesion_id", "size"),
+        malignant=("label", lambda labels: int((labels == MALIGNANT).sum())),
+        benign=("label", lambda labels: int((labels == "benign").sum())),
+    )
+    counted = counted[counted["lesions"] > 1].reset_index()
+    return counted.assign(mixed=(counted["malignant"] > 0) & (counted["benign"] > 0))
+
+
+def conflicting_findings(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a finding that is malignant on one view and benign on another.
+
+    Returns
+    -------
+    DataFrame
+        `finding_id`, `patient_id`, `lesions`, and `labels`: lesion and label of each.
+    """
+    known = rows[rows["label"].isin(["malignant", "benign"]) & rows["finding_id"].notna()]
+    labels = known.groupby("finding_id")["label"].nunique()
+    known = known[known["finding_id"].isin(labels.index[labels > 1])]
+    found = []
+    for finding, group in known.groupby("finding_id"):
+        pairs = zip(group["lesion_id"], group["label"], strict=True)
+        found.append(
+            {
+                "finding_id": finding,
+                "patient_id": group["patient_id"].iloc[0],
+                "lesions": len(group),
+                "labels": "; ".join(f"{lesion}: {label}" for lesion, label in pairs),
+            }
+        )
+    return pd.DataFrame(found, columns=["finding_id", "patient_id", "lesions", "labels"])
+
+
+def patients_on_two_sides_of_the_split(tables: StudyTables) -> pd.DataFrame:
+    """Return the patients that this run's own split puts on more than one side; `patient_id`, `splits`."""
+    sides = tables.images.groupby("patient_id")["split"].agg(_joined)
+    shared = sides[sides.str.contains("; ", regex=False)]
+    return shared.rename("splits").rename_axis("patient_id").reset_index()
+
+
+def _joined(values: pd.Series) -> str:
+    return "; ".join(sorted({str(value) for value in values.dropna() if str(value)}))

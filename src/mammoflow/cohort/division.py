@@ -1,0 +1,96 @@
+"""The usable images and lesions of a cohort, each on its side of the split."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from mammoflow.cohort.flow import describe
+from mammoflow.cohort.pooling import Pool
+from mammoflow.cohort.reader import Exclusion
+from mammoflow.cohort.splits import beside_official_test, fold_of_patients, shard_of, split_images, split_patients
+from mammoflow.cohort.table_files import records
+from mammoflow.config.cohort import CohortSettings, SplitSettings
+from mammoflow.errors import ExcludedCase, Reason
+
+
+def keep_official_test(pool: Pool) -> Pool:
+    """Leave out what official test patients have outside the official test set, so that the train side gives way.
+
+    Rows that were left out before count too: a patient whose test film is damaged does not come back in training.
+    """
+    test = _on_side(pool.rows, "test")
+    lesions_out = beside_official_test(pool.lesions, test)
+    lesions = pool.lesions[~lesions_out]
+    # An image on both official sides stays for its test lesions; one without any lesion for its own side.
+    emptied = pool.images["image_id"].isin(set(pool.lesions["image_id"]) - set(lesions["image_id"]))
+    alone = beside_official_test(pool.images, test) & ~pool.images["image_id"].isin(lesions["image_id"])
+    images_out = alone | emptied
+    images = pool.images[~images_out]
+    problem = ExcludedCase(Reason.OFFICIAL_TEST_PATIENT, "outside the official test set")
+    excluded = [Exclusion.of("image", problem, row, row["image_path"]) for row in records(pool.images[images_out])]
+    excluded += [
+        Exclusion.of("lesion", problem, row, row["mask_path"] or "") for row in records(pool.lesions[lesions_out])
+    ]
+    counts = describe(images, lesions)
+    step = {
+        "step": "on one official side",
+        **{name: counts[name] for name in ("images", "lesions", "patients")},
+        "excluded": {str(problem.reason): int(lesions_out.sum())} if lesions_out.any() else {},
+    }
+    return Pool(pool.rows, images, lesions, [*pool.excluded, *excluded], [*pool.flow, step])
+
+
+def divide(settings: CohortSettings, pool: Pool) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the tables of images and lesions with split and shard, in the order of their ids.
+
+    For the method kfold both have the column `fold`, the part in which the patient is test; for by_image the column
+    `leaking`, which is 1.
+
+    Raises
+    ------
+    StudyError
+        If the patients cannot be divided in this way.
+    """
+    images, lesions = pool.images, pool.lesions
+    patients = _patients(pool)
+    shards = {patient: shard_of(patient, settings.shards) for patient in patients["patient_id"]}
+    if settings.split.leaking:
+        key, splits = "image_id", split_images(_images(pool), settings.split)
+    else:
+        key, splits = "patient_id", split_patients(patients, settings.split)
+    further = _further_columns(patients, settings.split)
+    images, lesions = (
+        table.assign(
+            split=table[key].map(splits),
+            shard=table["patient_id"].map(shards),
+            **{name: table["patient_id"].map(values) for name, values in further.items()},
+        )
+        for table in (images, lesions)
+    )
+    return images.sort_values("image_id", ignore_index=True), lesions.sort_values("lesion_id", ignore_index=True)
+
+
+def _further_columns(patients: pd.DataFrame, settings: SplitSettings) -> dict[str, dict[str, int]]:
+    if settings.method == "kfold":
+        return {"fold": fold_of_patients(patients, settings)}
+    return {"leaking": dict.fromkeys(patients["patient_id"], 1)} if settings.leaking else {}
+
+
+def _patients(pool: Pool) -> pd.DataFrame:
+    """Return one row a patient with an image that can be used."""
+    malignant = set(pool.lesions.loc[pool.lesions["malignant"] == 1, "patient_id"])
+    patients = pool.images[["patient_id", "source"]].drop_duplicates("patient_id").sort_values("patient_id")
+    return patients.assign(
+        malignant=patients["patient_id"].isin(malignant),
+        official_train=patients["patient_id"].isin(_on_side(pool.rows, "train")),
+        official_test=patients["patient_id"].isin(_on_side(pool.rows, "test")),
+    )
+
+
+def _images(pool: Pool) -> pd.DataFrame:
+    malignant = set(pool.lesions.loc[pool.lesions["malignant"] == 1, "image_id"])
+    return pool.images[["image_id", "source"]].assign(malignant=pool.images["image_id"].isin(malignant))
+
+
+def _on_side(rows: pd.DataFrame, side: str) -> set[str]:
+    return set(rows.loc[rows["official_split"] == side, "patient_id"])

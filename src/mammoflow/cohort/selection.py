@@ -1,0 +1,120 @@
+"""One study: from all rows of its tables to the images and lesions that can be used, everything else with a reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from mammoflow.cohort.birads_convention import label_by_birads
+from mammoflow.cohort.flow import flow_step
+from mammoflow.cohort.reader import Exclusion, Reader
+from mammoflow.cohort.resolution import Resolved, resolve_files
+from mammoflow.cohort.table_files import records
+from mammoflow.errors import ExcludedCase, Reason, StudyError
+
+Flow = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is left of one study.
+
+    Attributes
+    ----------
+    rows
+        All rows that could be read, before anything is left out.
+    resolved
+        Images and lesions with their files, and every exclusion.
+    flow
+        Steps of the flow diagram.
+    """
+
+    rows: pd.DataFrame
+    resolved: Resolved
+    flow: Flow
+
+
+def select_cases(reader: Reader) -> Selection:
+    """Read a study and leave out what cannot be used.
+
+    Raises
+    ------
+    StudyError
+        If a table or a column is missing, or no lesion can be used.
+    """
+    rows, unread = reader.read_rows()
+    rows = label_by_birads(rows, reader.dataset)
+    unique, repeated = _drop_repeated(rows)
+    labelled, unlabelled = _drop_unlabelled(unique)
+    resolved = resolve_files(reader, labelled)
+    kept_images = {image["image_id"] for image in resolved.images}
+    kept_lesions = {lesion["lesion_id"] for lesion in resolved.lesions}
+    lost_images = {exclusion.image_id for exclusion in resolved.excluded if exclusion.level == "image"}
+    on_found_images = labelled[~labelled["image_id"].isin(_unfound(resolved))]
+    used = labelled[
+        labelled["image_id"].isin(kept_images)
+        & (labelled["lesion_id"].isin(kept_lesions) | (labelled["label"] == "normal"))
+    ]
+    of_images = [exclusion for exclusion in resolved.excluded if exclusion.image_id in _unfound(resolved)]
+    of_lesions = [exclusion for exclusion in resolved.excluded if exclusion.image_id not in _unfound(resolved)]
+    flow = [
+        flow_step("rows of the case tables", rows, [], unread),
+        flow_step("readable, not repeated, not marked unusable", unique, [*unread, *repeated]),
+        flow_step("malignancy known", labelled, unlabelled),
+        flow_step("image readable", on_found_images, of_images),
+        flow_step("mask or box found", used, of_lesions),
+    ]
+    before = [*unread, *repeated, *unlabelled]
+    emptied = _images_without_rows(before, kept_images | lost_images)
+    resolved.excluded = [*before, *emptied, *resolved.excluded]
+    if not resolved.lesions:
+        raise StudyError(_nothing_left(reader, resolved))
+    return Selection(rows, resolved, flow)
+
+
+def _nothing_left(reader: Reader, resolved: Resolved) -> str:
+    reasons = Counter(str(exclusion.reason) for exclusion in resolved.excluded)
+    found = "; ".join(f"{reason}: {count}" for reason, count in reasons.most_common()) or "the table has no rows"
+    return (
+        f"no lesion of the study {reader.dataset.name!r} in {reader.study} can be used ({found}). "
+        "Check cohort.dataset.folder and that the tables belong to the files"
+    )
+
+
+def _unfound(resolved: Resolved) -> set[str]:
+    """Return the images whose own file is unusable."""
+    return {
+        exclusion.image_id
+        for exclusion in resolved.excluded
+        if exclusion.level == "image" and exclusion.reason is not Reason.NO_LESIONS
+    }
+
+
+def _drop_repeated(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
+    repeated = rows["lesion_id"].duplicated()
+    excluded = [
+        Exclusion.of("row", ExcludedCase(Reason.DUPLICATE_ROW, f"a second row for {row['lesion_id']}"), row)
+        for row in records(rows[repeated])
+    ]
+    return rows[~repeated], excluded
+
+
+def _drop_unlabelled(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
+    known = rows["label"].notna()
+    excluded = [
+        Exclusion.of(
+            "lesion", ExcludedCase(Reason.NO_LABEL, f"pathology is {row['pathology']!r}, BI-RADS {row['birads']}"), row
+        )
+        for row in records(rows[~known])
+    ]
+    return rows[known], excluded
+
+
+def _images_without_rows(excluded: list[Exclusion], accounted: set[str]) -> list[Exclusion]:
+    """Exclude the images that lost all their rows before their file was looked for."""
+    lost = {exclusion.image_id: exclusion for exclusion in excluded if exclusion.image_id not in accounted | {""}}
+    detail = "all of its rows were left out"
+    return [Exclusion("image", Reason.NO_LESIONS, detail, last.patient_id, name) for name, last in lost.items()]

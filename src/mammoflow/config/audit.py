@@ -1,0 +1,18 @@
+"""Settings of the audit."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mammoflow.config.base import Settings
+
+
+class AuditSettings(Settings):
+    """Counts, doubles, leaks, spacing and exclusions of the study, on a page of its own."""
+
+    title: str = Field("Audit of the study", description="Title of the page; phantom studies are marked in any case.")
+    listed: int = Field(
+        40,
+        ge=0,
+        description="Cases that the page names in each list, such as films stored twice; the CSV tables name all.",
+    )

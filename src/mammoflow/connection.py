@@ -1,0 +1,181 @@
+"""One connection to an address: where it may lead, what its answers mean, and how long to wait before the next."""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import http.client
+import random
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPMessage
+from typing import IO, Any
+
+from mammoflow import __version__
+from mammoflow.errors import DownloadError
+
+PASSING = {
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.TOO_EARLY,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+}
+"""Answers after which the same question may well succeed."""
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """How a file is fetched.
+
+    Attributes
+    ----------
+    attempts
+        Connections tried in a row that bring less than 1 MiB before giving up.
+    timeout_s
+        Seconds without a byte after which a connection counts as broken.
+    pause_s
+        Pause after the first failure; it doubles with each further one, and is drawn from its upper half.
+    longest_pause_s
+        Longest pause, also where the server asks for a longer one by `Retry-After`.
+    hosts
+        Hosts that the address may be redirected to beside its own.
+    """
+
+    attempts: int = 5
+    timeout_s: float = 60.0
+    pause_s: float = 1.0
+    longest_pause_s: float = 300.0
+    hosts: frozenset[str] = frozenset()
+
+
+class BrokenConnectionError(Exception):
+    """This connection gave no whole file; the next one may.
+
+    Parameters
+    ----------
+    problem
+        What happened.
+    pause_s
+        What the server asks to wait.
+    """
+
+    def __init__(self, problem: str, pause_s: float | None = None) -> None:
+        super().__init__(problem)
+        self.pause_s = pause_s
+
+
+def check_address(url: str) -> None:
+    """Refuse an address that is not http or https, such as one of a file on this machine.
+
+    Raises
+    ------
+    DownloadError
+        If it is not.
+    """
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise DownloadError(f"address {url!r} cannot be fetched; expected http:// or https:// and a host")
+
+
+def read_address(url: str, transfer: Transfer | None = None, most_bytes: int = 64 << 20) -> bytes:
+    """Return what a small page holds, such as the listing of a folder.
+
+    Raises
+    ------
+    DownloadError
+        If it cannot be read or is larger than `most_bytes`.
+    """
+    transfer = transfer or Transfer()
+    check_address(url)
+    for attempt in range(1, transfer.attempts + 1):
+        try:
+            with open_address(url, {}, transfer) as response:
+                length = response.headers.get("Content-Length")
+                content: bytes = response.read(most_bytes + 1)
+                if length is not None and len(content) < min(int(length), most_bytes):
+                    raise BrokenConnectionError(f"connection broke after {len(content)} of {length} bytes")
+        except (OSError, http.client.HTTPException, ValueError, BrokenConnectionError) as error:
+            if attempt == transfer.attempts:
+                raise DownloadError(f"could not read {url}: {error}; try again later") from error
+            pause(attempt, error, transfer)
+            continue
+        if len(content) > most_bytes:
+            raise DownloadError(f"{url} holds more than {most_bytes} bytes, expected a listing; check the address")
+        return content
+    raise DownloadError(f"could not read {url}: no attempt was allowed")
+
+
+def open_address(url: str, headers: dict[str, str], transfer: Transfer) -> Any:
+    """Open an address; what may pass is a `BrokenConnectionError`, what will not is a `DownloadError`."""
+    always = {"User-Agent": f"mammoflow/{__version__}", "Accept-Encoding": "identity"}
+    request = urllib.request.Request(url, headers={**always, **headers})
+    opener = urllib.request.build_opener(_Redirects(transfer.hosts))
+    try:
+        return opener.open(request, timeout=transfer.timeout_s)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and "Range" in headers:
+            return NothingLeft()
+        if error.code in PASSING:
+            raise BrokenConnectionError(
+                f"the server answers {error.code} {error.reason}", _retry_after(error)
+            ) from error
+        raise DownloadError(f"{url} answers {error.code} {error.reason}; expected a file; check the address") from error
+
+
+class NothingLeft(contextlib.AbstractContextManager["NothingLeft"]):
+    """Stands for the answer that nothing lies behind the last byte."""
+
+    status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+
+    def __exit__(self, *_: object) -> None:
+        """Leave."""
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows a redirection on the same host, or to one that the file's publisher is known to use."""
+
+    def __init__(self, hosts: frozenset[str]) -> None:
+        self.hosts = hosts
+
+    def http_error_302(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage
+    ) -> Any:
+        """Refuse a way to another host, to a file, or from https to http."""
+        old = urllib.parse.urlsplit(req.full_url)
+        target = urllib.parse.urljoin(req.full_url, headers.get("Location") or headers.get("URI") or "")
+        new = urllib.parse.urlsplit(target)
+        schemes = ("https",) if old.scheme == "https" else ("http", "https")
+        if new.scheme not in schemes or new.hostname not in {old.hostname, *self.hosts}:
+            raise DownloadError(
+                f"{req.full_url} sends on to {target!r}, expected an address on {old.hostname}; where you trust "
+                "that address, give it in place of the first"
+            )
+        return super().http_error_302(req, fp, code, msg, headers)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
+def _retry_after(error: urllib.error.HTTPError) -> float | None:
+    """Return the seconds that the server asks to wait, given as a number or as a date."""
+    text = error.headers.get("Retry-After", "").strip()
+    if text.isdigit():
+        return float(text)
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp() - time.time() if text else None
+    except ValueError:
+        return None
+
+
+def pause(failures: int, error: Exception, transfer: Transfer) -> None:
+    """Wait before the next connection: what the server asks for, else twice as long after each failure."""
+    asked = error.pause_s if isinstance(error, BrokenConnectionError) else None
+    usual = transfer.pause_s * 2 ** (failures - 1) * random.Random().uniform(0.5, 1)
+    time.sleep(min(max(asked if asked is not None else usual, 0.0), transfer.longest_pause_s))

@@ -1,0 +1,82 @@
+"""Drawn contours to the pixels of a mask at film resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from skimage.draw import polygon2mask
+
+from mammoflow.contourfile import Contour, Points
+from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.imaging.geometry import Mask
+
+Shape = tuple[int, int]
+
+
+def draw_contours(contours: Sequence[Contour], stored: Shape, film: Shape) -> Mask:
+    """Fill contours on the film's grid; several are united.
+
+    Parameters
+    ----------
+    contours
+        In pixels of the stored image.
+    stored
+        (height, width) of the image that the contours were drawn on.
+    film
+        (height, width) of the mask, over the same extent.
+
+    Returns
+    -------
+    ndarray
+        (height, width); see `fill_contour` for which pixels are set.
+
+    Raises
+    ------
+    ExcludedCase
+        CONTOURS where there is no contour or the points of one cannot be used; MASK_EMPTY where all lie outside the
+        film.
+    """
+    problems = [contour for contour in contours if contour.problem]
+    if problems:
+        raise ExcludedCase(Reason.CONTOURS, f"region {problems[0].name[:40]!r}: {problems[0].problem}")
+    if not contours:
+        raise ExcludedCase(Reason.CONTOURS, "the file has no regions")
+    mask = np.zeros(film, dtype=bool)
+    scale = np.array([film[0] / stored[0], film[1] / stored[1]])
+    for contour in contours:
+        fill_contour(mask, contour.points * scale)
+    if not mask.any():
+        raise ExcludedCase(
+            Reason.MASK_EMPTY, f"{len(contours)} contours lie outside the film of {film[0]} x {film[1]} pixels"
+        )
+    return mask
+
+
+def fill_contour(mask: Mask, points: Points) -> None:
+    """Set the pixels of one contour in a mask (height, width).
+
+    A pixel i covers [i, i + 1), and it is set where its centre i + 0.5 lies inside the polygon by the even-odd rule.
+    What is outside the mask is cut off. A contour that holds no centre, because it is thinner than a pixel or only one
+    or two points, sets the pixels in which its points lie, so that a tiny calcification is not lost.
+
+    Parameters
+    ----------
+    mask
+        Changed in place.
+    points
+        (n, 2) corners as (y, x).
+    """
+    if not len(points):
+        return
+    low = np.clip(np.floor(points.min(axis=0)), 0, mask.shape).astype(int)
+    high = np.clip(np.ceil(points.max(axis=0)), 0, mask.shape).astype(int)
+    if len(points) > 2 and np.all(high > low):
+        window = mask[low[0] : high[0], low[1] : high[1]]
+        inside = polygon2mask(window.shape, points - low - 0.5)
+        if inside.any():
+            window |= inside
+            return
+    cells = np.floor(points)
+    cells = cells[np.all((cells >= 0) & (cells < mask.shape), axis=1)].astype(int)
+    mask[cells[:, 0], cells[:, 1]] = True

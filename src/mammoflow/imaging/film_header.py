@@ -1,0 +1,68 @@
+"""What a header says of a film, in words of this project.
+
+Nothing of the header itself is kept: no text, name or date, only numbers and words from short lists.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pydicom
+from pydicom.uid import HTJ2K, JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
+
+from mammoflow.dicomfile import header_value
+from mammoflow.imaging.laterality import HeaderSide, header_side
+from mammoflow.imaging.scanners import known_scanner
+from mammoflow.imaging.spacing import HeaderSpacing, header_spacing
+from mammoflow.presentation import UNKNOWN, presentation_intent
+
+ALWAYS_LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
+PERHAPS_LOSSY = (JPEG2000, HTJ2K)  # may be used for lossless compression too
+
+
+@dataclass(frozen=True)
+class FilmHeader:
+    """What a header says.
+
+    Attributes
+    ----------
+    spacing
+        Of its pixels.
+    side
+        Breast, view and direction.
+    intent
+        "presentation", "processing" or "unknown".
+    scanner
+        The device, by its name in `mammoflow.imaging.scanners`; None where it is not one of these.
+    lossy
+        Whether the pixels have ever been compressed with loss.
+    photometric_conflict
+        Whether MONOCHROME2 stands beside the Presentation LUT Shape INVERSE, or MONOCHROME1 beside IDENTITY.
+    """
+
+    spacing: HeaderSpacing = field(default_factory=HeaderSpacing)
+    side: HeaderSide = field(default_factory=HeaderSide)
+    intent: str = UNKNOWN
+    scanner: str | None = None
+    lossy: bool = False
+    photometric_conflict: bool = False
+
+
+def read_header(dataset: pydicom.Dataset) -> FilmHeader:
+    """Return what the header of a dataset from `open_dicom` says."""
+    scanner = known_scanner(dataset)
+    pair = (header_value(dataset, "PhotometricInterpretation"), header_value(dataset, "PresentationLUTShape"))
+    return FilmHeader(
+        header_spacing(dataset),
+        header_side(dataset),
+        presentation_intent(dataset),
+        None if scanner is None else scanner.name,
+        _lossy(dataset),
+        pair in (("MONOCHROME2", "INVERSE"), ("MONOCHROME1", "IDENTITY")),
+    )
+
+
+def _lossy(dataset: pydicom.Dataset) -> bool:
+    stated = str(header_value(dataset, "LossyImageCompression") or "")
+    syntax = header_value(dataset.file_meta, "TransferSyntaxUID")
+    return stated == "01" or syntax in ALWAYS_LOSSY or (syntax in PERHAPS_LOSSY and stated != "00")

@@ -1,0 +1,153 @@
+"""Which breast an image shows: as the study's table says, as its header says, and as the image itself shows.
+
+Conflicts are flagged and never mended here: each of the three can be the wrong one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pydicom
+
+from mammoflow.dicomfile import first_item, frame_value, header_value
+from mammoflow.imaging.geometry import Mask
+from mammoflow.imaging.grey import Grey
+
+SIDES = ("L", "R")
+EVEN_SHARE = 0.05  # of the brightness: nearer to half and half than this, the image does not say where the breast lies
+VIEW_OF_CODE = {
+    # SNOMED CT and, as in older headers, SNOMED RT codes of DICOM PS3.16 CID 4014.
+    "399162004": "CC",
+    "R-10242": "CC",
+    "399368009": "MLO",
+    "R-10226": "MLO",
+    "399260004": "ML",
+    "R-10224": "ML",
+    "399352003": "LM",
+    "R-10228": "LM",
+    "399099002": "LMO",
+    "R-10230": "LMO",
+    "399192008": "XCCL",
+    "399101009": "XCCM",
+    "399196006": "FB",
+    "399188001": "SIO",
+    "441555000": "ISO",
+}
+VIEWS = {*VIEW_OF_CODE.values(), "XCC"}
+EXAGGERATED = {"XCC": "CC", "XCCL": "CC", "XCCM": "CC"}  # case tables often call them CC
+
+
+@dataclass(frozen=True)
+class HeaderSide:
+    """What a header says of side and view.
+
+    Attributes
+    ----------
+    laterality
+        "L", "R" or "" where it says nothing or says both.
+    contradicts
+        Whether its elements name different sides.
+    view
+        CC, MLO, ... or "".
+    anterior
+        "right" or "left": towards which side of the picture the nipple lies by Patient Orientation; "" where unknown.
+    """
+
+    laterality: str = ""
+    contradicts: bool = False
+    view: str = ""
+    anterior: str = ""
+
+
+@dataclass(frozen=True)
+class SideCheck:
+    """The side that the image shows ("" where it does not say) and whether table, header and image disagree."""
+
+    laterality: str
+    conflict: bool
+
+
+def header_side(dataset: pydicom.Dataset) -> HeaderSide:
+    """Read side and view of a header.
+
+    The side is that of Image Laterality, Frame Laterality, Laterality and of a View Position such as RCC, in this
+    order; the view that of View Position, or of the first code of the View Code Sequence.
+    """
+    side_of_view, view = _view(header_value(dataset, "ViewPosition"))
+    stated = [
+        str(value or "").strip().upper()
+        for value in (
+            header_value(dataset, "ImageLaterality"),
+            frame_value(dataset, "FrameLaterality", "FrameAnatomySequence"),
+            header_value(dataset, "Laterality"),
+            side_of_view,
+        )
+    ]
+    sides = [side for side in stated if side in SIDES]
+    code = first_item(dataset, "ViewCodeSequence")
+    coded = VIEW_OF_CODE.get(str(header_value(code, "CodeValue") or ""), "") if code is not None else ""
+    return HeaderSide(sides[0] if sides else "", len(set(sides)) > 1, view or coded, _anterior(dataset))
+
+
+def image_side(image: Grey, breast: Mask) -> str:
+    """Return "left" or "right", the half of the picture that holds more of the breast's brightness; "" where even.
+
+    Only what lies in the breast region counts, so labels do not. Half of an ellipse against a side has at least 61 %
+    of its area in the nearer half of the picture, however far it reaches.
+    """
+    columns = np.where(breast, image, 0).sum(axis=0, dtype=np.float64)
+    half = columns.size // 2
+    left, right = columns[:half].sum(), columns[columns.size - half :].sum()
+    if left + right == 0 or abs(left / (left + right) - 0.5) < EVEN_SHARE:
+        return ""
+    return "left" if left > right else "right"
+
+
+def check_side(table: str, header: HeaderSide, side: str) -> SideCheck:
+    """Compare table, header and image.
+
+    By convention left breasts lie on the left of the picture, nipple to the right. Where header and Patient
+    Orientation agree that a film is mirrored, the image is read mirrored.
+
+    Parameters
+    ----------
+    table
+        Laterality of the case table, "L", "R" or "".
+    header
+        What the header says.
+    side
+        Of `image_side`, or "" where the study's films are turned.
+    """
+    mirrored = (header.laterality, header.anterior) in (("L", "left"), ("R", "right"))
+    left, right = ("R", "L") if mirrored else ("L", "R")
+    shown = {"left": left, "right": right}.get(side, "")
+    named = {laterality for laterality in (table, header.laterality, shown) if laterality}
+    return SideCheck(shown, header.contradicts or len(named) > 1)
+
+
+def views_differ(table: str, header: str) -> bool:
+    """Tell whether table and header name different views; exaggerated CC views count as CC."""
+    table = table.strip().upper()
+    if table not in VIEWS or header not in VIEWS:
+        return False
+    return EXAGGERATED.get(table, table) != EXAGGERATED.get(header, header)
+
+
+def _view(value: object) -> tuple[str, str]:
+    """Return side and view of a View Position such as MLO, RCC or L-MLO."""
+    word = re.sub(r"[^A-Z]", "", str(value or "").upper())
+    if word in VIEWS:
+        return "", word
+    return (word[0], word[1:]) if word[:1] in SIDES and word[1:] in VIEWS else ("", "")
+
+
+def _anterior(dataset: pydicom.Dataset) -> str:
+    """Return the side of the picture that the first direction of Patient Orientation, along the rows, puts anterior."""
+    value = header_value(dataset, "PatientOrientation")
+    try:
+        along_rows = str(value[0]).strip().upper()
+    except (TypeError, IndexError):
+        return ""
+    return {"A": "right", "P": "left"}.get(along_rows[:1], "")

@@ -1,0 +1,91 @@
+"""The audit on a page: its tables as rows, cut to what a page can hold, and the section that the report takes over."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from mammoflow.cohort.audit.audit import Audit
+from mammoflow.report.audit_diagram import flow_diagrams
+from mammoflow.report.page import render
+from mammoflow.tables import SPLITS
+
+Row = dict[str, Any]
+
+
+def audit_values(audit: Audit, listed: int) -> Row:
+    """Return what the templates of the audit ask for.
+
+    Parameters
+    ----------
+    audit
+        The audit.
+    listed
+        How many cases each list names; the lists say how many there are.
+    """
+    crossed = audit.tables["birads_by_pathology"]
+    pathologies = [name for name in crossed.columns if name not in ("birads", "all", "malignant_share")]
+    counts = rows_of(audit.tables["counts"])
+    return {
+        "study": audit.study,
+        "phantom": audit.phantom,
+        "published": audit.published,
+        "findings": audit.findings,
+        "diagrams": flow_diagrams(audit.flow),
+        "flow_rows": rows_of(audit.tables["flow"]),
+        "groupings": [
+            (name, [row for row in counts if row["grouping"] == name])
+            for name in dict.fromkeys(row["grouping"] for row in counts)
+        ],
+        "splits": SPLITS,
+        "crossed": rows_of(crossed),
+        "pathologies": pathologies,
+        "spacing": rows_of(audit.tables["spacing"]),
+        "flags": rows_of(audit.tables["flags"]),
+        "reasons": rows_of(audit.tables["exclusion_reasons"]),
+        "excluded": _excluded(audit.tables["excluded"], listed),
+        "lists": {
+            name: {"rows": rows_of(audit.tables[name].head(listed)), "all": len(audit.tables[name])}
+            for name in (
+                "films_stored_twice",
+                "identical_pixels",
+                "patients_in_both_official_splits",
+                "several_lesions",
+                "conflicting_findings",
+                "flagged_images",
+            )
+        },
+    }
+
+
+def render_audit(audit: Audit, title: str, listed: int) -> str:
+    """Return the audit's page: HTML that asks for nothing outside itself."""
+    return render({"title": title, **audit_values(audit, listed)}, "audit.html.j2")
+
+
+def render_section(audit: Audit, listed: int) -> str:
+    """Return the part of the page that the report takes over."""
+    return render(audit_values(audit, listed), "audit_section.html.j2")
+
+
+def rows_of(table: pd.DataFrame) -> list[Row]:
+    """Return the rows of a table with None for what is not there."""
+    return [
+        {str(name): None if value is pd.NA or _is_nan(value) else value for name, value in row.items()}
+        for row in table.astype(object).to_dict("records")
+    ]
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _excluded(excluded: pd.DataFrame, listed: int) -> list[Row]:
+    """Group what was left out by stage, level and reason, each with its first cases."""
+    groups = [
+        {"stage": stage, "level": level, "reason": reason, "all": len(cases), "rows": rows_of(cases.head(listed))}
+        for (stage, level, reason), cases in excluded.groupby(["stage", "level", "reason"])
+    ]
+    return sorted(groups, key=lambda group: (group["stage"], -group["all"], group["level"], group["reason"]))

@@ -1,0 +1,43 @@
+"""The audit stage: a study's tables to counts, checks and a flow diagram, as JSON, CSV and one page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from mammoflow.cohort.audit.audit import Audit, audit_study
+from mammoflow.cohort.audit.study_tables import read_study
+from mammoflow.config.audit import AuditSettings
+from mammoflow.evaluation.inputs import read_json
+from mammoflow.report.audit_page import render_audit, render_section
+from mammoflow.store import write_text, writing
+
+
+def write_audit(settings: AuditSettings, cohort: Path, images: list[Path], output: Path) -> Audit:
+    """Audit a study and write what was found.
+
+    Parameters
+    ----------
+    settings
+        Title of the page and length of its lists.
+    cohort
+        Folder of the cohort stage.
+    images
+        One folder of the image stage a shard; none where the images are not prepared yet, which leaves pixels, header
+        spacing and flags out.
+    output
+        Folder for `audit.json`, one CSV a table, `audit.html`, and `section.html`, which the report takes over.
+
+    Raises
+    ------
+    StudyError
+        If a table is missing or does not fit its schema.
+    """
+    audit = audit_study(read_study(read_json(cohort / "study.json"), cohort, images))
+    for name, table in audit.tables.items():
+        with writing(output / f"{name}.csv") as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6g")
+    write_text(output / "audit.json", json.dumps(audit.record(), indent=2, ensure_ascii=False, default=str) + "\n")
+    write_text(output / "section.html", render_section(audit, settings.listed))
+    write_text(output / "audit.html", render_audit(audit, settings.title, settings.listed))
+    return audit

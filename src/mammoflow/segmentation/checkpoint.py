@@ -1,0 +1,132 @@
+"""Reading weights files without executing anything in them, in the forms in which people keep weights."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mammoflow.errors import WeightsError
+
+WRAPPERS = ("model", "state_dict", "model_state_dict", "network", "model_state")
+"""Keys under which a checkpoint keeps its weights, beside the state of an optimizer and other things."""
+
+PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "sam.")
+"""What torch and trainers put before every name: DataParallel, torch.compile, a trainer's own attribute."""
+
+CONSTANTS = ("pixel_mean", "pixel_std")
+"""SAM's mean and deviation of the input, which some tools save among the weights."""
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read named tensors from a `.safetensors` file or a checkpoint of torch, without executing anything in it.
+
+    A checkpoint may hold the tensors themselves or keep them under one of `WRAPPERS`, beside an optimizer's state and
+    counters, which are left out; names lose what DataParallel, torch.compile or a trainer put before all of them.
+
+    Raises
+    ------
+    WeightsError
+        If the file carries anything but tensors and plain containers, is damaged, or holds weights that are not
+        finite.
+    """
+    try:
+        content = dict(load_file(str(path))) if path.suffix == ".safetensors" else _read_checkpoint(path)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(_refusal(path, str(error))) from error
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(
+            f"weights file {path} cannot be read: {reason}; expected a whole file; fetch it again"
+        ) from error
+    state = _plain_names(_tensors(content, path))
+    broken = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if broken:
+        raise WeightsError(
+            f"weights file {path} holds values that are not finite, in {', '.join(broken[:3])}; take the checkpoint of "
+            "an earlier epoch"
+        )
+    return state
+
+
+def _read_checkpoint(path: Path) -> Any:
+    """Read a file of torch.save, in its zip format or the one before."""
+    if zipfile.is_zipfile(path):
+        _check_archive(path)
+    elif tarfile.is_tarfile(path):
+        raise WeightsError(
+            f"weights file {path} was refused: it has the .tar format of torch before 0.1.10, which cannot be read "
+            "without executing what it carries; save the tensors again, as safetensors"
+        )
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse an archive that torch.save did not write: a program, a compressed or nested archive."""
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    names = [entry.filename for entry in entries]
+    if any(name.endswith("/constants.pkl") or "/code/" in name for name in names):
+        raise WeightsError(
+            f"weights file {path} was refused: it is a TorchScript program, expected tensors alone; save its "
+            "state_dict() as safetensors"
+        )
+    if not any(name.endswith("/data.pkl") for name in names):
+        raise WeightsError(
+            f"weights file {path} was refused: it is an archive of {', '.join(names[:3]) or 'nothing'}, expected one "
+            "that torch.save wrote; unpack it and name the weights inside"
+        )
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise WeightsError(
+            f"weights file {path} was refused: it is compressed, which torch.save never does; fetch it again from its "
+            "publisher"
+        )
+
+
+def _refusal(path: Path, message: str) -> str:
+    """Say what a checkpoint carries that is neither a tensor nor a plain container."""
+    named = re.search(r"GLOBAL (\S+)", message)
+    carries = f"it carries {named[1]}" if named else "it is damaged or carries code"
+    return (
+        f"weights file {path} was refused and nothing in it was executed: {carries}, expected tensors, numbers and "
+        "plain containers alone; fetch it again from its publisher, or, if it is your own, save its state_dict() as "
+        "safetensors"
+    )
+
+
+def _tensors(content: object, path: Path) -> dict[str, Tensor]:
+    """Find the named tensors of a checkpoint."""
+    state = content
+    for _ in range(2):
+        if isinstance(state, Mapping):
+            state = next((state[key] for key in WRAPPERS if isinstance(state.get(key), Mapping)), state)
+    if not isinstance(state, Mapping) or not state:
+        raise WeightsError(
+            f"weights file {path} holds {type(state).__name__}, expected tensors by name; save a state_dict()"
+        )
+    others = [str(key) for key, value in state.items() if not isinstance(value, Tensor)]
+    if others:
+        raise WeightsError(
+            f"weights file {path} holds {', '.join(others[:5])}, no tensors; expected tensors by name, or such "
+            f"under one of {', '.join(WRAPPERS)}; save a state_dict()"
+        )
+    return {str(key): value for key, value in state.items()}
+
+
+def _plain_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Take off what stands before every name, and leave out constants of the network."""
+    while True:
+        prefix = next((prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in state)), None)
+        if prefix is None:
+            break
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return {name: tensor for name, tensor in state.items() if name not in CONSTANTS}

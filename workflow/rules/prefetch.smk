@@ -1,0 +1,23 @@
+# Brings the published weights that the configuration names to this machine; a target of its own, for the login node of a
+# cluster whose other nodes have no network. It has no output: what is asked for is looked after each time, and Snakemake
+# never removes a weights file.
+
+
+rule prefetch:
+    input:
+        settings=settings_file("prefetch"),
+    log:
+        f"{RUN}/logs/prefetch/prefetch.log",
+    benchmark:
+        f"{RUN}/benchmarks/prefetch/prefetch.tsv"
+    localrule: True
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=240,
+    params:
+        record=f"{RUN}/prefetch/weights.json",
+    shell:
+        "mammoflow prefetch --settings {input.settings} --output {params.record} 2>&1 | tee {log} >&2"
