@@ -31,7 +31,8 @@ from mammoflow.segmentation.small.samples import (
 )
 from mammoflow.segmentation.small.stage import train_small
 from mammoflow.segmentation.small.training import SmallTraining, train
-from mammoflow.segmentation.weights import SMALL_WEIGHTS, load_model
+from mammoflow.segmentation.registry import SMALL_WEIGHTS
+from mammoflow.segmentation.weights import load_model
 from mammoflow.store import file_digest, write_image, write_mask
 from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, empty_table, write_table
 
