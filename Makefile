@@ -48,7 +48,7 @@ generate: environment
 	$(BIN)/python tools/environments.py
 
 requirements: environment
-	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes --no-build-isolation \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra download --python-version 3.11 --generate-hashes --no-build-isolation \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements" --quiet \
 		--output-file requirements.txt
 	$(MAKE) generate

@@ -35,6 +35,7 @@ FAMILIES = {
         "classification.perceptron_stage",
     ),
     "features": ("features.gabor_stage", "features.radiomics_stage"),
+    "download": ("cohort.download.stage",),
     "tables": ("evaluation.stage", "report.stage", "report.audit_stage"),
 }
 

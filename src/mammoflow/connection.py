@@ -11,6 +11,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
 from http.client import HTTPMessage
 from typing import IO, Any
@@ -116,9 +117,8 @@ def open_address(url: str, headers: dict[str, str], transfer: Transfer) -> Any:
     """Open an address; what may pass is a `BrokenConnectionError`, what will not is a `DownloadError`."""
     always = {"User-Agent": f"mammoflow/{__version__}", "Accept-Encoding": "identity"}
     request = urllib.request.Request(url, headers={**always, **headers})
-    opener = urllib.request.build_opener(_Redirects(transfer.hosts))
     try:
-        return opener.open(request, timeout=transfer.timeout_s)
+        return _opener(transfer.hosts).open(request, timeout=transfer.timeout_s)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and "Range" in headers:
@@ -128,6 +128,12 @@ def open_address(url: str, headers: dict[str, str], transfer: Transfer) -> Any:
                 f"the server answers {error.code} {error.reason}", _retry_after(error)
             ) from error
         raise DownloadError(f"{url} answers {error.code} {error.reason}; expected a file; check the address") from error
+
+
+@cache
+def _opener(hosts: frozenset[str]) -> urllib.request.OpenerDirector:
+    """Return the opener for a set of hosts; each new one reads the certificates of this machine again."""
+    return urllib.request.build_opener(_Redirects(hosts))
 
 
 class NothingLeft(contextlib.AbstractContextManager["NothingLeft"]):

@@ -1,6 +1,6 @@
 # Brings the published weights that the configuration names to this machine; a target of its own, for the login node of a
-# cluster whose other nodes have no network. It has no output: what is asked for is looked after each time, and Snakemake
-# never removes a weights file.
+# cluster whose other nodes have no network. It has neither output nor benchmark, so it runs each time that it is asked
+# for, and Snakemake never removes a weights file.
 
 
 rule prefetch:
@@ -8,8 +8,6 @@ rule prefetch:
         settings=settings_file("prefetch"),
     log:
         f"{RUN}/logs/prefetch/prefetch.log",
-    benchmark:
-        f"{RUN}/benchmarks/prefetch/prefetch.tsv"
     localrule: True
     conda:
         "../../envs/torch.yaml"

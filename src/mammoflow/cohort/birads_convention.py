@@ -18,9 +18,9 @@ def label_by_birads(rows: pd.DataFrame, dataset: DatasetSettings) -> pd.DataFram
     rows
         With `label` and `birads`.
     dataset
-        `malignant_from_birads`: from this assessment on a lesion counts as malignant, from 1 to below it as benign. 0,
-        which means that the assessment is incomplete, and no assessment at all give no label. None leaves all rows as
-        they are.
+        `malignant_from_birads`: from this assessment on a lesion counts as malignant, from 1 to below it as benign, or
+        to `benign_to_birads`, so that what lies between gets no label. 0, which means that the assessment is
+        incomplete, and no assessment at all give no label. None leaves all rows as they are.
 
     Returns
     -------
@@ -33,9 +33,10 @@ def label_by_birads(rows: pd.DataFrame, dataset: DatasetSettings) -> pd.DataFram
     if bound is None:
         return rows.assign(label_origin=origin)
     assessment = pd.to_numeric(rows["birads"])
-    given = ~labelled & (assessment >= 1)
-    label = rows["label"].astype(object).mask(given, "benign").mask(given & (assessment >= bound), "malignant")
-    return rows.assign(label=label, label_origin=origin.mask(given, BIRADS))
+    benign = ~labelled & assessment.between(1, dataset.benign_to_birads or bound - 1)
+    malignant = ~labelled & (assessment >= bound)
+    label = rows["label"].astype(object).mask(benign, "benign").mask(malignant, "malignant")
+    return rows.assign(label=label, label_origin=origin.mask(benign | malignant, BIRADS))
 
 
 def convention_notes(lesions: pd.DataFrame, dataset: DatasetSettings) -> list[str]:
@@ -51,8 +52,9 @@ def convention_notes(lesions: pd.DataFrame, dataset: DatasetSettings) -> list[st
     count = int((lesions["label_origin"] == BIRADS).sum())
     if not count:
         return []
+    benign = dataset.benign_to_birads or (dataset.malignant_from_birads or 0) - 1
     return [
         f"{dataset.name}: the labels of {count} of {len(lesions)} lesions are no biopsy results. BI-RADS "
-        f"{dataset.malignant_from_birads} and above counts as malignant, what is below as benign "
+        f"{dataset.malignant_from_birads} and above counts as malignant, 1 to {benign} as benign "
         "(cohort.dataset.malignant_from_birads). Comparing any prediction with BI-RADS on these lesions is circular."
     ]

@@ -102,8 +102,15 @@ class DatasetSettings(Settings):
         ge=2,
         le=6,
         description="For lesions without a pathology: from this BI-RADS assessment on they count as malignant, from 1 "
-        "to below it as benign; null leaves them out. inbreast and vindr-mammo have no biopsies and need it; 4 is usual. "
-        "Comparing with BI-RADS is circular then, and study.json says so.",
+        "to below it as benign; null leaves them out. inbreast and vindr-mammo have no biopsies and need it; 4 is "
+        "usual. Comparing with BI-RADS is circular then, and study.json says so.",
+    )
+    benign_to_birads: int | None = Field(
+        None,
+        ge=1,
+        le=5,
+        description="With malignant_from_birads: up to this assessment lesions count as benign, and those between the "
+        "two are left out, such as BI-RADS 3 with 2 and 4; null leaves nothing out.",
     )
 
     def every_table(self) -> list[str]:
@@ -123,6 +130,16 @@ class DatasetSettings(Settings):
             raise ValueError(f"the reader 'table' needs exactly one entry in tables, found {self.tables}")
         if self.reader != "phantom" and not self.folder:
             raise ValueError(f"the reader {self.reader!r} needs the study's folder, found an empty one")
+        return self
+
+    @model_validator(mode="after")
+    def check_convention(self) -> Self:
+        """Refuse a bound of benign lesions that has no bound of malignant ones above it."""
+        low, high = self.benign_to_birads, self.malignant_from_birads
+        if low is not None and (high is None or low >= high):
+            raise ValueError(
+                f"benign_to_birads is {low} and malignant_from_birads {high}; expected the first one lower"
+            )
         return self
 
 

@@ -1,30 +1,65 @@
-"""The breast on a film, told from background, labels, tape and bright borders.
+"""The breast on a film, told from background, labels, tape, scanner frames and bright borders.
 
-Found on a reduced image: film borders are peeled off, the background level is measured, whatever is brighter and
-wide enough to be tissue is kept, and of that the largest piece, smoothed and filled.
+Found on a reduced image. Borders and frames are taken off; the background is measured where the film is flat, as a
+surface that may slope or have steps; whatever is brighter than it and wide enough to be tissue is kept, and of that the
+largest piece, without what hangs on it with sharp edges, filled and smoothed.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.imaging.borders import FLAT_SIDE, Plane, disk, film_border, local_spread, within_border
 from mammoflow.imaging.geometry import Mask, resize
 from mammoflow.imaging.grey import WHITE, Grey
 
 WORKING_SIDE = 512
-DEEPEST_BORDER = 0.06  # of the side; film edges and scanner frames lie within
-BORDER_WIDTH = 0.012  # of the side: within this distance a border's edge must fall
-BORDER_STEP = 0.08  # of white: how far it must fall there
-BORDER_SHARE = 0.5  # of the line that must fall for it to be peeled
-OPENING = 0.018  # of the longest side: radius of the widest tape or label that is cut off
+OPENING = 0.018  # of the longest side: radius of the widest strip or letter that is cut off by its width alone
+CORE = 0.08  # of the longest side: radius of the widest tape or label that is looked at for its edges
+SHARP_EDGE = 0.75  # of the tissue's level: how bright a label is right behind its edge, where skin is still dark
+SHARP_SHARE = 0.3  # of a part's outline; letters and dirt interrupt it
+SLIVER = 3  # pixels of the working image: half as wide are what is left between a disc and a smooth outline
+EDGE_DEPTH = 4  # pixels of the working image
+FLAT_SPREADS = 2.5  # its standard deviation there, over that of the darkest tenth of the film
+FLAT_SPREAD = 0.002  # of white: what rounding to 8 bit leaves
+FLAT_LEVELS = 0.33  # of the way from background to tissue: how far apart the levels of a background's parts may be
+FLAT_EDGE = 0.03  # of the longest side: how much of the film's edge a part takes up
+FLAT_CONTRAST = 0.15  # of the way from background to tissue; tissue itself varies more in such a window
+FLAT_SHARE = 0.004  # of the film: the smallest patch of background
+SAMPLED = 7  # every so many pixels are enough for a median
+SURFACE_SIGMA = 6.0  # pixels over which the background's level is averaged
 SMALLEST_SHARE = 0.01  # of the film; less is no breast
 SMALLEST_CONTRAST = 0.02  # of white, between background and tissue
 TISSUE_SHARE = 0.06  # of the way from background to tissue: where the skin begins
 NOISE_SPREADS = 4.0  # standard deviations of the background that the threshold keeps away from it
-BRIGHT_BACKGROUND = 0.6  # of the tissue's level: above it, the darker class is tissue too and fills the film
+BRIGHT_BACKGROUND = 0.6  # of the tissue's level: above it, a darker class that is nowhere even is tissue too
+
+
+@dataclass(frozen=True)
+class _Levels:
+    """Grey levels as parts of white.
+
+    Attributes
+    ----------
+    background
+        The background under each pixel (rows, columns).
+    spread
+        Standard deviation of its noise.
+    tissue
+        Median of what is brighter.
+    even
+        Whether there are patches that are as even as a background is.
+    """
+
+    background: Plane
+    spread: float
+    tissue: float
+    even: bool
 
 
 def breast_region(image: Grey) -> Mask:
@@ -40,8 +75,10 @@ def breast_region(image: Grey) -> Mask:
     small = resize(image, (max(1, round(height * scale)), max(1, round(width * scale))))
     smooth = cv2.medianBlur(small, 5)
     border = film_border(smooth)
-    tissue = _brighter_than_background(smooth, border)
-    region = _largest_piece(tissue)
+    region = np.zeros(smooth.shape, dtype=bool)
+    inner = within_border(border)
+    if not border[inner].all():
+        region[inner] = _region(smooth[inner].astype(np.float32) / np.float32(WHITE), border[inner])
     share = float(region.mean())
     if share < SMALLEST_SHARE:
         raise ExcludedCase(
@@ -50,69 +87,116 @@ def breast_region(image: Grey) -> Mask:
     return resize(region, (height, width))
 
 
-def film_border(image: Grey) -> Mask:
-    """Return the bright border of a reduced film (height, width): scanner frame, film edge, adhesive strip.
-
-    From each side, everything is peeled off up to the last line, not deeper than any border, at which half of the
-    pixels are clearly brighter than those a step further inside. A breast or a muscle that runs into the side fades
-    slowly there, if at all, and stays.
-    """
-    border = np.zeros(image.shape, dtype=np.uint8)
-    for turns in range(4):
-        turned = np.rot90(image, turns).astype(np.float32) / WHITE
-        depth = max(2, round(DEEPEST_BORDER * turned.shape[0]))
-        if turned.shape[0] < 2 * depth:
-            continue
-        step = max(2, round(BORDER_WIDTH * turned.shape[0]))
-        falls = turned[:depth] - turned[step : depth + step] > BORDER_STEP
-        peeled = np.flatnonzero(falls.mean(axis=1) >= BORDER_SHARE)
-        if peeled.size:
-            view = np.rot90(border, turns)
-            view[: peeled[-1] + 2] |= 1
-    return border.astype(bool)
-
-
-def _brighter_than_background(image: Grey, border: Mask) -> Mask:
-    """Tell tissue from background by a threshold close to the background's own level."""
-    inside = image[~border]
-    if inside.size == 0:
-        return np.zeros(image.shape, dtype=bool)
-    # Otsu on the square root: the skin line is dark, and the background's share of the film varies widely.
-    levels = np.rint(np.sqrt(inside / WHITE) * 255).astype(np.uint8)
-    cut, _ = cv2.threshold(levels.reshape(-1, 1), 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    dark = inside[levels <= cut] / WHITE
-    bright = inside[levels > cut] / WHITE
-    if dark.size == 0 or bright.size == 0 or float(np.median(bright) - np.median(dark)) < SMALLEST_CONTRAST:
-        return np.zeros(image.shape, dtype=bool)
-    background, tissue = float(np.median(dark)), float(np.median(bright))
-    if background > BRIGHT_BACKGROUND * tissue:
+def _region(level: Plane, border: Mask) -> Mask:
+    levels = _levels(level, border)
+    if levels is None:
+        return np.zeros(level.shape, dtype=bool)
+    if not levels.even and float(np.median(levels.background)) > BRIGHT_BACKGROUND * levels.tissue:
         return ~border
-    spread = 1.4826 * float(np.median(np.abs(dark - background)))
-    threshold = background + max(NOISE_SPREADS * spread, TISSUE_SHARE * (tissue - background))
-    return np.asarray((image / WHITE > threshold) & ~border)
+    margin = np.maximum(NOISE_SPREADS * levels.spread, TISSUE_SHARE * (levels.tissue - levels.background))
+    tissue = (level > levels.background + margin) & ~border
+    return _largest_piece(tissue, border, (level - levels.background) / np.float32(levels.tissue))
 
 
-def _disk(radius: int) -> npt.NDArray[np.uint8]:
-    kernel: npt.NDArray[np.uint8] = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    return kernel
+def _levels(level: Plane, border: Mask) -> _Levels | None:
+    """Measure background and tissue, or return None where the film shows no two of them."""
+    inside = level[~border]
+    if inside.size == 0:
+        return None
+    # Otsu on the square root: the skin line is dark, and the background's share of the film varies widely.
+    steps = np.rint(np.sqrt(inside) * 255).astype(np.uint8)
+    cut, _ = cv2.threshold(steps.reshape(-1, 1), 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    dark, bright = inside[steps <= cut][::SAMPLED], inside[steps > cut][::SAMPLED]
+    if dark.size == 0 or bright.size == 0 or float(np.median(bright) - np.median(dark)) < SMALLEST_CONTRAST:
+        return None
+    tissue = float(np.median(bright))
+    background = float(np.median(dark))
+    flat = _flat_background(level, border, float(cut / 255) ** 2, tissue)
+    if not flat.any():
+        spread = 1.4826 * float(np.median(np.abs(dark - background)))
+        return _Levels(np.full(level.shape, background, dtype=np.float32), spread, tissue, even=False)
+    surface = _surface(level, flat)
+    spread = 1.4826 * float(np.median(np.abs(level[flat] - surface[flat])[::SAMPLED]))
+    return _Levels(surface, spread, tissue, even=True)
 
 
-def _largest_piece(tissue: Mask) -> Mask:
-    """Cut thin bridges, keep the largest piece, give it back its outline, fill and smooth it."""
+def _flat_background(level: Plane, border: Mask, cut: float, tissue: float) -> Mask:
+    """Return the patches of the darker class that are as even as the film's background and reach the film's edge.
+
+    Parameters
+    ----------
+    level, border
+        (rows, columns).
+    cut
+        Brightest level of the darker class.
+    tissue
+        Median of the brighter class.
+    """
+    spread = local_spread(level)
+    outside = cv2.dilate(border.astype(np.uint8), disk(FLAT_SIDE // 2)).astype(bool)
+    dark = (level <= cut) & ~outside
+    if not dark.any():
+        return np.asarray(dark)
+    contrast = tissue - float(np.median(level[dark][::SAMPLED]))
+    darkest = spread[dark & (level <= np.median(level[dark][::SAMPLED]))][::SAMPLED]
+    most = min(max(FLAT_SPREADS * float(np.median(darkest)), FLAT_SPREAD), FLAT_CONTRAST * contrast)
+    flat = dark & (spread <= most)
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(flat.astype(np.uint8), connectivity=4)
+    areas = boxes[:, cv2.CC_STAT_AREA]
+    means = np.bincount(labels.ravel(), weights=level.ravel(), minlength=count) / np.maximum(areas, 1)
+    rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    at_edge = np.bincount(rim, minlength=count)
+    kept = (areas >= FLAT_SHARE * level.size) & (at_edge >= FLAT_EDGE * max(level.shape))
+    kept[0] = False
+    if kept.any():
+        darkest_part = float(means[kept].min())
+        kept &= means <= darkest_part + FLAT_LEVELS * (tissue - darkest_part)
+    return np.asarray(kept[labels])
+
+
+def _surface(level: Plane, flat: Mask) -> Plane:
+    """Continue the background's level, averaged where it is flat, to the pixels nearest to it."""
+    weight = flat.astype(np.float32)
+    mean = cv2.GaussianBlur(level * weight, (0, 0), SURFACE_SIGMA)
+    mean /= np.maximum(cv2.GaussianBlur(weight, (0, 0), SURFACE_SIGMA), np.float32(1e-6))
+    _, labels = cv2.distanceTransformWithLabels(
+        (~flat).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    value_of_label = np.zeros(int(labels.max()) + 1, dtype=np.float32)
+    value_of_label[labels[flat]] = mean[flat]
+    return np.asarray(value_of_label[labels], dtype=np.float32)
+
+
+def _opened(mask: npt.NDArray[np.uint8], radius: int) -> npt.NDArray[np.uint8]:
+    """Open a mask with a disc; two distance transforms cost the same for every radius."""
+    eroded = cv2.distanceTransform(mask, cv2.DIST_L2, 5) > radius
+    return np.asarray(cv2.distanceTransform((~eroded).astype(np.uint8), cv2.DIST_L2, 5) <= radius, dtype=np.uint8)
+
+
+def _largest_piece(tissue: Mask, border: Mask, brightness: Plane) -> Mask:
+    """Cut thin bridges, keep the largest piece, give it back its outline, drop labels and tape, fill and smooth it.
+
+    Parameters
+    ----------
+    tissue, border
+        (rows, columns).
+    brightness
+        (rows, columns): from 0 at the background to about 1 in tissue.
+    """
     radius = max(1, round(OPENING * max(tissue.shape)))
     # A frame of the edge's own values lets the breast run into the side of the film without being rounded there; the
     # black frame around it cuts strips along the side that are narrower than the inner frame.
     framed = np.pad(np.pad(tissue.astype(np.uint8), radius, mode="edge"), 2 * radius)
-    opened = cv2.morphologyEx(framed, cv2.MORPH_OPEN, _disk(radius))
+    opened = _opened(framed, radius)
     count, labels, statistics, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
     if count < 2:
         return np.zeros(tissue.shape, dtype=bool)
     largest = (labels == 1 + int(statistics[1:, cv2.CC_STAT_AREA].argmax())).astype(np.uint8)
-    regrown = cv2.dilate(largest, _disk(max(1, radius // 2))) & framed
-    closed = cv2.morphologyEx(regrown, cv2.MORPH_CLOSE, _disk(radius))
+    regrown = cv2.dilate(largest, disk(max(1, radius // 2))) & framed
+    closed = 1 - _opened(1 - regrown, radius)
     smooth = cv2.medianBlur(closed, 2 * max(1, radius // 2) + 1)
-    region = smooth[3 * radius : -3 * radius, 3 * radius : -3 * radius]
-    return _filled(np.ascontiguousarray(region))
+    region = _filled(np.ascontiguousarray(smooth[3 * radius : -3 * radius, 3 * radius : -3 * radius]))
+    return _without_sharp_parts(region, border, brightness)
 
 
 def _filled(region: npt.NDArray[np.uint8]) -> Mask:
@@ -123,3 +207,31 @@ def _filled(region: npt.NDArray[np.uint8]) -> Mask:
     filled = np.zeros_like(region)
     cv2.drawContours(filled, [max(outlines, key=cv2.contourArea)], -1, 1, thickness=cv2.FILLED)
     return filled.astype(bool)
+
+
+def _without_sharp_parts(region: Mask, border: Mask, brightness: Plane) -> Mask:
+    """Drop the parts that hang on the breast and are bright right behind their edge: labels and tape.
+
+    A breast thins towards its skin, so it is dark there; paper and tape are not. Parts are what a disc wider than any
+    label does not fit into.
+    """
+    background = ~region & ~border
+    rim = cv2.dilate(background.astype(np.uint8), disk(EDGE_DEPTH)).astype(bool) & region
+    if np.count_nonzero(brightness[rim] > SHARP_EDGE) < 2 * EDGE_DEPTH**2:
+        return region
+    radius = max(1, round(CORE * max(region.shape)))
+    framed = np.pad(np.pad(region.astype(np.uint8), radius, mode="edge"), 2 * radius)
+    core = _opened(framed, radius)[3 * radius : -3 * radius, 3 * radius : -3 * radius]
+    if not core.any():
+        return region
+    parts = _opened((region & (core == 0)).astype(np.uint8), SLIVER)
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(parts, connectivity=4)
+    dropped = np.zeros(region.shape, dtype=bool)
+    for number in range(1, count):
+        behind_edge = brightness[rim & (labels == number)]
+        large = boxes[number, cv2.CC_STAT_AREA] > 2 * EDGE_DEPTH**2 and behind_edge.size > 0
+        if large and float((behind_edge > SHARP_EDGE).mean()) > SHARP_SHARE:
+            dropped |= labels == number
+    if not dropped.any():
+        return region
+    return _filled((region & ~dropped).astype(np.uint8))

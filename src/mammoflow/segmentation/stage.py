@@ -24,7 +24,7 @@ from mammoflow.segmentation.protocol import PromptableModel
 from mammoflow.segmentation.references import References, score_rows
 from mammoflow.segmentation.refinement import HEADS, Plan, Refined, choose_iteration, refine
 from mammoflow.segmentation.scores import Masks, ellipse_in_box
-from mammoflow.segmentation.small.record import trained_patients
+from mammoflow.segmentation.small.record import is_trained, trained_patients
 from mammoflow.segmentation.views import View, WindowCutter, window_embeddings
 from mammoflow.segmentation.weights import load_model
 from mammoflow.store import Array, ArrayStore, write_mask
@@ -241,7 +241,7 @@ class _Segmentation:
                 view_spacing_mm=view.spacing_mm,
                 choice=self.settings.choose,
                 head_choice=self.settings.heads,
-                seen=part["patient_id"].isin(self.seen),
+                seen=[is_trained(patient, self.seen) for patient in part["patient_id"]],
                 **_head_columns(refined.head_predicted_iou, refined.head_dice),
             )
             for iteration, scored in enumerate(overlaps):

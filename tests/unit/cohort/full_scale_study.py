@@ -79,7 +79,8 @@ def write_study(tables: Path, folder: Path, layout: str, rows: int | None = None
     folder
         The study folder to write.
     layout
-        "tables": the files lie where the tables say; "download": in the download tool's dated folders.
+        "tables": the files lie where the tables say; "download": in the download tool's dated folders; "series": in
+        one folder a series, named by its UID.
     rows
         About so many rows, whole patients; without it all, and the tables byte for byte.
     below
@@ -170,6 +171,8 @@ class _Writer:
         if self.layout == "tables":
             return self.below + table_path
         folder, study, series, _ = table_path.split("/")
+        if self.layout == "series":
+            return f"{self.below}{series}/{self._file_name(self._number(table_path), 1)}"
         short_study, short_series = (uid[-5:].lstrip("0") or "0" for uid in (study, series))
         dated = f"{folder}/10-04-2016-DDSM-{short_study}/1-{description}-{short_series}"
         return f"{self.below}{dated}/{self._file_name(self._number(table_path), len(folder))}"

@@ -21,9 +21,10 @@ LABELS = [None, None, None, None, None, None, "benign", "normal", "malignant"]
 ASSESSMENTS = [None, 0, 1, 3, 4, 6, 6, 5, 2]
 
 
-def labelled(bound: int | None) -> pd.DataFrame:
+def labelled(bound: int | None, benign: int | None = None) -> pd.DataFrame:
     rows = pd.DataFrame({"label": LABELS, "birads": ASSESSMENTS})
-    dataset = DatasetSettings(reader="cbis-ddsm", folder="x", name="mine", malignant_from_birads=bound)
+    settings = {"malignant_from_birads": bound, "benign_to_birads": benign}
+    dataset = DatasetSettings(reader="cbis-ddsm", folder="x", name="mine", **settings)
     return label_by_birads(rows, dataset)
 
 
@@ -43,6 +44,19 @@ def test_pathology_goes_first_and_incomplete_stays_unknown(bound: int, three: st
     expected = ["", "", "benign", three, four, "malignant", "benign", "normal", "malignant"]
     assert text(table["label"]) == expected
     assert text(table["label_origin"]) == ["", ""] + ["birads"] * 4 + ["pathology"] * 3
+
+
+def test_what_lies_between_may_be_left_out() -> None:
+    table = labelled(4, benign=2)
+    assert text(table["label"]) == ["", "", "benign", "", "malignant", "malignant", "benign", "normal", "malignant"]
+    assert text(table["label_origin"])[2:5] == ["birads", "", "birads"]
+
+
+@pytest.mark.parametrize("bounds", [(None, 2), (4, 4), (3, 5)])
+def test_benign_must_end_below_malignant(bounds: tuple[int | None, int]) -> None:
+    values = dict(zip(("malignant_from_birads", "benign_to_birads"), bounds, strict=True))
+    with pytest.raises(ConfigError, match="benign_to_birads"):
+        validate_settings(DatasetSettings, values, "settings")
 
 
 def test_note_counts_what_the_convention_labelled() -> None:

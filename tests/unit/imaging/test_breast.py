@@ -8,11 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
-from mammoflow.cohort.phantom.film import draw_film
+from mammoflow.cohort.phantom.artefacts import ARTEFACTS, hidden
+from mammoflow.cohort.phantom.film import Film, draw_film
 from mammoflow.cohort.phantom.population import draw_study
 from mammoflow.config.phantom import PhantomSettings
 from mammoflow.errors import ExcludedCase, Reason
-from mammoflow.imaging.breast import breast_region, film_border
+from mammoflow.imaging.borders import film_border
+from mammoflow.imaging.breast import breast_region
 
 SHAPE = (900, 600)
 
@@ -130,11 +132,51 @@ def test_tiny_images_do_not_crash() -> None:
             assert breast_region(film).shape == shape
 
 
-def test_phantom_films() -> None:
-    breasts = draw_study(PhantomSettings(patients=6))[:4]
-    for breast in breasts:
-        for view in ("CC", "MLO"):
-            film = draw_film(breast, view)
-            truth = film.geometry.breast
-            truth = truth[:, ::-1] if breast.laterality == "R" else truth
-            assert iou(breast_region(film.pixels), truth & ~film_border(film.pixels)) > 0.97
+@pytest.fixture(scope="module")
+def films() -> list[Film]:
+    """Both views of two breasts, one of them a right one, with and without a narrow border."""
+    breasts = draw_study(PhantomSettings(patients=6, spacing_mm=0.4))
+    left = next(breast for breast in breasts if breast.laterality == "L")
+    right = next(breast for breast in breasts if breast.laterality == "R")
+    return [draw_film(breast, view) for breast in (left, right) for view in ("CC", "MLO")]
+
+
+def drawn_breast(film: Film) -> np.ndarray:
+    truth = film.geometry.breast
+    truth = truth[:, ::-1] if film.breast.laterality == "R" else truth
+    return np.ascontiguousarray(truth & ~film_border(film.pixels))
+
+
+def test_phantom_films(films: list[Film]) -> None:
+    for film in films:
+        assert iou(breast_region(film.pixels), drawn_breast(film)) > 0.98
+
+
+@pytest.mark.parametrize("name", ARTEFACTS)
+def test_phantom_films_with_artefacts(films: list[Film], name: str) -> None:
+    for number, film in enumerate(films):
+        truth = drawn_breast(film)
+        spacing = film.breast.spacing_mm
+        spoilt = ARTEFACTS[name](np.random.default_rng(number), film.pixels, truth, spacing)
+        assert not np.array_equal(spoilt, film.pixels)
+        seen = truth & ~hidden(name, np.random.default_rng(number), truth.shape)
+        assert iou(breast_region(spoilt), seen) > 0.97
+
+
+def test_a_white_muscle_at_the_edge_is_no_frame() -> None:
+    breast = breast_of()
+    film = draw(breast)
+    rows, columns = np.ogrid[: SHAPE[0], : SHAPE[1]]
+    muscle = breast & (columns < 130 - (rows - 450) / 3)
+    film[muscle] = 65535
+    assert not film_border(film)[:, 30:].any()
+    assert iou(breast_region(film), breast) > 0.97
+
+
+def test_fog_under_a_black_bed_is_no_tissue() -> None:
+    breast = breast_of()
+    film = np.maximum(draw(breast), 7000)
+    film[:, -60:] = film[:50] = film[-30:] = 0
+    region = breast_region(film)
+    assert iou(region, breast) > 0.97
+    assert film_border(film)[:45].all()

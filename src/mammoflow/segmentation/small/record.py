@@ -21,3 +21,9 @@ def trained_patients(path: Path = RECORD) -> frozenset[str]:
         return frozenset()
     entries = [entry.rsplit("/", 1) for entry in json.loads(path.read_text(encoding="utf-8"))["patients"]]
     return frozenset(patient for source, patient in entries if not source.startswith("phantom"))
+
+
+def is_trained(patient_id: str, trained: frozenset[str]) -> bool:
+    """Tell whether a patient was trained on; in a cohort of several studies a data set's name may precede the id."""
+    parts = patient_id.split("_")
+    return any("_".join(parts[start:]) in trained for start in range(len(parts)))

@@ -1,0 +1,46 @@
+"""The command that brings CBIS-DDSM to this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mammoflow.cli.group import main
+from mammoflow.cli.options import file, folder
+
+
+@main.command()
+@click.option("--settings", type=file(exists=True), help="Settings of the download (YAML); without, the defaults.")
+@click.option("--output", type=folder(), help="Folder that the study goes to; without, that of the settings.")
+@click.option("--patient", "patients", multiple=True, help="Patient to fetch, such as P_00001; as often as needed.")
+@click.option("--at-most", type=click.IntRange(min=1), help="Most patients to fetch.")
+@click.option("--type", "types", multiple=True, help="mass or calcification; without, those of the settings.")
+@click.option("--split", "splits", multiple=True, help="train or test; without, those of the settings.")
+@click.option("--dry-run", is_flag=True, help="Fetch the case tables alone, and say how much the rest is.")
+@click.option("--verify", is_flag=True, help="Hold every file that is there to its checksum; mend what is damaged.")
+def download(
+    settings: Path | None,
+    output: Path | None,
+    patients: tuple[str, ...],
+    at_most: int | None,
+    types: tuple[str, ...],
+    splits: tuple[str, ...],
+    dry_run: bool,
+    verify: bool,
+) -> None:
+    """Fetch CBIS-DDSM or a part of it; what was broken off goes on where it stopped."""
+    from mammoflow.cohort.download.stage import download_study
+    from mammoflow.config.base import read_settings, validate_settings
+    from mammoflow.config.download import DownloadSettings
+
+    stage = read_settings(DownloadSettings, settings) if settings else DownloadSettings()
+    given: dict[str, Any] = {"patients": list(patients), "types": list(types), "splits": list(splits)}
+    changed = {name: values for name, values in given.items() if values}
+    if at_most is not None:
+        changed["at_most"] = at_most
+    stage = validate_settings(DownloadSettings, {**stage.model_dump(), **changed}, "the options of download")
+    study = output or Path(stage.folder)
+    download_study(stage, study, verify, dry_run)
+    click.echo(study)
