@@ -17,7 +17,8 @@ from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 from torch.nn import functional
 
-from mammoflow.errors import ConfigError, WeightsError
+from mammoflow.errors import ConfigError
+from mammoflow.segmentation.checkpoint import load_state
 from mammoflow.segmentation.decoder import run_mask_decoder
 from mammoflow.segmentation.grey import grey_to_rgb
 from mammoflow.segmentation.protocol import Embedding, ImageSize, Prediction, PromptableModel, Prompts
@@ -175,8 +176,5 @@ def build_sam_model(name: str, state: dict[str, Tensor] | None, digest: str, dev
     architecture, model = NETWORKS[name]
     network = build_small_network() if architecture == "small" else sam_model_registry[architecture]()
     if state is not None:
-        try:
-            network.load_state_dict(state)
-        except RuntimeError as error:
-            raise WeightsError(f"weights for {name} do not fit its network {architecture}: {error}") from error
+        load_state(network, state, name, architecture)
     return model(name, network.to(device).eval(), digest)

@@ -34,7 +34,7 @@ from mammoflow.segmentation.small.training import SmallTraining, train
 from mammoflow.segmentation.registry import SMALL_WEIGHTS
 from mammoflow.segmentation.weights import load_model
 from mammoflow.store import file_digest, write_image, write_mask
-from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, empty_table, write_table
+from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, write_table
 
 
 def disc(side: int, y: float, x: float, radius: float) -> np.ndarray:
@@ -67,7 +67,8 @@ def shard(folder: Path, patients: int = 4, split: str = "train") -> Path:
             | {"patch_spacing_mm": 1.0, "patch_y0": 0.0, "patch_x0": 0.0}
         )
     for rows, schema, file in ((images, CANONICAL_IMAGES, "images"), (lesions, CANONICAL_LESIONS, "lesions")):
-        table = pd.concat([empty_table(schema), pd.DataFrame(rows)], ignore_index=True)
+        required = [name for name, column in schema.columns.items() if column.required]
+        table = pd.DataFrame(rows).reindex(columns=required)
         write_table(table, schema, folder / f"{file}.parquet")
     return folder
 
