@@ -327,7 +327,7 @@ def test_training_without_a_training_lesion_is_a_clear_error(tmp_path: Path) -> 
 def test_shipped_weights_are_those_of_the_record_and_fit_the_network() -> None:
     record = json.loads(RECORD.read_text())
     assert file_digest(SMALL_WEIGHTS) == record["weights_sha256"]
-    assert SMALL_WEIGHTS.stat().st_size < 10_000_000
+    assert SMALL_WEIGHTS.stat().st_size < 6_000_000
     assert load_model("small", None, torch.device("cpu")).name == "small"
 
 
