@@ -3,17 +3,21 @@
 The usual way is pydicom's `pixel_array`, scikit-image's `resize` with anti-aliasing, and PNG written by scikit-image.
 Two comparisons: the small image alone (ours finds the breast as well), and the small image with a lesion: its mask, and
 the 100 mm patches of film and mask at film resolution (ours measures the lesion and cuts the breast region as well).
-Run: `python benchmarks/bench_images.py [--repeat N]`; it prints one JSON line a comparison. Processor seconds do not
-depend on what else the machine does; wall-clock seconds include waiting for the disk.
+A third compares two workers with one on the same films, through the stage's own processes, and gives the peak memory of
+a worker; it says something only while both cores are idle, so it prints how busy they were.
+Run: `python benchmarks/bench_images.py [--repeat N]`; it prints one JSON line a comparison. Processor seconds depend
+little on what else the machine does; wall-clock seconds include waiting for the disk and for other programs.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -26,11 +30,14 @@ from skimage.transform import resize
 
 from mammoflow.config.images import ImagesSettings
 from mammoflow.imaging.case import Case, CaseResult, prepare_case
+from mammoflow.imaging.stage import LONGEST_S, WORKER_BYTES
+from mammoflow.imaging.workers import Lost, map_isolated
 from mammoflow.tables import IMAGES, LESIONS, empty_table
 
 SHAPE = (4808, 3024)
 LONGEST_SIDE = 1024
 SPACING_MM = 0.0435
+FILMS = 16  # for the comparison of workers
 
 
 def film_pixels() -> np.ndarray:
@@ -80,7 +87,7 @@ def case(study: Path, with_lesion: bool) -> Case:
     def row(schema: object, **values: object) -> dict[str, object]:
         return dict.fromkeys(empty_table(schema).columns) | {"patient_id": "p", "image_id": "film"} | values
 
-    image = row(IMAGES, image_path="film.dcm", spacing_mm=SPACING_MM)
+    image = row(IMAGES, image_path="film.dcm", spacing_mm=SPACING_MM, laterality="L", view="MLO")
     lesion = row(LESIONS, lesion_id="lesion", mask_path="mask.dcm")
     settings = ImagesSettings(longest_side_px=LONGEST_SIDE)
     return Case(settings, study, study / "out", image, [lesion] if with_lesion else [])
@@ -112,6 +119,47 @@ def compare(name: str, repeat: int, own: Callable[[], object], usual: Callable[[
     print(json.dumps({"comparison": name} | {key: round(value, 3) for key, value in record.items()}), flush=True)
 
 
+def drain(cases: list[Case], workers: int) -> tuple[float, int]:
+    """Return the wall-clock seconds that some workers need for films, from the first answer on, and the peak memory."""
+    answers = map_isolated(prepare_case, cases, workers, LONGEST_S, WORKER_BYTES, preload="mammoflow.imaging.case")
+    # The first films pay for starting the workers.
+    peaks = [_peak(next(answers)[1]) for _ in range(workers)]
+    start = time.perf_counter()
+    peaks += [_peak(answer) for _, answer in answers]
+    return time.perf_counter() - start, max(peaks)
+
+
+def _peak(answer: CaseResult | Lost) -> int:
+    if isinstance(answer, Lost) or answer.image is None:
+        raise SystemExit(f"a film was not prepared: {answer}")
+    return answer.peak_bytes
+
+
+def compare_workers(repeat: int, work: Case, films: int) -> None:
+    """Print how much faster two workers are than one; each film is a case of its own under another id."""
+    cases = [
+        replace(
+            work,
+            image=work.image | {"image_id": f"film{number}"},
+            lesions=[lesion | {"lesion_id": f"lesion{number}"} for lesion in work.lesions],
+        )
+        for number in range(films)
+    ]
+    one, two = [], []
+    for _ in range(repeat):
+        one.append(drain(cases + cases[:1], 1))
+        two.append(drain(cases + cases[:2], 2))
+    one_s, two_s = min(one)[0], min(two)[0]
+    record = {"films": films, "one_worker_s": one_s, "two_workers_s": two_s, "ratio": one_s / two_s}
+    record |= {
+        "worker_peak_mib": max(peak for _, peak in one + two) / 2**20,
+        "load_of_the_last_minute": os.getloadavg()[0],
+    }
+    print(
+        json.dumps({"comparison": "two workers"} | {key: round(value, 3) for key, value in record.items()}), flush=True
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=5)
@@ -131,6 +179,7 @@ def main() -> None:
             lambda: usual_small(study / "film.dcm", study / "usual.png"),
         )
         compare("small image, mask and patches", repeat, lambda: ours(with_lesion), lambda: usual_lesion(study))
+        compare_workers(repeat, with_lesion, FILMS)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
@@ -18,6 +20,8 @@ from safetensors.numpy import load_file, save_file
 from mammoflow.errors import StudyError
 
 Array = npt.NDArray[np.generic]
+
+DAY_S = 86400.0
 
 # One fixed filter and run lengths write film grain 3.5 times as fast as zlib's default strategy, and no larger.
 PNG_OPTIONS = [
@@ -109,7 +113,8 @@ class ArrayStore:
     """Arrays under the digest of what made them, shared by stages and runs.
 
     Each entry is one safetensors file that holds its arrays, written in one step, so two jobs that write the same key
-    leave one whole entry. An entry carries a digest of its values; one that is damaged is treated as absent.
+    leave one whole entry. An entry carries a digest of its values; one that is damaged is treated as absent. What it
+    is about stands in its header, for people and for `mammoflow store`; the key alone says what it holds.
 
     Parameters
     ----------
@@ -124,11 +129,22 @@ class ArrayStore:
         """Return where the entry of a key lies, whether or not it exists."""
         return self.root / key[:2] / f"{key}.safetensors"
 
-    def write(self, key: str, arrays: Mapping[str, Array]) -> None:
-        """Write the arrays of a key, replacing what was there."""
+    def write(self, key: str, arrays: Mapping[str, Array], about: Mapping[str, str] | None = None) -> None:
+        """Write the arrays of a key, replacing what was there.
+
+        Parameters
+        ----------
+        key
+            Digest of what made the arrays, in hexadecimal.
+        arrays
+            The arrays by name.
+        about
+            What the entry is about, such as `kind`, `model` and `image`; when it was made is added.
+        """
+        header = {**(about or {}), "created": datetime.now(UTC).isoformat(timespec="seconds")}
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         with writing(self.path(key)) as temporary:
-            save_file({**contiguous, "digest": self._digest(contiguous)}, str(temporary))
+            save_file({**contiguous, "digest": self._digest(contiguous)}, str(temporary), metadata=header)
 
     def read(self, key: str) -> dict[str, Array] | None:
         """Return the arrays of a key, or None where there is no entry or a damaged one."""
@@ -138,7 +154,17 @@ class ArrayStore:
         except (OSError, SafetensorError, ValueError):
             return None
         digest = arrays.pop("digest", None)
-        return arrays if digest is not None and np.array_equal(digest, self._digest(arrays)) else None
+        if digest is None or not np.array_equal(digest, self._digest(arrays)):
+            return None
+        self._mark_used(path)
+        return arrays
+
+    @staticmethod
+    def _mark_used(path: Path) -> None:
+        """Set the time of the file to now, once a day, so that what is not used can be told."""
+        with suppress(OSError):  # a store that may only be read serves as well
+            if time.time() - path.stat().st_mtime > DAY_S:
+                os.utime(path)
 
     @staticmethod
     def _digest(arrays: Mapping[str, Array]) -> npt.NDArray[np.uint8]:

@@ -161,6 +161,13 @@ CANONICAL_IMAGES = pa.DataFrameSchema(
         "breast_file": _text(),  # 8-bit PNG {0, 255}
         "breast_area_mm2": _number(),
         "digest": _text(),  # SHA-256 of shape and grey levels of the canonical image
+        # The pectoral muscle; null where the view shows none or none is clear.
+        "pectoral_file": _text(nullable=True, required=False),  # 8-bit PNG {0, 255}, (height, width)
+        "pectoral_share": _number(required=False),  # of the breast region's area
+        "pectoral_angle_deg": _number(required=False),  # between its edge, as a straight line, and the chest wall
+        "pectoral_top_mm": _number(required=False),  # where that line meets the upper edge, from the corner
+        "pectoral_side_mm": _number(required=False),  # and the chest wall
+        "pectoral_contrast": _number(required=False),  # brighter than its surroundings, of the breast's range of levels
         # What the file's header says; every run of the images stage writes these.
         "presentation": _text(choices=("presentation", "processing", "unknown"), required=False),
         "voi": _text(required=False),  # VOI transformation in the grey levels: "none", "window 1 of 2", "lut 1 of 1"
@@ -204,32 +211,42 @@ CANONICAL_LESIONS = pa.DataFrameSchema(
     name="canonical lesions",
 )
 
-# One row a box prompt; coordinates are canonical pixels, half-open, clipped to the image.
+# One row a prompt; coordinates are canonical pixels, boxes half-open, clipped to the image.
 PROMPTS = pa.DataFrameSchema(
     {
         "prompt_id": _text(),
         "lesion_id": _text(),
         "image_id": _text(),
-        "kind": _text(choices=("box",)),
-        "margin_mm": _number(nullable=False),
-        "y0": _number(nullable=False),
-        "x0": _number(nullable=False),
-        "y1": _number(nullable=False),
-        "x1": _number(nullable=False),
+        "kind": _text(choices=("box", "point", "box_point")),
+        "origin": _text(),  # "reference", "reader:<name>" or "model:<name>"
+        "draw": _integer(0, 1000),  # 0: exact; else drawn at random, or a reader's further box for the lesion
+        "margin_mm": _number(),  # null for a point without a box
+        "y0": _number(),  # null for a point without a box
+        "x0": _number(),
+        "y1": _number(),
+        "x1": _number(),
+        "points": _text(),  # JSON: a list of [y, x, label], label 1 on the lesion, 0 beside it; "" where there is none
     },
     unique=["prompt_id"],
     name="prompts",
 )
 
-# One row a prompt, model and iteration.
+HEAD_CHOICES = ("single", "predicted_iou", "head_1", "head_2", "head_3", "oracle")
+
+# One row a prompt, model, field of view and iteration.
 SEGMENTATION_SCORES = pa.DataFrameSchema(
     {
         "lesion_id": _text(),
         "image_id": _text(),
         "patient_id": _text(),
         "model": _text(),
+        "field_of_view": _text(choices=("image", "window", "")),  # what the network saw; "" for a floor
+        "view_spacing_mm": _number(above=0),  # of the pixels that the network saw; null for a floor
         "prompt_id": _text(),
-        "margin_mm": _number(nullable=False),
+        "kind": _text(choices=("box", "point", "box_point")),  # kind, origin and draw as in PROMPTS
+        "origin": _text(),
+        "draw": _integer(0, 1000),
+        "margin_mm": _number(),
         "iteration": _integer(1, 10),
         "dice": _number(),
         "iou": _number(),
@@ -238,6 +255,14 @@ SEGMENTATION_SCORES = pa.DataFrameSchema(
         "missed": _flag(),  # the mask shares no pixel with the reference
         "chosen": _flag(),  # the iteration that goes on
         "choice": _text(choices=("first", "predicted_iou", "oracle", "")),  # how it was chosen; "" for a floor
+        "head": _integer(0, 3),  # whose mask this is: 0 the single-mask head, 1 to 3 one of the three; null for a floor
+        "head_choice": _text(choices=(*HEAD_CHOICES, "")),  # how the first iteration's was chosen; later ones follow it
+        "head_1_predicted_iou": _number(),  # of each of the three heads, where the first iteration asked for them
+        "head_2_predicted_iou": _number(),
+        "head_3_predicted_iou": _number(),
+        "head_1_dice": _number(),
+        "head_2_dice": _number(),
+        "head_3_dice": _number(),
         "seen": _flag(),  # the patient is among those that the weights were trained on, as far as is known
     },
     name="segmentation scores",
@@ -250,9 +275,12 @@ MASKS = pa.DataFrameSchema(
         "image_id": _text(),
         "patient_id": _text(),
         "model": _text(),
+        "field_of_view": _text(choices=("image", "window")),
         "prompt_id": _text(),
         "mask_file": _text(),  # canonical grid, 8-bit PNG {0, 255}, relative to the shard's folder
         "iteration": _integer(1, 10),
+        "choice": _text(choices=("first", "predicted_iou", "oracle")),
+        "head_choice": _text(choices=HEAD_CHOICES),
         "area_mm2": _number(),
         "predicted_iou": _number(),
     },

@@ -108,7 +108,9 @@ def _case(folder: Path, mutant: Mutant) -> Case:
     """Return the work of a film: the mutant itself, or a whole film whose mask is the mutant."""
 
     def row(columns: object, **values: object) -> dict[str, Any]:
-        return dict.fromkeys(empty_table(columns).columns) | {"patient_id": "p", "image_id": "i", "view": "MLO"} | values
+        return (
+            dict.fromkeys(empty_table(columns).columns) | {"patient_id": "p", "image_id": "i", "view": "MLO"} | values
+        )
 
     name = f"{mutant.number}.dcm"
     if mutant.seed.mask:
@@ -151,7 +153,8 @@ def _check_originals(originals: list[Seed], folder: Path) -> None:
     outcome = Outcome()
     _try([Mutant(number, seed, (), seed.data) for number, seed in enumerate(originals)], folder, outcome)
     if outcome.by_reason != {"converted": len(originals)}:
-        raise RuntimeError(f"not all originals can be converted: {outcome.record()}")
+        first = outcome.faults[0] if outcome.faults else outcome.by_seed
+        raise RuntimeError(f"expected every original to be converted, found {dict(outcome.by_reason)}: {first}")
 
 
 def _try(mutants: list[Mutant], folder: Path, outcome: Outcome) -> None:
@@ -191,7 +194,9 @@ def _count(mutant: Mutant, answer: CaseResult | Lost, seconds: float, folder: Pa
             _fault(mutant, answer.detail, folder, outcome)
     else:
         outcome.peak_bytes = max(outcome.peak_bytes, answer.peak_bytes)
-        reasons = {row["reason"] for row in answer.excluded if row["level"] == ("lesion" if mutant.seed.mask else "image")}
+        reasons = {
+            row["reason"] for row in answer.excluded if row["level"] == ("lesion" if mutant.seed.mask else "image")
+        }
         converted = answer.image is not None
         reason = "converted" if converted else next(iter(reasons), "nothing")
         if converted == bool(reasons) or not reasons <= REASONS:

@@ -18,17 +18,34 @@ Mutator = Callable[[Random, Parts], None]
 LENGTHS = (0, 1, 2, 3, 7, 8, 255, 32767, 65534, 65535, 2**24, 2**31 - 1, 2**31, 2**32 - 2, UNDEFINED)
 SHORTS = (0, 1, 2, 3, 7, 8, 9, 12, 15, 16, 17, 31, 32, 64, 255, 256, 1000, 16384, 32767, 32768, 65535)
 TEXTS = (
-    b"0", b"-1", b"1", b"3", b"1e999", b"-1e-999", b"nan", b"inf", b"0.0", b"1\\2\\3", b"\\\\\\", b"9" * 40, b"abc", b"",
-    b"\xff\xfe\x00\x01", b"MONOCHROME1", b"RGB", b"PALETTE COLOR", b"YBR_FULL_422", b"0.5\\nan", b"1e-300\\1e300",
+    b"0", b"-1", b"1", b"3", b"1e999", b"-1e-999", b"nan", b"inf", b"0.0", b"1\\2\\3", b"\\\\\\", b"9" * 40, b"abc",
+    b"", b"\xff\xfe\x00\x01", b"MONOCHROME1", b"RGB", b"PALETTE COLOR", b"YBR_FULL_422", b"0.5\\nan", b"1e-300\\1e300",
     b"INVERSE", b"=\\^=" * 20, b"\x1b$B" * 9, b"x" * 5000,
 )  # fmt: skip
-TYPES = (b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"OB", b"OD", b"OF", b"OL")
+TYPES: tuple[bytes, ...] = (
+    b"AE",
+    b"AS",
+    b"AT",
+    b"CS",
+    b"DA",
+    b"DS",
+    b"DT",
+    b"FD",
+    b"FL",
+    b"IS",
+    b"LO",
+    b"LT",
+    b"OB",
+    b"OD",
+    b"OF",
+    b"OL",
+)
 TYPES += (b"OV", b"OW", b"PN", b"SH", b"SL", b"SQ", b"SS", b"ST", b"SV", b"TM", b"UC", b"UI", b"UL", b"UN", b"UR")
 TYPES += (b"US", b"UT", b"UV", b"??", b"\x00\x00", b"sq")
 SYNTAXES = tuple(
     f"1.2.840.10008.1.2{suffix}".encode()
-    for suffix in ("", ".1", ".2", ".1.99", ".5", ".4.50", ".4.51", ".4.57", ".4.70", ".4.80", ".4.81", ".4.90", ".4.91",
-                   ".4.92", ".4.100", ".4.102", ".4.106", ".4.201", ".4.202", ".7.1", ".9999")
+    for suffix in ("", ".1", ".2", ".1.99", ".5", ".4.50", ".4.51", ".4.57", ".4.70", ".4.80", ".4.81", ".4.90",
+                   ".4.91", ".4.92", ".4.100", ".4.102", ".4.106", ".4.201", ".4.202", ".7.1", ".9999")
 )  # fmt: skip
 TRANSFER_SYNTAX = b"\x02\x00\x10\x00UI"
 IMAGE_GROUP = 0x0028
@@ -37,7 +54,7 @@ BOMB_BYTES = 2**26
 
 
 def _element(random: Random, parts: Parts) -> tuple[bytearray, Element, str]:
-    """Choose an element with the part that it lies in and its byte order; the image's own group is chosen more often."""
+    """Choose an element, with its part and byte order; the image's own group is chosen more often."""
     if random.random() < 0.08:
         return parts.meta, random.choice(parts.meta_elements), "<"
     elements = parts.body_elements
@@ -219,7 +236,9 @@ def damage_meta(random: Random, parts: Parts) -> None:
     elif kind == 2:
         parts.meta[128:132] = random.choice((b"dicm", b"\x89PNG", b"II*\x00", bytes(4)))
     else:
-        parts.meta[0:8] = random.choice((b"\x89PNG\r\n\x1a\n", b"II*\x00\x08\x00\x00\x00", b"\xff\xd8\xff\xe0\x00\x10JF"))
+        parts.meta[0:8] = random.choice(
+            (b"\x89PNG\r\n\x1a\n", b"II*\x00\x08\x00\x00\x00", b"\xff\xd8\xff\xe0\x00\x10JF")
+        )
 
 
 def bomb(random: Random, parts: Parts) -> None:

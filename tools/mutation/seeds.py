@@ -1,4 +1,4 @@
-"""Whole DICOM files that mutants are made from: every transfer syntax that is read, look-up tables, nested sequences."""
+"""Whole DICOM files that mutants are made from: transfer syntaxes, look-up tables, nested sequences."""
 
 from __future__ import annotations
 

@@ -118,9 +118,7 @@ def walk(
     return found
 
 
-def _head(
-    data: bytes | bytearray, at: int, explicit: bool, order: str
-) -> tuple[tuple[int, int], int | None, int, int]:
+def _head(data: bytes | bytearray, at: int, explicit: bool, order: str) -> tuple[tuple[int, int], int | None, int, int]:
     """Return tag, place of the type, place of the length and its size."""
     group, number = struct.unpack_from(f"{order}HH", data, at)
     if not explicit or group == ITEM[0]:

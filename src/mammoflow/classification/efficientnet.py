@@ -11,8 +11,9 @@ from efficientnet_pytorch import EfficientNet
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from mammoflow.classification.training import Classifier, Rows, Scores
+from mammoflow.classification.training import Classifier, Scores
 from mammoflow.errors import WeightsError
+from mammoflow.fitting import Rows
 from mammoflow.segmentation.checkpoint import read_state
 
 CHANNELS = 1280

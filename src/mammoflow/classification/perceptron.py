@@ -10,7 +10,8 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from mammoflow.classification.frame import box_weights
 from mammoflow.classification.standardiser import LARGEST
-from mammoflow.classification.training import Classifier, Rows, Scores
+from mammoflow.classification.training import Classifier, Scores
+from mammoflow.fitting import Rows
 from mammoflow.segmentation.protocol import Prediction
 
 BOX_SHARE = 1e-3

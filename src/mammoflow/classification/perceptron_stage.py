@@ -12,8 +12,6 @@ import pandas as pd
 from mammoflow.classification.cases import Samples, mask_paths, predicted_masks, read_cases
 from mammoflow.classification.perceptron import FeatureClassifier, Perceptron
 from mammoflow.classification.promptable import (
-    EmbeddingSource,
-    EncoderSource,
     MaskScores,
     PromptableClassifier,
     PromptedLesions,
@@ -36,6 +34,7 @@ from mammoflow.provenance import code_digest
 from mammoflow.runtime import choose_device, seed_everything, set_threads
 from mammoflow.segmentation.prompts import default_prompts
 from mammoflow.segmentation.protocol import PromptableModel
+from mammoflow.segmentation.sources import EmbeddingSource, EncoderSource
 from mammoflow.segmentation.weights import load_model
 from mammoflow.store import ArrayStore, array_digest
 from mammoflow.tables import PROMPTS, read_tables

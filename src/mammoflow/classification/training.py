@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import math
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +12,6 @@ import lightning.pytorch as lightning
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -26,16 +19,24 @@ from mammoflow.classification.cases import Samples
 from mammoflow.classification.threshold import area_under_curve
 from mammoflow.config.classification import TrainingSettings
 from mammoflow.errors import StudyError
+from mammoflow.fitting import (
+    BEST,
+    FINISHED,
+    LAST,
+    Order,
+    Precision,
+    Rows,
+    batches,
+    make_trainer,
+    one_cycle,
+    precision,
+    quiet_lightning,
+)
 from mammoflow.runtime import progress, seed_everything
 
-Rows = npt.NDArray[np.intp]
 History = list[dict[str, float]]
 
 LARGEST_GRADIENT = 1.0
-RISING_SHARE = 0.2
-LAST = "last.ckpt"
-BEST = "best.ckpt"
-FINISHED = "finished"
 
 
 @dataclass(frozen=True)
@@ -99,14 +100,12 @@ class Plan:
         )
 
     @property
-    def precision(self) -> str:
+    def precision(self) -> Precision:
         """bf16 where it pays: on a GPU that has it, and for transformers on a CPU with instructions for it.
 
         EfficientNet-B0 in channels-last order takes the same time on such a CPU either way.
         """
-        if self.device.type == "cuda":
-            return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
-        return "bf16-mixed" if self.transformer and torch.cpu._is_avx512_bf16_supported() else "32-true"
+        return precision(self.device, self.transformer)
 
 
 @dataclass(frozen=True)
@@ -116,39 +115,6 @@ class Fit:
     history: History
     chosen_epoch: int
     resumed_from: int
-
-
-def batches(rows: Rows, size: int, generator: np.random.Generator | None) -> list[Rows]:
-    """Cut rows into batches, shuffled where a generator is given; a last batch of one joins the one before.
-
-    Batch normalisation has no deviation over a single sample.
-    """
-    order = rows if generator is None else generator.permutation(rows)
-    parts = [order[start : start + size] for start in range(0, len(order), size)]
-    if len(parts) > 1 and len(parts[-1]) == 1:
-        parts[-2:] = [np.concatenate(parts[-2:])]
-    return parts
-
-
-class _Order:
-    """Batches in an order of their own; Lightning would take a plain list for several loaders."""
-
-    def __init__(self, parts: list[Rows]) -> None:
-        self.parts = parts
-
-    def __len__(self) -> int:
-        return len(self.parts)
-
-    def __iter__(self) -> Iterator[Rows]:
-        return iter(self.parts)
-
-
-def one_cycle(step: int, steps: int) -> float:
-    """Return the share of the highest learning rate: up along a line for a fifth of the steps, then down a cosine."""
-    rising = max(1, round(RISING_SHARE * steps))
-    if step < rising:
-        return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1, steps - rising))))
 
 
 class _Loop(lightning.LightningModule):
@@ -177,12 +143,12 @@ class _Loop(lightning.LightningModule):
     def batch_count(self) -> int:
         return len(batches(self.rows["train"], self.plan.batch_size, None))
 
-    def train_dataloader(self) -> _Order:
+    def train_dataloader(self) -> Order:
         generator = np.random.default_rng([self.plan.seed, self.current_epoch])
-        return _Order(batches(self.rows["train"], self.plan.batch_size, generator))
+        return Order(batches(self.rows["train"], self.plan.batch_size, generator))
 
-    def val_dataloader(self) -> _Order:
-        return _Order(batches(self.rows["validation"], self.plan.batch_size, None))
+    def val_dataloader(self) -> Order:
+        return Order(batches(self.rows["validation"], self.plan.batch_size, None))
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         return batch  # rows; the classifier holds the inputs
@@ -241,23 +207,6 @@ class _Loop(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Lightning's notices and tips, which are about another way of using it, out of the log."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning(\.|$)")
-            warnings.filterwarnings("ignore", message=r".*(isinstance\(treespec, LeafSpec\)|lr_scheduler\.step).*")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
 def fit(classifier: Classifier, samples: Samples, plan: Plan, state: Path, label: str) -> Fit:
     """Train a classifier and leave it with the weights of its best epoch, on the plan's device.
 
@@ -306,29 +255,9 @@ def fit(classifier: Classifier, samples: Samples, plan: Plan, state: Path, label
 
 
 def _run(loop: _Loop, plan: Plan, state: Path, resume: Path | None) -> None:
-    every_epoch = partial(ModelCheckpoint, state, save_on_train_epoch_end=True, enable_version_counter=False)
-    callbacks = [
-        EarlyStopping("validation_loss", patience=plan.patience, mode="min"),
-        every_epoch(filename=Path(BEST).stem, monitor="validation_loss", mode="min", save_weights_only=True),
-        every_epoch(filename=Path(LAST).stem),
-    ]
-    with _quiet():
-        trainer = lightning.Trainer(
-            accelerator="gpu" if plan.device.type == "cuda" else "cpu",
-            devices=1,
-            precision=plan.precision,  # type: ignore[arg-type]
-            max_epochs=plan.epochs,
-            callbacks=callbacks,
-            # without this Lightning would take a cluster's job for one of its own and requeue it
-            plugins=[LightningEnvironment()],
-            default_root_dir=state,
-            deterministic="warn",
-            gradient_clip_val=LARGEST_GRADIENT,
-            reload_dataloaders_every_n_epochs=1,
-            num_sanity_val_steps=0,
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
+    with quiet_lightning():
+        trainer = make_trainer(
+            state, plan.device, plan.precision, plan.epochs, plan.patience, ("validation_loss", "min"), LARGEST_GRADIENT
         )
         trainer.fit(loop, ckpt_path=resume, weights_only=True)
 

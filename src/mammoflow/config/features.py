@@ -28,6 +28,11 @@ class GaborSettings(StageSettings):
         ge=0,
         description="Band along the edge of breast and film, in millimetres, that is left out: skin and film borders.",
     )
+    exclude_pectoral: bool = Field(
+        True,
+        description="Leave the pectoral muscle out of both regions, as if the breast ended there; "
+        "it stays where most of the lesion lies on it.",
+    )
     minimum_share: float = Field(
         0.1,
         ge=0,

@@ -36,7 +36,7 @@ def extract_gabor(settings: GaborSettings, images: Path, masks: Path, output: Pa
         If the device asked for is not there.
     """
     texture = LesionTexture(settings, choose_device(settings.device))
-    reader = PatchReader(images, masks, settings.mask, settings.spacing_mm)
+    reader = PatchReader(images, masks, settings.mask, settings.spacing_mm, settings.exclude_pectoral)
     # One thread a lesion: decoding, resampling and transforms all release Python's lock, a single transform is too
     # small to be worth splitting.
     set_threads(1)

@@ -51,6 +51,8 @@ class PatchReader:
         Whose mask marks the lesion.
     spacing_mm
         Pixel spacing to bring patches to; a film with larger pixels keeps its own, since nothing can be added to it.
+    exclude_pectoral
+        Whether the pectoral muscle counts as outside the breast, where the image stage found one.
 
     Raises
     ------
@@ -58,11 +60,19 @@ class PatchReader:
         If a table is missing or does not fit.
     """
 
-    def __init__(self, images: Path, masks: Path, source: Literal["predicted", "reference"], spacing_mm: float) -> None:
+    def __init__(
+        self,
+        images: Path,
+        masks: Path,
+        source: Literal["predicted", "reference"],
+        spacing_mm: float,
+        exclude_pectoral: bool = False,
+    ) -> None:
         self.images = images
         self.masks = masks
         self.source = source
         self.spacing_mm = spacing_mm
+        self.exclude_pectoral = exclude_pectoral
         self.lesions = read_table(images / "lesions.parquet", CANONICAL_LESIONS)
         table = read_table(images / "images.parquet", CANONICAL_IMAGES)
         self._rows: list[Row] = [dict(row) for _, row in self.lesions.iterrows()]
@@ -98,12 +108,25 @@ class PatchReader:
         shape = (image.shape[0], image.shape[1])
         mask = self._mask(lesion, shape)
         breast = read_mask(self.images / lesion["patch_breast_file"])
+        if self.exclude_pectoral:
+            breast = self._without_pectoral(lesion, breast, mask)
         spacing_in, spacing_out = float(lesion["patch_spacing_mm"]), self.spacing(index)
         if spacing_out > spacing_in:
             image, mask, breast = (resample(grid, spacing_in, spacing_out) for grid in (image, mask, breast))
         if not mask.any():
             raise ExcludedCase(Reason.MASK_EMPTY, f"the {self.source} mask has no pixel on the lesion's patch")
         return LesionPatch(image, mask, breast, spacing_out)
+
+    def _without_pectoral(self, lesion: Row, breast: Mask, mask: Mask) -> Mask:
+        """Take the pectoral muscle out of the breast, unless most of the lesion lies on it."""
+        row = self._image_rows[lesion["image_id"]]
+        name = row.get("pectoral_file")
+        if not isinstance(name, str):
+            return breast
+        muscle = mask_to_patch(read_mask(self.images / name), lesion, row, (breast.shape[0], breast.shape[1]))
+        if 2 * np.count_nonzero(mask & muscle) > np.count_nonzero(mask):
+            return breast
+        return np.asarray(breast & (~muscle | mask))
 
     def _mask(self, lesion: Row, shape: tuple[int, int]) -> Mask:
         """Return the mask on the grid of the patch file."""

@@ -21,6 +21,7 @@ from mammoflow.imaging.geometry import Mask, resize, shrink_mask
 from mammoflow.imaging.grey import Grey
 from mammoflow.imaging.laterality import check_side, image_side, views_differ
 from mammoflow.imaging.lesion import FilmGrid, Shape, cut_patch, measure, read_reference
+from mammoflow.imaging.pectoral import SIDE_VIEWS, find_pectoral
 from mammoflow.imaging.spacing import Spacing, choose_spacing, spacing_flags
 from mammoflow.presentation import PROCESSING
 from mammoflow.store import array_digest, text_digest, write_image, write_mask
@@ -138,7 +139,8 @@ def _prepare(case: Case, result: CaseResult) -> None:
         result.excluded.insert(0, excluded_row(case.image, str(case.image["image_path"]), none_left))
         return
     said = {**_header_columns(case, stored, canonical, breast), **spacing_flags(stored.header.spacing, spacing)}
-    result.image = _write_canonical(case, canonical, breast, grid, spacing.origin) | said
+    muscle = _write_pectoral(case, canonical, breast, grid, stored.header.side.view)
+    result.image = _write_canonical(case, canonical, breast, grid, spacing.origin) | muscle | said
 
 
 def _header_columns(case: Case, film: Film, canonical: Grey, breast: Mask) -> dict[str, Any]:
@@ -160,6 +162,25 @@ def _header_columns(case: Case, film: Film, canonical: Grey, breast: Mask) -> di
         "flag_photometric_conflict": header.photometric_conflict,
         "flag_lossy_compression": header.lossy,
     }
+
+
+def _write_pectoral(case: Case, canonical: Grey, breast: Mask, grid: FilmGrid, header_view: str) -> dict[str, Any]:
+    """Find the pectoral muscle on a side view, write its mask, and return its columns of CANONICAL_IMAGES."""
+    columns = ("file", "share", "angle_deg", "top_mm", "side_mm", "contrast")
+    row: dict[str, Any] = {f"pectoral_{name}": None for name in columns}
+    view = str(case.image["view"]) or header_view
+    found = None
+    if view in SIDE_VIEWS and case.settings.breast_region == "film":
+        found = find_pectoral(canonical, breast)
+    if found is None:
+        return row
+    path = f"pectoral/{file_name(str(case.image['image_id']))}.png"
+    write_mask(case.output / path, found.mask)
+    rows, across = grid.scale
+    share = np.count_nonzero(found.mask) / np.count_nonzero(breast)
+    top_mm, side_mm = found.top * grid.spacing_mm / across, found.side * grid.spacing_mm / rows
+    values = (path, share, found.angle_deg, top_mm, side_mm, found.contrast)
+    return dict(zip(row, values, strict=True))
 
 
 def _write_canonical(case: Case, canonical: Grey, breast: Mask, grid: FilmGrid, origin: str) -> dict[str, Any]:

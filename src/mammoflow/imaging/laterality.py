@@ -6,6 +6,7 @@ Conflicts are flagged and never mended here: each of the three can be the wrong 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,8 +74,10 @@ def header_side(dataset: pydicom.Dataset) -> HeaderSide:
     """Read side and view of a header.
 
     The side is that of Image Laterality, Frame Laterality, Laterality and of a View Position such as RCC, in this
-    order; the view that of View Position, or of the first code of the View Code Sequence.
+    order; the view that of View Position, of the first code of the View Code Sequence, or of Patient Orientation, where
+    CBIS-DDSM keeps it.
     """
+    orientation = header_value(dataset, "PatientOrientation")
     side_of_view, view = _view(header_value(dataset, "ViewPosition"))
     stated = [
         str(value or "").strip().upper()
@@ -88,7 +91,10 @@ def header_side(dataset: pydicom.Dataset) -> HeaderSide:
     sides = [side for side in stated if side in SIDES]
     code = first_item(dataset, "ViewCodeSequence")
     coded = VIEW_OF_CODE.get(str(header_value(code, "CodeValue") or ""), "") if code is not None else ""
-    return HeaderSide(sides[0] if sides else "", len(set(sides)) > 1, view or coded, _anterior(dataset))
+    misplaced = _view(orientation)[1] if isinstance(orientation, str) else ""
+    return HeaderSide(
+        sides[0] if sides else "", len(set(sides)) > 1, view or coded or misplaced, _anterior(orientation)
+    )
 
 
 def image_side(image: Grey, breast: Mask) -> str:
@@ -143,11 +149,8 @@ def _view(value: object) -> tuple[str, str]:
     return (word[0], word[1:]) if word[:1] in SIDES and word[1:] in VIEWS else ("", "")
 
 
-def _anterior(dataset: pydicom.Dataset) -> str:
+def _anterior(orientation: object) -> str:
     """Return the side of the picture that the first direction of Patient Orientation, along the rows, puts anterior."""
-    value = header_value(dataset, "PatientOrientation")
-    try:
-        along_rows = str(value[0]).strip().upper()
-    except (TypeError, IndexError):
+    if isinstance(orientation, str) or not isinstance(orientation, Sequence) or len(orientation) != 2:
         return ""
-    return {"A": "right", "P": "left"}.get(along_rows[:1], "")
+    return {"A": "right", "P": "left"}.get(str(orientation[0]).strip().upper()[:1], "")

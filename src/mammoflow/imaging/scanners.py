@@ -9,7 +9,7 @@ import pydicom
 from mammoflow.cohort.spacing_table import SCANNER_SPACING_MM
 from mammoflow.dicomfile import header_integer, header_value
 
-SHORTEST_MM, LONGEST_MM = 100.0, 350.0
+SHORTEST_MM, LONGEST_MM = 150.0, 350.0
 """The longer side of an exposure at the device's own resolution: mammography films measure 18 x 24 and 24 x 30 cm, and
 some exports are cropped to the breast. An image outside has been resampled; the device says nothing of its pixels."""
 DEVICE_ELEMENTS = (
@@ -46,8 +46,10 @@ SCANNERS = (
     *(Scanner(name, name.lower(), "", spacing, DDSM) for name, spacing in SCANNER_SPACING_MM.items()),
     Scanner("Hologic Selenia", "hologic", "selenia", 0.070, "Hologic, Characterizing Detector Performance"),
     Scanner("Hologic Selenia", "lorad", "selenia", 0.070, "Hologic, Characterizing Detector Performance"),
-    Scanner("GE Senographe", "ge med", "essential", 0.100, "Ghetti et al., Med Phys 2008, doi 10.1118/1.2828185"),
-    Scanner("GE Senographe", "ge med", "ds", 0.100, "Ghetti et al., Med Phys 2008, doi 10.1118/1.2828185"),
+    *(
+        Scanner("GE Senographe", "ge med", model, 0.100, "Ghetti et al., Med Phys 2008, doi 10.1118/1.2828185")
+        for model in ("senographe essential", "senographe ds", "senograph ds")
+    ),
     Scanner("Siemens Mammomat Novation", "siemens", "novation", 0.070, "Hoheisel et al., IEEE NSS 2004"),
 )
 

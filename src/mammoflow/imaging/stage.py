@@ -19,7 +19,7 @@ from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, EXCLUDED, IMAG
 
 LONGEST_S = 300.0  # for one film and its lesions, two hundred times what a large one takes
 WORKER_BYTES = 4 * 2**30
-FOLDERS = ("image", "breast", "mask", "patch")
+FOLDERS = ("image", "breast", "pectoral", "mask", "patch")
 TABLES = ("images", "lesions", "excluded")
 
 
@@ -35,8 +35,8 @@ def prepare_images(settings: ImagesSettings, study: Path, cohort_shard: Path, ou
     cohort_shard
         Folder with `images.parquet` and `lesions.parquet` of the cohort.
     output
-        Folder for `image/`, `breast/`, `mask/`, `patch/` and, written last, `images.parquet`, `lesions.parquet` and
-        `excluded.parquet`. What an earlier run left there is removed.
+        Folder for `image/`, `breast/`, `pectoral/`, `mask/`, `patch/` and, written last, `images.parquet`,
+        `lesions.parquet` and `excluded.parquet`. What an earlier run left there is removed.
     threads
         Films at a time; each has a process of its own.
 

@@ -66,12 +66,12 @@ class Drawing:
     y: int = 1
     parts: list[str] = field(default_factory=list)
 
-    def box(self, x: int, y: int, width: int, lines: list[str], kind: str) -> int:
-        """Draw a box of lines, the first of them bold; return its height."""
+    def box(self, x: int, y: int, width: int, lines: list[str], kind: str, heading: int = 1) -> int:
+        """Draw a box of lines, so many of them bold; return its height."""
         height = len(lines) * LINE + 2 * PADDING - 4
         texts = [
             f'<text x="{x + PADDING}" y="{y + PADDING + SIZE - 2 + place * LINE}"'
-            f"{' class=head' if place == 0 else ''}>{escape(line)}</text>"
+            f"{' class=head' if place < heading else ''}>{escape(line)}</text>"
             for place, line in enumerate(lines)
         ]
         rectangle = f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="6"/>'
@@ -103,8 +103,8 @@ def flow_diagram(flow: StudyFlow, frame: Frame) -> Markup:
         if place:
             _draw_loss(drawing, step)
         x, width = frame.kept
-        lines = [*_wrapped(_sentence(step.name), width), *_wrapped(_counts(step), width)]
-        drawing.y += drawing.box(x, drawing.y, width, lines, "kept")
+        name = _wrapped(_sentence(step.name), width)
+        drawing.y += drawing.box(x, drawing.y, width, [*name, *_wrapped(_counts(step), width)], "kept", len(name))
     _draw_splits(drawing, flow.splits)
     words = "; ".join(f"{step.name}: {step.lesions} lesions" for step in flow.steps)
     label = escape(f"Flow diagram. {words}. The table of the flow holds every number.")

@@ -63,16 +63,16 @@ def embeddings(
         Half-precision arrays (channels, rows, columns) by name.
     """
     batches = Batches(batch, "images")
-    waiting: list[tuple[str, str, Arrays | None, tuple[Path, tuple[int, int]]]] = []
+    waiting: list[tuple[str, str, str, Arrays | None, tuple[Path, tuple[int, int]]]] = []
     absent = 0
 
     def flush() -> Iterator[tuple[str, Arrays]]:
-        sources = [source for _, _, arrays, source in waiting if arrays is None]
+        sources = [source for *_, arrays, source in waiting if arrays is None]
         fresh = encode_files(model, sources, batches)
-        for image_id, key, arrays, _ in waiting:
+        for image_id, key, image, arrays, _ in waiting:
             if arrays is None:
                 arrays = next(fresh)
-                store.write(key, arrays)
+                store.write(key, arrays, {"kind": "image", "model": model.name, "image": image})
             yield image_id, arrays
         waiting.clear()
 
@@ -80,7 +80,7 @@ def embeddings(
     for image_id, digest, file, height, width in progress(rows, f"embeddings of {model.name}", len(images_table)):
         key = embedding_key(digest, model.digest)
         arrays = store.read(key)
-        waiting.append((image_id, key, arrays, (folder / file, (int(height), int(width)))))
+        waiting.append((image_id, key, digest, arrays, (folder / file, (int(height), int(width)))))
         absent += arrays is None
         # entries that were found wait behind those that were not, so the line is kept short
         if absent >= batch or absent == 0 or len(waiting) >= 4 * batch:

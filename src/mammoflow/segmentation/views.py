@@ -224,6 +224,6 @@ def window_embeddings(
         key: dict(arrays) for key, arrays in zip(absent, (each for part in parts for each in part), strict=True)
     }
     for key, arrays in fresh.items():
-        store.write(key, arrays)
+        store.write(key, arrays, {"kind": "window", "model": model.name, "image": array_digest(absent[key])})
     for key, window, stored in zip(keys, windows, found, strict=True):
         yield window, stored if stored is not None else fresh[key]

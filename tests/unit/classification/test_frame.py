@@ -5,7 +5,8 @@ import pytest
 import torch
 from segment_anything.build_sam import _build_sam
 
-from mammoflow.classification.frame import SQUARE, Frame, box_weights, network_frame
+from mammoflow.classification.frame import box_weights
+from mammoflow.segmentation.frame import SQUARE, Frame, network_frame
 from mammoflow.segmentation.protocol import PromptableModel, Prompts
 from mammoflow.segmentation.sam import MedSamModel
 from mammoflow.segmentation.small.architecture import build_small_network

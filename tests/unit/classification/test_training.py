@@ -8,8 +8,9 @@ import torch
 
 from mammoflow.classification.cases import Samples
 from mammoflow.classification.perceptron import FeatureClassifier, Perceptron
-from mammoflow.classification.training import Fit, Plan, Rows, Scores, batches, fit, one_cycle, predict
+from mammoflow.classification.training import Fit, Plan, Scores, fit, predict
 from mammoflow.errors import StudyError
+from mammoflow.fitting import Rows, batches, one_cycle
 from mammoflow.runtime import seed_everything
 
 PLAN = Plan(6, 6, 8, 1e-3, 1e-2, 3, torch.device("cpu"))

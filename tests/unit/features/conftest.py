@@ -162,7 +162,8 @@ def make_shard(tmp_path: Path) -> Callable[[list[Lesion]], Shard]:
             "masks.parquet": (MASKS, shard.masks, [row for row in masks if row is not None]),
         }
         for name, (schema, folder, table) in rows.items():
-            filled = pd.DataFrame(table).reindex(columns=list(schema.columns)) if table else empty_table(schema)
+            needed = [name for name, column in schema.columns.items() if column.required]
+            filled = pd.DataFrame(table).reindex(columns=needed) if table else empty_table(schema)
             write_table(filled, schema, folder / name)
         return shard
 

@@ -5,6 +5,8 @@ import pytest
 
 from mammoflow.errors import ExcludedCase, Reason, StudyError
 from mammoflow.features.lesion_patch import PatchReader
+from mammoflow.store import write_mask
+from mammoflow.tables import CANONICAL_IMAGES, read_table, write_table
 
 from .conftest import Lesion, disc_mask
 
@@ -67,3 +69,31 @@ def test_damaged_patch_stops_the_stage(make_shard):
     (shard.images / "patch/0.png").write_bytes(b"nothing")
     with pytest.raises(StudyError, match=r"0\.png"):
         PatchReader(shard.images, shard.masks, "predicted", 0.5).read(0)
+
+
+@pytest.mark.parametrize("radius", [6.0, 20.0])
+def test_pectoral_muscle_is_left_out_on_request(make_shard, radius):
+    # The muscle covers the patch's upper 40 mm; of the lesion the smaller part lies there.
+    lesion = Lesion(centre=(46.0, 50.0), radius=radius)
+    shard = make_shard([lesion])
+    muscle = np.zeros((200, 250), dtype=bool)
+    muscle[:60] = True
+    write_mask(shard.images / "pectoral/a.png", muscle)
+    images = read_table(shard.images / "images.parquet", CANONICAL_IMAGES).assign(pectoral_file="pectoral/a.png")
+    write_table(images, CANONICAL_IMAGES, shard.images / "images.parquet")
+    whole = PatchReader(shard.images, shard.masks, "reference", 0.5).read(0)
+    without = PatchReader(shard.images, shard.masks, "reference", 0.5, exclude_pectoral=True).read(0)
+    assert whole.breast.all()
+    above = np.zeros_like(whole.mask)
+    above[:80] = True
+    np.testing.assert_array_equal(without.breast, ~above | whole.mask)
+
+
+def test_lesion_on_the_muscle_keeps_it(make_shard):
+    shard = make_shard([Lesion(centre=(30.0, 50.0))])
+    muscle = np.zeros((200, 250), dtype=bool)
+    muscle[:60] = True
+    write_mask(shard.images / "pectoral/a.png", muscle)
+    images = read_table(shard.images / "images.parquet", CANONICAL_IMAGES).assign(pectoral_file="pectoral/a.png")
+    write_table(images, CANONICAL_IMAGES, shard.images / "images.parquet")
+    assert PatchReader(shard.images, shard.masks, "reference", 0.5, exclude_pectoral=True).read(0).breast.all()

@@ -52,6 +52,15 @@ def test_even_odd_rule_of_polygons_that_cross_themselves_and_leave_the_image(see
     np.testing.assert_array_equal(filled(points), crossings(points, (60, 80)))
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_contours_that_share_a_side_share_no_pixel(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    outline = np.array([(4.5, 6.5), (4.5, 60.5), (50.5, 60.5), (50.5, 6.5)])
+    middle = np.rint(random.uniform((8, 10), (46, 56))) + 0.5  # corners on pixel centres, where rounding would show
+    parts = [filled([first, second, middle]) for first, second in zip(outline, np.roll(outline, -1, 0), strict=True)]
+    np.testing.assert_array_equal(np.sum(parts, axis=0), filled(outline).astype(int))
+
+
 def test_area_of_a_smooth_contour() -> None:
     angle = np.linspace(0, 2 * np.pi, 400, endpoint=False)
     points = np.stack([300 + 120 * np.sin(angle), 400 + 200 * np.cos(angle)], axis=1)
@@ -186,6 +195,25 @@ def test_what_is_no_file_of_contours_is_a_reason(tmp_path: Path, content: bytes)
         read_contours(path)
     assert problem.value.reason == Reason.CONTOURS
     assert time.perf_counter() - started < 5
+
+
+def test_damaged_bytes_are_a_reason_and_never_a_crash(tmp_path: Path) -> None:
+    whole = write_file(tmp_path / "a.xml", [region("Mass", SQUARE), region("Cluster", [(1.5, 2.5)])]).read_bytes()
+    random = np.random.default_rng(0)
+    read = refused = 0
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for place in random.integers(0, len(whole), random.integers(1, 6)):
+            damaged[place] = random.integers(0, 256)
+        (tmp_path / "b.xml").write_bytes(damaged[: random.integers(1, len(whole) + 200)])
+        try:
+            mask = draw_contours(read_contours(tmp_path / "b.xml"), (60, 80), (60, 80))
+        except ExcludedCase as problem:
+            refused += problem.reason in (Reason.CONTOURS, Reason.MASK_EMPTY)
+        else:
+            read += bool(mask.any())
+    assert read + refused == 300
+    assert refused > 100
 
 
 def test_too_large_and_missing_files(tmp_path: Path) -> None:

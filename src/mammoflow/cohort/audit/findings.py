@@ -67,21 +67,27 @@ def _leaks(tables: StudyTables, found: Mapping[str, pd.DataFrame]) -> list[Findi
     split = tables.study.get("split")
     leaking = isinstance(split, dict) and bool(split.get("leaking") or split.get("method") == "by_image")
     shared, official = found["split_leaks"], found["patients_in_both_official_splits"]
-    meaning = "This run's split keeps every patient on one side."
-    if len(shared):
-        meaning = "Figures of this run are too good: models have seen patients of the test split."
-        meaning += " The split was asked to be so (the published protocol)." if leaking else ""
+    meaning = "Figures of this run are too good: models have seen patients of the test split."
+    meaning += " The split was asked to be so (the published protocol)." if leaking else ""
     both = "Each type's own official split is clean; pooled, the types share these patients, and a model that is "
     both += "trained on one side of one type has seen test patients of the other."
-    if not len(official):
-        given = tables.rows["official_split"].isin(["train", "test"]).any()
-        both = "The official sides share no patient." if given else "The study has no official split."
+    given = tables.rows["official_split"].isin(["train", "test"]).any()
     return [
         _counted(
-            "patients_in_several_splits", "Patients in more than one split of this run", shared, "problem", meaning
+            "patients_in_several_splits",
+            "Patients in more than one split of this run",
+            shared,
+            "problem",
+            meaning,
+            "This run's split keeps every patient on one side.",
         ),
         _counted(
-            "patients_in_both_official_splits", "Patients in both official splits", official, "worth knowing", both
+            "patients_in_both_official_splits",
+            "Patients in both official splits",
+            official,
+            "worth knowing",
+            both,
+            "The official sides share no patient." if given else "The study has no official split.",
         ),
     ]
 
@@ -97,7 +103,8 @@ def _films(tables: StudyTables, found: Mapping[str, pd.DataFrame]) -> list[Findi
             "Of these, copies whose pixels differ or cannot be read",
             differing,
             "problem",
-            "Lesions of the second copy may not lie where their masks say." if len(differing) else "No copy differs.",
+            "Lesions of the second copy may not lie where their masks say.",
+            "No copy differs.",
         ),
     ]
     if not tables.prepared:
@@ -111,21 +118,24 @@ def _films(tables: StudyTables, found: Mapping[str, pd.DataFrame]) -> list[Findi
             "Images whose pixels stand under another image's id too",
             same,
             "problem",
-            "The same picture counts more than once." if len(same) else "Every image is a picture of its own.",
+            "The same picture counts more than once.",
+            "Every image is a picture of its own.",
         ),
         _counted(
             "identical_pixels_across_splits",
             "Of these, images with a twin in another split",
             crossing,
             "problem",
-            "Test pictures were seen in training." if len(crossing) else "None crosses the split.",
+            "Test pictures were seen in training.",
+            "None crosses the split.",
         ),
         _counted(
             "identical_pixels_with_label_conflict",
             "Of these, images whose twin has another label",
             conflicts,
             "problem",
-            "At least one label is wrong." if len(conflicts) else "No labels contradict each other.",
+            "At least one label is wrong.",
+            "No labels contradict each other.",
         ),
     ]
 
@@ -207,8 +217,13 @@ def _losses(flow: StudyFlow) -> Finding:
     )
 
 
-def _counted(key: str, question: str, cases: pd.DataFrame, state: State, meaning: str) -> Finding:
-    return Finding(key, question, len(cases), state if len(cases) else "in order", meaning)
+def _counted(
+    key: str, question: str, cases: pd.DataFrame, state: State, meaning: str, absent: str = "None found."
+) -> Finding:
+    """Make a finding of a table of cases; where it is empty all is in order, and `absent` says so."""
+    if cases.empty:
+        return Finding(key, question, 0, "in order", absent)
+    return Finding(key, question, len(cases), state, meaning)
 
 
 def _state(count: int) -> State:

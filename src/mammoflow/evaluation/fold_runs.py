@@ -1,0 +1,132 @@
+"""The runs of all folds as one: each patient is scored by the run that held the patient out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from mammoflow.config.evaluation import ComparisonSettings
+from mammoflow.errors import StudyError
+from mammoflow.evaluation.bootstrap import PatientBootstrap
+from mammoflow.evaluation.candidates import Candidate
+from mammoflow.evaluation.comparison import comparison_table, confusion_table
+from mammoflow.evaluation.inputs import Run, read_run
+from mammoflow.evaluation.stage import all_candidates, write_csv, write_record
+from mammoflow.evaluation.subgroups import subgroup_table
+from mammoflow.tables import PREDICTIONS, write_table
+
+
+def pool_folds(settings: ComparisonSettings, folders: Sequence[Path], output: Path) -> None:
+    """Join the test sides of the runs of all folds and hold every model against BI-RADS and its floors on them.
+
+    Models, feature models and floors are those of each run, fitted without its test patients; scores of different
+    trainings stand in one ranking, which the note of each row says. `comparison_by_fold.csv` keeps the folds apart.
+
+    Parameters
+    ----------
+    settings
+        Policy for BI-RADS 0, and the bootstrap.
+    folders
+        One finished run a fold, such as `results/fold-0`; in any order.
+    output
+        Folder for `comparison.csv`, `comparison_by_fold.csv`, `confusion.csv`, `subgroups.csv`, `predictions.parquet`
+        and `pooled.json`.
+
+    Raises
+    ------
+    StudyError
+        If a run is not of the method kfold, the runs are not those of all folds of one assignment, or they do not
+        compare the same models.
+    """
+    runs = [_read(folder) for folder in folders]
+    folds = _check_folds(folders, runs)
+    labelled = [run.lesions[run.lesions["malignant"].notna()].set_index("lesion_id") for run in runs]
+    tests = [lesions[lesions["split"] == "test"] for lesions in labelled]
+    found = [all_candidates(settings, run, lesions) for run, lesions in zip(runs, labelled, strict=True)]
+    candidates = _pooled(folders, found, tests)
+    bootstrap = PatientBootstrap(settings.bootstrap, settings.confidence, settings.seed)
+    note = f"{'phantom; ' if runs[0].phantom else ''}pooled over {len(runs)} folds, each scored by its own training"
+    lesions = pd.concat(tests)
+    by_fold = [
+        comparison_table(own, test, own[0], bootstrap, "test", "phantom" if run.phantom else "").assign(fold=fold)
+        for own, test, run, fold in zip(found, tests, runs, folds, strict=True)
+    ]
+    write_csv(output / "comparison.csv", comparison_table(candidates, lesions, candidates[0], bootstrap, "test", note))
+    write_csv(output / "comparison_by_fold.csv", pd.concat(by_fold, ignore_index=True))
+    write_csv(output / "confusion.csv", confusion_table(candidates, lesions))
+    write_csv(output / "subgroups.csv", subgroup_table(candidates, lesions, bootstrap))
+    predictions = pd.concat([run.predictions[run.predictions["split"] == "test"] for run in runs], ignore_index=True)
+    write_table(predictions, PREDICTIONS, output / "predictions.parquet")
+    record = {"study": runs[0].study.get("name"), "split": runs[0].study["split"], "comparison": settings.model_dump()}
+    write_record(output / "pooled.json", record | {"runs": [str(folder) for folder in folders], "folds": folds})
+
+
+def _read(folder: Path) -> Run:
+    """Read a run from the places where the workflow writes it."""
+    if not (folder / "comparison" / "comparison.csv").is_file():
+        raise StudyError(f"{folder} has no comparison/comparison.csv; expected a finished run, such as results/fold-0")
+    return read_run(
+        folder / "cohort",
+        sorted(path.parent for path in folder.glob("images/*/images.parquet")),
+        sorted(path.parent for path in folder.glob("segmentation/*/*/masks.parquet")),
+        sorted(folder.glob("gabor/*.parquet")),
+        sorted(folder.glob("radiomics/*.parquet")),
+        sorted(folder.glob("classification/*/predictions.parquet")),
+    )
+
+
+def _check_folds(folders: Sequence[Path], runs: Sequence[Run]) -> list[int]:
+    """Return the fold of each run; stop unless the runs are those of all folds of one assignment."""
+    splits = [run.study.get("split") or {} for run in runs]
+    for folder, split in zip(folders, splits, strict=True):
+        if split.get("method") != "kfold":
+            raise StudyError(
+                f"{folder} has the split {split.get('method')!r}; expected runs with cohort.split.method: kfold"
+            )
+    folds = [int(split["fold"]) for split in splits]
+    expected = list(range(int(splits[0]["folds"])))
+    if sorted(folds) != expected:
+        raise StudyError(f"the runs are of the folds {folds}; expected each of {expected} once; run the missing folds")
+    assigned = [run.cohort_images.drop_duplicates("patient_id").set_index("patient_id")["fold"] for run in runs]
+    for folder, assignment in zip(folders[1:], assigned[1:], strict=True):
+        if not assignment.sort_index().equals(assigned[0].sort_index()):
+            raise StudyError(
+                f"{folder} puts patients into other folds than {folders[0]}; expected the same study, seed and number "
+                "of folds; run the cohort stage of both again"
+            )
+    return folds
+
+
+def _pooled(
+    folders: Sequence[Path], found: Sequence[Sequence[Candidate]], tests: Sequence[pd.DataFrame]
+) -> list[Candidate]:
+    """Join each candidate's runs over the folds, each fold with its own test lesions."""
+    names = [{(one.model, tuple(sorted(one.runs))) for one in candidates} for candidates in found]
+    for folder, other in zip(folders[1:], names[1:], strict=True):
+        if other != names[0]:
+            differing = ", ".join(sorted(model for model, _ in other ^ names[0]))
+            raise StudyError(
+                f"{folder} and {folders[0]} differ in the models or seeds of {differing}; expected the same in each "
+                "fold; run them with one configuration"
+            )
+    pooled = []
+    for first in found[0]:
+        parts = [next(one for one in candidates if one.model == first.model) for candidates in found]
+        thresholds = {part.threshold for part in parts}
+        pooled.append(
+            Candidate(
+                first.model,
+                first.family,
+                {
+                    seed: pd.concat(
+                        [part.runs[seed].reindex(test.index) for part, test in zip(parts, tests, strict=True)]
+                    )
+                    for seed in first.runs
+                },
+                tuple(note for note in first.notes if all(note in part.notes for part in parts)),
+                threshold=thresholds.pop() if len(thresholds) == 1 else float("nan"),
+            )
+        )
+    return pooled

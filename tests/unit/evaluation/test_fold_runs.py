@@ -1,0 +1,112 @@
+"""The runs of two folds as one: who scores whom, what the pooled figures are, and which runs do not belong together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from mammoflow.config.evaluation import ComparisonSettings
+from mammoflow.errors import StudyError
+from mammoflow.evaluation.fold_runs import pool_folds
+
+SETTINGS = ComparisonSettings(bootstrap=100)
+
+
+def make_fold(run: Any, fold: int) -> Path:
+    """Turn a made-up run into that of one fold: patients of even numbers are fold 0, the others fold 1."""
+    for path in [*run.root.rglob("lesions.parquet"), *run.root.rglob("images.parquet"), *run.predictions]:
+        table = pd.read_parquet(path)
+        number = table["patient_id"].str[1:].astype(int)
+        rest = np.where(number % 6 < 2, "validation", "train")
+        table["split"] = np.where(number % 2 == fold, "test", rest)
+        if "probability" not in table.columns:
+            table["fold"] = number % 2
+        table.to_parquet(path)
+    path = run.cohort / "study.json"
+    study = json.loads(path.read_text()) | {"split": {"method": "kfold", "folds": 2, "fold": fold, "leaking": False}}
+    path.write_text(json.dumps(study))
+    (run.root / "comparison").mkdir()
+    (run.root / "comparison" / "comparison.csv").write_text("model\n")
+    return run.root
+
+
+@pytest.fixture(scope="module")
+def folds(write_run: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two runs over the same 12 patients, whose models were drawn with other seeds."""
+    root = tmp_path_factory.mktemp("folds")
+    runs = [make_fold(write_run(root / str(fold), patients=12), fold) for fold in range(2)]
+    for path in runs[1].rglob("predictions.parquet"):
+        table = pd.read_parquet(path)
+        table.assign(probability=1 - table["probability"]).to_parquet(path)
+    return runs
+
+
+def test_each_patient_is_scored_by_the_run_that_held_it_out(folds, tmp_path):
+    pool_folds(SETTINGS, folds, tmp_path)
+    parts = [pd.read_parquet(run / "classification" / "perceptron_frozen" / "predictions.parquet") for run in folds]
+    held_out = pd.concat([part[part["split"] == "test"] for part in parts])
+    assert held_out["patient_id"].nunique() == 12
+    expected = np.mean(
+        [roc_auc_score(rows["malignant"].astype(int), rows["probability"]) for _, rows in held_out.groupby("seed")]
+    )
+    table = pd.read_csv(tmp_path / "comparison.csv", index_col="model")
+    assert table.loc["perceptron_frozen", "auc"] == pytest.approx(expected, abs=1e-5)
+    assert table.loc["perceptron_frozen", ["n", "patients", "seeds"]].tolist() == [24, 12, 3]
+    assert table.loc["BI-RADS > 3", "n"] == 24
+    assert {"majority class", "Gabor features", "size alone"} <= set(table.index)
+    assert table["note"].str.contains("phantom; pooled over 2 folds").all()
+    written = pd.read_parquet(tmp_path / "predictions.parquet")
+    assert (written["split"] == "test").all()
+    assert not written.duplicated(["lesion_id", "model", "seed"]).any()
+    by_fold = pd.read_csv(tmp_path / "comparison_by_fold.csv")
+    assert by_fold[by_fold["model"] == "BI-RADS > 3"].set_index("fold")["n"].to_dict() == {0: 12, 1: 12}
+    assert json.loads((tmp_path / "pooled.json").read_text())["folds"] == [0, 1]
+
+
+def test_the_order_of_the_runs_changes_nothing(folds, tmp_path):
+    for name, runs in (("one", folds), ("other", folds[::-1])):
+        pool_folds(SETTINGS, runs, tmp_path / name)
+    first, second = (pd.read_csv(tmp_path / name / "comparison.csv", index_col="model") for name in ("one", "other"))
+    metrics = ["n", "auc", "accuracy", "recall", "auc_difference"]
+    pd.testing.assert_frame_equal(first[metrics], second[metrics])
+
+
+def test_runs_that_do_not_belong_together_are_one_clear_error(folds, tmp_path):
+    with pytest.raises(StudyError, match=r"folds \[0\]; expected each of \[0, 1\] once"):
+        pool_folds(SETTINGS, folds[:1], tmp_path / "pooled")
+    with pytest.raises(StudyError, match=r"no comparison/comparison\.csv"):
+        pool_folds(SETTINGS, [folds[0], tmp_path], tmp_path / "pooled")
+    study = json.loads((folds[1] / "cohort" / "study.json").read_text())
+    with pytest.MonkeyPatch.context() as patch:
+        for key, value, message in (
+            ("split", {"method": "random"}, "has the split 'random'"),
+            ("split", study["split"] | {"fold": 0}, r"folds \[0, 0\]"),
+        ):
+            changed = study | {key: value}
+            patch.setattr(
+                "mammoflow.evaluation.inputs.read_json",
+                lambda path, changed=changed: (
+                    changed if path == folds[1] / "cohort" / "study.json" else json.loads(path.read_text())
+                ),
+            )
+            with pytest.raises(StudyError, match=message):
+                pool_folds(SETTINGS, folds, tmp_path / "pooled")
+    path = folds[1] / "cohort" / "images.parquet"
+    table, content = pd.read_parquet(path), path.read_bytes()
+    table.assign(fold=0).to_parquet(path)
+    with pytest.raises(StudyError, match="puts patients into other folds"):
+        pool_folds(SETTINGS, folds, tmp_path / "pooled")
+    path.write_bytes(content)
+    gone = folds[1] / "classification" / "perceptron_frozen" / "predictions.parquet"
+    gone.rename(gone.with_suffix(".hidden"))
+    with pytest.raises(StudyError, match=r"differ in the models or seeds of perceptron_frozen"):
+        pool_folds(SETTINGS, folds, tmp_path / "pooled")
+    gone.with_suffix(".hidden").rename(gone)
+    assert not (tmp_path / "pooled").exists()
