@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from mammoflow.errors import WeightsError
 
@@ -130,3 +130,31 @@ def _plain_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
             break
         state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     return {name: tensor for name, tensor in state.items() if name not in CONSTANTS}
+
+
+def load_state(network: nn.Module, state: dict[str, Tensor], name: str, architecture: str) -> None:
+    """Put weights into a network.
+
+    Raises
+    ------
+    WeightsError
+        If names or shapes differ; the message counts them and shows the first of each kind.
+    """
+    expected = network.state_dict()
+    common = expected.keys() & state.keys()
+    kinds = {
+        "are missing": sorted(expected.keys() - state.keys()),
+        "are not known": sorted(state.keys() - expected.keys()),
+        "have another shape": sorted(key for key in common if expected[key].shape != state[key].shape),
+    }
+    found = [
+        f"{len(keys)} {kind} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
+        for kind, keys in kinds.items()
+        if keys
+    ]
+    if found:
+        raise WeightsError(
+            f"weights for {name} do not fit its network {architecture}: of {len(expected)} tensors "
+            f"{'; '.join(found)}. Check that the file belongs to this model"
+        )
+    network.load_state_dict(state)

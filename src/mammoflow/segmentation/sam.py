@@ -1,4 +1,4 @@
-"""SAM, MedSAM and the small model: segment-anything's own modules, each with its own preprocessing.
+"""SAM and MedSAM: segment-anything's own modules, each with its own preprocessing; and the builder of all but SAM 2.
 
 SAM: Kirillov et al., ICCV 2023. MedSAM: Ma et al., Nature Communications 2024; the same ViT-B network, but the image
 is stretched to 1024 x 1024 and scaled to [0, 1] by its minimum and maximum, and the mask comes back the same way.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -18,17 +17,14 @@ from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 from torch.nn import functional
 
-from mammoflow.errors import ConfigError, WeightsError
+from mammoflow.errors import ConfigError
+from mammoflow.segmentation.checkpoint import load_state
 from mammoflow.segmentation.decoder import run_mask_decoder
 from mammoflow.segmentation.grey import grey_to_rgb
 from mammoflow.segmentation.protocol import Embedding, ImageSize, Prediction, PromptableModel, Prompts
-from mammoflow.segmentation.small.architecture import build_small_network, small_input
-from mammoflow.segmentation.small.network import decode_boxes
+from mammoflow.segmentation.small.architecture import build_small_network
+from mammoflow.segmentation.small.model import SmallModel
 from mammoflow.store import text_digest
-
-POINT_BOX = 24.0
-"""Side in network pixels of the box that the small model takes around a point: the median lesion of the real 256 x 256
-mass views is 16 pixels wide, and four more on each side hold most of them."""
 
 
 class SamModel(PromptableModel):
@@ -145,45 +141,6 @@ def stretch_cubic(rgb: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8
     return np.repeat(grey[..., None], 3, axis=2)
 
 
-class SmallModel(SamModel):
-    """The small embedded model: SAM's architecture at 256 x 256, with contrast channels made for mammograms."""
-
-    def preprocess(self, image: npt.NDArray[np.uint16]) -> Tensor:
-        """Scale the longest side to the network's by area, make three contrast channels, pad to a square."""
-        rows, columns = self.scaled_size((image.shape[0], image.shape[1]))
-        shrinking = rows < image.shape[0]
-        method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
-        resized = cv2.resize(image.astype(np.float32), (columns, rows), interpolation=method)
-        return self._pad(torch.from_numpy(small_input(np.asarray(resized, dtype=np.float32))))
-
-    def predict(self, embedding: Embedding, prompts: Prompts, size: ImageSize) -> Prediction:
-        """Decode N prompts, each on the window of tokens around its box.
-
-        A box without a mask prompt brings an ellipse. The network knows boxes alone: points without a box become the
-        box around the positive ones, `POINT_BOX` network pixels around a single one; beside a box points say nothing,
-        and negative points never do.
-        """
-        image = embedding["image"]
-        if image.shape[0] == 1:
-            image = image.expand(len(prompts), -1, -1, -1)
-        boxes = self.prompt_boxes(prompts, size)
-        return chosen_heads(*decode_boxes(self.network, image, boxes, prompts.mask_logits), prompts.several_masks)
-
-    def prompt_boxes(self, prompts: Prompts, size: ImageSize) -> Tensor:
-        """Return the box (N, 4) of each prompt in pixels of the network's input; the whole image without any part."""
-        if prompts.boxes is not None:
-            return self.network_boxes(prompts.boxes, size)
-        rows, columns = self.scaled_size(size)
-        if prompts.points is None or prompts.labels is None:
-            whole = torch.tensor([[0.0, 0.0, columns, rows]], device=self.device)
-            return whole.expand(len(prompts), -1)
-        points, positive = self.network_points(prompts.points, size), (prompts.labels == 1)[..., None]
-        low = points.masked_fill(~positive, float("inf")).amin(dim=1) - POINT_BOX / 2
-        high = points.masked_fill(~positive, float("-inf")).amax(dim=1) + POINT_BOX / 2
-        end = points.new_tensor([columns, rows])
-        return torch.cat([low.clamp(min=0).minimum(end), high.clamp(min=0).minimum(end)], dim=1)
-
-
 NETWORKS = {
     "sam_vit_b": ("vit_b", SamModel),
     "sam_vit_l": ("vit_l", SamModel),
@@ -219,8 +176,5 @@ def build_sam_model(name: str, state: dict[str, Tensor] | None, digest: str, dev
     architecture, model = NETWORKS[name]
     network = build_small_network() if architecture == "small" else sam_model_registry[architecture]()
     if state is not None:
-        try:
-            network.load_state_dict(state)
-        except RuntimeError as error:
-            raise WeightsError(f"weights for {name} do not fit its network {architecture}: {error}") from error
+        load_state(network, state, name, architecture)
     return model(name, network.to(device).eval(), digest)

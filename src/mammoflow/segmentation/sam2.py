@@ -15,7 +15,8 @@ from sam2.utils.transforms import SAM2Transforms
 from torch import Tensor
 from torch.nn import functional
 
-from mammoflow.errors import ConfigError, WeightsError
+from mammoflow.errors import ConfigError
+from mammoflow.segmentation.checkpoint import load_state
 from mammoflow.segmentation.grey import grey_to_rgb
 from mammoflow.segmentation.protocol import Embedding, ImageSize, Prediction, PromptableModel, Prompts
 from mammoflow.store import text_digest
@@ -136,8 +137,5 @@ def build_sam2_model(name: str, state: dict[str, Tensor] | None, digest: str, de
         raise ConfigError(f"promptable model {name!r} is not known; expected one of {sorted(CONFIGURATIONS)}")
     network = build_sam2(CONFIGURATIONS[name], ckpt_path=None, device="cpu")
     if state is not None:
-        try:
-            network.load_state_dict(state)
-        except RuntimeError as error:
-            raise WeightsError(f"weights for {name} do not fit its network {CONFIGURATIONS[name]}: {error}") from error
+        load_state(network, state, name, CONFIGURATIONS[name])
     return Sam2Model(name, network.to(device).eval(), digest)

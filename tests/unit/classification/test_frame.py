@@ -3,12 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from segment_anything.build_sam import _build_sam
 
 from mammoflow.classification.frame import box_weights
 from mammoflow.segmentation.frame import SQUARE, Frame, network_frame
 from mammoflow.segmentation.protocol import PromptableModel, Prompts
-from mammoflow.segmentation.sam import MedSamModel, SmallModel
+from mammoflow.segmentation.sam import MedSamModel
 from mammoflow.segmentation.small.architecture import build_small_network
+from mammoflow.segmentation.small.model import SmallModel
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,8 @@ def test_frame_is_the_models_own_scaling(small: PromptableModel, size: tuple[int
 
 
 def test_frame_of_a_model_that_stretches_and_sends_probabilities_back() -> None:
-    model = MedSamModel("medsam_vit_b", build_small_network().eval(), "random")
+    network = _build_sam(encoder_embed_dim=16, encoder_depth=1, encoder_num_heads=2, encoder_global_attn_indexes=[])
+    model = MedSamModel("medsam_vit_b", network.eval(), "random")
     frame = network_frame(model, (300, 200))
     assert (frame.row_scale * 300, frame.column_scale * 200) == pytest.approx((1, 1), abs=1e-3)
     assert (frame.row_offset, frame.column_offset) == pytest.approx((0, 0), abs=1e-3)

@@ -1,103 +1,174 @@
-"""SAM's architecture at 256 x 256, of segment-anything's own modules, small enough for a CPU.
+"""The small network: an image encoder at 256 x 256 and a decoder on the region around a prompt, sized for a CPU.
 
-What differs from SAM's own sizes, and why: the patch is 4 x 4 pixels, because the median mass is 16 pixels wide at this
-resolution; attention is local in windows of two sizes in turn, so that neighbouring windows exchange what they see
-without global attention over 4096 tokens; there is no absolute position in the encoder, so that it can be trained on
-parts of images; the random frequencies of the prompts' positions are three times SAM's, because a box here is small;
-and a box that comes without a mask brings one of its own, the ellipse inscribed in it, as a dense prompt.
+The encoder sees the whole image once. The decoder cuts the region around each prompt out of the network's input and
+out of the embedding, brings it to a fixed grid, whatever the size of the box, and runs a residual U-Net over it
+(Ronneberger et al., MICCAI 2015; He et al., CVPR 2016). So a lesion fills its grid whether it is 5 or 100 pixels wide.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
-from segment_anything.modeling.image_encoder import Block
-from segment_anything.modeling.prompt_encoder import PositionEmbeddingRandom
+from torch import Tensor, nn
 
 SIDE = 256
-PATCH = 4
-CHANNELS = 128
-DEPTH = 6
+"""Side of the network's input in pixels."""
+
+INPUT_CHANNELS = 3
+GRID = 64
+"""Side of the grid that the region around a prompt is brought to."""
+
+EMBEDDING_CHANNELS = 64
+EMBEDDING_STRIDE = 4
+STEM_CHANNELS = 24
+PROMPT_CHANNELS = 7
+"""Ellipse in the box, inside the box, earlier mask, positive points, negative points, log width, log height."""
+
+WIDTHS = (16, 48, 96, 144, 192)
+"""Channels of the decoder at 64, 32, 16, 8 and 4 cells a side."""
+
+EMBEDDING_LEVEL = 2
+"""Level of the decoder that the embedding joins, the one whose cells are nearest to its own."""
+
 HEADS = 4
-WINDOWS = (8, 12)
-POSITION_SCALE = 3.0
-PROMPT_HEIGHT = 4.0
+"""One mask, and three for an ambiguous prompt, as SAM has."""
+
+GROUP = 8
+DROPOUT = 0.1
 LOCAL_SIGMAS_PX = (5.0, 14.0)
 
 
-def build_small_network() -> Sam:
-    """Build the small network with fresh weights from torch's generator."""
-    grid = SIDE // PATCH
-    norm = partial(torch.nn.LayerNorm, eps=1e-6)
-    encoder = ImageEncoderViT(
-        img_size=SIDE,
-        patch_size=PATCH,
-        in_chans=3,
-        embed_dim=CHANNELS,
-        depth=0,
-        num_heads=HEADS,
-        out_chans=CHANNELS,
-        norm_layer=norm,
-        use_abs_pos=False,
-    )
-    encoder.blocks.extend(
-        Block(
-            dim=CHANNELS,
-            num_heads=HEADS,
-            mlp_ratio=4.0,
-            norm_layer=norm,
-            use_rel_pos=True,
-            window_size=WINDOWS[index % len(WINDOWS)],
-            input_size=(grid, grid),
-        )
-        for index in range(DEPTH)
-    )
-    prompts = PromptEncoder(
-        embed_dim=CHANNELS, image_embedding_size=(grid, grid), input_image_size=(SIDE, SIDE), mask_in_chans=16
-    )
-    prompts.pe_layer = PositionEmbeddingRandom(CHANNELS // 2, POSITION_SCALE)
-    return Sam(
-        image_encoder=encoder,
-        prompt_encoder=prompts,
-        mask_decoder=MaskDecoder(
-            num_multimask_outputs=3,
-            transformer=TwoWayTransformer(depth=2, embedding_dim=CHANNELS, mlp_dim=512, num_heads=4),
-            transformer_dim=CHANNELS,
-            iou_head_depth=3,
-            iou_head_hidden_dim=CHANNELS,
-        ),
-        pixel_mean=[0.0, 0.0, 0.0],
-        pixel_std=[1.0, 1.0, 1.0],
-    )
-
-
-def box_logits(boxes: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Return a dense prompt for boxes: positive inside the ellipse inscribed in the box, negative outside.
+class Residual(nn.Module):
+    """Two 3 x 3 convolutions with group normalisation around a short cut.
 
     Parameters
     ----------
-    boxes
-        (N, 4) x0, y0, x1, y1 in pixels of the network's input.
-    size
-        (rows, columns) of the prompt.
-
-    Returns
-    -------
-    Tensor
-        (N, 1, rows, columns): `PROMPT_HEIGHT` at the centre, 0 on the ellipse, down to minus `PROMPT_HEIGHT`.
+    channels, out
+        Channels in and out.
+    stride
+        Of the first convolution.
+    dilation
+        Of the second convolution.
     """
-    x0, y0, x1, y1 = (boxes[:, index, None, None] for index in range(4))
-    y = torch.arange(size[0], device=boxes.device)[None, :, None] + 0.5
-    x = torch.arange(size[1], device=boxes.device)[None, None, :] + 0.5
-    across = (2 * x - x0 - x1) / (x1 - x0).clamp(min=1.0)
-    down = (2 * y - y0 - y1) / (y1 - y0).clamp(min=1.0)
-    height = PROMPT_HEIGHT * (1 - (across.square() + down.square()).sqrt())
-    return height.clamp(min=-PROMPT_HEIGHT)[:, None]
+
+    def __init__(self, channels: int, out: int, stride: int = 1, dilation: int = 1) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, out, 3, stride, 1, bias=False)
+        self.first_norm = nn.GroupNorm(out // GROUP, out)
+        self.second = nn.Conv2d(out, out, 3, 1, dilation, dilation, bias=False)
+        self.second_norm = nn.GroupNorm(out // GROUP, out)
+        same = channels == out and stride == 1
+        self.short_cut = nn.Identity() if same else nn.Conv2d(channels, out, 1, stride, bias=False)
+        self.activation = nn.ReLU(inplace=True)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Map (N, channels, rows, columns) to (N, out, rows / stride, columns / stride)."""
+        inner = self.activation(self.first_norm(self.first(values)))
+        result: Tensor = self.activation(self.second_norm(self.second(inner)) + self.short_cut(values))
+        return result
+
+
+class Encoder(nn.Module):
+    """Network input (N, 3, rows, columns) to the embedding (N, EMBEDDING_CHANNELS, rows / 4, columns / 4)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(INPUT_CHANNELS, STEM_CHANNELS, 3, 2, 1),
+            nn.ReLU(inplace=True),
+            Residual(STEM_CHANNELS, EMBEDDING_CHANNELS, stride=2),
+            Residual(EMBEDDING_CHANNELS, EMBEDDING_CHANNELS, dilation=2),
+            Residual(EMBEDDING_CHANNELS, EMBEDDING_CHANNELS, dilation=4),
+        )
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Encode."""
+        result: Tensor = self.layers(values)
+        return result
+
+
+class Decoder(nn.Module):
+    """Residual U-Net over the region around a prompt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        levels = len(WIDTHS)
+        entry = [INPUT_CHANNELS + PROMPT_CHANNELS, *WIDTHS[:-1]]
+        entry[EMBEDDING_LEVEL] += EMBEDDING_CHANNELS
+        self.down = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(entry[0], WIDTHS[0], 3, 1, 1), nn.ReLU(inplace=True))
+            if level == 0
+            else Residual(entry[level], WIDTHS[level])
+            for level in range(levels)
+        )
+        self.up = nn.ModuleList(
+            Residual(WIDTHS[level + 1] + WIDTHS[level], WIDTHS[level]) for level in range(levels - 1)
+        )
+        self.shrink = nn.AvgPool2d(2)
+        self.grow = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+        self.dropout = nn.Dropout2d(DROPOUT)
+        self.masks = nn.Conv2d(WIDTHS[0], HEADS, 1)
+        self.token = nn.Linear(WIDTHS[-1] + WIDTHS[1], WIDTHS[-1])
+        self.iou = nn.Sequential(nn.ReLU(), nn.Linear(WIDTHS[-1], 64), nn.ReLU(), nn.Linear(64, 1))
+
+    def forward(self, region: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Segment regions.
+
+        Parameters
+        ----------
+        region
+            (N, INPUT_CHANNELS + PROMPT_CHANNELS, GRID, GRID) input and prompt of the region.
+        embedding
+            (N, EMBEDDING_CHANNELS, GRID / 4, GRID / 4) embedding of the region.
+
+        Returns
+        -------
+        logits, predicted_iou, tokens
+            (N, HEADS, GRID, GRID), (N, HEADS), (N, HEADS, WIDTHS[-1]).
+        """
+        values, passed = region, []
+        for level, block in enumerate(self.down):
+            if level:
+                values = self.shrink(values)
+            if level == EMBEDDING_LEVEL:
+                values = torch.cat([values, embedding.to(values.dtype)], dim=1)
+            values = block(values)
+            passed.append(values)
+        values = self.dropout(values)
+        whole = values.mean(dim=(-2, -1))
+        fine = values
+        for level in reversed(range(len(self.up))):
+            values = self.up[level](torch.cat([self.grow(values), passed[level]], dim=1))
+            fine = values if level == 1 else fine
+        logits = self.masks(values)
+        tokens = self._tokens(whole, fine, logits)
+        return logits, self.iou(tokens)[..., 0], tokens
+
+    def _tokens(self, whole: Tensor, fine: Tensor, logits: Tensor) -> Tensor:
+        """Describe each mask: what the region holds, and the mean of the features under the mask."""
+        weights = self.shrink(logits.detach().sigmoid()).flatten(2) + 1e-3
+        under = torch.einsum("nmp,ncp->nmc", weights / weights.sum(dim=-1, keepdim=True), fine.flatten(2))
+        tokens: Tensor = self.token(torch.cat([whole[:, None].expand(-1, logits.shape[1], -1), under], dim=-1))
+        return tokens
+
+
+class SmallNetwork(nn.Module):
+    """Encoder and decoder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image_encoder = Encoder()
+        self.mask_decoder = Decoder()
+
+
+def build_small_network() -> SmallNetwork:
+    """Build the small network with fresh weights from torch's generator."""
+    return SmallNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def small_input(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -115,7 +186,9 @@ def small_input(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     level = np.clip((image - low) / max(float(high - low), 1e-6), 0.0, 1.0) * weight
     channels = [(level - 0.5) * 4.0 * weight]
     for sigma in LOCAL_SIGMAS_PX:
-        blur = partial(cv2.GaussianBlur, ksize=(0, 0), sigmaX=sigma)
+        blur: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]] = partial(
+            cv2.GaussianBlur, ksize=(0, 0), sigmaX=sigma
+        )
         mass = np.maximum(blur(weight), 1e-3)
         mean = blur(level) / mass
         deviation = np.sqrt(np.maximum(blur(level**2) / mass - mean**2, 0.0))

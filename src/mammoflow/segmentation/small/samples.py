@@ -14,14 +14,18 @@ import torch
 from torch import Tensor
 
 from mammoflow.runtime import progress
-from mammoflow.segmentation.small.architecture import PATCH, SIDE, small_input
+from mammoflow.segmentation.small.architecture import SIDE, small_input
 from mammoflow.store import read_image, read_mask
 from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, read_table
 
-WINDOW = 96
-CUT_SHARE = 0.25
+WINDOW = 128
 LARGEST_MARGIN_MM = 22.0
-TIGHT_SHARE = 0.2
+POINTS = 4
+"""Most points of a prompt."""
+
+BEND_CELLS = 5
+LARGEST_BEND_PX = 2.5
+CUT_SHARE = 0.15
 
 
 @dataclass(frozen=True)
@@ -59,15 +63,16 @@ class Batch(NamedTuple):
     masks
         (B, 1, WINDOW, WINDOW) in 0..1.
     boxes
-        (B, P, 4) x0, y0, x1, y1.
-    offsets
-        (B, 2) rows and columns of tokens between the frame's corner and the window's.
+        (B, P, 4) x0, y0, x1, y1; NaN for a prompt of points alone.
+    points, labels
+        (B, P, POINTS, 2) x, y and (B, P, POINTS): 1 inside, 0 outside, -1 no point.
     """
 
     channels: Tensor
     masks: Tensor
     boxes: Tensor
-    offsets: Tensor
+    points: Tensor
+    labels: Tensor
 
 
 def load_samples(folders: list[Path]) -> list[LesionSample]:
@@ -105,60 +110,106 @@ def draw_boxes(
     spacing_mm: tuple[float, float],
     count: int,
     generator: np.random.Generator,
-    limit: tuple[int, int],
 ) -> npt.NDArray[np.float32]:
     """Draw box prompts (count, 4) around a mask: a margin in millimetres, then a jitter of each side.
 
-    A share of the boxes is tight; the margins of the others are uniform up to `LARGEST_MARGIN_MM`. The jitter of a
-    side is normal with a twentieth of the box's own length, at least half a pixel. A share of the boxes is clipped to
-    `limit`, as boxes are at the border of a film; the others may reach beyond the window.
+    The first box is tight, and exactly so every other time; the margins of the others are uniform, in strata, up to
+    `LARGEST_MARGIN_MM`. The jitter of a side is normal with a twentieth of the box's own length, at least half a
+    pixel. A share of the boxes is cut on one side, as boxes are at the border of a film.
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     tight = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float32)
-    margins = generator.uniform(0, LARGEST_MARGIN_MM, count) * (generator.random(count) > TIGHT_SHARE)
+    strata = max(count - 1, 1)
+    margins = (np.arange(-1, count - 1) + generator.random(count)) / strata * LARGEST_MARGIN_MM
+    margins[0] = 0.0
     pixels = margins[:, None] / np.array([spacing_mm[1], spacing_mm[0]])[None]
     boxes = tight[None] + np.concatenate([-pixels, pixels], axis=1)
     lengths = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
     jitter = generator.normal(0, 1, boxes.shape) * np.maximum(0.05 * lengths, 0.5)
-    boxes = boxes + np.where(margins[:, None] > 0, jitter, 0.3 * jitter)
-    upper = np.array([limit[1], limit[0], limit[1], limit[0]])
-    cut = generator.random((count, 1)) < CUT_SHARE
-    return np.asarray(np.where(cut, np.clip(boxes, 0, upper), boxes), dtype=np.float32)
+    jitter[0] *= 0.4 * (generator.random() < 0.5)
+    jitter[1:] *= generator.random((count - 1, 1)) < 0.7
+    boxes = boxes + jitter
+    for index in np.flatnonzero(generator.random(count) < CUT_SHARE):
+        side = generator.integers(4)
+        boxes[index, side] += generator.random() * (tight[side] - boxes[index, side])
+    return np.asarray(boxes, dtype=np.float32)
+
+
+def draw_points(
+    mask: npt.NDArray[np.bool_], box: npt.NDArray[np.float32], generator: np.random.Generator
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Draw the points (POINTS, 2) x, y of one prompt and their labels (POINTS,).
+
+    The first is inside the mask: the deepest pixel or any. Up to two more are inside or, outside the mask, in the box.
+    """
+    points = np.zeros((POINTS, 2), np.float32)
+    labels = np.full(POINTS, -1.0, np.float32)
+    inside = np.argwhere(mask)
+    if generator.random() < 0.5:
+        distance = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+        first = np.array(np.unravel_index(int(distance.argmax()), mask.shape))
+    else:
+        first = inside[generator.integers(len(inside))]
+    points[0], labels[0] = first[::-1] + 0.5, 1
+    x0, y0, x1, y1 = np.clip(np.round(box), 0, WINDOW).astype(int)
+    outside = np.argwhere(~mask[y0:y1, x0:x1]) + np.array([y0, x0])
+    for index in range(1, 1 + int(generator.integers(3))):
+        negative = generator.random() < 0.6 and len(outside) > 0
+        source = outside if negative else inside
+        points[index], labels[index] = source[generator.integers(len(source))][::-1] + 0.5, 0 if negative else 1
+    return points, labels
 
 
 def _transform(sample: LesionSample, generator: np.random.Generator) -> tuple[npt.NDArray[np.float32], float]:
-    """Draw the affine map (2, 3) from window pixels to image pixels, and its scale (image pixels a window pixel)."""
+    """Draw the map (WINDOW, WINDOW, 2) from window to image pixels (x, y), and its scale (image px a window px)."""
     rows, columns = np.nonzero(sample.mask)
     centre = np.array([columns.mean(), rows.mean()])
     extent = max(np.ptp(rows), np.ptp(columns)) + 1
-    scale = float(np.exp(generator.uniform(np.log(0.65), np.log(1.35))))
-    scale = max(scale, extent / (0.7 * WINDOW))
-    angle = generator.uniform(-np.pi / 4, np.pi / 4) + generator.integers(4) * np.pi / 2
+    scale = float(np.exp(generator.uniform(np.log(0.65), np.log(1.4))))
+    scale = max(scale, extent / (0.6 * WINDOW))
+    angle = generator.uniform(-np.pi, np.pi)
     rotation = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     if generator.random() < 0.5:
         rotation[:, 0] *= -1
-    room = max(WINDOW / 2 - extent / (2 * scale) - 4, 1.0)
-    place = WINDOW / 2 + generator.uniform(-room, room, 2)
-    return np.column_stack([rotation, centre - rotation @ place]).astype(np.float32), scale
+    place = WINDOW / 2 + generator.uniform(-4, 4, 2)
+    grid = np.stack(np.meshgrid(np.arange(WINDOW), np.arange(WINDOW)), axis=-1) - place
+    coarse = generator.normal(0, generator.uniform(0, LARGEST_BEND_PX / 2), (BEND_CELLS, BEND_CELLS, 2))
+    bend = cv2.resize(coarse.astype(np.float32), (WINDOW, WINDOW), interpolation=cv2.INTER_CUBIC)
+    return ((grid + bend) @ rotation.T + centre).astype(np.float32), scale
 
 
 def draw_window(
     sample: LesionSample, prompts: int, generator: np.random.Generator
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Draw one augmented window: channels (3, WINDOW, WINDOW), mask (1, WINDOW, WINDOW), boxes (prompts, 4)."""
-    matrix, scale = _transform(sample, generator)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+) -> tuple[npt.NDArray[np.float32], ...]:
+    """Draw one augmented window.
+
+    Returns
+    -------
+    tuple
+        Channels (3, WINDOW, WINDOW), mask (1, WINDOW, WINDOW), boxes (prompts, 4), points (prompts, POINTS, 2) and
+        labels (prompts, POINTS), as in `Batch`.
+    """
+    places, scale = _transform(sample, generator)
     stack = np.dstack([*sample.channels.astype(np.float32), sample.mask.astype(np.float32)])
-    warped = cv2.warpAffine(stack, matrix, (WINDOW, WINDOW), flags=flags)
+    warped = cv2.remap(stack, places, None, cv2.INTER_LINEAR)
     channels, mask = warped[..., :3].transpose(2, 0, 1), warped[..., 3]
-    if not (mask > 0.5).any():
+    marked = mask > 0.5
+    if not marked.any():
         return draw_window(sample, prompts, generator)
-    gain = np.exp(generator.normal(0, 0.15, (3, 1, 1)))
-    shift = generator.normal(0, 0.15, (3, 1, 1)) * (channels[:1] != 0)
-    noise = generator.normal(0, generator.uniform(0, 0.15), channels.shape) * (channels[:1] != 0)
+    gain = np.exp(generator.normal(0, 0.2, (3, 1, 1)))
+    shift = generator.normal(0, 0.2, (3, 1, 1)) * (channels[:1] != 0)
+    noise = generator.normal(0, generator.uniform(0, 0.2), channels.shape) * (channels[:1] != 0)
     spacing = (sample.spacing_mm[0] * scale, sample.spacing_mm[1] * scale)
-    boxes = draw_boxes(mask > 0.5, spacing, prompts, generator, (WINDOW, WINDOW))
-    return (channels * gain + shift + noise).astype(np.float32), mask[None], boxes
+    boxes = draw_boxes(marked, spacing, prompts, generator)
+    points = np.zeros((prompts, POINTS, 2), np.float32)
+    labels = np.full((prompts, POINTS), -1.0, np.float32)
+    # a quarter of the windows have one prompt with points; half of these have no box
+    if generator.random() < 0.25:
+        index = int(generator.integers(prompts))
+        points[index], labels[index] = draw_points(marked, boxes[index], generator)
+        if generator.random() < 0.5:
+            boxes[index] = np.nan
+    return (channels * gain + shift + noise).astype(np.float32), mask[None], boxes, points, labels
 
 
 def batches(samples: list[LesionSample], size: int, prompts: int, generator: np.random.Generator) -> Iterator[Batch]:
@@ -166,6 +217,4 @@ def batches(samples: list[LesionSample], size: int, prompts: int, generator: np.
     order = generator.permutation(len(samples))
     for start in range(0, len(order), size):
         drawn = [draw_window(samples[index], prompts, generator) for index in order[start : start + size]]
-        channels, masks, boxes = (np.stack([sample[part] for sample in drawn]) for part in range(3))
-        offsets = generator.integers(0, (SIDE - WINDOW) // PATCH + 1, (len(drawn), 2))
-        yield Batch(*(torch.from_numpy(array) for array in (channels, masks, boxes, offsets)))
+        yield Batch(*(torch.from_numpy(np.stack(part)) for part in zip(*drawn, strict=True)))

@@ -49,7 +49,8 @@ def train_small(settings: SmallTrainingSettings, images: list[Path], output: Pat
     weights = train(samples, settings, state, choose_device(settings.device))
     path = output / "small.safetensors"
     with writing(path) as temporary:
-        save_file(weights, str(temporary))
+        # half precision halves the file and moves no mask
+        save_file({name: tensor.half() for name, tensor in weights.items()}, str(temporary))
     record = _record(settings, samples, path, time.monotonic() - start)
     write_text(output / "record.json", json.dumps(record, indent=2, sort_keys=True) + "\n")
     shutil.rmtree(state, ignore_errors=True)

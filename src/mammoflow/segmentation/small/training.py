@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +12,27 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset
 
 from mammoflow.config.small import SmallTrainingSettings
 from mammoflow.segmentation.losses import dice_loss, mask_iou
-from mammoflow.segmentation.small.architecture import build_small_network
-from mammoflow.segmentation.small.network import decode_windows
-from mammoflow.segmentation.small.samples import Batch, LesionSample, batches
+from mammoflow.segmentation.small.architecture import GRID, build_small_network
+from mammoflow.segmentation.small.network import (
+    SUPERSAMPLING,
+    SmallPrompts,
+    cut,
+    decode_regions,
+    place_regions,
+    put_back,
+)
+from mammoflow.segmentation.small.samples import WINDOW, Batch, LesionSample, batches
 
-ENTROPY_WEIGHT = 2.0
+ENTROPY_WEIGHT = 1.0
 SEVERAL_HEADS_WEIGHT = 0.3
+EMA_DECAY = 0.995
+"""Of the weights that are averaged in the second half; the first steps' weights would stay in a longer average."""
 
 
 class Windows(IterableDataset[Batch]):
@@ -57,9 +68,9 @@ def mask_losses(logits: Tensor, predicted_iou: Tensor, targets: Tensor) -> Tenso
 class SmallTraining(pl.LightningModule):
     """Training of the small network as a Lightning module."""
 
-    def __init__(self, settings: SmallTrainingSettings, steps: int) -> None:
+    def __init__(self, settings: SmallTrainingSettings, steps: int, network: Any) -> None:
         super().__init__()
-        self.network: Any = build_small_network()
+        self.network = network
         self.settings = settings
         self.steps = steps
         self.started = time.monotonic()
@@ -81,17 +92,22 @@ class SmallTraining(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """Decode every prompt of every window, then once more with the mask of the first iteration."""
-        prompts = batch.boxes.shape[1]
-        image = self.network.image_encoder(batch.channels).repeat_interleave(prompts, dim=0)
-        offsets = batch.offsets.repeat_interleave(prompts, dim=0)
-        boxes = batch.boxes.flatten(0, 1)
-        targets = batch.masks.repeat_interleave(prompts, dim=0)
-        first, first_iou, _ = decode_windows(self.network, image, offsets, boxes, None)
+        """Decode every prompt of every window; every third step once more with the mask of the first iteration."""
+        count = batch.boxes.shape[1]
+        channels = batch.channels.contiguous(memory_format=torch.channels_last)
+        image = self.network.image_encoder(channels).repeat_interleave(count, dim=0)
+        channels = channels.repeat_interleave(count, dim=0)
+        prompts = SmallPrompts(batch.boxes.flatten(0, 1), batch.points.flatten(0, 1), batch.labels.flatten(0, 1))
+        regions = place_regions(prompts)
+        targets = cut(batch.masks.repeat_interleave(count, dim=0), regions, GRID, 1, SUPERSAMPLING)
+        first, first_iou, _ = decode_regions(self.network, image, channels, prompts, regions)
         loss = mask_losses(first, first_iou, targets)
-        if index % 2 == 0:
-            again, again_iou, _ = decode_windows(self.network, image, offsets, boxes, first[:, :1].detach())
-            loss = (loss + mask_losses(again, again_iou, targets)) / 2
+        if index % 3 == 0:
+            with torch.no_grad():
+                frame = put_back(first[:, :1], regions, WINDOW)
+            again = replace(prompts, mask_logits=frame)
+            second, second_iou, _ = decode_regions(self.network, image, channels, again, regions)
+            loss = (loss + mask_losses(second, second_iou, targets)) / 2
         self._report(loss, first[:, :1], targets)
         return loss
 
@@ -109,15 +125,20 @@ class SmallTraining(pl.LightningModule):
 
 
 def train(
-    samples: list[LesionSample], settings: SmallTrainingSettings, folder: Path, device: torch.device
+    samples: list[LesionSample],
+    settings: SmallTrainingSettings,
+    folder: Path,
+    device: torch.device,
+    build: Callable[[], nn.Module] = build_small_network,
 ) -> dict[str, Tensor]:
     """Train on the samples and return the averaged weights by name.
 
-    The training state is kept in `folder`; a run that was stopped goes on from its last epoch.
+    The training state is kept in `folder`; a run that was stopped goes on from its last epoch. `build` makes the
+    network; another one with the parts `image_encoder` and `mask_decoder` is trained in the same way.
     """
     pl.seed_everything(settings.seed, verbose=False)
     data = Windows(samples, settings)
-    module = SmallTraining(settings, len(data) * settings.epochs)
+    module = SmallTraining(settings, len(data) * settings.epochs, build())
     last = folder / "last.ckpt"
     trainer = pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
@@ -126,8 +147,8 @@ def train(
         max_epochs=settings.epochs,
         gradient_clip_val=1.0,
         callbacks=[
-            EMAWeightAveraging(decay=0.998),
-            ModelCheckpoint(folder, save_last=True, save_top_k=0, every_n_epochs=1),
+            EMAWeightAveraging(decay=EMA_DECAY, update_starting_at_step=module.steps // 2),
+            ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True),
         ],
         logger=False,
         enable_progress_bar=False,
