@@ -26,6 +26,10 @@ def scores(dice: dict[str, float], model: str, iteration: int = 1, chosen: bool 
             "lesion_id": list(dice),
             "patient_id": [f"P{lesion}" for lesion in dice],
             "model": model,
+            "field_of_view": "" if model == "ellipse" else "image",
+            "kind": "box",
+            "origin": "reference",
+            "draw": 0,
             "prompt_id": [f"{lesion}+10" for lesion in dice],
             "margin_mm": 10.0,
             "iteration": iteration,
@@ -35,6 +39,7 @@ def scores(dice: dict[str, float], model: str, iteration: int = 1, chosen: bool 
             "missed": [value == 0 for value in dice.values()],
             "chosen": chosen,
             "choice": "" if model == "ellipse" else "first",
+            "head_choice": "" if model == "ellipse" else "single",
             "seen": [model != "ellipse" and lesion == "a" for lesion in dice],
         }
     )
@@ -97,7 +102,7 @@ def test_a_study_of_boxes_has_no_overlap() -> None:
     table = segmentation_table(boxes, LESIONS, BOOTSTRAP)
     assert table.empty
     assert "dice_difference_low" in table.columns
-    masks = SCORES[["lesion_id", "model", "prompt_id"]].drop_duplicates()
+    masks = SCORES[["lesion_id", "model", "field_of_view", "prompt_id"]].drop_duplicates()
     diameters = dice_by_diameter(boxes, masks, LESIONS)
     assert diameters.empty
     assert diameter_correlation(diameters, BOOTSTRAP).empty
@@ -105,7 +110,7 @@ def test_a_study_of_boxes_has_no_overlap() -> None:
 
 def test_diameter_table_holds_the_masks_that_go_on() -> None:
     other_margin = SCORES.assign(margin_mm=0.0, prompt_id=SCORES["lesion_id"] + "+0", dice=0.99)
-    masks = scores(dict.fromkeys(LESIONS.index, 1.0), "small")[["lesion_id", "model", "prompt_id"]]
+    masks = scores(dict.fromkeys(LESIONS.index, 1.0), "small")[["lesion_id", "model", "field_of_view", "prompt_id"]]
     table = dice_by_diameter(pd.concat([other_margin, SCORES]), masks, LESIONS)
     assert table["lesion_id"].tolist() == ["a", "b", "c", "d"]
     assert table["dice"].tolist() == [0.8, 0.3, 0.2, 0.7]
@@ -143,3 +148,27 @@ def test_correlation_of_constants_is_not_defined() -> None:
         }
     )
     assert diameter_correlation(table, BOOTSTRAP)[["r", "rho", "r_p"]].isna().all(axis=None)
+
+
+def test_fields_of_view_and_kinds_of_prompts_have_rows_of_their_own() -> None:
+    windows = SCORES[SCORES["model"] == "small"].assign(field_of_view="window", dice=1.0)
+    points = SCORES[SCORES["model"] == "small"].assign(kind="point", margin_mm=np.nan, prompt_id="p", dice=0.5)
+    readers = SCORES[SCORES["model"] == "small"].assign(origin="reader:A", prompt_id="r", dice=0.25)
+    drawn = SCORES[SCORES["model"] == "small"].assign(draw=2, prompt_id="d", dice=0.75)
+    table = segmentation_table(pd.concat([SCORES, windows, points, readers, drawn]), LESIONS, BOOTSTRAP)
+    chosen = table[(table["split"] == "test") & (table["selection"] == "chosen") & (table["model"] == "small")]
+    found = chosen.set_index(["field_of_view", "prompts"])["dice"]
+    assert found[("image", "box")] == pytest.approx((0.8 + 0.3 + 0.7) / 3)
+    assert found[("window", "box")] == 1.0
+    assert found[("image", "point")] == 0.5
+    assert found[("image", "box; reader:A")] == 0.25
+    assert found[("image", "box; drawn")] == 0.75
+    assert (chosen["n"] == 3).all()
+    assert np.isnan(chosen.set_index("prompts").loc["point", "ellipse_dice"])  # a point has no box to hold one
+
+
+def test_heads_chosen_by_the_reference_mark_every_iteration() -> None:
+    heads = SCORES.assign(head_choice=SCORES["head_choice"].replace("single", "oracle"))
+    table = segmentation_table(heads, LESIONS, BOOTSTRAP)
+    assert set(table.loc[table["model"] == "small", "mark"]) == {"oracle"}
+    assert set(table.loc[table["model"] == "ellipse", "mark"]) == {""}
