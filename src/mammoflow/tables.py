@@ -262,6 +262,7 @@ SEGMENTATION_SCORES = pa.DataFrameSchema(
         "missed": _flag(),  # the mask shares no pixel with the reference
         "chosen": _flag(),  # the iteration that goes on
         "choice": _text(choices=("first", "predicted_iou", "oracle", "")),  # how it was chosen; "" for a floor
+        "feed": _text(choices=("logits", "box", "both", "")),  # what iterations take from the one before
         "head": _integer(0, 3),  # whose mask this is: 0 the single-mask head, 1 to 3 one of the three; null for a floor
         "head_choice": _text(choices=(*HEAD_CHOICES, "")),  # how the first iteration's was chosen; later ones follow it
         "head_1_predicted_iou": _number(),  # of each of the three heads, where the first iteration asked for them

@@ -40,6 +40,8 @@ rule compare:
                 "comparison_common_lesions",
                 "confusion",
                 "subgroups",
+                "segmentation_choices",
+                "segmentation_subgroups",
                 "dice_by_diameter",
                 "dice_diameter_correlation",
                 "features",

@@ -47,10 +47,13 @@ def pool_folds(settings: ComparisonSettings, folders: Sequence[Path], output: Pa
     found = [all_candidates(settings, run, lesions) for run, lesions in zip(runs, labelled, strict=True)]
     candidates = _pooled(folders, found, tests)
     bootstrap = PatientBootstrap(settings.bootstrap, settings.confidence, settings.seed)
-    note = f"{'phantom; ' if runs[0].phantom else ''}pooled over {len(runs)} folds, each scored by its own training"
+    pooled = f"pooled over {len(runs)} folds, each scored by its own training"
+    note = "; ".join([*(["phantom"] if runs[0].phantom else []), *runs[0].notes, pooled])
     lesions = pd.concat(tests)
     by_fold = [
-        comparison_table(own, test, own[0], bootstrap, "test", "phantom" if run.phantom else "").assign(fold=fold)
+        comparison_table(
+            own, test, own[0], bootstrap, "test", "; ".join([*(["phantom"] if run.phantom else []), *run.notes])
+        ).assign(fold=fold)
         for own, test, run, fold in zip(found, tests, runs, folds, strict=True)
     ]
     write_csv(output / "comparison.csv", comparison_table(candidates, lesions, candidates[0], bootstrap, "test", note))

@@ -78,9 +78,19 @@ class Run:
         return isinstance(split, dict) and bool(split.get("leaking", False))
 
     @property
+    def notes(self) -> list[str]:
+        """What the cohort says of the whole study, such as labels made from BI-RADS, as parts of a row's note."""
+        return study_notes(self.study)
+
+    @property
     def oracle(self) -> bool:
         """Whether masks were chosen by the reference, among iterations or heads: the scores say so."""
         return any(bool((self.scores[column] == "oracle").any()) for column in ("choice", "head_choice"))
+
+
+def study_notes(study: dict[str, Any]) -> list[str]:
+    """Return the notes of `study.json`; a semicolon, which parts the notes of a row, becomes a comma."""
+    return [str(note).replace(";", ",") for note in study.get("notes") or []]
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -127,7 +137,7 @@ def read_run(
         lesions=_join([folder / "lesions.parquet" for folder in images], CANONICAL_LESIONS),
         excluded=_join([folder / "excluded.parquet" for folder in [cohort, *images]], EXCLUDED),
         # Each model's folder holds the rows of the ellipse floor too.
-        scores=scores.drop_duplicates(["model", "field_of_view", "prompt_id", "iteration"], ignore_index=True),
+        scores=scores.drop_duplicates(["model", "field_of_view", "feed", "prompt_id", "iteration"], ignore_index=True),
         masks=_join([folder / "masks.parquet" for folder in segmentation], MASKS),
         gabor=_join(gabor, FEATURES),
         radiomics=_join(radiomics, FEATURES),

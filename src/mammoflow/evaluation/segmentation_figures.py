@@ -10,16 +10,29 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from mammoflow.evaluation.drawing import COLOURS, DASHES, GREY, MARKERS, drawing, put_title, say_nothing_to_draw
-from mammoflow.evaluation.segmentation_tables import CHOSEN, ELLIPSE
+from mammoflow.evaluation.segmentation_summary import ELLIPSE, ORACLE
+from mammoflow.evaluation.segmentation_tables import CHOSEN
 
 NO_DICE = "no Dice: the study has no reference masks,\nor the test split has no lesion"
 
 
+FEEDS = {
+    "logits": "logits fed back",
+    "box": "box fed back",
+    "both": "box and logits fed back",
+}
+
+
 def exact_boxes(table: pd.DataFrame) -> pd.DataFrame:
-    """Keep the boxes around the reference, which every model has, and name a model that saw windows so."""
+    """Keep the boxes around the reference, which every model has; a model's name says windows and oracles."""
     boxes = table[table["prompts"] == "box"]
-    windows = boxes["field_of_view"] == "window"
-    return boxes.assign(model=boxes["model"].where(~windows, boxes["model"] + ", window"))
+    window = pd.Series("", boxes.index).mask(boxes["field_of_view"] == "window", ", window")
+    return boxes.assign(model=boxes["model"] + window + _oracle(boxes))
+
+
+def _oracle(table: pd.DataFrame) -> pd.Series:
+    """Return the words that stand behind the name of what an oracle chose."""
+    return pd.Series("", table.index).mask(table["mark"] == ORACLE, f" ({ORACLE})")
 
 
 def draw_dice_against_margin(path: Path, table: pd.DataFrame, phantom: bool) -> None:
@@ -65,38 +78,38 @@ def _draw_band(axes: Axes, rows: pd.DataFrame, across: str, name: str, style: di
 
 
 def draw_dice_by_iteration(path: Path, table: pd.DataFrame, phantom: bool) -> None:
-    """Draw mean Dice against the refinement iteration, one panel a model, one line a margin."""
+    """Draw mean Dice against the refinement iteration, one panel a model and feedback, one line a margin."""
     boxes = exact_boxes(table)
     rows = boxes[(boxes["split"] == "test") & boxes["selection"].str.startswith("iteration ") & boxes["dice"].notna()]
     shown = rows.assign(iteration=rows["selection"].str.removeprefix("iteration ").astype(int))
-    models = list(shown["model"].unique())
-    columns = min(2, max(1, len(models)))
-    height = 3.6 if columns == 1 else 0.6 + 2.6 * -(-len(models) // columns)
+    panels = [(str(model), str(feed), part) for (model, feed), part in shown.groupby(["model", "feed"], sort=False)]
+    columns = min(2, max(1, len(panels)))
+    height = 3.6 if columns == 1 else 0.6 + 2.8 * -(-len(panels) // columns)
     with drawing(path, height) as figure:
-        grid = figure.subplots(max(1, -(-len(models) // columns)), columns, squeeze=False, sharey=True).ravel()
+        grid = figure.subplots(max(1, -(-len(panels) // columns)), columns, squeeze=False, sharey=True).ravel()
         put_title(figure, "Dice by refinement iteration", phantom)
-        if not models:
+        if not panels:
             say_nothing_to_draw(grid[0], NO_DICE)
-        for axes, model in zip(grid, models, strict=False):
-            part = shown[shown["model"] == model]
+        for axes, (model, feed, part) in zip(grid, panels, strict=False):
             for place, (margin, line) in enumerate(part.groupby("margin_mm")):
                 style = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
                 _draw_band(
                     axes, line, "iteration", f"+{margin:g} mm", {**style, "linestyle": DASHES[place % len(DASHES)]}
                 )
-            axes.set_title(f"{model}, n = {int(part['n'].max())}", fontweight="normal")
-            axes.set(ylim=(0, 1), xlabel="Iteration", ylabel="Mean Dice")
+            axes.set_title(f"{model}, n = {int(part['n'].max())}\n{FEEDS.get(feed, feed)}", fontweight="normal")
+            axes.set(ylim=(0, 1), xlabel="Iteration", ylabel="Mean Dice, missed = 0")
             axes.set_xticks(sorted(part["iteration"].unique()))
-        for axes in grid[max(len(models), 1) :]:
+        for axes in grid[max(len(panels), 1) :]:
             axes.set_axis_off()
-        if models:
+        if panels:
             handles, labels = grid[0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside lower center", ncols=4, title="margin of the box prompt")
+            figure.legend(handles, labels, loc="outside lower center", ncols=5, title="margin of the box prompt")
 
 
 def draw_dice_against_diameter(path: Path, table: pd.DataFrame, correlation: pd.DataFrame, phantom: bool) -> None:
     """Draw the Dice of each test lesion against its longest diameter, one panel a model."""
     shown = table[(table["split"] == "test") & table["diameter_mm"].notna()]
+    shown = shown.assign(shown_as=shown["model"] + _oracle(shown))
     models = list(shown["model"].unique())
     with drawing(path, 0.5 + 3.1 * max(1, len(models))) as figure:
         grid = figure.subplots(max(1, len(models)), 1, squeeze=False).ravel()
@@ -120,10 +133,16 @@ def draw_dice_against_diameter(path: Path, table: pd.DataFrame, correlation: pd.
                 )
             axes.set(ylim=(-0.03, 1.03), xlabel="Longest diameter (mm)", ylabel="Dice")
             axes.set_title(
-                f"{model}, +{part['margin_mm'].iloc[0]:g} mm, n = {len(part)}{_says(correlation, model)}",
+                f"{part['shown_as'].iloc[0]}{_margin(part)}, n = {len(part)}{_says(correlation, model)}",
                 fontweight="normal",
             )
             axes.legend(loc="lower right")
+
+
+def _margin(part: pd.DataFrame) -> str:
+    """Return the margin of the prompts; a point has none."""
+    margin = part["margin_mm"].iloc[0]
+    return "" if pd.isna(margin) else f", +{margin:g} mm"
 
 
 def _says(correlation: pd.DataFrame, model: str) -> str:

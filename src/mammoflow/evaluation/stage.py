@@ -22,7 +22,10 @@ from mammoflow.evaluation.floors import floor_candidates
 from mammoflow.evaluation.flow import exclusions, flow
 from mammoflow.evaluation.inputs import LEAKING, Run, read_run
 from mammoflow.evaluation.provenance_record import provenance
-from mammoflow.evaluation.segmentation_tables import diameter_correlation, dice_by_diameter, segmentation_table
+from mammoflow.evaluation.segmentation_choices import choices_table
+from mammoflow.evaluation.segmentation_diameter import diameter_correlation, dice_by_diameter
+from mammoflow.evaluation.segmentation_subgroups import segmentation_subgroups
+from mammoflow.evaluation.segmentation_tables import segmentation_table
 from mammoflow.evaluation.subgroups import subgroup_table
 from mammoflow.store import write_text, writing
 from mammoflow.tables import SPLITS
@@ -76,6 +79,8 @@ def compare(
     diameters = dice_by_diameter(run.scores, run.masks, described)
     tables |= {
         "segmentation": segmentation_table(run.scores, described, bootstrap),
+        "segmentation_choices": choices_table(run.scores, described, bootstrap),
+        "segmentation_subgroups": segmentation_subgroups(run.scores, described, bootstrap),
         "dice_by_diameter": diameters,
         "dice_diameter_correlation": diameter_correlation(diameters, bootstrap),
         "features": feature_table({"gabor": run.gabor, "radiomics": run.radiomics}, labelled, bootstrap),
@@ -108,7 +113,7 @@ def comparison_tables(
 ) -> dict[str, pd.DataFrame]:
     """Return the comparison on each split and on the test lesions that all score, confusion counts and subgroups."""
     marks = [mark for mark, applies in (("phantom", run.phantom), (LEAKING, run.leaking)) if applies]
-    note, birads = "; ".join(marks), candidates[0]
+    note, birads = "; ".join([*marks, *run.notes]), candidates[0]
     tables = {
         f"comparison_{split}": comparison_table(candidates, lesions, birads, bootstrap, split, note) for split in SPLITS
     }

@@ -11,7 +11,7 @@ from mammoflow.config.evaluation import ReportSettings
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.birads import ZERO_NOTES
 from mammoflow.evaluation.inputs import LEAKING, read_json
-from mammoflow.evaluation.segmentation_tables import ELLIPSE
+from mammoflow.evaluation.segmentation_summary import ELLIPSE
 from mammoflow.report.content import (
     Tables,
     by_family,

@@ -271,6 +271,7 @@ def _write_segmentation(
                         "missed": missed,
                         "chosen": iteration == 1,
                         "choice": "first" if name == model else "",
+                        "feed": "logits" if name == model else "",
                         "head": 0 if name == model else None,
                         "head_choice": "single" if name == model else "",
                         **{f"head_{head}_{of}": np.nan for head in (1, 2, 3) for of in ("predicted_iou", "dice")},

@@ -6,7 +6,8 @@ import pytest
 from scipy import stats
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
-from mammoflow.evaluation.segmentation_tables import diameter_correlation, dice_by_diameter, segmentation_table
+from mammoflow.evaluation.segmentation_diameter import case_numbers, diameter_correlation, dice_by_diameter
+from mammoflow.evaluation.segmentation_tables import segmentation_table
 
 BOOTSTRAP = PatientBootstrap(200, 0.95, 0)
 LESIONS = pd.DataFrame(
@@ -35,11 +36,19 @@ def scores(dice: dict[str, float], model: str, iteration: int = 1, chosen: bool 
             "iteration": iteration,
             "dice": list(dice.values()),
             "iou": [value / (2 - value) for value in dice.values()],
+            "precision": list(dice.values()),
+            "recall": list(dice.values()),
+            "pixel_accuracy": 0.99,
+            "hd95_mm": [10 * (1 - value) if value else np.nan for value in dice.values()],
+            "surface_distance_mm": [4 * (1 - value) if value else np.nan for value in dice.values()],
             "area_mm2": 50.0,
+            "area_error_mm2": -5.0,
+            "area_error_share": -0.1,
             "missed": [value == 0 for value in dice.values()],
             "chosen": chosen,
             "choice": "" if model == "ellipse" else "first",
             "head_choice": "" if model == "ellipse" else "single",
+            "feed": "" if model == "ellipse" else "logits",
             "seen": [model != "ellipse" and lesion == "a" for lesion in dice],
         }
     )
@@ -97,6 +106,42 @@ def test_empty_against_empty_is_counted_apart() -> None:
     )
 
 
+def test_distances_that_are_not_defined_are_left_out_and_counted() -> None:
+    first = row(segmentation_table(SCORES, LESIONS, BOOTSTRAP), split="test", model="small", selection="iteration 1")
+    assert first["surface_left_out"] == 1
+    assert first["hd95_mm"] == pytest.approx((1 + 4) / 2)
+    assert first["surface_distance_mm"] == pytest.approx((0.4 + 1.6) / 2)
+    assert first["hd95_mm_median"] == pytest.approx(2.5)
+    assert first["precision"] == first["dice"]
+    assert (first["area_error_mm2"], first["area_error_share"]) == pytest.approx((-5, -0.1))
+
+
+def test_intervals_are_those_of_the_house_bootstrap() -> None:
+    generator = np.random.default_rng(1)
+    ids = [f"L{number}" for number in range(40)]
+    lesions = pd.DataFrame({"split": "test"}, index=pd.Index(ids, name="lesion_id"))
+    table = scores(dict(zip(ids, generator.uniform(0.2, 0.9, 40), strict=True)), "small")
+    table["patient_id"] = [f"P{number // 3}" for number in range(40)]
+    found = row(segmentation_table(table, lesions, BOOTSTRAP), split="test", selection="chosen")
+    expected = BOOTSTRAP.mean(table["dice"].to_numpy(), table["patient_id"].tolist())
+    assert (found["dice_low"], found["dice_high"]) == pytest.approx((expected.low, expected.high))
+    # Of a score that some rows lack: the ratio of weighted sums over the rows that have it.
+    table.loc[::4, "hd95_mm"] = np.nan
+    found = row(segmentation_table(table, lesions, BOOTSTRAP), split="test", selection="chosen")
+    weights = BOOTSTRAP.weights(table["patient_id"].tolist())
+    kept = table["hd95_mm"].notna().to_numpy()
+    means = weights[:, kept] @ table.loc[kept, "hd95_mm"].to_numpy() / weights[:, kept].sum(axis=1)
+    assert found["hd95_mm"] == pytest.approx(table["hd95_mm"].mean())
+    assert found["hd95_mm_low"] == pytest.approx(np.quantile(means[1:], 0.025))
+
+
+def test_feeds_stand_apart_and_only_one_of_them_has_masks_that_go_on() -> None:
+    other = SCORES[SCORES["model"] == "small"].assign(feed="box", chosen=False)
+    table = segmentation_table(pd.concat([SCORES, other]), LESIONS, BOOTSTRAP)
+    assert row(table, split="test", feed="box", selection="iteration 2")["n"] == 3
+    assert set(table.loc[table["selection"] == "chosen", "feed"]) == {"logits", ""}
+
+
 def test_a_study_of_boxes_has_no_overlap() -> None:
     boxes = SCORES.assign(dice=np.nan, iou=np.nan)
     table = segmentation_table(boxes, LESIONS, BOOTSTRAP)
@@ -118,6 +163,12 @@ def test_diameter_table_holds_the_masks_that_go_on() -> None:
     assert (table["margin_mm"] == 10).all()
 
 
+def test_cases_are_numbered_in_the_order_of_their_ids() -> None:
+    assert case_numbers(pd.Index(["b", "c", "a", "b"])).to_dict() == {"a": 1, "b": 2, "c": 3}
+    masks = scores({"d": 1.0, "b": 1.0}, "small")[["lesion_id", "model", "field_of_view", "prompt_id"]]
+    assert dice_by_diameter(SCORES, masks, LESIONS)["case"].tolist() == [2, 4]
+
+
 def test_correlations_agree_with_scipy() -> None:
     random = np.random.default_rng(2)
     size = random.uniform(5, 40, 50)
@@ -125,6 +176,7 @@ def test_correlations_agree_with_scipy() -> None:
         {
             "model": "small",
             "split": "test",
+            "mark": "",
             "patient_id": [f"P{lesion // 2}" for lesion in range(50)],
             "diameter_mm": size,
             "dice": np.round(np.clip(0.5 + size / 100 + random.normal(0, 0.05, 50), 0, 1), 2),
@@ -135,6 +187,11 @@ def test_correlations_agree_with_scipy() -> None:
     assert found["rho"] == pytest.approx(stats.spearmanr(size, table["dice"]).statistic)
     assert found["rho_p"] == pytest.approx(stats.spearmanr(size, table["dice"]).pvalue)
     assert found["r_low"] < found["r"] < found["r_high"]
+    by_patient = table.groupby("patient_id")[["diameter_mm", "dice"]].mean()
+    assert found["patients"] == 25
+    assert found["patients_r"] == pytest.approx(stats.pearsonr(*by_patient.to_numpy().T).statistic)
+    assert found["patients_rho_p"] == pytest.approx(stats.spearmanr(*by_patient.to_numpy().T).pvalue)
+    assert "n - 2 degrees" in found["null"]
 
 
 def test_correlation_of_constants_is_not_defined() -> None:
@@ -142,6 +199,7 @@ def test_correlation_of_constants_is_not_defined() -> None:
         {
             "model": "small",
             "split": "test",
+            "mark": "",
             "patient_id": list("abcd"),
             "diameter_mm": 7.0,
             "dice": [0.1, 0.2, 0.3, 0.4],

@@ -1,0 +1,134 @@
+"""Scores of some masks in one row: counts, means with intervals over patients, and the ellipse beside them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from mammoflow.evaluation.bootstrap import PatientBootstrap
+from mammoflow.evaluation.metrics import FloatArray, ratio
+
+ELLIPSE = "ellipse"
+"""The floor: an ellipse inscribed in the prompt box."""
+
+ORACLE = "oracle"
+
+SCORES = (
+    "dice",
+    "iou",
+    "precision",
+    "recall",
+    "pixel_accuracy",
+    "hd95_mm",
+    "surface_distance_mm",
+    "area_error_mm2",
+    "area_error_share",
+)
+DIFFERENCE = "dice_difference"
+COUNTS = ("n", "lesions", "patients", "patients_seen", "missed", "empty_against_empty", "surface_left_out")
+MEDIANS = ("dice", "hd95_mm")
+SUMMARY_COLUMNS = (
+    *COUNTS,
+    *(f"{name}{end}" for name in SCORES for end in ("", "_low", "_high")),
+    *(f"{name}_median" for name in MEDIANS),
+    "ellipse_dice",
+    *(f"{DIFFERENCE}{end}" for end in ("", "_low", "_high")),
+)
+
+
+def scored_rows(scores: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that have a Dice, with their lesion's `split`, a label of `prompts`, and the ellipse's Dice.
+
+    Parameters
+    ----------
+    scores
+        Rows of the SEGMENTATION_SCORES schema.
+    lesions
+        Indexed by lesion, with `split`.
+    """
+    rows = scores[scores["dice"].notna()]
+    floor = rows[rows["model"] == ELLIPSE].set_index("prompt_id")["dice"]
+    return rows.assign(
+        split=rows["lesion_id"].map(lesions["split"]),
+        prompts=prompt_labels(rows),
+        ellipse_dice=rows["prompt_id"].map(floor).astype("float64"),
+    )
+
+
+def prompt_labels(scores: pd.DataFrame) -> pd.Series:
+    """Say what each row's prompt was made of: kind, source unless it is the reference, and whether it was drawn."""
+    source = ("; " + scores["origin"]).where(scores["origin"] != "reference", "")
+    drawn = pd.Series("; drawn", scores.index).where((scores["draw"] > 0) & (source == ""), "")
+    return scores["kind"] + source + drawn
+
+
+def by_reference(rows: pd.DataFrame, chosen: bool) -> pd.Series:
+    """Tell of which masks the reference chose the head, or (of masks that went on) the iteration."""
+    found = rows["head_choice"] == ORACLE
+    if chosen:
+        found |= rows["choice"] == ORACLE
+    return found & (rows["model"] != ELLIPSE)
+
+
+def mark_of(rows: pd.DataFrame, chosen: bool) -> str:
+    """Return `oracle` where the reference chose any of some masks."""
+    return ORACLE if by_reference(rows, chosen).any() else ""
+
+
+def summary(rows: pd.DataFrame, bootstrap: PatientBootstrap) -> dict[str, object]:
+    """Return the columns SUMMARY_COLUMNS of some masks.
+
+    A missed mask has 0 in the means of the overlap scores and is counted. Distances between surfaces are not defined
+    where mask or reference is empty; their means are over the others, and `surface_left_out` says how many that leaves
+    out. `dice_difference` is that to the ellipse on the same prompts, resampled together.
+
+    Parameters
+    ----------
+    rows
+        Of `scored_rows`.
+    bootstrap
+        Resampling of patients.
+    """
+    patients = rows["patient_id"].tolist()
+    values = rows[[*SCORES]].to_numpy(dtype=np.float64)
+    ellipse = rows["ellipse_dice"].to_numpy(dtype=np.float64)
+    difference = rows["dice"].to_numpy(dtype=np.float64) - ellipse
+    result: dict[str, object] = {
+        "n": len(rows),
+        "lesions": int(rows["lesion_id"].nunique()),
+        "patients": len(set(patients)),
+        "patients_seen": int(rows.loc[rows["seen"], "patient_id"].nunique()),
+        "missed": int(rows["missed"].sum()),
+        "empty_against_empty": int(((rows["area_mm2"] == 0) & (rows["dice"] == 1)).sum()),
+        "surface_left_out": int(rows["hd95_mm"].isna().sum()),
+        "ellipse_dice": float(np.nanmean(ellipse)) if np.isfinite(ellipse).any() else float("nan"),
+    }
+    for name in MEDIANS:
+        defined = rows[name].dropna()
+        result[f"{name}_median"] = float(defined.median()) if len(defined) else float("nan")
+    return result | mean_columns((*SCORES, DIFFERENCE), np.column_stack([values, difference]), patients, bootstrap)
+
+
+def mean_columns(
+    names: tuple[str, ...], values: FloatArray, patients: list[str], bootstrap: PatientBootstrap
+) -> dict[str, float]:
+    """Return the mean of each column over the rows where it is defined, with its interval over patients.
+
+    Parameters
+    ----------
+    names
+        Of the columns.
+    values
+        (rows, columns); NaN where not defined.
+    patients
+        Of each row.
+    bootstrap
+        Resampling of patients.
+    """
+    weights = bootstrap.weights(patients)
+    defined = np.isfinite(values)
+    means = ratio(weights @ np.where(defined, values, 0.0), weights @ defined.astype(np.float64))
+    columns: dict[str, float] = {}
+    for place, name in enumerate(names):
+        columns |= bootstrap.estimate(means[:, place], patients).columns(name)
+    return columns
