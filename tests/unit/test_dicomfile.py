@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import random
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -185,3 +186,58 @@ def test_what_is_not_there_is_missing_or_refused(tmp_path, name):
     with pytest.raises(ExcludedCase) as error:
         safe_path(tmp_path, name)
     assert error.value.reason in (Reason.MISSING_FILE, Reason.OUTSIDE_STUDY)
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
+@pytest.mark.parametrize("nested", [False, True])
+def test_dark_pixels_taken_for_a_header_end_the_reading(tmp_path, syntax, nested):
+    whole = pydicom.dcmread(io.BytesIO(dicom_bytes()))
+    item = pydicom.Dataset()
+    item.PatientComments = "x"
+    whole.ReferencedImageSequence = [item]
+    whole["ReferencedImageSequence"].is_undefined_length = item.is_undefined_length_sequence_item = True
+    whole.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if syntax != ImplicitVRLittleEndian else syntax
+    buffer = io.BytesIO()
+    whole.save_as(buffer, enforce_file_format=True, implicit_vr=syntax == ImplicitVRLittleEndian, little_endian=True)
+    data = buffer.getvalue()
+    tag = b"\x10\x00\x00\x40" if nested else b"\x28\x00\x02\x00"
+    place = data.index(tag)
+    data = data[:place] + bytes(2_000_000) + data[place:]
+    if syntax == DeflatedExplicitVRLittleEndian:
+        start = 144 + int.from_bytes(data[140:144], "little")
+        deflate = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
+        meta = data[:start].replace(b"1.2.840.10008.1.2.1\x00", b"1.2.840.10008.1.2.1.99")
+        size = int.from_bytes(meta[140:144], "little") + 2
+        uid = meta.index(b"1.2.840.10008.1.2.1.99")
+        meta = meta[:140] + size.to_bytes(4, "little") + meta[144 : uid - 2] + b"\x16\x00" + meta[uid:]
+        data = meta + deflate.compress(data[start:]) + deflate.flush()
+    path = tmp_path / "endless.dcm"
+    path.write_bytes(data)
+    with pytest.raises(ExcludedCase, match="more than 50000 elements"):
+        open_dicom(path)
+
+
+def test_a_transfer_syntax_of_several_values_is_none(tmp_path):
+    path = tmp_path / "a.dcm"
+    path.write_bytes(
+        dicom_bytes(syntax=ExplicitVRLittleEndian).replace(b"1.2.840.10008.1.2.1\x00", b"1.2\\840.10008.1.2.1\x00")
+    )
+    dataset = open_dicom(path)
+    with pytest.raises(ExcludedCase) as error:
+        stored_pixels(dataset)
+    assert error.value.reason is Reason.UNREADABLE
+
+
+def test_a_decoder_that_panics_costs_the_file_only(tmp_path, monkeypatch):
+    class PanicError(BaseException):
+        pass
+
+    def panic(*_: object, **__: object) -> None:
+        raise PanicError
+
+    path = tmp_path / "a.dcm"
+    path.write_bytes(dicom_bytes())
+    dataset = open_dicom(path)
+    monkeypatch.setattr("mammoflow.dicomfile.pixel_array", panic)
+    with pytest.raises(ExcludedCase, match="PanicError"):
+        stored_pixels(dataset)
