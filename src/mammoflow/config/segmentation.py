@@ -28,6 +28,7 @@ Feed = Literal["logits", "box", "both"]
 Choice = Literal["first", "predicted_iou", "oracle"]
 Heads = Literal["single", "predicted_iou", "head_1", "head_2", "head_3", "oracle"]
 FieldOfView = Literal["image", "window"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 OWN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 RESERVED_NAMES = ("ellipse",)
@@ -160,7 +161,17 @@ class SegmentSettings(SeededSettings):
         1.5, ge=1, le=10, description="Side of a window in longest sides of the prompt's box; at least window_mm."
     )
     window_mm: float = Field(40.0, ge=5, le=500, description="Least side of a window in millimetres.")
-    batch_images: int = Field(4, ge=1, description="Images or windows encoded together.")
+    precision: Precision = Field(
+        "auto",
+        description="Numbers in which the image encoder multiplies: bf16 halves what it costs and more, fp32 is exact, "
+        "fp16 is for GPUs without bf16. auto takes bf16 where the device has it, else fp32. Embeddings of each are "
+        "kept apart.",
+    )
+    batch_images: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        "auto",
+        description="Images or windows encoded together: a number, or auto for as many as the GPU's memory holds and "
+        "for one on a CPU. Halved where memory runs out.",
+    )
 
     @model_validator(mode="after")
     def check_fields_of_view(self) -> Self:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import torch
+
+MOST_TOGETHER = 32
+"""Items that `auto` handles together at most: 32 images of 4096 tokens fill any GPU, and more only cost memory."""
+
+MEMORY_SHARE = 0.8
+"""Part of the free memory that `auto` counts on."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -21,20 +27,61 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(text in str(error) for text in texts)
 
 
+class DeviceMemory(Protocol):
+    """What is asked about the memory of a device to size batches."""
+
+    def start(self) -> None:
+        """Begin to watch what is used."""
+
+    def used(self) -> int:
+        """Return the most bytes that were in use at a time since `start`, beyond those before it."""
+
+    def free(self) -> int:
+        """Return how many bytes can still be had."""
+
+
+class GpuMemory:
+    """The memory of the current GPU, as torch's allocator knows it."""
+
+    def __init__(self) -> None:
+        self.before = 0
+
+    def start(self) -> None:
+        """Begin to watch what is used."""
+        torch.cuda.reset_peak_memory_stats()
+        self.before = torch.cuda.memory_allocated()
+
+    def used(self) -> int:
+        """Return the most bytes that were in use at a time since `start`, beyond those before it."""
+        return torch.cuda.max_memory_allocated() - self.before
+
+    def free(self) -> int:
+        """Return what the driver has left, and what the allocator holds and does not use."""
+        held = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+        return int(torch.cuda.mem_get_info()[0]) + held
+
+
 class Batches:
     """A batch size that is halved, for good, each time memory runs out.
 
     Parameters
     ----------
     size
-        Items handled together at first.
+        Items handled together at first. `auto` begins with one: on a GPU the memory that it used says how many fit; on
+        a CPU it stays with one, because larger batches leave the caches and gain nothing.
     label
         What the items are, for the message that says that the batch was halved.
+    memory
+        Of the device, for `auto`; None takes the GPU's where there is one.
     """
 
-    def __init__(self, size: int, label: str) -> None:
-        self.size = max(1, size)
+    def __init__(self, size: int | Literal["auto"], label: str, memory: DeviceMemory | None = None) -> None:
+        self.size = 1 if size == "auto" else max(1, size)
         self.label = label
+        self._memory = memory
+        if memory is None and torch.cuda.is_available():
+            self._memory = GpuMemory()
+        self._to_measure = size == "auto" and self._memory is not None
 
     def run(self, items: Sequence[Item], compute: Callable[[Sequence[Item]], Result]) -> Iterator[Result]:
         """Yield `compute` of one batch after the other, in order.
@@ -49,7 +96,7 @@ class Batches:
             batch = items[start : start + self.size]
             result: Result | None = None
             try:
-                result = compute(batch)
+                result = self._measured(batch, compute) if self._to_measure else compute(batch)
             except Exception as error:
                 if len(batch) == 1 or not is_out_of_memory(error):
                     raise
@@ -58,6 +105,18 @@ class Batches:
                 continue
             yield result
             start += len(batch)
+
+    def _measured(self, batch: Sequence[Item], compute: Callable[[Sequence[Item]], Result]) -> Result:
+        """Compute one item and take as many from then on as fit into `MEMORY_SHARE` of what is free."""
+        if self._memory is None:
+            return compute(batch)
+        self._memory.start()
+        result = compute(batch)
+        self._to_measure = False
+        used = self._memory.used()
+        if used > 0:  # nothing is used of a GPU that is there while the model lies on the CPU
+            self.size = max(1, min(MOST_TOGETHER, int(MEMORY_SHARE * self._memory.free() / used)))
+        return result
 
     def _halve(self, tried: int) -> None:
         self.size = max(1, tried // 2)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import torch
+from torch import Tensor
 
 from mammoflow.errors import StudyError
 from mammoflow.runtime import progress
 from mammoflow.segmentation.batches import Batches
-from mammoflow.segmentation.protocol import PromptableModel
+from mammoflow.segmentation.pipeline import held_back, in_advance
+from mammoflow.segmentation.protocol import Encoding, PromptableModel
 from mammoflow.store import Array, ArrayStore, read_image, text_digest
 
 Arrays = dict[str, Array]
@@ -39,10 +46,28 @@ def read_canonical(path: Path, size: tuple[int, int]) -> npt.NDArray[np.uint16]:
     return image.astype(np.uint16, copy=False)
 
 
+@dataclass(frozen=True)
+class _Loaded:
+    """One image on its way: what the store had of it, or the network's input."""
+
+    image_id: str
+    key: str
+    digest: str
+    stored: Arrays | None
+    inputs: Tensor | None
+
+
 def embeddings(
-    model: PromptableModel, images_table: pd.DataFrame, folder: Path, store: ArrayStore, batch: int
+    model: PromptableModel,
+    images_table: pd.DataFrame,
+    folder: Path,
+    store: ArrayStore,
+    batch: int | Literal["auto"],
 ) -> Iterator[tuple[str, Arrays]]:
     """Give the embedding of each image, from the store where it is there, else encoded and stored.
+
+    Images and entries are read in threads while the device computes; a GPU has its next batch before the last one is
+    taken from it and written.
 
     Parameters
     ----------
@@ -55,7 +80,7 @@ def embeddings(
     store
         The store of embeddings. Entries that are absent or damaged are computed and written again.
     batch
-        Images encoded together; halved where memory runs out.
+        Images encoded together (`Batches`); halved where memory runs out.
 
     Yields
     ------
@@ -63,39 +88,48 @@ def embeddings(
         Half-precision arrays (channels, rows, columns) by name.
     """
     batches = Batches(batch, "images")
-    waiting: list[tuple[str, str, str, Arrays | None, tuple[Path, tuple[int, int]]]] = []
-    absent = 0
+    on_gpu = model.device.type == "cuda"
 
-    def flush() -> Iterator[tuple[str, Arrays]]:
-        sources = [source for *_, arrays, source in waiting if arrays is None]
-        fresh = encode_files(model, sources, batches)
-        for image_id, key, image, arrays, _ in waiting:
-            if arrays is None:
-                arrays = next(fresh)
-                store.write(key, arrays, {"kind": "image", "model": model.name, "image": image})
-            yield image_id, arrays
-        waiting.clear()
+    def load(row: tuple[str, str, str, int, int]) -> _Loaded:
+        image_id, digest, file, height, width = row
+        key = embedding_key(digest, model.digest)
+        stored = store.read(key)
+        if stored is not None:
+            return _Loaded(image_id, key, digest, stored, None)
+        inputs = model.preprocess(read_canonical(folder / file, (int(height), int(width))))
+        return _Loaded(image_id, key, digest, None, inputs.pin_memory() if on_gpu else inputs)
+
+    def write(entry: _Loaded, arrays: Arrays) -> None:
+        store.write(entry.key, arrays, {"kind": "image", "model": model.name, "image": entry.digest})
+
+    def encode(group: list[_Loaded]) -> tuple[list[_Loaded], list[Encoding]]:
+        inputs = [entry.inputs for entry in group if entry.inputs is not None]
+        return group, list(batches.run(inputs, model.start_encoding))
 
     rows = images_table[["image_id", "digest", "image_file", "height", "width"]].itertuples(index=False, name=None)
-    for image_id, digest, file, height, width in progress(rows, f"embeddings of {model.name}", len(images_table)):
-        key = embedding_key(digest, model.digest)
-        arrays = store.read(key)
-        waiting.append((image_id, key, digest, arrays, (folder / file, (int(height), int(width)))))
-        absent += arrays is None
+    threads = max(1, torch.get_num_threads())
+    loaded = in_advance(rows, load, threads, lambda: 2 * batches.size)
+    counted = progress(loaded, f"embeddings of {model.name}", len(images_table))
+    with closing(loaded), ThreadPoolExecutor(threads, thread_name_prefix="write") as writers:
+        for group, encodings in held_back(map(encode, _groups(counted, batches)), 1 if on_gpu else 0):
+            absent = [entry for entry in group if entry.stored is None]
+            fresh: list[Arrays] = [dict(arrays) for encoding in encodings for arrays in encoding.arrays()]
+            list(writers.map(write, absent, fresh))  # the list raises what a writer raised
+            found = iter(fresh)
+            for entry in group:
+                yield entry.image_id, entry.stored if entry.stored is not None else next(found)
+
+
+def _groups(loaded: Iterable[_Loaded], batches: Batches) -> Iterator[list[_Loaded]]:
+    """Gather images until a batch of them is to be encoded."""
+    waiting: list[_Loaded] = []
+    absent = 0
+    for entry in loaded:
+        waiting.append(entry)
+        absent += entry.stored is None
         # entries that were found wait behind those that were not, so the line is kept short
-        if absent >= batch or absent == 0 or len(waiting) >= 4 * batch:
-            yield from flush()
-            absent = 0
-    yield from flush()
-
-
-def encode_files(
-    model: PromptableModel, sources: Sequence[tuple[Path, tuple[int, int]]], batches: Batches
-) -> Iterator[Arrays]:
-    """Read and encode canonical images, given as paths and sizes (height, width), in batches."""
-
-    def encode(part: Sequence[tuple[Path, tuple[int, int]]]) -> list[Arrays]:
-        return [dict(arrays) for arrays in model.encode([read_canonical(path, size) for path, size in part])]
-
-    for encoded in batches.run(sources, encode):
-        yield from encoded
+        if absent >= batches.size or absent == 0 or len(waiting) >= 4 * batches.size:
+            yield waiting
+            waiting, absent = [], 0
+    if waiting:
+        yield waiting

@@ -16,6 +16,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from mammoflow.config.segmentation import Precision
+from mammoflow.segmentation.precision import choose_precision, computing_in
+from mammoflow.store import text_digest
+
 Embedding = dict[str, Tensor]
 """Named tensors of one or several images, each (images, channels, rows, columns)."""
 
@@ -138,6 +142,40 @@ class Decoded:
     predicted_iou: npt.NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Encoding:
+    """The embedding of several images on its way from the device, in half precision.
+
+    Attributes
+    ----------
+    tensors
+        On the CPU, whole once `ready` has happened.
+    ready
+        Event of the GPU; None where the tensors are whole already.
+    """
+
+    tensors: Embedding
+    ready: torch.cuda.Event | None
+
+    @classmethod
+    def of(cls, embedding: Embedding) -> Encoding:
+        """Begin to bring an embedding to the CPU."""
+        tensors = {name: tensor.half().to("cpu", non_blocking=True) for name, tensor in embedding.items()}
+        if not any(tensor.is_cuda for tensor in embedding.values()):
+            return cls(tensors, None)
+        ready = torch.cuda.Event()
+        ready.record()
+        return cls(tensors, ready)
+
+    def arrays(self) -> list[dict[str, npt.NDArray[np.float16]]]:
+        """Wait for it; return one set of arrays (channels, rows, columns) for each image."""
+        if self.ready is not None:
+            self.ready.synchronize()
+        arrays = {name: tensor.numpy() for name, tensor in self.tensors.items()}
+        count = len(next(iter(arrays.values())))
+        return [{name: array[index] for name, array in arrays.items()} for index in range(count)]
+
+
 class PromptableModel(ABC):
     """A segmentation model prompted with boxes, points and masks.
 
@@ -146,7 +184,9 @@ class PromptableModel(ABC):
     name
         The model's name in the configuration and in tables.
     digest
-        SHA-256 over weights and preprocessing: two models of one digest give the same embeddings.
+        SHA-256 over weights, preprocessing and precision: two models of one digest give the same embeddings.
+    precision
+        In which `encode` computes: fp32, bf16 or fp16. `embed` itself computes in what its caller chose.
     network
         The module that holds all parameters.
     decoder
@@ -157,6 +197,7 @@ class PromptableModel(ABC):
 
     name: str
     digest: str
+    precision: Precision = "fp32"
     network: nn.Module
     decoder: nn.Module
     embedding_name: str = "image"
@@ -165,6 +206,20 @@ class PromptableModel(ABC):
     def device(self) -> torch.device:
         """The device on which the network lies."""
         return next(self.network.parameters()).device
+
+    def use_precision(self, wanted: Precision) -> None:
+        """Let `encode` compute in a precision; embeddings of other precisions than fp32 have a digest of their own.
+
+        Raises
+        ------
+        ConfigError
+            If the device does not compute in it.
+        """
+        if self.precision != "fp32":
+            raise ValueError(f"{self.name} computes in {self.precision} already; load it again for another precision")
+        self.precision = choose_precision(wanted, self.device)
+        if self.precision != "fp32":
+            self.digest = text_digest(self.digest, self.precision)
 
     @abstractmethod
     def preprocess(self, image: npt.NDArray[np.uint16]) -> Tensor:
@@ -192,13 +247,21 @@ class PromptableModel(ABC):
     def upscale(self, low_res_logits: Tensor, size: ImageSize) -> Tensor:
         """Bring logits (N, M, rows, columns) to the canonical grid (N, M, height, width); differentiable."""
 
-    @torch.inference_mode()
     def encode(self, images: Sequence[npt.NDArray[np.uint16]]) -> list[dict[str, npt.NDArray[np.float16]]]:
         """Encode canonical images together; return one set of half-precision arrays (channels, rows, columns) each."""
+        return self.start_encoding([self.preprocess(image) for image in images]).arrays()
+
+    @torch.inference_mode()
+    def start_encoding(self, inputs: Sequence[Tensor]) -> Encoding:
+        """Encode inputs of `preprocess` together; on a GPU this returns while it still computes.
+
+        Inputs in pinned memory are copied to the GPU without waiting for it.
+        """
         self.network.eval()
-        batch = torch.stack([self.preprocess(image) for image in images]).to(self.device)
-        embedding = {name: tensor.half().cpu().numpy() for name, tensor in self.embed(batch).items()}
-        return [{name: array[index] for name, array in embedding.items()} for index in range(len(images))]
+        batch = torch.stack([each.to(self.device, non_blocking=True) for each in inputs])
+        with computing_in(self.precision, self.device):
+            embedding = self.embed(batch)
+        return Encoding.of(embedding)
 
     def load_embedding(self, arrays: dict[str, npt.NDArray[np.generic]]) -> Embedding:
         """Turn the stored arrays of one image into an embedding on the model's device."""

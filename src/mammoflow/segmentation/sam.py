@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mammoflow.errors import ConfigError
+from mammoflow.segmentation.attention import replace_attention
 from mammoflow.segmentation.checkpoint import load_state
 from mammoflow.segmentation.decoder import run_mask_decoder
 from mammoflow.segmentation.grey import grey_to_rgb
@@ -177,4 +178,5 @@ def build_sam_model(name: str, state: dict[str, Tensor] | None, digest: str, dev
     network = build_small_network() if architecture == "small" else sam_model_registry[architecture]()
     if state is not None:
         load_state(network, state, name, architecture)
+    replace_attention(network.image_encoder)
     return model(name, network.to(device).eval(), digest)

@@ -106,7 +106,7 @@ def segment(
         _check(image_table, lesions, prompt_table, default_margin_mm)
         seed_everything(settings.seed)
         set_threads(threads)
-        network = load_model(model, weights, choose_device(settings.device))
+        network = load_model(model, weights, choose_device(settings.device), precision=settings.precision)
         seen = trained_patients() if model == "small" and weights is None else frozenset[str]()
         going_on = frozenset(default_prompts(prompt_table, default_margin_mm)["prompt_id"])
         run = _Segmentation(settings, network, images, output, going_on, seen)

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from mammoflow.checksums import matches_checksum
+from mammoflow.config.segmentation import Precision
 from mammoflow.segmentation.checkpoint import read_state
 from mammoflow.segmentation.protocol import PromptableModel
 from mammoflow.segmentation.registry import FURTHER_WEIGHTS, WEIGHTS, find_weights, split_model
@@ -34,7 +35,11 @@ def describe_weights(path: Path) -> str:
 
 
 def load_model(
-    name: str, weights: Path | None, device: torch.device, architecture: str | None = None
+    name: str,
+    weights: Path | None,
+    device: torch.device,
+    architecture: str | None = None,
+    precision: Precision = "auto",
 ) -> PromptableModel:
     """Load a promptable model, ready for inference.
 
@@ -48,6 +53,9 @@ def load_model(
         Where the network goes.
     architecture
         The published model whose network and preprocessing the weights are for, where `name` is one's own.
+
+    precision
+        In which the encoder computes when it is only used. Stages that share embeddings load with the same one.
 
     Raises
     ------
@@ -69,4 +77,5 @@ def load_model(
         model = build_sam_model(network, state, digest, device)
     # The digest keeps the architecture's name: the same weights under two names share their embeddings.
     model.name = own
+    model.use_precision(precision)
     return model
