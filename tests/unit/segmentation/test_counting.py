@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mammoflow.config.segmentation import PromptSettings, SegmentSettings
 from mammoflow.segmentation.prompts import make_prompts
-from mammoflow.segmentation.sam import SmallModel
+from mammoflow.segmentation.small.model import SmallModel
 from mammoflow.segmentation.stage import segment
 from mammoflow.store import array_digest, write_image
 from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, PROMPTS, read_table, write_table
