@@ -53,7 +53,8 @@ def check_files(config: StudyConfig) -> None:
     for index, dataset in enumerate(config.cohort.datasets):
         if dataset.reader != "phantom":
             check_study(f"cohort.more_datasets.{index - 1}" if index else "cohort.dataset", dataset)
-    for model in config.segmentation.models:
+    started_from = [tuned.model for tuned in config.tuning.models.values()]
+    for model in [*config.segmentation.models, *started_from]:
         missing = missing_weights(config, model)
         if missing:
             raise WeightsError(missing)

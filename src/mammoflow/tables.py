@@ -291,6 +291,9 @@ MASKS = pa.DataFrameSchema(
         "head_choice": _text(choices=HEAD_CHOICES),
         "area_mm2": _number(),
         "predicted_iou": _number(),
+        # The prompt that it was made from, as in PROMPTS.
+        **{f"prompt_{side}": _number(required=False) for side in ("y0", "x0", "y1", "x1")},
+        "prompt_points": _text(nullable=True, required=False),
     },
     unique=["lesion_id", "model"],
     name="masks",

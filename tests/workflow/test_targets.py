@@ -42,7 +42,12 @@ def test_all_planned_outputs_stand_under_the_run(finished_project: Project) -> N
     }  # fmt: skip
     assert {path.name for path in (run / "logs").iterdir()} == stages
     assert {path.name for path in (run / "benchmarks").iterdir()} == stages
-    assert {path.stem for path in (run / "settings").iterdir()} == stages | {"small_model", "download", "prefetch"}
+    assert {path.stem for path in (run / "settings").iterdir()} == stages | {
+        "small_model",
+        "tune",
+        "download",
+        "prefetch",
+    }
     assert "segment stands in" in (run / "logs" / "segment" / "small_00.log").read_text(encoding="utf-8")
 
 
@@ -77,6 +82,30 @@ def test_other_shards_models_and_classifiers(project: Project) -> None:
     weights.write_bytes(b"other weights")
     planned = project.planned("--configfile", str(overlay))
     assert planned == {"segment_shard": 1, "compare": 1, "report": 1}
+
+
+def test_a_tuned_model_is_tuned_on_the_way_and_segments(project: Project) -> None:
+    overlay = project.root / "overlay.yaml"
+    overlay.write_text(
+        "run: tuned\n"
+        "cohort: {shards: 1}\n"
+        "tuning: {models: {small_tuned: {model: small, method: decoder}, again: {model: small_tuned, method: all}}}\n"
+        "segmentation:\n"
+        "  models: [small, small_tuned]\n"
+        "  default_model: small_tuned\n"
+        "  custom: {small_tuned: {architecture: small}}\n",
+        encoding="utf-8",
+    )
+    planned = project.planned("--configfile", str(overlay), "--", "segment")
+    assert (planned["tune_model"], planned["segment_shard"]) == (1, 2)
+    assert project.planned("--configfile", str(overlay), "--", "tune")["tune_model"] == 2
+    project.snakemake("--configfile", str(overlay), "--", "segment")
+    tuned = project.root / "results" / "tuned" / "tuning" / "small_tuned"
+    assert {path.name for path in tuned.iterdir()} == {"model.safetensors", "record.json", "history.csv"}
+    text = overlay.read_text(encoding="utf-8")
+    overlay.write_text(text.replace("tuning: {", "tuning: {learning_rate: 0.0002, "), encoding="utf-8")
+    planned = project.planned("--configfile", str(overlay), "--", "segment")
+    assert (planned["tune_model"], planned["segment_shard"]) == (1, 1)
 
 
 def test_a_model_that_prompts_another_runs_before_it(project: Project) -> None:

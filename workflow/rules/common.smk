@@ -1,6 +1,7 @@
 # The configuration, checked once, and the functions that the rules share. No rules.
 
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from mammoflow.config.study import StudyConfig
 from mammoflow.errors import MammoflowError
 from mammoflow.preflight import check_files, gpu_present
 from mammoflow.provenance import code_digest, run_record, study_fingerprint
-from mammoflow.segmentation.configured import model_argument, weights_path
+from mammoflow.segmentation.configured import architecture, model_argument, weights_path
 from mammoflow.store import write_text
 
 # Who fetches the study or the weights cannot have them yet. Targets are not known to Snakemake before it has read this.
@@ -117,13 +118,15 @@ def weights(model):
     return [] if file is None else [str(file)]
 
 
+def tuned_from(wildcards):
+    """The model that a tuned model starts from."""
+    return CONFIG.tuning.models[wildcards.tuned].model
+
+
 def prompt_tables(model):
     """The tables of prompts of a model: its own, and those around the masks of the models that prompt it."""
     sources = CONFIG.segmentation.prompted_by.get(model, [])
-    return [
-        f"{RUN}/prompts/{folder}{{shard}}.parquet"
-        for folder in ["", *(f"from_{source}/" for source in sources)]
-    ]
+    return [f"{RUN}/prompts/{folder}{{shard}}.parquet" for folder in ["", *(f"from_{source}/" for source in sources)]]
 
 
 def further_shards():
@@ -148,7 +151,7 @@ def threads_of_a_shard():
 
 def memory(model):
     """Megabytes that a job with a promptable model may take."""
-    return 4000 if model == "small" else 16000
+    return 4000 if architecture(CONFIG, model) == "small" else 16000
 
 
 def record_run():

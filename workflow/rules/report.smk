@@ -1,3 +1,7 @@
+# The default model first: its masks go on.
+REPORTED = [MODEL, *(name for name in CONFIG.segmentation.models if name != MODEL)]
+
+
 rule report:
     input:
         settings=settings_file("report"),
@@ -6,7 +10,8 @@ rule report:
         comparison=rules.compare.output,
         audit=rules.audit.output.section,
         images=rules.images.input,
-        masks=shards("segmentation/{model}/{shard}/masks.parquet", model=MODEL),
+        masks=shards("segmentation/{model}/{shard}/masks.parquet", model=REPORTED),
+        scores=shards("segmentation/{model}/{shard}/scores.parquet", model=REPORTED),
     output:
         page=report(
             f"{RUN}/report/report.html",

@@ -25,4 +25,6 @@ class ReportSettings(Settings):
     """The HTML report."""
 
     title: str = Field("mammoflow report", description="Title of the report; phantom studies are marked in any case.")
-    overlays: int = Field(6, ge=0, le=60, description="Number of lesions shown with reference and predicted outlines.")
+    overlays: int = Field(
+        6, ge=0, le=60, description="Number of lesions shown for each model with outlines and prompt."
+    )

@@ -41,7 +41,11 @@ class OwnModelSettings(Settings):
     architecture: ModelName = Field(
         description="The published model whose network and preprocessing the weights are for."
     )
-    weights: str = Field(min_length=1, description="Weights file: safetensors, or a checkpoint of torch.")
+    weights: str = Field(
+        "",
+        description="Weights file: safetensors, or a checkpoint of torch; empty takes what `tuning.models` makes under "
+        "this name.",
+    )
 
 
 class ReaderSettings(Settings):

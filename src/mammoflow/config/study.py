@@ -17,6 +17,7 @@ from mammoflow.config.images import ImagesSettings
 from mammoflow.config.phantom import PhantomSettings
 from mammoflow.config.segmentation import PromptSettings, SegmentationSettings, SegmentSettings
 from mammoflow.config.small import SmallModelSettings, SmallTrainingSettings
+from mammoflow.config.tuning import TuneSettings, TuningSettings, check_tuned_models
 
 
 class StudyConfig(Settings):
@@ -46,6 +47,9 @@ class StudyConfig(Settings):
     small_model: SmallModelSettings = Field(
         default_factory=SmallModelSettings, description="Training of the small promptable model, a target of its own."
     )
+    tuning: TuningSettings = Field(
+        default_factory=TuningSettings, description="Tuning of promptable models on the training patients."
+    )
     comparison: ComparisonSettings = Field(default_factory=ComparisonSettings, description="Models against BI-RADS.")
     report: ReportSettings = Field(default_factory=ReportSettings, description="The HTML report.")
     download: DownloadSettings = Field(
@@ -69,6 +73,7 @@ class StudyConfig(Settings):
                 f"segmentation.default_model is {self.segmentation.default_model!r}, "
                 f"expected one of segmentation.models {self.segmentation.models}"
             )
+        check_tuned_models(self.tuning, self.segmentation)
         if self.gabor.ring_mm[1] > self.images.patch_mm:
             raise ValueError(
                 f"gabor.ring_mm ends at {self.gabor.ring_mm[1]}, "
@@ -90,6 +95,7 @@ class StudyConfig(Settings):
             "efficientnet": self._part(EfficientNetTraining, self.classification.efficientnet),
             "perceptron": self._part(PerceptronTraining, self.classification.perceptron),
             "small_model": self._part(SmallTrainingSettings, self.small_model),
+            "tune": self._part(TuneSettings, self.tuning),
             "compare": self.comparison,
             "report": self.report,
             "download": self.download,
@@ -99,7 +105,8 @@ class StudyConfig(Settings):
     def _prefetch_job(self) -> PrefetchJob:
         """Name the published weights that this configuration asks for, each with its file where one is named."""
         own = self.segmentation.custom
-        models = {name: self.segmentation.weights.get(name, "") for name in self.segmentation.models if name not in own}
+        wanted = dict.fromkeys([*self.segmentation.models, *(tuned.model for tuned in self.tuning.models.values())])
+        models = {name: self.segmentation.weights.get(name, "") for name in wanted if name not in own}
         if self.classification.efficientnet.weights:
             models["efficientnet_b0"] = self.classification.efficientnet.weights
         return PrefetchJob(**self.prefetch.model_dump(), models=models)

@@ -1,8 +1,9 @@
-"""Pictures of lesions with the reference and the predicted outline: the best, the middle and the worst."""
+"""Pictures of lesions with reference, predicted outline and prompt: best, middle and worst of each model."""
 
 from __future__ import annotations
 
 import base64
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from pandera.pandas import DataFrameSchema
 from skimage.measure import find_contours
 
 from mammoflow.errors import StudyError
+from mammoflow.evaluation.segmentation_diameter import case_numbers
+from mammoflow.evaluation.segmentation_summary import ORACLE
 from mammoflow.store import read_image, read_mask
 from mammoflow.tables import (
     CANONICAL_IMAGES,
@@ -26,9 +29,13 @@ from mammoflow.tables import (
 SURROUNDINGS = 2.2
 """Side of a picture in longest sides of the lesion's box."""
 
+AROUND_PROMPT = 1.12
+"""Least side of a picture in longest sides of the prompt's box, so that all of the box is seen."""
+
 LEAST_SIDE_MM = 30.0
 PICTURE_PX = 420
 JPEG_QUALITY = 88
+PROMPT_COLUMNS = ("prompt_y0", "prompt_x0", "prompt_y1", "prompt_x1")
 
 
 @dataclass(frozen=True)
@@ -37,31 +44,44 @@ class Overlay:
 
     Attributes
     ----------
-    lesion_id
-        The lesion.
+    model
+        Whose outline is shown.
+    case
+        Number of the lesion in `dice_by_diameter.csv`; it holds no patient's id.
     rank
         `best`, `median`, `worst`, or "" where there is no Dice.
     dice
         Of the mask shown; `nan` where there is no reference.
+    mark
+        `oracle` where the reference chose the mask among several.
+    prompted
+        Kind and margin of the prompt.
     facts
-        What stands below the picture.
+        What else stands below the picture.
     picture
         JPEG of the crop as a data URI.
     width, height
         Of the crop in canonical pixels: the coordinates of the outlines.
-    reference, predicted
-        Outlines as SVG path data; "" where there is none.
+    reference, predicted, box
+        Outlines and the prompt's box as SVG path data; "" where there is none.
+    points
+        The prompt's points as (x, y, on the lesion).
     """
 
-    lesion_id: str
+    model: str
+    case: int
     rank: str
     dice: float
+    mark: str
+    prompted: str
     facts: str
     picture: str
     width: int
     height: int
     reference: str
     predicted: str
+    box: str
+    points: list[tuple[float, float, bool]]
 
 
 def choose_lesions(dice: pd.Series, count: int) -> list[tuple[str, str]]:
@@ -90,35 +110,38 @@ def choose_lesions(dice: pd.Series, count: int) -> list[tuple[str, str]]:
 
 
 def overlays(images: list[Path], masks: list[Path], count: int) -> list[Overlay]:
-    """Draw lesions of the test split (of all splits where that has none).
+    """Draw lesions of the test split (of all splits where that has none) for each model, at the default margin.
 
     Parameters
     ----------
     images
         One folder of the image stage a shard.
     masks
-        One folder of the default model's segmentation a shard.
+        One folder of the segmentation a model and shard, in the order of the models.
     count
-        Number of lesions.
+        Number of lesions for each model.
     """
     lesions = _joined(images, "lesions.parquet", CANONICAL_LESIONS)
     films = _joined(images, "images.parquet", CANONICAL_IMAGES).set_index("image_id")
     predicted = _joined(masks, "masks.parquet", MASKS)
-    scores = _joined(masks, "scores.parquet", SEGMENTATION_SCORES)
     if lesions.empty or predicted.empty or count == 0:
         return []
-    keys = ["lesion_id", "model", "field_of_view", "prompt_id", "iteration"]
-    rows = predicted.merge(scores[[*keys, "dice"]], on=keys, how="left").merge(
+    scores = _joined(masks, "scores.parquet", SEGMENTATION_SCORES)
+    keys = ["lesion_id", "model", "field_of_view", "prompt_id"]
+    scored = ["kind", "margin_mm", "dice"]
+    rows = predicted.merge(scores.loc[scores["chosen"], [*keys, *scored]], on=keys, how="left").merge(
         lesions.drop(columns=["image_id", "patient_id"]), on="lesion_id", suffixes=("", "_lesion")
     )
+    rows = rows.assign(case=rows["lesion_id"].map(case_numbers(pd.Index(lesions["lesion_id"]))))
     rows = rows[rows["split"] == "test"] if (rows["split"] == "test").any() else rows
-    rows = rows.set_index("lesion_id")
-    scored = rows["dice"].dropna()
-    chosen = choose_lesions(scored, count) if len(scored) else [("", str(lesion)) for lesion in rows.index[:count]]
     pictures = []
-    for rank, lesion in chosen:
-        row = rows.loc[[lesion]].iloc[0]
-        pictures.append(_overlay(row, films.loc[[row["image_id"]]].iloc[0], rank))
+    for _, part in rows.groupby("model", sort=False):
+        own = part.set_index("lesion_id")
+        known = own["dice"].dropna()
+        chosen = choose_lesions(known, count) if len(known) else [("", str(lesion)) for lesion in own.index[:count]]
+        for rank, lesion in chosen:
+            row = own.loc[[lesion]].iloc[0]
+            pictures.append(_overlay(row, films.loc[[row["image_id"]]].iloc[0], rank))
     return pictures
 
 
@@ -132,7 +155,6 @@ def _joined(folders: list[Path], name: str, schema: DataFrameSchema) -> pd.DataF
 
 
 def _overlay(row: pd.Series, film: pd.Series, rank: str) -> Overlay:
-    lesion = str(row.name)
     image = read_image(Path(film["folder"]) / film["image_file"])
     rows, columns = _window(row, film, (image.shape[0], image.shape[1]))
     crop = image[rows, columns]
@@ -140,29 +162,55 @@ def _overlay(row: pd.Series, film: pd.Series, rank: str) -> Overlay:
     if pd.notna(row["mask_file_lesion"]):
         reference = outline(read_mask(Path(row["folder_lesion"]) / row["mask_file_lesion"])[rows, columns])
     elif pd.isna(row["dice"]):
-        reference = _box_path(row, rows.start, columns.start)
+        reference = _box_path(row[["y0", "x0", "y1", "x1"]], rows.start, columns.start)
     facts = [str(row["lesion_type"]), {1: "malignant", 0: "benign"}.get(row["malignant"], "label unknown")]
     if pd.notna(row["birads"]):
         facts.append(f"BI-RADS {int(row['birads'])}")
     if pd.notna(row["diameter_mm"]):
         facts.append(f"{row['diameter_mm']:.0f} mm")
     return Overlay(
-        lesion_id=lesion,
+        model=str(row["model"]),
+        case=int(row["case"]),
         rank=rank,
         dice=float(row["dice"]) if pd.notna(row["dice"]) else float("nan"),
+        mark=ORACLE if ORACLE in (row["choice"], row["head_choice"]) else "",
+        prompted=_prompted(row),
         facts=", ".join(facts),
         picture=_jpeg(crop),
         width=crop.shape[1],
         height=crop.shape[0],
         reference=reference,
         predicted=outline(read_mask(Path(row["folder"]) / row["mask_file"])[rows, columns]),
+        box=_box_path(_prompt_box(row), rows.start, columns.start) if len(_prompt_box(row)) else "",
+        points=_points(row, rows.start, columns.start),
     )
 
 
+def _prompted(row: pd.Series) -> str:
+    """Say what the prompt was: kind and margin, and whether the network saw a window."""
+    kind = str(row["kind"]).replace("_", " and ") if pd.notna(row["kind"]) else "prompt"
+    margin = f" +{row['margin_mm']:g} mm" if pd.notna(row["margin_mm"]) else ""
+    return kind + margin + (", window" if row["field_of_view"] == "window" else "")
+
+
+def _prompt_box(row: pd.Series) -> pd.Series:
+    """Return the prompt's box y0, x0, y1, x1 in canonical pixels; empty where the prompt has none."""
+    box = row.reindex(list(PROMPT_COLUMNS)).astype("float64")
+    return box if box.notna().all() else box[:0]
+
+
+def _points(row: pd.Series, top: int, left: int) -> list[tuple[float, float, bool]]:
+    points = row.get("prompt_points")
+    return [(x - left, y - top, label == 1) for y, x, label in json.loads(points)] if points else []
+
+
 def _window(row: pd.Series, film: pd.Series, size: tuple[int, int]) -> tuple[slice, slice]:
-    """Return a square around the lesion's box, moved and cut to lie in the image."""
+    """Return a square around the lesion's box that holds the prompt's, moved and cut to lie in the image."""
     least = LEAST_SIDE_MM / float(film["row_spacing_mm"])
-    side = round(max(SURROUNDINGS * max(row["y1"] - row["y0"], row["x1"] - row["x0"]), least))
+    box = _prompt_box(row)
+    prompt = max(box.iloc[2] - box.iloc[0], box.iloc[3] - box.iloc[1]) if len(box) else 0.0
+    lesion = max(row["y1"] - row["y0"], row["x1"] - row["x0"])
+    side = round(max(SURROUNDINGS * lesion, AROUND_PROMPT * prompt, least))
     window = []
     for low, high, length in ((row["y0"], row["y1"], size[0]), (row["x0"], row["x1"], size[1])):
         start = int(np.clip(round((low + high - side) / 2), 0, max(0, length - side)))
@@ -170,10 +218,9 @@ def _window(row: pd.Series, film: pd.Series, size: tuple[int, int]) -> tuple[sli
     return window[0], window[1]
 
 
-def _box_path(row: pd.Series, top: int, left: int) -> str:
-    y0, y1 = float(row["y0"]) - top, float(row["y1"]) - top
-    x0, x1 = float(row["x0"]) - left, float(row["x1"]) - left
-    return f"M{x0:.1f} {y0:.1f}H{x1:.1f}V{y1:.1f}H{x0:.1f}Z"
+def _box_path(box: pd.Series, top: int, left: int) -> str:
+    y0, x0, y1, x1 = (float(value) for value in box)
+    return f"M{x0 - left:.1f} {y0 - top:.1f}H{x1 - left:.1f}V{y1 - top:.1f}H{x0 - left:.1f}Z"
 
 
 def outline(mask: npt.NDArray[np.bool_]) -> str:

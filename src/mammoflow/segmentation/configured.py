@@ -14,11 +14,22 @@ def model_argument(config: StudyConfig, model: str) -> str:
     return f"{model}={own.architecture}" if own else model
 
 
+def architecture(config: StudyConfig, model: str) -> str:
+    """Return the published model whose network a model of the configuration has."""
+    own = config.segmentation.custom.get(model)
+    return own.architecture if own else model
+
+
+def tuned_weights(config: StudyConfig, model: str) -> Path:
+    """Return the weights file of a model that the configuration tunes."""
+    return Path(config.results) / config.run / "tuning" / model / "model.safetensors"
+
+
 def weights_path(config: StudyConfig, model: str) -> Path | None:
     """Return the weights file of a promptable model of a configuration, there or not; None for what is shipped."""
     own = config.segmentation.custom.get(model)
     if own:
-        return Path(own.weights)
+        return Path(own.weights) if own.weights else tuned_weights(config, model)
     named = config.segmentation.weights.get(model)
     if named:
         return Path(named)
@@ -28,6 +39,9 @@ def weights_path(config: StudyConfig, model: str) -> Path | None:
 
 def missing_weights(config: StudyConfig, model: str) -> str:
     """Say what is missing and how it is to be had, where the weights file of a model is not there; else ""."""
+    own = config.segmentation.custom.get(model)
+    if own and not own.weights:
+        return ""  # the workflow makes it
     file = weights_path(config, model)
     if file is None or file.is_file():
         return ""

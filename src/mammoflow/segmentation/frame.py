@@ -41,6 +41,12 @@ class Frame:
         offset = np.array([self.column_offset, self.row_offset] * 2)
         return np.asarray(boxes * scale + offset, dtype=np.float32)
 
+    def points(self, points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Turn points (..., 2) x, y in canonical pixels into fractions of the square."""
+        scale = np.array([self.column_scale, self.row_scale])
+        offset = np.array([self.column_offset, self.row_offset])
+        return np.asarray(points * scale + offset, dtype=np.float32)
+
     def coverage(self, mask: npt.NDArray[np.bool_], rows: int, columns: int) -> npt.NDArray[np.uint8]:
         """Return how much of each cell (rows, columns) of the square a canonical mask covers, 0..255."""
         height, width = rows * SUPERSAMPLING, columns * SUPERSAMPLING

@@ -82,10 +82,20 @@ class EmbeddingSource:
 
 
 class EncoderSource:
-    """Embeddings computed anew from the images, so that the encoder can learn."""
+    """Embeddings computed anew from the images, so that the encoder can learn.
 
-    def __init__(self, model: PromptableModel, images: pd.DataFrame) -> None:
-        self.model, self.images = model, images
+    Parameters
+    ----------
+    model
+        The model that encodes.
+    images
+        Rows of CANONICAL_IMAGES with the folder of their shard.
+    recompute
+        Keep the activations of a few images at a time and compute those of the others again for the gradient.
+    """
+
+    def __init__(self, model: PromptableModel, images: pd.DataFrame, recompute: bool = True) -> None:
+        self.model, self.images, self.recompute = model, images, recompute
         self.cache: BoundedCache[npt.NDArray[np.float32]] = BoundedCache(self._load, lambda array: array.nbytes)
 
     def _load(self, image: int) -> npt.NDArray[np.float32]:
@@ -96,7 +106,7 @@ class EncoderSource:
     def embed(self, images: Rows) -> Embedding:
         """Encode some images; differentiable, with the activations of a few images in memory at a time."""
         inputs = torch.from_numpy(np.stack([self.cache.get(int(image)) for image in images])).to(self.model.device)
-        if not torch.is_grad_enabled():
+        if not (self.recompute and torch.is_grad_enabled()):
             return self.model.embed(inputs)
         parts = [checkpoint(self.model.embed, part, use_reentrant=False) for part in inputs.split(IMAGES_AT_ONCE)]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

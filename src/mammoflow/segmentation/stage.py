@@ -24,7 +24,8 @@ from mammoflow.segmentation.protocol import PromptableModel
 from mammoflow.segmentation.references import References, score_rows
 from mammoflow.segmentation.refinement import HEADS, Plan, Refined, choose_iteration, refine
 from mammoflow.segmentation.scores import Masks, ellipse_in_box
-from mammoflow.segmentation.small.record import is_trained, trained_patients
+from mammoflow.segmentation.small.record import is_trained
+from mammoflow.segmentation.tuning.record import seen_patients
 from mammoflow.segmentation.views import View, WindowCutter, window_embeddings
 from mammoflow.segmentation.weights import load_model
 from mammoflow.store import Array, ArrayStore, write_mask
@@ -107,7 +108,7 @@ def segment(
         seed_everything(settings.seed)
         set_threads(threads)
         network = load_model(model, weights, choose_device(settings.device), precision=settings.precision)
-        seen = trained_patients() if model == "small" and weights is None else frozenset[str]()
+        seen = seen_patients(model, weights)
         going_on = frozenset(default_prompts(prompt_table, default_margin_mm)["prompt_id"])
         run = _Segmentation(settings, network, images, output, going_on, seen)
         wanted = image_table[image_table["image_id"].isin(prompt_table["image_id"])]
@@ -251,7 +252,8 @@ class _Segmentation:
                 self.scores += score_rows(rows, scored, refined.predicted_iou[iteration])
             if first:
                 self._score_floor(shown, refined.prompts)
-                self._write_masks(table, refined, chosen, references.pixel_mm2)
+                asked_for = shown.prompts.iloc[refined.prompts][[*BOX, "points"]].add_prefix("prompt_")
+                self._write_masks(table.join(asked_for), refined, chosen, references.pixel_mm2)
 
     def _score_floor(self, shown: _Shown, positions: npt.NDArray[np.int64]) -> None:
         """Add the rows of the ellipses in the boxes of some prompts; a point has no box and no ellipse."""
@@ -285,7 +287,8 @@ class _Segmentation:
     ) -> None:
         """Write the chosen mask of each prompt that goes on, and add its row of the table MASKS."""
         columns = ["lesion_id", "image_id", "patient_id", "model", "field_of_view", "prompt_id", "choice"]
-        for index, prompt in enumerate(table[[*columns, "head_choice"]].to_dict("records")):
+        columns += ["head_choice", *(f"prompt_{name}" for name in (*BOX, "points"))]
+        for index, prompt in enumerate(table[columns].to_dict("records")):
             if prompt["prompt_id"] not in self.going_on:
                 continue
             mask = refined.masks[chosen[index], index]

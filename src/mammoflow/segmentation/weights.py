@@ -8,9 +8,12 @@ import torch
 
 from mammoflow.checksums import matches_checksum
 from mammoflow.config.segmentation import Precision
+from mammoflow.errors import WeightsError
 from mammoflow.segmentation.checkpoint import read_state
 from mammoflow.segmentation.protocol import PromptableModel
 from mammoflow.segmentation.registry import FURTHER_WEIGHTS, WEIGHTS, find_weights, split_model
+from mammoflow.segmentation.tuning.adapters import load_adapters, split_adapters
+from mammoflow.segmentation.tuning.record import read_header
 from mammoflow.store import file_digest
 
 
@@ -53,7 +56,6 @@ def load_model(
         Where the network goes.
     architecture
         The published model whose network and preprocessing the weights are for, where `name` is one's own.
-
     precision
         In which the encoder computes when it is only used. Stages that share embeddings load with the same one.
 
@@ -66,7 +68,13 @@ def load_model(
     """
     own, network = split_model(name, architecture)
     path = find_weights(own, weights, network)
-    state, digest = read_state(path), file_digest(path)
+    state, digest, header = read_state(path), file_digest(path), read_header(path)
+    if header.architecture not in ("", network):
+        raise WeightsError(
+            f"weights file {path} for {own} says that it is for {header.architecture}, expected {network}; correct the "
+            "architecture"
+        )
+    state, adapters = split_adapters(state) if header.adapter_width else (state, {})
     if network.startswith("sam2"):
         from mammoflow.segmentation.sam2 import build_sam2_model
 
@@ -75,6 +83,9 @@ def load_model(
         from mammoflow.segmentation.sam import build_sam_model
 
         model = build_sam_model(network, state, digest, device)
+    if header.adapter_width:
+        load_adapters(model.network, header.adapter_width, adapters)
+        model.network.eval()
     # The digest keeps the architecture's name: the same weights under two names share their embeddings.
     model.name = own
     model.use_precision(precision)

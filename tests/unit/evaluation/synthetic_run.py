@@ -292,6 +292,9 @@ def _write_segmentation(
                 "head_choice": "single",
                 "area_mm2": 300.0,
                 "predicted_iou": 0.8,
+                **{f"prompt_{side}": lesion[side] - 10 for side in ("y0", "x0")},
+                **{f"prompt_{side}": lesion[side] + 10 for side in ("y1", "x1")},
+                "prompt_points": "",
             }
         )
     scores_table = pd.DataFrame(scores) if scores else empty_table(SEGMENTATION_SCORES)

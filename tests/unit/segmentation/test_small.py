@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from mammoflow.config.small import SmallTrainingSettings
 from mammoflow.errors import StudyError
 from mammoflow.segmentation.protocol import Prompts
+from mammoflow.segmentation.registry import SMALL_WEIGHTS
 from mammoflow.segmentation.sam import build_sam_model
 from mammoflow.segmentation.small.architecture import GRID, SIDE, build_small_network, small_input
 from mammoflow.segmentation.small.model import SmallModel
@@ -31,7 +32,6 @@ from mammoflow.segmentation.small.samples import (
 )
 from mammoflow.segmentation.small.stage import train_small
 from mammoflow.segmentation.small.training import SmallTraining, train
-from mammoflow.segmentation.registry import SMALL_WEIGHTS
 from mammoflow.segmentation.weights import load_model
 from mammoflow.store import file_digest, write_image, write_mask
 from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, write_table

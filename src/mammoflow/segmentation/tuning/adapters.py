@@ -1,0 +1,95 @@
+"""Bottleneck adapters after attention and MLP of each block of an image encoder.
+
+Houlsby et al., Parameter-Efficient Transfer Learning for NLP, ICML 2019 (two adapters a block, each with a residual);
+Wu et al., Medical SAM Adapter, 2023, put such into SAM's encoder.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mammoflow.errors import WeightsError
+from mammoflow.segmentation.tuning.blocks import attention_blocks
+
+MARK = ".adapter."
+"""Part of the names of an adapter's weights."""
+
+
+class Adapter(nn.Module):
+    """x + up(gelu(down(x))) over the last axis; the identity at first, as `up` starts at zero."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.down = nn.Linear(channels, width)
+        self.up = nn.Linear(width, channels)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return values (..., channels) with what the bottleneck adds."""
+        added: Tensor = self.up(functional.gelu(self.down(values)))
+        return values + added
+
+
+def _adapt(module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+    adapter: nn.Module = module.adapter  # type: ignore[assignment]
+    adapted: Tensor = adapter(output)
+    return adapted
+
+
+def insert_adapters(network: nn.Module, width: int) -> list[nn.Parameter]:
+    """Put adapters behind attention and MLP of each block of the image encoder and return their parameters.
+
+    The names of the other weights stay; an adapter is the child `adapter` of the attention or MLP that it follows.
+
+    Parameters
+    ----------
+    network
+        A network with attention blocks.
+    width
+        Width of the bottlenecks.
+
+    Raises
+    ------
+    ConfigError
+        If the image encoder has no attention.
+    """
+    added: list[nn.Parameter] = []
+    for block in attention_blocks(network, "adapters"):
+        weight = block.attn.proj.weight  # type: ignore[union-attr]
+        for part in (block.attn, block.mlp):
+            adapter = Adapter(int(weight.shape[0]), width).to(weight.device)  # type: ignore[index, arg-type]
+            part.adapter = adapter  # type: ignore[union-attr, assignment]
+            part.register_forward_hook(_adapt)  # type: ignore[union-attr, operator]
+            added += list(adapter.parameters())
+    return added
+
+
+def split_adapters(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Part weights by name into those of the network and those of adapters."""
+    adapters = {name: tensor for name, tensor in state.items() if MARK in name}
+    return {name: tensor for name, tensor in state.items() if name not in adapters}, adapters
+
+
+def load_adapters(network: nn.Module, width: int, adapters: dict[str, Tensor]) -> None:
+    """Build the adapters of a weights file into a network and load their weights.
+
+    Raises
+    ------
+    ConfigError
+        If the image encoder has no attention.
+    WeightsError
+        If the weights are not those of adapters of this width in this network.
+    """
+    insert_adapters(network, width)
+    own = {name for name in network.state_dict() if MARK in name}
+    if own != set(adapters):
+        different = sorted(own ^ set(adapters))
+        raise WeightsError(f"weights of adapters do not fit the network: {different[:3]} are on one side only")
+    try:
+        network.load_state_dict(adapters, strict=False)
+    except RuntimeError as error:
+        raise WeightsError(f"weights of adapters do not fit the network: {error}") from error

@@ -1,0 +1,175 @@
+"""The stage that tunes a promptable model: image shards and weights in, tuned weights and their record out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import resource
+import shutil
+import time
+from collections import Counter
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mammoflow.config.tuning import TuneSettings, TuningMethod
+from mammoflow.runtime import choose_device, seed_everything, set_threads
+from mammoflow.segmentation.protocol import PromptableModel
+from mammoflow.segmentation.registry import split_model
+from mammoflow.segmentation.sources import EmbeddingSource, EncoderSource
+from mammoflow.segmentation.tuning.blocks import find_blocks
+from mammoflow.segmentation.tuning.decoding import Decoding
+from mammoflow.segmentation.tuning.methods import Prepared, final_state, prepare
+from mammoflow.segmentation.tuning.record import RECORD_FILE, WeightsHeader, recorded_patients
+from mammoflow.segmentation.tuning.samples import TuningLesions, read_lesions
+from mammoflow.segmentation.tuning.training import Tuned, tune_weights
+from mammoflow.segmentation.weights import load_model
+from mammoflow.store import ArrayStore, file_digest, text_digest, write_text, writing
+
+WEIGHTS_FILE = "model.safetensors"
+IMAGES_ENCODED_TOGETHER = 4
+
+
+def tune(
+    settings: TuneSettings,
+    method: TuningMethod,
+    model: str,
+    weights: Path | None,
+    images: list[Path],
+    store: Path,
+    default_margin_mm: float,
+    output: Path,
+    threads: int,
+) -> None:
+    """Tune a promptable model on the training patients, stopped by the validation patients.
+
+    Parameters
+    ----------
+    settings
+        Epochs, rates, prompts, loss, device, seed.
+    method
+        What is trained.
+    model
+        The model to start from, with its architecture where it is one of the user's own.
+    weights
+        Its weights file; None for the model that is shipped inside the package.
+    images
+        Folders of image-stage shards. Test patients are not looked at.
+    store
+        Folder of the embeddings, which tuning of the decoder alone reads and fills.
+    default_margin_mm
+        Margin of the box at which the validation lesions are decoded.
+    output
+        Folder for `model.safetensors`, `record.json` and `history.csv`; its name is the tuned model's.
+    threads
+        Threads of this job.
+
+    Raises
+    ------
+    ConfigError
+        If the method does not fit the model.
+    StudyError
+        If there is no lesion to tune on or to stop by.
+    WeightsError
+        If the weights are missing, not the published ones, or carry code.
+    """
+    set_threads(threads)
+    seed_everything(settings.seed)
+    started = time.monotonic()
+    device = choose_device(settings.device)
+    data = read_lesions(images)
+    network = load_model(model, weights, device)
+    base_digest = network.digest
+    prepared = prepare(network, method, settings)
+    decoding = Decoding(network, data, _source(prepared, data, settings, store), settings)
+    names = data.lesions["lesion_id"] + data.lesions["split"]
+    digests = data.images["digest"]
+    state = output.parent / ".training" / text_digest(
+        settings.model_dump_json(), method, base_digest, str(default_margin_mm), output.name, *names, *digests
+    )[:16]  # fmt: skip
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    tuned = tune_weights(prepared, decoding, settings, default_margin_mm, state, device)
+    facts = {
+        "model": model,
+        "weights": weights.name if weights else "",
+        "base_digest": base_digest,
+        "method": method,
+        "settings": settings.model_dump(),
+        "margin_mm": default_margin_mm,
+        "seen_before": recorded_patients(model, weights),
+        "seconds": round(time.monotonic() - started),
+        "device": device.type,
+        "peak_memory_bytes": peak_memory(device),
+    }
+    _write(output, prepared, data, tuned, facts)
+    shutil.rmtree(state, ignore_errors=True)
+
+
+def _source(
+    prepared: Prepared, data: TuningLesions, settings: TuneSettings, store: Path
+) -> EmbeddingSource | EncoderSource:
+    """Return where embeddings come from; those of a frozen encoder are all in the store before the first step."""
+    network: PromptableModel = prepared.model
+    if not prepared.encodes:
+        source = EmbeddingSource(network, data.images, ArrayStore(store), IMAGES_ENCODED_TOGETHER)
+        for _ in source.all():
+            pass
+        return source
+    # a block is computed again for itself; a network without blocks as a whole, unless that would count twice in its
+    # running statistics
+    normalised = any(isinstance(module, _BatchNorm) for module in network.network.modules())
+    whole = settings.gradient_checkpointing and not find_blocks(network.network) and not normalised
+    return EncoderSource(network, data.images, recompute=whole)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return the most bytes that were in use: of the GPU, or of this process where it computes on the CPU."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _write(output: Path, prepared: Prepared, data: TuningLesions, tuned: Tuned, facts: dict[str, Any]) -> None:
+    """Write weights, learning curve and record, the record last: it names the digest of the weights."""
+    architecture = split_model(str(facts["model"]))[1]
+    trained = prepared.trainable_parameters
+    adapter_width = None
+    if prepared.method == "adapters":
+        adapter_width = int(facts["settings"]["adapter_width"])
+    path = output / WEIGHTS_FILE
+    with writing(path) as temporary:
+        header = WeightsHeader(architecture, adapter_width)
+        save_file(final_state(prepared), str(temporary), metadata=header.text())
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(tuned.history[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(tuned.history)
+    write_text(output / "history.csv", text.getvalue())
+    train, validation = data.rows("train"), data.rows("validation")
+    found = [epoch["validation_dice"] for epoch in tuned.history]
+    record = {
+        **{key: value for key, value in facts.items() if key != "seen_before"},
+        "name": output.name,
+        "architecture": architecture,
+        "lesions": dict(sorted(Counter(data.lesions["source"].iloc[train]).items())),
+        "validation_lesions": len(validation),
+        "patients": sorted({*facts["seen_before"], *data.patients("train")}),
+        "validation_patients": data.patients("validation"),
+        "trainable_parameters": trained,
+        "total_parameters": prepared.total_parameters,
+        "precision": tuned.precision,
+        "epochs": len(tuned.history),
+        "resumed_from": tuned.resumed_from,
+        "chosen_epoch": tuned.chosen_epoch,
+        "validation_dice_before": tuned.dice_before,
+        "validation_dice": found[tuned.chosen_epoch - 1] if tuned.chosen_epoch else tuned.dice_before,
+        "weights_sha256": file_digest(path),
+        "versions": {name: version(name) for name in ("mammoflow", "torch", "segment-anything", "sam2", "lightning")},
+    }
+    write_text(output / RECORD_FILE, json.dumps(record, indent=2, sort_keys=True) + "\n")

@@ -1,0 +1,155 @@
+"""What each method changes of a network, and that what it adds is nothing at first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mammoflow.config.tuning import TuneSettings, TuningMethod
+from mammoflow.errors import ConfigError
+from mammoflow.segmentation.losses import segmentation_loss
+from mammoflow.segmentation.protocol import PromptableModel, Prompts
+from mammoflow.segmentation.tuning.adapters import insert_adapters
+from mammoflow.segmentation.tuning.blocks import checkpointed, find_blocks
+from mammoflow.segmentation.tuning.lora import insert_lora, merge_lora
+from mammoflow.segmentation.tuning.methods import changing_state, prepare, set_mode
+
+SIZE = (128, 128)
+BOXES = torch.tensor([[20.0, 30.0, 80.0, 100.0], [5.0, 5.0, 60.0, 40.0]])
+SETTINGS = TuneSettings(adapter_width=4, rank=2)
+
+
+def scene() -> Tensor:
+    return torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(1))
+
+
+def logits(model: PromptableModel) -> Tensor:
+    return model.predict(model.embed(scene()), Prompts(BOXES), SIZE).low_res_logits
+
+
+def step(model: PromptableModel, method: TuningMethod, settings: TuneSettings = SETTINGS) -> set[str]:
+    """Take one step and return the names of the parameters that changed; what the method added is among them."""
+    prepared = prepare(model, method, settings)
+    set_mode(prepared, training=True)
+    before = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
+    prediction = model.predict(model.embed(scene()), Prompts(BOXES), SIZE)
+    target = (torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(2)) > 0.5).float()
+    segmentation_loss(prediction.low_res_logits, prediction.predicted_iou, target).backward()
+    torch.optim.AdamW(prepared.groups, weight_decay=0.1).step()
+    return {name for name, tensor in model.network.state_dict().items() if not torch.equal(tensor, before[name])}
+
+
+def added(names: set[str]) -> set[str]:
+    return {name for name in names if "parametrizations" in name or ".adapter." in name}
+
+
+@pytest.fixture(params=["sam", "hiera"])
+def model(request: pytest.FixtureRequest) -> PromptableModel:
+    found: PromptableModel = request.getfixturevalue(request.param)
+    return found
+
+
+def test_tuning_the_decoder_changes_the_decoder_alone(model: PromptableModel) -> None:
+    changed = step(model, "decoder")
+    assert changed
+    assert all("mask_decoder." in name for name in changed)
+    assert not any("conv_s" in name for name in changed)
+
+
+def test_tuning_all_changes_encoder_prompts_and_decoder(model: PromptableModel) -> None:
+    changed = step(model, "all")
+    for part in ("image_encoder.", "prompt_encoder.", "mask_decoder."):
+        assert any(part in name for name in changed), part
+    assert not any(name.startswith("memory") for name in changed)
+
+
+@pytest.mark.parametrize("method", ["lora", "adapters"])
+def test_lora_and_adapters_leave_the_encoders_own_weights(model: PromptableModel, method: TuningMethod) -> None:
+    changed = step(model, method)
+    assert added(changed)
+    assert all("image_encoder." in name for name in added(changed))
+    assert all("mask_decoder." in name for name in changed - added(changed))
+    assert not any(name.endswith(".original") for name in changed)
+
+
+def test_the_decoder_can_stay_frozen(sam: PromptableModel) -> None:
+    changed = step(sam, "lora", SETTINGS.model_copy(update={"tune_decoder": False}))
+    assert changed == added(changed)
+    assert {name.rpartition(".")[2] for name in changed} == {"down", "up"}
+
+
+@pytest.mark.parametrize("method", ["lora", "adapters"])
+def test_what_is_added_changes_nothing_at_first(model: PromptableModel, method: TuningMethod) -> None:
+    with torch.no_grad():
+        before = logits(model)
+        prepare(model, method, SETTINGS)
+        assert torch.allclose(logits(model), before, atol=1e-6)
+
+
+def test_merged_lora_is_the_network_with_lora(model: PromptableModel) -> None:
+    names = set(model.network.state_dict())
+    torch.manual_seed(0)
+    with torch.no_grad():
+        before = logits(model)
+        for parameter in insert_lora(model.network, ["qkv", "proj"], 2, 8.0):
+            parameter.normal_(std=0.1)
+        unmerged = logits(model)
+        merge_lora(model.network)
+        assert (logits(model) - unmerged).abs().max() < 1e-5
+        assert (unmerged - before).abs().max() > 1e-2
+    assert set(model.network.state_dict()) == names
+
+
+def test_lora_adds_alpha_over_rank_times_the_product(sam: PromptableModel) -> None:
+    layer = find_blocks(sam.network)[0].attn.qkv
+    weight = layer.weight.detach().clone()
+    down, up = insert_lora(sam.network, ["qkv"], 2, 6.0)[:2]
+    nn.init.normal_(up)
+    assert torch.allclose(layer.weight, weight + 3.0 * up @ down, atol=1e-6)
+
+
+def test_counts_of_what_is_trained(sam: PromptableModel) -> None:
+    decoder = sum(item.numel() for item in sam.decoder.parameters())
+    prepared = prepare(sam, "lora", SETTINGS)
+    # two blocks of 24 channels: qkv 24 -> 72, proj 24 -> 24, rank 2
+    assert prepared.trainable_parameters == decoder + 2 * 2 * ((24 + 72) + (24 + 24))
+    assert {name for name in changing_state(sam.network) if "rel_pos" in name or "patch_embed" in name} == set()
+
+
+def test_adapters_have_a_bottleneck_after_attention_and_mlp_of_each_block(sam: PromptableModel) -> None:
+    numbers = sum(item.numel() for item in insert_adapters(sam.network, 4))
+    assert numbers == 2 * 2 * (24 * 4 + 4 + 4 * 24 + 24)
+
+
+def test_a_network_without_attention_is_refused() -> None:
+    network = nn.Module()
+    network.image_encoder = nn.Sequential(nn.Conv2d(3, 4, 3))
+    with pytest.raises(ConfigError, match=r"lora needs attention.*decoder or all"):
+        insert_lora(network, ["qkv"], 2, 2.0)
+    with pytest.raises(ConfigError, match="adapters needs attention"):
+        insert_adapters(network, 4)
+
+
+def test_gradients_are_the_same_when_blocks_are_computed_again(sam: PromptableModel) -> None:
+    prepared = prepare(sam, "all", SETTINGS)
+    logits(sam).square().mean().backward()
+    expected = [None if item.grad is None else item.grad.clone() for item in prepared.parameters]
+    sam.network.zero_grad()
+    with checkpointed(sam.network):
+        logits(sam).square().mean().backward()
+    assert all("forward" not in vars(block) for block in find_blocks(sam.network))
+    for item, gradient in zip(prepared.parameters, expected, strict=True):
+        assert (item.grad is None) == (gradient is None)
+        if gradient is not None and item.grad is not None:
+            assert torch.allclose(item.grad, gradient, atol=1e-7)
+
+
+def test_a_frozen_part_stays_in_evaluation_mode(sam: PromptableModel, tmp_path: Path) -> None:
+    prepared = prepare(sam, "decoder", SETTINGS)
+    set_mode(prepared, training=True)
+    assert (sam.decoder.training, sam.network.image_encoder.training) == (True, False)
+    set_mode(prepared, training=False)
+    assert not sam.decoder.training

@@ -1,0 +1,256 @@
+"""The stage on bright discs: what it learns, what it writes, how it goes on after a kill, and who loads the result."""
+
+from __future__ import annotations
+
+import csv
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mammoflow.config.segmentation import PromptSettings, SegmentSettings
+from mammoflow.config.tuning import TuneSettings, TuningMethod
+from mammoflow.errors import StudyError, WeightsError
+from mammoflow.segmentation.prompts import make_prompts
+from mammoflow.segmentation.stage import segment
+from mammoflow.segmentation.tuning import training
+from mammoflow.segmentation.tuning.record import WeightsHeader, read_header, seen_patients
+from mammoflow.segmentation.tuning.samples import read_lesions
+from mammoflow.segmentation.tuning.stage import tune
+from mammoflow.segmentation.weights import load_model
+from mammoflow.tables import CANONICAL_LESIONS, SEGMENTATION_SCORES, read_table, write_table
+
+CPU = torch.device("cpu")
+MARGIN = 2.0
+
+
+def settings(**changes: object) -> TuneSettings:
+    values = {
+        "epochs": 3,
+        "patience": 3,
+        "batch_size": 3,
+        "learning_rate": 3e-3,
+        "encoder_learning_rate": 1e-3,
+        "added_learning_rate": 3e-3,
+        "adapter_width": 4,
+        "margins_mm": [0.0, 4.0],
+        "jitter_mm": 1.0,
+        "device": "cpu",
+        **changes,
+    }
+    return TuneSettings(**values)  # type: ignore[arg-type]
+
+
+def run(discs: Path, weights: Path, output: Path, method: TuningMethod = "decoder", **changes: object) -> dict:
+    store = output.parent / "store"
+    tune(settings(**changes), method, "thin=sam_vit_b", weights, [discs], store, MARGIN, output, 1)
+    record: dict = json.loads((output / "record.json").read_text(encoding="utf-8"))
+    return record
+
+
+def history(output: Path) -> list[dict[str, str]]:
+    with (output / "history.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("method", ["decoder", "all", "lora", "adapters"])
+def test_a_tuning_learns_and_its_weights_load(
+    method: TuningMethod, discs: Path, sam_weights: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "tuning" / "mine"
+    record = run(discs, sam_weights, output, method, epochs=8, patience=8)
+    losses = [float(row["train_loss"]) for row in history(output)]
+    assert losses[-1] < 0.8 * losses[0]
+    assert record["chosen_epoch"] > 0
+    assert record["validation_dice"] > record["validation_dice_before"] + 0.05
+    assert record["validation_dice"] == max(float(row["validation_dice"]) for row in history(output))
+    weights = output / "model.safetensors"
+    names, base = set(load_file(weights)), set(load_file(sam_weights))
+    assert (names == base) is (method != "adapters")
+    assert read_header(weights) == WeightsHeader("sam_vit_b", 4 if method == "adapters" else None)
+    # what is loaded is what was validated
+    model = load_model("mine=sam_vit_b", weights, CPU)
+    data = read_lesions([discs])
+    decoding = training.Decoding(model, data, _encoder(model, data), settings())
+    found = float(np.mean(decoding.dice(data.rows("validation"), MARGIN)))
+    assert found == pytest.approx(record["validation_dice"], abs=0.02)
+
+
+def _encoder(model, data):  # type: ignore[no-untyped-def]
+    from mammoflow.segmentation.sources import EncoderSource
+
+    return EncoderSource(model, data.images, recompute=False)
+
+
+def test_the_record_says_what_was_done(discs: Path, sam_weights: Path, tmp_path: Path) -> None:
+    record = run(discs, sam_weights, tmp_path / "tuning" / "mine", "lora", epochs=1)
+    assert record["patients"] == [f"discs/P_{number}" for number in range(4)]
+    assert record["validation_patients"] == ["discs/P_4", "discs/P_5"]
+    assert (record["name"], record["model"], record["method"]) == ("mine", "thin=sam_vit_b", "lora")
+    assert 0 < record["trainable_parameters"] < record["total_parameters"]
+    assert record["peak_memory_bytes"] > 1_000_000
+    assert record["lesions"] == {"discs": 4}
+
+
+class Killed(RuntimeError):
+    pass
+
+
+@pytest.mark.parametrize("method", ["decoder", "lora"])
+def test_a_killed_tuning_goes_on_as_if_it_had_not_been(
+    method: TuningMethod, discs: Path, sam_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(discs, sam_weights, tmp_path / "whole" / "mine", method)
+    plain = training._Loop.training_step
+
+    def die(loop: training._Loop, batch: np.ndarray, index: int) -> None:
+        if loop.current_epoch == 2:
+            raise Killed
+        plain(loop, batch, index)
+
+    monkeypatch.setattr(training._Loop, "training_step", die)
+    output = tmp_path / "killed" / "mine"
+    with pytest.raises(Killed):
+        run(discs, sam_weights, output, method)
+    assert not output.exists()
+    monkeypatch.setattr(training._Loop, "training_step", plain)
+    record = run(discs, sam_weights, output, method)
+    assert record["resumed_from"] == 2
+    whole = tmp_path / "whole" / "mine"
+    assert history(output) == history(whole)
+    found, expected = load_file(output / "model.safetensors"), load_file(whole / "model.safetensors")
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert not list((tmp_path / "killed" / ".training").iterdir())
+
+
+def test_running_out_of_memory_changes_nothing_but_time(
+    discs: Path, sam_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = training.Decoding.loss
+
+    def narrow(self: training.Decoding, rows: np.ndarray, epoch: int, kind: object) -> torch.Tensor:
+        if len(rows) > 1:
+            raise torch.OutOfMemoryError("out of memory")
+        return plain(self, rows, epoch, kind)  # type: ignore[arg-type]
+
+    run(discs, sam_weights, tmp_path / "whole" / "mine", epochs=1)
+    monkeypatch.setattr(training.Decoding, "loss", narrow)
+    run(discs, sam_weights, tmp_path / "narrow" / "mine", epochs=1)
+    losses = [float(history(tmp_path / name / "mine")[0]["train_loss"]) for name in ("whole", "narrow")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_tuning_that_helps_nothing_keeps_the_weights_at_the_start(
+    discs: Path, sam_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_dice", lambda *_: 0.999)
+    output = tmp_path / "tuning" / "mine"
+    record = run(discs, sam_weights, output, "lora", epochs=1)
+    assert (record["chosen_epoch"], record["validation_dice"]) == (0, 0.999)
+    found, expected = load_file(output / "model.safetensors"), load_file(sam_weights)
+    assert all(torch.allclose(found[name], expected[name], atol=1e-7) for name in expected)
+
+
+@pytest.mark.parametrize("heads", ["three", "both"])
+def test_points_heads_and_losses(heads: str, discs: Path, sam_weights: Path, tmp_path: Path) -> None:
+    changes = {"kinds": ["point", "box_point", "box"], "negative_points": 2, "iou_loss": "all", "iterations": 3}
+    record = run(discs, sam_weights, tmp_path / "tuning" / "mine", "adapters", epochs=2, heads=heads, **changes)
+    assert record["epochs"] == 2
+
+
+def test_segmentation_with_tuned_weights_marks_the_patients_that_they_saw(
+    discs: Path, sam_weights: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "tuning" / "mine"
+    run(discs, sam_weights, output, "adapters", epochs=1)
+    lesions = read_table(discs / "lesions.parquet", CANONICAL_LESIONS)
+    lesions = lesions[lesions["split"] != "test"].assign(split="test")
+    lesions.loc[lesions["patient_id"] == "P_0", "patient_id"] = "P_new"
+    write_table(lesions, CANONICAL_LESIONS, discs / "lesions.parquet")
+    make_prompts(PromptSettings(margins_mm=[MARGIN], default_margin_mm=MARGIN), discs, tmp_path / "prompts.parquet")
+    chosen = SegmentSettings(device="cpu", iterations=1)
+    weights = output / "model.safetensors"
+    arguments = (discs, [tmp_path / "prompts.parquet"], tmp_path / "store", MARGIN, tmp_path / "masks", 1)
+    segment(chosen, "mine=sam_vit_b", weights, *arguments)
+    scores = read_table(tmp_path / "masks" / "scores.parquet", SEGMENTATION_SCORES)
+    own = scores[scores["model"] == "mine"]
+    assert dict(zip(own["patient_id"], own["seen"].astype(bool), strict=True)) == {
+        "P_new": False,
+        **{f"P_{number}": True for number in range(1, 6)},
+    }
+    # a record of other weights says nothing about these
+    save_file({name: tensor + 0 for name, tensor in load_file(sam_weights).items()}, weights)
+    assert seen_patients("mine=sam_vit_b", weights) == frozenset()
+
+
+def test_a_tuned_model_has_seen_what_its_start_had_seen(discs: Path, sam_weights: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "tuning" / "first", tmp_path / "tuning" / "second"
+    run(discs, sam_weights, first, epochs=1)
+    content = json.loads((first / "record.json").read_text(encoding="utf-8"))
+    content["patients"].append("elsewhere/P_900")
+    (first / "record.json").write_text(json.dumps(content), encoding="utf-8")
+    run(discs, first / "model.safetensors", second, epochs=1)
+    assert {"P_900", "P_0", "P_5"} <= seen_patients("mine=sam_vit_b", second / "model.safetensors")
+
+
+def test_phantoms_are_not_counted_as_seen(sam_weights: Path) -> None:
+    from mammoflow.store import file_digest
+
+    patients = {"patients": ["phantom/P_1", "real/P_2"], "weights_sha256": file_digest(sam_weights)}
+    (sam_weights.parent / "record.json").write_text(json.dumps(patients), encoding="utf-8")
+    assert seen_patients("mine=sam_vit_b", sam_weights) == {"P_2"}
+    (sam_weights.parent / "record.json").write_text("{", encoding="utf-8")
+    with pytest.raises(WeightsError, match="is not JSON"):
+        seen_patients("mine=sam_vit_b", sam_weights)
+
+
+def test_weights_for_another_architecture_are_refused(discs: Path, sam_weights: Path, tmp_path: Path) -> None:
+    output = tmp_path / "tuning" / "mine"
+    run(discs, sam_weights, output, epochs=1)
+    with pytest.raises(WeightsError, match=r"says that it is for sam_vit_b, expected medsam_vit_b"):
+        load_model("mine=medsam_vit_b", output / "model.safetensors", CPU)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "cannot be read"),
+        ('{"adapters": {"width": 4}}', "cannot be read"),
+        ('{"architecture": "sam_vit_b", "adapters": {"width": 0}}', "width 0"),
+        ('{"architecture": "sam_vit_b", "adapters": {"width": 5}}', "do not fit the network"),
+    ],
+)
+def test_a_header_that_does_not_fit_is_told(text: str, message: str, sam_weights: Path, tmp_path: Path) -> None:
+    path = tmp_path / "odd.safetensors"
+    save_file(load_file(sam_weights), path, metadata={"mammoflow": text})
+    with pytest.raises(WeightsError, match=message):
+        load_model("mine=sam_vit_b", path, CPU)
+
+
+def test_tuned_weights_that_carry_code_are_refused(discs: Path, tmp_path: Path) -> None:
+    class Harm:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return print, ("executed",)
+
+    path = tmp_path / "harm.pth"
+    path.write_bytes(pickle.dumps(Harm()))
+    with pytest.raises(WeightsError, match="refused"):
+        tune(settings(), "decoder", "mine=sam_vit_b", path, [discs], tmp_path, MARGIN, tmp_path / "mine", 1)
+
+
+def test_a_study_without_validation_lesions_is_refused(discs: Path, sam_weights: Path, tmp_path: Path) -> None:
+    lesions = read_table(discs / "lesions.parquet", CANONICAL_LESIONS)
+    write_table(lesions[lesions["split"] != "validation"], CANONICAL_LESIONS, discs / "lesions.parquet")
+    with pytest.raises(StudyError, match="no validation lesion"):
+        run(discs, sam_weights, tmp_path / "mine")
+
+
+def test_margins_in_the_wrong_order_are_refused() -> None:
+    with pytest.raises(ValueError, match="smaller one first"):
+        settings(margins_mm=[5.0, 1.0])
+    with pytest.raises(ValueError, match="each once"):
+        settings(kinds=["box", "box"])
