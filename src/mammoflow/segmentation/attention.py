@@ -135,7 +135,8 @@ def attention_in_blocks(
     """
     rows, columns, tokens = row_terms.shape[-1], column_terms.shape[-1], query.shape[2]
     queries, keys, values = (each.flatten(0, 1) for each in (query, key, value))
-    by_row, by_column = row_terms.flatten(0, 1), column_terms.flatten(0, 1)
+    # in order in memory, because their sums take the order over and are seen as tables of scores
+    by_row, by_column = row_terms.flatten(0, 1).contiguous(), column_terms.flatten(0, 1).contiguous()
     result = torch.empty_like(queries)
     together = BLOCK_BYTES // (tokens * tokens * query.element_size())
     if together:

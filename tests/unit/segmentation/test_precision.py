@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mammoflow.config.segmentation import Precision
+from mammoflow.errors import ConfigError
+from mammoflow.segmentation.precision import choose_precision, computing_in, has_native_bf16
+from mammoflow.segmentation.protocol import PromptableModel
+from mammoflow.segmentation.sam import build_sam_model
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({"avx2": True}, "fp32"),
+        ({"avx512_bf16": False, "amx_bf16": False}, "fp32"),
+        ({"avx512_bf16": True}, "bf16"),
+        ({"amx_bf16": True}, "bf16"),
+    ],
+)
+def test_auto_on_a_cpu_follows_its_instructions(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: Precision
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert choose_precision("auto", CPU) == expected
+
+
+@pytest.mark.parametrize(("native", "expected"), [(True, "bf16"), (False, "fp32")])
+def test_auto_on_a_gpu_does_not_count_emulation(
+    monkeypatch: pytest.MonkeyPatch, native: bool, expected: Precision
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation)
+    assert choose_precision("auto", GPU) == expected
+
+
+def test_other_devices_compute_in_full_precision() -> None:
+    assert not has_native_bf16(torch.device("mps"))
+
+
+@pytest.mark.parametrize("wanted", ["fp32", "bf16"])
+def test_wishes_pass_whatever_the_cpu_has(monkeypatch: pytest.MonkeyPatch, wanted: Precision) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    assert choose_precision(wanted, CPU) == wanted
+
+
+def test_fp16_is_for_gpus() -> None:
+    assert choose_precision("fp16", GPU) == "fp16"
+    with pytest.raises(ConfigError, match=r"segmentation\.precision is fp16.*CPU; expected auto, fp32 or bf16"):
+        choose_precision("fp16", CPU)
+
+
+@pytest.mark.parametrize(("precision", "kind"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_products_are_computed_in_it_and_weights_stay(precision: Precision, kind: torch.dtype) -> None:
+    layer = torch.nn.Linear(4, 4)
+    with computing_in(precision, CPU):
+        assert layer(torch.ones(2, 4)).dtype == kind
+    assert layer.weight.dtype == torch.float32
+    assert layer(torch.ones(2, 4)).dtype == torch.float32
+
+
+def test_embeddings_of_each_precision_are_kept_apart_and_are_chosen_once() -> None:
+    def model(wanted: Precision) -> PromptableModel:
+        torch.manual_seed(0)
+        built = build_sam_model("small", None, "random", CPU)
+        built.use_precision(wanted)
+        return built
+
+    exact, rounded = model("fp32"), model("bf16")
+    assert (exact.precision, rounded.precision) == ("fp32", "bf16")
+    assert exact.digest == build_sam_model("small", None, "random", CPU).digest
+    assert exact.digest != rounded.digest
+    with pytest.raises(ValueError, match="computes in bf16 already"):
+        rounded.use_precision("fp32")
+    image = np.random.default_rng(1).integers(0, 65536, (96, 72), dtype=np.uint16)
+    first, second = (each.encode([image])[0]["image"].astype(np.float64) for each in (exact, rounded))
+    assert 0 < np.linalg.norm(second - first) < 0.03 * np.linalg.norm(first)
