@@ -2,7 +2,7 @@
 
 Found on a reduced image. Borders and frames are taken off; the background is measured where the film is flat, as a
 surface that may slope or have steps; whatever is brighter than it and wide enough to be tissue is kept, and of that the
-largest piece, without what hangs on it with sharp edges, filled and smoothed.
+largest piece, without fogged edges of the film and without what hangs on it with sharp edges, filled and smoothed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,12 @@ SHARP_EDGE = 0.75  # of the tissue's level: how bright a label is right behind i
 SHARP_SHARE = 0.3  # of a part's outline; letters and dirt interrupt it
 SLIVER = 3  # pixels of the working image: half as wide are what is left between a disc and a smooth outline
 EDGE_DEPTH = 4  # pixels of the working image
+FOG_WIDTH = 0.06  # of the longest side: how wide a film's fogged edge may be
+FOG_VARIATION = 1.5  # times its median width; wider is breast
+FOG_LENGTH = 2.0  # times as long as wide at least
+FOG_EVENNESS = 0.6  # of the width of its inner half, that its outer half has; the end of a breast tapers off
+FOG_END = 0.05  # of the film's side: how near to the side's end it starts
+FOG_RISE = 0.05  # of the way from background to tissue: inwards it does not brighten by more
 FLAT_SPREADS = 2.5  # its standard deviation there, over that of the darkest tenth of the film
 FLAT_SPREAD = 0.002  # of white: what rounding to 8 bit leaves
 FLAT_LEVELS = 0.33  # of the way from background to tissue: how far apart the levels of a background's parts may be
@@ -174,7 +180,7 @@ def _opened(mask: npt.NDArray[np.uint8], radius: int) -> npt.NDArray[np.uint8]:
 
 
 def _largest_piece(tissue: Mask, border: Mask, brightness: Plane) -> Mask:
-    """Cut thin bridges, keep the largest piece, give it back its outline, drop labels and tape, fill and smooth it.
+    """Cut thin bridges, keep the largest piece, give it back its outline, fill and smooth it, drop fog, labels, tape.
 
     Parameters
     ----------
@@ -196,7 +202,7 @@ def _largest_piece(tissue: Mask, border: Mask, brightness: Plane) -> Mask:
     closed = 1 - _opened(1 - regrown, radius)
     smooth = cv2.medianBlur(closed, 2 * max(1, radius // 2) + 1)
     region = _filled(np.ascontiguousarray(smooth[3 * radius : -3 * radius, 3 * radius : -3 * radius]))
-    return _without_sharp_parts(region, border, brightness)
+    return _without_sharp_parts(_without_fogged_edge(region, brightness), border, brightness)
 
 
 def _filled(region: npt.NDArray[np.uint8]) -> Mask:
@@ -207,6 +213,47 @@ def _filled(region: npt.NDArray[np.uint8]) -> Mask:
     filled = np.zeros_like(region)
     cv2.drawContours(filled, [max(outlines, key=cv2.contourArea)], -1, 1, thickness=cv2.FILLED)
     return filled.astype(bool)
+
+
+def _without_fogged_edge(region: Mask, brightness: Plane) -> Mask:
+    """Drop the strips along a film's side, from its ends to the breast, where light has fogged the film's edge."""
+    kept = region.copy()
+    widest = round(FOG_WIDTH * max(region.shape))
+    for turns in range(4):
+        for step in (1, -1):
+            strips = np.rot90(region, turns)[::step, : widest + 1]
+            lines = _fogged_lines(strips, np.rot90(brightness, turns)[::step])
+            np.rot90(kept, turns)[::step][lines, : widest + 1] = False
+    return region if np.array_equal(kept, region) else _filled(kept.astype(np.uint8))
+
+
+def _fogged_lines(region: Mask, brightness: Plane) -> slice:
+    """Return the lines, from the first one on, on which a region is a fogged edge along the first column.
+
+    Such a strip is narrow, about as wide all along, and dims from the film's edge inwards.
+
+    Parameters
+    ----------
+    region
+        (lines, columns): the columns that such a strip may take up, and one more.
+    brightness
+        (lines, columns) or more columns.
+    """
+    none = slice(0, 0)
+    widths = np.where(region.all(axis=1), region.shape[1], np.argmin(region, axis=1))
+    started, breast = np.flatnonzero(widths), np.flatnonzero(widths == region.shape[1])
+    if not started.size or not breast.size or not started[0] < min(breast[0], FOG_END * len(widths)):
+        return none
+    beside = widths[started[0] : breast[0]]
+    width = max(1.0, float(np.median(beside)))
+    strip = beside[: 1 + int(np.flatnonzero(beside <= FOG_VARIATION * width)[-1])]
+    outer, inner = np.array_split(strip, 2)
+    if len(strip) < FOG_LENGTH * width or float(outer.mean()) < FOG_EVENNESS * float(inner.mean()):
+        return none
+    lines = slice(started[0], started[0] + len(strip))
+    profile = np.median(brightness[lines, : max(2, round(width))], axis=0)
+    rise = float((profile - np.minimum.accumulate(profile)).max())
+    return none if rise > FOG_RISE else slice(0, lines.stop)
 
 
 def _without_sharp_parts(region: Mask, border: Mask, brightness: Plane) -> Mask:

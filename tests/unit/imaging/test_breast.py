@@ -180,3 +180,28 @@ def test_fog_under_a_black_bed_is_no_tissue() -> None:
     region = breast_region(film)
     assert iou(region, breast) > 0.97
     assert film_border(film)[:45].all()
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_fogged_edge_beside_the_breast_is_left_out(turns: int) -> None:
+    breast = breast_of()
+    fog = 0.25 * np.clip(1 - np.arange(SHAPE[1]) / 26, 0, 1)
+    film = np.maximum(draw(breast, background=0.0), (fog * 65535).astype(np.uint16))
+    region = np.rot90(breast_region(np.ascontiguousarray(np.rot90(film, turns))), -turns)
+    assert iou(region, breast) > 0.98
+    assert not region[:80].any()
+    assert not region[-80:].any()
+
+
+def test_thin_end_of_a_breast_is_no_fogged_edge() -> None:
+    breast = breast_of()
+    tapers = np.arange(SHAPE[1]) < np.clip(np.arange(SHAPE[0])[:, None] / 3.5, 0, 60)
+    film = draw(breast | tapers)
+    assert breast_region(film)[60:120, 2].all()
+
+
+def test_strip_that_brightens_inwards_is_no_fogged_edge() -> None:
+    breast = breast_of()
+    fold = np.interp(np.arange(SHAPE[1]), [0, 16, 32, 33], [0.08, 0.14, 0.07, 0])
+    film = np.maximum(draw(breast, background=0.0), (fold * 65535).astype(np.uint16))
+    assert breast_region(film)[20:60, 2].all()
