@@ -10,7 +10,7 @@ from mammoflow.config.base import SeededSettings
 class SmallTrainingSettings(SeededSettings):
     """How the small model is trained; the recipe of the shipped weights is a preset."""
 
-    epochs: int = Field(40, ge=1, description="Passes over the training lesions.")
+    epochs: int = Field(32, ge=1, description="Passes over the training lesions.")
     batch_size: int = Field(16, ge=1, description="Windows in a batch, one lesion each.")
     prompts: int = Field(4, ge=1, description="Prompts drawn for each window.")
     learning_rate: float = Field(2e-3, gt=0, description="Highest learning rate of AdamW in a one-cycle schedule.")

@@ -25,7 +25,10 @@ POINTS = 4
 
 BEND_CELLS = 5
 LARGEST_BEND_PX = 2.5
-CUT_SHARE = 0.15
+MARGIN_POWER = 1.7
+JITTERED_SHARE = 0.3
+TIGHT_JITTER = 0.4
+CUT_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -113,22 +116,21 @@ def draw_boxes(
 ) -> npt.NDArray[np.float32]:
     """Draw box prompts (count, 4) around a mask: a margin in millimetres, then a jitter of each side.
 
-    The first box is tight, and exactly so every other time; the margins of the others are uniform, in strata, up to
-    `LARGEST_MARGIN_MM`. The jitter of a side is normal with a twentieth of the box's own length, at least half a
-    pixel. A share of the boxes is cut on one side, as boxes are at the border of a film.
+    The first box is tight; the margins of the others are in strata up to `LARGEST_MARGIN_MM`, small ones more often.
+    A share of the boxes has a jitter of each side, normal with a twentieth of the box's own length, at least half a
+    pixel, and less for the tight one. A share is cut on one side, as boxes are at the border of a film.
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     tight = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float32)
     strata = max(count - 1, 1)
-    margins = (np.arange(-1, count - 1) + generator.random(count)) / strata * LARGEST_MARGIN_MM
-    margins[0] = 0.0
+    place = (np.arange(count - 1) + generator.random(count - 1)) / strata
+    margins = LARGEST_MARGIN_MM * np.concatenate([[0.0], place**MARGIN_POWER])
     pixels = margins[:, None] / np.array([spacing_mm[1], spacing_mm[0]])[None]
     boxes = tight[None] + np.concatenate([-pixels, pixels], axis=1)
     lengths = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
     jitter = generator.normal(0, 1, boxes.shape) * np.maximum(0.05 * lengths, 0.5)
-    jitter[0] *= 0.4 * (generator.random() < 0.5)
-    jitter[1:] *= generator.random((count - 1, 1)) < 0.7
-    boxes = boxes + jitter
+    jitter[0] *= TIGHT_JITTER
+    boxes = boxes + jitter * (generator.random((count, 1)) < JITTERED_SHARE)
     for index in np.flatnonzero(generator.random(count) < CUT_SHARE):
         side = generator.integers(4)
         boxes[index, side] += generator.random() * (tight[side] - boxes[index, side])
@@ -167,7 +169,9 @@ def _transform(sample: LesionSample, generator: np.random.Generator) -> tuple[np
     extent = max(np.ptp(rows), np.ptp(columns)) + 1
     scale = float(np.exp(generator.uniform(np.log(0.65), np.log(1.4))))
     scale = max(scale, extent / (0.6 * WINDOW))
-    angle = generator.uniform(-np.pi, np.pi)
+    # every other window keeps the film's axes, about which readers draw boxes
+    upright = generator.integers(4) * np.pi / 2 + generator.normal(0, 0.15)
+    angle = upright if generator.random() < 0.5 else generator.uniform(-np.pi, np.pi)
     rotation = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     if generator.random() < 0.5:
         rotation[:, 0] *= -1
