@@ -21,7 +21,10 @@ from mammoflow.segmentation.small.model import SmallModel
 from mammoflow.segmentation.small.network import OUTSIDE, SmallPrompts, cut, place_regions, prompt_maps, put_back
 from mammoflow.segmentation.small.record import RECORD, trained_patients
 from mammoflow.segmentation.small.samples import (
+    CUT_SHARE,
+    JITTERED_SHARE,
     LARGEST_MARGIN_MM,
+    MARGIN_POWER,
     WINDOW,
     Batch,
     LesionSample,
@@ -225,11 +228,14 @@ def test_boxes_hold_the_lesion_and_margins_are_millimetres() -> None:
     mask = disc(WINDOW, 64, 64, 10)
     drawn = np.stack([draw_boxes(mask, (1.0, 1.0), 4, np.random.default_rng(seed)) for seed in range(400)])
     margins = (drawn[..., 2:] - drawn[..., :2] - 20).mean(axis=-1) / 2
-    assert np.mean(np.all(drawn[:, 0] == [54, 54, 74, 74], axis=1)) == pytest.approx(0.5 * (1 - 0.15), abs=0.1)
+    tight = np.all(drawn[:, 0] == [54, 54, 74, 74], axis=1)
+    assert tight.mean() == pytest.approx((1 - JITTERED_SHARE) * (1 - CUT_SHARE), abs=0.06)
     for stratum in range(3):
-        expected = (stratum + 0.5) * LARGEST_MARGIN_MM / 3
+        expected = LARGEST_MARGIN_MM * ((stratum + 0.5) / 3) ** MARGIN_POWER
         assert np.median(margins[:, 1 + stratum]) == pytest.approx(expected, abs=0.8)
     finer = np.stack([draw_boxes(mask, (0.5, 0.5), 4, np.random.default_rng(seed)) for seed in range(400)])
+    even = np.ptp(np.abs(drawn[:, 1:] - [54, 54, 74, 74]), axis=-1) < 1e-3
+    assert even.mean() == pytest.approx((1 - JITTERED_SHARE) * (1 - CUT_SHARE), abs=0.04)
     widest = (finer[:, 3, 2:] - finer[:, 3, :2] - 20).mean(axis=-1) / 2
     assert np.median(widest) == pytest.approx(2 * np.median(margins[:, 3]), rel=0.1)
 
