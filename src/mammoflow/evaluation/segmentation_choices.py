@@ -56,12 +56,14 @@ def choices_table(scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: Patien
     parts = []
     for values, group in rows.groupby([*KEYS], sort=True, dropna=False):
         keys = dict(zip(KEYS, values, strict=True))
-        heads_by_reference = mark_of(group, chosen=False)
+        prompts_by_reference = bool(group["oracle_prompt"].any())
+        heads_by_reference = mark_of(group, chosen=False) == ORACLE
         for among, patients, ways in _ways(group):
             first = next(iter(ways.values()))
             for choice, dice in ways.items():
                 # The heads stand for themselves; an iteration follows the head that was chosen before it.
-                oracle = choice == BY_REFERENCE or (among == "iterations" and heads_by_reference == ORACLE)
+                followed = heads_by_reference if among == "iterations" else prompts_by_reference
+                oracle = choice == BY_REFERENCE or followed
                 estimates = mean_columns(_ESTIMATES, np.column_stack([dice, dice - first]), patients, bootstrap)
                 counts = {"n": len(dice), "patients": len(set(patients)), "missed": int((dice == 0).sum())}
                 mark = ORACLE if oracle else ""

@@ -11,16 +11,9 @@ from matplotlib.axes import Axes
 
 from mammoflow.evaluation.drawing import COLOURS, DASHES, GREY, MARKERS, drawing, put_title, say_nothing_to_draw
 from mammoflow.evaluation.segmentation_summary import ELLIPSE, ORACLE
-from mammoflow.evaluation.segmentation_tables import CHOSEN
+from mammoflow.evaluation.segmentation_tables import CHOSEN, FEEDS
 
 NO_DICE = "no Dice: the study has no reference masks,\nor the test split has no lesion"
-
-
-FEEDS = {
-    "logits": "logits fed back",
-    "box": "box fed back",
-    "both": "box and logits fed back",
-}
 
 
 def exact_boxes(table: pd.DataFrame) -> pd.DataFrame:
@@ -118,9 +111,16 @@ def draw_dice_against_diameter(path: Path, table: pd.DataFrame, correlation: pd.
             say_nothing_to_draw(grid[0], NO_DICE)
         for axes, model in zip(grid, models, strict=False):
             part = shown[shown["model"] == model]
-            kinds = ((0, "benign", COLOURS[0], "o"), (1, "malignant", COLOURS[1], "^"))
-            for malignant, name, colour, marker in kinds:
-                rows = part[(part["malignant"] == malignant).fillna(False)]
+            malignant = part["malignant"].astype("Int64")
+            kinds = (
+                ((malignant == 0).fillna(False), "benign", COLOURS[0], "o"),
+                ((malignant == 1).fillna(False), "malignant", COLOURS[1], "^"),
+                (malignant.isna(), "label not known", GREY, "s"),
+            )
+            for of_kind, name, colour, marker in kinds:
+                rows = part[of_kind]
+                if rows.empty:
+                    continue
                 axes.scatter(
                     rows["diameter_mm"],
                     rows["dice"],

@@ -6,13 +6,16 @@ import numpy as np
 import pandas as pd
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
-from mammoflow.evaluation.segmentation_summary import SUMMARY_COLUMNS, mark_of, scored_rows, summary
+from mammoflow.evaluation.segmentation_summary import SUMMARY_COLUMNS, mark_of, referenced, scored_rows, summary
 from mammoflow.evaluation.segmentation_tables import KEYS
 
 SUBGROUP_COLUMNS = ("grouping", "group", *KEYS, "mark", *SUMMARY_COLUMNS)
 
 PARTS = 3
 """Sizes are parted into terciles."""
+
+NOT_KNOWN = "not known"
+"""Group of the lesions without the value, where others have it."""
 
 
 def segmentation_subgroups(scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: PatientBootstrap) -> pd.DataFrame:
@@ -23,7 +26,7 @@ def segmentation_subgroups(scores: pd.DataFrame, lesions: pd.DataFrame, bootstra
     scores
         Rows of the SEGMENTATION_SCORES schema.
     lesions
-        Indexed by lesion: `split`, `lesion_type`, `diameter_mm`, `density`, `source`, `malignant`.
+        Indexed by lesion: `split`, `mask_file`, `lesion_type`, `diameter_mm`, `density`, `source`, `malignant`.
     bootstrap
         Resampling of patients.
 
@@ -31,34 +34,43 @@ def segmentation_subgroups(scores: pd.DataFrame, lesions: pd.DataFrame, bootstra
     -------
     DataFrame
         One row a grouping, group, model, field of view, kind of prompts, feedback and margin; the other columns are
-        those of `summary`.
+        those of `summary`. The groups of a grouping are parts of the test lesions that have a reference mask.
     """
     rows = scored_rows(scores, lesions)
     rows = rows[(rows["split"] == "test") & rows["chosen"]]
     parts = []
-    for grouping, labels in lesion_groups(lesions.loc[rows["lesion_id"].unique()]).items():
+    for grouping, labels in lesion_groups(referenced(lesions, "test")).items():
         group_of = rows["lesion_id"].map(labels)
-        for group in labels.dropna().unique():
+        for group in labels.unique():
+            members = labels.index[labels == group]
             for values, part in rows[group_of == group].groupby([*KEYS], sort=True, dropna=False):
                 keys = dict(zip(KEYS, values, strict=True))
                 mark = mark_of(part, chosen=True)
-                parts.append({"grouping": grouping, "group": group, **keys, "mark": mark} | summary(part, bootstrap))
+                found = summary(part, members, bootstrap)
+                parts.append({"grouping": grouping, "group": group, **keys, "mark": mark} | found)
     return pd.DataFrame(parts, columns=[*SUBGROUP_COLUMNS])
 
 
 def lesion_groups(lesions: pd.DataFrame) -> dict[str, pd.Series]:
-    """Return, for each grouping, the group of every lesion in the order of the groups; null where it has none."""
+    """Return, for each grouping, the group of every lesion in the order of the groups.
+
+    Lesions without the value come last, as `NOT_KNOWN`; a grouping of which no lesion has the value is empty.
+    """
     density = lesions["density"].astype("Int64")
     label = lesions["malignant"].astype("Int64").map({1: "malignant", 0: "benign"})
     found = {
-        "lesion type": lesions["lesion_type"].astype("object"),
+        "lesion type": lesions["lesion_type"].astype("object").dropna().sort_values(),
         "longest diameter": size_terciles(lesions["diameter_mm"]),
-        "breast density": density.astype("string").astype("object").where(density.notna()),
-        "source": lesions["source"].astype("object"),
-        "label": label.astype("object"),
+        "breast density": density.dropna().sort_values().astype("string").astype("object"),
+        "source": lesions["source"].astype("object").dropna().sort_values(),
+        "label": label.astype("object").dropna().sort_values(),
     }
-    named = {name: groups.sort_values() for name, groups in found.items() if name != "longest diameter"}
-    return {name: named.get(name, groups) for name, groups in found.items()}
+    return {name: _with_rest(groups, lesions.index) for name, groups in found.items()}
+
+
+def _with_rest(groups: pd.Series, lesion_ids: pd.Index) -> pd.Series:
+    rest = lesion_ids.difference(groups.index)
+    return pd.concat([groups, pd.Series(NOT_KNOWN, rest, dtype="object")]) if len(groups) and len(rest) else groups
 
 
 def size_terciles(diameter_mm: pd.Series) -> pd.Series:

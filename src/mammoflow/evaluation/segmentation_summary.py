@@ -25,7 +25,16 @@ SCORES = (
     "area_error_share",
 )
 DIFFERENCE = "dice_difference"
-COUNTS = ("n", "lesions", "patients", "patients_seen", "missed", "empty_against_empty", "surface_left_out")
+COUNTS = (
+    "n",
+    "lesions",
+    "lesions_without_prompt",
+    "patients",
+    "patients_seen",
+    "missed",
+    "empty_against_empty",
+    "surface_left_out",
+)
 MEDIANS = ("dice", "hd95_mm")
 SUMMARY_COLUMNS = (
     *COUNTS,
@@ -37,7 +46,7 @@ SUMMARY_COLUMNS = (
 
 
 def scored_rows(scores: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that have a Dice, with their lesion's `split`, a label of `prompts`, and the ellipse's Dice.
+    """Return the rows that have a Dice, with what the tables part them by.
 
     Parameters
     ----------
@@ -45,12 +54,19 @@ def scored_rows(scores: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
         Rows of the SEGMENTATION_SCORES schema.
     lesions
         Indexed by lesion, with `split`.
+
+    Returns
+    -------
+    DataFrame
+        The rows with their lesion's `split`, a label of `prompts`, `oracle_prompt` (see `prompted_by_reference`) and
+        `ellipse_dice`, that of the ellipse in the same prompt box; null for a point.
     """
     rows = scores[scores["dice"].notna()]
     floor = rows[rows["model"] == ELLIPSE].set_index("prompt_id")["dice"]
     return rows.assign(
         split=rows["lesion_id"].map(lesions["split"]),
         prompts=prompt_labels(rows),
+        oracle_prompt=prompted_by_reference(rows),
         ellipse_dice=rows["prompt_id"].map(floor).astype("float64"),
     )
 
@@ -58,16 +74,30 @@ def scored_rows(scores: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
 def prompt_labels(scores: pd.DataFrame) -> pd.Series:
     """Say what each row's prompt was made of: kind, source unless it is the reference, and whether it was drawn."""
     source = ("; " + scores["origin"]).where(scores["origin"] != "reference", "")
-    drawn = pd.Series("; drawn", scores.index).where((scores["draw"] > 0) & (source == ""), "")
-    return scores["kind"] + source + drawn
+    # A reader's draws are further boxes that the reader gave; all others are moved at random.
+    random = (scores["draw"] > 0) & ~scores["origin"].str.startswith("reader:")
+    return scores["kind"] + source + pd.Series("; drawn", scores.index).where(random, "")
+
+
+def prompted_by_reference(scores: pd.DataFrame) -> pd.Series:
+    """Tell which prompts were made around another model's masks whose head or iteration the reference chose."""
+    handed_on = scores[scores["chosen"]]
+    oracles = handed_on.loc[(handed_on["choice"] == ORACLE) | (handed_on["head_choice"] == ORACLE), "model"]
+    return scores["origin"].isin("model:" + oracles.astype(str).unique().astype(object))
 
 
 def by_reference(rows: pd.DataFrame, chosen: bool) -> pd.Series:
-    """Tell of which masks the reference chose the head, or (of masks that went on) the iteration."""
+    """Tell of which masks the reference chose the prompt's mask, the head, or (of masks that went on) the iteration."""
     found = rows["head_choice"] == ORACLE
     if chosen:
         found |= rows["choice"] == ORACLE
-    return found & (rows["model"] != ELLIPSE)
+    return (found & (rows["model"] != ELLIPSE)) | rows["oracle_prompt"]
+
+
+def referenced(lesions: pd.DataFrame, split: str) -> pd.DataFrame:
+    """Return the lesions of a split, or of `all`, that have a reference mask."""
+    kept = lesions["mask_file"].notna()
+    return lesions[kept if split == "all" else kept & (lesions["split"] == split)]
 
 
 def mark_of(rows: pd.DataFrame, chosen: bool) -> str:
@@ -75,17 +105,21 @@ def mark_of(rows: pd.DataFrame, chosen: bool) -> str:
     return ORACLE if by_reference(rows, chosen).any() else ""
 
 
-def summary(rows: pd.DataFrame, bootstrap: PatientBootstrap) -> dict[str, object]:
+def summary(rows: pd.DataFrame, lesions: pd.Index, bootstrap: PatientBootstrap) -> dict[str, object]:
     """Return the columns SUMMARY_COLUMNS of some masks.
 
     A missed mask has 0 in the means of the overlap scores and is counted. Distances between surfaces are not defined
-    where mask or reference is empty; their means are over the others, and `surface_left_out` says how many that leaves
-    out. `dice_difference` is that to the ellipse on the same prompts, resampled together.
+    where mask or reference is empty; their means and medians are over the others, and `surface_left_out` says how many
+    that leaves out. `dice_difference` is that to the ellipse on the same prompts, resampled together.
 
     Parameters
     ----------
     rows
         Of `scored_rows`.
+    lesions
+        Ids of all lesions with a reference mask that the row stands for. Those without a prompt of this kind, such as
+        one that no reader marked or that the prompting model missed, are in no mean; `lesions_without_prompt` counts
+        them.
     bootstrap
         Resampling of patients.
     """
@@ -96,6 +130,7 @@ def summary(rows: pd.DataFrame, bootstrap: PatientBootstrap) -> dict[str, object
     result: dict[str, object] = {
         "n": len(rows),
         "lesions": int(rows["lesion_id"].nunique()),
+        "lesions_without_prompt": len(lesions.difference(pd.Index(rows["lesion_id"]))),
         "patients": len(set(patients)),
         "patients_seen": int(rows.loc[rows["seen"], "patient_id"].nunique()),
         "missed": int(rows["missed"].sum()),

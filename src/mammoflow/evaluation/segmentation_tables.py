@@ -5,9 +5,23 @@ from __future__ import annotations
 import pandas as pd
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
-from mammoflow.evaluation.segmentation_summary import ELLIPSE, SUMMARY_COLUMNS, mark_of, scored_rows, summary
+from mammoflow.evaluation.segmentation_summary import (
+    ELLIPSE,
+    SUMMARY_COLUMNS,
+    mark_of,
+    referenced,
+    scored_rows,
+    summary,
+)
 
 CHOSEN = "chosen"
+
+FEEDS = {
+    "logits": "logits fed back",
+    "box": "box fed back",
+    "both": "box and logits fed back",
+}
+"""What an iteration takes from the one before, in words."""
 
 KEYS = ("model", "field_of_view", "prompts", "feed", "margin_mm")
 SEGMENTATION_COLUMNS = ("split", *KEYS, "selection", "mark", *SUMMARY_COLUMNS)
@@ -21,7 +35,7 @@ def segmentation_table(scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: P
     scores
         Rows of the SEGMENTATION_SCORES schema.
     lesions
-        Indexed by lesion, with `split`.
+        Indexed by lesion, with `split` and `mask_file`, null where the reference is a box.
     bootstrap
         Resampling of patients.
 
@@ -29,18 +43,19 @@ def segmentation_table(scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: P
     -------
     DataFrame
         One row a split, model, field of view, kind of prompts, feedback, margin and selection: `iteration 1`, ... and
-        `chosen`, the iteration that went on; `mark` is `oracle` where the iteration or the head was chosen by the
-        reference; the other columns are those of `summary`.
+        `chosen`, the iteration that went on; `mark` is `oracle` where the reference chose the iteration, the head
+        or the mask that the prompt was made around; the other columns are those of `summary`.
     """
     scored = scored_rows(scores, lesions)
     parts = []
     for split in ("test", "all"):
         rows = scored if split == "all" else scored[scored["split"] == split]
+        known = referenced(lesions, split).index
         for values, group in rows.groupby([*KEYS], sort=True, dropna=False):
             keys = dict(zip(KEYS, values, strict=True))
             for selection, part in _selections(group, keys["model"] == ELLIPSE).items():
                 mark = mark_of(part, chosen=selection == CHOSEN)
-                found = summary(part, bootstrap)
+                found = summary(part, known, bootstrap)
                 parts.append({"split": split, **keys, "selection": selection, "mark": mark} | found)
     return pd.DataFrame(parts, columns=[*SEGMENTATION_COLUMNS])
 

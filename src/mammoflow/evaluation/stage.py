@@ -31,7 +31,7 @@ from mammoflow.store import write_text, writing
 from mammoflow.tables import SPLITS
 
 NOT_RESULTS = ("exclusions", "birads_published")
-"""Tables that no split can spoil; every other one carries the column `leaking` where the split does."""
+"""Tables that no split can spoil; every other one has a `note`, and the column `leaking` where the split leaks."""
 
 
 def compare(
@@ -88,8 +88,7 @@ def compare(
         "birads_published": published_table(),
     }
     for name, table in tables.items():
-        marked = run.leaking and name not in NOT_RESULTS
-        write_csv(output / f"{name}.csv", table.assign(leaking=True) if marked else table)
+        write_csv(output / f"{name}.csv", table if name in NOT_RESULTS else marked_table(run, table))
     write_record(output / "flow.json", flow(run, labelled, candidates, tables["exclusions"]))
     write_record(output / "provenance.json", provenance(settings, run))
     with marked_figures(LEAKING if run.leaking else ""):
@@ -112,8 +111,7 @@ def comparison_tables(
     run: Run, candidates: Sequence[Candidate], lesions: pd.DataFrame, bootstrap: PatientBootstrap
 ) -> dict[str, pd.DataFrame]:
     """Return the comparison on each split and on the test lesions that all score, confusion counts and subgroups."""
-    marks = [mark for mark, applies in (("phantom", run.phantom), (LEAKING, run.leaking)) if applies]
-    note, birads = "; ".join([*marks, *run.notes]), candidates[0]
+    note, birads = study_note(run), candidates[0]
     tables = {
         f"comparison_{split}": comparison_table(candidates, lesions, birads, bootstrap, split, note) for split in SPLITS
     }
@@ -124,6 +122,18 @@ def comparison_tables(
     tables["confusion"] = confusion_table(candidates, test)
     tables["subgroups"] = subgroup_table(candidates, test, bootstrap)
     return tables
+
+
+def study_note(run: Run) -> str:
+    """Return what a reader must know of every result of a study: phantoms, a leaking split, its own notes."""
+    marks = [mark for mark, applies in (("phantom", run.phantom), (LEAKING, run.leaking)) if applies]
+    return "; ".join([*marks, *run.notes])
+
+
+def marked_table(run: Run, table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of results with the study's note in every row, and the column `leaking` where the split leaks."""
+    noted = table if "note" in table.columns else table.assign(note=study_note(run))
+    return noted.assign(leaking=True) if run.leaking else noted
 
 
 def published_table() -> pd.DataFrame:

@@ -14,6 +14,7 @@ BOOTSTRAP = PatientBootstrap(200, 0.95, 0)
 LESIONS = pd.DataFrame(
     {
         "split": ["test"] * 6 + ["train"],
+        "mask_file": "mask.png",
         "diameter_mm": [4.0, 8, 12, 16, 20, np.nan, 30],
         "lesion_type": ["mass", "mass", "mass", "calcification", "calcification", "mass", "mass"],
         "density": pd.array([1, 2, 2, 4, None, 2, 1], dtype="Int64"),
@@ -73,9 +74,13 @@ def test_groups_hold_the_test_lesions_with_their_counts() -> None:
     assert row(table, grouping="source", group="B")["dice"] == pytest.approx((0.8 + 0.9 + 0.6) / 3)
     assert row(table, grouping="breast density", group="2")["n"] == 3
     assert row(table, grouping="label", group="malignant")["n"] == 2
-    # What is not known belongs to no group.
-    assert table.loc[table["grouping"] == "breast density", "n"].sum() == 5
-    assert table.loc[table["grouping"] == "longest diameter", "n"].sum() == 5
+    # What is not known stands last, so that the groups of every grouping add up to all lesions.
+    assert row(table, grouping="breast density", group="not known")["dice"] == pytest.approx(0.9)
+    assert row(table, grouping="longest diameter", group="not known")["dice"] == pytest.approx(0.6)
+    assert row(table, grouping="label", group="not known")["dice"] == pytest.approx(0.9)
+    assert (table.groupby("grouping")["n"].sum() == 6).all()
+    assert table.groupby("grouping")["group"].last()["label"] == "not known"
+    assert not ((table["grouping"] == "source") & (table["group"] == "not known")).any()
 
 
 def test_sizes_are_terciles_in_order() -> None:
@@ -87,13 +92,14 @@ def test_sizes_are_terciles_in_order() -> None:
     assert set(size_terciles(pd.Series([5.0, 9]))) == {"all with a diameter"}
     groups = segmentation_subgroups(scores(), LESIONS, BOOTSTRAP)
     sizes = groups[groups["grouping"] == "longest diameter"]
-    assert sizes["n"].tolist() == [2, 1, 2]
-    assert sizes["group"].str.startswith(("up to", "9.3 to", "over")).all()
+    assert sizes["n"].tolist() == [2, 1, 2, 1]
+    assert sizes["group"].tolist() == ["up to 9.3 mm", "9.3 to 14.7 mm", "over 14.7 mm", "not known"]
 
 
 def test_groups_of_a_cohort_without_a_label_are_empty() -> None:
     unknown = LESIONS.assign(density=pd.array([pd.NA] * 7, dtype="Int64"))
-    assert lesion_groups(unknown)["breast density"].dropna().empty
+    assert lesion_groups(unknown)["breast density"].empty
+    assert "breast density" not in set(segmentation_subgroups(scores(), unknown, BOOTSTRAP)["grouping"])
     nothing = segmentation_subgroups(scores(dice=np.nan), LESIONS, BOOTSTRAP)
     assert nothing.empty
     assert {"grouping", "dice_low", "mark"} <= set(nothing.columns)

@@ -13,6 +13,7 @@ BOOTSTRAP = PatientBootstrap(200, 0.95, 0)
 LESIONS = pd.DataFrame(
     {
         "split": ["test", "test", "train", "test"],
+        "mask_file": "mask.png",
         "diameter_mm": [5.0, 10, 20, 30],
         "lesion_type": "mass",
         "malignant": pd.array([0, 1, 0, 1], dtype="Int64"),
@@ -119,7 +120,7 @@ def test_distances_that_are_not_defined_are_left_out_and_counted() -> None:
 def test_intervals_are_those_of_the_house_bootstrap() -> None:
     generator = np.random.default_rng(1)
     ids = [f"L{number}" for number in range(40)]
-    lesions = pd.DataFrame({"split": "test"}, index=pd.Index(ids, name="lesion_id"))
+    lesions = pd.DataFrame({"split": "test", "mask_file": "mask.png"}, index=pd.Index(ids, name="lesion_id"))
     table = scores(dict(zip(ids, generator.uniform(0.2, 0.9, 40), strict=True)), "small")
     table["patient_id"] = [f"P{number // 3}" for number in range(40)]
     found = row(segmentation_table(table, lesions, BOOTSTRAP), split="test", selection="chosen")
