@@ -18,6 +18,8 @@ from mammoflow.cohort.phantom.stage import write_phantom_study
 from mammoflow.config.phantom import PhantomSettings
 from mammoflow.errors import Reason
 
+pytestmark = pytest.mark.timeout(1500)  # minutes of computing on two cores, more where others use them
+
 ROOT = Path(__file__).resolve().parents[2]
 
 OVERLAY = {

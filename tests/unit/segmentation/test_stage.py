@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -92,10 +93,10 @@ def test_a_second_run_gives_the_same_tables_and_encodes_nothing(
     calls: list[int] = []
     load = stage_module.load_model
 
-    def counted(*arguments: object) -> PromptableModel:
-        model = load(*arguments)  # type: ignore[arg-type]
-        encode = model.encode
-        monkeypatch.setattr(model, "encode", lambda images: calls.append(len(images)) or encode(images))
+    def counted(*arguments: Any, **options: Any) -> PromptableModel:
+        model = load(*arguments, **options)
+        start = model.start_encoding
+        monkeypatch.setattr(model, "start_encoding", lambda inputs: calls.append(len(inputs)) or start(inputs))
         return model
 
     monkeypatch.setattr(stage_module, "load_model", counted)

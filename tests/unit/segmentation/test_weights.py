@@ -61,14 +61,15 @@ def test_saved_weights_come_back_and_their_digest_is_part_of_the_model(
     small_model: PromptableModel, small_weights: Path, tmp_path: Path
 ) -> None:
     image = np.random.default_rng(0).integers(0, 65536, (64, 48), dtype=np.uint16)
-    loaded = load_model("small", small_weights, CPU)
+    loaded = load_model("small", small_weights, CPU, precision="fp32")
     expected, found = (model.encode([image])[0]["image"] for model in (small_model, loaded))
     np.testing.assert_array_equal(found, expected)
     state = read_state(small_weights)
     name = next(name for name, tensor in state.items() if tensor.ndim > 1)
     save_file({**state, name: state[name] + 1e-3}, tmp_path / "other.safetensors")
-    assert load_model("small", tmp_path / "other.safetensors", CPU).digest != loaded.digest
-    assert load_model("small", small_weights, CPU).digest == loaded.digest
+    assert load_model("small", tmp_path / "other.safetensors", CPU, precision="fp32").digest != loaded.digest
+    assert load_model("small", small_weights, CPU, precision="fp32").digest == loaded.digest
+    assert load_model("small", small_weights, CPU, precision="bf16").digest != loaded.digest
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
