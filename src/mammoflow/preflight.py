@@ -1,10 +1,11 @@
-"""What is looked at before the first job of a run: that its files are there, and whether there is a GPU."""
+"""What is looked at before the first job of a run: its files, settings that a study cannot do without, a GPU."""
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
-from mammoflow.config.cohort import DatasetSettings
+from mammoflow.config.cohort import READERS_FOLDER, DatasetSettings
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.segmentation.configured import missing_weights
@@ -16,7 +17,7 @@ def gpu_present() -> bool:
 
 
 def check_study(key: str, dataset: DatasetSettings) -> None:
-    """Check that the folder of one study and the tables that its settings name are there.
+    """Check that the folder of one study and the tables that its settings name are there, and that it can get labels.
 
     Raises
     ------
@@ -38,6 +39,35 @@ def check_study(key: str, dataset: DatasetSettings) -> None:
                 f"{key}.{'tables' if table in dataset.tables else 'joins'}: found {table!r}, which does not exist in "
                 f"{folder}; expected a table, relative to {key}.folder; correct the name"
             )
+    if dataset.malignant_from_birads is None and not has_pathology(dataset.reader):
+        raise ConfigError(
+            f"{key}.malignant_from_birads: found null, but the reader {dataset.reader!r} is for a data set without "
+            "biopsy results; expected the BI-RADS assessment, 2 to 6, from which a lesion counts as malignant; set it, "
+            "usually to 4"
+        )
+
+
+def has_pathology(reader: str) -> bool:
+    """Tell whether a reader's data set has biopsy results; reads its module and runs nothing of it.
+
+    Parameters
+    ----------
+    reader
+        Its name, as in the settings.
+
+    Returns
+    -------
+    bool
+        The constant `has_pathology` of the module's class `StudyReader`; True where it has none.
+    """
+    module = ast.parse((READERS_FOLDER / f"{reader.replace('-', '_')}.py").read_text(encoding="utf-8"))
+    classes = [part for part in module.body if isinstance(part, ast.ClassDef) and part.name == "StudyReader"]
+    for statement in (statement for part in classes for statement in part.body):
+        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        named = any(isinstance(target, ast.Name) and target.id == "has_pathology" for target in targets)
+        if named and isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(statement.value, ast.Constant):
+            return bool(statement.value.value)
+    return True
 
 
 def check_files(config: StudyConfig) -> None:

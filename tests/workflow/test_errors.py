@@ -21,6 +21,10 @@ CASES = {
         "cohort: {dataset: {reader: table, folder: workflow, tables: [lesions.csv]}}",
         ["cohort.dataset.tables", "'lesions.csv'"],
     ),
+    "no biopsies and no convention": (
+        "cohort: {dataset: {reader: inbreast, folder: workflow}}",
+        ["cohort.dataset.malignant_from_birads", "found null", "usually to 4"],
+    ),
     "missing weights": (
         "segmentation: {models: [small, medsam_vit_b], weights: {medsam_vit_b: medsam.pth}}",
         ["segmentation.weights.medsam_vit_b", "medsam.pth", "mammoflow weights fetch medsam_vit_b"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 from snakemake.utils import update_config
 
 from mammoflow.config.base import validate_settings
+from mammoflow.config.cohort import reader_names
 from mammoflow.config.reading import overlay, read_config
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, WeightsError
-from mammoflow.preflight import check_files
+from mammoflow.preflight import check_files, has_pathology
 
 values = st.none() | st.integers() | st.lists(st.integers(), max_size=3)
 mappings = st.recursive(
@@ -70,3 +72,29 @@ def test_missing_weights_of_the_efficientnet(tmp_path: Path) -> None:
     config = validate_settings(StudyConfig, {"classification": classification}, "test")
     with pytest.raises(ConfigError, match=r"classification\.efficientnet\.weights.*b0\.pth"):
         check_files(config)
+
+
+@pytest.mark.parametrize("reader", [name for name in reader_names() if name != "phantom"])
+def test_a_study_without_biopsies_needs_its_convention(reader: str, tmp_path: Path) -> None:
+    module = importlib.import_module(f"mammoflow.cohort.readers.{reader.replace('-', '_')}")
+    assert has_pathology(reader) == module.StudyReader.has_pathology
+    (tmp_path / "cases.csv").touch()
+    dataset = {"reader": reader, "folder": str(tmp_path), "name": "mine", "tables": ["cases.csv"]}
+    cohort = {"dataset": dataset, "more_datasets": [dataset | {"name": "other", "folder": str(tmp_path.parent)}]}
+    (tmp_path.parent / "cases.csv").touch()
+    config = validate_settings(StudyConfig, {"cohort": cohort}, "test")
+    if module.StudyReader.has_pathology:
+        check_files(config)
+        return
+    expected = rf"cohort\.dataset\.malignant_from_birads: found null.*{reader}.*usually to 4"
+    with pytest.raises(ConfigError, match=expected):
+        check_files(config)
+    dataset["malignant_from_birads"] = 4
+    with pytest.raises(ConfigError, match=r"cohort\.more_datasets\.0\.malignant_from_birads"):
+        check_files(validate_settings(StudyConfig, {"cohort": cohort}, "test"))
+
+
+def test_readers_with_and_without_biopsies_are_told_apart() -> None:
+    assert not has_pathology("inbreast")
+    assert not has_pathology("vindr-mammo")
+    assert has_pathology("cbis-ddsm")
