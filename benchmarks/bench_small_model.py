@@ -130,7 +130,7 @@ def score(network: Any, samples: list[LesionSample]) -> tuple[np.ndarray, float,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, nargs="+", default=IMAGES, help="folders of image-stage shards")
-    parser.add_argument("--epochs", type=int, default=12, help="passes of the U-Net over the training lesions")
+    parser.add_argument("--epochs", type=int, default=24, help="passes of the U-Net over the training lesions")
     parser.add_argument("--weights", type=Path, default=SMALL_WEIGHTS, help="weights of the small model")
     parser.add_argument("--output", type=Path, default=Path("results/bench_small_model"), help="folder for the figures")
     options = parser.parse_args()
@@ -144,7 +144,7 @@ def main() -> None:
     samples = load_samples(shards)
     training = [sample for sample in samples if sample.split == "train"]
     test = [sample for sample in samples if sample.split == "test"]
-    settings = SmallTrainingSettings(epochs=options.epochs)
+    settings = SmallTrainingSettings(epochs=options.epochs, mixed_precision=True)
     start = time.perf_counter()
     unet = UNetOnCrop()
     unet.load_state_dict(train(training, settings, options.output / "training", torch.device("cpu"), UNetOnCrop))
