@@ -26,17 +26,18 @@ def random_choices(seed: int) -> Table:
     generator = np.random.default_rng(seed)
     parts = []
     for model, feed, margin in (("small", "logits", 0.0), ("small", "box", 0.0), ("other", "logits", 5.0)):
+        # What the first iteration's heads gave stands in the rows of all iterations, as the segment stage writes it.
+        heads = {
+            f"head_{head}_{of}": generator.integers(0, 5, 12) / 4
+            for head in (1, 2, 3)
+            for of in ("dice", "predicted_iou")
+        }
         for iteration in (1, 2, 3):
             dice = {
                 f"P{patient}{letter}": float(generator.integers(0, 5)) / 4 for patient in range(6) for letter in "ab"
             }
             part = masks(dice, model=model, feed=feed, margin_mm=margin, iteration=iteration, head_choice="head_2")
-            part["predicted_iou"] = generator.integers(0, 4, len(part)) / 4
-            if iteration == 1:
-                for head in (1, 2, 3):
-                    part[f"head_{head}_dice"] = generator.integers(0, 5, len(part)) / 4
-                    part[f"head_{head}_predicted_iou"] = generator.integers(0, 4, len(part)) / 4
-            parts.append(part)
+            parts.append(part.assign(predicted_iou=generator.integers(0, 4, 12) / 4, **heads))
     return pd.concat(parts).sample(frac=1, random_state=seed)
 
 

@@ -88,6 +88,8 @@ def test_sizes_are_terciles_in_order() -> None:
     assert terciles.value_counts().tolist() == [3, 3, 3]
     assert list(terciles.unique()) == ["up to 3.7 mm", "3.7 to 6.3 mm", "over 6.3 mm"]
     assert terciles["h"] == terciles["g"] == "up to 3.7 mm"
+    # A diameter at a bound belongs to the group that ends there; a third that ties leave empty is no group.
+    assert size_terciles(pd.Series([1.0, 1, 1, 2, 2, 2])).tolist() == ["up to 1.0 mm"] * 3 + ["1.0 to 2.0 mm"] * 3
     assert set(size_terciles(pd.Series([5.0, 5, 5, 5]))) == {"all with a diameter"}
     assert set(size_terciles(pd.Series([5.0, 9]))) == {"all with a diameter"}
     groups = segmentation_subgroups(scores(), LESIONS, BOOTSTRAP)
