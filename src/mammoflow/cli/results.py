@@ -51,7 +51,7 @@ def compare(
 @input_folder("--cohort", "Folder of the cohort tables.")
 @input_folder("--comparison", "Folder of the tables and figures.")
 @input_folders("--images", "Folder of a shard of images; once for each shard.")
-@input_folders("--masks", "Folder of the default model's shard; once for each shard.")
+@input_folders("--masks", "Folder of a model's shard of masks; once for each model and shard, the default model first.")
 @click.option("--audit", type=folder(exists=True), help="Folder of the audit, for a section of the page.")
 @output_file("Page to write.")
 def report(

@@ -112,15 +112,6 @@ def split_counts(cohort: Path) -> list[Row]:
     ]
 
 
-def default_segmentation(rows: list[Row], diameters: list[Row], model: str) -> Row | None:
-    """Return the row of the model whose masks go on, at the margin that its masks were made with."""
-    keys = ("model", "field_of_view", "prompts", "margin_mm")
-    handed_on = {tuple(row[key] for key in keys) for row in diameters if row["model"] == model}
-    wanted = {"split": "test", "selection": "chosen"}
-    fitting = [row for row in rows if tuple(row[key] for key in keys) in handed_on and wanted.items() <= row.items()]
-    return fitting[0] if fitting else None
-
-
 def figure_uris(folder: Path, leaking: bool = False) -> dict[str, Row]:
     """Return each figure of the comparison as a data URI with its caption and size; a leaking split is in the caption.
 

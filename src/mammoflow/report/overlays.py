@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,9 @@ from skimage.measure import find_contours
 
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.segmentation_diameter import case_numbers
-from mammoflow.evaluation.segmentation_summary import ORACLE
+from mammoflow.evaluation.segmentation_summary import ORACLE, prompt_labels
+from mammoflow.report.segmentation import prompt_words
+from mammoflow.segmentation.prompt_points import read_points
 from mammoflow.store import read_image, read_mask
 from mammoflow.tables import (
     CANONICAL_IMAGES,
@@ -29,8 +30,8 @@ from mammoflow.tables import (
 SURROUNDINGS = 2.2
 """Side of a picture in longest sides of the lesion's box."""
 
-AROUND_PROMPT = 1.12
-"""Least side of a picture in longest sides of the prompt's box, so that all of the box is seen."""
+AROUND = 1.12
+"""Least side of a picture in longest sides of the box around lesion and prompt, so that all of both is seen."""
 
 LEAST_SIDE_MM = 30.0
 PICTURE_PX = 420
@@ -55,7 +56,7 @@ class Overlay:
     mark
         `oracle` where the reference chose the mask among several.
     prompted
-        Kind and margin of the prompt.
+        Kind, margin and source of the prompt.
     facts
         What else stands below the picture.
     picture
@@ -128,8 +129,8 @@ def overlays(images: list[Path], masks: list[Path], count: int) -> list[Overlay]
         return []
     scores = _joined(masks, "scores.parquet", SEGMENTATION_SCORES)
     keys = ["lesion_id", "model", "field_of_view", "prompt_id"]
-    scored = ["kind", "margin_mm", "dice"]
-    rows = predicted.merge(scores.loc[scores["chosen"], [*keys, *scored]], on=keys, how="left").merge(
+    scored = scores[scores["chosen"]].assign(prompts=prompt_labels)[[*keys, "prompts", "margin_mm", "dice"]]
+    rows = predicted.merge(scored, on=keys, how="left").merge(
         lesions.drop(columns=["image_id", "patient_id"]), on="lesion_id", suffixes=("", "_lesion")
     )
     rows = rows.assign(case=rows["lesion_id"].map(case_numbers(pd.Index(lesions["lesion_id"]))))
@@ -143,6 +144,14 @@ def overlays(images: list[Path], masks: list[Path], count: int) -> list[Overlay]
             row = own.loc[[lesion]].iloc[0]
             pictures.append(_overlay(row, films.loc[[row["image_id"]]].iloc[0], rank))
     return pictures
+
+
+def by_model(pictures: list[Overlay]) -> list[tuple[str, list[tuple[str, list[Overlay]]]]]:
+    """Group pictures by model and then by rank, both in the order in which they come."""
+    models: dict[str, dict[str, list[Overlay]]] = {}
+    for picture in pictures:
+        models.setdefault(picture.model, {}).setdefault(picture.rank, []).append(picture)
+    return [(model, list(ranks.items())) for model, ranks in models.items()]
 
 
 def _joined(folders: list[Path], name: str, schema: DataFrameSchema) -> pd.DataFrame:
@@ -187,10 +196,10 @@ def _overlay(row: pd.Series, film: pd.Series, rank: str) -> Overlay:
 
 
 def _prompted(row: pd.Series) -> str:
-    """Say what the prompt was: kind and margin, and whether the network saw a window."""
-    kind = str(row["kind"]).replace("_", " and ") if pd.notna(row["kind"]) else "prompt"
-    margin = f" +{row['margin_mm']:g} mm" if pd.notna(row["margin_mm"]) else ""
-    return kind + margin + (", window" if row["field_of_view"] == "window" else "")
+    """Say what the prompt was."""
+    prompts = row["prompts"] if pd.notna(row["prompts"]) else "prompt"
+    margin = row["margin_mm"] if pd.notna(row["margin_mm"]) else None
+    return prompt_words({"prompts": prompts, "margin_mm": margin, "field_of_view": row["field_of_view"]})
 
 
 def _prompt_box(row: pd.Series) -> pd.Series:
@@ -200,22 +209,23 @@ def _prompt_box(row: pd.Series) -> pd.Series:
 
 
 def _points(row: pd.Series, top: int, left: int) -> list[tuple[float, float, bool]]:
-    points = row.get("prompt_points")
-    return [(x - left, y - top, label == 1) for y, x, label in json.loads(points)] if points else []
+    """Return the prompt's points as (x, y, on the lesion) from a corner of the image."""
+    written = row.get("prompt_points")
+    found = read_points(written) if isinstance(written, str) else []
+    return [(x - left, y - top, label == 1) for y, x, label in found]
 
 
 def _window(row: pd.Series, film: pd.Series, size: tuple[int, int]) -> tuple[slice, slice]:
-    """Return a square around the lesion's box that holds the prompt's, moved and cut to lie in the image."""
+    """Return a square around the lesion's box and the prompt, moved and cut to lie in the image."""
+    lesion = row[["y0", "x0", "y1", "x1"]].astype("float64").to_numpy()
+    corners = [*lesion.reshape(2, 2), *_prompt_box(row).to_numpy().reshape(-1, 2)]
+    corners += [np.array([y, x]) for x, y, _ in _points(row, 0, 0)]
+    low, high = np.min(corners, axis=0), np.max(corners, axis=0)
     least = LEAST_SIDE_MM / float(film["row_spacing_mm"])
-    box = _prompt_box(row)
-    prompt = max(box.iloc[2] - box.iloc[0], box.iloc[3] - box.iloc[1]) if len(box) else 0.0
-    lesion = max(row["y1"] - row["y0"], row["x1"] - row["x0"])
-    side = round(max(SURROUNDINGS * lesion, AROUND_PROMPT * prompt, least))
-    window = []
-    for low, high, length in ((row["y0"], row["y1"], size[0]), (row["x0"], row["x1"], size[1])):
-        start = int(np.clip(round((low + high - side) / 2), 0, max(0, length - side)))
-        window.append(slice(start, min(start + side, length)))
-    return window[0], window[1]
+    side = round(max(SURROUNDINGS * np.ptp(lesion.reshape(2, 2), axis=0).max(), AROUND * (high - low).max(), least))
+    starts = (np.clip(round((low[axis] + high[axis] - side) / 2), 0, max(0, size[axis] - side)) for axis in (0, 1))
+    rows, columns = (slice(int(start), min(int(start) + side, size[axis])) for axis, start in enumerate(starts))
+    return rows, columns
 
 
 def _box_path(box: pd.Series, top: int, left: int) -> str:

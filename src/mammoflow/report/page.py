@@ -9,6 +9,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from mammoflow.evaluation.candidates import display_name
+from mammoflow.evaluation.segmentation_tables import FEEDS
+from mammoflow.report.segmentation import prompt_words
 
 MINUS, DASH = "−", "–"
 ABSENT = "n/a"
@@ -91,6 +93,8 @@ def render(values: dict[str, Any], template: str = "page.html.j2") -> str:
         "interval": interval,
         "plot": interval_plot,
         "shown": display_name,
+        "prompt": prompt_words,
+        "feed": lambda name: FEEDS.get(name, ""),
     }
     templates = Path(__file__).parent / "templates"
     style = "".join((templates / name).read_text(encoding="utf-8") for name in STYLES)

@@ -11,11 +11,9 @@ from mammoflow.config.evaluation import ReportSettings
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.birads import ZERO_NOTES
 from mammoflow.evaluation.inputs import LEAKING, read_json
-from mammoflow.evaluation.segmentation_summary import ELLIPSE
 from mammoflow.report.content import (
     Tables,
     by_family,
-    default_segmentation,
     division,
     figure_uris,
     read_provenance,
@@ -23,8 +21,15 @@ from mammoflow.report.content import (
     split_counts,
     training_rows,
 )
-from mammoflow.report.overlays import overlays
+from mammoflow.report.overlays import by_model, overlays
 from mammoflow.report.page import render
+from mammoflow.report.segmentation import (
+    choice_groups,
+    default_model_first,
+    default_segmentation,
+    subgroup_groups,
+    with_prompts_of_masks,
+)
 from mammoflow.store import write_text
 
 SHOWN_FEATURES = 8
@@ -52,7 +57,7 @@ def write_report(
     images
         One folder of the image stage a shard.
     masks
-        One folder of the default model's segmentation a shard.
+        One folder of the segmentation a model and shard, those of the default model first.
     output
         The HTML file.
     audit
@@ -69,9 +74,6 @@ def write_report(
     if not headline:
         raise StudyError(f"{comparison / 'comparison.csv'} has no rows; run the comparison again")
     model = masks[0].parent.name if masks else ""
-    segmentation, diameters = tables.rows("segmentation"), tables.rows("dice_by_diameter")
-    # The default model first, the floor last.
-    segmentation.sort(key=lambda row: (row["model"] == ELLIPSE, row["model"] != model))
     provenance = read_provenance(comparison)
     leaking = any(LEAKING in str(row.get("note") or "") for row in headline)
     values: dict[str, Any] = {
@@ -91,11 +93,9 @@ def write_report(
         "published": tables.rows("birads_published"),
         "confusion": tables.rows("confusion"),
         "subgroups": tables.rows("subgroups"),
-        "segmentation": segmentation,
         "default_model": model,
-        "default_segmentation": default_segmentation(segmentation, diameters, model),
-        "correlation": tables.rows("dice_diameter_correlation"),
-        "overlays": overlays(images, masks, settings.overlays) if masks else [],
+        **segmentation_values(tables, model),
+        "overlays": by_model(overlays(images, masks, settings.overlays)) if masks else [],
         "features": shown_features(tables.rows("features")),
         "audit": audit_section(audit),
         "flow": read_json(comparison / "flow.json")["steps"],
@@ -105,6 +105,30 @@ def write_report(
         "settings_files": settings_files(comparison.parent / "settings"),
     }
     write_text(output, render(values))
+
+
+def segmentation_values(tables: Tables, model: str) -> dict[str, Any]:
+    """Return what the page says of masks and their scores; subgroups and choices of the prompts that masks go on from.
+
+    Parameters
+    ----------
+    tables
+        Of the comparison.
+    model
+        The default model, whose rows stand first.
+    """
+    diameters = tables.rows("dice_by_diameter")
+    segmentation, choices, subgroups, correlation = (
+        default_model_first(tables.rows(name), model)
+        for name in ("segmentation", "segmentation_choices", "segmentation_subgroups", "dice_diameter_correlation")
+    )
+    return {
+        "segmentation": segmentation,
+        "default_segmentation": default_segmentation(segmentation, diameters, model),
+        "segmentation_choices": choice_groups(with_prompts_of_masks(choices, diameters)),
+        "segmentation_subgroups": subgroup_groups(with_prompts_of_masks(subgroups, diameters)),
+        "correlation": correlation,
+    }
 
 
 def audit_section(audit: Path | None) -> Markup | None:

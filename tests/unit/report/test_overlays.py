@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from mammoflow.report.overlays import choose_lesions, outline
+from mammoflow.evaluation.segmentation_diameter import case_numbers
+from mammoflow.report.overlays import by_model, choose_lesions, outline, overlays
 from mammoflow.report.page import compact, interval, interval_plot, number, signed
+from mammoflow.tables import CANONICAL_LESIONS, MASKS, SEGMENTATION_SCORES, read_table, read_tables, write_table
 
 
 def polygon_area(path: str) -> float:
@@ -57,6 +62,86 @@ def test_no_lesion_is_shown_twice(lesions: int, count: int) -> None:
     dice = pd.Series(np.linspace(1, 0, lesions), index=[f"L{place}" for place in range(lesions)], dtype=float)
     chosen = [lesion for _, lesion in choose_lesions(dice, count)]
     assert len(chosen) == len(set(chosen)) == min(lesions, count)
+
+
+def corners(path: str) -> np.ndarray:
+    """Return the least and greatest (x, y) of a box or an outline."""
+    move = re.findall(r"M(-?[\d.]+) (-?[\d.]+)H(-?[\d.]+)V(-?[\d.]+)", path)
+    points = np.array(move[0] if move else re.findall(r"-?[\d.]+", path), dtype=float).reshape(-1, 2)
+    return np.array([points.min(axis=0), points.max(axis=0)])
+
+
+def test_pictures_are_the_best_middle_and_worst_of_each_model_in_turn(run: Any) -> None:
+    pictures = overlays(run.images, run.segmentation, 6)
+    assert [picture.model for picture in pictures] == ["small"] * 6 + ["sam2.1_hiera_tiny"] * 6
+    assert [picture.rank for picture in pictures] == ["best", "best", "median", "median", "worst", "worst"] * 2
+    lesions = read_tables([folder / "lesions.parquet" for folder in run.images], CANONICAL_LESIONS)
+    numbers = case_numbers(pd.Index(lesions["lesion_id"]))
+    test = lesions.loc[lesions["split"] == "test", "lesion_id"]
+    scores = read_tables([folder / "scores.parquet" for folder in run.segmentation], SEGMENTATION_SCORES)
+    for model, ranks in by_model(pictures):
+        of_model = (scores["model"] == model) & scores["chosen"] & (scores["margin_mm"] == 10)
+        dice = scores[of_model].set_index("lesion_id")["dice"].loc[test]
+        found = dict(ranks)
+        assert found["best"][0].dice == dice.max()
+        assert found["best"][0].case == numbers[dice.idxmax()]
+        assert found["worst"][-1].dice == dice.min()
+        assert found["worst"][-1].case == numbers[dice.idxmin()]
+
+
+def test_box_of_the_prompt_stands_round_the_reference(run: Any) -> None:
+    for picture in overlays(run.images, run.masks, 6):
+        box, reference = corners(picture.box), corners(picture.reference)
+        # A margin of 10 mm at 1 mm a pixel; the reference is made of whole pixels.
+        assert np.abs(np.abs(box - reference) - 10).max() <= 1
+        assert box.min() >= 0
+        assert (box[1] <= [picture.width, picture.height]).all()
+        assert (picture.prompted, picture.points, picture.mark) == ("box +10 mm", [], "")
+
+
+def test_points_on_and_beside_the_lesion_and_the_mark_of_an_oracle(run_with_points: Any) -> None:
+    pictures = overlays(run_with_points.images, run_with_points.segmentation, 3)
+    assert [picture.mark for picture in pictures] == [""] * 3 + ["oracle"] * 3
+    for picture in pictures[3:]:
+        assert (picture.prompted, picture.box) == ("point", "")
+        (x, y, on_lesion), (beside_x, beside_y, beside) = picture.points
+        assert (on_lesion, beside) == (True, False)
+        assert (beside_x, beside_y) == pytest.approx((x + 40, y))
+        low, high = corners(picture.reference)
+        assert [x, y] == pytest.approx((low + high) / 2, abs=1)
+        # All of the prompt is in the picture.
+        assert 0 <= x < beside_x <= picture.width
+
+
+def test_a_box_beside_the_lesion_is_in_the_picture(write_run: Callable[..., Any], tmp_path: Path) -> None:
+    run = write_run(tmp_path, patients=6)
+    folder = run.masks[0]
+    masks = read_table(folder / "masks.parquet", MASKS)
+    scores = read_table(folder / "scores.parquet", SEGMENTATION_SCORES)
+    far = {"prompt_y0": 2.0, "prompt_x0": 4.0, "prompt_y1": 9.0, "prompt_x1": 12.0}
+    write_table(masks.assign(**far), MASKS, folder / "masks.parquet")
+    write_table(scores.assign(origin="reader:A"), SEGMENTATION_SCORES, folder / "scores.parquet")
+    pictures = overlays(run.images[:1], run.masks[:1], 3)
+    assert pictures
+    for picture in pictures:
+        box, reference = corners(picture.box), corners(picture.reference)
+        assert (box[1] - box[0]).tolist() == [8, 7]
+        both = np.vstack([box, reference])
+        assert both.min() >= 0
+        assert (both.max(axis=0) <= [picture.width, picture.height]).all()
+        assert picture.prompted == "box +10 mm of reader A"
+
+
+def test_without_reference_masks_the_box_of_the_lesion_is_shown(write_run: Callable[..., Any], tmp_path: Path) -> None:
+    run = write_run(tmp_path, patients=6, with_masks=False)
+    pictures = overlays(run.images, run.segmentation, 2)
+    assert [picture.model for picture in pictures] == ["small"] * 2 + ["sam2.1_hiera_tiny"] * 2
+    for picture in pictures:
+        assert picture.rank == ""
+        assert np.isnan(picture.dice)
+        assert corners(picture.reference) - corners(picture.box) == pytest.approx(np.array([[10, 10], [-10, -10]]))
+        assert picture.predicted
+    assert by_model(pictures)[0][1] == [("", pictures[:2])]
 
 
 def test_numbers_are_written_with_what_is_not_defined_named() -> None:

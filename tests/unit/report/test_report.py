@@ -47,13 +47,34 @@ def make_report(run: Any, settings: ReportSettings | None = None) -> Path:
     settings_folder.mkdir(exist_ok=True)
     (settings_folder / "gabor.yaml").write_text("orientations: 6\n", encoding="utf-8")
     output = run.root / "report" / "report.html"
-    write_report(settings or ReportSettings(), run.cohort, run.root / "comparison", run.images, run.masks, output)
+    chosen = settings or ReportSettings()
+    write_report(chosen, run.cohort, run.root / "comparison", run.images, run.segmentation, output)
     return output
+
+
+def part(html: str, start: str, end: str) -> str:
+    """Return a part of a page without the content of its pictures."""
+    found = html[html.index(start) :]
+    return re.sub(r"data:[^\"]+", "", found[: found.index(end)])
+
+
+def cells(html: str) -> list[list[str]]:
+    """Return the text of every row's cells."""
+    rows = re.findall(r"<tr.*?</tr>", html, flags=re.DOTALL)
+    return [
+        [re.sub(r"<[^>]+>|\s+", " ", cell).strip() for cell in re.findall(r"<t[hd].*?</t[hd]>", row, flags=re.DOTALL)]
+        for row in rows
+    ]
 
 
 @pytest.fixture(scope="module")
 def report(run: Any) -> Path:
     return make_report(run)
+
+
+@pytest.fixture(scope="module")
+def report_with_points(run_with_points: Any) -> Path:
+    return make_report(run_with_points)
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +134,127 @@ def test_every_table_has_a_caption_and_every_picture_a_description(page: Page) -
     assert all(len(str(image.get("alt"))) > 10 for image in page.all("img"))
 
 
+def test_all_scores_of_the_masks_that_go_on_stand_on_the_page(report: Path, run: Any) -> None:
+    table = pd.read_csv(run.root / "comparison" / "segmentation.csv")
+    table = table[(table["split"] == "test") & (table["selection"] == "chosen")]
+    shown = part(report.read_text(encoding="utf-8"), 'id="segmentation-scores"', "</details>")
+    rows = {(row[0].split(" (")[0].strip(), row[1]): row for row in cells(shown)[1:]}
+    assert len(rows) == len(table) == 12
+    assert table["surface_left_out"].max() > 0
+    for expected in table.to_dict("records"):
+        row = rows[(expected["model"].replace("_", " "), f"box +{expected['margin_mm']:g} mm")]
+        empty = f" {expected['surface_left_out']} empty" if expected["surface_left_out"] else ""
+        assert re.sub(r"\s+", " ", row[3]) == f"{expected['missed']}{empty}"
+        for place, name, digits in ((4, "precision", 3), (5, "recall", 3), (6, "pixel_accuracy", 4), (7, "hd95_mm", 2)):
+            assert row[place].startswith(f"{expected[name]:.{digits}f} ")
+        assert f"{expected['pixel_accuracy_low']:.4f}–{expected['pixel_accuracy_high']:.4f}" in row[6]
+        assert row[7].endswith(f"median {expected['hd95_mm_median']:.2f}")
+        assert row[8].startswith(f"{expected['surface_distance_mm']:.2f} ")
+        assert f"{expected['surface_distance_mm_low']:.2f}–{expected['surface_distance_mm_high']:.2f}" in row[8]
+        assert row[9].startswith(f"{expected['area_error_mm2']:+.1f} ".replace("-", "−"))
+        assert row[10].startswith(f"{expected['area_error_share']:+.3f} ".replace("-", "−"))
+
+
+def test_correlations_of_lesions_and_of_patients_stand_on_the_page(report: Path, run: Any) -> None:
+    table = pd.read_csv(run.root / "comparison" / "dice_diameter_correlation.csv")
+    shown = part(report.read_text(encoding="utf-8"), 'aria-label="Correlation of Dice and diameter"', "</table>")
+    rows = {(row[0], row[1]): row for row in cells(shown)[1:]}
+    assert len(rows) == len(table) == 4
+    for expected in table.to_dict("records"):
+        row = rows[(expected["model"].replace("_", " "), expected["split"])]
+        for place, name in ((3, "r"), (4, "rho")):
+            assert row[place].startswith(f"{expected[name]:.2f} ".replace("-", "−"))
+            assert f"by patient {expected[f'patients_{name}']:.2f} ".replace("-", "−") in row[place]
+
+
+def test_ways_to_choose_stand_with_their_oracles_at_the_prompts_of_the_masks(report: Path, run: Any) -> None:
+    table = pd.read_csv(run.root / "comparison" / "segmentation_choices.csv")
+    table = table[table["margin_mm"] == 10]
+    shown = part(report.read_text(encoding="utf-8"), 'id="segmentation-choices"', "</details>")
+    headings = [row[0] for row in cells(shown) if len(row) == 1]
+    assert headings == [
+        "small, box +10 mm: iterations, logits fed back",
+        "sam2.1 hiera tiny, box +10 mm: iterations, logits fed back",
+    ]
+    rows = [row for row in cells(shown)[1:] if len(row) > 1]
+    ordered = pd.concat([table[table["model"] == model] for model in ("small", "sam2.1_hiera_tiny")])
+    assert len(rows) == len(ordered) == 10
+    for row, (_, expected) in zip(rows, ordered.iterrows(), strict=True):
+        assert row[0] == expected["choice"] + ("  oracle" if expected["mark"] == "oracle" else "")
+        assert row[1:3] == [str(expected["n"]), str(expected["patients"])]
+        assert row[3].startswith(f"{expected['dice']:.3f} ")
+        first = expected["choice"] == "iteration 1"
+        assert row[4].startswith("reference" if first else f"{expected['dice_difference']:+.3f} ")
+    assert [row[0] for row in rows if "oracle" in row[0]] == ["best by the reference  oracle"] * 2
+
+
+def test_subgroups_of_the_segmentation_stand_with_n(report: Path, run: Any) -> None:
+    table = pd.read_csv(run.root / "comparison" / "segmentation_subgroups.csv", dtype={"group": str})
+    table = table[(table["margin_mm"] == 10) & (table["model"] != "ellipse")]
+    shown = part(report.read_text(encoding="utf-8"), 'id="segmentation-subgroups"', "</details>")
+    headings = [row[0] for row in cells(shown) if len(row) == 1]
+    assert headings == ["Lesion type", "Longest diameter", "Breast density", "Source", "Label"]
+    rows = [row for row in cells(shown)[1:] if len(row) > 1]
+    found = sorted((row[0], row[1], row[2], row[4].split()[0]) for row in rows)
+    assert found == sorted(
+        (row["group"], f"{row['model'].replace('_', ' ')} box +10 mm", str(row["n"]), f"{row['dice']:.3f}")
+        for row in table.to_dict("records")
+    )
+
+
+def test_captions_say_units_misses_and_what_distances_leave_out(page: Page) -> None:
+    for words in (
+        "A missed lesion has precision and recall 0",
+        "both in millimetres",
+        "They are not defined for an empty mask: their means and the median leave empty masks out",
+        "in mm² and in shares of the reference's area",
+        "a missed lesion scores 0 and is counted",
+        "is chosen by the reference mask: an upper bound",
+    ):
+        assert words in page.text
+
+
+def test_pictures_name_case_and_prompt_and_no_patient(report: Path, run: Any) -> None:
+    gallery = part(report.read_text(encoding="utf-8"), 'id="lesions"', 'id="features"')
+    assert not re.search(r"P\d{3}", gallery)
+    names = re.findall(r'<h4 class="model">(.*?)<', gallery)
+    assert [name.strip() for name in names] == ["small", "sam2.1 hiera tiny"]
+    assert re.findall(r'<h5 class="rank">(.*?)</h5>', gallery) == ["Best", "Middle", "Worst"] * 2
+    diameters = pd.read_csv(run.root / "comparison" / "dice_by_diameter.csv")
+    test = diameters[diameters["split"] == "test"]
+    for model in ("small", "sam2.1_hiera_tiny"):
+        best = test[test["model"] == model].sort_values("dice").iloc[-1]
+        facts = rf"(mass|calcification), (malignant|benign), BI-RADS \d, {best['diameter_mm']:.0f} mm"
+        alt = rf'alt="Case {best["case"]}: {facts}; '
+        said = rf"{model.replace('_', ' ')}, box \+10 mm, Dice {best['dice']:.2f}\. "
+        assert re.search(alt + said + r'Drawn: reference outline, predicted outline, prompt\."', gallery)
+    assert gallery.count('class="outline outline-prompt"') == 12 + 1  # and the legend
+    assert "outline-point" not in gallery
+    assert "oracle" not in gallery
+
+
+def test_points_are_drawn_and_masks_chosen_by_the_reference_are_marked(
+    report_with_points: Path, run_with_points: Any
+) -> None:
+    html = report_with_points.read_text(encoding="utf-8")
+    gallery = part(html, 'id="lesions"', 'id="features"')
+    _, small, pointed = gallery.split('<h4 class="model">')
+    assert "oracle" not in small
+    assert "outline-point" not in small
+    pictures = pointed.count('class="frame"')
+    assert pictures == pointed.count('<span class="pill">oracle</span>') > 0
+    assert len(re.findall(r"; sam2.1 hiera tiny, point, Dice [\d.]+, oracle\. Drawn: .*?, prompt", pointed)) == pictures
+    # A plus is two strokes, a minus is one.
+    strokes = re.findall(r'class="outline outline-point" d="(.*?)"', pointed)
+    assert [stroke.count("M") for stroke in strokes] == [2, 1] * pictures
+    assert "point + on the lesion, − beside it" in gallery
+    table = cells(part(html, 'id="segmentation-table"', "</table>"))
+    assert [row[:3] for row in table if "oracle" in row[0]] == [["sam2.1 hiera tiny  oracle", "point", ""]]
+    assert "oracle" in part(html, 'aria-label="Correlation of Dice and diameter"', "</table>")
+    choices = cells(part(html, 'id="segmentation-choices"', "</details>"))
+    assert ["sam2.1 hiera tiny, point: iterations, logits fed back"] in choices
+
+
 def test_flow_diagram_names_every_bad_file(page: Page) -> None:
     for text in ("tables/row_17.dcm", "malignancy is unknown", "broken/P900_R_CC.dcm", "file is truncated"):
         assert text in page.text
@@ -135,7 +277,12 @@ def test_a_study_of_patients_with_boxes_alone(write_run: Callable[..., Any], tmp
     assert not page.all("script")
     assert "boxes <script>" in page.text
     assert "no reference masks" in page.text
-    assert html.count("<strong>No Dice</strong>") == 4
+    gallery = part(html, 'id="lesions"', 'id="features"')
+    assert gallery.count("<strong>No Dice</strong>") == 4 * 2
+    assert "Reference box (solid)" in gallery
+    assert len(re.findall(r"\. Drawn: reference box, predicted outline, prompt\.", gallery)) == 4 * 2
+    assert 'class="rank"' not in gallery
+    assert 'id="segmentation-scores"' not in html
     assert "the study gives none, n = 0" in page.text
 
 
@@ -144,7 +291,16 @@ def test_no_overlays_where_none_are_asked_for(run: Any, report: Path, tmp_path: 
         ReportSettings(overlays=0), run.cohort, run.root / "comparison", run.images, run.masks, tmp_path / "report.html"
     )
     assert 'class="gallery' not in (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert report.read_text(encoding="utf-8").count('class="frame"') == 6
+    assert report.read_text(encoding="utf-8").count('class="frame"') == 6 * 2
+
+
+def test_one_model_has_no_heading_of_its_own(run: Any, report: Path, tmp_path: Path) -> None:
+    output = tmp_path / "report.html"
+    write_report(ReportSettings(), run.cohort, run.root / "comparison", run.images, run.masks, output)
+    gallery = part(output.read_text(encoding="utf-8"), 'id="lesions"', 'id="features"')
+    assert gallery.count('class="frame"') == 6
+    assert 'class="model"' not in gallery
+    assert re.findall(r'<h4 class="rank">(.*?)</h4>', gallery) == ["Best", "Middle", "Worst"]
 
 
 def test_a_missing_table_is_named(run: Any, report: Path, tmp_path: Path) -> None:
@@ -155,13 +311,19 @@ def test_a_missing_table_is_named(run: Any, report: Path, tmp_path: Path) -> Non
 
 def test_the_same_run_gives_the_same_page(run: Any, report: Path, tmp_path: Path) -> None:
     again = tmp_path / "report.html"
-    write_report(ReportSettings(), run.cohort, run.root / "comparison", run.images, run.masks, again)
+    write_report(ReportSettings(), run.cohort, run.root / "comparison", run.images, run.segmentation, again)
     assert again.read_bytes() == report.read_bytes()
+
+
+def shown(tab: Any, selector: str) -> list[bool]:
+    """Tell of each element whether it is drawn; a straight line has no area, so a browser's "visible" is not asked."""
+    found = tab.locator(selector).evaluate_all("all => all.map(each => getComputedStyle(each).display !== 'none')")
+    return list(found)
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
-def test_in_chromium(report: Path, run: Any, width: int, height: int) -> None:
+def test_in_chromium(report: Path, report_with_points: Path, run: Any, width: int, height: int) -> None:
     chromium = Path("/usr/bin/chromium")
     if not chromium.exists():
         pytest.skip("no Chromium at /usr/bin/chromium")
@@ -184,8 +346,16 @@ def test_in_chromium(report: Path, run: Any, width: int, height: int) -> None:
         assert tab.evaluate("document.images.length") >= 12
         tab.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        outline = tab.locator(".gallery .outline-reference").first
-        assert outline.is_visible()
-        tab.locator("#show-reference").uncheck()
-        assert not outline.is_visible()
+        for name in ("reference", "predicted", "prompt"):
+            outline = tab.locator(f".gallery .outline-{name}").first
+            assert outline.is_visible()
+            tab.locator(f"#show-{name}").uncheck()
+            assert not outline.is_visible()
+            assert shown(tab, f".legend .outline-{name}") == [True]
+        tab.goto(report_with_points.as_uri())
+        points = shown(tab, ".gallery .outline-point, .gallery .point-ground")
+        assert points
+        assert all(points)
+        tab.locator("#show-prompt").uncheck()
+        assert not any(shown(tab, ".gallery .outline-point, .gallery .point-ground"))
         browser.close()
