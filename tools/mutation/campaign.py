@@ -17,8 +17,8 @@ from typing import Any
 from mammoflow.config.images import ImagesSettings
 from mammoflow.errors import MammoflowError, Reason
 from mammoflow.imaging.case import Case, CaseResult, prepare_case
-from mammoflow.imaging.workers import Lost, WorkerError, map_isolated
 from mammoflow.tables import IMAGES, LESIONS, empty_table
+from mammoflow.workers import Lost, WorkerError, map_isolated
 from tools.mutation.mutators import WEIGHTS
 from tools.mutation.seeds import Seed, seeds
 from tools.mutation.structure import take_apart

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pydicom
 
-from mammoflow.dicomfile import has_two_levels, image_shape, open_dicom
+from mammoflow.dicomfile import image_shape, open_dicom
 from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.isolated import shows_two_levels
 
 LARGEST_UNEVENNESS = 0.01
 """Largest difference of the two axes' ratios for which a mask still has the film's shape."""
@@ -89,7 +90,7 @@ def _open_all(candidates: Sequence[Path]) -> tuple[list[_Candidate], list[Exclud
 
 def _is_mask(candidate: _Candidate, problems: list[ExcludedCase]) -> bool:
     try:
-        return has_two_levels(candidate.dataset, candidate.path)
+        return shows_two_levels(candidate.dataset, candidate.path)
     except ExcludedCase as error:
         problems.append(error)
         return False

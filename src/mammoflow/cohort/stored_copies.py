@@ -5,11 +5,10 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-import numpy as np
-
 from mammoflow.cohort.words import DIFFERENT, IDENTICAL
-from mammoflow.dicomfile import image_shape, open_dicom, stored_pixels
+from mammoflow.dicomfile import image_shape, open_dicom
 from mammoflow.errors import ExcludedCase
+from mammoflow.isolated import same_pixels
 
 # Two full films are in memory during a comparison; one comparison at a time, however many threads look for files.
 _ONE_AT_A_TIME = threading.Lock()
@@ -24,11 +23,10 @@ def compare_copies(first: Path, second: Path) -> str:
         `IDENTICAL`, `DIFFERENT`, or the reason why one of them cannot be read.
     """
     try:
-        datasets = open_dicom(first), open_dicom(second)
-        if image_shape(datasets[0]) != image_shape(datasets[1]):
+        if image_shape(open_dicom(first)) != image_shape(open_dicom(second)):
             return DIFFERENT
         with _ONE_AT_A_TIME:
-            same = np.array_equal(stored_pixels(datasets[0]), stored_pixels(datasets[1]))
+            same = same_pixels(first, second)
     except ExcludedCase as error:
         return str(error.reason)
     return IDENTICAL if same else DIFFERENT

@@ -13,9 +13,9 @@ import pandas as pd
 from mammoflow.config.images import ImagesSettings
 from mammoflow.errors import ExcludedCase, Reason, StudyError
 from mammoflow.imaging.case import Case, CaseResult, exclude_image, prepare_case
-from mammoflow.imaging.workers import Lost, map_isolated
 from mammoflow.runtime import progress
 from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, EXCLUDED, IMAGES, LESIONS, read_table, write_table
+from mammoflow.workers import Lost, map_isolated
 
 LONGEST_S = 300.0  # for one film and its lesions, two hundred times what a large one takes
 WORKER_BYTES = 4 * 2**30

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import resource
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,9 @@ from mammoflow.errors import MammoflowError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+# The standard library looks at all processes where it starts or ends one, and does not expect that of two threads.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def map_isolated(
     memory_bytes: int,
     preload: str,
 ) -> Iterator[tuple[int, Result | Lost]]:
-    """Apply a function to items in isolated processes; yield (index, result) as they come.
+    """Apply a function to items in isolated processes; yield (index, result) as they come. Threads may call it at once.
 
     Parameters
     ----------
@@ -66,7 +70,7 @@ def map_isolated(
     memory_bytes
         Memory for data that a worker may hold.
     preload
-        Module that is imported once, before the workers split off.
+        Module that is imported once, before the workers split off; those of an earlier call in this process stay.
 
     Raises
     ------
@@ -76,7 +80,7 @@ def map_isolated(
         If it raised anything else: a defect of the program.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([preload])
+    context.set_forkserver_preload(["cv2", preload])
     waiting = list(range(len(items)))[::-1]
     active: list[_Worker[Item]] = []
     try:
@@ -107,7 +111,8 @@ def _start(
 ) -> _Worker[Item]:
     here, there = context.Pipe()
     process = context.Process(target=_work, args=(function, there, memory_bytes), daemon=True)
-    process.start()
+    with _ONE_AT_A_TIME:
+        process.start()
     there.close()
     worker: _Worker[Item] = _Worker(process, here, index, 0.0)
     _give(worker, items, index, limit_s)
@@ -134,7 +139,8 @@ def _collect(worker: _Worker[Item], limit_s: float) -> Result | Lost:
     try:
         answer: Result | Lost | Exception = worker.connection.recv()
     except (EOFError, ConnectionResetError):
-        worker.process.join()
+        with _ONE_AT_A_TIME:
+            worker.process.join()
         return Lost(f"ended its process with exit code {worker.process.exitcode}")
     if isinstance(answer, Exception):
         raise answer
@@ -143,8 +149,9 @@ def _collect(worker: _Worker[Item], limit_s: float) -> Result | Lost:
 
 def _stop(worker: _Worker[Item]) -> None:
     worker.connection.close()
-    worker.process.kill()
-    worker.process.join()
+    with _ONE_AT_A_TIME:
+        worker.process.kill()
+        worker.process.join()
 
 
 def _work(function: Callable[[Item], Result], connection: Connection, memory_bytes: int) -> None:

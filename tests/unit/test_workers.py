@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mammoflow.imaging.workers import Lost, WorkerError, map_isolated
+from mammoflow.workers import Lost, WorkerError, map_isolated
 
 MEMORY = 2**30
 
