@@ -4,13 +4,14 @@ SAM's encoder (Kirillov et al., ICCV 2023) adds to each attention score a term f
 for the difference of the columns of query and key (Li et al., MViTv2, CVPR 2022). segment-anything writes all scores of
 a block to memory, 0.8 GB for an image with ViT-B, and goes over them five times. Here are two ways that do not:
 
-- `attention_in_blocks`: as many queries at a time as have their scores in the processor's cache. Inference on a CPU.
+- `attention_in_blocks`: as many queries at a time as have their scores in the processor's cache. Inference on a CPU in
+  fp32.
 - `attention_in_one_kernel`: torch's fused `scaled_dot_product_attention`. The two terms are products themselves: of the
   query's term for each row, and a key that has 1 at its own row and 0 elsewhere. Appended to query and key they become
-  part of the one product that the fused kernels know, with gradients. GPUs and training.
+  part of the one product that the fused kernels know, with gradients. GPUs, training, and bf16 on a CPU, where products
+  are cheap and scores in bf16 would be rounded more than the kernel rounds.
 
-On a CPU the fused kernel with the terms as an additive mask took three times as long as the blocks in bf16 and a
-quarter longer in fp32 (docs/benchmarks.md).
+What each takes beside the others stands in docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ class RelativeAttention(nn.Module):
         found = self._attend(query, key, value, (side_y, side_x))
         found = found.view(images, down, across, self.num_heads, side_y, side_x, -1).permute(0, 1, 4, 2, 5, 3, 6)
         found = found.reshape(images, down * side_y, across * side_x, -1)
-        result: Tensor = self.proj(found[:, :rows, :columns])
+        # in order: of a tensor with gaps torch multiplies each row by a copy of the weights of its own
+        result: Tensor = self.proj(found[:, :rows, :columns].contiguous())
         return result
 
     def _filled(self, mixed: Tensor, size: Grid) -> Tensor:
@@ -88,7 +90,8 @@ class RelativeAttention(nn.Module):
         on_grid = query.unflatten(2, grid)
         row_terms = torch.einsum("bnhwc,hkc->bnhwk", on_grid, by_row).to(query.dtype)
         column_terms = torch.einsum("bnhwc,wkc->bnhwk", on_grid, by_column).to(query.dtype)
-        way = attention_in_one_kernel if query.is_cuda or torch.is_grad_enabled() else attention_in_blocks
+        by_blocks = query.device.type == "cpu" and query.dtype == torch.float32 and not torch.is_grad_enabled()
+        way = attention_in_blocks if by_blocks else attention_in_one_kernel
         return way(query, key, value, row_terms, column_terms, self.scale)
 
 
@@ -135,34 +138,50 @@ def attention_in_blocks(
     """
     rows, columns, tokens = row_terms.shape[-1], column_terms.shape[-1], query.shape[2]
     queries, keys, values = (each.flatten(0, 1) for each in (query, key, value))
-    # in order in memory, because their sums take the order over and are seen as tables of scores
-    by_row, by_column = row_terms.flatten(0, 1).contiguous(), column_terms.flatten(0, 1).contiguous()
+    by_row, by_column = row_terms.flatten(0, 1), column_terms.flatten(0, 1)
     result = torch.empty_like(queries)
-    together = BLOCK_BYTES // (tokens * tokens * query.element_size())
+    together = min(len(queries), BLOCK_BYTES // (tokens * tokens * query.element_size()))
+    # one table for all blocks: new ones would not be in the cache, and cost a third more
     if together:
+        tables = query.new_empty(together, rows, columns, rows, columns)
         for head in range(0, len(queries), together):
             heads = slice(head, head + together)
-            scores = by_row[heads, ..., None] + by_column[heads, :, :, None]
-            scores = scores.view(-1, tokens, tokens).baddbmm_(queries[heads], keys[heads].transpose(1, 2), alpha=scale)
-            torch.bmm(torch.softmax(scores, dim=-1), values[heads], out=result[heads])
+            table = tables[: len(queries[heads])]
+            torch.add(by_row[heads, ..., None], by_column[heads, :, :, None], out=table)
+            scores = table.view(-1, tokens, tokens).baddbmm_(queries[heads], keys[heads].transpose(1, 2), alpha=scale)
+            torch.bmm(torch.softmax(scores, dim=-1, out=scores), values[heads], out=result[heads])
         return result.view_as(query)
     step = max(1, BLOCK_BYTES // (columns * tokens * query.element_size()))
+    tables = query.new_empty(step, columns, rows, columns)
     for head in range(len(queries)):
         for row in range(0, rows, step):
-            part = slice(row * columns, (row + step) * columns)
-            scores = by_row[head, row : row + step, ..., None] + by_column[head, row : row + step, :, None]
-            scores = scores.view(-1, tokens).addmm_(queries[head, part], keys[head].t(), alpha=scale)
-            torch.mm(torch.softmax(scores, dim=-1), values[head], out=result[head, part])
+            part, those = slice(row * columns, (row + step) * columns), slice(row, row + step)
+            table = tables[: len(by_row[head, those])]
+            torch.add(by_row[head, those, ..., None], by_column[head, those, :, None], out=table)
+            scores = table.view(-1, tokens).addmm_(queries[head, part], keys[head].t(), alpha=scale)
+            torch.mm(torch.softmax(scores, dim=-1, out=scores), values[head], out=result[head, part])
     return result.view_as(query)
 
 
 def replace_attention(encoder: nn.Module) -> None:
     """Put `RelativeAttention` in the place of the attention of each block of SAM's encoder; the weights stay the same.
 
-    Blocks without relative positions stay as they are, and so do those that were replaced before and other encoders.
+    The tokens are brought in order in memory once, where upstream has them as the convolution leaves them and each
+    layer norm copies them. Blocks without relative positions stay as they are, and so do those that were replaced
+    before and other encoders.
     """
-    blocks: Any = encoder.blocks if isinstance(encoder, ImageEncoderViT) else ()  # segment-anything is not typed
+    if not isinstance(encoder, ImageEncoderViT):
+        return
+    blocks: Any = encoder.blocks  # segment-anything is not typed
+    replaced = False
     for block in blocks:
         if isinstance(block.attn, Attention) and block.attn.use_rel_pos:
             block.attn = RelativeAttention(block.attn, int(block.window_size))
             block.window_size = 0  # the attention cuts the windows itself
+            replaced = True
+    if replaced:
+        encoder.patch_embed.register_forward_hook(_in_order)
+
+
+def _in_order(_module: nn.Module, _inputs: tuple[Tensor, ...], tokens: Tensor) -> Tensor:
+    return tokens.contiguous()

@@ -141,6 +141,20 @@ def test_replacing_keeps_names_weights_and_result_and_happens_once() -> None:
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
 
 
+def test_linear_layers_and_norms_get_tokens_in_order() -> None:
+    """Of others torch makes copies, or products that take several times as long."""
+    encoder = _build_sam(48, 2, 2, [1]).image_encoder
+    replace_attention(encoder)
+    in_order: list[bool] = []
+    for module in encoder.blocks.modules():
+        if isinstance(module, nn.Linear | nn.LayerNorm):
+            module.register_forward_pre_hook(lambda _, inputs: in_order.append(inputs[0].is_contiguous()))
+    with torch.inference_mode():
+        encoder(torch.zeros(1, 3, 1024, 1024))
+    assert len(in_order) == 2 * 6 + 1  # the windowed block asks its layer once more, for a token of zeros
+    assert all(in_order)
+
+
 def test_blocks_without_relative_positions_and_other_encoders_stay() -> None:
     encoder = _build_sam(48, 2, 2, [1]).image_encoder
     plain = Attention(48, num_heads=2, use_rel_pos=False)

@@ -1,13 +1,14 @@
 """Every promptable model against the predictor that its authors published: same random weights, same real image, fp32.
 
 The upstream networks stay as upstream builds them; the project's models are built from copies of their weights, with
-the attention that takes the place of SAM's.
+the attention that takes the place of SAM's. Then each model in bf16 against itself in fp32: the masks that it decodes
+on the canonical grid, as a stage does, from embeddings that went through half precision.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,15 @@ from mammoflow.segmentation.grey import grey_to_rgb
 from mammoflow.segmentation.protocol import PromptableModel, Prompts
 from mammoflow.segmentation.sam import build_sam_model
 from mammoflow.segmentation.sam2 import CONFIGURATIONS, build_sam2_model
+from mammoflow.segmentation.weights import load_model
 
 Grey = npt.NDArray[np.uint16]
 Logits = npt.NDArray[np.float32]
 
 CPU = torch.device("cpu")
 TOLERANCE = 1e-4
+LEAST_DICE = 0.995
+"""Of a mask from an encoder in bf16 with the mask from the same encoder in fp32."""
 
 
 @pytest.fixture(scope="module")
@@ -155,12 +159,62 @@ def compare_sam2(name: str, film: Grey, seed: int) -> None:
     check(name, own_logits(model, film), logits[:, 0])
 
 
+def compare_precisions(build: Callable[[], PromptableModel], film: Grey) -> None:
+    """Hold the masks in bf16 to those in fp32; no mask may be a speck or fill the film."""
+    masks = {}
+    for precision in ("fp32", "bf16"):
+        model = build()
+        model.use_precision(precision)
+        decoded = model.decode(model.encode([film])[0], Prompts.of(boxes_on(film)), (film.shape[0], film.shape[1]))
+        masks[model.precision] = decoded.logits[:, 0] > 0
+    exact, rounded = masks["fp32"], masks["bf16"]
+    pixels = exact.sum(axis=(1, 2))
+    dice = 2 * (exact & rounded).sum(axis=(1, 2)) / (pixels + rounded.sum(axis=(1, 2)))
+    print(f"\n{model.name}: Dice of bf16 with fp32 {dice.round(4)}, pixels {pixels} of {film.size}")
+    assert pixels.min() >= 100
+    assert pixels.max() < 0.98 * film.size
+    assert dice.min() >= LEAST_DICE
+
+
+def random_sam(name: str, seed: int) -> PromptableModel:
+    torch.manual_seed(seed)
+    network = seeded(sam.sam_model_registry[sam.NETWORKS[name][0]](), seed)
+    return build_sam_model(name, network.state_dict(), "random", CPU)
+
+
+def random_sam2(name: str, seed: int) -> PromptableModel:
+    torch.manual_seed(seed)
+    network = seeded(build_sam2(CONFIGURATIONS[name], ckpt_path=None, device="cpu"), seed)
+    return build_sam2_model(name, network.state_dict(), "random", CPU)
+
+
 def test_sam_gives_its_predictors_logits_and_masks(thin_networks: None, film: Grey) -> None:
     compare_sam("sam_vit_b", film, 3)
 
 
 def test_medsam_gives_what_its_published_inference_gives(thin_networks: None, film: Grey) -> None:
     compare_medsam(film, 4)
+
+
+@pytest.mark.parametrize("name", ["sam_vit_b", "medsam_vit_b"])
+def test_bf16_leaves_masks_alone(thin_networks: None, name: str, film: Grey) -> None:
+    compare_precisions(lambda: random_sam(name, 2), film)
+
+
+def test_bf16_leaves_masks_of_the_shipped_model_alone(film: Grey) -> None:
+    compare_precisions(lambda: load_model("small", None, CPU, precision="fp32"), film)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sam_vit_b", "medsam_vit_b"])
+def test_full_size_bf16_sam(name: str, film: Grey) -> None:
+    compare_precisions(lambda: random_sam(name, 5), film)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(CONFIGURATIONS))
+def test_full_size_bf16_sam2(name: str, film: Grey) -> None:
+    compare_precisions(lambda: random_sam2(name, 5), film)
 
 
 @pytest.mark.slow
