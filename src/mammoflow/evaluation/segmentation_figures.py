@@ -76,6 +76,7 @@ def draw_dice_by_iteration(path: Path, table: pd.DataFrame, phantom: bool) -> No
     rows = boxes[(boxes["split"] == "test") & boxes["selection"].str.startswith("iteration ") & boxes["dice"].notna()]
     shown = rows.assign(iteration=rows["selection"].str.removeprefix("iteration ").astype(int))
     panels = [(str(model), str(feed), part) for (model, feed), part in shown.groupby(["model", "feed"], sort=False)]
+    margins = sorted(shown["margin_mm"].unique())
     columns = min(2, max(1, len(panels)))
     height = 3.6 if columns == 1 else 0.6 + 2.8 * -(-len(panels) // columns)
     with drawing(path, height) as figure:
@@ -84,7 +85,8 @@ def draw_dice_by_iteration(path: Path, table: pd.DataFrame, phantom: bool) -> No
         if not panels:
             say_nothing_to_draw(grid[0], NO_DICE)
         for axes, (model, feed, part) in zip(grid, panels, strict=False):
-            for place, (margin, line) in enumerate(part.groupby("margin_mm")):
+            for margin, line in part.groupby("margin_mm"):
+                place = margins.index(margin)
                 style = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
                 _draw_band(
                     axes, line, "iteration", f"+{margin:g} mm", {**style, "linestyle": DASHES[place % len(DASHES)]}
@@ -95,8 +97,18 @@ def draw_dice_by_iteration(path: Path, table: pd.DataFrame, phantom: bool) -> No
         for axes in grid[max(len(panels), 1) :]:
             axes.set_axis_off()
         if panels:
-            handles, labels = grid[0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside lower center", ncols=5, title="margin of the box prompt")
+            # a model may lack a margin, so the legend is gathered from all panels
+            known = {
+                label: handle for axes in grid for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+            }
+            labels = [f"+{margin:g} mm" for margin in margins]
+            figure.legend(
+                [known[label] for label in labels],
+                labels,
+                loc="outside lower center",
+                ncols=5,
+                title="margin of the box prompt",
+            )
 
 
 def draw_dice_against_diameter(path: Path, table: pd.DataFrame, correlation: pd.DataFrame, phantom: bool) -> None:

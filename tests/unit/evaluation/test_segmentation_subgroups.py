@@ -114,6 +114,20 @@ def test_the_lines_of_the_margin_figure_are_the_rows_of_the_table(drawn: list[Fi
     assert legend.get_title().get_text() == "test split, n = 2 lesions"
 
 
+def test_a_margin_looks_the_same_in_every_panel_of_the_iteration_figure(drawn: list[Figure]) -> None:
+    both = [masks({"P1a": 0.5}, margin_mm=margin, iteration=turn) for margin in (0.0, 10.0) for turn in (1, 2)]
+    late = [masks({"P1a": 0.4}, margin_mm=10.0, iteration=turn, model="other") for turn in (1, 2)]
+    scores = pd.concat([*late, *both])
+    table = segmentation_table(scores, lesions_of(scores), BOOTSTRAP)
+    segmentation_figures.draw_dice_by_iteration(Path("unused.png"), table, phantom=False)
+    looks: dict[str, set[str]] = {}
+    for axes in drawn[0].axes:
+        for line in axes.get_lines():
+            looks.setdefault(str(line.get_label()), set()).add(f"{line.get_color()} {line.get_marker()}")
+    assert {label: len(look) for label, look in looks.items()} == {"+0 mm": 1, "+10 mm": 1}
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["+0 mm", "+10 mm"]
+
+
 def test_the_diameter_figure_shows_lesions_of_unknown_label_too(drawn: list[Figure]) -> None:
     table = masks({"P1a": 0.2, "P2a": 0.4, "P3a": 0.6, "P4a": 0.8})
     kept = table[["model", "field_of_view", "lesion_id", "prompt_id"]]
