@@ -54,6 +54,7 @@ class Reason(StrEnum):
     DUPLICATE_ROW = "row of the case table is repeated"
     MARKED_UNUSABLE = "row is marked unusable in the case table"
     OFFICIAL_TEST_PATIENT = "patient stands in the official test set"
+    NO_PROMPT = "lesion has no prompt"
     NO_LESIONS = "no usable lesion on the image"
     FEATURES_UNDEFINED = "features are not defined for this lesion"
 

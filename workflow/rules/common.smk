@@ -38,6 +38,7 @@ FURTHER = [dataset.folder for dataset in CONFIG.cohort.more_datasets]
 MODEL = CONFIG.segmentation.default_model
 SHARDS = [f"{shard:02d}" for shard in range(CONFIG.cohort.shards)]
 EFFICIENTNETS = [f"efficientnet_{kind}" for kind in CONFIG.classification.efficientnet.inputs]
+PROMPTING = sorted({source for sources in CONFIG.segmentation.prompted_by.values() for source in sources})
 PERCEPTRONS = [f"perceptron_{variant}" for variant in CONFIG.classification.perceptron.variants]
 
 

@@ -5,6 +5,13 @@ rule compare:
         cohort=rules.cohort.output,
         images=shards("images/{shard}/images.parquet"),
         tables=shards("images/{shard}/{table}.parquet", table=["lesions", "excluded"]),
+        prompts=[
+            shards(f"prompts/{folder}excluded/{{shard}}.parquet")
+            for folder in [
+                "",
+                *(f"from_{source}/" for source in PROMPTING),
+            ]
+        ],
         masks=shards(
             "segmentation/{model}/{shard}/masks.parquet",
             model=CONFIG.segmentation.models,
@@ -68,9 +75,11 @@ rule compare:
         gabor=lambda wildcards, input: files("--gabor", input.gabor),
         radiomics=lambda wildcards, input: files("--radiomics", input.radiomics),
         predictions=lambda wildcards, input: folders("--predictions", input.predictions),
+        prompts=lambda wildcards, input: files("--prompts", input.prompts),
         comparison=lambda wildcards, output: Path(output.table).parent,
     shell:
         "mammoflow compare --settings {input.settings} --cohort {params.cohort}"
         " {params.images} {params.segmentation} {params.gabor} {params.radiomics} {params.predictions}"
+        " {params.prompts}"
         " --output {params.comparison}"
         " 2>&1 | tee {log} >&2"

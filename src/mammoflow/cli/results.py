@@ -26,6 +26,7 @@ from mammoflow.cli.options import (
 @input_files("--gabor", "Gabor features of a shard; once for each shard.")
 @input_files("--radiomics", "Radiomics of a shard; once for each shard.")
 @input_folders("--predictions", "Folder of a classifier; once for each.", required=False)
+@input_files("--prompts", "Table of what gave no prompt; once for each shard and source of prompts.", required=False)
 @output_folder("Folder of the tables and figures.")
 def compare(
     settings: Path,
@@ -35,6 +36,7 @@ def compare(
     gabor: tuple[Path, ...],
     radiomics: tuple[Path, ...],
     predictions: tuple[Path, ...],
+    prompts: tuple[Path, ...],
     output: Path,
 ) -> None:
     """Hold every model against BI-RADS and the floors; write tables and figures."""
@@ -43,7 +45,7 @@ def compare(
     from mammoflow.evaluation.stage import compare as run
 
     shards = (list(images), list(segmentation), list(gabor), list(radiomics))
-    run(read_settings(ComparisonSettings, settings), cohort, *shards, list(predictions), output)
+    run(read_settings(ComparisonSettings, settings), cohort, *shards, list(predictions), output, prompts)
 
 
 @main.command()

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from mammoflow.evaluation.candidates import CLASSIFIER, Candidate, display_name
+from mammoflow.errors import Reason
+from mammoflow.evaluation.candidates import CLASSIFIER, READER, Candidate, display_name
 from mammoflow.evaluation.inputs import Run
 
 UNEXPLAINED = "lost without a reason"
@@ -18,7 +19,7 @@ def exclusions(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate])
     """Return one row a case that some step left out, with its file and reason.
 
     Beside what the stages recorded it names lesions that are gone without a record, lesions without a mask, lesions
-    whose features are not defined, and test lesions that a trained classifier does not score.
+    whose features are not defined, and test lesions that the readers or a trained classifier do not score.
 
     Parameters
     ----------
@@ -31,9 +32,11 @@ def exclusions(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate])
     """
     cases = [run.excluded[CASE_COLUMNS], _unexplained(run)]
     indexed = run.lesions.set_index("lesion_id", drop=False)
+    without_prompt = _without_prompt(run.excluded)
     for model, rows in run.masks.groupby("model"):
         without = indexed[~indexed.index.isin(rows["lesion_id"])]
-        cases.append(_cases(without, "segmentation", "no mask", f"model {model}"))
+        lost = _cases(without, "segmentation", "no mask", f"model {model}")
+        cases.append(lost.assign(reason=lost["reason"].mask(lost["lesion_id"].isin(without_prompt), Reason.NO_PROMPT)))
     for family, features in (("gabor", run.gabor), ("radiomics", run.radiomics)):
         cases.append(_undefined_features(family, features, indexed))
     test = lesions[lesions["split"] == "test"]
@@ -42,6 +45,9 @@ def exclusions(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate])
             without = test[~test.index.isin(candidate.scored(test))]
             named = indexed.loc[without.index]
             cases.append(_cases(named, "classification", "no prediction on the test split", candidate.model))
+        if candidate.family == READER:
+            named = indexed.loc[test.index[~test.index.isin(candidate.scored(test))]]
+            cases.append(_cases(named, "assessment", "no BI-RADS assessment that counts", candidate.model))
     return pd.concat([part for part in cases if len(part)] or cases[:1], ignore_index=True)
 
 
@@ -60,6 +66,11 @@ def _cases(lesions: pd.DataFrame, stage: str, reason: str, detail: str | pd.Seri
         },
         columns=CASE_COLUMNS,
     )
+
+
+def _without_prompt(excluded: pd.DataFrame) -> set[str]:
+    """Return the lesions that no source of prompts gave one."""
+    return set(excluded.loc[(excluded["stage"] == "prompts") & (excluded["level"] == "lesion"), "lesion_id"])
 
 
 def _unexplained(run: Run) -> pd.DataFrame:
@@ -92,6 +103,9 @@ def flow(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate], exclu
     """
     steps = _cohort_steps(run)
     steps.append(_step("Images and lesions that can be used", "images", run.lesions, images=len(run.images)))
+    if (excluded["stage"] == "prompts").any():
+        prompted = run.lesions[~run.lesions["lesion_id"].isin(_without_prompt(excluded))]
+        steps.append(_step("Lesions with a prompt", "prompts", prompted, detail=""))
     for model, rows in run.masks.groupby("model"):
         masked = run.lesions[run.lesions["lesion_id"].isin(rows["lesion_id"])]
         steps.append(_step(f"Segmented by {model}", "segmentation", masked, detail=f"model {model}"))
@@ -108,6 +122,9 @@ def flow(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate], exclu
             scored = test.loc[candidate.scored(test)]
             name = f"Scored by {display_name(candidate.model)}"
             steps.append(_step(name, "classification", scored, detail=candidate.model))
+        elif candidate.family == READER and (excluded["stage"] == "assessment").any():
+            scored = test.loc[candidate.scored(test)]
+            steps.append(_step(f"With {candidate.model}", "assessment", scored, detail=candidate.model))
     stages = {step["stage"] for step in steps}
     # Cases of a stage that has no step of its own here must not be lost: they stand at the first step.
     steps[0]["excluded"] += _by_reason(excluded[~excluded["stage"].isin(stages | {"cohort"})])

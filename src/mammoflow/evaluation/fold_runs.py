@@ -77,6 +77,7 @@ def _read(folder: Path) -> Run:
         sorted(folder.glob("gabor/*.parquet")),
         sorted(folder.glob("radiomics/*.parquet")),
         sorted(folder.glob("classification/*/predictions.parquet")),
+        sorted(folder.glob("prompts/**/excluded/*.parquet")),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ class Run:
     images, lesions
         Those that the image stage could use.
     excluded
-        What both stages left out, with reasons.
+        What both stages left out, and lesions and boxes that gave no prompt, with reasons.
     scores, masks
         Segmentation scores and the masks that went on, of all models.
     gabor, radiomics
@@ -117,8 +118,9 @@ def read_run(
     gabor: list[Path],
     radiomics: list[Path],
     predictions: list[Path],
+    prompts: Sequence[Path] = (),
 ) -> Run:
-    """Read and check the tables of a run.
+    """Read and check the tables of a run; `prompts` are the tables of what gave no prompt, one a shard and source.
 
     Raises
     ------
@@ -135,7 +137,7 @@ def read_run(
         cohort_lesions=read_table(cohort / "lesions.parquet", LESIONS),
         images=_join([folder / "images.parquet" for folder in images], CANONICAL_IMAGES),
         lesions=_join([folder / "lesions.parquet" for folder in images], CANONICAL_LESIONS),
-        excluded=_join([folder / "excluded.parquet" for folder in [cohort, *images]], EXCLUDED),
+        excluded=_join([*(folder / "excluded.parquet" for folder in [cohort, *images]), *prompts], EXCLUDED),
         # Each model's folder holds the rows of the ellipse floor too.
         scores=scores.drop_duplicates(["model", "field_of_view", "feed", "prompt_id", "iteration"], ignore_index=True),
         masks=_join([folder / "masks.parquet" for folder in segmentation], MASKS),

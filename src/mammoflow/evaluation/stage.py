@@ -43,6 +43,7 @@ def compare(
     radiomics: list[Path],
     predictions: list[Path],
     output: Path,
+    prompts: Sequence[Path] = (),
 ) -> None:
     """Hold every model against BI-RADS and its floors, and write tables, flow diagram and figures.
 
@@ -62,6 +63,8 @@ def compare(
         One predictions table, or the folder that holds it, a classifier.
     output
         Folder that the tables go to; figures go to `figures/` in it.
+    prompts
+        Tables of what gave no prompt, one a shard and source of prompts.
 
     Raises
     ------
@@ -70,7 +73,7 @@ def compare(
     LeakageError
         If a patient stands on two sides of the split and the study does not say so.
     """
-    run = read_run(cohort, images, segmentation, gabor, radiomics, predictions)
+    run = read_run(cohort, images, segmentation, gabor, radiomics, predictions, prompts)
     bootstrap = PatientBootstrap(settings.bootstrap, settings.confidence, settings.seed)
     described = run.lesions.set_index("lesion_id")
     labelled = described[described["malignant"].notna()]

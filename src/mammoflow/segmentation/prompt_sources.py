@@ -36,6 +36,17 @@ def excluded_prompt(lesion: Mapping[str, Any], path: str, reason: Reason, detail
     return {"stage": "prompts", "level": "row", **keys, "path": path, "reason": str(reason), "detail": detail}
 
 
+def unprompted(lesions: pd.DataFrame, sources: list[pd.DataFrame]) -> Excluded:
+    """Return the lesions of a shard that no source gives a prompt, so that no model segments them."""
+    prompted = {lesion for source in sources for lesion in source["lesion_id"]}
+    detail = "prompts.reference is off, and no reader drew a box that can be used"
+    return [
+        excluded_prompt(lesion, "", Reason.NO_PROMPT, detail) | {"level": "lesion"}
+        for lesion in records(lesions)
+        if lesion["lesion_id"] not in prompted
+    ]
+
+
 def reference_source(folder: Path, lesions: pd.DataFrame) -> pd.DataFrame:
     """Return the reference of each lesion of a shard (table CANONICAL_LESIONS in `folder`)."""
     paths = ["" if pd.isna(file) else str(folder / file) for file in lesions["mask_file"]]

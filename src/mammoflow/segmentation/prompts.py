@@ -21,6 +21,7 @@ from mammoflow.segmentation.prompt_sources import (
     model_source,
     reader_source,
     reference_source,
+    unprompted,
 )
 from mammoflow.segmentation.scores import box_mask, ellipse_in_box
 from mammoflow.store import read_mask, text_digest
@@ -273,7 +274,8 @@ def make_prompts(
     output
         Parquet file of the table PROMPTS.
     excluded
-        Parquet file of the table EXCLUDED: boxes of readers and masks of models that cannot be prompts.
+        Parquet file of the table EXCLUDED: boxes of readers and masks of models that cannot be prompts, and lesions
+        that have no prompt at all.
     cohort
         Folder of the cohort stage; needed for boxes of readers, whose ids are held to it.
     masks
@@ -315,4 +317,4 @@ def _sources(
         source, unusable = reader_source(reader, images, lesions, cohort)
         sources.append(source)
         left_out += unusable
-    return sources, left_out
+    return sources, left_out + unprompted(lesions, sources)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score
 
 from mammoflow.config.evaluation import ComparisonSettings
-from mammoflow.errors import LeakageError, StudyError
+from mammoflow.errors import LeakageError, Reason, StudyError
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.candidates import ORACLE_MASKS
 from mammoflow.evaluation.drawing import put_title
@@ -23,6 +23,7 @@ from mammoflow.evaluation.inputs import read_run
 from mammoflow.evaluation.segmentation_tables import segmentation_table
 from mammoflow.evaluation.stage import all_candidates, compare
 from mammoflow.store import read_image
+from mammoflow.tables import EXCLUDED, write_table
 
 SETTINGS = ComparisonSettings(bootstrap=100)
 FLOORS = ["majority class", "assessment alone", "shape alone", "margins alone", "size alone"]
@@ -143,6 +144,48 @@ def test_lost_lesions_are_found_out(write_run: Callable[..., Any], tmp_path: Pat
     tables = read_run(**run.inputs())
     lost = exclusions(tables, tables.lesions.set_index("lesion_id"), [])
     assert lost.loc[lost["reason"] == UNEXPLAINED, "lesion_id"].tolist() == ["P900_R_CC_1"]
+
+
+def test_every_lesion_lost_on_the_way_to_the_table_has_a_reason(write_run: Callable[..., Any], tmp_path: Path) -> None:
+    run = write_run(tmp_path, patients=12)
+    lesions = pd.concat([pd.read_parquet(folder / "lesions.parquet") for folder in run.images])
+    test = lesions[lesions["split"] == "test"]
+    unprompted, unread = test["lesion_id"].iloc[:2], test["lesion_id"].iloc[2]
+    rows = [
+        {"stage": "prompts", "level": level, "lesion_id": lesion, "image_id": "", "patient_id": "", "path": "boxes.csv"}
+        | {"reason": str(reason), "detail": "row 3"}
+        for level, lesion, reason in [
+            *(("lesion", lesion, Reason.NO_PROMPT) for lesion in unprompted),
+            ("row", unread, Reason.BOX_INVALID),
+        ]
+    ]
+    write_table(pd.DataFrame(rows), EXCLUDED, tmp_path / "prompts" / "00.parquet")
+    for folder in run.segmentation:
+        masks = pd.read_parquet(folder / "masks.parquet")
+        masks[~masks["lesion_id"].isin(unprompted)].to_parquet(folder / "masks.parquet")
+    for path in run.predictions:
+        table = pd.read_parquet(path)
+        table[~table["lesion_id"].isin(unprompted)].to_parquet(path)
+    for folder in run.images:
+        table = pd.read_parquet(folder / "lesions.parquet")
+        table.loc[table["lesion_id"] == unread, "birads"] = None
+        table.to_parquet(folder / "lesions.parquet")
+    output = tmp_path / "comparison"
+    compare(SETTINGS, output=output, prompts=[tmp_path / "prompts" / "00.parquet"], **run.inputs())
+    steps = {step["step"]: step for step in json.loads((output / "flow.json").read_text())["steps"]}
+    prompted = steps["Lesions with a prompt"]
+    assert prompted["lesions"] == len(lesions) - 2
+    reasons = {(group["reason"], group["level"]): group["count"] for group in prompted["excluded"]}
+    assert reasons == {(str(Reason.NO_PROMPT), "lesion"): 2, (str(Reason.BOX_INVALID), "row"): 1}
+    segmented = steps["Segmented by small"]
+    assert [(group["reason"], group["count"]) for group in segmented["excluded"]] == [(str(Reason.NO_PROMPT), 2)]
+    cases = [case["lesion_id"] for group in steps["With BI-RADS > 3"]["excluded"] for case in group["cases"]]
+    assert cases == [unread]
+    lost = pd.read_csv(output / "exclusions.csv")
+    assert sum(group["count"] for step in steps.values() for group in step["excluded"]) == len(lost)
+    for model, row in headline(output).loc[["BI-RADS > 3", "efficientnet_masked_crop", "perceptron_frozen"]].iterrows():
+        of_model = lost[lost["detail"] == model]
+        assert row["n"] == len(test) - len(of_model), model
 
 
 def test_predictions_of_another_split_are_refused(write_run: Callable[..., Any], tmp_path: Path) -> None:

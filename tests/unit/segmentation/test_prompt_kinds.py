@@ -168,6 +168,23 @@ def test_boxes_by_image_find_their_lesion_and_unusable_ones_are_recorded(
     assert set(excluded["level"]) == {"row"}
 
 
+def test_lesions_that_no_source_prompts_are_recorded(shard: Path, cohort: Path, tmp_path: Path) -> None:
+    table = tmp_path / "reader.csv"
+    table.write_text("lesion_id,y0,x0,y1,x1\none/a,160,80,320,240\none_b,5,,40,60\n", encoding="utf-8")
+    settings = PromptSettings(reference=False, readers=[ReaderSettings(name="A", table=str(table))])
+    make_prompts(settings, shard, tmp_path / "prompts.parquet", tmp_path / "excluded.parquet", cohort)
+    prompted = set(read_table(tmp_path / "prompts.parquet", PROMPTS)["lesion_id"])
+    excluded = read_table(tmp_path / "excluded.parquet", EXCLUDED)
+    lost = excluded[excluded["level"] == "lesion"]
+    assert prompted == {"one/a"}
+    assert prompted | set(lost["lesion_id"]) == set(
+        read_table(shard / "lesions.parquet", CANONICAL_LESIONS)["lesion_id"]
+    )
+    assert "one_b" in set(lost["lesion_id"])
+    assert set(lost["reason"]) == {str(Reason.NO_PROMPT)}
+    assert excluded.loc[excluded["level"] == "row", "lesion_id"].to_list() == ["one_b"]
+
+
 def test_a_table_of_another_study_is_refused(shard: Path, cohort: Path, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"1 values of lesion_id are not in the study.*stranger"):
         read_boxes(shard, cohort, tmp_path, "lesion_id,y0,x0,y1,x1\nstranger,1,1,2,2\n")
