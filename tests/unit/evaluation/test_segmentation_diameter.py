@@ -67,6 +67,17 @@ def test_intervals_of_the_correlation_agree_with_drawing_patients_one_by_one() -
         assert [row[f"{name}_low"], row[f"{name}_high"]] == pytest.approx([low, high], abs=0.1 * (high - low)), name
 
 
+def test_each_draw_is_ranked_anew() -> None:
+    size, dice = [5.0, 9, 14, 22, 30, 31, 40], [0.9, 0.2, 0.5, 0.6, 0.4, 0.8, 0.7]
+    patients = list("aabcdef")
+    row = one(diameter_correlation(diameter_rows(size, dice, patients), BOOTSTRAP), split="test")
+    draws = [np.repeat(np.arange(7), weights.astype(int)) for weights in BOOTSTRAP.weights(patients)[1:]]
+    rho = [
+        stats.spearmanr(np.array(size)[rows], np.array(dice)[rows]).statistic for rows in draws if len(set(rows)) > 1
+    ]
+    assert [row["rho_low"], row["rho_high"]] == pytest.approx(np.quantile(rho, [0.025, 0.975]))
+
+
 def test_p_values_of_patients_do_not_gain_from_repeated_lesions() -> None:
     generator = np.random.default_rng(3)
     size = generator.uniform(5, 30, 12).tolist()
