@@ -41,6 +41,7 @@ class Reason(StrEnum):
     MULTI_FRAME = "file has several frames"
     NOT_GREY = "image is not grey"
     FOR_PROCESSING = "image is for processing, not for presentation"
+    OTHER_FILE = "another file of the image was taken"
     MASK_SHAPE = "mask has another shape than its image"
     MASK_EMPTY = "mask is empty"
     MASK_NOT_FOUND = "no mask found among the files of the lesion"

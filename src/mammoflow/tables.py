@@ -135,7 +135,9 @@ LESIONS = pa.DataFrameSchema(
 EXCLUDED = pa.DataFrameSchema(
     {
         "stage": _text(),
-        "level": _text(choices=("row", "lesion", "image", "patient")),
+        "level": _text(
+            choices=("row", "lesion", "image", "patient", "file")
+        ),  # file: another one of its image was taken
         "patient_id": _text(),
         "image_id": _text(),  # "" where the row has none
         "lesion_id": _text(),  # "" for a whole image

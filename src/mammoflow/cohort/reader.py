@@ -63,7 +63,8 @@ class Exclusion:
 class FoundImage:
     """A film's file, relative to the study folder; its size and its spacing where the reader knows them.
 
-    `further` are columns of the reader's own for the table of images.
+    `further` are columns of the reader's own for the table of images. `passed_over` are the paths of further files of
+    the same image, each with why it was not taken; they become exclusions of the level `file`.
     """
 
     path: str
@@ -71,6 +72,7 @@ class FoundImage:
     columns: int | None = None
     spacing_mm: float | None = None
     further: Mapping[str, Any] = field(default_factory=dict)
+    passed_over: Mapping[str, ExcludedCase] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

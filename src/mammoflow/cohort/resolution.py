@@ -77,6 +77,7 @@ def _resolve_image(reader: Reader, rows: Sequence[Row]) -> Resolved:
         resolved.excluded.append(Exclusion.of("image", error, first, path))
         resolved.excluded += [Exclusion.of("lesion", error, row, path) for row in rows if row["label"] != "normal"]
         return resolved
+    resolved.excluded += [Exclusion.of("file", error, first, path) for path, error in image.passed_over.items()]
     for row in rows:
         if row["label"] == "normal":
             continue

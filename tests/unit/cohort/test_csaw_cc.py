@@ -227,3 +227,17 @@ def test_studies_that_are_none(writer, cohort):
         cohort(tables=["short.csv"])
     with pytest.raises(ConfigError, match="takes one"):
         cohort(tables=["short.csv", "short.csv"])
+
+
+def test_of_two_dicom_files_of_a_name_the_one_for_presentation_is_taken(csaw, writer, cohort, download):
+    writer.add_usual()
+    writer.finish()
+    name = f"{writer.name(1, 'Left', 'CC')}.dcm"
+    raw = writer.study / "a_raw" / name  # found first
+    raw.parent.mkdir()
+    download.write_dicom(raw, csaw.film(10), PresentationIntentType="FOR PROCESSING")
+    found = cohort()
+    assert len(found.images) == 8 * 4
+    assert set(found.images["image_path"].str.split("/").str[0]) == {"data"}
+    assert found.excluded.loc[found.excluded["level"] == "file", "path"].to_list() == [f"a_raw/{name}"]
+    assert found.reasons("file") == {str(Reason.FOR_PROCESSING): 1}

@@ -239,3 +239,57 @@ def test_every_module_of_the_readers_folder_is_a_reader(name):
 def test_wrong_settings_are_one_clear_error(values, message):
     with pytest.raises(ConfigError, match=message):
         validate_settings(CohortSettings, {"dataset": values}, "settings")
+
+
+@pytest.fixture
+def pair(download, study):
+    """Two files of one image and a table of eight others; which files the table names, the test says."""
+    shape = (60, 40)
+    for kind in ("processing", "presentation"):
+        intent = {"PresentationIntentType": f"FOR {kind.upper()}"}
+        path = study.folder / "pair" / f"{kind}.dcm"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        download.write_dicom(path, download.film_pixels(shape), **intent)
+    table = table_of().assign(image_id=[f"I{number}" for number in range(8)])
+
+    def build(*images: str) -> Study:
+        rows = [table.iloc[0].to_dict() | {"image": image, "image_id": "pair", "patient": "Q"} for image in images]
+        return study.build(pd.concat([table, pd.DataFrame(rows)], ignore_index=True))
+
+    return build
+
+
+@pytest.mark.parametrize("images", [("pair",), ("pair/processing.dcm", "pair/presentation.dcm")])
+def test_of_two_files_of_an_image_the_one_for_presentation_is_taken(pair, images):
+    study = pair(*images)
+    found = study.images.set_index("image_id")
+    assert found.loc["pair", "image_path"] == "pair/presentation.dcm"
+    assert len(found) == 9
+    assert (study.lesions["image_id"] == "pair").sum() == 1
+    excluded = read_table(study.output / "excluded.parquet", EXCLUDED).set_index("path")
+    assert excluded.loc["pair/processing.dcm", "reason"] == str(Reason.FOR_PROCESSING)
+    assert excluded.loc["pair/processing.dcm", "level"] == "file"
+    assert "pair/presentation.dcm (presentation) was taken" in excluded.loc["pair/processing.dcm", "detail"]
+
+
+def test_an_image_for_processing_alone_is_kept(pair):
+    study = pair("pair/processing.dcm")
+    assert study.images.set_index("image_id").loc["pair", "image_path"] == "pair/processing.dcm"
+    assert read_table(study.output / "excluded.parquet", EXCLUDED).empty
+
+
+def test_a_damaged_file_for_presentation_leaves_the_other(pair, study):
+    path = study.folder / "pair" / "presentation.dcm"
+    path.write_bytes(path.read_bytes()[:-100])
+    study = pair("pair")
+    assert study.images.set_index("image_id").loc["pair", "image_path"] == "pair/processing.dcm"
+    excluded = read_table(study.output / "excluded.parquet", EXCLUDED).set_index("path")
+    assert excluded.loc["pair/presentation.dcm", "reason"] == str(Reason.TRUNCATED)
+
+
+def test_an_empty_folder_and_files_of_two_kinds_are_excluded(pair, study):
+    (study.folder / "empty").mkdir(parents=True, exist_ok=True)
+    study = pair("empty")
+    assert study.reasons == {str(Reason.MISSING_FILE): 1}
+    study = pair("pair/processing.dcm", "images/pair.png")
+    assert study.reasons == {str(Reason.BAD_ROW): 2}

@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import pandas as pd
 
+from mammoflow.cohort.image_files import choose_file
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
 from mammoflow.cohort.words import Label, parse_integer, parse_side, safe_name
@@ -78,9 +79,10 @@ class StudyReader(Reader):
         """Find the file of the table's name, also converted to PNG or TIFF; refuse a mask where no cancer is."""
         row = rows[0]
         stem = PurePosixPath(str(row["image_name"])).stem
-        name = self._images.get(stem.lower())
-        if name is None:
+        names = self._images.get(stem.lower())
+        if names is None:
             raise ExcludedCase(Reason.MISSING_FILE, f"no file {stem} with a suffix of {', '.join(IMAGE_SUFFIXES)}")
+        name, others = choose_file(self.study, names) if len(names) > 1 else (names[0], {})
         path = safe_path(self.study, name)
         if path.stat().st_size == 0:
             raise ExcludedCase(Reason.TRUNCATED, f"{path.name} is empty")
@@ -92,7 +94,7 @@ class StudyReader(Reader):
             )
         if path.suffix.lower() in DICOM_SUFFIXES:
             height, width = image_shape(open_dicom(path))
-            return FoundImage(name, height, width, further=further)
+            return FoundImage(name, height, width, further=further, passed_over=others)
         return FoundImage(name, further=further)
 
     def find_lesion(self, row: Row, image: FoundImage) -> FoundLesion:
@@ -167,13 +169,15 @@ class StudyReader(Reader):
         return files
 
     @cached_property
-    def _images(self) -> dict[str, str]:
-        """Path of each image by its name without suffix; DICOM goes before what was made of it."""
-        images = {}
+    def _images(self) -> dict[str, list[str]]:
+        """Paths of each image by its name without suffix: all DICOM files, or else one picture made of them."""
+        images: dict[str, list[str]] = {}
         for stem, paths in self._files.items():
             usable = [path for path in paths if PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES]
             if usable and not MASK_NAME.fullmatch(stem):
-                images[stem] = min(usable, key=lambda path: IMAGE_SUFFIXES.index(PurePosixPath(path).suffix.lower()))
+                usable.sort(key=lambda path: IMAGE_SUFFIXES.index(PurePosixPath(path).suffix.lower()))
+                dicom = [path for path in usable if PurePosixPath(path).suffix.lower() in DICOM_SUFFIXES]
+                images[stem] = dicom or usable[:1]
         return images
 
     @cached_property

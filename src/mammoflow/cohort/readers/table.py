@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from mammoflow.cohort.column_mapping import BOX, map_columns
+from mammoflow.cohort.image_files import choose_file
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
 from mammoflow.cohort.words import (
@@ -29,7 +30,7 @@ from mammoflow.dicomfile import image_shape, open_dicom, safe_path
 from mammoflow.errors import ExcludedCase, Reason, StudyError
 from mammoflow.store import text_digest
 
-PRIVATE_COLUMNS = ["image_name", "mask_name", "spacing_mm", "usable", "lesion"]
+PRIVATE_COLUMNS = ["image_name", "image_files", "mask_name", "spacing_mm", "usable", "lesion"]
 DICOM_SUFFIXES = (".dcm", ".dicom", "")
 
 
@@ -49,6 +50,8 @@ class StudyReader(Reader):
                 excluded.append(Exclusion("row", Reason.BAD_ROW, detail, str(values["patient"])))
         table = pd.DataFrame(rows, columns=[*ROW_COLUMNS, *PRIVATE_COLUMNS, ORIGIN])
         table, mixed = _refuse_shared_images(table)
+        files = table.groupby("image_id")["image_name"].agg(lambda names: "\n".join(dict.fromkeys(names)))
+        table["image_files"] = table["image_id"].map(files)
         table = _name_lesions(table)
         usable = table["usable"].astype(bool)
         unusable = [
@@ -60,14 +63,19 @@ class StudyReader(Reader):
         return table[usable].reset_index(drop=True), [*excluded, *mixed, *unusable]
 
     def find_image(self, rows: Sequence[Row]) -> FoundImage:
-        """Check that the image lies in the study; of DICOM files also that the header can be read."""
-        name = str(rows[0]["image_name"])
+        """Check that the image lies in the study; of DICOM files also that the header can be read.
+
+        Of several DICOM files, those of a folder or those that the table has under one id, the one for presentation is
+        taken.
+        """
+        names = [name for image in str(rows[0]["image_files"]).split("\n") for name in _files_of(self.study, image)]
+        name, others = choose_file(self.study, names) if len(names) > 1 else (names[0], {})
         path = safe_path(self.study, name)
         spacing = next((row["spacing_mm"] for row in rows if pd.notna(row["spacing_mm"])), None)
         _refuse_empty(path)
         if path.suffix.lower() in DICOM_SUFFIXES:
             height, width = image_shape(open_dicom(path))
-            return FoundImage(name, height, width, spacing)
+            return FoundImage(name, height, width, spacing, passed_over=others)
         return FoundImage(name, spacing_mm=spacing)
 
     def find_lesion(self, row: Row, image: FoundImage) -> FoundLesion:
@@ -130,6 +138,7 @@ def _read_row(values: dict[str, str], labels: dict[str, Label], spacing_factor: 
         **{key: parse_number(values[key]) for key in BOX},
         "official_split": OFFICIAL_SPLITS.get(values["split"].lower(), ""),
         "image_name": image,
+        "image_files": image,
         "mask_name": _plain_path(values["mask"]),
         "spacing_mm": None if spacing is None else spacing * spacing_factor,
         "usable": values["usable"].lower() not in NEGATIVE_WORDS,
@@ -138,17 +147,35 @@ def _read_row(values: dict[str, str], labels: dict[str, Label], spacing_factor: 
     }
 
 
+def _files_of(study: Path, name: str) -> list[str]:
+    """Return the DICOM files of a folder that the table names in place of a file; the name itself where it is none."""
+    place, folder = PurePosixPath(name), study / name
+    if place.is_absolute() or ".." in place.parts or "\x00" in name or not folder.is_dir():
+        return [name]
+    files = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    found = [str(PurePosixPath(name, file)) for file in files if _is_dicom(file)]
+    if not found:
+        raise ExcludedCase(Reason.MISSING_FILE, f"the folder {name!r} holds no DICOM file")
+    return found
+
+
+def _is_dicom(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in DICOM_SUFFIXES
+
+
 def _plain_path(text: str) -> str:
     return str(PurePosixPath(text.replace("\\", "/"))) if text else ""
 
 
 def _refuse_shared_images(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
-    """Exclude the rows of an image that is filed under several patients, or of an id that names several files."""
+    """Exclude the rows of an image that is filed under several patients, or of an id that names several pictures."""
     excluded = []
     bad: set[str] = set()
     for column, other in (("image_id", "patient_id"), ("image_id", "image_name"), ("image_name", "image_id")):
         found = table.groupby(column)[other].agg(lambda values: sorted(set(values)))
         for key, values in found[found.map(len) > 1].items():
+            if other == "image_name" and all(map(_is_dicom, values)):
+                continue  # files of one image, between which `find_image` chooses
             rows = table[table[column] == key]
             bad.update(rows[ORIGIN])
             detail = f"{column} {key!r} has several values of {other}: {', '.join(values[:3])}"
