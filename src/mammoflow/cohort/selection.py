@@ -46,8 +46,8 @@ def select_cases(reader: Reader) -> Selection:
         If a table or a column is missing, or no lesion can be used.
     """
     rows, unread = reader.read_rows()
-    rows = label_by_birads(rows, reader.dataset)
-    unique, repeated = _drop_repeated(rows)
+    rows = label_by_birads(rows.reset_index(drop=True), reader.dataset)
+    unique, repeated, repeated_normal = _drop_repeated(rows)
     labelled, unlabelled = _drop_unlabelled(unique)
     resolved = resolve_files(reader, labelled)
     kept_images = {image["image_id"] for image in resolved.images}
@@ -67,7 +67,7 @@ def select_cases(reader: Reader) -> Selection:
         flow_step("image readable", on_found_images, of_images),
         flow_step("mask or box found", used, of_lesions),
     ]
-    before = [*unread, *repeated, *unlabelled]
+    before = [*unread, *repeated, *repeated_normal, *unlabelled]
     emptied = _images_without_rows(before, kept_images | lost_images)
     resolved.excluded = [*before, *emptied, *resolved.excluded]
     if not resolved.lesions:
@@ -93,13 +93,26 @@ def _unfound(resolved: Resolved) -> set[str]:
     }
 
 
-def _drop_repeated(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
-    repeated = rows["lesion_id"].duplicated()
-    excluded = [
-        Exclusion.of("row", ExcludedCase(Reason.DUPLICATE_ROW, f"a second row for {row['lesion_id']}"), row)
-        for row in records(rows[repeated])
-    ]
-    return rows[~repeated], excluded
+def _drop_repeated(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion], list[Exclusion]]:
+    """Keep one row a lesion, the first whose malignancy is known, and none where the rows disagree about it.
+
+    Returns
+    -------
+    tuple
+        The rows that stay, and the exclusions of rows of lesions and of normal images; the latter are no lost lesions.
+    """
+    known_first = rows["label"].isna().sort_values(kind="stable").index
+    repeated = rows["lesion_id"].reindex(known_first).duplicated().reindex(rows.index)
+    torn = rows.groupby("lesion_id")["label"].transform("nunique") > 1
+    of_lesions: list[Exclusion] = []
+    of_normal: list[Exclusion] = []
+    for row, conflict in zip(records(rows[repeated | torn]), torn[repeated | torn], strict=True):
+        if conflict:
+            problem = ExcludedCase(Reason.LABEL_CONFLICT, f"rows of {row['lesion_id']} differ in malignancy")
+        else:
+            problem = ExcludedCase(Reason.DUPLICATE_ROW, f"a second row for {row['lesion_id']}")
+        (of_normal if row["label"] == "normal" else of_lesions).append(Exclusion.of("row", problem, row))
+    return rows[~(repeated | torn)], of_lesions, of_normal
 
 
 def _drop_unlabelled(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:

@@ -184,6 +184,25 @@ def test_a_normal_image_stays_without_a_lesion(study):
     assert [(step["images"], step["lesions"]) for step in flow] == [(8, 6)] * 5
 
 
+def test_a_normal_image_that_stands_twice_is_no_lost_lesion(study):
+    table = table_of().assign(label=["malignant", "benign"] * 3 + ["normal"] * 2, mask=[*table_of(6)["mask"], "", ""])
+    study.build(pd.concat([table, table.iloc[[5, 7]]]))
+    flow = json.loads((study.output / "study.json").read_text())["flow"]
+    assert [step["lesions"] for step in flow] == [7, 6, 6, 6, 6]
+    assert flow[1]["excluded"] == {str(Reason.DUPLICATE_ROW): 1}
+    assert study.reasons == {str(Reason.DUPLICATE_ROW): 2}
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_rows_of_one_lesion_that_differ_in_malignancy_are_left_out_in_any_order(study, backwards):
+    table = pd.concat([table_of(), table_of(2).assign(label=["malignant", ""])])
+    study.build(table.iloc[::-1] if backwards else table)
+    labels = study.lesions.set_index("image_id")["malignant"]
+    assert "images_0" not in labels.index
+    assert labels.to_dict() == {f"images_{number}": number % 2 for number in range(1, 8)}
+    assert study.reasons == {str(Reason.LABEL_CONFLICT): 2, str(Reason.DUPLICATE_ROW): 1}
+
+
 def test_an_image_of_two_patients_is_left_out(study):
     table = pd.concat([table_of(), table_of(1).assign(patient="P7", mask="masks/other.png")])
     study.build(table)
