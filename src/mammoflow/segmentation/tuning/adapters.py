@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mammoflow.errors import WeightsError
+from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.segmentation.tuning.blocks import attention_blocks
 
 MARK = ".adapter."
@@ -40,10 +40,16 @@ def _adapt(module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
     return adapted
 
 
+def adapter_width(network: nn.Module) -> int | None:
+    """Return the width of the bottlenecks of a network's adapters; None where it has none."""
+    return next((module.down.out_features for module in network.modules() if isinstance(module, Adapter)), None)
+
+
 def insert_adapters(network: nn.Module, width: int) -> list[nn.Parameter]:
     """Put adapters behind attention and MLP of each block of the image encoder and return their parameters.
 
     The names of the other weights stay; an adapter is the child `adapter` of the attention or MLP that it follows.
+    Adapters of this width that are there already, since the weights carry them, stay as they are.
 
     Parameters
     ----------
@@ -55,10 +61,18 @@ def insert_adapters(network: nn.Module, width: int) -> list[nn.Parameter]:
     Raises
     ------
     ConfigError
-        If the image encoder has no attention.
+        If the image encoder has no attention, or has adapters of another width.
     """
+    blocks, there = attention_blocks(network, "adapters"), adapter_width(network)
+    if there not in (None, width):
+        raise ConfigError(
+            f"tuning.adapter_width is {width}, but the model to start from has adapters of width {there}; expected "
+            f"{there}, which trains them further, or another method"
+        )
+    if there is not None:
+        return [item for name, item in network.named_parameters() if MARK in name]
     added: list[nn.Parameter] = []
-    for block in attention_blocks(network, "adapters"):
+    for block in blocks:
         weight = block.attn.proj.weight  # type: ignore[union-attr]
         for part in (block.attn, block.mlp):
             adapter = Adapter(int(weight.shape[0]), width).to(weight.device)  # type: ignore[index, arg-type]

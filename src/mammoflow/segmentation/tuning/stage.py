@@ -22,6 +22,7 @@ from mammoflow.runtime import choose_device, seed_everything, set_threads
 from mammoflow.segmentation.protocol import PromptableModel
 from mammoflow.segmentation.registry import split_model
 from mammoflow.segmentation.sources import EmbeddingSource, EncoderSource
+from mammoflow.segmentation.tuning.adapters import adapter_width
 from mammoflow.segmentation.tuning.blocks import find_blocks
 from mammoflow.segmentation.tuning.decoding import Decoding
 from mammoflow.segmentation.tuning.methods import Prepared, final_state, prepare
@@ -139,12 +140,9 @@ def _write(output: Path, prepared: Prepared, data: TuningLesions, tuned: Tuned, 
     """Write weights, learning curve and record, the record last: it names the digest of the weights."""
     architecture = split_model(str(facts["model"]))[1]
     trained = prepared.trainable_parameters
-    adapter_width = None
-    if prepared.method == "adapters":
-        adapter_width = int(facts["settings"]["adapter_width"])
     path = output / WEIGHTS_FILE
     with writing(path) as temporary:
-        header = WeightsHeader(architecture, adapter_width)
+        header = WeightsHeader(architecture, adapter_width(prepared.model.network))
         save_file(final_state(prepared), str(temporary), metadata=header.text())
     text = io.StringIO()
     table = csv.DictWriter(text, list(tuned.history[0]), lineterminator="\n")

@@ -124,6 +124,19 @@ def test_adapters_have_a_bottleneck_after_attention_and_mlp_of_each_block(sam: P
     assert numbers == 2 * 2 * (24 * 4 + 4 + 4 * 24 + 24)
 
 
+def test_adapters_that_are_there_are_trained_further(sam: PromptableModel) -> None:
+    for parameter in insert_adapters(sam.network, 4):
+        nn.init.normal_(parameter, std=0.5)
+    with torch.no_grad():
+        before = logits(sam)
+        prepared = prepare(sam, "adapters", SETTINGS)
+        assert torch.equal(logits(sam), before)
+    there = {id(item) for name, item in sam.network.named_parameters() if ".adapter." in name}
+    assert there == {id(item) for item in prepared.groups[0]["params"]}
+    with pytest.raises(ConfigError, match=r"adapter_width is 6.*of width 4"):
+        prepare(sam, "adapters", SETTINGS.model_copy(update={"adapter_width": 6}))
+
+
 def test_a_network_without_attention_is_refused() -> None:
     network = nn.Module()
     network.image_encoder = nn.Sequential(nn.Conv2d(3, 4, 3))

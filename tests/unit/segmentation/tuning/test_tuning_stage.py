@@ -254,3 +254,16 @@ def test_margins_in_the_wrong_order_are_refused() -> None:
         settings(margins_mm=[5.0, 1.0])
     with pytest.raises(ValueError, match="each once"):
         settings(kinds=["box", "box"])
+
+
+@pytest.mark.parametrize("method", ["decoder", "all", "lora", "adapters"])
+def test_tuning_goes_on_from_a_model_with_adapters(
+    method: TuningMethod, discs: Path, sam_weights: Path, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "tuning" / "first", tmp_path / "tuning" / "second"
+    run(discs, sam_weights, first, "adapters", epochs=1)
+    run(discs, first / "model.safetensors", second, method, epochs=1)
+    weights = second / "model.safetensors"
+    assert read_header(weights) == WeightsHeader("sam_vit_b", 4)
+    assert set(load_file(weights)) == set(load_file(first / "model.safetensors"))
+    load_model("mine=sam_vit_b", weights, CPU)
