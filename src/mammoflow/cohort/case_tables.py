@@ -118,4 +118,5 @@ def _official_split(folder: str, table: str) -> str:
     found = FOLDER_PATTERN.fullmatch(folder)
     if found:
         return "train" if found["side"] == "Training" else "test"
-    return next((side for side in ("train", "test") if side in table.lower()), "")
+    words = re.split(r"[^a-z]+", table.lower())  # "latest" is no test set
+    return next((side for side in ("train", "test") if any(word.startswith(side) for word in words)), "")

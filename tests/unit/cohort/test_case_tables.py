@@ -20,6 +20,17 @@ def test_newlines_line_ends_and_both_density_columns_are_read(download, writer):
     assert (table["row_problem"] == "").all()
 
 
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [("latest_masses.csv", ""), ("contest.csv", ""), ("mass-test.csv", "test"), ("Mass Testset.csv", "test")],
+)
+def test_the_name_of_a_table_tells_its_official_side(download, writer, name, side):
+    writer.write([download.Case()])
+    path = writer.root / "mass_case_description_train_set.csv"
+    (writer.root / name).write_bytes(path.read_bytes().replace(b"Mass-Training_", b"film_"))
+    assert list(read_case_tables(writer.root, [name])["official_split"]) == [side]
+
+
 def test_a_folder_with_masses_only_is_a_study(download, writer):
     writer.write([download.Case()])
     assert len(read_case_tables(writer.root)) == 1
