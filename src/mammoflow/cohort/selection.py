@@ -13,6 +13,7 @@ from mammoflow.cohort.flow import flow_step
 from mammoflow.cohort.reader import Exclusion, Reader
 from mammoflow.cohort.resolution import Resolved, resolve_files
 from mammoflow.cohort.table_files import records
+from mammoflow.cohort.words import quoted
 from mammoflow.errors import ExcludedCase, Reason, StudyError
 
 Flow = list[dict[str, Any]]
@@ -117,12 +118,13 @@ def _drop_repeated(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion], l
 
 def _drop_unlabelled(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
     known = rows["label"].notna()
-    excluded = [
-        Exclusion.of(
-            "lesion", ExcludedCase(Reason.NO_LABEL, f"pathology is {row['pathology']!r}, BI-RADS {row['birads']}"), row
-        )
-        for row in records(rows[~known])
-    ]
+    unlabelled = rows[~known].astype(object)
+    excluded = []
+    for row in records(unlabelled.where(unlabelled.notna(), None)):
+        pathology = "not given" if row["pathology"] is None else quoted(str(row["pathology"]))
+        birads = "not given" if row["birads"] is None else f"{row['birads']:g}"
+        problem = ExcludedCase(Reason.NO_LABEL, f"pathology is {pathology}, BI-RADS {birads}")
+        excluded.append(Exclusion.of("lesion", problem, row))
     return rows[known], excluded
 
 

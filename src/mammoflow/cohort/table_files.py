@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ PROBLEM = "row_problem"
 
 def read_text_table(path: Path) -> pd.DataFrame:
     """Read a table with every value as stripped text, blanks as "".
+
+    A CSV that is no UTF-8 is read as Windows-1252, as spreadsheets save it, so that names with umlauts stay apart.
 
     Two columns are added: `row_origin`, the file and the number of the row (1 is the first below the header), and
     `row_problem`, "" or what is wrong with the row's form.
@@ -53,17 +56,21 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            first = file.readline()
-            file.seek(0)
-            lines = [line for line in csv.reader(file, delimiter=_delimiter(path, first)) if any(line)]
+        file = io.StringIO(_decoded(path.read_bytes()), newline="")
+        first = file.readline()
+        file.seek(0)
+        lines = [line for line in csv.reader(file, delimiter=_delimiter(path, first)) if any(line)]
     except (OSError, csv.Error) as error:
         raise StudyError(f"case table {path} cannot be read as CSV: {error}") from error
     if not lines:
         raise StudyError(f"case table {path} is empty; expected a header and one row a lesion")
     header = [name.strip().lstrip("\ufeff") for name in lines[0]]
     if len(set(header)) != len(header):
-        raise StudyError(f"case table {path} names a column twice: {', '.join(header)}")
+        twice = next(name for name in header if header.count(name) > 1)
+        raise StudyError(
+            f"case table {path} names the column {twice!r} twice; its header is {', '.join(header)}; expected a name "
+            "of its own for each: rename or remove one"
+        )
     rows = []
     for line in lines[1:]:
         wrong = len(line) != len(header)
@@ -71,6 +78,13 @@ def _read_csv(path: Path) -> pd.DataFrame:
         problem = f"{len(line)} values, the header has {len(header)} columns" if wrong else ""
         rows.append({**values, PROBLEM: problem})
     return pd.DataFrame(rows, columns=[*header, PROBLEM], dtype="str").fillna("")
+
+
+def _decoded(content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="replace")
 
 
 def _delimiter(path: Path, header: str) -> str:

@@ -29,6 +29,14 @@ DENSITY_LETTERS = {"a": 1, "b": 2, "c": 3, "d": 4}
 IDENTICAL, DIFFERENT = "identical pixels", "different pixels"  # of two files that a study gives for one film
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 LONGEST_NAME = 120
+LONGEST_QUOTED = 40  # characters of a table that a message repeats; a report of a patient may stand in the wrong column
+BLANKS = frozenset({"na", "n/a", "#n/a", "<na>", "nan", "nat", "null"})
+"""What programs write, in any case, where there is no value."""
+
+
+def quoted(text: str) -> str:
+    """Return a table's text in quotation marks for a message, cut where it is long."""
+    return repr(text if len(text) <= LONGEST_QUOTED else f"{text[:LONGEST_QUOTED]}...")
 
 
 def safe_name(*parts: str) -> str:
@@ -54,9 +62,9 @@ def parse_integer(text: str, low: int, high: int) -> int | None:
     """
     if not text:
         return None
-    number = float(text)
+    number = _float(text)
     if not number.is_integer() or not low <= number <= high:
-        raise ValueError(f"found {text!r}, expected a whole number from {low} to {high}")
+        raise ValueError(f"found {quoted(text)}, expected a whole number from {low} to {high}")
     return int(number)
 
 
@@ -70,10 +78,18 @@ def parse_number(text: str, above: float | None = None) -> float | None:
     """
     if not text:
         return None
-    number = float(text)
+    number = _float(text)
     if not math.isfinite(number) or (above is not None and number <= above):
-        raise ValueError(f"found {text!r}, expected a number{'' if above is None else f' above {above:g}'}")
+        bound = "" if above is None else f" above {above:g}"
+        raise ValueError(f"found {quoted(text)}, expected a number{bound} with a decimal point")
     return number
+
+
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def parse_birads(text: str) -> int | None:
@@ -88,7 +104,7 @@ def parse_birads(text: str) -> int | None:
         return None
     found = BIRADS_PATTERN.fullmatch(text.strip())
     if found is None:
-        raise ValueError(f"BI-RADS assessment is {text!r}, expected 0 to 6")
+        raise ValueError(f"BI-RADS assessment is {quoted(text)}, expected 0 to 6")
     return int(found.group(1))
 
 
@@ -113,7 +129,7 @@ def parse_side(text: str) -> str:
         If the text is no side.
     """
     if text.lower() not in SIDES:
-        raise ValueError(f"side is {text!r}, expected left or right")
+        raise ValueError(f"side is {quoted(text)}, expected left or right")
     return SIDES[text.lower()]
 
 

@@ -46,6 +46,10 @@ class Study:
                 if isinstance(picture, str) and picture.endswith(".png") and ".." not in picture:
                     (self.folder / picture).parent.mkdir(parents=True, exist_ok=True)
                     cv2.imwrite(str(self.folder / picture), np.zeros((8, 6), np.uint8))
+        return self.rebuild(name, **values)
+
+    def rebuild(self, name: str = "cases.csv", **values: object) -> Study:
+        """Read the table that lies in the folder."""
         dataset = DatasetSettings(reader="table", name="mine", folder=str(self.folder), tables=[name], **values)
         build_cohort(CohortSettings(dataset=dataset), self.folder, self.output)
         return self
@@ -134,6 +138,16 @@ def test_lesions_keep_their_ids_in_any_order_and_when_others_come(study):
     assert study.lesions["finding_id"].is_unique
 
 
+def test_a_lesion_with_a_mask_keeps_its_id_beside_one_with_a_box(study):
+    box = dict.fromkeys(["box_y0", "box_x0", "box_y1", "box_x1"], None)
+    study.build(table_of().assign(**box))
+    alone = study.lesions["lesion_id"].tolist()
+    further = table_of(9).iloc[8:].assign(mask=None, box_y0=1.0, box_x0=1.0, box_y1=4.0, box_x1=4.0)
+    study.build(pd.concat([table_of().assign(**box), further]))
+    assert len(study.lesions) == 9
+    assert set(alone) < set(study.lesions["lesion_id"])
+
+
 def test_names_that_are_no_file_names_become_safe_and_stay_apart(study):
     table = table_of()
     table["image"] = [f"images/a ({number}).png" for number in range(6)] + ["images/b c.png", "images/b_c.png"]
@@ -173,6 +187,20 @@ def test_dicom_images_are_opened_and_damaged_ones_left_out(study, download):
     study.build(table)
     assert study.reasons == {str(Reason.TRUNCATED): 1}
     assert len(study.images) == 7
+
+
+def test_dicom_files_that_are_named_by_their_uid(study, download):
+    names = [f"1.2.840.9.{number}" for number in range(8)]
+    table = table_of().assign(image=[*names[:7], "folder"])
+    for name in [*names[:7], f"folder/{names[7]}"]:
+        (study.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        download.write_dicom(study.folder / name, download.film_pixels())
+    damaged = study.folder / names[3]
+    damaged.write_bytes(damaged.read_bytes()[:-50])
+    study.build(table)
+    assert study.reasons == {str(Reason.TRUNCATED): 1}
+    found = study.images.set_index("image_id")["image_path"].to_dict()
+    assert found == {name: name for name in names[:7] if name != names[3]} | {"folder": f"folder/{names[7]}"}
 
 
 def test_a_normal_image_stays_without_a_lesion(study):
@@ -221,6 +249,62 @@ def test_joins_add_columns_and_refuse_ambiguous_keys(study):
     pd.concat([sizes, sizes]).to_csv(study.folder / "sizes.csv", index=False)
     with pytest.raises(StudyError, match="several rows for patient 'P0'"):
         study.build(table_of(), joins=join)
+
+
+def test_a_row_that_joins_an_unreadable_one_is_left_out(study):
+    study.folder.mkdir()
+    lines = ["patient,unit,millimetres", *(f"P{number},mm,0.1" for number in range(7)), "P7,0.2", ",mm,0.3", ",mm,0.4"]
+    (study.folder / "sizes.csv").write_text("\n".join(lines))
+    join = [JoinSettings(table="sizes.csv", column="patient")]
+    study.build(table_of(), joins=join, columns={"spacing": "millimetres"})
+    assert study.images["spacing_mm"].tolist() == [0.1] * 7
+    excluded = read_table(study.output / "excluded.parquet", EXCLUDED)
+    assert "joined table sizes.csv: 2 values, the header has 3 columns" in excluded["detail"].iloc[0]
+
+
+def test_words_for_no_value_are_blanks(study):
+    table = table_of().assign(
+        density=["NA", "n/a", "NaN", "null", "#N/A", "B", "C", ""],
+        birads=["NULL", "4", "5", "2", "3", "1", "2", "na"],
+        side=["NA"] * 8,
+    )
+    table.loc[7, "patient"] = "NA"
+    study.build(table)
+    assert study.images["density"].fillna(-1).tolist() == [-1] * 5 + [2, 3]
+    assert study.lesions["birads"].fillna(-1).tolist() == [-1, 4, 5, 2, 3, 1, 2]
+    assert study.reasons == {str(Reason.BAD_ROW): 1}
+
+
+def test_a_number_that_cannot_be_read_names_its_column_and_is_quoted_in_part(study):
+    table = table_of().assign(spacing=["0,07"] + ["0.07"] * 7, density=["B"] * 7 + ["a long report " * 99])
+    study.build(table)
+    details = read_table(study.output / "excluded.parquet", EXCLUDED).query("level == 'row'")["detail"].tolist()
+    assert details[0] == "cases.csv row 1: spacing: found '0,07', expected a number above 0 with a decimal point"
+    assert "density: found 'a long report" in details[1]
+    assert len(details[1]) < 150
+
+
+def test_a_report_in_place_of_a_label_is_quoted_in_part(study):
+    study.build(table_of().assign(label=["malignant", "benign"] * 3 + ["a long report " * 99, ""]))
+    excluded = read_table(study.output / "excluded.parquet", EXCLUDED).query("level == 'lesion'")
+    assert excluded["detail"].str.len().max() < 120
+    assert "pathology is not given, BI-RADS not given" in set(excluded["detail"])
+
+
+def test_a_table_in_windows_1252_keeps_its_patients_apart(study):
+    study.build(table_of())
+    table = table_of().assign(patient=["Müller", "Möller", *table_of()["patient"][2:]])
+    path = study.folder / "cases.csv"
+    table.to_csv(path, index=False, encoding="cp1252")
+    study.rebuild()
+    assert set(study.images["patient_id"]) >= {"Müller", "Möller"}
+
+
+def test_a_column_that_stands_twice_is_named(study):
+    study.folder.mkdir()
+    (study.folder / "cases.csv").write_text("image,mask,patient,label,label\na.png,m.png,P1,benign,benign\n")
+    with pytest.raises(StudyError, match=r"names the column 'label' twice.*rename or remove"):
+        study.rebuild()
 
 
 def test_a_column_that_is_not_there_is_named_with_those_that_are(study):
@@ -289,6 +373,21 @@ def test_of_two_files_of_an_image_the_one_for_presentation_is_taken(pair, images
     assert excluded.loc["pair/processing.dcm", "reason"] == str(Reason.FOR_PROCESSING)
     assert excluded.loc["pair/processing.dcm", "level"] == "file"
     assert "pair/presentation.dcm (presentation) was taken" in excluded.loc["pair/processing.dcm", "detail"]
+
+
+def test_a_file_that_is_marked_unusable_is_not_taken(pair, study):
+    table = pd.DataFrame(
+        {
+            "image": ["pair/presentation.dcm", "pair/processing.dcm"],
+            "image_id": "pair",
+            "mask": "masks/0.png",
+            "patient": "Q",
+            "label": "benign",
+            "usable": ["no", "yes"],
+        }
+    )
+    study.build(pd.concat([table_of().assign(image_id=[f"I{number}" for number in range(8)]), table]))
+    assert study.images.set_index("image_id").loc["pair", "image_path"] == "pair/processing.dcm"
 
 
 def test_an_image_for_processing_alone_is_kept(pair):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -13,6 +14,7 @@ from mammoflow.cohort.image_files import choose_file
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
 from mammoflow.cohort.words import (
+    BLANKS,
     LESION_TYPES,
     NEGATIVE_WORDS,
     OFFICIAL_SPLITS,
@@ -30,8 +32,10 @@ from mammoflow.dicomfile import image_shape, open_dicom, safe_path
 from mammoflow.errors import ExcludedCase, Reason, StudyError
 from mammoflow.store import text_digest
 
+Value = TypeVar("Value")
 PRIVATE_COLUMNS = ["image_name", "image_files", "mask_name", "spacing_mm", "usable", "lesion"]
 DICOM_SUFFIXES = (".dcm", ".dicom", "")
+JOINED_PROBLEM = f"{PROBLEM} of the joined table"
 
 
 class StudyReader(Reader):
@@ -50,8 +54,6 @@ class StudyReader(Reader):
                 excluded.append(Exclusion("row", Reason.BAD_ROW, detail, str(values["patient"])))
         table = pd.DataFrame(rows, columns=[*ROW_COLUMNS, *PRIVATE_COLUMNS, ORIGIN])
         table, mixed = _refuse_shared_images(table)
-        files = table.groupby("image_id")["image_name"].agg(lambda names: "\n".join(dict.fromkeys(names)))
-        table["image_files"] = table["image_id"].map(files)
         table = _name_lesions(table)
         usable = table["usable"].astype(bool)
         unusable = [
@@ -60,7 +62,10 @@ class StudyReader(Reader):
             )
             for row in records(table[~usable])
         ]
-        return table[usable].reset_index(drop=True), [*excluded, *mixed, *unusable]
+        table = table[usable].reset_index(drop=True)
+        files = table.groupby("image_id")["image_name"].agg(lambda names: "\n".join(dict.fromkeys(names)))
+        table["image_files"] = table["image_id"].map(files)
+        return table, [*excluded, *mixed, *unusable]
 
     def find_image(self, rows: Sequence[Row]) -> FoundImage:
         """Check that the image lies in the study; of DICOM files also that the header can be read.
@@ -73,7 +78,7 @@ class StudyReader(Reader):
         path = safe_path(self.study, name)
         spacing = next((row["spacing_mm"] for row in rows if pd.notna(row["spacing_mm"])), None)
         _refuse_empty(path)
-        if path.suffix.lower() in DICOM_SUFFIXES:
+        if _is_dicom(path.name):
             height, width = image_shape(open_dicom(path))
             return FoundImage(name, height, width, spacing, passed_over=others)
         return FoundImage(name, spacing_mm=spacing)
@@ -93,19 +98,28 @@ class StudyReader(Reader):
 
 
 def _read_joined(dataset: DatasetSettings, study: Path) -> pd.DataFrame:
-    """Read the table and add the columns of the joined ones, which must have one row a key."""
+    """Read the table and add the columns of the joined ones, which must have one row a key; a blank key joins nothing.
+
+    A row that takes over values from one that cannot be read cannot be read either.
+    """
     table = read_text_table(study / dataset.tables[0])
     for join in dataset.joins:
         require_columns(table, [join.column], f"table {dataset.tables[0]}")
         further = read_text_table(study / join.table)
         require_columns(further, [join.column], f"joined table {join.table}")
+        further = further[further[join.column] != ""]
         repeated = further.loc[further[join.column].duplicated(), join.column]
         if len(repeated):
             raise StudyError(
-                f"joined table {join.table} has several rows for {join.column} {repeated.iloc[0]!r}; expected one"
+                f"joined table {join.table} has several rows for {join.column} {repeated.iloc[0]!r}; expected one: "
+                "remove the others, or join by another column"
             )
         new = [name for name in further.columns if name not in table.columns]
-        table = table.merge(further[[join.column, *new]], on=join.column, how="left").fillna("")
+        added = further[[join.column, *new]].assign(**{JOINED_PROBLEM: further[PROBLEM]})
+        table = table.merge(added, on=join.column, how="left").fillna("")
+        theirs = table.pop(JOINED_PROBLEM)
+        theirs = theirs.where(theirs == "", f"joined table {join.table}: " + theirs)
+        table[PROBLEM] = table[PROBLEM].where(table[PROBLEM] != "", theirs)
     return table
 
 
@@ -113,13 +127,13 @@ def _read_row(values: dict[str, str], labels: dict[str, Label], spacing_factor: 
     """Turn one mapped row into `ROW_COLUMNS`; raise ValueError where it cannot be read."""
     if values[PROBLEM]:
         raise ValueError(values[PROBLEM])
+    values = {name: "" if name != "label" and text.lower() in BLANKS else text for name, text in values.items()}
     image, patient = _plain_path(values["image"]), values["patient"]
     if not image or not patient:
         raise ValueError(f"no value for {'image' if not image else 'patient'}")
     side, view = parse_side(values["side"]), values["view"].upper()
-    place = PurePosixPath(image)
-    image_id = safe_name(values["image_id"]) if values["image_id"] else safe_name(*place.parent.parts, place.stem)
-    spacing = parse_number(values["spacing"], above=0)
+    image_id = safe_name(values["image_id"]) if values["image_id"] else safe_name(*_without_suffix(image))
+    spacing = _parsed(values, "spacing", partial(parse_number, above=0))
     lesion, finding = (values[key].removesuffix(".0") for key in ("lesion", "finding"))  # numbers saved with blanks
     return {
         "patient_id": patient,
@@ -131,11 +145,11 @@ def _read_row(values: dict[str, str], labels: dict[str, Label], spacing_factor: 
         "label": parse_label(values["label"], labels),
         "pathology": values["label"] or None,
         "birads": parse_birads(values["birads"]),
-        "density": parse_density(values["density"]),
-        "subtlety": parse_integer(values["subtlety"], 0, 5),
+        "density": _parsed(values, "density", parse_density),
+        "subtlety": _parsed(values, "subtlety", partial(parse_integer, low=0, high=5)),
         "shape": values["shape"] or None,
         "margins": values["margins"] or None,
-        **{key: parse_number(values[key]) for key in BOX},
+        **{key: _parsed(values, key, parse_number) for key in BOX},
         "official_split": OFFICIAL_SPLITS.get(values["split"].lower(), ""),
         "image_name": image,
         "image_files": image,
@@ -145,6 +159,14 @@ def _read_row(values: dict[str, str], labels: dict[str, Label], spacing_factor: 
         "lesion": lesion,
         ORIGIN: values[ORIGIN],
     }
+
+
+def _parsed(values: dict[str, str], name: str, parse: Callable[[str], Value]) -> Value:
+    """Read a number; what is wrong with it names its column."""
+    try:
+        return parse(values[name])
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _files_of(study: Path, name: str) -> list[str]:
@@ -160,7 +182,19 @@ def _files_of(study: Path, name: str) -> list[str]:
 
 
 def _is_dicom(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in DICOM_SUFFIXES
+    return _suffix(name).lower() in DICOM_SUFFIXES
+
+
+def _suffix(name: str) -> str:
+    """Return a name's suffix; the last number of a UID, as archives name files without a suffix, is none."""
+    suffix = PurePosixPath(name).suffix
+    return "" if suffix[1:].isdecimal() else suffix
+
+
+def _without_suffix(image: str) -> tuple[str, ...]:
+    """Return the parts of a path, the last one without its suffix."""
+    place = PurePosixPath(image)
+    return *place.parent.parts, place.name.removesuffix(_suffix(place.name))
 
 
 def _plain_path(text: str) -> str:
@@ -169,22 +203,21 @@ def _plain_path(text: str) -> str:
 
 def _refuse_shared_images(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
     """Exclude the rows of an image that is filed under several patients, or of an id that names several pictures."""
-    excluded = []
-    bad: set[str] = set()
+    excluded: dict[str, Exclusion] = {}
     for column, other in (("image_id", "patient_id"), ("image_id", "image_name"), ("image_name", "image_id")):
         found = table.groupby(column)[other].agg(lambda values: sorted(set(values)))
         for key, values in found[found.map(len) > 1].items():
             if other == "image_name" and all(map(_is_dicom, values)):
                 continue  # files of one image, between which `find_image` chooses
             rows = table[table[column] == key]
-            bad.update(rows[ORIGIN])
             detail = f"{column} {key!r} has several values of {other}: {', '.join(values[:3])}"
-            excluded += [
-                Exclusion("row", Reason.BAD_ROW, f"{row[ORIGIN]}: {detail}", row["patient_id"], row["image_id"])
+            excluded |= {
+                row[ORIGIN]: Exclusion(
+                    "row", Reason.BAD_ROW, f"{row[ORIGIN]}: {detail}", row["patient_id"], row["image_id"]
+                )
                 for row in records(rows)
-            ]
-    unique = {exclusion.detail.split(":")[0]: exclusion for exclusion in excluded}
-    return table[~table[ORIGIN].isin(bad)].reset_index(drop=True), list(unique.values())
+            }
+    return table[~table[ORIGIN].isin(excluded)].reset_index(drop=True), list(excluded.values())
 
 
 def _name_lesions(table: pd.DataFrame) -> pd.DataFrame:
@@ -193,7 +226,9 @@ def _name_lesions(table: pd.DataFrame) -> pd.DataFrame:
     Without a number of its own a lesion is named by a digest of mask name and box, so that neither the order of the
     rows nor a further lesion changes its id.
     """
-    places = [text_digest(*(str(row[name]) for name in ("mask_name", *BOX)))[:8] for row in records(table)]
+    parts = table[["mask_name", *BOX]].astype(object)
+    # A blank is the same text whether or not another row of the table has a number there.
+    places = [text_digest(*map(str, row.values()))[:8] for row in records(parts.where(parts.notna(), None))]
     own = [number or place for number, place in zip(table["lesion"], places, strict=True)]
     lesions = [safe_name(image, name) for image, name in zip(table["image_id"], own, strict=True)]
     named = table.assign(lesion_id=pd.Series(lesions, index=table.index, dtype="str"))
