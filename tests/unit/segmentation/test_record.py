@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mammoflow.segmentation.small.record import is_trained
+from mammoflow.cohort.words import safe_name
+from mammoflow.segmentation.small.record import is_trained, real_patients
 
 
 @pytest.mark.parametrize(
@@ -13,3 +14,12 @@ from mammoflow.segmentation.small.record import is_trained
 )
 def test_a_trained_patient_is_told_behind_the_name_of_a_data_set(patient: str, expected: bool) -> None:
     assert is_trained(patient, frozenset({"P_00001"})) is expected
+
+
+def test_a_patient_of_several_pooled_studies_is_told_in_a_study_alone() -> None:
+    pooled = f"{safe_name('Second, 256 px')}_P_00001"
+    assert pooled != "Second, 256 px_P_00001"
+    found = real_patients([f"Second, 256 px/{pooled}", "First/P_00002", f"phantom (training)/{pooled}_3"])
+    assert found == {"P_00001", "P_00002"}
+    assert is_trained("P_00001", found)
+    assert is_trained(pooled, found)

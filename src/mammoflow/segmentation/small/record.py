@@ -6,21 +6,36 @@ import json
 from functools import cache
 from pathlib import Path
 
+from mammoflow.cohort.words import safe_name
+
 RECORD = Path(__file__).parent / "record.json"
 """Record of the shipped weights, as the target `small_model` wrote it."""
 
 
 @cache
 def trained_patients(path: Path = RECORD) -> frozenset[str]:
-    """Return the ids of the real patients that the weights beside the record were trained on.
-
-    Only the id counts, not the data set's name, which every study chooses for itself: another study's patient of the
-    same id is counted too rather than one missed. Phantoms are left out: each seed draws others under the same ids.
-    """
+    """Return the ids of the real patients that the weights beside the record were trained on (`real_patients`)."""
     if not path.is_file():
         return frozenset()
-    entries = [entry.rsplit("/", 1) for entry in json.loads(path.read_text(encoding="utf-8"))["patients"]]
-    return frozenset(patient for source, patient in entries if not source.startswith("phantom"))
+    return real_patients(json.loads(path.read_text(encoding="utf-8"))["patients"])
+
+
+def real_patients(entries: list[str]) -> frozenset[str]:
+    """Return the ids of the real patients among the entries `source/patient` of a record.
+
+    Only the id counts, not the data set's name, which every study chooses for itself: another study's patient of the
+    same id is counted too rather than one missed. The name goes also where it precedes the id, as in a cohort of
+    several studies with the same ids. Phantoms are left out: each seed draws others under the same ids.
+    """
+    found = set()
+    for entry in entries:
+        source, _, patient = entry.rpartition("/")
+        prefix = f"{safe_name(source)}_"
+        while patient.startswith(prefix):
+            patient = patient.removeprefix(prefix)
+        if not source.startswith("phantom"):
+            found.add(patient)
+    return frozenset(found)
 
 
 def is_trained(patient_id: str, trained: frozenset[str]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from mammoflow.errors import WeightsError
-from mammoflow.segmentation.small.record import trained_patients
+from mammoflow.segmentation.small.record import real_patients, trained_patients
 from mammoflow.store import file_digest
 
 HEADER = "mammoflow"
@@ -102,12 +102,8 @@ def seen_patients(model: str, weights: Path | None) -> frozenset[str]:
     return real_patients([*content.get("patients", []), *content.get("validation_patients", [])])
 
 
-def real_patients(entries: list[str]) -> frozenset[str]:
-    """Return the ids of entries `source/patient`; not of phantoms, as each seed draws others under the same ids."""
-    parted = [entry.rsplit("/", 1) for entry in entries]
-    return frozenset(patient for source, patient in parted if not source.startswith("phantom"))
-
-
 def recorded_patients(model: str, weights: Path | None) -> list[str]:
     """Return the ids that a model has seen, in the form `source/patient` of a record, for the record of its tuning."""
-    return sorted(f"{model.partition('=')[0]}/{patient}" for patient in seen_patients(model, weights))
+    # the model may be called after phantoms, whose ids a record leaves out; the patients that it has seen are real
+    name = model.partition("=")[0]
+    return sorted(f"seen by {name}/{patient}" for patient in seen_patients(model, weights))

@@ -45,9 +45,16 @@ def settings(**changes: object) -> TuneSettings:
     return TuneSettings(**values)  # type: ignore[arg-type]
 
 
-def run(discs: Path, weights: Path, output: Path, method: TuningMethod = "decoder", **changes: object) -> dict:
+def run(
+    discs: Path,
+    weights: Path,
+    output: Path,
+    method: TuningMethod = "decoder",
+    model: str = "thin=sam_vit_b",
+    **changes: object,
+) -> dict:
     store = output.parent / "store"
-    tune(settings(**changes), method, "thin=sam_vit_b", weights, [discs], store, MARGIN, output, 1)
+    tune(settings(**changes), method, model, weights, [discs], store, MARGIN, output, 1)
     record: dict = json.loads((output / "record.json").read_text(encoding="utf-8"))
     return record
 
@@ -187,13 +194,16 @@ def test_segmentation_with_tuned_weights_marks_the_patients_that_they_saw(
     assert seen_patients("mine=sam_vit_b", weights) == frozenset()
 
 
-def test_a_tuned_model_has_seen_what_its_start_had_seen(discs: Path, sam_weights: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["thin", "phantom_tuned"])
+def test_a_tuned_model_has_seen_what_its_start_had_seen(
+    name: str, discs: Path, sam_weights: Path, tmp_path: Path
+) -> None:
     first, second = tmp_path / "tuning" / "first", tmp_path / "tuning" / "second"
     run(discs, sam_weights, first, epochs=1)
     content = json.loads((first / "record.json").read_text(encoding="utf-8"))
     content["patients"].append("elsewhere/P_900")
     (first / "record.json").write_text(json.dumps(content), encoding="utf-8")
-    run(discs, first / "model.safetensors", second, epochs=1)
+    run(discs, first / "model.safetensors", second, model=f"{name}=sam_vit_b", epochs=1)
     assert {"P_900", "P_0", "P_5"} <= seen_patients("mine=sam_vit_b", second / "model.safetensors")
 
 
