@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +73,12 @@ def entries(root: Path) -> Iterator[Entry]:
 
 def unfinished(root: Path) -> list[Path]:
     """Return files that a killed job left half written: those of no name yet that nobody touched for a day."""
-    return sorted(path for path in root.glob("??/.*.safetensors") if time.time() - path.stat().st_mtime > DAY_S)
+    found = []
+    for path in root.glob("??/.*.safetensors"):
+        with suppress(FileNotFoundError):  # a job has just given it its name
+            if time.time() - path.stat().st_mtime > DAY_S:
+                found.append(path)
+    return sorted(found)
 
 
 def _entry(path: Path) -> Entry:
