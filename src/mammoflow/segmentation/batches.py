@@ -8,11 +8,18 @@ from typing import Literal, Protocol, TypeVar
 
 import torch
 
+from mammoflow.errors import StudyError
+
 MOST_TOGETHER = 32
 """Items that `auto` handles together at most: 32 images of 4096 tokens fill any GPU, and more only cost memory."""
 
 MEMORY_SHARE = 0.8
 """Part of the free memory that `auto` counts on."""
+
+
+class NoMemoryError(StudyError, MemoryError):
+    """A single item does not fit into the memory; whoever holds several together may still do with fewer."""
+
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -88,8 +95,10 @@ class Batches:
 
         Raises
         ------
+        NoMemoryError
+            If memory runs out with a single item.
         Exception
-            What `compute` raised, if it was not for want of memory or the batch held a single item.
+            What else `compute` raised.
         """
         start = 0
         while start < len(items):
@@ -98,8 +107,10 @@ class Batches:
             try:
                 result = self._measured(batch, compute) if self._to_measure else compute(batch)
             except Exception as error:
-                if len(batch) == 1 or not is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
+                if len(batch) == 1:
+                    raise NoMemoryError(self._too_large(error)) from error
             if result is None:  # outside the handler, whose traceback keeps the tensors alive
                 self._halve(len(batch))
                 continue
@@ -117,6 +128,13 @@ class Batches:
         if used > 0:  # nothing is used of a GPU that is there while the model lies on the CPU
             self.size = max(1, min(MOST_TOGETHER, int(MEMORY_SHARE * self._memory.free() / used)))
         return result
+
+    def _too_large(self, error: Exception) -> str:
+        said = str(error).partition("\n")[0]
+        return (
+            f"out of memory with one at a time ({self.label}){': ' if said else ''}{said}; expected room for one; give "
+            "the job more memory or a GPU with more, let no other job use it, or take a smaller model"
+        )
 
     def _halve(self, tried: int) -> None:
         self.size = max(1, tried // 2)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 
+from mammoflow.errors import StudyError
 from mammoflow.segmentation.batches import MOST_TOGETHER, Batches, is_out_of_memory
 
 
@@ -53,13 +54,16 @@ def test_out_of_memory_halves_the_batch_for_good_and_loses_nothing(
 
 def test_a_single_item_that_does_not_fit_and_other_errors_are_raised() -> None:
     def no_memory(part: Sequence[int]) -> list[int]:
-        raise MemoryError
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore about it")
 
     def wrong(part: Sequence[int]) -> list[int]:
         raise RuntimeError("shapes do not fit")
 
-    with pytest.raises(MemoryError):
+    with pytest.raises(
+        StudyError, match=r"one at a time \(images\): .*2\.00 GiB\.; expected .* smaller model"
+    ) as caught:
         list(Batches(4, "images").run(range(4), no_memory))
+    assert is_out_of_memory(caught.value)
     with pytest.raises(RuntimeError, match="shapes"):
         list(Batches(4, "images").run(range(4), wrong))
 
