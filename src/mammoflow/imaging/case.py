@@ -138,7 +138,8 @@ def _prepare(case: Case, result: CaseResult) -> None:
         none_left = ExcludedCase(Reason.NO_LESIONS, f"none of {len(case.lesions)} lesions can be used")
         result.excluded.insert(0, excluded_row(case.image, str(case.image["image_path"]), none_left))
         return
-    said = {**_header_columns(case, stored, canonical, breast), **spacing_flags(stored.header.spacing, spacing)}
+    flags = spacing_flags(stored.header.spacing, spacing, case.image["spacing_mm"])
+    said = {**_header_columns(case, stored, canonical, breast), **flags}
     muscle = _write_pectoral(case, canonical, breast, grid, stored.header.side.view)
     result.image = _write_canonical(case, canonical, breast, grid, spacing.origin) | muscle | said
 

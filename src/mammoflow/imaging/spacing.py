@@ -120,11 +120,11 @@ def choose_spacing(header: Spacing | None, table_mm: Any, default_mm: Any) -> Sp
         NO_SPACING where none of the three gives a believable number.
     """
     table, default = _number(table_mm), _number(default_mm)
-    if table is not None and SMALLEST_MM <= table <= LARGEST_MM:
+    if table is not None and _believable(table):
         return Spacing(table, table, "table")
     if header is not None:
         return header
-    if default is not None and SMALLEST_MM <= default <= LARGEST_MM:
+    if default is not None and _believable(default):
         return Spacing(default, default, "default")
     raise ExcludedCase(
         Reason.NO_SPACING,
@@ -133,17 +133,31 @@ def choose_spacing(header: Spacing | None, table_mm: Any, default_mm: Any) -> Sp
     )
 
 
-def spacing_flags(header: HeaderSpacing, chosen: Spacing) -> dict[str, bool]:
-    """Return the flags of CANONICAL_IMAGES about spacing."""
-    other = header.spacing
+def spacing_flags(header: HeaderSpacing, chosen: Spacing, table_mm: Any = None) -> dict[str, bool]:
+    """Return the flags of CANONICAL_IMAGES about spacing.
+
+    Parameters
+    ----------
+    header
+        What the header says.
+    chosen
+        Of `choose_spacing`.
+    table_mm
+        Number of the case table; null where there is none.
+    """
+    other, table = header.spacing, _number(table_mm)
     differs = other is not None and not (
         _agree(other.rows_mm, chosen.rows_mm) and _agree(other.columns_mm, chosen.columns_mm)
     )
     return {
         "flag_spacing_conflict": header.conflicting or differs,
-        "flag_spacing_implausible": header.implausible,
+        "flag_spacing_implausible": header.implausible or (table is not None and not _believable(table)),
         "flag_pixels_not_square": not chosen.is_square,
     }
+
+
+def _believable(spacing_mm: float) -> bool:
+    return SMALLEST_MM <= spacing_mm <= LARGEST_MM
 
 
 def _in_breast_plane(origin: str, pair: Pair, magnification: float | None) -> Spacing:

@@ -223,6 +223,9 @@ def test_flags() -> None:
     assert flags(HeaderSpacing(imager), Spacing(0.05, 0.05, "table")) == ["flag_spacing_conflict"]
     assert flags(HeaderSpacing(imager, conflicting=True), imager) == ["flag_spacing_conflict"]
     assert flags(HeaderSpacing(implausible=True), Spacing(0.05, 0.05, "default")) == ["flag_spacing_implausible"]
+    for table, found in ((50.0, ["flag_spacing_implausible"]), (0.05, []), (np.nan, []), (None, [])):
+        default = Spacing(0.05, 0.05, "default")
+        assert [name for name, value in spacing_flags(HeaderSpacing(), default, table).items() if value] == found
     oblong = Spacing(0.1, 0.2, "pixel")
     assert flags(HeaderSpacing(oblong), oblong) == ["flag_pixels_not_square"]
 
