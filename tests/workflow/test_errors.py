@@ -44,3 +44,15 @@ def test_a_bad_configuration_is_one_error(project: Project, case: str) -> None:
     assert "Traceback" not in printed
     assert "localrule" not in printed
     assert "Select jobs" not in printed
+
+
+def test_further_images_of_the_small_model_must_be_there_before_it_is_trained(project: Project) -> None:
+    overlay = project.root / "overlay.yaml"
+    overlay.write_text("small_model: {more_images: [results/other/images]}", encoding="utf-8")
+    assert "small_model" not in project.planned("--configfile", str(overlay))
+    printed = project.snakemake("--dry-run", "--configfile", str(overlay), "--", "small_model", check=False)
+    assert "small_model.more_images: found no shards of images in 'results/other/images'" in printed
+    shard = project.root / "results/other/images/00"
+    shard.mkdir(parents=True)
+    (shard / "images.parquet").write_text("table", encoding="utf-8")
+    assert project.planned("--configfile", str(overlay), "--", "small_model")["small_model"] == 1

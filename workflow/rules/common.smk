@@ -130,10 +130,18 @@ def prompt_tables(model):
     return [f"{RUN}/prompts/{folder}{{shard}}.parquet" for folder in ["", *(f"from_{source}/" for source in sources)]]
 
 
-def further_shards():
+def further_shards(wildcards):
     """The image tables of the further runs that the small model is trained on."""
-    folders = map(Path, CONFIG.small_model.more_images)
-    return [str(table) for folder in folders for table in sorted(folder.glob("*/images.parquet"))]
+    found = []
+    for folder in CONFIG.small_model.more_images:
+        tables = sorted(map(str, Path(folder).glob("*/images.parquet")))
+        if not tables:
+            raise WorkflowError(
+                f"small_model.more_images: found no shards of images in {folder!r}; expected the folder `images` of a "
+                "finished run; make that run's target `images` first, or correct the path"
+            )
+        found += tables
+    return found
 
 
 def gpus(stage):

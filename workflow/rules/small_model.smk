@@ -6,7 +6,7 @@ rule small_model:
         settings=settings_file("small_model"),
         images=shards("images/{shard}/images.parquet"),
         lesions=shards("images/{shard}/lesions.parquet"),
-        further=further_shards(),
+        further=further_shards,
     output:
         weights=f"{RUN}/small_model/small.safetensors",
         record=f"{RUN}/small_model/record.json",

@@ -226,6 +226,11 @@ class SegmentationSettings(SegmentSettings):
                     f"weights names {name!r}; expected one of {', '.join(published)}; weights of a model of your own "
                     "stand under segmentation.custom"
                 )
+        if "small" in self.weights:
+            raise ValueError(
+                "weights names 'small', whose weights are inside the package; expected a name of your own for others: "
+                "custom: {my_small: {architecture: small, weights: FILE}}"
+            )
         for name in self.models:
             if name not in (*published, *self.custom):
                 raise ValueError(

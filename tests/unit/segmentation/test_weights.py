@@ -290,6 +290,7 @@ def test_a_configuration_says_where_each_models_weights_lie(tmp_path: Path) -> N
         ({"custom": {"mine": {"architecture": "vit", "weights": "x"}}}, "architecture"),
         ({"custom": {"mine": {"weights": "x"}}}, "architecture"),
         ({"weights": {"mine": "x"}}, "weights names 'mine'"),
+        ({"weights": {"small": "x"}}, "weights names 'small', whose weights are inside the package"),
         ({"models": ["small", "small"]}, "each model once"),
     ],
 )
