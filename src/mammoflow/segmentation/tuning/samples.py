@@ -47,6 +47,12 @@ class TuningLesions:
         chosen = self.lesions.iloc[self.rows(split)]
         return sorted(set(chosen["source"] + "/" + chosen["patient_id"]))
 
+    def content(self) -> str:
+        """Return what is trained on as text: other lesions, references, splits, images or spacings give another one."""
+        lesions = self.lesions[["lesion_id", "split", *BOX, "area_mm2", "diameter_mm"]]
+        images = self.images[["digest", "row_spacing_mm", "column_spacing_mm"]]
+        return f"{lesions.to_csv(index=False)}\n{images.to_csv(index=False)}"
+
     def size(self, image: int) -> tuple[int, int]:
         """Return (height, width) of an image."""
         row = self.images.iloc[image]
@@ -87,7 +93,7 @@ def read_lesions(folders: list[Path]) -> TuningLesions:
     Raises
     ------
     StudyError
-        If there is none to train on or none to validate on, or a patient stands in both.
+        If there is none to train on or none to validate on.
     """
     images, lesions = [], []
     for folder in folders:

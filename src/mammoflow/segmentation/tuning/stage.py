@@ -88,10 +88,8 @@ def tune(
     base_digest = network.digest
     prepared = prepare(network, method, settings)
     decoding = Decoding(network, data, _source(prepared, data, settings, store), settings)
-    names = data.lesions["lesion_id"] + data.lesions["split"]
-    digests = data.images["digest"]
     state = output.parent / ".training" / text_digest(
-        settings.model_dump_json(), method, base_digest, str(default_margin_mm), output.name, *names, *digests
+        settings.model_dump_json(), method, base_digest, str(default_margin_mm), output.name, data.content()
     )[:16]  # fmt: skip
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()

@@ -134,6 +134,27 @@ def test_a_killed_tuning_goes_on_as_if_it_had_not_been(
     assert not list((tmp_path / "killed" / ".training").iterdir())
 
 
+def test_a_killed_tuning_starts_anew_where_the_references_are_others(
+    discs: Path, sam_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(loop: training._Loop) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training._Loop, "on_fit_end", die, raising=False)
+        with pytest.raises(Killed):
+            run(discs, sam_weights, tmp_path / "mine", epochs=1)
+    lesions = read_table(discs / "lesions.parquet", CANONICAL_LESIONS)
+    before = lesions["area_mm2"].to_numpy()
+    write_table(lesions.assign(area_mm2=before + 1), CANONICAL_LESIONS, discs / "lesions.parquet")
+    assert run(discs, sam_weights, tmp_path / "mine", epochs=1)["resumed_from"] == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(training._Loop, "on_fit_end", die, raising=False)
+        with pytest.raises(Killed):
+            run(discs, sam_weights, tmp_path / "mine", epochs=1)
+    assert run(discs, sam_weights, tmp_path / "mine", epochs=1)["resumed_from"] == 1
+
+
 def test_running_out_of_memory_changes_nothing_but_time(
     discs: Path, sam_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
