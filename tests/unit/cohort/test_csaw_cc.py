@@ -112,7 +112,7 @@ def test_the_convention_of_labels(writer, cohort):
     assert "interval cancer" in details["00020_20990909_L_CC_2"]
     assert "prior examination" in details["00020_20990909_L_CC_1"]
     assert "screen-detected" in details["00021_20990909_R_CC_1"]
-    assert found.counts["audit"]["images of the breast with cancer, rad_timing 2"] == 4
+    assert found.counts["audit"]["images of the breast with cancer, rad_timing 2"] == 2 + 4 + 2
 
 
 def test_recall_decisions_and_density_stay_on_images_and_lesions(writer, cohort):

@@ -114,7 +114,8 @@ class StudyReader(Reader):
         """Count the table as it is, and the masks that were found."""
         table = self._table
         cases = table[table["x_case"].str.removesuffix(".0") == "1"]
-        own = cases[cases["imagelaterality"].str[:1].str.lower() == cases["x_cancer_laterality"].str[:1].str.lower()]
+        sides = cases["x_cancer_laterality"].str.lower()
+        own = cases[(cases["imagelaterality"].str[:1].str.lower() == sides.str[:1]) | sides.isin(BOTH_SIDES)]
         timings = Counter(text.removesuffix(".0") or "blank" for text in own.get("rad_timing", []))
         stems = {PurePosixPath(name).stem.lower() for name in table["anon_filename"]}
         exams = table.get("exam_year", pd.Series([""] * len(table)))
