@@ -49,6 +49,7 @@ def select_cases(reader: Reader) -> Selection:
     rows, unread = reader.read_rows()
     rows = label_by_birads(rows.reset_index(drop=True), reader.dataset)
     unique, repeated, repeated_normal = _drop_repeated(rows)
+    unique, denied = _drop_denied(unique)
     labelled, unlabelled = _drop_unlabelled(unique)
     resolved = resolve_files(reader, labelled)
     kept_images = {image["image_id"] for image in resolved.images}
@@ -68,7 +69,7 @@ def select_cases(reader: Reader) -> Selection:
         flow_step("image readable", on_found_images, of_images),
         flow_step("mask or box found", used, of_lesions),
     ]
-    before = [*unread, *repeated, *repeated_normal, *unlabelled]
+    before = [*unread, *repeated, *repeated_normal, *denied, *unlabelled]
     emptied = _images_without_rows(before, kept_images | lost_images)
     resolved.excluded = [*before, *emptied, *resolved.excluded]
     if not resolved.lesions:
@@ -114,6 +115,14 @@ def _drop_repeated(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion], l
             problem = ExcludedCase(Reason.DUPLICATE_ROW, f"a second row for {row['lesion_id']}")
         (of_normal if row["label"] == "normal" else of_lesions).append(Exclusion.of("row", problem, row))
     return rows[~(repeated | torn)], of_lesions, of_normal
+
+
+def _drop_denied(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
+    """Leave out what calls an image normal on which other rows have lesions; if those are lost, so is the image."""
+    normal = rows["label"] == "normal"
+    denied = normal & rows["image_id"].isin(rows.loc[~normal, "image_id"])
+    problem = ExcludedCase(Reason.LABEL_CONFLICT, "labelled normal, but other rows of the image have lesions")
+    return rows[~denied], [Exclusion.of("row", problem, row) for row in records(rows[denied])]
 
 
 def _drop_unlabelled(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:

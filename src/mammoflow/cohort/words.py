@@ -117,7 +117,10 @@ def parse_density(text: str) -> int | None:
         If the text is no density.
     """
     letter = DENSITY_LETTERS.get(text.lower())
-    return letter if letter is not None else parse_integer(text, 0, 4)
+    try:
+        return letter if letter is not None else parse_integer(text, 0, 4)
+    except ValueError as error:
+        raise ValueError(f"{error} or a letter from A to D") from error
 
 
 def parse_side(text: str) -> str:

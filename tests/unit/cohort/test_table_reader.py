@@ -231,6 +231,19 @@ def test_rows_of_one_lesion_that_differ_in_malignancy_are_left_out_in_any_order(
     assert study.reasons == {str(Reason.LABEL_CONFLICT): 2, str(Reason.DUPLICATE_ROW): 1}
 
 
+def test_an_image_with_a_lesion_is_never_normal(study):
+    table = table_of()
+    denied = table_of(3).assign(label="normal", mask="")
+    table.loc[0, "mask"] = "masks/nothing.tif"
+    table.loc[1, "label"] = "?"
+    study.build(pd.concat([denied, table]))
+    assert study.images["image_id"].tolist() == [f"images_{number}" for number in range(2, 8)]
+    assert study.reasons == {str(Reason.LABEL_CONFLICT): 3, str(Reason.MISSING_FILE): 1, str(Reason.NO_LABEL): 1}
+    flow = json.loads((study.output / "study.json").read_text())["flow"]
+    assert [step["lesions"] for step in flow] == [8, 8, 7, 7, 6]
+    assert [sum(step["excluded"].values()) for step in flow] == [0, 0, 1, 0, 1]
+
+
 def test_an_image_of_two_patients_is_left_out(study):
     table = pd.concat([table_of(), table_of(1).assign(patient="P7", mask="masks/other.png")])
     study.build(table)
@@ -260,6 +273,13 @@ def test_a_row_that_joins_an_unreadable_one_is_left_out(study):
     assert study.images["spacing_mm"].tolist() == [0.1] * 7
     excluded = read_table(study.output / "excluded.parquet", EXCLUDED)
     assert "joined table sizes.csv: 2 values, the header has 3 columns" in excluded["detail"].iloc[0]
+
+
+def test_a_joined_table_without_a_common_key_stops(study):
+    study.folder.mkdir()
+    (study.folder / "sizes.csv").write_text("patient,millimetres\n0.0,0.1\n")
+    with pytest.raises(StudyError, match=r"shares no patient with table cases\.csv: found 'P0', '0\.0'; expected"):
+        study.build(table_of(), joins=[JoinSettings(table="sizes.csv", column="patient")])
 
 
 def test_words_for_no_value_are_blanks(study):

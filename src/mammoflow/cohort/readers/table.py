@@ -114,6 +114,12 @@ def _read_joined(dataset: DatasetSettings, study: Path) -> pd.DataFrame:
                 f"joined table {join.table} has several rows for {join.column} {repeated.iloc[0]!r}; expected one: "
                 "remove the others, or join by another column"
             )
+        if len(table) and not table[join.column].isin(further[join.column]).any():
+            examples = ", ".join(repr(part[join.column].iloc[0]) for part in (table, further) if len(part))
+            raise StudyError(
+                f"joined table {join.table} shares no {join.column} with table {dataset.tables[0]}: found {examples}; "
+                "expected the same spelling in both; mend one, or correct cohort.dataset.joins"
+            )
         new = [name for name in further.columns if name not in table.columns]
         added = further[[join.column, *new]].assign(**{JOINED_PROBLEM: further[PROBLEM]})
         table = table.merge(added, on=join.column, how="left").fillna("")
