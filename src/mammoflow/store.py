@@ -140,11 +140,22 @@ class ArrayStore:
             The arrays by name.
         about
             What the entry is about, such as `kind`, `model` and `image`; when it was made is added.
+
+        Raises
+        ------
+        StudyError
+            If it cannot be written: no room, no right, no folder.
         """
         header = {**(about or {}), "created": datetime.now(UTC).isoformat(timespec="seconds")}
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        with writing(self.path(key)) as temporary:
-            save_file({**contiguous, "digest": self._digest(contiguous)}, str(temporary), metadata=header)
+        try:
+            with writing(self.path(key)) as temporary:
+                save_file({**contiguous, "digest": self._digest(contiguous)}, str(temporary), metadata=header)
+        except (OSError, SafetensorError) as error:
+            raise StudyError(
+                f"store {self.root} cannot take an entry: {error}; expected a folder that this job may write to, with "
+                "room for it; correct `store`, or make room with `mammoflow store prune`"
+            ) from error
 
     def read(self, key: str) -> dict[str, Array] | None:
         """Return the arrays of a key, or None where there is no entry or a damaged one."""

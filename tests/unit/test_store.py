@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from mammoflow.cli import main
+from mammoflow.errors import StudyError
 from mammoflow.store import DAY_S, ArrayStore, text_digest
 from mammoflow.store_content import damaged_entries, entries, to_prune, unfinished
 
@@ -139,6 +141,21 @@ def test_pruning_by_last_use_and_to_a_size(store: ArrayStore) -> None:
     assert run(store, "prune", "--to-size", "1K", "--yes")[0] == 0
     assert sum(entry.size for entry in entries(store.root)) <= 1000
     assert run(store, "prune", "--to-size", "much")[0] == 2
+
+
+def test_a_store_that_takes_no_entry_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "store"
+    place.write_text("no folder", encoding="utf-8")
+    with pytest.raises(StudyError, match=r"store \S+ cannot take an entry: .*store prune"):
+        ArrayStore(place).write(KEYS[0], {"image": np.ones(3)})
+
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("mammoflow.store.save_file", full)
+    with pytest.raises(StudyError, match="No space left"):
+        ArrayStore(tmp_path / "other").write(KEYS[0], {"image": np.ones(3)})
+    assert not [path for path in (tmp_path / "other").rglob("*") if path.is_file()]
 
 
 def test_half_written_files_of_killed_jobs_are_found_and_files_of_others_left_alone(store: ArrayStore) -> None:
