@@ -8,6 +8,8 @@ from mammoflow.cohort.audit.study_tables import MALIGNANT, NORMAL, StudyTables
 from mammoflow.tables import SPLITS
 
 NOT_GIVEN = "not given"
+MOST_WORDS = 20
+"""More words of pathology than these are free text, which no table can count and no page should show."""
 GROUPINGS = {
     "source": "data set",
     "lesion_type": "type",
@@ -34,7 +36,10 @@ def count_groups(tables: StudyTables) -> pd.DataFrame:
     counted = [_count("all", "all", rows, usable)]
     for column, grouping in GROUPINGS.items():
         values = {name: _as_text(table[column]) for name, table in (("rows", rows), ("usable", usable))}
-        for value in sorted({*values["rows"], *values["usable"]}, key=lambda text: (text == NOT_GIVEN, text)):
+        found = {*values["rows"], *values["usable"]}
+        if column == "pathology" and len(found) > MOST_WORDS:
+            continue
+        for value in sorted(found, key=lambda text: (text == NOT_GIVEN, text)):
             chosen = rows[values["rows"] == value], usable[values["usable"] == value]
             counted.append(_count(grouping, value, *chosen))
     return pd.DataFrame(counted)
@@ -51,11 +56,14 @@ def assessment_by_pathology(rows: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row an assessment and one for all: `birads`, one column a word of the pathology with the malignant ones
-        first, `all`, and `malignant_share` among the rows whose label is known (null where there is none).
+        One row an assessment and one for all: `birads`, one column a word of the pathology (a label where they are
+        more than 20) with the malignant ones first, `all`, and `malignant_share` among the rows whose label is known
+        (null where there is none).
     """
     rows = rows[rows["label"] != NORMAL]
     words = rows["pathology"].where(rows["pathology"].notna(), rows["label"]).fillna(NOT_GIVEN)
+    if words.nunique() > MOST_WORDS:
+        words = rows["label"].fillna("unknown")
     order = rows.assign(word=words, share=rows["label"] == MALIGNANT).groupby("word")["share"].mean()
     crossed = pd.crosstab(_as_text(rows["birads"]), words)
     columns = sorted(crossed.columns, key=lambda word: (-order[word], -crossed[word].sum(), word))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from pandera.pandas import DataFrameSchema
 
 from mammoflow.cohort.audit.audit import Audit, audit_study
+from mammoflow.cohort.audit.counts import assessment_by_pathology, count_groups
 from mammoflow.cohort.audit.study_tables import StudyTables
 from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, EXCLUDED, IMAGES, LESIONS, ROWS, validate_table
 
@@ -182,6 +184,19 @@ def test_counts_by_group_and_split(audit: Audit) -> None:
     for _, group in counts.drop("all", level="grouping").groupby("grouping"):
         assert group["rows"].sum() == 8
         assert group["usable"].sum() == 7
+
+
+def test_free_text_in_place_of_pathology_is_counted_by_label() -> None:
+    labels = ["malignant", "benign", None] * 7
+    rows = pd.DataFrame([row(f"P{place}", "CC", 1, label) for place, label in enumerate(labels)])
+    rows["pathology"] = [f"report of patient {place}" for place in range(21)]
+    rows = validate_table(rows, ROWS, "rows")
+    crossed = assessment_by_pathology(rows).set_index("birads")
+    assert crossed.loc["all", ["malignant", "benign", "unknown", "all"]].tolist() == [7, 7, 7, 21]
+    assert "report of patient 1" in assessment_by_pathology(rows.head(20)).columns
+    groups = count_groups(replace(study(), rows=rows))
+    assert "label" in set(groups["grouping"])
+    assert not groups["value"].str.contains("report").any()
 
 
 def test_spacing_and_flags(audit: Audit) -> None:
