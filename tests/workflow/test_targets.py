@@ -108,6 +108,20 @@ def test_a_tuned_model_is_tuned_on_the_way_and_segments(project: Project) -> Non
     assert (planned["tune_model"], planned["segment_shard"]) == (1, 1)
 
 
+def test_every_stage_that_reads_embeddings_is_told_their_precision(project: Project) -> None:
+    overlay = project.root / "overlay.yaml"
+    overlay.write_text(
+        "run: exact\n"
+        "tuning: {models: {small_tuned: {model: small, method: decoder}}}\n"
+        "segmentation: {models: [small, small_tuned], precision: fp32, custom: {small_tuned: {architecture: small}}}\n",
+        encoding="utf-8",
+    )
+    said = project.snakemake("--configfile", str(overlay), "--dry-run", "--printshellcmds", "--", "perceptron", "tune")
+    commands = [line for line in said.splitlines() if "mammoflow perceptron" in line or "mammoflow tune" in line]
+    assert len(commands) == 4
+    assert all(" --precision fp32 " in command for command in commands)
+
+
 def test_a_model_that_prompts_another_runs_before_it(project: Project) -> None:
     (project.root / "weights.pth").write_bytes(b"weights")
     overlay = project.root / "overlay.yaml"

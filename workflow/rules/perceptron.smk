@@ -30,12 +30,13 @@ rule perceptron_variant:
         masks=lambda wildcards, input: folders("--masks", input.masks),
         prompts=lambda wildcards, input: files("--prompts", input.prompts),
         margin=CONFIG.prompts.default_margin_mm,
+        precision=CONFIG.segmentation.precision,
         store=CONFIG.store,
         classifier=lambda wildcards, output: Path(output.predictions).parent,
     shell:
         "mammoflow perceptron --settings {input.settings} --variant {wildcards.variant}"
         " --model {params.model} {params.weights} {params.images} {params.masks} {params.prompts}"
-        " --store {params.store:q} --default-margin-mm {params.margin}"
+        " --store {params.store:q} --default-margin-mm {params.margin} --precision {params.precision}"
         " --output {params.classifier} --threads {threads}"
         " 2>&1 | tee {log} >&2"
 

@@ -34,12 +34,13 @@ rule tune_model:
         weights=lambda wildcards, input: files("--weights", input.weights),
         images=lambda wildcards, input: folders("--images", input.images),
         margin=CONFIG.prompts.default_margin_mm,
+        precision=CONFIG.segmentation.precision,
         store=CONFIG.store,
         network=lambda wildcards, output: Path(output.weights).parent,
     shell:
         "mammoflow tune --settings {input.settings} --method {params.method} --model {params.model}"
         " {params.weights} {params.images} --store {params.store:q}"
-        " --default-margin-mm {params.margin} --output {params.network} --threads {threads}"
+        " --default-margin-mm {params.margin} --precision {params.precision} --output {params.network} --threads {threads}"
         " 2>&1 | tee {log} >&2"
 
 

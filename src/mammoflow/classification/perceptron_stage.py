@@ -29,6 +29,7 @@ from mammoflow.classification.results import (
 )
 from mammoflow.classification.training import Classifier, Fit, Plan, fit, predict
 from mammoflow.config.classification import PerceptronTraining, PerceptronVariant
+from mammoflow.config.segmentation import Precision
 from mammoflow.errors import StudyError
 from mammoflow.provenance import code_digest
 from mammoflow.runtime import choose_device, seed_everything, set_threads
@@ -52,6 +53,7 @@ def train_perceptron(
     default_margin_mm: float,
     output: Path,
     threads: int,
+    precision: Precision = "auto",
 ) -> None:
     """Train the three-layer perceptron on a promptable model's embeddings and predict every lesion.
 
@@ -80,6 +82,9 @@ def train_perceptron(
         Folder for predictions.parquet, history.csv, model.safetensors and training.json; its name is the model's.
     threads
         Processors that this job may use.
+    precision
+        Numbers of the image encoder where its embeddings come from the store: those of the segmentation, so that no
+        image is encoded twice.
 
     Raises
     ------
@@ -97,7 +102,7 @@ def train_perceptron(
     samples = Samples.of(cases.labels, cases.lesions, usable)
     samples.check()
     plan = Plan.of(settings, settings.epochs, settings.learning_rate, choose_device(settings.device))
-    promptable = load_model(model, weights, plan.device)
+    promptable = load_model(model, weights, plan.device, precision=precision)
     lesions = prompted_lesions(promptable, cases, chosen, mask_paths(cases, handed_on, "reference"))
     source = EmbeddingSource(promptable, cases.images, ArrayStore(store), settings.batch_size)
     features = frozen_features(promptable, source, lesions)

@@ -15,6 +15,7 @@ from mammoflow.cli.options import (
     margin_option,
     model_option,
     output_folder,
+    precision_option,
     settings_option,
     store_option,
     threads_option,
@@ -60,6 +61,7 @@ def efficientnet(
 @input_files("--prompts", "Prompts of a shard; once for each shard.")
 @store_option
 @margin_option
+@precision_option
 @output_folder("Folder of the classifier.")
 @threads_option
 def perceptron(
@@ -72,19 +74,22 @@ def perceptron(
     prompts: tuple[Path, ...],
     store: Path,
     default_margin_mm: float,
+    precision: Any,
     output: Path,
     threads: int,
 ) -> None:
     """Train the perceptron on a promptable model's embeddings and predict all splits."""
     from mammoflow.config.base import read_settings
     from mammoflow.config.classification import PerceptronTraining, PerceptronVariant
+    from mammoflow.config.segmentation import Precision
 
     check_choice("--variant", variant, PerceptronVariant)
+    check_choice("--precision", precision, Precision)
     from mammoflow.classification.perceptron_stage import train_perceptron
 
     stage = read_settings(PerceptronTraining, settings)
     inputs = (list(images), list(masks), list(prompts))
-    train_perceptron(stage, variant, model, weights, *inputs, store, default_margin_mm, output, threads)
+    train_perceptron(stage, variant, model, weights, *inputs, store, default_margin_mm, output, threads, precision)
 
 
 @main.command("small-model")

@@ -62,3 +62,6 @@ store_option = click.option("--store", required=True, type=folder(), help="Folde
 margin_option = click.option(
     "--default-margin-mm", required=True, type=float, help="Margin whose masks go on to features and classifiers."
 )
+precision_option = click.option(
+    "--precision", default="auto", show_default=True, help="Numbers of the image encoder, as for segmentation."
+)

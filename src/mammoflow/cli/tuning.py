@@ -14,6 +14,7 @@ from mammoflow.cli.options import (
     margin_option,
     model_option,
     output_folder,
+    precision_option,
     settings_option,
     store_option,
     threads_option,
@@ -29,6 +30,7 @@ from mammoflow.cli.options import (
 @input_folders("--images", "Folder of a shard of images; once for each shard.")
 @store_option
 @margin_option
+@precision_option
 @output_folder("Folder of the tuned model, named as the model.")
 @threads_option
 def tune(
@@ -39,15 +41,18 @@ def tune(
     images: tuple[Path, ...],
     store: Path,
     default_margin_mm: float,
+    precision: Any,
     output: Path,
     threads: int,
 ) -> None:
     """Tune a promptable model on the training patients of the shards, stopped by their validation patients."""
     from mammoflow.config.base import read_settings
+    from mammoflow.config.segmentation import Precision
     from mammoflow.config.tuning import TuneSettings, TuningMethod
 
     check_choice("--method", method, TuningMethod)
+    check_choice("--precision", precision, Precision)
     from mammoflow.segmentation.tuning.stage import tune as run
 
     stage = read_settings(TuneSettings, settings)
-    run(stage, method, model, weights, list(images), store, default_margin_mm, output, threads)
+    run(stage, method, model, weights, list(images), store, default_margin_mm, output, threads, precision)

@@ -202,7 +202,7 @@ def study(tmp_path: Path) -> Study:
 def fake_model(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
     """A fake promptable model that `load_model` gives."""
     model = FakeModel()
-    monkeypatch.setattr("mammoflow.classification.perceptron_stage.load_model", lambda *_: FakeModel())
+    monkeypatch.setattr("mammoflow.classification.perceptron_stage.load_model", lambda *_, **__: FakeModel())
     return model
 
 

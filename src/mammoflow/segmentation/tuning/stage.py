@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mammoflow.config.segmentation import Precision
 from mammoflow.config.tuning import TuneSettings, TuningMethod
 from mammoflow.runtime import choose_device, seed_everything, set_threads
 from mammoflow.segmentation.protocol import PromptableModel
@@ -46,6 +47,7 @@ def tune(
     default_margin_mm: float,
     output: Path,
     threads: int,
+    precision: Precision = "auto",
 ) -> None:
     """Tune a promptable model on the training patients, stopped by the validation patients.
 
@@ -69,6 +71,9 @@ def tune(
         Folder for `model.safetensors`, `record.json` and `history.csv`; its name is the tuned model's.
     threads
         Threads of this job.
+    precision
+        Numbers of the image encoder where its embeddings come from the store: those of the segmentation, so that no
+        image is encoded twice.
 
     Raises
     ------
@@ -84,7 +89,7 @@ def tune(
     started = time.monotonic()
     device = choose_device(settings.device)
     data = read_lesions(images)
-    network = load_model(model, weights, device)
+    network = load_model(model, weights, device, precision=precision)
     base_digest = network.digest
     prepared = prepare(network, method, settings)
     decoding = Decoding(network, data, _source(prepared, data, settings, store), settings)
