@@ -17,7 +17,9 @@ BY_PREDICTED_IOU = "best by predicted IoU"
 BY_REFERENCE = "best by the reference"
 
 _ESTIMATES = ("dice", "dice_difference")
+CHOICE_SPLITS = ("test", "validation")
 CHOICE_COLUMNS = (
+    "split",
     *KEYS,
     "among",
     "choice",
@@ -30,7 +32,9 @@ CHOICE_COLUMNS = (
 
 
 def choices_table(scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: PatientBootstrap) -> pd.DataFrame:
-    """Compare ways to choose among iterations and among heads, on the test split.
+    """Compare ways to choose among iterations and among heads, on the test split and on validation.
+
+    Who picks an iteration or a head by these figures does so on validation; the test rows say what it then gives.
 
     Published work often reports the best of several iterations or heads by the reference. That is an upper bound, not
     something a reader could have: its rows carry the mark `oracle`.
@@ -47,15 +51,15 @@ def choices_table(scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: Patien
     Returns
     -------
     DataFrame
-        One row a model, field of view, kind of prompts, feedback, margin and way to choose; `among` is `iterations` or
-        `heads` (of the first iteration, where all three were asked for). `dice_difference` is that to the first row of
-        the same group, on the same prompts.
+        One row a split, model, field of view, kind of prompts, feedback, margin and way to choose; `among` is
+        `iterations` or `heads` (of the first iteration, where all three were asked for). `dice_difference` is that to
+        the first row of the same group, on the same prompts.
     """
     rows = scored_rows(scores, lesions)
-    rows = rows[(rows["split"] == "test") & (rows["model"] != ELLIPSE)]
+    rows = rows[rows["split"].isin(CHOICE_SPLITS) & (rows["model"] != ELLIPSE)]
     parts = []
-    for values, group in rows.groupby([*KEYS], sort=True, dropna=False):
-        keys = dict(zip(KEYS, values, strict=True))
+    for values, group in rows.groupby(["split", *KEYS], sort=True, dropna=False):
+        keys = dict(zip(("split", *KEYS), values, strict=True))
         prompts_by_reference = bool(group["oracle_prompt"].any())
         heads_by_reference = mark_of(group, chosen=False) == ORACLE
         for among, patients, ways in _ways(group):

@@ -122,10 +122,11 @@ def segmentation_values(tables: Tables, model: str) -> dict[str, Any]:
         default_model_first(tables.rows(name), model)
         for name in ("segmentation", "segmentation_choices", "segmentation_subgroups", "dice_diameter_correlation")
     )
+    tested = [row for row in choices if row["split"] == "test"]
     return {
         "segmentation": segmentation,
         "default_segmentation": default_segmentation(segmentation, diameters, model),
-        "segmentation_choices": choice_groups(with_prompts_of_masks(choices, diameters)),
+        "segmentation_choices": choice_groups(with_prompts_of_masks(tested, diameters)),
         "segmentation_subgroups": subgroup_groups(with_prompts_of_masks(subgroups, diameters)),
         "correlation": correlation,
     }

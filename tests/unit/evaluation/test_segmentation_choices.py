@@ -124,3 +124,19 @@ def test_choices_are_of_test_lesions_and_of_prompts_with_every_iteration() -> No
         {"iteration 1": 0.2, "iteration 2": 0.8, "best by predicted IoU": 0.2, "best by the reference": 0.8}
     )
     assert (table["n"] == 1).all()
+
+
+def test_choices_on_validation_stand_apart_so_that_one_is_picked_there() -> None:
+    scores = pd.concat([masks({"P1a": 0.2, "P2a": 0.9}), masks({"P1a": 0.8, "P2a": 0.3}, iteration=2)])
+    known = lesions_of(scores)
+    known.loc["P2a", "split"] = "validation"
+    table = choices_table(scores, known, BOOTSTRAP)
+    fixed = table[table["choice"].isin(["iteration 1", "iteration 2"])].set_index(["split", "choice"])["dice"]
+    assert fixed.to_dict() == pytest.approx(
+        {
+            ("test", "iteration 1"): 0.2,
+            ("test", "iteration 2"): 0.8,
+            ("validation", "iteration 1"): 0.9,
+            ("validation", "iteration 2"): 0.3,
+        }
+    )
