@@ -14,8 +14,9 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
+from mammoflow.cohort.image_files import choose_file
 from mammoflow.errors import ExcludedCase, Reason
-from mammoflow.presentation import prefer_presentation, presentation_intent
+from mammoflow.presentation import presentation_intent
 
 FOR_PRESENTATION = DigitalMammographyXRayImageStorageForPresentation
 FOR_PROCESSING = DigitalMammographyXRayImageStorageForProcessing
@@ -44,6 +45,11 @@ def write(path: Path, dataset: Dataset, frames: int = 1) -> Path:
     return path
 
 
+def preferred(paths: list[Path]) -> Path:
+    folder = paths[0].parent if paths else Path()
+    return folder / choose_file(folder, [path.name for path in paths])[0]
+
+
 @pytest.mark.parametrize(
     ("dataset", "intent"),
     [
@@ -66,20 +72,20 @@ def test_for_presentation_goes_first_in_any_order(tmp_path: Path) -> None:
     plain = write(tmp_path / "plain.dcm", header())
     shown = write(tmp_path / "shown.dcm", header(sop_class=FOR_PRESENTATION))
     again = write(tmp_path / "again.dcm", header("FOR PRESENTATION"))
-    assert prefer_presentation([raw, plain, shown, again]) == shown
-    assert prefer_presentation([again, shown, raw]) == again
-    assert prefer_presentation([raw, plain]) == plain
-    assert prefer_presentation([raw]) == raw
+    assert preferred([raw, plain, shown, again]) == shown
+    assert preferred([again, shown, raw]) == again
+    assert preferred([raw, plain]) == plain
+    assert preferred([raw]) == raw
 
 
 def test_files_of_no_use_are_passed_over(tmp_path: Path) -> None:
     raw = write(tmp_path / "raw.dcm", header("FOR PROCESSING"))
     frames = write(tmp_path / "frames.dcm", header("FOR PRESENTATION"), frames=3)
     (tmp_path / "text.dcm").write_text("no image " * 40)
-    assert prefer_presentation([frames, tmp_path / "text.dcm", raw]) == raw
+    assert preferred([frames, tmp_path / "text.dcm", raw]) == raw
     with pytest.raises(ExcludedCase) as problem:
-        prefer_presentation([frames, tmp_path / "text.dcm"])
+        preferred([frames, tmp_path / "text.dcm"])
     assert problem.value.reason == Reason.MULTI_FRAME
     with pytest.raises(ExcludedCase) as problem:
-        prefer_presentation([])
+        preferred([])
     assert problem.value.reason == Reason.MISSING_FILE

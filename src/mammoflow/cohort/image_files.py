@@ -7,18 +7,20 @@ from pathlib import Path
 
 from mammoflow.dicomfile import open_dicom, safe_path
 from mammoflow.errors import ExcludedCase, Reason
-from mammoflow.presentation import PROCESSING, prefer_presentation, presentation_intent
+from mammoflow.presentation import PREFERENCE, PROCESSING, presentation_intent
 
 
 def choose_file(study: Path, names: Sequence[str]) -> tuple[str, Mapping[str, ExcludedCase]]:
-    """Choose between DICOM files of one image by `mammoflow.presentation.prefer_presentation`.
+    """Choose between DICOM files of one image: for presentation before undeclared before for processing.
+
+    Among equals the first is taken. Files that cannot be used are passed over.
 
     Parameters
     ----------
     study
         The study folder.
     names
-        Paths relative to it, without repetition; at least one.
+        Paths relative to it, without repetition.
 
     Returns
     -------
@@ -29,7 +31,7 @@ def choose_file(study: Path, names: Sequence[str]) -> tuple[str, Mapping[str, Ex
     Raises
     ------
     ExcludedCase
-        Where no file can be used, that of the first.
+        Where no file can be used, that of the first; MISSING_FILE where there is none.
     """
     problems: dict[str, ExcludedCase] = {}
     intents: dict[str, str] = {}
@@ -39,10 +41,8 @@ def choose_file(study: Path, names: Sequence[str]) -> tuple[str, Mapping[str, Ex
         except ExcludedCase as problem:
             problems[name] = problem
     if not intents:
-        raise problems[names[0]]
-    paths = {study / name: name for name in intents}
-    taken = prefer_presentation(list(paths)) if len(paths) > 1 else next(iter(paths))
-    chosen = paths[taken]
+        raise next(iter(problems.values()), ExcludedCase(Reason.MISSING_FILE, "no file, expected at least one"))
+    chosen = min(intents, key=lambda name: PREFERENCE.index(intents[name]))
     for name, intent in intents.items():
         if name != chosen:
             raw = intent == PROCESSING and intents[chosen] != PROCESSING
