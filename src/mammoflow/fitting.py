@@ -18,6 +18,8 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
+from mammoflow.runtime import has_native_bf16
+
 Rows = npt.NDArray[np.intp]
 Precision = Literal["bf16-mixed", "32-true"]
 
@@ -62,9 +64,8 @@ def one_cycle(step: int, steps: int) -> float:
 
 def precision(device: torch.device, transformer: bool) -> Precision:
     """Return bf16 where it pays: on a GPU that has it, and for transformers on a CPU with instructions for it."""
-    if device.type == "cuda":
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
-    return "bf16-mixed" if transformer and torch.cpu._is_avx512_bf16_supported() else "32-true"
+    pays = has_native_bf16(device) and (transformer or device.type == "cuda")
+    return "bf16-mixed" if pays else "32-true"
 
 
 @contextmanager

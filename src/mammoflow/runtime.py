@@ -35,6 +35,21 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device("cuda" if use_gpu else "cpu")
 
 
+def has_native_bf16(device: torch.device) -> bool:
+    """Tell whether a device multiplies matrices in bfloat16 by instructions of its own, not by emulation.
+
+    A CPU has AVX512-BF16 or AMX for that; a GPU has it from compute capability 8.0 on.
+    """
+    import torch
+
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type != "cpu":
+        return False
+    found = torch.cpu.get_capabilities()
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+
+
 def set_threads(threads: int) -> None:
     """Limit torch and OpenCV to the threads that the workflow gave this job."""
     import cv2

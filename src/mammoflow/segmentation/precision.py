@@ -8,21 +8,9 @@ import torch
 
 from mammoflow.config.segmentation import Precision
 from mammoflow.errors import ConfigError
+from mammoflow.runtime import has_native_bf16
 
 FORMATS = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def has_native_bf16(device: torch.device) -> bool:
-    """Tell whether a device multiplies matrices in bfloat16 by instructions of its own, not by emulation.
-
-    A CPU has AVX512-BF16 or AMX for that; a GPU has it from compute capability 8.0 on.
-    """
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device.type != "cpu":
-        return False
-    found = torch.cpu.get_capabilities()
-    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 
 
 def choose_precision(wanted: Precision, device: torch.device) -> Precision:

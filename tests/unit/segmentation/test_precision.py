@@ -6,7 +6,8 @@ import torch
 
 from mammoflow.config.segmentation import Precision
 from mammoflow.errors import ConfigError
-from mammoflow.segmentation.precision import choose_precision, computing_in, has_native_bf16
+from mammoflow.runtime import has_native_bf16
+from mammoflow.segmentation.precision import choose_precision, computing_in
 from mammoflow.segmentation.protocol import PromptableModel
 from mammoflow.segmentation.sam import build_sam_model
 
