@@ -31,11 +31,10 @@ shards = int(found[1]) if found else 0
 output = Path(dict(options)["--output"])
 further = [Path(value) for name, value in options if name == "--excluded"]
 digest = hashlib.sha256(stage.encode())
-WORDS = "--output --excluded --store --model --threads --input --variant --method --precision".split()
-WORDS.append("--default-margin-mm")
+WORDS = "output excluded store model threads input variant method precision default-margin-mm".split()
 for name, value in options:
     path = Path(value)
-    if name in WORDS:
+    if name.removeprefix("--") in WORDS:
         digest.update(value.encode())
         continue
     inside = path.iterdir() if path.is_dir() else [path]

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from made_up_scores import KEYS, Table, lesions_of, masks
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.segmentation_choices import choices_table
 from mammoflow.evaluation.segmentation_tables import segmentation_table
-
-sys.path.insert(0, str(Path(__file__).parent))
-from made_up_scores import KEYS, Table, lesions_of, masks
 
 BOOTSTRAP = PatientBootstrap(400, 0.95, 3)
 

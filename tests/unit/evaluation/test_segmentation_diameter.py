@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
+from made_up_scores import Table, one
 from scipy import stats
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.segmentation_diameter import diameter_correlation
-
-sys.path.insert(0, str(Path(__file__).parent))
-from made_up_scores import Table, one
 
 BOOTSTRAP = PatientBootstrap(400, 0.95, 3)
 

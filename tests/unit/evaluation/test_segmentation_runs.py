@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from made_up_scores import one
 
 from mammoflow.config.evaluation import ComparisonSettings
 from mammoflow.evaluation import stage
 from mammoflow.evaluation.stage import NOT_RESULTS, compare
-
-sys.path.insert(0, str(Path(__file__).parent))
-from made_up_scores import one
 
 SETTINGS = ComparisonSettings(bootstrap=100)
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
+from made_up_scores import Table, lesions_of, masks, one
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.segmentation_choices import choices_table
 from mammoflow.evaluation.segmentation_diameter import dice_by_diameter
 from mammoflow.evaluation.segmentation_subgroups import segmentation_subgroups
 from mammoflow.evaluation.segmentation_tables import segmentation_table
-
-sys.path.insert(0, str(Path(__file__).parent))
-from made_up_scores import Table, lesions_of, masks, one
 
 BOOTSTRAP = PatientBootstrap(400, 0.95, 3)
 

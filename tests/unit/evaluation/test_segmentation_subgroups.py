@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from made_up_scores import KEYS, lesions_of, masks, one
 from matplotlib.figure import Figure
 
 from mammoflow.evaluation import segmentation_figures
@@ -17,9 +17,6 @@ from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.segmentation_diameter import diameter_correlation, dice_by_diameter
 from mammoflow.evaluation.segmentation_subgroups import segmentation_subgroups
 from mammoflow.evaluation.segmentation_tables import segmentation_table
-
-sys.path.insert(0, str(Path(__file__).parent))
-from made_up_scores import KEYS, lesions_of, masks, one
 
 BOOTSTRAP = PatientBootstrap(400, 0.95, 3)
 
