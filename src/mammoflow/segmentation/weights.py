@@ -10,6 +10,7 @@ from mammoflow.checksums import matches_checksum
 from mammoflow.config.segmentation import Precision
 from mammoflow.errors import WeightsError
 from mammoflow.segmentation.checkpoint import read_state
+from mammoflow.segmentation.precision import precision_of_masks
 from mammoflow.segmentation.protocol import PromptableModel
 from mammoflow.segmentation.registry import FURTHER_WEIGHTS, WEIGHTS, find_weights, split_model
 from mammoflow.segmentation.tuning.adapters import load_adapters, split_adapters
@@ -88,5 +89,5 @@ def load_model(
         model.network.eval()
     # The digest keeps the architecture's name: the same weights under two names share their embeddings.
     model.name = own
-    model.use_precision(precision)
+    model.use_precision(precision_of_masks(precision, network))
     return model

@@ -68,6 +68,24 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None
     assert found == expected
 
 
+class StandardisingClassifier(FeatureClassifier):
+    """A classifier whose first layer keeps statistics of its own, as a promptable network may, in evaluation mode."""
+
+    def __init__(self, perceptron: Perceptron, features: np.ndarray) -> None:
+        super().__init__(perceptron, features)
+        self.norm = torch.nn.BatchNorm1d(features.shape[1]).eval()
+        self.perceptron.layers.insert(0, self.norm)
+
+
+def test_a_part_in_evaluation_mode_keeps_its_statistics(tmp_path: Path) -> None:
+    features, samples = blobs()
+    network = classifier(features, samples, StandardisingClassifier)
+    fit(network, samples, PLAN, tmp_path, "statistics")
+    assert not torch.equal(network.norm.weight, torch.ones(5))
+    assert torch.equal(network.norm.running_mean, torch.zeros(5))
+    assert network.norm.num_batches_tracked == 0
+
+
 def test_a_finished_training_is_not_done_again(tmp_path: Path) -> None:
     first, expected = run(tmp_path, "same")
     second, found = run(tmp_path, "same", kind=DyingClassifier)

@@ -7,7 +7,7 @@ import torch
 from mammoflow.config.segmentation import Precision
 from mammoflow.errors import ConfigError
 from mammoflow.runtime import has_native_bf16
-from mammoflow.segmentation.precision import choose_precision, computing_in
+from mammoflow.segmentation.precision import choose_precision, computing_in, precision_of_masks
 from mammoflow.segmentation.protocol import PromptableModel
 from mammoflow.segmentation.sam import build_sam_model
 
@@ -46,6 +46,12 @@ def test_other_devices_compute_in_full_precision() -> None:
 def test_wishes_pass_whatever_the_cpu_has(monkeypatch: pytest.MonkeyPatch, wanted: Precision) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     assert choose_precision(wanted, CPU) == wanted
+
+
+def test_auto_is_full_precision_where_half_moved_masks() -> None:
+    assert precision_of_masks("auto", "sam2.1_hiera_tiny") == "fp32"
+    assert precision_of_masks("auto", "sam2.1_hiera_small") == "auto"
+    assert precision_of_masks("bf16", "sam2.1_hiera_tiny") == "bf16"
 
 
 def test_fp16_is_for_gpus() -> None:
