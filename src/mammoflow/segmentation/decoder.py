@@ -6,6 +6,8 @@ import torch
 from segment_anything.modeling.mask_decoder import MaskDecoder
 from torch import Tensor
 
+from mammoflow.segmentation.two_way import draw_masks, run_two_way
+
 
 def run_mask_decoder(
     decoder: MaskDecoder, image: Tensor, position: Tensor, sparse: Tensor, dense: Tensor
@@ -33,14 +35,13 @@ def run_mask_decoder(
     masks, predicted_iou, tokens
         (N, heads, 4 rows, 4 columns), (N, heads), (N, heads, C), head 0 being the single-mask head.
     """
-    count, channels, rows, columns = image.shape
+    count, _, rows, columns = image.shape
     output = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
     tokens = torch.cat([output[None].expand(count, -1, -1), sparse], dim=1)
-    states, source = decoder.transformer(image + dense, position.expand(count, -1, -1, -1), tokens)
+    states, source = run_two_way(decoder.transformer, image + dense, position, tokens)
     mask_tokens = states[:, 1 : 1 + decoder.num_mask_tokens]
-    upscaled = decoder.output_upscaling(source.transpose(1, 2).reshape(count, channels, rows, columns))
     weights = torch.stack(
         [head(mask_tokens[:, index]) for index, head in enumerate(decoder.output_hypernetworks_mlps)], dim=1
     )
-    masks = torch.einsum("nhc,ncyx->nhyx", weights, upscaled)
+    masks = draw_masks(decoder.output_upscaling, source, weights, (rows, columns))
     return masks, decoder.iou_prediction_head(states[:, 0]), mask_tokens
