@@ -12,10 +12,15 @@ end, when only the masks are left of the channels.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from segment_anything.modeling.transformer import Attention, TwoWayAttentionBlock, TwoWayTransformer
 from torch import Tensor, nn
 from torch.nn import functional
+
+ACROSS = ("cross_attn_token_to_image", "cross_attn_image_to_token")
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
 
 
 def run_two_way(
@@ -57,10 +62,6 @@ def folds(transformer: TwoWayTransformer, tokens: int) -> bool:
     parts = [attention, *(getattr(layer, name) for layer in transformer.layers for name in ACROSS)]
     plain = all(type(getattr(part, name)) is nn.Linear for part in parts for name in PROJECTIONS)
     return plain and tokens * attention.num_heads <= attention.internal_dim
-
-
-ACROSS = ("cross_attn_token_to_image", "cross_attn_image_to_token")
-PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
 
 
 def _run_block(
@@ -142,13 +143,13 @@ def scatter(attention: Attention, queries: Tensor, keys: Tensor, values: Tensor,
     return torch.baddbmm(onto, shares.transpose(1, 2), spread)
 
 
-def draw_masks(upscaling: nn.Sequential, cells: Tensor, weights: Tensor, grid: tuple[int, int]) -> Tensor:
+def draw_masks(upscaling: Any, cells: Tensor, weights: Tensor, grid: tuple[int, int]) -> Tensor:
     """Upscale the cells fourfold and weigh their channels: `weights @ upscaling(cells)`.
 
     Parameters
     ----------
     upscaling
-        Transposed convolution, normalisation, activation, transposed convolution, activation.
+        Sequence of transposed convolution, normalisation, activation, transposed convolution, activation.
     cells
         (N, rows columns, C) cells.
     weights
@@ -172,8 +173,9 @@ def draw_masks(upscaling: nn.Sequential, cells: Tensor, weights: Tensor, grid: t
     return ordered.reshape(count, heads, 4 * rows, 4 * columns)
 
 
-def _four_each(convolution: nn.ConvTranspose2d, values: Tensor) -> Tensor:
+def _four_each(convolution: Any, values: Tensor) -> Tensor:
     """Make four pixels (..., 4, out) of each (..., in), by rows."""
     out = convolution.out_channels
     weight = convolution.weight.permute(2, 3, 1, 0).reshape(4 * out, -1)
-    return functional.linear(values, weight, convolution.bias.repeat(4)).unflatten(-1, (4, out))
+    made: Tensor = functional.linear(values, weight, convolution.bias.repeat(4)).unflatten(-1, (4, out))
+    return made
