@@ -92,11 +92,13 @@ class UNetOnCrop(nn.Module):
 
 
 def prompt_boxes(sample: LesionSample) -> np.ndarray:
-    """Return the boxes (margins, 4) x0, y0, x1, y1 around a lesion, clipped to the frame."""
+    """Return the boxes (margins, 4) x0, y0, x1, y1 around a lesion, clipped to the image, as the prompt stage does."""
     rows, columns = np.flatnonzero(sample.mask.any(axis=1)), np.flatnonzero(sample.mask.any(axis=0))
     tight = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float32)
     margins = np.array(MARGINS_MM)[:, None] / np.array([sample.spacing_mm[1], sample.spacing_mm[0]])
-    return np.clip(tight + np.concatenate([-margins, margins], axis=1), 0, SIDE).astype(np.float32)
+    image = sample.channels[-1] > 0
+    size = np.tile([image.any(axis=0).sum(), image.any(axis=1).sum()], 2)
+    return np.clip(tight + np.concatenate([-margins, margins], axis=1), 0, size).astype(np.float32)
 
 
 def dice(masks: np.ndarray, reference: np.ndarray) -> np.ndarray:

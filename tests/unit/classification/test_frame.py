@@ -9,7 +9,7 @@ from mammoflow.classification.frame import box_weights
 from mammoflow.segmentation.frame import SQUARE, Frame, network_frame
 from mammoflow.segmentation.protocol import PromptableModel, Prompts
 from mammoflow.segmentation.sam import MedSamModel
-from mammoflow.segmentation.small.architecture import build_small_network
+from mammoflow.segmentation.small.architecture import INPUT_CHANNELS, build_small_network
 from mammoflow.segmentation.small.model import SmallModel
 
 
@@ -41,7 +41,7 @@ def test_frame_of_a_model_that_stretches_and_sends_probabilities_back() -> None:
 def test_a_box_in_the_square_decodes_as_on_the_image(small: PromptableModel) -> None:
     size = (300, 200)
     with torch.inference_mode():
-        embedding = small.embed(torch.rand(1, 3, 256, 256))
+        embedding = small.embed(torch.rand(1, INPUT_CHANNELS, 256, 256))
         boxes = np.array([[20, 30, 80, 120], [100, 200, 190, 290]], np.float32)
         direct = small.predict(embedding, Prompts(torch.from_numpy(boxes)), size)
         square = torch.from_numpy(network_frame(small, size).boxes(boxes)) * SQUARE

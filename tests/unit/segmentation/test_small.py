@@ -16,7 +16,13 @@ from mammoflow.errors import StudyError
 from mammoflow.segmentation.protocol import Prompts
 from mammoflow.segmentation.registry import SMALL_WEIGHTS
 from mammoflow.segmentation.sam import build_sam_model
-from mammoflow.segmentation.small.architecture import GRID, SIDE, build_small_network, small_input
+from mammoflow.segmentation.small.architecture import (
+    GRID,
+    INPUT_CHANNELS,
+    SIDE,
+    build_small_network,
+    small_input,
+)
 from mammoflow.segmentation.small.model import SmallModel
 from mammoflow.segmentation.small.network import OUTSIDE, SmallPrompts, cut, place_regions, prompt_maps, put_back
 from mammoflow.segmentation.small.record import RECORD, trained_patients
@@ -81,10 +87,11 @@ def test_input_does_not_move_with_gain_and_offset_of_the_film() -> None:
     image = np.zeros((80, 60), np.float32)
     image[5:70, 4:50] = generator.normal(20000, 3000, (65, 46))
     first, second = small_input(image), small_input(np.where(image > 0, image * 1.7, 0).astype(np.float32))
-    assert first.shape == (3, 80, 60)
+    assert first.shape == (INPUT_CHANNELS, 80, 60)
     assert np.allclose(first, second, atol=1e-3)
-    assert np.all(first[:, image == 0] == 0)
-    assert not small_input(np.zeros((20, 20), np.float32)).any()
+    assert np.all(first[:-1, image == 0] == 0)
+    assert np.all(first[-1] == 1)
+    assert not small_input(np.zeros((20, 20), np.float32))[:-1].any()
 
 
 def regions_of(boxes: list[list[float]]) -> tuple[SmallPrompts, torch.Tensor]:
@@ -165,7 +172,7 @@ def model() -> SmallModel:
 @pytest.fixture(scope="module")
 def embedding(model: SmallModel) -> dict[str, torch.Tensor]:
     with torch.inference_mode():
-        return model.embed(torch.randn(1, 3, SIDE, SIDE))
+        return model.embed(torch.randn(1, INPUT_CHANNELS, SIDE, SIDE))
 
 
 def test_boxes_decoded_together_equal_boxes_decoded_alone(
@@ -240,6 +247,44 @@ def test_boxes_hold_the_lesion_and_margins_are_millimetres() -> None:
     assert np.median(widest) == pytest.approx(2 * np.median(margins[:, 3]), rel=0.1)
 
 
+def test_boxes_end_with_the_image_and_never_inside_the_lesion() -> None:
+    mask = disc(WINDOW, 64, 64, 10)
+    inside = np.zeros((WINDOW, WINDOW), bool)
+    inside[30:, 50:] = True
+    drawn = np.concatenate(
+        [draw_boxes(mask, (1.0, 1.0), 4, np.random.default_rng(seed), inside) for seed in range(200)]
+    )
+    assert drawn[:, 0].min() == 50
+    assert drawn[:, 1].min() >= 30
+    assert (drawn[:, 0] == 50).mean() > 0.4
+    # the image goes on beyond the right and the lower edge of the window
+    assert drawn[:, 2:].max() > 64 + 10 + 18
+    # an image that ends inside the lesion by interpolation: the lesion's own border counts
+    inside[:, :56] = False
+    tight = draw_boxes(mask, (1.0, 1.0), 1, np.random.default_rng(1), inside)
+    assert tight[0, 0] == 54
+    # where nothing of the image is known the box is no larger than the lesion
+    kept = draw_boxes(mask, (1.0, 1.0), 4, np.random.default_rng(3), np.zeros_like(inside))
+    assert kept[:, :2].min() >= 54
+    assert kept[:, 2:].max() <= 74
+
+
+def test_boxes_of_windows_end_where_their_image_does() -> None:
+    mask = disc(SIDE, 100, 8, 6)
+    channels = np.stack([*[np.where(mask, 2.0, -1.0)] * 3, np.ones(mask.shape)]).astype(np.float16)
+    sample = LesionSample("l", "p", "s", "train", channels, mask.astype(np.uint8), (1.0, 1.0))
+    lopsided = 0
+    for seed in range(40):
+        _, target, boxes, _, _ = draw_window(sample, 4, np.random.default_rng(seed))
+        if np.isnan(boxes).any():
+            continue
+        rows, columns = np.nonzero(target[0] > 0.5)
+        margins = np.array([columns.min(), rows.min()]) - boxes[-1, :2]
+        others = boxes[-1, 2:] - np.array([columns.max(), rows.max()]) - 1
+        lopsided += np.abs(margins - others).max() > 5
+    assert lopsided > 20
+
+
 def test_points_lie_where_their_labels_say() -> None:
     mask = disc(WINDOW, 60, 70, 12)
     box = np.array([40, 30, 100, 90], np.float32)
@@ -256,12 +301,14 @@ def test_points_lie_where_their_labels_say() -> None:
 
 def test_window_shows_the_lesion_where_its_mask_says() -> None:
     mask = disc(SIDE, 100, 70, 8)
-    channels = np.stack([np.where(mask, 2.0, -1.0)] * 3).astype(np.float16)
+    channels = np.stack([*[np.where(mask, 2.0, -1.0)] * 3, np.ones(mask.shape)]).astype(np.float16)
     sample = LesionSample("l", "p", "s", "train", channels, mask.astype(np.uint8), (1.0, 1.0))
     without_box = 0
     for seed in range(60):
         pixels, target, boxes, points, labels = draw_window(sample, 3, np.random.default_rng(seed))
-        assert pixels.shape == (3, WINDOW, WINDOW)
+        assert pixels.shape == (INPUT_CHANNELS, WINDOW, WINDOW)
+        assert pixels[-1].min() >= 0
+        assert pixels[-1].max() == 1
         assert boxes.shape == (3, 4)
         inside, outside = pixels[0][target[0] > 0.9], pixels[0][target[0] < 0.1]
         assert inside.mean() > outside.mean() + 1.2
@@ -278,7 +325,8 @@ def test_loading_brings_images_and_masks_to_the_networks_grid(tmp_path: Path) ->
     samples = load_samples([shard(tmp_path / "00")])
     assert [sample.patient_id for sample in samples] == ["P_0", "P_1", "P_2", "P_3"]
     first = samples[0]
-    assert first.channels.shape == (3, SIDE, SIDE)
+    assert first.channels.shape == (INPUT_CHANNELS, SIDE, SIDE)
+    assert first.channels[-1].sum() == SIDE * round(160 * 1.28)
     assert first.spacing_mm == pytest.approx((200 / 256, 200 / 256))
     rows, columns = np.nonzero(first.mask)
     assert rows.mean() + 0.5 == pytest.approx(60 * 1.28, abs=0.7)
@@ -322,7 +370,7 @@ def test_a_training_that_was_stopped_goes_on_from_its_last_epoch(
     stopped = train(samples, settings, tmp_path / "state", torch.device("cpu"))
     assert epochs == [0, 0, 1, 1, -1, 2, 2]
     whole = train(samples, settings, tmp_path / "other", torch.device("cpu"))
-    assert all(torch.allclose(stopped[name], whole[name], atol=1e-5) for name in whole)
+    assert all(torch.allclose(stopped[name], whole[name], rtol=1e-3, atol=1e-4) for name in whole)
 
 
 def test_training_without_a_training_lesion_is_a_clear_error(tmp_path: Path) -> None:
@@ -333,7 +381,7 @@ def test_training_without_a_training_lesion_is_a_clear_error(tmp_path: Path) -> 
 def test_shipped_weights_are_those_of_the_record_and_fit_the_network() -> None:
     record = json.loads(RECORD.read_text())
     assert file_digest(SMALL_WEIGHTS) == record["weights_sha256"]
-    assert SMALL_WEIGHTS.stat().st_size < 6_000_000
+    assert SMALL_WEIGHTS.stat().st_size < 11_000_000
     assert load_model("small", None, torch.device("cpu")).name == "small"
 
 

@@ -15,11 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 SIDE = 256
 """Side of the network's input in pixels."""
 
-INPUT_CHANNELS = 3
+INPUT_CHANNELS = 4
+"""Grey level, local contrast at two scales, inside the image."""
+
 GRID = 64
 """Side of the grid that the region around a prompt is brought to."""
 
@@ -29,8 +32,11 @@ STEM_CHANNELS = 24
 PROMPT_CHANNELS = 7
 """Ellipse in the box, inside the box, earlier mask, positive points, negative points, log width, log height."""
 
-WIDTHS = (16, 48, 96, 144, 192)
+WIDTHS = (24, 64, 128, 192, 256)
 """Channels of the decoder at 64, 32, 16, 8 and 4 cells a side."""
+
+BLOCKS = (0, 1, 1, 2, 1)
+"""Residual blocks on the way down; the level at 64 cells has one convolution."""
 
 EMBEDDING_LEVEL = 2
 """Level of the decoder that the embedding joins, the one whose cells are nearest to its own."""
@@ -38,13 +44,12 @@ EMBEDDING_LEVEL = 2
 HEADS = 4
 """One mask, and three for an ambiguous prompt, as SAM has."""
 
-GROUP = 8
 DROPOUT = 0.1
 LOCAL_SIGMAS_PX = (5.0, 14.0)
 
 
 class Residual(nn.Module):
-    """Two 3 x 3 convolutions with group normalisation around a short cut.
+    """Two 3 x 3 convolutions with batch normalisation around a short cut.
 
     Parameters
     ----------
@@ -59,9 +64,9 @@ class Residual(nn.Module):
     def __init__(self, channels: int, out: int, stride: int = 1, dilation: int = 1) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, out, 3, stride, 1, bias=False)
-        self.first_norm = nn.GroupNorm(out // GROUP, out)
+        self.first_norm = nn.BatchNorm2d(out)
         self.second = nn.Conv2d(out, out, 3, 1, dilation, dilation, bias=False)
-        self.second_norm = nn.GroupNorm(out // GROUP, out)
+        self.second_norm = nn.BatchNorm2d(out)
         same = channels == out and stride == 1
         self.short_cut = nn.Identity() if same else nn.Conv2d(channels, out, 1, stride, bias=False)
         self.activation = nn.ReLU(inplace=True)
@@ -74,7 +79,7 @@ class Residual(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Network input (N, 3, rows, columns) to the embedding (N, EMBEDDING_CHANNELS, rows / 4, columns / 4)."""
+    """Input (N, INPUT_CHANNELS, rows, columns) to the embedding (N, EMBEDDING_CHANNELS, rows / 4, columns / 4)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,20 +102,20 @@ class Decoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        levels = len(WIDTHS)
         entry = [INPUT_CHANNELS + PROMPT_CHANNELS, *WIDTHS[:-1]]
         entry[EMBEDDING_LEVEL] += EMBEDDING_CHANNELS
         self.down = nn.ModuleList(
             nn.Sequential(nn.Conv2d(entry[0], WIDTHS[0], 3, 1, 1), nn.ReLU(inplace=True))
             if level == 0
-            else Residual(entry[level], WIDTHS[level])
-            for level in range(levels)
+            else nn.Sequential(
+                *(Residual(entry[level] if block == 0 else width, width) for block in range(BLOCKS[level]))
+            )
+            for level, width in enumerate(WIDTHS)
         )
-        self.up = nn.ModuleList(
-            Residual(WIDTHS[level + 1] + WIDTHS[level], WIDTHS[level]) for level in range(levels - 1)
-        )
-        self.shrink = nn.AvgPool2d(2)
-        self.grow = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+        pairs = list(zip(WIDTHS[1:], WIDTHS, strict=False))
+        self.grow = nn.ModuleList(nn.ConvTranspose2d(below, here, 2, 2) for below, here in pairs)
+        self.up = nn.ModuleList(Residual(2 * here, here) for _, here in pairs)
+        self.shrink = nn.MaxPool2d(2)
         self.dropout = nn.Dropout2d(DROPOUT)
         self.masks = nn.Conv2d(WIDTHS[0], HEADS, 1)
         self.token = nn.Linear(WIDTHS[-1] + WIDTHS[1], WIDTHS[-1])
@@ -143,7 +148,7 @@ class Decoder(nn.Module):
         whole = values.mean(dim=(-2, -1))
         fine = values
         for level in reversed(range(len(self.up))):
-            values = self.up[level](torch.cat([self.grow(values), passed[level]], dim=1))
+            values = self.up[level](torch.cat([self.grow[level](values), passed[level]], dim=1))
             fine = values if level == 1 else fine
         logits = self.masks(values)
         tokens = self._tokens(whole, fine, logits)
@@ -151,7 +156,7 @@ class Decoder(nn.Module):
 
     def _tokens(self, whole: Tensor, fine: Tensor, logits: Tensor) -> Tensor:
         """Describe each mask: what the region holds, and the mean of the features under the mask."""
-        weights = self.shrink(logits.detach().sigmoid()).flatten(2) + 1e-3
+        weights = functional.avg_pool2d(logits.detach().sigmoid(), 2).flatten(2) + 1e-3
         under = torch.einsum("nmp,ncp->nmc", weights / weights.sum(dim=-1, keepdim=True), fine.flatten(2))
         tokens: Tensor = self.token(torch.cat([whole[:, None].expand(-1, logits.shape[1], -1), under], dim=-1))
         return tokens
@@ -172,16 +177,17 @@ def build_small_network() -> SmallNetwork:
 
 
 def small_input(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Make the three input channels (3, height, width) from grey levels (height, width).
+    """Make the input channels (INPUT_CHANNELS, height, width) from grey levels (height, width).
 
     The first channel is the grey level between the 1st and 99.5th percentile of the pixels above background; the
     other two are the local contrast at two scales: the difference from a Gaussian mean over the local deviation,
-    which the mean brightness of a film and the tissue far away do not move. Background is 0 in all three.
+    which the mean brightness of a film and the tissue far away do not move. Background is 0 in all three. The last
+    channel is 1: beyond the image, where the input is padded, it is 0, so that the end of a film can be told from air.
     """
     foreground = image > 0.02 * float(image.max(initial=1.0))
     weight = foreground.astype(np.float32)
     if foreground.sum() < 16:
-        return np.zeros((3, *image.shape), np.float32)
+        return np.stack([*np.zeros((3, *image.shape)), np.ones(image.shape)]).astype(np.float32)
     low, high = np.percentile(image[foreground], [1.0, 99.5])
     level = np.clip((image - low) / max(float(high - low), 1e-6), 0.0, 1.0) * weight
     channels = [(level - 0.5) * 4.0 * weight]
@@ -193,4 +199,4 @@ def small_input(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         mean = blur(level) / mass
         deviation = np.sqrt(np.maximum(blur(level**2) / mass - mean**2, 0.0))
         channels.append(np.clip((level - mean) / (deviation + 0.02), -4.0, 4.0) * weight)
-    return np.stack(channels).astype(np.float32)
+    return np.stack([*channels, np.ones_like(image)]).astype(np.float32)

@@ -34,10 +34,10 @@ class SmallModel(PromptableModel):
         self.name = name
         self.network = network
         self.decoder = network.mask_decoder
-        self.digest = text_digest(name, type(self).__name__, digest, "preprocessing 2")
+        self.digest = text_digest(name, type(self).__name__, digest, "preprocessing 3")
 
     def preprocess(self, image: npt.NDArray[np.uint16]) -> Tensor:
-        """Scale the longest side to the network's by area, make three contrast channels, pad to a square."""
+        """Scale the longest side to the network's by area, make the input channels, pad to a square."""
         rows, columns = _scaled_size((image.shape[0], image.shape[1]))
         method = cv2.INTER_AREA if rows < image.shape[0] else cv2.INTER_LINEAR
         resized = cv2.resize(image.astype(np.float32), (columns, rows), interpolation=method)
@@ -45,7 +45,7 @@ class SmallModel(PromptableModel):
         return functional.pad(channels, (0, SIDE - columns, 0, SIDE - rows))
 
     def embed(self, batch: Tensor) -> Embedding:
-        """Encode inputs (images, 3, SIDE, SIDE); the embedding holds the input too, from which regions are cut."""
+        """Encode inputs (images, INPUT_CHANNELS, SIDE, SIDE); the embedding keeps them to cut regions from."""
         image = self.network.image_encoder(batch.contiguous(memory_format=torch.channels_last))
         return {"image": image, "input": batch}
 

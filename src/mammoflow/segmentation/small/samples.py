@@ -29,6 +29,7 @@ MARGIN_POWER = 1.7
 JITTERED_SHARE = 0.3
 TIGHT_JITTER = 0.4
 CUT_SHARE = 0.05
+UPRIGHT_SHARE = 0.7
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class LesionSample:
     lesion_id, patient_id, source, split
         As in the lesion table.
     channels
-        (3, SIDE, SIDE) float16: the network's input, shared between the lesions of one image.
+        (INPUT_CHANNELS, SIDE, SIDE) float16: the network's input, shared between the lesions of one image.
     mask
         (SIDE, SIDE) uint8 {0, 1}.
     spacing_mm
@@ -62,7 +63,7 @@ class Batch(NamedTuple):
     Attributes
     ----------
     channels
-        (B, 3, WINDOW, WINDOW).
+        (B, INPUT_CHANNELS, WINDOW, WINDOW).
     masks
         (B, 1, WINDOW, WINDOW) in 0..1.
     boxes
@@ -113,12 +114,14 @@ def draw_boxes(
     spacing_mm: tuple[float, float],
     count: int,
     generator: np.random.Generator,
+    inside: npt.NDArray[np.bool_] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Draw box prompts (count, 4) around a mask: a margin in millimetres, then a jitter of each side.
 
     The first box is tight; the margins of the others are in strata up to `LARGEST_MARGIN_MM`, small ones more often.
     A share of the boxes has a jitter of each side, normal with a twentieth of the box's own length, at least half a
-    pixel, and less for the tight one. A share is cut on one side, as boxes are at the border of a film.
+    pixel, and less for the tight one. A share is cut on one side. Every box ends where the image does: `inside` (rows,
+    columns) is the part of the window that the image fills.
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     tight = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float32)
@@ -134,7 +137,25 @@ def draw_boxes(
     for index in np.flatnonzero(generator.random(count) < CUT_SHARE):
         side = generator.integers(4)
         boxes[index, side] += generator.random() * (tight[side] - boxes[index, side])
+    if inside is not None:
+        low, high = _image_border(inside, tight)
+        boxes[:, :2], boxes[:, 2:] = np.maximum(boxes[:, :2], low), np.minimum(boxes[:, 2:], high)
     return np.asarray(boxes, dtype=np.float32)
+
+
+def _image_border(
+    inside: npt.NDArray[np.bool_], tight: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return where the image begins and ends, (x, y) each, to the sides of a tight box and above and below it."""
+    column, row = (int(value) for value in (tight[:2] + tight[2:]) // 2)
+    across, down = np.flatnonzero(inside[row]), np.flatnonzero(inside[:, column])
+    if not len(across) or not len(down):
+        return tight[:2], tight[2:]
+    low = np.array([across[0], down[0]], dtype=np.float32)
+    high = np.array([across[-1] + 1, down[-1] + 1], dtype=np.float32)
+    # where the window ends the image may go on
+    low[low == 0], high[high == inside.shape[0]] = -np.inf, np.inf
+    return np.minimum(low, tight[:2]), np.maximum(high, tight[2:])
 
 
 def draw_points(
@@ -169,9 +190,9 @@ def _transform(sample: LesionSample, generator: np.random.Generator) -> tuple[np
     extent = max(np.ptp(rows), np.ptp(columns)) + 1
     scale = float(np.exp(generator.uniform(np.log(0.65), np.log(1.4))))
     scale = max(scale, extent / (0.6 * WINDOW))
-    # every other window keeps the film's axes, about which readers draw boxes
-    upright = generator.integers(4) * np.pi / 2 + generator.normal(0, 0.15)
-    angle = upright if generator.random() < 0.5 else generator.uniform(-np.pi, np.pi)
+    # most windows keep the film's axes, about which readers draw boxes
+    upright = generator.integers(4) * np.pi / 2 + generator.normal(0, 0.1)
+    angle = upright if generator.random() < UPRIGHT_SHARE else generator.uniform(-np.pi, np.pi)
     rotation = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     if generator.random() < 0.5:
         rotation[:, 0] *= -1
@@ -190,21 +211,25 @@ def draw_window(
     Returns
     -------
     tuple
-        Channels (3, WINDOW, WINDOW), mask (1, WINDOW, WINDOW), boxes (prompts, 4), points (prompts, POINTS, 2) and
-        labels (prompts, POINTS), as in `Batch`.
+        Channels (INPUT_CHANNELS, WINDOW, WINDOW), mask (1, WINDOW, WINDOW), boxes (prompts, 4), points
+        (prompts, POINTS, 2) and labels (prompts, POINTS), as in `Batch`.
     """
     places, scale = _transform(sample, generator)
     stack = np.dstack([*sample.channels.astype(np.float32), sample.mask.astype(np.float32)])
-    warped = cv2.remap(stack, places, None, cv2.INTER_LINEAR)
-    channels, mask = warped[..., :3].transpose(2, 0, 1), warped[..., 3]
+    warped = cv2.remap(stack, places, None, cv2.INTER_LINEAR).transpose(2, 0, 1)
+    channels, mask = warped[:-1], warped[-1]
     marked = mask > 0.5
     if not marked.any():
         return draw_window(sample, prompts, generator)
-    gain = np.exp(generator.normal(0, 0.2, (3, 1, 1)))
-    shift = generator.normal(0, 0.2, (3, 1, 1)) * (channels[:1] != 0)
-    noise = generator.normal(0, generator.uniform(0, 0.2), channels.shape) * (channels[:1] != 0)
+    # the last channel says where the image is
+    grey, inside = channels[:-1], channels[-1] > 0.5
+    foreground = grey[:1] != 0
+    gain = np.exp(generator.normal(0, 0.2, (len(grey), 1, 1)))
+    shift = generator.normal(0, 0.2, (len(grey), 1, 1)) * foreground
+    noise = generator.normal(0, generator.uniform(0, 0.2), grey.shape) * foreground
+    channels[:-1] = grey * gain + shift + noise
     spacing = (sample.spacing_mm[0] * scale, sample.spacing_mm[1] * scale)
-    boxes = draw_boxes(marked, spacing, prompts, generator)
+    boxes = draw_boxes(marked, spacing, prompts, generator, inside)
     points = np.zeros((prompts, POINTS, 2), np.float32)
     labels = np.full((prompts, POINTS), -1.0, np.float32)
     # a quarter of the windows have one prompt with points; half of these have no box
@@ -213,7 +238,7 @@ def draw_window(
         points[index], labels[index] = draw_points(marked, boxes[index], generator)
         if generator.random() < 0.5:
             boxes[index] = np.nan
-    return (channels * gain + shift + noise).astype(np.float32), mask[None], boxes, points, labels
+    return channels, mask[None], boxes, points, labels
 
 
 def batches(samples: list[LesionSample], size: int, prompts: int, generator: np.random.Generator) -> Iterator[Batch]:

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from mammoflow.config.small import SmallTrainingSettings
 from mammoflow.errors import StudyError
+from mammoflow.provenance import code_digest
 from mammoflow.runtime import choose_device, set_threads
 from mammoflow.segmentation.small.samples import LesionSample, load_samples
 from mammoflow.store import file_digest, text_digest, write_text, writing
@@ -45,12 +46,17 @@ def train_small(settings: SmallTrainingSettings, images: list[Path], output: Pat
     samples = [sample for sample in load_samples(images) if sample.split == "train"]
     if not samples:
         raise StudyError(f"no training lesion with a mask in {len(images)} image shards; expected at least one")
-    state = output.parent / ".training" / text_digest(settings.model_dump_json(), *(s.lesion_id for s in samples))[:16]
+    code = code_digest("mammoflow.segmentation.small.stage")
+    digest = text_digest(settings.model_dump_json(), code, *(sample.lesion_id for sample in samples))
+    state = output.parent / ".training" / digest[:16]
     weights = train(samples, settings, state, choose_device(settings.device))
     path = output / "small.safetensors"
     with writing(path) as temporary:
         # half precision halves the file and moves no mask
-        save_file({name: tensor.half() for name, tensor in weights.items()}, str(temporary))
+        save_file(
+            {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in weights.items()},
+            str(temporary),
+        )
     record = _record(settings, samples, path, time.monotonic() - start)
     write_text(output / "record.json", json.dumps(record, indent=2, sort_keys=True) + "\n")
     shutil.rmtree(state, ignore_errors=True)

@@ -31,6 +31,9 @@ from mammoflow.segmentation.small.samples import WINDOW, Batch, LesionSample, ba
 
 ENTROPY_WEIGHT = 1.0
 SEVERAL_HEADS_WEIGHT = 0.3
+AGAIN_EVERY = 4
+"""Steps from one with a second iteration to the next."""
+
 EMA_DECAY = 0.995
 """Of the weights that are averaged in the second half; the first steps' weights would stay in a longer average."""
 
@@ -92,7 +95,7 @@ class SmallTraining(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """Decode every prompt of every window; every third step once more with the mask of the first iteration."""
+        """Decode every prompt of every window; every fourth step once more with the mask of the first iteration."""
         count = batch.boxes.shape[1]
         channels = batch.channels.contiguous(memory_format=torch.channels_last)
         image = self.network.image_encoder(channels).repeat_interleave(count, dim=0)
@@ -102,7 +105,7 @@ class SmallTraining(pl.LightningModule):
         targets = cut(batch.masks.repeat_interleave(count, dim=0), regions, GRID, 1, SUPERSAMPLING)
         first, first_iou, _ = decode_regions(self.network, image, channels, prompts, regions)
         loss = mask_losses(first, first_iou, targets)
-        if index % 3 == 0:
+        if index % AGAIN_EVERY == 0:
             with torch.no_grad():
                 frame = put_back(first[:, :1], regions, WINDOW)
             again = replace(prompts, mask_logits=frame)

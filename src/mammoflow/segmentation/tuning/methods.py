@@ -99,12 +99,16 @@ def prepare(model: PromptableModel, method: TuningMethod, settings: TuneSettings
 def set_mode(prepared: Prepared, training: bool) -> None:
     """Put what is trained into training mode and everything else into evaluation mode.
 
-    Statistics of what is frozen stay as they are, and in training SAM 2's single head answers for itself.
+    Statistics of batch normalisation stay as they are, for a batch here holds the prompts of a few images, and in
+    training SAM 2's single head answers for itself.
     """
     prepared.model.network.eval()
     if training:
         for module in prepared.modules:
             module.train()
+            for part in module.modules():
+                if isinstance(part, nn.BatchNorm2d):
+                    part.eval()
 
 
 def changing_state(network: nn.Module) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from mammoflow.config.tuning import TuneSettings, TuningMethod
 from mammoflow.errors import ConfigError
 from mammoflow.segmentation.losses import segmentation_loss
 from mammoflow.segmentation.protocol import PromptableModel, Prompts
+from mammoflow.segmentation.sam import build_sam_model
 from mammoflow.segmentation.tuning.adapters import insert_adapters
 from mammoflow.segmentation.tuning.blocks import checkpointed, find_blocks
 from mammoflow.segmentation.tuning.lora import insert_lora, merge_lora
@@ -166,3 +167,15 @@ def test_a_frozen_part_stays_in_evaluation_mode(sam: PromptableModel, tmp_path: 
     assert (sam.decoder.training, sam.network.image_encoder.training) == (True, False)
     set_mode(prepared, training=False)
     assert not sam.decoder.training
+
+
+def test_statistics_of_batch_normalisation_stay_as_they_are() -> None:
+    torch.manual_seed(1)
+    small = build_sam_model("small", None, "random", torch.device("cpu"))
+    prepared = prepare(small, "all", SETTINGS)
+    set_mode(prepared, training=True)
+    norms = [part for part in small.network.modules() if isinstance(part, nn.BatchNorm2d)]
+    assert norms
+    assert not any(norm.training for norm in norms)
+    assert small.decoder.dropout.training
+    assert all(norm.weight.requires_grad for norm in norms)
