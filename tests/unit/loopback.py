@@ -24,16 +24,19 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.close_connection = True
         self.server.requests.append((self.path, self.headers.get("Range")))
-        with self.server.counting:
-            self.server.at_once += 1
-            self.server.most_at_once = max(self.server.most_at_once, self.server.at_once)
         try:
             self._answer()
         except (BrokenPipeError, ConnectionResetError):
             pass
-        finally:
-            with self.server.counting:
-                self.server.at_once -= 1
+
+    def _wait(self) -> None:
+        """Let the client wait and count who waits: an answer may be read before its thread ends."""
+        with self.server.counting:
+            self.server.at_once += 1
+            self.server.most_at_once = max(self.server.most_at_once, self.server.at_once)
+        time.sleep(self.server.delay_s)
+        with self.server.counting:
+            self.server.at_once -= 1
 
     def _answer(self) -> None:
         content = self.server.files.get(self.path)
@@ -43,7 +46,7 @@ class Handler(BaseHTTPRequestHandler):
         if content is None:
             self.plain(404, b"")
             return
-        time.sleep(self.server.delay_s)
+        self._wait()
         self.whole(content)
 
     def whole(self, content: bytes) -> None:
