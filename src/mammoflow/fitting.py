@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import lightning.pytorch as lightning
 import numpy as np
@@ -17,6 +19,7 @@ import numpy.typing as npt
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from mammoflow.runtime import has_native_bf16
 
@@ -85,6 +88,40 @@ def quiet_lightning() -> Iterator[None]:
             logger.setLevel(level)
 
 
+class Trainer(lightning.Trainer):
+    """Lightning's trainer, for a command that a scheduler may stop.
+
+    A training that SIGTERM stops ends with exit code 143, as a stopped process does; Lightning lets it end with 0, as
+    if it had finished. Inside a cluster's job it does not take the job for one of its own and requeue it.
+
+    Parameters
+    ----------
+    **options
+        As Lightning's trainer has them, but for the plugins.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(plugins=[LightningEnvironment()], **options)
+
+    def fit(self, *arguments: Any, **options: Any) -> None:
+        """Train.
+
+        Raises
+        ------
+        SystemExit
+            With code 143, after SIGTERM.
+        """
+        try:
+            super().fit(*arguments, **options)
+        except SIGTERMException as stop:
+            print(
+                f"stopped by SIGTERM after epoch {self.current_epoch}; the same command goes on from there",
+                file=sys.stderr,
+                flush=True,
+            )
+            raise SystemExit(128 + signal.SIGTERM) from stop
+
+
 def make_trainer(
     state: Path,
     device: torch.device,
@@ -93,7 +130,7 @@ def make_trainer(
     patience: int,
     watched: tuple[str, str],
     largest_gradient: float | None,
-) -> lightning.Trainer:
+) -> Trainer:
     """Return a trainer that stops early and keeps its last and its best epoch as `last.ckpt` and `best.ckpt`.
 
     Parameters
@@ -109,7 +146,7 @@ def make_trainer(
     """
     monitor, mode = watched
     every_epoch = partial(ModelCheckpoint, state, save_on_train_epoch_end=True, enable_version_counter=False)
-    return lightning.Trainer(
+    return Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=1,
         precision=precision,
@@ -119,8 +156,6 @@ def make_trainer(
             every_epoch(filename=Path(BEST).stem, monitor=monitor, mode=mode, save_weights_only=True),
             every_epoch(filename=Path(LAST).stem),
         ],
-        # without this Lightning would take a cluster's job for one of its own and requeue it
-        plugins=[LightningEnvironment()],
         default_root_dir=state,
         deterministic="warn",
         gradient_clip_val=largest_gradient,
