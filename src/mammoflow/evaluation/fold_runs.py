@@ -13,7 +13,7 @@ from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.comparison import comparison_table, confusion_table
 from mammoflow.evaluation.inputs import Run, read_run
-from mammoflow.evaluation.stage import all_candidates, write_csv, write_record
+from mammoflow.evaluation.stage import all_candidates, study_note, write_csv, write_record
 from mammoflow.evaluation.subgroups import subgroup_table
 from mammoflow.tables import PREDICTIONS, write_table
 
@@ -48,18 +48,16 @@ def pool_folds(settings: ComparisonSettings, folders: Sequence[Path], output: Pa
     candidates = _pooled(folders, found, tests)
     bootstrap = PatientBootstrap(settings.bootstrap, settings.confidence, settings.seed)
     pooled = f"pooled over {len(runs)} folds, each scored by its own training"
-    note = "; ".join([*(["phantom"] if runs[0].phantom else []), *runs[0].notes, pooled])
+    note = "; ".join(filter(None, [study_note(runs[0]), pooled]))
     lesions = pd.concat(tests)
     by_fold = [
-        comparison_table(
-            own, test, own[0], bootstrap, "test", "; ".join([*(["phantom"] if run.phantom else []), *run.notes])
-        ).assign(fold=fold)
+        comparison_table(own, test, own[0], bootstrap, "test", study_note(run)).assign(fold=fold)
         for own, test, run, fold in zip(found, tests, runs, folds, strict=True)
     ]
     write_csv(output / "comparison.csv", comparison_table(candidates, lesions, candidates[0], bootstrap, "test", note))
     write_csv(output / "comparison_by_fold.csv", pd.concat(by_fold, ignore_index=True))
-    write_csv(output / "confusion.csv", confusion_table(candidates, lesions))
-    write_csv(output / "subgroups.csv", subgroup_table(candidates, lesions, bootstrap))
+    write_csv(output / "confusion.csv", confusion_table(candidates, lesions).assign(note=note))
+    write_csv(output / "subgroups.csv", subgroup_table(candidates, lesions, bootstrap).assign(note=note))
     predictions = pd.concat([run.predictions[run.predictions["split"] == "test"] for run in runs], ignore_index=True)
     write_table(predictions, PREDICTIONS, output / "predictions.parquet")
     record = {"study": runs[0].study.get("name"), "split": runs[0].study["split"], "comparison": settings.model_dump()}

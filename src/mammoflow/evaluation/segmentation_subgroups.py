@@ -8,14 +8,12 @@ import pandas as pd
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.segmentation_summary import SUMMARY_COLUMNS, mark_of, referenced, scored_rows, summary
 from mammoflow.evaluation.segmentation_tables import KEYS
+from mammoflow.evaluation.subgroups import NOT_KNOWN
 
 SUBGROUP_COLUMNS = ("grouping", "group", *KEYS, "mark", *SUMMARY_COLUMNS)
 
 PARTS = 3
 """Sizes are parted into terciles."""
-
-NOT_KNOWN = "not known"
-"""Group of the lesions without the value, where others have it."""
 
 
 def segmentation_subgroups(scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: PatientBootstrap) -> pd.DataFrame:

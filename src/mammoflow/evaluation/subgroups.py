@@ -15,9 +15,14 @@ SIZE_EDGES_MM = (10.0, 20.0)
 
 METRICS = ("auc", "recall", "specificity")
 
+NOT_KNOWN = "not known"
+"""Group of the lesions without the value, where others have it."""
+
 
 def subgroup_labels(lesions: pd.DataFrame) -> dict[str, pd.Series]:
     """Return, for each grouping, the group of every lesion; null where the lesion belongs to none.
+
+    Lesions without the value are the group `NOT_KNOWN` where others have it.
 
     Parameters
     ----------
@@ -31,15 +36,15 @@ def subgroup_labels(lesions: pd.DataFrame) -> dict[str, pd.Series]:
         labels=[f"up to {low:g} mm", f"{low:g} to {high:g} mm", f"over {high:g} mm"],
     )
     density = lesions["density"].astype("Int64")
-    return {
+    of_value = {
         "lesion type": lesions["lesion_type"].astype("object"),
         "breast density": density.astype("string").astype("object").where(density.notna()),
-        "BI-RADS": pd.Series("4 alone", index=lesions.index, dtype="object").where(
-            (lesions["birads"] == 4).fillna(False)
-        ),
         "size": size.astype("object"),
         "view": lesions["view"].astype("object").where(lesions["view"] != ""),
     }
+    found = {name: groups.fillna(NOT_KNOWN) if groups.notna().any() else groups for name, groups in of_value.items()}
+    alone = (lesions["birads"] == 4).fillna(False)
+    return found | {"BI-RADS": pd.Series("4 alone", index=lesions.index, dtype="object").where(alone)}
 
 
 def subgroup_table(candidates: Sequence[Candidate], lesions: pd.DataFrame, bootstrap: PatientBootstrap) -> pd.DataFrame:
@@ -69,8 +74,8 @@ def subgroup_table(candidates: Sequence[Candidate], lesions: pd.DataFrame, boots
     return pd.DataFrame(rows, columns=columns)
 
 
-def _group_order(group: str) -> tuple[int, str]:
-    """Order sizes from small to large and everything else by name."""
+def _group_order(group: str) -> tuple[bool, int, str]:
+    """Order sizes from small to large and everything else by name; what is not known comes last."""
     sizes = ("up to", str(int(SIZE_EDGES_MM[0])), "over")
     place = next((index for index, start in enumerate(sizes) if group.startswith(start)), 0)
-    return place, group
+    return group == NOT_KNOWN, place, group

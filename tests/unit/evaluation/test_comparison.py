@@ -104,11 +104,16 @@ def test_confusion_counts_every_seed() -> None:
     assert table["true_positive"][2] == ((run == 1) & (TEST["malignant"] == 1)).sum()
 
 
-def test_subgroups_have_their_n_and_leave_blanks_out() -> None:
+def test_subgroups_have_their_n_and_hold_what_is_not_known() -> None:
     labels = subgroup_labels(TEST)
     assert (labels["BI-RADS"] == "4 alone").sum() == 30
-    assert labels["breast density"].isna().sum() == 15
+    assert (labels["breast density"] == "not known").sum() == 15
     table = subgroup_table([READER, MODEL], TEST, BOOTSTRAP)
+    densities = table[(table["grouping"] == "breast density") & (table["model"] == READER.model)]
+    assert densities["group"].tolist()[-1] == "not known"
+    assert densities["n"].sum() == 60
+    unknown = subgroup_table([READER], TEST.assign(density=pd.NA), BOOTSTRAP)
+    assert "breast density" not in set(unknown["grouping"])
     sizes = table[(table["grouping"] == "size") & (table["model"] == READER.model)]
     assert sizes["group"].tolist() == ["up to 10 mm", "10 to 20 mm", "over 20 mm"]
     assert sizes["n"].sum() == 60

@@ -61,7 +61,9 @@ def test_each_patient_is_scored_by_the_run_that_held_it_out(folds, tmp_path):
     assert table.loc["perceptron_frozen", ["n", "patients", "seeds"]].tolist() == [24, 12, 3]
     assert table.loc["BI-RADS > 3", "n"] == 24
     assert {"majority class", "Gabor features", "size alone"} <= set(table.index)
-    assert table["note"].str.contains("phantom; pooled over 2 folds").all()
+    for name in ("comparison", "confusion", "subgroups"):
+        notes = pd.read_csv(tmp_path / f"{name}.csv")["note"]
+        assert notes.str.contains("phantom; pooled over 2 folds").all()
     written = pd.read_parquet(tmp_path / "predictions.parquet")
     assert (written["split"] == "test").all()
     assert not written.duplicated(["lesion_id", "model", "seed"]).any()
