@@ -193,6 +193,8 @@ class PromptableModel(ABC):
         The part of `network` that is trained when only the decoder is tuned.
     embedding_name
         Key of the embedding tensor that classifiers pool.
+    decodes_in_precision
+        Whether `decode` computes in `precision` too; else in fp32.
     """
 
     name: str
@@ -201,6 +203,7 @@ class PromptableModel(ABC):
     network: nn.Module
     decoder: nn.Module
     embedding_name: str = "image"
+    decodes_in_precision: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -208,7 +211,9 @@ class PromptableModel(ABC):
         return next(self.network.parameters()).device
 
     def use_precision(self, wanted: Precision) -> None:
-        """Let `encode` compute in a precision; embeddings of other precisions than fp32 have a digest of their own.
+        """Let `encode` compute in a precision, and `decode` too where the model's decoder does.
+
+        Embeddings of other precisions than fp32 have a digest of their own.
 
         Raises
         ------
@@ -274,8 +279,9 @@ class PromptableModel(ABC):
     def decode(self, arrays: dict[str, npt.NDArray[np.generic]], prompts: Prompts, size: ImageSize) -> Decoded:
         """Decode N prompts on one image from its stored embedding."""
         self.network.eval()
-        prediction = self.predict(self.load_embedding(arrays), prompts.to(self.device), size)
-        logits = self.upscale(prediction.low_res_logits, size)
+        with computing_in(self.precision if self.decodes_in_precision else "fp32", self.device):
+            prediction = self.predict(self.load_embedding(arrays), prompts.to(self.device), size)
+        logits = self.upscale(prediction.low_res_logits.float(), size)
         return Decoded(
             logits.float().cpu().numpy(),
             prediction.low_res_logits.float().cpu().numpy(),

@@ -8,8 +8,9 @@ from mammoflow.config.segmentation import Precision
 from mammoflow.errors import ConfigError
 from mammoflow.runtime import has_native_bf16
 from mammoflow.segmentation.precision import choose_precision, computing_in, precision_of_masks
-from mammoflow.segmentation.protocol import PromptableModel
+from mammoflow.segmentation.protocol import PromptableModel, Prompts
 from mammoflow.segmentation.sam import build_sam_model
+from mammoflow.segmentation.weights import load_model
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -85,3 +86,17 @@ def test_embeddings_of_each_precision_are_kept_apart_and_are_chosen_once() -> No
     image = np.random.default_rng(1).integers(0, 65536, (96, 72), dtype=np.uint16)
     first, second = (each.encode([image])[0]["image"].astype(np.float64) for each in (exact, rounded))
     assert 0 < np.linalg.norm(second - first) < 0.03 * np.linalg.norm(first)
+
+
+@pytest.mark.parametrize("wanted", ["fp32", "bf16"])
+def test_decoder_of_small_computes_in_the_precision_and_rates_masks_in_fp32(wanted: Precision) -> None:
+    model = load_model("small", None, CPU, precision=wanted)
+    formats: dict[str, torch.dtype] = {}
+    decoder = model.network.mask_decoder
+    decoder.masks.register_forward_hook(lambda *call: formats.update(masks=call[2].dtype))
+    decoder.iou[-1].register_forward_hook(lambda *call: formats.update(iou=call[2].dtype))
+    film = np.tile(np.linspace(0, 60000, 80, dtype=np.uint16), (100, 1))
+    decoded = model.decode(model.encode([film])[0], Prompts.of(np.array([[20, 20, 60, 70]], np.float32)), (100, 80))
+    assert formats == {"masks": torch.bfloat16 if wanted == "bf16" else torch.float32, "iou": torch.float32}
+    assert decoded.logits.dtype == decoded.predicted_iou.dtype == np.float32
+    assert decoded.logits.shape == (1, 1, 100, 80)

@@ -152,7 +152,9 @@ class Decoder(nn.Module):
             fine = values if level == 1 else fine
         logits = self.masks(values)
         tokens = self._tokens(whole, fine, logits)
-        return logits, self.iou(tokens)[..., 0], tokens
+        # bf16 has 1/256 as its step just below 1, and would rank good masks alike
+        with torch.autocast(tokens.device.type, enabled=False):
+            return logits, self.iou(tokens.float())[..., 0], tokens
 
     def _tokens(self, whole: Tensor, fine: Tensor, logits: Tensor) -> Tensor:
         """Describe each mask: what the region holds, and the mean of the features under the mask."""

@@ -29,6 +29,7 @@ class SmallModel(PromptableModel):
     """
 
     network: SmallNetwork
+    decodes_in_precision = True
 
     def __init__(self, name: str, network: SmallNetwork, digest: str) -> None:
         self.name = name
