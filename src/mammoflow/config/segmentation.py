@@ -167,9 +167,9 @@ class SegmentSettings(SeededSettings):
     window_mm: float = Field(40.0, ge=5, le=500, description="Least side of a window in millimetres.")
     precision: Precision = Field(
         "auto",
-        description="Numbers in which the image encoder and the decoder of small multiply: bf16 halves what it costs and more, fp32 is exact, "
-        "fp16 is for GPUs without bf16. auto takes bf16 where the device has it, else fp32. Embeddings of each are "
-        "kept apart.",
+        description="Numbers in which the image encoder and the decoder of small multiply: bf16 halves what they cost "
+        "and more, fp32 is exact, fp16 is for GPUs without bf16. auto takes bf16 where the device has it, else fp32. "
+        "Embeddings of each are kept apart.",
     )
     batch_images: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         "auto",
