@@ -89,19 +89,31 @@ def quiet_lightning() -> Iterator[None]:
 
 
 class Trainer(lightning.Trainer):
-    """Lightning's trainer, for a command that a scheduler may stop.
+    """Lightning's trainer on one device, for a command that a scheduler may stop.
 
     A training that SIGTERM stops ends with exit code 143, as a stopped process does; Lightning lets it end with 0, as
     if it had finished. Inside a cluster's job it does not take the job for one of its own and requeue it.
 
     Parameters
     ----------
+    device, precision, epochs
+        Where and how it computes, and most epochs.
     **options
-        As Lightning's trainer has them, but for the plugins.
+        Further ones of Lightning's trainer.
     """
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(plugins=[LightningEnvironment()], **options)
+    def __init__(self, device: torch.device, precision: Precision, epochs: int, **options: Any) -> None:
+        super().__init__(
+            accelerator="gpu" if device.type == "cuda" else "cpu",
+            devices=1,
+            precision=precision,
+            max_epochs=epochs,
+            plugins=[LightningEnvironment()],
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            **options,
+        )
 
     def fit(self, *arguments: Any, **options: Any) -> None:
         """Train.
@@ -147,10 +159,9 @@ def make_trainer(
     monitor, mode = watched
     every_epoch = partial(ModelCheckpoint, state, save_on_train_epoch_end=True, enable_version_counter=False)
     return Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=1,
-        precision=precision,
-        max_epochs=epochs,
+        device,
+        precision,
+        epochs,
         callbacks=[
             EarlyStopping(monitor, patience=patience, mode=mode),
             every_epoch(filename=Path(BEST).stem, monitor=monitor, mode=mode, save_weights_only=True),
@@ -161,7 +172,4 @@ def make_trainer(
         gradient_clip_val=largest_gradient,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
     )

@@ -281,9 +281,9 @@ class PromptableModel(ABC):
         self.network.eval()
         with computing_in(self.precision if self.decodes_in_precision else "fp32", self.device):
             prediction = self.predict(self.load_embedding(arrays), prompts.to(self.device), size)
-        logits = self.upscale(prediction.low_res_logits.float(), size)
+        low_res_logits = prediction.low_res_logits.float()
         return Decoded(
-            logits.float().cpu().numpy(),
-            prediction.low_res_logits.float().cpu().numpy(),
+            self.upscale(low_res_logits, size).cpu().numpy(),
+            low_res_logits.cpu().numpy(),
             prediction.predicted_iou.float().cpu().numpy(),
         )

@@ -17,7 +17,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset
 
 from mammoflow.config.small import SmallTrainingSettings
-from mammoflow.fitting import Trainer, quiet_lightning
+from mammoflow.fitting import LAST, Trainer, quiet_lightning
 from mammoflow.segmentation.losses import dice_loss, mask_iou
 from mammoflow.segmentation.small.architecture import GRID, build_small_network
 from mammoflow.segmentation.small.network import (
@@ -143,21 +143,17 @@ def train(
     pl.seed_everything(settings.seed, verbose=False)
     data = Windows(samples, settings)
     module = SmallTraining(settings, len(data) * settings.epochs, build())
-    last = folder / "last.ckpt"
+    last = folder / LAST
     with quiet_lightning():
         trainer = Trainer(
-            accelerator="gpu" if device.type == "cuda" else "cpu",
-            devices=1,
-            precision="bf16-mixed" if settings.mixed_precision else "32-true",
-            max_epochs=settings.epochs,
+            device,
+            "bf16-mixed" if settings.mixed_precision else "32-true",
+            settings.epochs,
             gradient_clip_val=1.0,
             callbacks=[
                 EMAWeightAveraging(decay=EMA_DECAY, update_starting_at_step=module.steps // 2),
-                ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True),
+                ModelCheckpoint(folder, filename=last.stem, enable_version_counter=False, save_on_train_epoch_end=True),
             ],
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
         )
         loader = DataLoader(data, batch_size=None, num_workers=0)
         if last.is_file():
