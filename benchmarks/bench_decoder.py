@@ -14,8 +14,8 @@ from functools import partial
 import torch
 from bench_encoder import best_of, seeded_network, show
 
-from mammoflow.runtime import set_threads
-from mammoflow.segmentation.decoder import run_mask_decoder
+from mammoflow.run.runtime import set_threads
+from mammoflow.segmentation.layers.mask_decoder import run_mask_decoder
 
 TOGETHER = (1, 4, 16)
 

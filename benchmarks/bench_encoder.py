@@ -31,9 +31,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mammoflow.config.segmentation import Precision
-from mammoflow.runtime import set_threads
-from mammoflow.segmentation.attention import attention_in_blocks, attention_in_one_kernel
+from mammoflow.run.runtime import set_threads
 from mammoflow.segmentation.grey import grey_to_rgb
+from mammoflow.segmentation.layers.attention import attention_in_blocks, attention_in_one_kernel
 from mammoflow.segmentation.protocol import Encoding, PromptableModel
 from mammoflow.segmentation.sam import build_sam_model
 

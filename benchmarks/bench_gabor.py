@@ -23,7 +23,7 @@ from skimage.filters import gabor, gabor_kernel
 
 from mammoflow.config.features import GaborSettings
 from mammoflow.features.gabor import GaborBank, GaborFilter
-from mammoflow.runtime import set_threads
+from mammoflow.run.runtime import set_threads
 
 Result = TypeVar("Result")
 

@@ -31,8 +31,9 @@ from skimage.transform import resize
 from mammoflow.config.images import ImagesSettings
 from mammoflow.imaging.case import Case, CaseResult, prepare_case
 from mammoflow.imaging.stage import LONGEST_S, WORKER_BYTES
-from mammoflow.tables import IMAGES, LESIONS, empty_table
-from mammoflow.workers import Lost, map_isolated
+from mammoflow.run.workers import Lost, map_isolated
+from mammoflow.tables.cohort import IMAGES, LESIONS
+from mammoflow.tables.files import empty_table
 
 SHAPE = (4808, 3024)
 LONGEST_SIDE = 1024

@@ -22,8 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from mammoflow.config.small import SmallTrainingSettings
-from mammoflow.segmentation.registry import SMALL_WEIGHTS
-from mammoflow.segmentation.scores import ellipse_in_box
+from mammoflow.segmentation.scoring.scores import ellipse_in_box
 from mammoflow.segmentation.small.architecture import (
     EMBEDDING_STRIDE,
     HEADS,
@@ -35,6 +34,7 @@ from mammoflow.segmentation.small.architecture import (
 from mammoflow.segmentation.small.network import SmallPrompts, decode_regions, place_regions, put_back
 from mammoflow.segmentation.small.samples import LesionSample, load_samples
 from mammoflow.segmentation.small.training import train
+from mammoflow.weights.registry import SMALL_WEIGHTS
 
 IMAGES = [Path("results/cbis-ddsm-mass-256/images")]
 MARGINS_MM = (0.0, 2.0, 5.0, 10.0, 20.0)

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from mammoflow.config.segmentation import Precision
+from mammoflow.segmentation.loading import load_model
 from mammoflow.segmentation.protocol import PromptableModel, Prompts
-from mammoflow.segmentation.weights import load_model
 
 SIZE = (1024, 800)
 COUNTS = (5, 20)

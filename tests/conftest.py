@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+from mammoflow.config.members import Family
 
 # A busy machine is no fault of the code: examples have no time limit of their own.
 hypothesis.settings.register_profile("any machine", deadline=None)
@@ -22,3 +27,27 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set MAMMOFLOW_DATA")
     return folder
+
+
+@pytest.fixture
+def add_member(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Family, str, str], Path]]:
+    """Return a function that adds a module to a family for one test: its family, its name and its source."""
+    added: list[tuple[str, str]] = []
+
+    def add(family: Family, name: str, source: str) -> Path:
+        package = importlib.import_module(family.package)
+        module = family.module(name)
+        leaf = module.rpartition(".")[2]
+        folder = tmp_path / "members" / family.package
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / f"{leaf}.py"
+        file.write_text(source, encoding="utf-8")
+        monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
+        importlib.invalidate_caches()
+        added.append((family.package, leaf))
+        return file
+
+    yield add
+    for package, leaf in added:
+        sys.modules.pop(f"{package}.{leaf}", None)
+        vars(sys.modules[package]).pop(leaf, None)

@@ -14,8 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
-from mammoflow.provenance import outside_imports  # noqa: E402
-from mammoflow.store import write_text  # noqa: E402
+from mammoflow.run.provenance import outside_imports  # noqa: E402
+from mammoflow.storage.files import write_text  # noqa: E402
 
 READERS = ROOT / "src" / "mammoflow" / "cohort" / "readers"
 
@@ -26,10 +26,10 @@ FAMILIES = {
         "cohort.stage",
         *(f"cohort.readers.{path.stem}" for path in sorted(READERS.glob("[!_]*.py"))),
         "imaging.stage",
-        "segmentation.prompts",
+        "segmentation.prompting.prompts",
     ),
     "torch": (
-        "segmentation.stage",
+        "segmentation.prompted.stage",
         "segmentation.small.stage",
         "classification.efficientnet_stage",
         "classification.perceptron_stage",
@@ -106,7 +106,7 @@ def direct_needs(family: str) -> set[str]:
     """Return the distributions that the stages of a family use themselves."""
     modules = [f"mammoflow.{module}" for module in FAMILIES[family]]
     # The ground floor's device and thread helpers import torch when called; only stages that compute with it do so.
-    names = outside_imports(*modules, without=frozenset({"mammoflow.runtime"}))
+    names = outside_imports(*modules, without=frozenset({"mammoflow.run.runtime"}))
     needs = {DISTRIBUTIONS.get(name, name.lower().replace("_", "-")) for name in names} | set(EVERYWHERE)
     needs |= set(DECODERS) if "pydicom" in needs else set()
     return needs | {builder for name in needs & set(BUILT) for builder in BUILT[name]}

@@ -30,34 +30,10 @@ class DownloadError(MammoflowError):
 
 
 class Reason(StrEnum):
-    """Why a case was left out; the value is what the flow diagram and the tables show."""
+    """Why a case was left out; its value is what the flow diagram and the tables show.
 
-    MISSING_FILE = "file is missing"
-    OUTSIDE_STUDY = "path leaves the study folder"
-    NOT_DICOM = "file is not DICOM"
-    TRUNCATED = "file is truncated"
-    NO_PIXELS = "file has no pixel data"
-    UNREADABLE = "pixel data cannot be decoded"
-    MULTI_FRAME = "file has several frames"
-    NOT_GREY = "image is not grey"
-    FOR_PROCESSING = "image is for processing, not for presentation"
-    OTHER_FILE = "another file of the image was taken"
-    MASK_SHAPE = "mask has another shape than its image"
-    MASK_EMPTY = "mask is empty"
-    MASK_NOT_FOUND = "no mask found among the files of the lesion"
-    CONTOURS = "contours cannot be read"
-    BOX_INVALID = "box is empty or outside the image"
-    NO_BREAST = "no breast region found"
-    NO_SPACING = "pixel spacing is unknown"
-    NO_LABEL = "malignancy is unknown"
-    LABEL_CONFLICT = "the same image has contradictory labels"
-    BAD_ROW = "row of the case table cannot be read"
-    DUPLICATE_ROW = "row of the case table is repeated"
-    MARKED_UNUSABLE = "row is marked unusable in the case table"
-    OFFICIAL_TEST_PATIENT = "patient stands in the official test set"
-    NO_PROMPT = "lesion has no prompt"
-    NO_LESIONS = "no usable lesion on the image"
-    FEATURES_UNDEFINED = "features are not defined for this lesion"
+    The reasons are in `mammoflow.reasons`, so that a new reason concerns only the stages that use it.
+    """
 
 
 class ExcludedCase(MammoflowError):

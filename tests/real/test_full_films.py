@@ -14,17 +14,10 @@ import pytest
 from mammoflow.config.images import ImagesSettings
 from mammoflow.imaging.geometry import box_of, mask_from_patch
 from mammoflow.imaging.stage import prepare_images
-from mammoflow.store import array_digest, read_image, read_mask
-from mammoflow.tables import (
-    CANONICAL_IMAGES,
-    CANONICAL_LESIONS,
-    EXCLUDED,
-    IMAGES,
-    LESIONS,
-    empty_table,
-    read_table,
-    write_table,
-)
+from mammoflow.storage.files import array_digest, read_image, read_mask
+from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
+from mammoflow.tables.files import empty_table, read_table, write_table
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 
 SPACING_MM = 0.0435  # HOWTEK; the true scanner of these two films is not known here
 FULL = "cbis-ddsm/full"

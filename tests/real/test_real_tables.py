@@ -15,14 +15,9 @@ from mammoflow.cohort.stage import build_cohort
 from mammoflow.config.base import validate_settings
 from mammoflow.config.study import StudyConfig
 from mammoflow.imaging.stage import prepare_images
-from mammoflow.tables import (
-    CANONICAL_IMAGES,
-    CANONICAL_LESIONS,
-    EXCLUDED,
-    IMAGES,
-    LESIONS,
-    read_table,
-)
+from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
+from mammoflow.tables.files import read_table
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 
 PRESETS = Path(__file__).parents[2] / "workflow" / "presets"
 SHARDS = 40

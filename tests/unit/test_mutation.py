@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from mammoflow.imaging.case import CaseResult
-from mammoflow.workers import Lost
+from mammoflow.run.workers import Lost
 
 ROOT = Path(__file__).resolve().parents[2]
 COUNT = 304  # nineteen of each original

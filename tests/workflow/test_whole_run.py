@@ -17,6 +17,8 @@ import yaml
 from mammoflow.cohort.phantom.stage import write_phantom_study
 from mammoflow.config.phantom import PhantomSettings
 from mammoflow.errors import Reason
+from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.lesions import LesionReason
 
 pytestmark = pytest.mark.timeout(1500)  # minutes of computing on two cores, more where others use them
 
@@ -64,12 +66,12 @@ def spoil(study: Path) -> dict[str, Reason]:
     (study.parent / "secret.dcm").write_bytes(paths[5].read_bytes())
     table.write_bytes(text.replace(path, "../secret.dcm").encode())
     return {
-        folders[0]: Reason.TRUNCATED,
-        folders[1]: Reason.NOT_DICOM,
-        folders[2]: Reason.NO_PIXELS,
-        folders[3]: Reason.MISSING_FILE,
-        folders[4]: Reason.MASK_SHAPE,
-        "secret.dcm": Reason.OUTSIDE_STUDY,
+        folders[0]: FileReason.TRUNCATED,
+        folders[1]: FileReason.NOT_DICOM,
+        folders[2]: FileReason.NO_PIXELS,
+        folders[3]: FileReason.MISSING_FILE,
+        folders[4]: LesionReason.MASK_SHAPE,
+        "secret.dcm": FileReason.OUTSIDE_STUDY,
     }
 
 

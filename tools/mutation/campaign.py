@@ -15,10 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from mammoflow.config.images import ImagesSettings
-from mammoflow.errors import MammoflowError, Reason
+from mammoflow.errors import MammoflowError
 from mammoflow.imaging.case import Case, CaseResult, prepare_case
-from mammoflow.tables import IMAGES, LESIONS, empty_table
-from mammoflow.workers import Lost, WorkerError, map_isolated
+from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.imaging import ImagingReason
+from mammoflow.reasons.lesions import LesionReason
+from mammoflow.run.workers import Lost, WorkerError, map_isolated
+from mammoflow.tables.cohort import IMAGES, LESIONS
+from mammoflow.tables.files import empty_table
 from tools.mutation.mutators import WEIGHTS
 from tools.mutation.seeds import Seed, seeds
 from tools.mutation.structure import take_apart
@@ -28,7 +32,7 @@ WORKER_BYTES = 4 * 2**30  # as in the stage
 TOGETHER = 250  # mutants that lie on the disk at a time
 MOST_MUTATIONS = 4
 SETTINGS = ImagesSettings(longest_side_px=128, patch_mm=20)
-REASONS = frozenset(str(reason) for reason in Reason)
+REASONS = frozenset(str(reason) for kind in (FileReason, LesionReason, ImagingReason) for reason in kind)
 
 
 @dataclass(frozen=True)
@@ -206,7 +210,7 @@ def _count(mutant: Mutant, answer: CaseResult | Lost, seconds: float, folder: Pa
     if isinstance(answer, Lost):
         # The stage excludes such a film as unreadable, with this text; running out of time is what must not happen.
         outcome.lost[answer.detail] += 1
-        reason = str(Reason.UNREADABLE)
+        reason = str(FileReason.UNREADABLE)
         if _out_of_time(answer):
             _fault(mutant, answer.detail, folder, outcome)
     else:

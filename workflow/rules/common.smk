@@ -13,13 +13,14 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
 from mammoflow.config.base import validate_settings
+from mammoflow.config.cohort import READERS
 from mammoflow.config.documentation import settings_text
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import MammoflowError
-from mammoflow.preflight import check_files, gpu_present
-from mammoflow.provenance import code_digest, run_record, study_fingerprint
-from mammoflow.segmentation.configured import architecture, model_argument, weights_path
-from mammoflow.store import write_text
+from mammoflow.planning.preflight import check_files, gpu_present
+from mammoflow.run.provenance import code_digest, run_record, study_fingerprint
+from mammoflow.planning.models import architecture, model_argument, weights_path
+from mammoflow.storage.files import write_text
 
 # Who fetches the study or the weights cannot have them yet. Targets are not known to Snakemake before it has read this.
 FETCHING = {"download", "prefetch"} & {argument.partition(":")[0] for argument in sys.argv[1:]}
@@ -73,8 +74,7 @@ def write_settings():
 
 def readers():
     """The modules that read the studies."""
-    names = {dataset.reader.replace("-", "_") for dataset in CONFIG.cohort.datasets}
-    return sorted(f"mammoflow.cohort.readers.{name}" for name in names)
+    return sorted({READERS.module(dataset.reader) for dataset in CONFIG.cohort.datasets})
 
 
 def study_tables():

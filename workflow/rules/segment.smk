@@ -20,7 +20,7 @@ rule segment_shard:
         runtime=240,
         gpu=gpus("segment"),
     params:
-        code=code_digest("mammoflow.segmentation.stage"),
+        code=code_digest("mammoflow.segmentation.prompted.stage"),
         model=lambda wildcards: model_argument(CONFIG, wildcards.model),
         weights=lambda wildcards, input: files("--weights", input.weights),
         images=lambda wildcards, input: Path(input.images).parent,

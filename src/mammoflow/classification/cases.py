@@ -11,7 +11,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from mammoflow.errors import LeakageError, StudyError
-from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, MASKS, SPLITS, read_table
+from mammoflow.tables.columns import SPLITS
+from mammoflow.tables.files import read_table
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.tables.masks import MASKS
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from torchvision.transforms import v2
 
 from mammoflow.classification.training import Classifier, Scores
 from mammoflow.errors import WeightsError
-from mammoflow.fitting import Rows
-from mammoflow.segmentation.checkpoint import read_state
+from mammoflow.training.fitting import Rows
+from mammoflow.weights.checkpoint import read_state
 
 CHANNELS = 1280
 """Width of EfficientNet-B0's last feature map."""

@@ -26,10 +26,11 @@ from mammoflow.classification.standardiser import Standardiser
 from mammoflow.classification.training import Plan, fit, predict
 from mammoflow.config.classification import EfficientNetInput, EfficientNetTraining
 from mammoflow.errors import StudyError
-from mammoflow.provenance import code_digest
-from mammoflow.runtime import choose_device, seed_everything, set_threads
-from mammoflow.store import array_digest, file_digest
-from mammoflow.tables import FEATURES, read_tables
+from mammoflow.run.provenance import code_digest
+from mammoflow.run.runtime import choose_device, seed_everything, set_threads
+from mammoflow.storage.files import array_digest, file_digest
+from mammoflow.tables.features import FEATURES
+from mammoflow.tables.files import read_tables
 
 NOT_FEATURES = ("lesion_id", "patient_id", "image_id", "status", "folder")
 

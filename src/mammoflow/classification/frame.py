@@ -1,4 +1,7 @@
-"""What a box covers of a promptable network's square; where an image lies in it is `mammoflow.segmentation.frame`'s."""
+"""What a box covers of a promptable network's square.
+
+`mammoflow.segmentation.embedding.network_square` tells where an image lies in that square.
+"""
 
 from __future__ import annotations
 

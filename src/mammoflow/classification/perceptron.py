@@ -11,8 +11,8 @@ from torch.nn.functional import adaptive_avg_pool2d
 from mammoflow.classification.frame import box_weights
 from mammoflow.classification.standardiser import LARGEST
 from mammoflow.classification.training import Classifier, Scores
-from mammoflow.fitting import Rows
 from mammoflow.segmentation.protocol import Prediction
+from mammoflow.training.fitting import Rows
 
 BOX_SHARE = 1e-3
 """Weight of the box beside the soft mask, so that an empty mask leaves the mean over the box and not noise."""

@@ -31,14 +31,16 @@ from mammoflow.classification.training import Classifier, Fit, Plan, fit, predic
 from mammoflow.config.classification import PerceptronTraining, PerceptronVariant
 from mammoflow.config.segmentation import Precision
 from mammoflow.errors import StudyError
-from mammoflow.provenance import code_digest
-from mammoflow.runtime import choose_device, seed_everything, set_threads
-from mammoflow.segmentation.prompts import default_prompts
+from mammoflow.run.provenance import code_digest
+from mammoflow.run.runtime import choose_device, seed_everything, set_threads
+from mammoflow.segmentation.embedding.training_sources import EmbeddingSource, EncoderSource
+from mammoflow.segmentation.loading import load_model
+from mammoflow.segmentation.prompting.prompts import default_prompts
 from mammoflow.segmentation.protocol import PromptableModel
-from mammoflow.segmentation.sources import EmbeddingSource, EncoderSource
-from mammoflow.segmentation.weights import load_model
-from mammoflow.store import ArrayStore, array_digest
-from mammoflow.tables import PROMPTS, read_tables
+from mammoflow.storage.arrays import ArrayStore
+from mammoflow.storage.files import array_digest
+from mammoflow.tables.files import read_tables
+from mammoflow.tables.prompts import PROMPTS
 
 
 def train_perceptron(

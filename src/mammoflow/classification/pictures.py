@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mammoflow.classification.cases import Cases
-from mammoflow.runtime import progress
-from mammoflow.store import read_image, read_mask
+from mammoflow.run.runtime import progress
+from mammoflow.storage.files import read_image, read_mask
 
 Grey = npt.NDArray[np.uint16]
 Mask = npt.NDArray[np.bool_]

@@ -15,13 +15,13 @@ from torch import Tensor
 from mammoflow.classification.cases import Cases
 from mammoflow.classification.perceptron import Perceptron, pooled_features
 from mammoflow.classification.training import Classifier, Scores
-from mammoflow.fitting import Rows
-from mammoflow.segmentation.frame import SQUARE, Frame, network_frame
+from mammoflow.segmentation.embedding.network_square import SQUARE, Frame, network_frame
+from mammoflow.segmentation.embedding.training_sources import EmbeddingSource, EncoderSource
 from mammoflow.segmentation.losses import segmentation_loss
 from mammoflow.segmentation.protocol import Embedding, Prediction, PromptableModel, Prompts
-from mammoflow.segmentation.scores import overlap
-from mammoflow.segmentation.sources import EmbeddingSource, EncoderSource
-from mammoflow.store import read_mask
+from mammoflow.segmentation.scoring.scores import overlap
+from mammoflow.storage.files import read_mask
+from mammoflow.training.fitting import Rows
 
 
 @dataclass(frozen=True)

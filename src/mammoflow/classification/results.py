@@ -19,8 +19,10 @@ from mammoflow.classification.cases import Cases
 from mammoflow.classification.threshold import Threshold, area_under_curve, choose_threshold
 from mammoflow.classification.training import Classifier, Plan
 from mammoflow.config.classification import TrainingSettings
-from mammoflow.store import text_digest, write_text, writing
-from mammoflow.tables import PREDICTIONS, SPLITS, write_table
+from mammoflow.storage.files import text_digest, write_text, writing
+from mammoflow.tables.columns import SPLITS
+from mammoflow.tables.files import write_table
+from mammoflow.tables.predictions import PREDICTIONS
 
 RECORDED_PACKAGES = ("mammoflow", "torch", "torchvision", "lightning", "efficientnet-pytorch", "numpy")
 

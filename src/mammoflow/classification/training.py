@@ -19,7 +19,8 @@ from mammoflow.classification.cases import Samples
 from mammoflow.classification.threshold import area_under_curve
 from mammoflow.config.classification import TrainingSettings
 from mammoflow.errors import StudyError
-from mammoflow.fitting import (
+from mammoflow.run.runtime import progress, seed_everything
+from mammoflow.training.fitting import (
     BEST,
     FINISHED,
     LAST,
@@ -32,7 +33,6 @@ from mammoflow.fitting import (
     precision,
     quiet_lightning,
 )
-from mammoflow.runtime import progress, seed_everything
 
 History = list[dict[str, float]]
 

@@ -36,7 +36,7 @@ def prompts(
     """Make prompts of each kind and margin for the lesions of a shard."""
     from mammoflow.config.base import read_settings
     from mammoflow.config.segmentation import PromptSettings
-    from mammoflow.segmentation.prompts import make_prompts
+    from mammoflow.segmentation.prompting.prompts import make_prompts
 
     make_prompts(read_settings(PromptSettings, settings), images, output, excluded, cohort, masks)
 
@@ -65,7 +65,7 @@ def segment(
     """Segment the lesions of a shard from its prompts with one promptable model."""
     from mammoflow.config.base import read_settings
     from mammoflow.config.segmentation import SegmentSettings
-    from mammoflow.segmentation.stage import segment as run
+    from mammoflow.segmentation.prompted.stage import segment as run
 
     stage = read_settings(SegmentSettings, settings)
     run(stage, model, weights, images, prompts, store, default_margin_mm, output, threads)

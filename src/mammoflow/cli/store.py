@@ -39,7 +39,7 @@ def store() -> None:
 @place_option
 def store_show(place: Path) -> None:
     """Show size and content by model, kind and shape."""
-    from mammoflow.store_content import check_store, entries, summary, unfinished
+    from mammoflow.storage.content import check_store, entries, summary, unfinished
 
     check_store(place)
     found = list(entries(place))
@@ -59,7 +59,7 @@ def store_show(place: Path) -> None:
 @click.pass_context
 def store_verify(context: click.Context, place: Path, removing: bool) -> None:
     """Read every entry; list those that are damaged, and exit with 1 where some are left."""
-    from mammoflow.store_content import check_store, damaged_entries, remove
+    from mammoflow.storage.content import check_store, damaged_entries, remove
 
     check_store(place)
     damaged = damaged_entries(place)
@@ -83,7 +83,7 @@ def store_prune(
     place: Path, models: tuple[str, ...], unused_days: float | None, to_size: int | None, yes: bool
 ) -> None:
     """Remove entries by model, by last use, or down to a size; without --yes nothing is removed."""
-    from mammoflow.store_content import check_store, entries, remove, summary, to_prune, unfinished
+    from mammoflow.storage.content import check_store, entries, remove, summary, to_prune, unfinished
 
     check_store(place)
     found = list(entries(place))

@@ -18,7 +18,7 @@ def weights() -> None:
 @weights.command("list")
 def weights_list() -> None:
     """Show each published weights file, its checksum, licence and source."""
-    from mammoflow.segmentation.registry import FURTHER_WEIGHTS, WEIGHTS
+    from mammoflow.weights.registry import FURTHER_WEIGHTS, WEIGHTS
 
     for name, source in {**WEIGHTS, **FURTHER_WEIGHTS}.items():
         origin = source.url or "inside the package"
@@ -32,8 +32,8 @@ def weights_list() -> None:
 @click.option("--url", help="Another address of the same file, such as a mirror.")
 def weights_fetch(name: str, target: Path, url: str | None) -> None:
     """Fetch and check the published weights NAME; a broken download goes on where it stopped."""
-    from mammoflow.segmentation.download import fetch_weights
-    from mammoflow.segmentation.registry import WEIGHTS
+    from mammoflow.weights.fetch import fetch_weights
+    from mammoflow.weights.registry import WEIGHTS
 
     path = fetch_weights(name, target, url)
     named = f"segmentation: {{weights: {{{name}: {path}}}}}"
@@ -49,7 +49,7 @@ def prefetch(settings: Path, output: Path) -> None:
     """Fetch and check all published weights that a configuration names, for nodes without a network."""
     from mammoflow.config.base import read_settings
     from mammoflow.config.download import PrefetchJob
-    from mammoflow.segmentation.download import prefetch as run
+    from mammoflow.weights.fetch import prefetch as run
 
     run(read_settings(PrefetchJob, settings), output)
 
@@ -58,6 +58,6 @@ def prefetch(settings: Path, output: Path) -> None:
 @click.argument("path", type=file(exists=True))
 def weights_check(path: Path) -> None:
     """Read a weights file without executing anything in it, and say what it is."""
-    from mammoflow.segmentation.weights import describe_weights
+    from mammoflow.segmentation.loading import describe_weights
 
     click.echo(describe_weights(path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from mammoflow.config.cohort import DatasetSettings
-from mammoflow.tables import LABEL_ORIGINS
+from mammoflow.tables.cohort import LABEL_ORIGINS
 
 PATHOLOGY, BIRADS = LABEL_ORIGINS
 

@@ -10,7 +10,8 @@ from mammoflow.cohort.reader import Exclusion
 from mammoflow.cohort.splits import beside_official_test, fold_of_patients, shard_of, split_images, split_patients
 from mammoflow.cohort.table_files import records
 from mammoflow.config.cohort import CohortSettings, SplitSettings
-from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.errors import ExcludedCase
+from mammoflow.reasons.cohort import CohortReason
 
 
 def keep_official_test(pool: Pool) -> Pool:
@@ -26,7 +27,7 @@ def keep_official_test(pool: Pool) -> Pool:
     alone = beside_official_test(pool.images, test) & ~pool.images["image_id"].isin(lesions["image_id"])
     images_out = alone | emptied
     images = pool.images[~images_out]
-    problem = ExcludedCase(Reason.OFFICIAL_TEST_PATIENT, "outside the official test set")
+    problem = ExcludedCase(CohortReason.OFFICIAL_TEST_PATIENT, "outside the official test set")
     excluded = [Exclusion.of("image", problem, row, row["image_path"]) for row in records(pool.images[images_out])]
     excluded += [
         Exclusion.of("lesion", problem, row, row["mask_path"] or "") for row in records(pool.lesions[lesions_out])

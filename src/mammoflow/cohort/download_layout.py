@@ -14,8 +14,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from mammoflow.dicomfile import safe_path
-from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.errors import ExcludedCase
+from mammoflow.formats.dicom_files import safe_path
+from mammoflow.reasons.files import FileReason
 
 CASE_FOLDER = re.compile(r"(Mass|Calc)-(Training|Test)_.+")
 SERIES_FOLDER = re.compile(r"[0-9]+(\.[0-9]+){5,}")
@@ -65,11 +66,11 @@ class DownloadLayout:
             try:
                 found[path] = safe_path(self.study, path)
             except ExcludedCase as error:
-                if error.reason is not Reason.MISSING_FILE:
+                if error.reason is not FileReason.MISSING_FILE:
                     raise
                 missing = missing or error
         if not found:
-            raise missing or ExcludedCase(Reason.MISSING_FILE, "the case table names no file")
+            raise missing or ExcludedCase(FileReason.MISSING_FILE, "the case table names no file")
         return found
 
     def _files_below(self, place: str) -> Iterator[str]:

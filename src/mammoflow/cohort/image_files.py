@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mammoflow.dicomfile import open_dicom, safe_path
-from mammoflow.errors import ExcludedCase, Reason
-from mammoflow.presentation import PREFERENCE, PROCESSING, presentation_intent
+from mammoflow.errors import ExcludedCase
+from mammoflow.formats.dicom_files import open_dicom, safe_path
+from mammoflow.formats.presentation_intent import PREFERENCE, PROCESSING, presentation_intent
+from mammoflow.reasons.cohort import CohortReason
+from mammoflow.reasons.files import FileReason
 
 
 def choose_file(study: Path, names: Sequence[str]) -> tuple[str, Mapping[str, ExcludedCase]]:
@@ -41,11 +43,11 @@ def choose_file(study: Path, names: Sequence[str]) -> tuple[str, Mapping[str, Ex
         except ExcludedCase as problem:
             problems[name] = problem
     if not intents:
-        raise next(iter(problems.values()), ExcludedCase(Reason.MISSING_FILE, "no file, expected at least one"))
+        raise next(iter(problems.values()), ExcludedCase(FileReason.MISSING_FILE, "no file, expected at least one"))
     chosen = min(intents, key=lambda name: PREFERENCE.index(intents[name]))
     for name, intent in intents.items():
         if name != chosen:
             raw = intent == PROCESSING and intents[chosen] != PROCESSING
             detail = f"{chosen} ({intents[chosen]}) was taken, this file is {intent}"
-            problems[name] = ExcludedCase(Reason.FOR_PROCESSING if raw else Reason.OTHER_FILE, detail)
+            problems[name] = ExcludedCase(FileReason.FOR_PROCESSING if raw else CohortReason.OTHER_FILE, detail)
     return chosen, {name: problems[name] for name in names if name in problems}

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from skimage.measure import points_in_poly
 
-from mammoflow.contourfile import Contour
-from mammoflow.store import text_digest
+from mammoflow.formats.contour_files import Contour
+from mammoflow.storage.files import text_digest
 
 FINDINGS = {
     "mass": ("mass", "mass"),

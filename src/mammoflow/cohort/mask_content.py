@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pydicom
 
-from mammoflow.dicomfile import image_shape, open_dicom
-from mammoflow.errors import ExcludedCase, Reason
-from mammoflow.isolated import shows_two_levels
+from mammoflow.errors import ExcludedCase
+from mammoflow.formats.dicom_files import image_shape, open_dicom
+from mammoflow.formats.isolated import shows_two_levels
+from mammoflow.reasons.lesions import LesionReason
 
 LARGEST_UNEVENNESS = 0.01
 """Largest difference of the two axes' ratios for which a mask still has the film's shape."""
@@ -69,11 +70,13 @@ def resolve_mask(candidates: Sequence[Path], film_rows: int, film_columns: int) 
     for candidate in readable:
         if candidate not in fitting and _is_mask(candidate, problems):
             detail = f"mask {candidate.path.name} is {_size(candidate.shape)}, its film {_size(film)}: no even ratio"
-            raise ExcludedCase(Reason.MASK_SHAPE, detail)
+            raise ExcludedCase(LesionReason.MASK_SHAPE, detail)
     if problems:
         raise problems[0]
     shapes = ", ".join(_size(candidate.shape) for candidate in readable) or "no file"
-    raise ExcludedCase(Reason.MASK_NOT_FOUND, f"found {shapes}; expected two grey levels at {_size(film)} or its scale")
+    raise ExcludedCase(
+        LesionReason.MASK_NOT_FOUND, f"found {shapes}; expected two grey levels at {_size(film)} or its scale"
+    )
 
 
 def _open_all(candidates: Sequence[Path]) -> tuple[list[_Candidate], list[ExcludedCase]]:

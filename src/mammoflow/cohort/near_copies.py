@@ -19,9 +19,9 @@ from PIL import Image, UnidentifiedImageError
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from mammoflow.dicomfile import LARGEST_PIXELS, safe_path
 from mammoflow.errors import ExcludedCase
-from mammoflow.runtime import available_cores, progress
+from mammoflow.formats.dicom_files import LARGEST_PIXELS, safe_path
+from mammoflow.run.runtime import available_cores, progress
 
 Fingerprint = npt.NDArray[np.float32]
 SIDE = 32

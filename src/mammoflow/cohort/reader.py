@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from mammoflow.config.cohort import DatasetSettings
+from mammoflow.config.cohort import READERS, DatasetSettings
 from mammoflow.errors import ConfigError, ExcludedCase, Reason
 
 Row = Mapping[str, Any]
@@ -156,7 +155,7 @@ def open_reader(dataset: DatasetSettings, study: Path) -> Reader:
         If the reader's module has no `StudyReader`, or the study has no biopsies and the settings do not say from which
         BI-RADS assessment on a lesion counts as malignant.
     """
-    module = importlib.import_module(f"mammoflow.cohort.readers.{dataset.reader.replace('-', '_')}")
+    module = READERS.load(dataset.reader)
     reader = getattr(module, "StudyReader", None)
     if not (isinstance(reader, type) and issubclass(reader, Reader)):
         raise ConfigError(f"{module.__name__} holds no class StudyReader; see docs/datasets/adding-a-data-set.md")

@@ -11,8 +11,10 @@ import pandas as pd
 
 from mammoflow.cohort.reader import Exclusion, FoundImage, Reader, Row
 from mammoflow.cohort.table_files import records
-from mammoflow.errors import ExcludedCase, Reason
-from mammoflow.runtime import available_cores, progress
+from mammoflow.errors import ExcludedCase
+from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.lesions import LesionReason
+from mammoflow.run.runtime import available_cores, progress
 
 Found = TypeVar("Found")
 
@@ -88,7 +90,7 @@ def _resolve_image(reader: Reader, rows: Sequence[Row]) -> Resolved:
     if resolved.lesions or any(row["label"] == "normal" for row in rows):
         resolved.images.append(_image_record(rows, image))
     else:
-        emptied = ExcludedCase(Reason.NO_LESIONS, f"none of {len(rows)} lesions can be used")
+        emptied = ExcludedCase(LesionReason.NO_LESIONS, f"none of {len(rows)} lesions can be used")
         resolved.excluded.append(Exclusion.of("image", emptied, first, image.path))
     return resolved
 
@@ -98,7 +100,7 @@ def _guarded(find: Callable[[], Found]) -> Found:
     try:
         return find()
     except (OSError, ValueError) as error:
-        raise ExcludedCase(Reason.UNREADABLE, f"the decoder stopped: {type(error).__name__}") from error
+        raise ExcludedCase(FileReason.UNREADABLE, f"the decoder stopped: {type(error).__name__}") from error
 
 
 def _lesion_record(reader: Reader, row: Row, image: FoundImage) -> dict[str, Any]:

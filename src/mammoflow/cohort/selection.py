@@ -14,7 +14,9 @@ from mammoflow.cohort.reader import Exclusion, Reader
 from mammoflow.cohort.resolution import Resolved, resolve_files
 from mammoflow.cohort.table_files import records
 from mammoflow.cohort.words import quoted
-from mammoflow.errors import ExcludedCase, Reason, StudyError
+from mammoflow.errors import ExcludedCase, StudyError
+from mammoflow.reasons.cohort import CohortReason
+from mammoflow.reasons.lesions import LesionReason
 
 Flow = list[dict[str, Any]]
 
@@ -91,7 +93,7 @@ def _unfound(resolved: Resolved) -> set[str]:
     return {
         exclusion.image_id
         for exclusion in resolved.excluded
-        if exclusion.level == "image" and exclusion.reason is not Reason.NO_LESIONS
+        if exclusion.level == "image" and exclusion.reason is not LesionReason.NO_LESIONS
     }
 
 
@@ -110,9 +112,9 @@ def _drop_repeated(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion], l
     of_normal: list[Exclusion] = []
     for row, conflict in zip(records(rows[repeated | torn]), torn[repeated | torn], strict=True):
         if conflict:
-            problem = ExcludedCase(Reason.LABEL_CONFLICT, f"rows of {row['lesion_id']} differ in malignancy")
+            problem = ExcludedCase(CohortReason.LABEL_CONFLICT, f"rows of {row['lesion_id']} differ in malignancy")
         else:
-            problem = ExcludedCase(Reason.DUPLICATE_ROW, f"a second row for {row['lesion_id']}")
+            problem = ExcludedCase(CohortReason.DUPLICATE_ROW, f"a second row for {row['lesion_id']}")
         (of_normal if row["label"] == "normal" else of_lesions).append(Exclusion.of("row", problem, row))
     return rows[~(repeated | torn)], of_lesions, of_normal
 
@@ -121,7 +123,7 @@ def _drop_denied(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
     """Leave out what calls an image normal on which other rows have lesions; if those are lost, so is the image."""
     normal = rows["label"] == "normal"
     denied = normal & rows["image_id"].isin(rows.loc[~normal, "image_id"])
-    problem = ExcludedCase(Reason.LABEL_CONFLICT, "labelled normal, but other rows of the image have lesions")
+    problem = ExcludedCase(CohortReason.LABEL_CONFLICT, "labelled normal, but other rows of the image have lesions")
     return rows[~denied], [Exclusion.of("row", problem, row) for row in records(rows[denied])]
 
 
@@ -132,7 +134,7 @@ def _drop_unlabelled(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]
     for row in records(unlabelled.where(unlabelled.notna(), None)):
         pathology = "not given" if row["pathology"] is None else quoted(str(row["pathology"]))
         birads = "not given" if row["birads"] is None else f"{row['birads']:g}"
-        problem = ExcludedCase(Reason.NO_LABEL, f"pathology is {pathology}, BI-RADS {birads}")
+        problem = ExcludedCase(CohortReason.NO_LABEL, f"pathology is {pathology}, BI-RADS {birads}")
         excluded.append(Exclusion.of("lesion", problem, row))
     return rows[known], excluded
 
@@ -141,4 +143,4 @@ def _images_without_rows(excluded: list[Exclusion], accounted: set[str]) -> list
     """Exclude the images that lost all their rows before their file was looked for."""
     lost = {exclusion.image_id: exclusion for exclusion in excluded if exclusion.image_id not in accounted | {""}}
     detail = "all of its rows were left out"
-    return [Exclusion("image", Reason.NO_LESIONS, detail, last.patient_id, name) for name, last in lost.items()]
+    return [Exclusion("image", LesionReason.NO_LESIONS, detail, last.patient_id, name) for name, last in lost.items()]

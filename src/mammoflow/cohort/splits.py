@@ -15,8 +15,8 @@ import pandas as pd
 
 from mammoflow.config.cohort import SplitSettings
 from mammoflow.errors import LeakageError, StudyError
-from mammoflow.store import text_digest
-from mammoflow.tables import SPLITS
+from mammoflow.storage.files import text_digest
+from mammoflow.tables.columns import SPLITS
 
 
 def split_patients(patients: pd.DataFrame, settings: SplitSettings) -> dict[str, str]:

@@ -21,8 +21,10 @@ from mammoflow.cohort.reader import Reader, open_reader
 from mammoflow.cohort.selection import select_cases
 from mammoflow.cohort.splits import check_no_leak
 from mammoflow.config.cohort import CohortSettings
-from mammoflow.store import write_text
-from mammoflow.tables import EXCLUDED, IMAGES, LESIONS, ROWS, SPLITS, empty_table, write_table
+from mammoflow.storage.files import write_text
+from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS, ROWS
+from mammoflow.tables.columns import SPLITS
+from mammoflow.tables.files import empty_table, write_table
 
 
 def build_cohort(settings: CohortSettings, study: Path, output: Path) -> None:

@@ -6,9 +6,9 @@ import threading
 from pathlib import Path
 
 from mammoflow.cohort.words import DIFFERENT, IDENTICAL
-from mammoflow.dicomfile import image_shape, open_dicom
 from mammoflow.errors import ExcludedCase
-from mammoflow.isolated import same_pixels
+from mammoflow.formats.dicom_files import image_shape, open_dicom
+from mammoflow.formats.isolated import same_pixels
 
 # Two full films are in memory during a comparison; one comparison at a time, however many threads look for files.
 _ONE_AT_A_TIME = threading.Lock()

@@ -39,15 +39,24 @@ Model = TypeVar("Model", bound=Settings)
 
 def explain(error: ValidationError, origin: str) -> str:
     """Turn a validation error into one line a problem: key, what was found, what was expected."""
-    lines = []
+    return f"{origin} is not valid:\n" + "\n".join(_problems(error, ()))
+
+
+def _problems(error: ValidationError, above: tuple[int | str, ...]) -> list[str]:
+    """Return one line for each problem; the options of a member are validated by a model of their own."""
+    lines: list[str] = []
     for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"]) or "(top level)"
-        if problem["type"] == "extra_forbidden":
+        location = (*above, *problem["loc"])
+        key = ".".join(str(part) for part in location) or "(top level)"
+        cause = problem.get("ctx", {}).get("error")
+        if isinstance(cause, ValidationError):
+            lines += _problems(cause, location)
+        elif problem["type"] == "extra_forbidden":
             lines.append(f"  {key}: unknown key; look for a typo, or remove it")
         else:
             hint = _number_hint(problem["input"]) if problem["type"] == "float_type" else ""
             lines.append(f"  {key}: found {problem['input']!r}; expected: {problem['msg']}{hint}")
-    return f"{origin} is not valid:\n" + "\n".join(lines)
+    return lines
 
 
 def _number_hint(found: object) -> str:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import pkgutil
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from mammoflow.config.base import Settings
-
-READERS_FOLDER = Path(__file__).parent.parent / "cohort" / "readers"
+from mammoflow.config.members import Family, MemberOf
 
 TableColumn = Literal[
     "image",
@@ -40,18 +37,8 @@ TableColumn = Literal[
 LabelMeaning = Literal["malignant", "benign", "normal"]
 
 
-def reader_names() -> list[str]:
-    """Return the names of the readers: one module each in the readers' folder, underscores written as hyphens."""
-    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules([str(READERS_FOLDER)]))
-
-
-def _known_reader(name: str) -> str:
-    if name not in reader_names():
-        raise ValueError(f"unknown data set reader; the readers are {', '.join(reader_names())}")
-    return name
-
-
-ReaderName = Annotated[str, AfterValidator(_known_reader), Field(json_schema_extra={"enum": [*reader_names()]})]
+READERS = Family("mammoflow.cohort.readers", "data set reader", hyphens=True)
+ReaderName = Annotated[str, MemberOf(READERS)]
 
 
 class JoinSettings(Settings):

@@ -48,10 +48,20 @@ def _documented(settings: Settings, depth: int) -> list[str]:
         comment = f"{field.description}{f' ({bounds})' if bounds else ''}"
         lines += textwrap.wrap(comment, WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
         if isinstance(value, Settings):
-            lines += [f"{indent}{name}:", *_documented(value, depth + 1), *([""] if depth == 0 else [])]
+            lines += [*_block(name, _documented(value, depth + 1), indent), *([""] if depth == 0 else [])]
+        elif isinstance(value, dict) and any(isinstance(entry, Settings) for entry in value.values()):
+            lines += [f"{indent}{name}:"]
+            for key, entry in value.items():
+                lines += _block(key, _documented(entry, depth + 2), f"{indent}  ")
+            lines += [""] if depth == 0 else []
         else:
             lines += [f"{indent}{name}: {_value_text(value)}", *([""] if depth == 0 else [])]
     return lines
+
+
+def _block(name: str, lines: list[str], indent: str) -> list[str]:
+    """Return the lines of a mapping under its name; a mapping without keys stands on one line."""
+    return [f"{indent}{name}:", *lines] if lines else [f"{indent}{name}: {{}}"]
 
 
 def _value_text(value: object) -> str:

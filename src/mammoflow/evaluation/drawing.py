@@ -11,7 +11,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mammoflow.store import writing
+from mammoflow.storage.files import writing
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195", "#8C6D1F")
 """Okabe and Ito's palette (Color Universal Design, 2008) without black and yellow, and two that keep apart from it."""

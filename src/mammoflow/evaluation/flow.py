@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from mammoflow.errors import Reason
 from mammoflow.evaluation.candidates import CLASSIFIER, READER, Candidate, display_name
 from mammoflow.evaluation.inputs import Run
+from mammoflow.reasons.prompts import PromptReason
 
 UNEXPLAINED = "lost without a reason"
 CASE_COLUMNS = ["stage", "level", "patient_id", "image_id", "lesion_id", "path", "reason", "detail"]
@@ -36,7 +36,9 @@ def exclusions(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate])
     for model, rows in run.masks.groupby("model"):
         without = indexed[~indexed.index.isin(rows["lesion_id"])]
         lost = _cases(without, "segmentation", "no mask", f"model {model}")
-        cases.append(lost.assign(reason=lost["reason"].mask(lost["lesion_id"].isin(without_prompt), Reason.NO_PROMPT)))
+        cases.append(
+            lost.assign(reason=lost["reason"].mask(lost["lesion_id"].isin(without_prompt), PromptReason.NO_PROMPT))
+        )
     for family, features in (("gabor", run.gabor), ("radiomics", run.radiomics)):
         cases.append(_undefined_features(family, features, indexed))
     test = lesions[lesions["split"] == "test"]

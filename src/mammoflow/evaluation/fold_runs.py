@@ -15,7 +15,8 @@ from mammoflow.evaluation.comparison import comparison_table, confusion_table
 from mammoflow.evaluation.inputs import Run, read_run
 from mammoflow.evaluation.stage import all_candidates, study_note, write_csv, write_record
 from mammoflow.evaluation.subgroups import subgroup_table
-from mammoflow.tables import PREDICTIONS, write_table
+from mammoflow.tables.files import write_table
+from mammoflow.tables.predictions import PREDICTIONS
 
 
 def pool_folds(settings: ComparisonSettings, folders: Sequence[Path], output: Path) -> None:

@@ -11,20 +11,12 @@ from typing import Any
 import pandas as pd
 
 from mammoflow.errors import LeakageError, StudyError
-from mammoflow.tables import (
-    CANONICAL_IMAGES,
-    CANONICAL_LESIONS,
-    EXCLUDED,
-    FEATURES,
-    IMAGES,
-    LESIONS,
-    MASKS,
-    PREDICTIONS,
-    SEGMENTATION_SCORES,
-    empty_table,
-    read_table,
-    read_tables,
-)
+from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
+from mammoflow.tables.features import FEATURES
+from mammoflow.tables.files import empty_table, read_table, read_tables
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
+from mammoflow.tables.predictions import PREDICTIONS
 
 LEAKING = "leaking split"
 """The mark of results of a split that puts patients on two sides on purpose."""

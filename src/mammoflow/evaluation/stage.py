@@ -27,8 +27,8 @@ from mammoflow.evaluation.segmentation_diameter import diameter_correlation, dic
 from mammoflow.evaluation.segmentation_subgroups import segmentation_subgroups
 from mammoflow.evaluation.segmentation_tables import segmentation_table
 from mammoflow.evaluation.subgroups import subgroup_table
-from mammoflow.store import write_text, writing
-from mammoflow.tables import SPLITS
+from mammoflow.storage.files import write_text, writing
+from mammoflow.tables.columns import SPLITS
 
 NOT_RESULTS = ("exclusions", "birads_published")
 """Tables that no split can spoil; every other one has a `note`, and the column `leaking` where the split leaks."""

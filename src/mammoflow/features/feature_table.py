@@ -10,7 +10,8 @@ import pandas as pd
 
 from mammoflow.errors import ExcludedCase
 from mammoflow.features.lesion_patch import LesionPatch, PatchReader
-from mammoflow.tables import FEATURES, write_table
+from mammoflow.tables.features import FEATURES
+from mammoflow.tables.files import write_table
 
 OK = "ok"
 Row = dict[str, object]

@@ -9,7 +9,7 @@ from mammoflow.config.features import GaborSettings
 from mammoflow.features.feature_table import Row, feature_row, write_features
 from mammoflow.features.lesion_patch import PatchReader
 from mammoflow.features.texture import LesionTexture
-from mammoflow.runtime import choose_device, progress, set_threads
+from mammoflow.run.runtime import choose_device, progress, set_threads
 
 
 def extract_gabor(settings: GaborSettings, images: Path, masks: Path, output: Path, threads: int) -> None:

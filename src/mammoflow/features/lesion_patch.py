@@ -10,10 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.errors import ExcludedCase
 from mammoflow.imaging.geometry import Mask, Row, mask_to_patch, resample
-from mammoflow.store import read_image, read_mask
-from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, MASKS, read_table
+from mammoflow.reasons.lesions import LesionReason
+from mammoflow.storage.files import read_image, read_mask
+from mammoflow.tables.files import read_table
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.tables.masks import MASKS
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ class PatchReader:
         if spacing_out > spacing_in:
             image, mask, breast = (resample(grid, spacing_in, spacing_out) for grid in (image, mask, breast))
         if not mask.any():
-            raise ExcludedCase(Reason.MASK_EMPTY, f"the {self.source} mask has no pixel on the lesion's patch")
+            raise ExcludedCase(LesionReason.MASK_EMPTY, f"the {self.source} mask has no pixel on the lesion's patch")
         return LesionPatch(image, mask, breast, spacing_out)
 
     def _without_pectoral(self, lesion: Row, breast: Mask, mask: Mask) -> Mask:
@@ -132,10 +135,10 @@ class PatchReader:
         """Return the mask on the grid of the patch file."""
         if self.source == "reference":
             if pd.isna(lesion["patch_mask_file"]):
-                raise ExcludedCase(Reason.MASK_NOT_FOUND, "the study gives a box and no reference mask")
+                raise ExcludedCase(LesionReason.MASK_NOT_FOUND, "the study gives a box and no reference mask")
             return read_mask(self.images / lesion["patch_mask_file"])
         name = self._mask_files.get(lesion["lesion_id"])
         if name is None:
-            raise ExcludedCase(Reason.MASK_NOT_FOUND, "the segment stage wrote no mask for this lesion")
+            raise ExcludedCase(LesionReason.MASK_NOT_FOUND, "the segment stage wrote no mask for this lesion")
         mask = read_mask(self.masks / name)
         return mask_to_patch(mask, lesion, self._image_rows[lesion["image_id"]], shape)

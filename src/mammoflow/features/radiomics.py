@@ -10,9 +10,11 @@ import SimpleITK as sitk  # noqa: N813
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 
 from mammoflow.config.features import RadiomicsSettings
-from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.errors import ExcludedCase
 from mammoflow.features.lesion_patch import LesionPatch
 from mammoflow.imaging.geometry import box_of, crop
+from mammoflow.reasons.features import FeatureReason
+from mammoflow.reasons.lesions import LesionReason
 
 PREFIX = "radiomics_original_"
 SLICE_MM = 1.0
@@ -65,14 +67,15 @@ class LesionRadiomics:
         levels = patch.image[patch.mask]
         if levels.min() == levels.max():
             raise ExcludedCase(
-                Reason.FEATURES_UNDEFINED, f"all {levels.size} pixels of the lesion have grey level {levels.min():g}"
+                FeatureReason.FEATURES_UNDEFINED,
+                f"all {levels.size} pixels of the lesion have grey level {levels.min():g}",
             )
         image, mask = self._volumes(patch)
         try:
             with np.errstate(divide="ignore", invalid="ignore"):
                 values = self._extractor.execute(image, mask)
         except ValueError as error:
-            raise ExcludedCase(Reason.FEATURES_UNDEFINED, f"PyRadiomics refuses the mask: {error}") from error
+            raise ExcludedCase(FeatureReason.FEATURES_UNDEFINED, f"PyRadiomics refuses the mask: {error}") from error
         return {f"radiomics_{name}": float(value) for name, value in values.items()}
 
     @staticmethod
@@ -80,7 +83,7 @@ class LesionRadiomics:
         """Return image and mask around the lesion as volumes of one slice."""
         box = box_of(patch.mask)
         if box is None:
-            raise ExcludedCase(Reason.MASK_EMPTY, "the mask has no pixel; expected a lesion")
+            raise ExcludedCase(LesionReason.MASK_EMPTY, "the mask has no pixel; expected a lesion")
         volumes = []
         for array in (patch.image.astype(np.float64), patch.mask.astype(np.uint8)):
             volume = sitk.GetImageFromArray(crop(array, box, margin=1)[None])

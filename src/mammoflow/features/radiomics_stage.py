@@ -11,7 +11,7 @@ from mammoflow.config.features import RadiomicsSettings
 from mammoflow.features.feature_table import Row, feature_row, write_features
 from mammoflow.features.lesion_patch import PatchReader
 from mammoflow.features.radiomics import LesionRadiomics
-from mammoflow.runtime import progress
+from mammoflow.run.runtime import progress
 
 SERIAL_BELOW = 100
 """Lesions below which one process is faster: another takes seconds to start, a lesion a twentieth of one."""

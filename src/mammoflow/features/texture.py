@@ -10,12 +10,12 @@ import numpy.typing as npt
 import torch
 
 from mammoflow.config.features import GaborSettings
-from mammoflow.errors import Reason
 from mammoflow.features.gabor import GaborBank, GaborFilter, shortest_wavelength_px
 from mammoflow.features.lesion_patch import LesionPatch
 from mammoflow.features.regions import Region, continue_breast, lesion_region, ring_region, without_edge
 from mammoflow.features.similarity import cosine_similarity
 from mammoflow.imaging.geometry import Mask
+from mammoflow.reasons.features import FeatureReason
 
 FULL_SCALE = 65535.0
 """Grey level of full white; magnitudes are parts of it."""
@@ -78,7 +78,7 @@ class LesionTexture:
         elif any(self._is_defined(region) for region in regions.values()):
             row |= self._features(patch, tissue, regions, resolved)
         if problems:
-            row |= {"status": str(Reason.FEATURES_UNDEFINED), "detail": "; ".join(problems)}
+            row |= {"status": str(FeatureReason.FEATURES_UNDEFINED), "detail": "; ".join(problems)}
         return row
 
     def regions(self, patch: LesionPatch, tissue: Mask) -> dict[str, Region]:

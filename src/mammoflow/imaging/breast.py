@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.errors import ExcludedCase
 from mammoflow.imaging.borders import FLAT_SIDE, Plane, disk, film_border, local_spread, within_border
 from mammoflow.imaging.geometry import Mask, resize
 from mammoflow.imaging.grey import WHITE, Grey
+from mammoflow.reasons.imaging import ImagingReason
 
 WORKING_SIDE = 512
 OPENING = 0.018  # of the longest side: radius of the widest strip or letter that is cut off by its width alone
@@ -88,7 +89,8 @@ def breast_region(image: Grey) -> Mask:
     share = float(region.mean())
     if share < SMALLEST_SHARE:
         raise ExcludedCase(
-            Reason.NO_BREAST, f"largest bright region covers {share:.2%} of the film, expected {SMALLEST_SHARE:.0%}"
+            ImagingReason.NO_BREAST,
+            f"largest bright region covers {share:.2%} of the film, expected {SMALLEST_SHARE:.0%}",
         )
     return resize(region, (height, width))
 

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from mammoflow.config.images import ImagesSettings
-from mammoflow.dicomfile import safe_path
-from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.errors import ExcludedCase
+from mammoflow.formats.dicom_files import safe_path
+from mammoflow.formats.presentation_intent import PROCESSING
 from mammoflow.imaging.breast import breast_region
 from mammoflow.imaging.film import Film, read_film
 from mammoflow.imaging.geometry import Mask, resize, shrink_mask
@@ -23,8 +24,8 @@ from mammoflow.imaging.laterality import check_side, image_side, views_differ
 from mammoflow.imaging.lesion import FilmGrid, Shape, cut_patch, measure, read_reference
 from mammoflow.imaging.pectoral import SIDE_VIEWS, find_pectoral
 from mammoflow.imaging.spacing import Spacing, choose_spacing, spacing_flags
-from mammoflow.presentation import PROCESSING
-from mammoflow.store import array_digest, text_digest, write_image, write_mask
+from mammoflow.reasons.lesions import LesionReason
+from mammoflow.storage.files import array_digest, text_digest, write_image, write_mask
 
 STAGE = "images"
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
@@ -135,7 +136,7 @@ def _prepare(case: Case, result: CaseResult) -> None:
             mask_path = lesion["mask_path"]
             result.excluded.append(excluded_row(lesion, mask_path if isinstance(mask_path, str) else "", problem))
     if case.lesions and not result.lesions:
-        none_left = ExcludedCase(Reason.NO_LESIONS, f"none of {len(case.lesions)} lesions can be used")
+        none_left = ExcludedCase(LesionReason.NO_LESIONS, f"none of {len(case.lesions)} lesions can be used")
         result.excluded.insert(0, excluded_row(case.image, str(case.image["image_path"]), none_left))
         return
     flags = spacing_flags(stored.header.spacing, spacing, case.image["spacing_mm"])

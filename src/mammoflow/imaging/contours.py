@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mammoflow.contourfile import Contour, Points
-from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.errors import ExcludedCase
+from mammoflow.formats.contour_files import Contour, Points
 from mammoflow.imaging.geometry import Mask
+from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.lesions import LesionReason
 
 Shape = tuple[int, int]
 
@@ -38,16 +40,16 @@ def draw_contours(contours: Sequence[Contour], stored: Shape, film: Shape) -> Ma
     """
     problems = [contour for contour in contours if contour.problem]
     if problems:
-        raise ExcludedCase(Reason.CONTOURS, f"region {problems[0].name[:40]!r}: {problems[0].problem}")
+        raise ExcludedCase(FileReason.CONTOURS, f"region {problems[0].name[:40]!r}: {problems[0].problem}")
     if not contours:
-        raise ExcludedCase(Reason.CONTOURS, "the file has no regions")
+        raise ExcludedCase(FileReason.CONTOURS, "the file has no regions")
     mask = np.zeros(film, dtype=bool)
     scale = np.array([film[0] / stored[0], film[1] / stored[1]])
     for contour in contours:
         fill_contour(mask, contour.points * scale)
     if not mask.any():
         raise ExcludedCase(
-            Reason.MASK_EMPTY, f"{len(contours)} contours lie outside the film of {film[0]} x {film[1]} pixels"
+            LesionReason.MASK_EMPTY, f"{len(contours)} contours lie outside the film of {film[0]} x {film[1]} pixels"
         )
     return mask
 

@@ -16,13 +16,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from mammoflow.config.images import ImagesSettings
-from mammoflow.dicomfile import LARGEST_PIXELS, open_dicom
-from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.errors import ExcludedCase
+from mammoflow.formats.dicom_files import LARGEST_PIXELS, open_dicom
+from mammoflow.formats.presentation_intent import PROCESSING
 from mammoflow.imaging.film_header import FilmHeader, read_header
 from mammoflow.imaging.grey import WHITE, Grey, dicom_grey, one_channel
 from mammoflow.imaging.spacing import Spacing
 from mammoflow.imaging.voi import choose_voi
-from mammoflow.presentation import PROCESSING
+from mammoflow.reasons.files import FileReason
 
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"II*\x00", b"MM\x00*", JPEG_SIGNATURE)
@@ -80,7 +81,7 @@ def read_film(path: Path, settings: ImagesSettings | None = None) -> Film:
     header = read_header(dataset)
     if header.intent == PROCESSING and settings.for_processing == "exclude":
         raise ExcludedCase(
-            Reason.FOR_PROCESSING, f"{path.name} is for processing, not for presentation; see images.for_processing"
+            FileReason.FOR_PROCESSING, f"{path.name} is for processing, not for presentation; see images.for_processing"
         )
     voi = choose_voi(dataset, settings)
     return Film(dicom_grey(dataset, voi), header, voi.label)
@@ -92,7 +93,7 @@ def is_picture(path: Path) -> bool:
         with path.open("rb") as file:
             start = file.read(8)
     except OSError as error:
-        raise ExcludedCase(Reason.MISSING_FILE, f"{path.name} cannot be opened: {type(error).__name__}") from error
+        raise ExcludedCase(FileReason.MISSING_FILE, f"{path.name} cannot be opened: {type(error).__name__}") from error
     return start.startswith(SIGNATURES)
 
 
@@ -107,11 +108,11 @@ def read_picture(path: Path) -> npt.NDArray[Any]:
     try:
         picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
-        raise ExcludedCase(Reason.UNREADABLE, f"{path.name} cannot be decoded") from error
+        raise ExcludedCase(FileReason.UNREADABLE, f"{path.name} cannot be decoded") from error
     if picture is None:
-        raise ExcludedCase(Reason.UNREADABLE, f"{path.name} cannot be decoded")
+        raise ExcludedCase(FileReason.UNREADABLE, f"{path.name} cannot be decoded")
     if picture.dtype not in (np.uint8, np.uint16):
-        raise ExcludedCase(Reason.UNREADABLE, f"{path.name} holds {picture.dtype}, expected 8 or 16 bit")
+        raise ExcludedCase(FileReason.UNREADABLE, f"{path.name} holds {picture.dtype}, expected 8 or 16 bit")
     # OpenCV turns 8-bit TIFF round where white is zero, and leaves 16-bit TIFF as it is.
     return WHITE - picture if inverted and picture.dtype == np.uint16 else np.asarray(picture)
 
@@ -128,19 +129,19 @@ def check_picture(path: Path) -> bool:
                 tags = getattr(header, "tag_v2", {})
                 inverted = kind == "TIFF" and tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO
     except Image.DecompressionBombError as error:
-        raise ExcludedCase(Reason.UNREADABLE, f"{path.name} claims more than {LARGEST_PIXELS} pixels") from error
+        raise ExcludedCase(FileReason.UNREADABLE, f"{path.name} claims more than {LARGEST_PIXELS} pixels") from error
     except Exception as error:  # each format has errors of its own for damaged headers
-        raise ExcludedCase(Reason.UNREADABLE, f"{path.name}: {type(error).__name__} in its header") from error
+        raise ExcludedCase(FileReason.UNREADABLE, f"{path.name}: {type(error).__name__} in its header") from error
     if rows * columns > LARGEST_PIXELS:
-        raise ExcludedCase(Reason.UNREADABLE, f"{path.name} claims {rows} x {columns} pixels")
+        raise ExcludedCase(FileReason.UNREADABLE, f"{path.name} claims {rows} x {columns} pixels")
     if frames > 1:
-        raise ExcludedCase(Reason.MULTI_FRAME, f"{path.name} has {frames} frames, expected 1")
+        raise ExcludedCase(FileReason.MULTI_FRAME, f"{path.name} has {frames} frames, expected 1")
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - JPEG_TAIL_BYTES))
         tail = file.read()
     end = {"PNG": b"IEND", "JPEG": b"\xff\xd9"}.get(str(kind), b"")
     if end not in tail:
-        raise ExcludedCase(Reason.TRUNCATED, f"{path.name} ends before its end-of-image marker")
+        raise ExcludedCase(FileReason.TRUNCATED, f"{path.name} ends before its end-of-image marker")
     return bool(inverted)
 
 

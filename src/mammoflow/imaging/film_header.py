@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import pydicom
 from pydicom.uid import HTJ2K, JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
-from mammoflow.dicomfile import header_value
+from mammoflow.formats.dicom_files import header_value
+from mammoflow.formats.presentation_intent import UNKNOWN, presentation_intent
 from mammoflow.imaging.laterality import HeaderSide, header_side
 from mammoflow.imaging.scanners import known_scanner
 from mammoflow.imaging.spacing import HeaderSpacing, header_spacing
-from mammoflow.presentation import UNKNOWN, presentation_intent
 
 ALWAYS_LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
 PERHAPS_LOSSY = (JPEG2000, HTJ2K)  # may be used for lossless compression too

@@ -14,9 +14,17 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 
-from mammoflow.dicomfile import first_item, header_integer, header_value, is_colour, is_compressed, stored_pixels
-from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.errors import ExcludedCase
+from mammoflow.formats.dicom_files import (
+    first_item,
+    header_integer,
+    header_value,
+    is_colour,
+    is_compressed,
+    stored_pixels,
+)
 from mammoflow.imaging.voi import Voi, read_lookup_table, rescale
+from mammoflow.reasons.files import FileReason
 
 Grey = npt.NDArray[np.uint16]
 WHITE = 65535
@@ -45,10 +53,12 @@ def dicom_grey(dataset: pydicom.Dataset, voi: Voi | None = None) -> Grey:
     photometric = str(header_value(dataset, "PhotometricInterpretation") or "MONOCHROME2")
     colour = is_colour(dataset)
     if not colour and photometric not in ("MONOCHROME1", "MONOCHROME2"):
-        raise ExcludedCase(Reason.NOT_GREY, "photometric interpretation is not MONOCHROME1, MONOCHROME2 or a colour")
+        raise ExcludedCase(
+            FileReason.NOT_GREY, "photometric interpretation is not MONOCHROME1, MONOCHROME2 or a colour"
+        )
     stored = stored_pixels(dataset)
     if stored.dtype.itemsize > 2 or stored.dtype.kind not in "ui":
-        raise ExcludedCase(Reason.UNREADABLE, f"pixels are {stored.dtype}, expected integers of 8 to 16 bit")
+        raise ExcludedCase(FileReason.UNREADABLE, f"pixels are {stored.dtype}, expected integers of 8 to 16 bit")
     if colour:
         stored = one_channel(stored)
     native = np.ascontiguousarray(stored, dtype=stored.dtype.newbyteorder("="))
@@ -72,7 +82,7 @@ def one_channel(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
     for other in channels[1:]:
         difference = float(cv2.absdiff(channels[0], other).max())
         if difference > tolerance:
-            raise ExcludedCase(Reason.NOT_GREY, f"colours differ by up to {difference:.0f} levels")
+            raise ExcludedCase(FileReason.NOT_GREY, f"colours differ by up to {difference:.0f} levels")
     return np.asarray(channels[0])
 
 
@@ -126,7 +136,7 @@ def _stored_values(dataset: pydicom.Dataset, bits_allocated: int) -> tuple[npt.N
     highest = bits - 1 if is_compressed(dataset) else bits_allocated - 1
     if not 1 <= bits <= bits_allocated or not bits - 1 <= high_bit <= highest:
         raise ExcludedCase(
-            Reason.UNREADABLE,
+            FileReason.UNREADABLE,
             f"bits stored {bits}, high bit {high_bit}; expected both to lie within {bits_allocated} bits allocated",
         )
     values = np.arange(2**bits_allocated, dtype=np.int64) >> (high_bit - bits + 1) & (2**bits - 1)

@@ -12,13 +12,15 @@ import numpy as np
 import pandas as pd
 
 from mammoflow.config.images import ImagesSettings
-from mammoflow.contourfile import choose_contours, is_contour_file, read_contours
-from mammoflow.dicomfile import safe_path
-from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.errors import ExcludedCase
+from mammoflow.formats.contour_files import choose_contours, is_contour_file, read_contours
+from mammoflow.formats.dicom_files import safe_path
 from mammoflow.imaging.contours import draw_contours
 from mammoflow.imaging.geometry import Box, Mask, box_of, crop, longest_diameter_mm, resize, sample_mask, shrink_mask
 from mammoflow.imaging.grey import Grey
 from mammoflow.imaging.roi_mask import read_roi_mask
+from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.lesions import LesionReason
 
 EVEN_RATIO = 0.01  # how far the ratios of film to mask may differ between rows and columns
 PATCH_MARGIN_MM = 30.0  # a patch is at least this much wider than the lesion's box
@@ -102,11 +104,11 @@ def read_reference(study: Path, lesion: Mapping[str, Any], grid: FilmGrid) -> Re
         mask = _read_mask(safe_path(study, path), lesion.get("mask_item"), grid)
         box = box_of(mask)
         if box is None:
-            raise ExcludedCase(Reason.MASK_EMPTY, "no pixel is left of the mask at the film's size")
+            raise ExcludedCase(LesionReason.MASK_EMPTY, "no pixel is left of the mask at the film's size")
         return Reference(mask, box)
     corners = [lesion[name] for name in ("box_y0", "box_x0", "box_y1", "box_x1")]
     if any(pd.isna(corner) for corner in corners):
-        raise ExcludedCase(Reason.MASK_NOT_FOUND, "the row names neither a mask nor a whole box")
+        raise ExcludedCase(LesionReason.MASK_NOT_FOUND, "the row names neither a mask nor a whole box")
     return Reference(None, _clip_box(tuple(float(corner) for corner in corners), grid))
 
 
@@ -117,7 +119,7 @@ def _read_mask(path: Path, item: Any, grid: FilmGrid) -> Mask:
         return draw_contours(choose_contours(read_contours(path), named), grid.stored, grid.film)
     if named is not None:
         detail = f"mask_item is {named[:40]!r}, but {path.name} is a picture and not a file of contours"
-        raise ExcludedCase(Reason.CONTOURS, detail)
+        raise ExcludedCase(FileReason.CONTOURS, detail)
     return fit_mask(read_roi_mask(path), grid)
 
 
@@ -134,7 +136,7 @@ def fit_mask(mask: Mask, grid: FilmGrid) -> Mask:
     rows, columns = grid.stored[0] / mask.shape[0], grid.stored[1] / mask.shape[1]
     if abs(rows / columns - 1) > EVEN_RATIO:
         raise ExcludedCase(
-            Reason.MASK_SHAPE,
+            LesionReason.MASK_SHAPE,
             f"mask is {mask.shape[0]} x {mask.shape[1]}, film {grid.stored[0]} x {grid.stored[1]}; "
             f"no one scale fits both axes ({rows:.3f}, {columns:.3f})",
         )
@@ -148,7 +150,7 @@ def _clip_box(box: tuple[float, ...], grid: FilmGrid) -> Box:
     x0, x1 = (min(max(value * columns, 0.0), float(grid.film[1])) for value in (box[1], box[3]))
     if not all(math.isfinite(value) for value in box) or y1 <= y0 or x1 <= x0:
         raise ExcludedCase(
-            Reason.BOX_INVALID,
+            LesionReason.BOX_INVALID,
             f"box y {box[0]:g} to {box[2]:g}, x {box[1]:g} to {box[3]:g} on a film of "
             f"{grid.stored[0]} x {grid.stored[1]}",
         )

@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mammoflow.dicomfile import open_dicom
-from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.errors import ExcludedCase
+from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.imaging.film import is_picture, read_picture
 from mammoflow.imaging.geometry import Mask
 from mammoflow.imaging.grey import dicom_grey
+from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.lesions import LesionReason
 
 Levels = npt.NDArray[Any]
 
@@ -40,7 +42,7 @@ def read_roi_mask(path: Path) -> Mask:
     levels = _picture_levels(path) if is_picture(path) else dicom_grey(open_dicom(path))
     highest = levels.max()
     if highest == 0:
-        raise ExcludedCase(Reason.MASK_EMPTY, f"{path.name} is black everywhere")
+        raise ExcludedCase(LesionReason.MASK_EMPTY, f"{path.name} is black everywhere")
     return np.asarray(levels > highest // 2)
 
 
@@ -52,10 +54,14 @@ def _picture_levels(path: Path) -> Levels:
             return opacity
         levels = np.where(opacity > opacity.max() // 2, brightness, 0)
         if not levels.any():
-            raise ExcludedCase(Reason.MASK_NOT_FOUND, f"{path.name}: what is opaque is black, what is bright is not")
+            raise ExcludedCase(
+                LesionReason.MASK_NOT_FOUND, f"{path.name}: what is opaque is black, what is bright is not"
+            )
         return levels
     if brightness.min() == brightness.max() and colour.ndim == 3 and bool(np.any(colour != colour[0, 0])):
-        raise ExcludedCase(Reason.MASK_NOT_FOUND, f"{path.name} has colours of one brightness; none is the background")
+        raise ExcludedCase(
+            LesionReason.MASK_NOT_FOUND, f"{path.name} has colours of one brightness; none is the background"
+        )
     if mode == "P" and colour.ndim == 3 and bool(np.any(colour != colour[..., :1])):
         return np.asarray(brightness > brightness.min(), dtype=np.uint8)
     return brightness
@@ -70,7 +76,7 @@ def _decode(path: Path) -> tuple[str, Levels, Levels | None]:
             if image.format == "TIFF" and "A" in bands:  # of these OpenCV drops the opacity, or multiplies with it
                 picture = np.asarray(image)
     except Exception as error:  # Pillow's decoders have errors of their own
-        raise ExcludedCase(Reason.UNREADABLE, f"{path.name} cannot be decoded: {type(error).__name__}") from error
+        raise ExcludedCase(FileReason.UNREADABLE, f"{path.name} cannot be decoded: {type(error).__name__}") from error
     channels = 1 if picture.ndim == 2 else picture.shape[2]
     if channels in (2, 4):
         return mode, picture[..., 0] if channels == 2 else picture[..., :3], picture[..., -1]

@@ -14,9 +14,10 @@ from typing import Any
 import pandas as pd
 import pydicom
 
-from mammoflow.dicomfile import frame_value, header_integer, header_value
-from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.errors import ExcludedCase
+from mammoflow.formats.dicom_files import frame_value, header_integer, header_value
 from mammoflow.imaging.scanners import at_own_resolution, known_scanner
+from mammoflow.reasons.imaging import ImagingReason
 
 SMALLEST_MM, LARGEST_MM = 0.005, 10.0
 """Bounds of what a table may give: histology slides lie below, and no picture of an organ has coarser pixels."""
@@ -127,7 +128,7 @@ def choose_spacing(header: Spacing | None, table_mm: Any, default_mm: Any) -> Sp
     if default is not None and _believable(default):
         return Spacing(default, default, "default")
     raise ExcludedCase(
-        Reason.NO_SPACING,
+        ImagingReason.NO_SPACING,
         f"header none, table {table}, default {default}; expected {SMALLEST_MM} to {LARGEST_MM} mm a pixel from one, "
         "for example cohort.dataset.spacing_mm",
     )

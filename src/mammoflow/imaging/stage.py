@@ -11,11 +11,14 @@ from typing import Any
 import pandas as pd
 
 from mammoflow.config.images import ImagesSettings
-from mammoflow.errors import ExcludedCase, Reason, StudyError
+from mammoflow.errors import ExcludedCase, StudyError
 from mammoflow.imaging.case import Case, CaseResult, exclude_image, prepare_case
-from mammoflow.runtime import progress
-from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, EXCLUDED, IMAGES, LESIONS, read_table, write_table
-from mammoflow.workers import Lost, map_isolated
+from mammoflow.reasons.files import FileReason
+from mammoflow.run.runtime import progress
+from mammoflow.run.workers import Lost, map_isolated
+from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
+from mammoflow.tables.files import read_table, write_table
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 
 LONGEST_S = 300.0  # for one film and its lesions, two hundred times what a large one takes
 WORKER_BYTES = 4 * 2**30
@@ -53,7 +56,7 @@ def prepare_images(settings: ImagesSettings, study: Path, cohort_shard: Path, ou
     work = map_isolated(prepare_case, cases, threads, LONGEST_S, WORKER_BYTES, preload="mammoflow.imaging.case")
     for index, answer in progress(work, "images", total=len(cases)):
         if isinstance(answer, Lost):
-            problem = ExcludedCase(Reason.UNREADABLE, f"reading the files of this film {answer.detail}")
+            problem = ExcludedCase(FileReason.UNREADABLE, f"reading the files of this film {answer.detail}")
             answer = exclude_image(cases[index], problem)
         results[index] = answer
     ordered = [results[index] for index in range(len(cases))]

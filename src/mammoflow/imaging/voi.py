@@ -17,8 +17,9 @@ import numpy.typing as npt
 import pydicom
 
 from mammoflow.config.images import ImagesSettings
-from mammoflow.dicomfile import first_item, frame_value, header_integer, header_value, is_big_endian
-from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.errors import ExcludedCase
+from mammoflow.formats.dicom_files import first_item, frame_value, header_integer, header_value, is_big_endian
+from mammoflow.reasons.files import FileReason
 
 Floats = npt.NDArray[np.float64]
 Transformation = Callable[[Floats], Floats]
@@ -123,11 +124,11 @@ def read_lookup_table(dataset: pydicom.Dataset, item: pydicom.Dataset | None, si
         count, first, bits = (int(number) for number in item.LUTDescriptor)
         entries = _entries(item.LUTData, count % 2**16 or 2**16, bits, is_big_endian(dataset))
     except Exception as error:  # pydicom raises almost anything on damaged values
-        raise ExcludedCase(Reason.UNREADABLE, f"look-up table cannot be read: {type(error).__name__}") from error
+        raise ExcludedCase(FileReason.UNREADABLE, f"look-up table cannot be read: {type(error).__name__}") from error
     count = count % 2**16 or 2**16
     if not 8 <= bits <= 16 or entries.size < count:
         raise ExcludedCase(
-            Reason.UNREADABLE, f"look-up table of {entries.size} entries of {bits} bit, descriptor says {count}"
+            FileReason.UNREADABLE, f"look-up table of {entries.size} entries of {bits} bit, descriptor says {count}"
         )
     # The header writes the first value as signed or unsigned, not always as the values are.
     first = (first + 2**15) % 2**16 - 2**15 if signed else first % 2**16

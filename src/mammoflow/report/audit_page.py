@@ -10,7 +10,7 @@ import pandas as pd
 from mammoflow.cohort.audit.audit import Audit
 from mammoflow.report.audit_diagram import flow_diagrams
 from mammoflow.report.page import render
-from mammoflow.tables import SPLITS
+from mammoflow.tables.columns import SPLITS
 
 Row = dict[str, Any]
 

@@ -10,7 +10,7 @@ from mammoflow.cohort.audit.study_tables import read_study
 from mammoflow.config.audit import AuditSettings
 from mammoflow.evaluation.inputs import read_json
 from mammoflow.report.audit_page import render_audit, render_section
-from mammoflow.store import write_text, writing
+from mammoflow.storage.files import write_text, writing
 
 
 def write_audit(settings: AuditSettings, cohort: Path, images: list[Path], output: Path) -> Audit:

@@ -14,8 +14,10 @@ import pandas as pd
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.candidates import CLASSIFIER, FEATURE_MODEL, FLOOR, READER, display_name
 from mammoflow.evaluation.inputs import LEAKING, read_json
-from mammoflow.store import file_digest
-from mammoflow.tables import LESIONS, SPLITS, read_table
+from mammoflow.storage.files import file_digest
+from mammoflow.tables.cohort import LESIONS
+from mammoflow.tables.columns import SPLITS
+from mammoflow.tables.files import read_table
 
 Row = dict[str, Any]
 

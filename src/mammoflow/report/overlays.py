@@ -17,15 +17,11 @@ from mammoflow.errors import StudyError
 from mammoflow.evaluation.segmentation_diameter import case_numbers
 from mammoflow.evaluation.segmentation_summary import ORACLE, prompt_labels
 from mammoflow.report.segmentation import prompt_words
-from mammoflow.segmentation.prompt_points import read_points
-from mammoflow.store import read_image, read_mask
-from mammoflow.tables import (
-    CANONICAL_IMAGES,
-    CANONICAL_LESIONS,
-    MASKS,
-    SEGMENTATION_SCORES,
-    read_table,
-)
+from mammoflow.segmentation.prompting.points import read_points
+from mammoflow.storage.files import read_image, read_mask
+from mammoflow.tables.files import read_table
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
 
 SURROUNDINGS = 2.2
 """Side of a picture in longest sides of the lesion's box."""

@@ -30,7 +30,7 @@ from mammoflow.report.segmentation import (
     subgroup_groups,
     with_prompts_of_masks,
 )
-from mammoflow.store import write_text
+from mammoflow.storage.files import write_text
 
 SHOWN_FEATURES = 8
 

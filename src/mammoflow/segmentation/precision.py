@@ -8,7 +8,7 @@ import torch
 
 from mammoflow.config.segmentation import Precision
 from mammoflow.errors import ConfigError
-from mammoflow.runtime import has_native_bf16
+from mammoflow.run.runtime import has_native_bf16
 
 FORMATS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

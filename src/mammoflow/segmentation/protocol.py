@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mammoflow.config.segmentation import Precision
 from mammoflow.segmentation.precision import choose_precision, computing_in
-from mammoflow.store import text_digest
+from mammoflow.storage.files import text_digest
 
 Embedding = dict[str, Tensor]
 """Named tensors of one or several images, each (images, channels, rows, columns)."""

@@ -18,14 +18,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from mammoflow.errors import ConfigError
-from mammoflow.segmentation.attention import replace_attention
-from mammoflow.segmentation.checkpoint import load_state
-from mammoflow.segmentation.decoder import run_mask_decoder
 from mammoflow.segmentation.grey import grey_to_rgb
+from mammoflow.segmentation.layers.attention import replace_attention
+from mammoflow.segmentation.layers.mask_decoder import run_mask_decoder
 from mammoflow.segmentation.protocol import Embedding, ImageSize, Prediction, PromptableModel, Prompts
 from mammoflow.segmentation.small.architecture import build_small_network
 from mammoflow.segmentation.small.model import SmallModel
-from mammoflow.store import text_digest
+from mammoflow.storage.files import text_digest
+from mammoflow.weights.checkpoint import load_state
 
 
 class SamModel(PromptableModel):

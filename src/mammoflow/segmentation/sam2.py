@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from mammoflow.errors import ConfigError
-from mammoflow.segmentation.checkpoint import load_state
 from mammoflow.segmentation.grey import grey_to_rgb
 from mammoflow.segmentation.protocol import Embedding, ImageSize, Prediction, PromptableModel, Prompts
-from mammoflow.store import text_digest
+from mammoflow.storage.files import text_digest
+from mammoflow.weights.checkpoint import load_state
 
 CONFIGURATIONS = {
     "sam2.1_hiera_tiny": "configs/sam2.1/sam2.1_hiera_t.yaml",

@@ -15,8 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mammoflow.segmentation.protocol import Embedding, ImageSize, Prediction, PromptableModel, Prompts
-from mammoflow.store import array_digest, write_image, write_mask
-from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, FEATURES, MASKS, PROMPTS, write_table
+from mammoflow.storage.files import array_digest, write_image, write_mask
+from mammoflow.tables.features import FEATURES
+from mammoflow.tables.files import write_table
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.tables.masks import MASKS
+from mammoflow.tables.prompts import PROMPTS
 
 HEIGHT, WIDTH = 64, 48
 SPACING_MM = 1.0

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mammoflow.classification.pictures import LesionFiles, breast_picture, cut, masked_crop, region_around
-from mammoflow.store import write_image, write_mask
+from mammoflow.storage.files import write_image, write_mask
 
 
 @given(st.floats(0, 50), st.floats(0, 50), st.floats(1, 60), st.floats(1, 60), st.floats(0.05, 1), st.floats(0.05, 1))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mammoflow.classification.cases import read_cases
-from mammoflow.segmentation.sources import BoundedCache, EncoderSource
+from mammoflow.segmentation.embedding.training_sources import BoundedCache, EncoderSource
 
 
 @pytest.mark.parametrize("images", [1, 3, 11])

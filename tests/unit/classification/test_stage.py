@@ -14,8 +14,9 @@ from mammoflow.classification.stage import train_efficientnet, train_perceptron
 from mammoflow.classification.threshold import choose_threshold
 from mammoflow.config.classification import EfficientNetTraining, PerceptronTraining
 from mammoflow.errors import StudyError
-from mammoflow.store import write_mask
-from mammoflow.tables import PREDICTIONS, read_table
+from mammoflow.storage.files import write_mask
+from mammoflow.tables.files import read_table
+from mammoflow.tables.predictions import PREDICTIONS
 
 QUICK = EfficientNetTraining(epochs=1, image_px=32, batch_size=8, device="cpu")
 PERCEPTRON = PerceptronTraining(epochs=12, tuning_epochs=2, batch_size=8, learning_rate=3e-3, device="cpu")

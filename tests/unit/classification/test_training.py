@@ -10,8 +10,8 @@ from mammoflow.classification.cases import Samples
 from mammoflow.classification.perceptron import FeatureClassifier, Perceptron
 from mammoflow.classification.training import Fit, Plan, Scores, fit, predict
 from mammoflow.errors import StudyError
-from mammoflow.fitting import Rows, batches, one_cycle
-from mammoflow.runtime import seed_everything
+from mammoflow.run.runtime import seed_everything
+from mammoflow.training.fitting import Rows, batches, one_cycle
 
 PLAN = Plan(6, 6, 8, 1e-3, 1e-2, 3, torch.device("cpu"))
 

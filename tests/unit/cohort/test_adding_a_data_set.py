@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import shutil
-import sys
 from pathlib import Path
 
 import cv2
@@ -13,15 +10,19 @@ import pandas as pd
 import pytest
 import yaml
 
-from mammoflow.cohort import readers
 from mammoflow.cohort.stage import build_cohort
-from mammoflow.config import cohort as cohort_settings
 from mammoflow.config.base import validate_settings
+from mammoflow.config.cohort import READERS
 from mammoflow.config.images import ImagesSettings
 from mammoflow.config.study import StudyConfig
-from mammoflow.errors import ConfigError, Reason
+from mammoflow.errors import ConfigError
 from mammoflow.imaging.stage import prepare_images
-from mammoflow.tables import CANONICAL_LESIONS, EXCLUDED, IMAGES, LESIONS, read_table
+from mammoflow.reasons.cohort import CohortReason
+from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.lesions import LesionReason
+from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
+from mammoflow.tables.files import read_table
+from mammoflow.tables.images import CANONICAL_LESIONS
 
 PAGE = Path(__file__).parents[3] / "docs" / "datasets" / "adding-a-data-set.md"
 
@@ -34,17 +35,9 @@ def block(language: str) -> str:
 
 
 @pytest.fixture
-def readers_folder(tmp_path, monkeypatch):
-    """A copy of the readers' folder in place of the real one, with the page's module in it and nothing else changed."""
-    folder = tmp_path / "readers"
-    shutil.copytree(cohort_settings.READERS_FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "hospital_x.py").write_text(block("python"), encoding="utf-8")
-    monkeypatch.setattr(cohort_settings, "READERS_FOLDER", folder)
-    monkeypatch.setattr(readers, "__path__", [str(folder)])
-    importlib.invalidate_caches()
-    yield folder
-    sys.modules.pop("mammoflow.cohort.readers.hospital_x", None)
-    vars(readers).pop("hospital_x", None)
+def readers_folder(add_member):
+    """The page's module among the readers, and nothing else changed."""
+    add_member(READERS, "hospital-x", block("python"))
 
 
 @pytest.fixture
@@ -81,10 +74,10 @@ def test_the_printed_reader_and_configuration_run(readers_folder, export, tmp_pa
     assert sorted(lesions["lesion_id"]) == [f"X{number}-{'LR'[number % 2]}_1" for number in (0, 1, 3, 4, 5, 7)]
     reasons = excluded.loc[excluded["level"] != "image", ["patient_id", "reason"]].itertuples(index=False)
     assert sorted(tuple(row) for row in reasons) == [
-        ("X10", str(Reason.NO_LABEL)),
-        ("X11", str(Reason.BAD_ROW)),
-        ("X8", str(Reason.MASK_NOT_FOUND)),
-        ("X9", str(Reason.NOT_DICOM)),
+        ("X10", str(CohortReason.NO_LABEL)),
+        ("X11", str(CohortReason.BAD_ROW)),
+        ("X8", str(LesionReason.MASK_NOT_FOUND)),
+        ("X9", str(FileReason.NOT_DICOM)),
     ]
     settings = ImagesSettings(breast_region="whole", patch_mm=10)
     prepare_images(settings, export, tmp_path / "cohort" / "shards" / "00", tmp_path / "images", 1)
@@ -93,13 +86,13 @@ def test_the_printed_reader_and_configuration_run(readers_folder, export, tmp_pa
 
 def test_without_the_module_the_name_is_unknown(export):
     values = yaml.safe_load(block("yaml"))
-    with pytest.raises(ConfigError, match="unknown data set reader"):
+    with pytest.raises(ConfigError, match="is no data set reader"):
         validate_settings(StudyConfig, values, "the page's configuration")
 
 
 def test_every_reader_has_a_page_that_the_overview_names():
     folder = PAGE.parent
     overview = (folder / "README.md").read_text(encoding="utf-8")
-    for name in cohort_settings.reader_names():
+    for name in READERS.names():
         assert f"`{name}`" in overview
         assert name == "phantom" or (folder / f"{name}.md").is_file()

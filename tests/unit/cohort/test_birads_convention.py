@@ -15,7 +15,8 @@ from mammoflow.cohort.stage import build_cohort
 from mammoflow.config.base import validate_settings
 from mammoflow.config.cohort import CohortSettings, DatasetSettings
 from mammoflow.errors import ConfigError
-from mammoflow.tables import LESIONS, read_table
+from mammoflow.tables.cohort import LESIONS
+from mammoflow.tables.files import read_table
 
 LABELS = [None, None, None, None, None, None, "benign", "normal", "malignant"]
 ASSESSMENTS = [None, 0, 1, 3, 4, 6, 6, 5, 2]

@@ -13,9 +13,14 @@ from mammoflow.cohort.reader import open_reader
 from mammoflow.cohort.stage import build_cohort
 from mammoflow.config.cohort import CohortSettings, DatasetSettings, SplitSettings
 from mammoflow.config.images import ImagesSettings
-from mammoflow.errors import ConfigError, Reason, StudyError
+from mammoflow.errors import ConfigError, StudyError
 from mammoflow.imaging.stage import prepare_images
-from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, EXCLUDED, IMAGES, LESIONS, read_table
+from mammoflow.reasons.cohort import CohortReason
+from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.lesions import LesionReason
+from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
+from mammoflow.tables.files import read_table
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 
 
 @pytest.fixture
@@ -133,7 +138,7 @@ def test_the_same_picture_under_two_labels_is_left_out(busi, writer, cohort):
     writer.add("normal", 34, grey=busi.scene(10))
     writer.add("benign", 437, grey=np.roll(busi.scene(10), 1, axis=0))
     found = cohort()
-    conflict = str(Reason.LABEL_CONFLICT)
+    conflict = str(CohortReason.LABEL_CONFLICT)
     assert found.reasons() == dict.fromkeys(["benign_433", "malignant_145", "normal_34", "benign_437"], conflict)
     assert found.reasons("lesion") == dict.fromkeys(["benign_433_L0", "malignant_145_L0", "benign_437_L0"], conflict)
     assert "malignant/malignant (145).png (correlation 1.000)" in " ".join(found.excluded["detail"])
@@ -153,20 +158,20 @@ def test_bad_cases_are_rows_with_a_reason(busi, writer, cohort, tmp_path):
     writer.path("malignant", 2).symlink_to(tmp_path / "outside.png")
     found = cohort()
     assert found.reasons() == {
-        "benign_1": str(Reason.NO_LESIONS),
-        "benign_2": str(Reason.TRUNCATED),
-        "benign_3": str(Reason.NO_LESIONS),
-        "malignant_2": str(Reason.OUTSIDE_STUDY),
-        "normal_2": str(Reason.LABEL_CONFLICT),
+        "benign_1": str(LesionReason.NO_LESIONS),
+        "benign_2": str(FileReason.TRUNCATED),
+        "benign_3": str(LesionReason.NO_LESIONS),
+        "malignant_2": str(FileReason.OUTSIDE_STUDY),
+        "normal_2": str(CohortReason.LABEL_CONFLICT),
     }
     assert found.reasons("lesion") == {
-        "benign_1_L0": str(Reason.MASK_NOT_FOUND),
-        "benign_2_L0": str(Reason.TRUNCATED),
-        "benign_3_L0": str(Reason.TRUNCATED),
-        "malignant_2_L0": str(Reason.OUTSIDE_STUDY),
+        "benign_1_L0": str(LesionReason.MASK_NOT_FOUND),
+        "benign_2_L0": str(FileReason.TRUNCATED),
+        "benign_3_L0": str(FileReason.TRUNCATED),
+        "malignant_2_L0": str(FileReason.OUTSIDE_STUDY),
     }
     orphan = found.excluded[found.excluded["level"] == "row"]
-    assert orphan["reason"].tolist() == [str(Reason.MISSING_FILE)]
+    assert orphan["reason"].tolist() == [str(FileReason.MISSING_FILE)]
     assert orphan["path"].tolist() == ["Dataset_BUSI_with_GT/malignant/malignant (1)_mask.png"]
 
     empty, colours, torn = (writer.path("malignant", number, 0) for number in (3, 4, 5))
@@ -180,8 +185,8 @@ def test_bad_cases_are_rows_with_a_reason(busi, writer, cohort, tmp_path):
     )
     excluded = read_table(tmp_path / "images" / "excluded.parquet", EXCLUDED)
     lesions = excluded[excluded["level"] == "lesion"].set_index("lesion_id")["reason"].to_dict()
-    assert lesions.pop("malignant_5_L0") in (str(Reason.TRUNCATED), str(Reason.UNREADABLE))
-    assert lesions == {"malignant_3_L0": str(Reason.MASK_EMPTY), "malignant_4_L0": str(Reason.NOT_GREY)}
+    assert lesions.pop("malignant_5_L0") in (str(FileReason.TRUNCATED), str(FileReason.UNREADABLE))
+    assert lesions == {"malignant_3_L0": str(LesionReason.MASK_EMPTY), "malignant_4_L0": str(FileReason.NOT_GREY)}
 
 
 def test_ids_do_not_change_when_pictures_come(busi, writer, cohort):

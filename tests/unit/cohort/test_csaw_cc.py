@@ -14,9 +14,14 @@ from PIL import Image
 from mammoflow.cohort.stage import build_cohort
 from mammoflow.config.cohort import CohortSettings, DatasetSettings, SplitSettings
 from mammoflow.config.images import ImagesSettings
-from mammoflow.errors import ConfigError, Reason, StudyError
+from mammoflow.errors import ConfigError, StudyError
 from mammoflow.imaging.stage import prepare_images
-from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, EXCLUDED, IMAGES, LESIONS, read_table
+from mammoflow.reasons.cohort import CohortReason
+from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.lesions import LesionReason
+from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
+from mammoflow.tables.files import read_table
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 
 
 @pytest.fixture
@@ -107,8 +112,10 @@ def test_the_convention_of_labels(writer, cohort):
         "00024_20990909_L_CC_1_L0",
         "00024_20990909_L_MLO_1_L0",
     }
-    assert found.reasons("lesion") == {str(Reason.MASK_NOT_FOUND): 2 + 2 + 2 + 4, str(Reason.NO_LABEL): 4}
-    details = found.excluded[found.excluded["reason"] == str(Reason.MASK_NOT_FOUND)].set_index("image_id")["detail"]
+    assert found.reasons("lesion") == {str(LesionReason.MASK_NOT_FOUND): 2 + 2 + 2 + 4, str(CohortReason.NO_LABEL): 4}
+    details = found.excluded[found.excluded["reason"] == str(LesionReason.MASK_NOT_FOUND)].set_index("image_id")[
+        "detail"
+    ]
     assert "interval cancer" in details["00020_20990909_L_CC_2"]
     assert "prior examination" in details["00020_20990909_L_CC_1"]
     assert "screen-detected" in details["00021_20990909_R_CC_1"]
@@ -138,7 +145,7 @@ def test_a_mask_where_no_cancer_is_contradicts_the_table(csaw, writer, cohort):
     writer.finish()
     found = cohort()
     lost = found.excluded[found.excluded["level"] == "image"].set_index("image_id")["reason"].to_dict()
-    conflict = str(Reason.LABEL_CONFLICT)
+    conflict = str(CohortReason.LABEL_CONFLICT)
     assert lost == {"00040_20990909_R_CC_1": conflict, "00001_20990909_R_CC_1": conflict}
 
 
@@ -157,16 +164,16 @@ def test_bad_cases_are_rows_with_a_reason(csaw, writer, cohort, tmp_path):
     writer.add_exam(54, "Left", timing=1, rad_timing="7")
     writer.finish()
     found = cohort()
-    assert found.reasons("row") == {str(Reason.BAD_ROW): 16}
+    assert found.reasons("row") == {str(CohortReason.BAD_ROW): 16}
     assert found.reasons("lesion") == {
-        str(Reason.MASK_EMPTY): 1,
-        str(Reason.MISSING_FILE): 1,
-        str(Reason.TRUNCATED): 1,
+        str(LesionReason.MASK_EMPTY): 1,
+        str(FileReason.MISSING_FILE): 1,
+        str(FileReason.TRUNCATED): 1,
     }
     assert found.reasons("image") == {
-        str(Reason.NO_LESIONS): 1,
-        str(Reason.MISSING_FILE): 1,
-        str(Reason.TRUNCATED): 2,
+        str(LesionReason.NO_LESIONS): 1,
+        str(FileReason.MISSING_FILE): 1,
+        str(FileReason.TRUNCATED): 2,
     }
     details = " ".join(found.excluded["detail"])
     assert "the file is called 00051_20990909_L_CC_1, but the row says patient 00052, side L, view CC" in details
@@ -178,8 +185,8 @@ def test_bad_cases_are_rows_with_a_reason(csaw, writer, cohort, tmp_path):
     prepare_images(ImagesSettings(), tmp_path / "study", shard, tmp_path / "images", 1)
     excluded = read_table(tmp_path / "images" / "excluded.parquet", EXCLUDED)
     reasons = excluded[excluded["level"] == "lesion"].set_index("lesion_id")["reason"].to_dict()
-    assert reasons["00001_20990909_L_MLO_1_L0"] == str(Reason.MASK_SHAPE)
-    assert reasons["00002_20990909_R_MLO_1_L0"] in (str(Reason.TRUNCATED), str(Reason.UNREADABLE))
+    assert reasons["00001_20990909_L_MLO_1_L0"] == str(LesionReason.MASK_SHAPE)
+    assert reasons["00002_20990909_R_MLO_1_L0"] in (str(FileReason.TRUNCATED), str(FileReason.UNREADABLE))
 
 
 def test_images_in_several_folders_and_converted_ones(writer, cohort):
@@ -240,4 +247,4 @@ def test_of_two_dicom_files_of_a_name_the_one_for_presentation_is_taken(csaw, wr
     assert len(found.images) == 8 * 4
     assert set(found.images["image_path"].str.split("/").str[0]) == {"data"}
     assert found.excluded.loc[found.excluded["level"] == "file", "path"].to_list() == [f"a_raw/{name}"]
-    assert found.reasons("file") == {str(Reason.FOR_PROCESSING): 1}
+    assert found.reasons("file") == {str(FileReason.FOR_PROCESSING): 1}

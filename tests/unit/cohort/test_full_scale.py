@@ -16,7 +16,8 @@ from mammoflow.cohort.audit.audit import Audit, audit_study
 from mammoflow.cohort.audit.study_tables import read_study
 from mammoflow.cohort.stage import build_cohort
 from mammoflow.config.cohort import CohortSettings, DatasetSettings, SplitSettings
-from mammoflow.tables import EXCLUDED, IMAGES, LESIONS, ROWS, read_table
+from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS, ROWS
+from mammoflow.tables.files import read_table
 
 LONGEST_S = 60
 

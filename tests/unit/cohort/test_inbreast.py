@@ -14,11 +14,16 @@ from mammoflow.cohort.inbreast_lesions import SINGLE, regions_of_film
 from mammoflow.cohort.stage import build_cohort
 from mammoflow.config.cohort import CohortSettings, DatasetSettings
 from mammoflow.config.images import ImagesSettings
-from mammoflow.contourfile import Contour
 from mammoflow.errors import ConfigError, Reason, StudyError
+from mammoflow.formats.contour_files import Contour
 from mammoflow.imaging.stage import prepare_images
-from mammoflow.store import read_mask
-from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, EXCLUDED, IMAGES, LESIONS, read_table
+from mammoflow.reasons.cohort import CohortReason
+from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.lesions import LesionReason
+from mammoflow.storage.files import read_mask
+from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
+from mammoflow.tables.files import read_table
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 
 RIGHT = "6c613a14b80a8591"
 
@@ -186,7 +191,7 @@ def test_calcifications_inside_a_cluster_belong_to_it(inbreast, writer, cohort):
     assert audit["single calcifications inside a cluster"] == 3
     assert audit["single calcifications drawn as points"] == 3
     # The film's BI-RADS 5 is the cluster's; what the calcification beside it is, nobody has said.
-    assert found.reasons(films[0].number, "lesion") == [str(Reason.NO_LABEL)]
+    assert found.reasons(films[0].number, "lesion") == [str(CohortReason.NO_LABEL)]
 
 
 def test_neither_order_nor_a_further_region_changes_an_id(inbreast, writer, cohort):
@@ -216,22 +221,22 @@ def test_bad_films_and_regions_are_rows_with_a_reason(inbreast, writer, cohort, 
         films.append(film)
         return film
 
-    missing = add(Reason.MISSING_FILE)
-    cut = add(Reason.TRUNCATED)
-    text = add(Reason.NOT_DICOM)
-    add(Reason.BAD_ROW, birads="9")
-    add(Reason.BAD_ROW, values={"side": "R"})
-    add(Reason.BAD_ROW, values={"view": "MLO"})
-    add(Reason.MASK_NOT_FOUND, birads="5", regions=None)
-    add(Reason.MASK_NOT_FOUND, birads="2", regions=[])
-    broken = add(Reason.CONTOURS)
-    outside = add(Reason.OUTSIDE_STUDY)
-    add(Reason.NO_LABEL, birads="0")
-    add(Reason.NO_LABEL, birads="")
-    add(Reason.CONTOURS, regions=[region("Mass", square[:2])])
-    add(Reason.CONTOURS, regions=[region("Cluster", [(5.0, 5.0), (5.0, 9.0), (5.0, 7.0)])])
-    add(Reason.CONTOURS, regions=[region("Pectoral Muscle", square)])
-    add(Reason.CONTOURS, regions=[region("Mass", square, NumberOfPoints=3)])
+    missing = add(FileReason.MISSING_FILE)
+    cut = add(FileReason.TRUNCATED)
+    text = add(FileReason.NOT_DICOM)
+    add(CohortReason.BAD_ROW, birads="9")
+    add(CohortReason.BAD_ROW, values={"side": "R"})
+    add(CohortReason.BAD_ROW, values={"view": "MLO"})
+    add(LesionReason.MASK_NOT_FOUND, birads="5", regions=None)
+    add(LesionReason.MASK_NOT_FOUND, birads="2", regions=[])
+    broken = add(FileReason.CONTOURS)
+    outside = add(FileReason.OUTSIDE_STUDY)
+    add(CohortReason.NO_LABEL, birads="0")
+    add(CohortReason.NO_LABEL, birads="")
+    add(FileReason.CONTOURS, regions=[region("Mass", square[:2])])
+    add(FileReason.CONTOURS, regions=[region("Cluster", [(5.0, 5.0), (5.0, 9.0), (5.0, 7.0)])])
+    add(FileReason.CONTOURS, regions=[region("Pectoral Muscle", square)])
+    add(FileReason.CONTOURS, regions=[region("Mass", square, NumberOfPoints=3)])
     twice = inbreast.Film("80009999", "abcdef")
     writer.write(films, tail=";;;;;;;410\n")
     writer.dicom(missing).unlink()
@@ -248,7 +253,7 @@ def test_bad_films_and_regions_are_rows_with_a_reason(inbreast, writer, cohort, 
         rows = [*found.reasons(number, "row"), *found.reasons(number, "lesion")]
         assert rows == [str(reason)], number
         assert len(found.reasons(number, "image")) == 1, number
-    assert found.reasons("80009999") == [str(Reason.NO_LABEL)]
+    assert found.reasons("80009999") == [str(CohortReason.NO_LABEL)]
     assert sum(found.excluded["image_id"] == "") == 1  # the line of totals is counted too
     assert found.summary["counts"]["rows"] == 8 + len(bad) + 1 + 1
 
@@ -264,7 +269,7 @@ def test_a_region_outside_the_film_is_left_out_by_the_images_stage(inbreast, wri
     found = cohort(writer.write(films))
     images, canonical, excluded = found.prepare(tmp_path / "images")
     assert len(canonical) == len(found.lesions) - 2
-    assert list(excluded[excluded["level"] == "lesion"]["reason"]) == [str(Reason.MASK_EMPTY)] * 2
+    assert list(excluded[excluded["level"] == "lesion"]["reason"]) == [str(LesionReason.MASK_EMPTY)] * 2
     assert films[0].number in images.index
     assert films[1].number not in images.index
 

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mammoflow.cohort.mask_content import has_shape_of, resolve_mask
-from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.errors import ExcludedCase
+from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.lesions import LesionReason
 
 
 @pytest.mark.parametrize("names", [("000000.dcm", "000001.dcm"), ("000001.dcm", "000000.dcm")])
@@ -38,14 +40,14 @@ def test_a_mask_of_another_shape_is_named_as_such(download, tmp_path):
     crop = download.write_dicom(tmp_path / "b.dcm", download.film_pixels((20, 15)))
     with pytest.raises(ExcludedCase, match="60 x 44") as error:
         resolve_mask([crop, mask], 60, 40)
-    assert error.value.reason is Reason.MASK_SHAPE
+    assert error.value.reason is LesionReason.MASK_SHAPE
 
 
 def test_two_crops_are_no_mask(download, tmp_path):
     crops = [download.write_dicom(tmp_path / f"{n}.dcm", download.film_pixels((20 + n, 15))) for n in range(2)]
     with pytest.raises(ExcludedCase) as error:
         resolve_mask(crops, 60, 40)
-    assert error.value.reason is Reason.MASK_NOT_FOUND
+    assert error.value.reason is LesionReason.MASK_NOT_FOUND
 
 
 def test_a_damaged_file_is_the_reason_where_no_mask_is_left(download, tmp_path):
@@ -54,7 +56,7 @@ def test_a_damaged_file_is_the_reason_where_no_mask_is_left(download, tmp_path):
     mask.write_bytes(mask.read_bytes()[:-500])
     with pytest.raises(ExcludedCase) as error:
         resolve_mask([crop, mask], 60, 40)
-    assert error.value.reason is Reason.TRUNCATED
+    assert error.value.reason is FileReason.TRUNCATED
 
 
 def test_levels_between_the_two_are_seen(download, tmp_path):
@@ -63,7 +65,7 @@ def test_levels_between_the_two_are_seen(download, tmp_path):
     crop = download.write_dicom(tmp_path / "a.dcm", pixels)
     with pytest.raises(ExcludedCase) as error:
         resolve_mask([crop], 600, 400)
-    assert error.value.reason is Reason.MASK_NOT_FOUND
+    assert error.value.reason is LesionReason.MASK_NOT_FOUND
 
 
 @given(rows=st.integers(200, 6000), columns=st.integers(200, 6000), scale=st.floats(0.5, 2), stretch=st.floats(1.03, 2))
@@ -78,5 +80,5 @@ def test_the_real_crops_that_lie_in_mask_folders_are_no_masks(real_data):
     assert len(crops) == 2
     with pytest.raises(ExcludedCase) as error:
         resolve_mask(crops, 4144, 2600)
-    assert error.value.reason is Reason.MASK_NOT_FOUND
+    assert error.value.reason is LesionReason.MASK_NOT_FOUND
     assert np.all([crop.parent.name.find("ROI mask images") > 0 for crop in crops])

@@ -13,7 +13,8 @@ import pytest
 from mammoflow.cohort.case_tables import read_case_tables
 from mammoflow.cohort.stage import build_cohort
 from mammoflow.config.cohort import CohortSettings, DatasetSettings, JoinSettings, SplitSettings
-from mammoflow.tables import IMAGES, LESIONS, read_table
+from mammoflow.tables.cohort import IMAGES, LESIONS
+from mammoflow.tables.files import read_table
 
 OFFICIAL_TEST_TABLES = ["mass_case_description_test_set.csv", "calc_case_description_test_set.csv"]
 

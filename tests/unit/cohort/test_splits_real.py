@@ -14,9 +14,10 @@ from mammoflow.cohort.reader import open_reader
 from mammoflow.cohort.stage import build_cohort
 from mammoflow.config.cohort import CohortSettings, DatasetSettings, SplitSettings
 from mammoflow.config.reading import read_config
-from mammoflow.errors import Reason
+from mammoflow.reasons.cohort import CohortReason
 from mammoflow.segmentation.small.record import trained_patients
-from mammoflow.tables import IMAGES, read_table
+from mammoflow.tables.cohort import IMAGES
+from mammoflow.tables.files import read_table
 
 ROOT = Path(__file__).resolve().parents[3]
 PRESET = [ROOT / "config.yaml", ROOT / "workflow" / "presets" / "cbis-ddsm-mass-256.yaml"]
@@ -56,11 +57,11 @@ def test_the_official_test_set_stays_and_31_patients_leave_training(pool):
     gone = [case.lesion_id for case in safe.excluded if case.level == "lesion"]
     assert len(gone) == 83
     assert sorted(gone) == sorted(pool.rows.loc[training_rows, "lesion_id"])
-    assert {case.reason for case in safe.excluded} == {Reason.OFFICIAL_TEST_PATIENT}
+    assert {case.reason for case in safe.excluded} == {CohortReason.OFFICIAL_TEST_PATIENT}
     assert len(lesions) + len(gone) == 3568
     assert sum(case.level == "image" for case in safe.excluded) == 35
     assert len(images) == 3032 - 35
-    assert safe.flow[-1]["excluded"] == {str(Reason.OFFICIAL_TEST_PATIENT): len(gone)}
+    assert safe.flow[-1]["excluded"] == {str(CohortReason.OFFICIAL_TEST_PATIENT): len(gone)}
     assert (safe.flow[-1]["lesions"], safe.flow[-1]["patients"]) == (len(lesions), 1566)
     assert (lesions.groupby("patient_id")["split"].nunique() == 1).all()
 

@@ -14,11 +14,14 @@ from mammoflow.classification.cases import read_cases
 from mammoflow.cohort.stage import build_cohort
 from mammoflow.config.cohort import CohortSettings, DatasetSettings, SplitSettings
 from mammoflow.config.images import ImagesSettings
-from mammoflow.errors import ConfigError, LeakageError, Reason, StudyError
+from mammoflow.errors import ConfigError, LeakageError, StudyError
 from mammoflow.imaging.stage import prepare_images
-from mammoflow.preflight import check_study
-from mammoflow.store import write_image, write_mask
-from mammoflow.tables import CANONICAL_IMAGES, EXCLUDED, IMAGES, LESIONS, read_table
+from mammoflow.planning.preflight import check_study
+from mammoflow.reasons.files import FileReason
+from mammoflow.storage.files import write_image, write_mask
+from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
+from mammoflow.tables.files import read_table
+from mammoflow.tables.images import CANONICAL_IMAGES
 
 SHAPE = (160, 120)
 
@@ -127,9 +130,9 @@ def test_a_path_cannot_lead_from_one_study_into_another(two, tmp_path):
     table.to_csv(Path(two[1].folder) / "table.csv", index=False)
     cohort = Cohort(settings_of(*two), tmp_path / "cohort")
     gone = cohort.excluded[cohort.excluded["level"] == "image"]
-    assert gone["reason"].tolist() == [str(Reason.OUTSIDE_STUDY)]
+    assert gone["reason"].tolist() == [str(FileReason.OUTSIDE_STUDY)]
     assert gone["patient_id"].str.startswith("Second_set").all()
-    assert cohort.study["flow"][3]["excluded"] == {str(Reason.OUTSIDE_STUDY): 1}
+    assert cohort.study["flow"][3]["excluded"] == {str(FileReason.OUTSIDE_STUDY): 1}
 
 
 def test_a_study_that_moved_away_is_one_clear_error(two, tmp_path):

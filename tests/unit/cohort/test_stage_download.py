@@ -11,8 +11,12 @@ import pytest
 
 from mammoflow.cohort.stage import build_cohort
 from mammoflow.config.cohort import CohortSettings, DatasetSettings, SplitSettings
-from mammoflow.errors import LeakageError, Reason, StudyError
-from mammoflow.tables import EXCLUDED, IMAGES, LESIONS, read_table
+from mammoflow.errors import LeakageError, StudyError
+from mammoflow.reasons.cohort import CohortReason
+from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.lesions import LesionReason
+from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
+from mammoflow.tables.files import read_table
 
 
 class Cohort:
@@ -104,7 +108,7 @@ def test_the_train_side_gives_way_and_the_test_set_stays_the_official_one(downlo
     assert (cohort.lesions.loc[cohort.lesions["split"] != "test", "official_split"] == "train").all()
     assert not set(held_out["patient_id"]) & set(cohort.lesions.loc[cohort.lesions["split"] != "test", "patient_id"])
     assert (cohort.lesions["split"] == "validation").sum() == 2
-    reason = str(Reason.OFFICIAL_TEST_PATIENT)
+    reason = str(CohortReason.OFFICIAL_TEST_PATIENT)
     assert cohort.reasons("lesion") == dict.fromkeys(
         ["P_00001_LEFT_CC_mass_2", "P_09000_LEFT_CC_mass_1", "P_09001_LEFT_CC_mass_1", "P_09001_LEFT_MLO_mass_1"],
         reason,
@@ -126,8 +130,8 @@ def test_a_patient_whose_test_film_is_damaged_does_not_come_back_in_training(dow
     cohort = build(study, method="official")
     assert "P_00001" not in set(cohort.images["patient_id"])
     assert cohort.reasons("lesion") == {
-        "P_00001_LEFT_CC_mass_1": str(Reason.OFFICIAL_TEST_PATIENT),
-        "P_00001_LEFT_MLO_calcification_1": str(Reason.MISSING_FILE),
+        "P_00001_LEFT_CC_mass_1": str(CohortReason.OFFICIAL_TEST_PATIENT),
+        "P_00001_LEFT_MLO_calcification_1": str(FileReason.MISSING_FILE),
     }
 
 
@@ -186,29 +190,29 @@ def test_every_kind_of_bad_file_is_a_row_with_a_reason(download, writer, tmp_pat
     cohort = build(study)
 
     expected = {
-        "truncated": Reason.TRUNCATED,
-        "text": Reason.NOT_DICOM,
-        "pixelless": Reason.NO_PIXELS,
-        "missing": Reason.MISSING_FILE,
-        "climbing": Reason.OUTSIDE_STUDY,
-        "absolute": Reason.OUTSIDE_STUDY,
-        "link": Reason.OUTSIDE_STUDY,
-        "frames": Reason.MULTI_FRAME,
-        "shape": Reason.MASK_SHAPE,
-        "mask_gone": Reason.MASK_NOT_FOUND,
+        "truncated": FileReason.TRUNCATED,
+        "text": FileReason.NOT_DICOM,
+        "pixelless": FileReason.NO_PIXELS,
+        "missing": FileReason.MISSING_FILE,
+        "climbing": FileReason.OUTSIDE_STUDY,
+        "absolute": FileReason.OUTSIDE_STUDY,
+        "link": FileReason.OUTSIDE_STUDY,
+        "frames": FileReason.MULTI_FRAME,
+        "shape": LesionReason.MASK_SHAPE,
+        "mask_gone": LesionReason.MASK_NOT_FOUND,
     }
     found = cohort.reasons("lesion")
     assert found == {f"{bad[name].patient}_LEFT_CC_mass_1": str(reason) for name, reason in expected.items()}
     images = cohort.reasons("image")
     for name, reason in expected.items():
         of_lesion = name in ("absolute", "shape", "mask_gone")
-        assert images[f"{bad[name].patient}_LEFT_CC"] == str(Reason.NO_LESIONS if of_lesion else reason)
+        assert images[f"{bad[name].patient}_LEFT_CC"] == str(LesionReason.NO_LESIONS if of_lesion else reason)
     assert sorted(cohort.lesions["patient_id"]) == sorted(case.patient for case in good)
     flow = cohort.study["flow"]
     assert [step["lesions"] for step in flow] == [18, 18, 18, 11, 8]
     assert [step["images"] for step in flow] == [18, 18, 18, 11, 8]
     assert sum(sum(step["excluded"].values()) for step in flow) == 10
-    assert cohort.study["counts"]["excluded_lesions"][str(Reason.OUTSIDE_STUDY)] == 3
+    assert cohort.study["counts"]["excluded_lesions"][str(FileReason.OUTSIDE_STUDY)] == 3
 
 
 def test_bad_rows_are_counted(download, writer):
@@ -222,10 +226,10 @@ def test_bad_rows_are_counted(download, writer):
     ]
     cohort = build(writer.write([*cases, *wrong]))
     reasons = cohort.study["counts"]["excluded_lesions"]
-    assert reasons == {str(Reason.BAD_ROW): 3, str(Reason.DUPLICATE_ROW): 1, str(Reason.NO_LABEL): 1}
+    assert reasons == {str(CohortReason.BAD_ROW): 3, str(CohortReason.DUPLICATE_ROW): 1, str(CohortReason.NO_LABEL): 1}
     assert [step["lesions"] for step in cohort.study["flow"]] == [13, 9, 8, 8, 8]
     assert "assessment is '9'" in " ".join(cohort.excluded["detail"])
-    assert cohort.reasons("image") == {"P_00003_LEFT_CC": str(Reason.NO_LESIONS)}
+    assert cohort.reasons("image") == {"P_00003_LEFT_CC": str(LesionReason.NO_LESIONS)}
 
 
 def test_shards_hold_every_row_once_and_are_all_there(download, writer):

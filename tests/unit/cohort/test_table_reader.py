@@ -14,9 +14,13 @@ import pytest
 from mammoflow.cohort.reader import Reader
 from mammoflow.cohort.stage import build_cohort
 from mammoflow.config.base import validate_settings
-from mammoflow.config.cohort import CohortSettings, DatasetSettings, JoinSettings, reader_names
-from mammoflow.errors import ConfigError, Reason, StudyError
-from mammoflow.tables import EXCLUDED, IMAGES, LESIONS, read_table
+from mammoflow.config.cohort import READERS, CohortSettings, DatasetSettings, JoinSettings
+from mammoflow.errors import ConfigError, StudyError
+from mammoflow.reasons.cohort import CohortReason
+from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.lesions import LesionReason
+from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
+from mammoflow.tables.files import read_table
 
 
 def table_of(count: int = 8) -> pd.DataFrame:
@@ -88,7 +92,7 @@ def test_parquet_with_numbers_and_flags_reads_as_csv_does(study):
     assert study.lesions["birads"].isna().sum() == 3
     assert (study.images["spacing_mm"] == 0.05).all()
     assert (study.images["spacing_origin"] == "table").all()
-    assert study.reasons == {str(Reason.MARKED_UNUSABLE): 1}
+    assert study.reasons == {str(CohortReason.MARKED_UNUSABLE): 1}
 
 
 def test_sides_views_birads_and_density_in_many_spellings(study):
@@ -113,7 +117,7 @@ def test_words_of_the_users_own(study):
 
 def test_an_unknown_word_is_excluded_and_counted(study):
     study.build(table_of().assign(label=["malignant", "benign", "?"] * 2 + ["benign", ""]))
-    assert study.reasons == {str(Reason.NO_LABEL): 3}
+    assert study.reasons == {str(CohortReason.NO_LABEL): 3}
 
 
 def test_boxes_in_place_of_masks(study):
@@ -122,7 +126,7 @@ def test_boxes_in_place_of_masks(study):
     study.build(table)
     assert study.lesions["mask_path"].isna().all()
     assert study.lesions.loc[0, ["box_y0", "box_x0", "box_y1", "box_x1"]].tolist() == [1, 2, 5, 4.5]
-    assert study.reasons == {str(Reason.BOX_INVALID): 2}
+    assert study.reasons == {str(LesionReason.BOX_INVALID): 2}
 
 
 def test_lesions_keep_their_ids_in_any_order_and_when_others_come(study):
@@ -165,10 +169,10 @@ def test_bad_files_and_rows_of_a_table(study, tmp_path):
     table.loc[11, "mask"] = None
     study.build(table)
     assert study.reasons == {
-        str(Reason.BAD_ROW): 1,
-        str(Reason.OUTSIDE_STUDY): 1,
-        str(Reason.MISSING_FILE): 1,
-        str(Reason.MASK_NOT_FOUND): 1,
+        str(CohortReason.BAD_ROW): 1,
+        str(FileReason.OUTSIDE_STUDY): 1,
+        str(FileReason.MISSING_FILE): 1,
+        str(LesionReason.MASK_NOT_FOUND): 1,
     }
     assert len(study.lesions) == 8
     excluded = read_table(study.output / "excluded.parquet", EXCLUDED)
@@ -185,7 +189,7 @@ def test_dicom_images_are_opened_and_damaged_ones_left_out(study, download):
     damaged = study.folder / "images/3.dcm"
     damaged.write_bytes(damaged.read_bytes()[:-50])
     study.build(table)
-    assert study.reasons == {str(Reason.TRUNCATED): 1}
+    assert study.reasons == {str(FileReason.TRUNCATED): 1}
     assert len(study.images) == 7
 
 
@@ -198,7 +202,7 @@ def test_dicom_files_that_are_named_by_their_uid(study, download):
     damaged = study.folder / names[3]
     damaged.write_bytes(damaged.read_bytes()[:-50])
     study.build(table)
-    assert study.reasons == {str(Reason.TRUNCATED): 1}
+    assert study.reasons == {str(FileReason.TRUNCATED): 1}
     found = study.images.set_index("image_id")["image_path"].to_dict()
     assert found == {name: name for name in names[:7] if name != names[3]} | {"folder": f"folder/{names[7]}"}
 
@@ -217,8 +221,8 @@ def test_a_normal_image_that_stands_twice_is_no_lost_lesion(study):
     study.build(pd.concat([table, table.iloc[[5, 7]]]))
     flow = json.loads((study.output / "study.json").read_text())["flow"]
     assert [step["lesions"] for step in flow] == [7, 6, 6, 6, 6]
-    assert flow[1]["excluded"] == {str(Reason.DUPLICATE_ROW): 1}
-    assert study.reasons == {str(Reason.DUPLICATE_ROW): 2}
+    assert flow[1]["excluded"] == {str(CohortReason.DUPLICATE_ROW): 1}
+    assert study.reasons == {str(CohortReason.DUPLICATE_ROW): 2}
 
 
 @pytest.mark.parametrize("backwards", [False, True])
@@ -228,7 +232,7 @@ def test_rows_of_one_lesion_that_differ_in_malignancy_are_left_out_in_any_order(
     labels = study.lesions.set_index("image_id")["malignant"]
     assert "images_0" not in labels.index
     assert labels.to_dict() == {f"images_{number}": number % 2 for number in range(1, 8)}
-    assert study.reasons == {str(Reason.LABEL_CONFLICT): 2, str(Reason.DUPLICATE_ROW): 1}
+    assert study.reasons == {str(CohortReason.LABEL_CONFLICT): 2, str(CohortReason.DUPLICATE_ROW): 1}
 
 
 def test_an_image_with_a_lesion_is_never_normal(study):
@@ -238,7 +242,11 @@ def test_an_image_with_a_lesion_is_never_normal(study):
     table.loc[1, "label"] = "?"
     study.build(pd.concat([denied, table]))
     assert study.images["image_id"].tolist() == [f"images_{number}" for number in range(2, 8)]
-    assert study.reasons == {str(Reason.LABEL_CONFLICT): 3, str(Reason.MISSING_FILE): 1, str(Reason.NO_LABEL): 1}
+    assert study.reasons == {
+        str(CohortReason.LABEL_CONFLICT): 3,
+        str(FileReason.MISSING_FILE): 1,
+        str(CohortReason.NO_LABEL): 1,
+    }
     flow = json.loads((study.output / "study.json").read_text())["flow"]
     assert [step["lesions"] for step in flow] == [8, 8, 7, 7, 6]
     assert [sum(step["excluded"].values()) for step in flow] == [0, 0, 1, 0, 1]
@@ -247,7 +255,7 @@ def test_an_image_with_a_lesion_is_never_normal(study):
 def test_an_image_of_two_patients_is_left_out(study):
     table = pd.concat([table_of(), table_of(1).assign(patient="P7", mask="masks/other.png")])
     study.build(table)
-    assert study.reasons == {str(Reason.BAD_ROW): 2}
+    assert study.reasons == {str(CohortReason.BAD_ROW): 2}
     assert "images_0" not in set(study.images["image_id"])
 
 
@@ -292,7 +300,7 @@ def test_words_for_no_value_are_blanks(study):
     study.build(table)
     assert study.images["density"].fillna(-1).tolist() == [-1] * 5 + [2, 3]
     assert study.lesions["birads"].fillna(-1).tolist() == [-1, 4, 5, 2, 3, 1, 2]
-    assert study.reasons == {str(Reason.BAD_ROW): 1}
+    assert study.reasons == {str(CohortReason.BAD_ROW): 1}
 
 
 def test_a_number_that_cannot_be_read_names_its_column_and_is_quoted_in_part(study):
@@ -338,7 +346,7 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(study):
         study.build(table_of(), columns={"mask": "{nothing}.png"})
 
 
-@pytest.mark.parametrize("name", reader_names())
+@pytest.mark.parametrize("name", READERS.names())
 def test_every_module_of_the_readers_folder_is_a_reader(name):
     module = importlib.import_module(f"mammoflow.cohort.readers.{name.replace('-', '_')}")
     assert issubclass(module.StudyReader, Reader)
@@ -350,7 +358,7 @@ def test_every_module_of_the_readers_folder_is_a_reader(name):
     [
         (
             {"reader": "inbrest", "folder": "x"},
-            r"unknown data set reader; the readers are .*cbis-ddsm, .*phantom, .*table",
+            r"is no data set reader; expected one of .*cbis-ddsm, .*phantom, .*table",
         ),
         ({"reader": "table", "folder": "x"}, "exactly one entry in tables"),
         ({"reader": "cbis-ddsm"}, "needs the study's folder"),
@@ -390,7 +398,7 @@ def test_of_two_files_of_an_image_the_one_for_presentation_is_taken(pair, images
     assert len(found) == 9
     assert (study.lesions["image_id"] == "pair").sum() == 1
     excluded = read_table(study.output / "excluded.parquet", EXCLUDED).set_index("path")
-    assert excluded.loc["pair/processing.dcm", "reason"] == str(Reason.FOR_PROCESSING)
+    assert excluded.loc["pair/processing.dcm", "reason"] == str(FileReason.FOR_PROCESSING)
     assert excluded.loc["pair/processing.dcm", "level"] == "file"
     assert "pair/presentation.dcm (presentation) was taken" in excluded.loc["pair/processing.dcm", "detail"]
 
@@ -422,12 +430,12 @@ def test_a_damaged_file_for_presentation_leaves_the_other(pair, study):
     study = pair("pair")
     assert study.images.set_index("image_id").loc["pair", "image_path"] == "pair/processing.dcm"
     excluded = read_table(study.output / "excluded.parquet", EXCLUDED).set_index("path")
-    assert excluded.loc["pair/presentation.dcm", "reason"] == str(Reason.TRUNCATED)
+    assert excluded.loc["pair/presentation.dcm", "reason"] == str(FileReason.TRUNCATED)
 
 
 def test_an_empty_folder_and_files_of_two_kinds_are_excluded(pair, study):
     (study.folder / "empty").mkdir(parents=True, exist_ok=True)
     study = pair("empty")
-    assert study.reasons == {str(Reason.MISSING_FILE): 1}
+    assert study.reasons == {str(FileReason.MISSING_FILE): 1}
     study = pair("pair/processing.dcm", "images/pair.png")
-    assert study.reasons == {str(Reason.BAD_ROW): 2}
+    assert study.reasons == {str(CohortReason.BAD_ROW): 2}

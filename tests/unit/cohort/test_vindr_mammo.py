@@ -15,8 +15,13 @@ from mammoflow.config.cohort import CohortSettings, DatasetSettings, SplitSettin
 from mammoflow.config.images import ImagesSettings
 from mammoflow.errors import ConfigError, Reason, StudyError
 from mammoflow.imaging.stage import prepare_images
-from mammoflow.store import read_image
-from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, EXCLUDED, IMAGES, LESIONS, read_table, write_table
+from mammoflow.reasons.cohort import CohortReason
+from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.lesions import LesionReason
+from mammoflow.storage.files import read_image
+from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
+from mammoflow.tables.files import read_table, write_table
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 
 pytestmark = pytest.mark.usefixtures("warm_fork_server")
 
@@ -145,25 +150,25 @@ def test_bad_rows_and_files_are_left_out_with_a_reason(vindr, writer, cohort):
         exams.append(exam)
         return exam
 
-    missing = add(Reason.MISSING_FILE)
-    cut = add(Reason.TRUNCATED)
-    add(Reason.BAD_ROW, categories="Mass")
-    add(Reason.BAD_ROW, categories="['Mass', 3]")
-    add(Reason.BAD_ROW, categories="['Mass', 'No Finding']")
-    add(Reason.BAD_ROW, categories="[__import__('os').system('false')]")
-    add(Reason.BAD_ROW, birads="BI-RADS 9")
-    add(Reason.BAD_ROW, values={"xmin": "left"})
-    add(Reason.BAD_ROW, values={"height": "401"})  # not the size of the file
-    add(Reason.BAD_ROW, values={"laterality": "both"})
-    add(Reason.NO_LABEL, birads="")
-    add(Reason.NO_LABEL, birads="BI-RADS 0")
-    add(Reason.BOX_INVALID, box=(40, 150, 40, 200))
-    add(Reason.BOX_INVALID, box=(90, 150, 40, 200))
-    add(Reason.BOX_INVALID, box=(300, 150, 350, 200))
-    add(Reason.MASK_NOT_FOUND, box=("", "", "", ""))
-    denied = add(Reason.LABEL_CONFLICT)
+    missing = add(FileReason.MISSING_FILE)
+    cut = add(FileReason.TRUNCATED)
+    add(CohortReason.BAD_ROW, categories="Mass")
+    add(CohortReason.BAD_ROW, categories="['Mass', 3]")
+    add(CohortReason.BAD_ROW, categories="['Mass', 'No Finding']")
+    add(CohortReason.BAD_ROW, categories="[__import__('os').system('false')]")
+    add(CohortReason.BAD_ROW, birads="BI-RADS 9")
+    add(CohortReason.BAD_ROW, values={"xmin": "left"})
+    add(CohortReason.BAD_ROW, values={"height": "401"})  # not the size of the file
+    add(CohortReason.BAD_ROW, values={"laterality": "both"})
+    add(CohortReason.NO_LABEL, birads="")
+    add(CohortReason.NO_LABEL, birads="BI-RADS 0")
+    add(LesionReason.BOX_INVALID, box=(40, 150, 40, 200))
+    add(LesionReason.BOX_INVALID, box=(90, 150, 40, 200))
+    add(LesionReason.BOX_INVALID, box=(300, 150, 350, 200))
+    add(LesionReason.MASK_NOT_FOUND, box=("", "", "", ""))
+    denied = add(CohortReason.LABEL_CONFLICT)
     denied.findings.append(vindr.NONE)
-    twice = add(Reason.DUPLICATE_ROW)
+    twice = add(CohortReason.DUPLICATE_ROW)
     twice.findings.append(twice.findings[0])
     writer.write(exams)
     writer.dicom(missing).unlink()
@@ -183,7 +188,7 @@ def test_an_image_in_one_table_alone(vindr, writer, cohort):
     table = study / "finding_annotations.csv"
     lines = table.read_text().splitlines()
     table.write_text("\n".join(line for line in lines if vindr.Exam(0).image("R") not in line))
-    assert cohort(study).reasons(vindr.Exam(0).image("R")) == [str(Reason.BAD_ROW)]
+    assert cohort(study).reasons(vindr.Exam(0).image("R")) == [str(CohortReason.BAD_ROW)]
     (study / "breast-level_annotations.csv").unlink()
     assert cohort(study).reasons(vindr.Exam(0).image("R")) == []
 
@@ -192,14 +197,14 @@ def test_an_image_that_its_rows_file_in_two_places(vindr, writer, cohort):
     exams = vindr.some_exams(6)
     exams[0].findings = [vindr.Finding(), vindr.Finding(box=(5, 5, 9, 9), values={"study_id": exams[1].study})]
     found = cohort(writer.write(exams))
-    assert found.reasons(exams[0].image()) == [str(Reason.BAD_ROW)] * 2
+    assert found.reasons(exams[0].image()) == [str(CohortReason.BAD_ROW)] * 2
 
 
 def test_paths_stay_inside_the_study(vindr, writer, cohort):
     exams = vindr.some_exams(6)
     exams[0].findings = [vindr.Finding(values={"study_id": "../../elsewhere"})]
     found = cohort(writer.write(exams))
-    assert found.reasons(exams[0].image()) == [str(Reason.OUTSIDE_STUDY)]
+    assert found.reasons(exams[0].image()) == [str(FileReason.OUTSIDE_STUDY)]
 
 
 def test_studies_that_are_none(vindr, writer, cohort):

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from snakemake.utils import update_config
 
 from mammoflow.config.base import validate_settings
-from mammoflow.config.cohort import reader_names
+from mammoflow.config.cohort import READERS
 from mammoflow.config.reading import overlay, read_config
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, WeightsError
-from mammoflow.preflight import check_files, has_pathology
+from mammoflow.planning.preflight import check_files, has_pathology
 
 values = st.none() | st.integers() | st.lists(st.integers(), max_size=3)
 mappings = st.recursive(
@@ -74,7 +74,7 @@ def test_missing_weights_of_the_efficientnet(tmp_path: Path) -> None:
         check_files(config)
 
 
-@pytest.mark.parametrize("reader", [name for name in reader_names() if name != "phantom"])
+@pytest.mark.parametrize("reader", [name for name in READERS.names() if name != "phantom"])
 def test_a_study_without_biopsies_needs_its_convention(reader: str, tmp_path: Path) -> None:
     module = importlib.import_module(f"mammoflow.cohort.readers.{reader.replace('-', '_')}")
     assert has_pathology(reader) == module.StudyReader.has_pathology

@@ -10,8 +10,8 @@ import pytest
 from mammoflow.config.base import validate_settings
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, WeightsError
-from mammoflow.preflight import check_files
-from mammoflow.segmentation.configured import model_argument, weights_path
+from mammoflow.planning.models import model_argument, weights_path
+from mammoflow.planning.preflight import check_files
 
 
 def config(tuned: dict[str, Any], custom: dict[str, Any] | None = None, **segmentation: Any) -> StudyConfig:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mammoflow.evaluation.segmentation_summary import SCORES
-from mammoflow.tables import SEGMENTATION_SCORES
+from mammoflow.tables.masks import SEGMENTATION_SCORES
 
 KEYS = ["model", "field_of_view", "prompts", "feed", "margin_mm"]
 Table = pd.DataFrame

@@ -10,20 +10,13 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from mammoflow.store import write_image, write_mask
-from mammoflow.tables import (
-    CANONICAL_IMAGES,
-    CANONICAL_LESIONS,
-    EXCLUDED,
-    FEATURES,
-    IMAGES,
-    LESIONS,
-    MASKS,
-    PREDICTIONS,
-    SEGMENTATION_SCORES,
-    empty_table,
-    write_table,
-)
+from mammoflow.storage.files import write_image, write_mask
+from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
+from mammoflow.tables.features import FEATURES
+from mammoflow.tables.files import empty_table, write_table
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
+from mammoflow.tables.predictions import PREDICTIONS
 
 HEIGHT, WIDTH, SPACING = 160, 120, 1.0
 MARGINS = (0.0, 5.0, 10.0, 20.0)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score
 
 from mammoflow.config.evaluation import ComparisonSettings
-from mammoflow.errors import LeakageError, Reason, StudyError
+from mammoflow.errors import LeakageError, StudyError
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.candidates import ORACLE_MASKS
 from mammoflow.evaluation.drawing import put_title
@@ -22,8 +22,11 @@ from mammoflow.evaluation.flow import UNEXPLAINED, exclusions
 from mammoflow.evaluation.inputs import read_run
 from mammoflow.evaluation.segmentation_tables import segmentation_table
 from mammoflow.evaluation.stage import all_candidates, compare
-from mammoflow.store import read_image
-from mammoflow.tables import EXCLUDED, write_table
+from mammoflow.reasons.lesions import LesionReason
+from mammoflow.reasons.prompts import PromptReason
+from mammoflow.storage.files import read_image
+from mammoflow.tables.cohort import EXCLUDED
+from mammoflow.tables.files import write_table
 
 SETTINGS = ComparisonSettings(bootstrap=100)
 FLOORS = ["majority class", "assessment alone", "shape alone", "margins alone", "size alone"]
@@ -155,8 +158,8 @@ def test_every_lesion_lost_on_the_way_to_the_table_has_a_reason(write_run: Calla
         {"stage": "prompts", "level": level, "lesion_id": lesion, "image_id": "", "patient_id": "", "path": "boxes.csv"}
         | {"reason": str(reason), "detail": "row 3"}
         for level, lesion, reason in [
-            *(("lesion", lesion, Reason.NO_PROMPT) for lesion in unprompted),
-            ("row", unread, Reason.BOX_INVALID),
+            *(("lesion", lesion, PromptReason.NO_PROMPT) for lesion in unprompted),
+            ("row", unread, LesionReason.BOX_INVALID),
         ]
     ]
     write_table(pd.DataFrame(rows), EXCLUDED, tmp_path / "prompts" / "00.parquet")
@@ -176,9 +179,9 @@ def test_every_lesion_lost_on_the_way_to_the_table_has_a_reason(write_run: Calla
     prompted = steps["Lesions with a prompt"]
     assert prompted["lesions"] == len(lesions) - 2
     reasons = {(group["reason"], group["level"]): group["count"] for group in prompted["excluded"]}
-    assert reasons == {(str(Reason.NO_PROMPT), "lesion"): 2, (str(Reason.BOX_INVALID), "row"): 1}
+    assert reasons == {(str(PromptReason.NO_PROMPT), "lesion"): 2, (str(LesionReason.BOX_INVALID), "row"): 1}
     segmented = steps["Segmented by small"]
-    assert [(group["reason"], group["count"]) for group in segmented["excluded"]] == [(str(Reason.NO_PROMPT), 2)]
+    assert [(group["reason"], group["count"]) for group in segmented["excluded"]] == [(str(PromptReason.NO_PROMPT), 2)]
     cases = [case["lesion_id"] for group in steps["With BI-RADS > 3"]["excluded"] for case in group["cases"]]
     assert cases == [unread]
     lost = pd.read_csv(output / "exclusions.csv")

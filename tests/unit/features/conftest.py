@@ -11,8 +11,10 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
-from mammoflow.store import write_image, write_mask
-from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, MASKS, empty_table, write_table
+from mammoflow.storage.files import write_image, write_mask
+from mammoflow.tables.files import empty_table, write_table
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.tables.masks import MASKS
 
 ROW_SPACING, COLUMN_SPACING = 1.0, 0.8  # canonical, in mm; unlike, so that mixed up axes show
 CANONICAL_SHAPE = (200, 250)

@@ -6,7 +6,8 @@ import pytest
 from mammoflow.config.features import GaborSettings
 from mammoflow.features.gabor_stage import extract_gabor
 from mammoflow.features.texture import LesionTexture
-from mammoflow.tables import FEATURES, read_table
+from mammoflow.tables.features import FEATURES
+from mammoflow.tables.files import read_table
 
 from .conftest import Lesion
 

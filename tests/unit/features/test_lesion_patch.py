@@ -3,10 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mammoflow.errors import ExcludedCase, Reason, StudyError
+from mammoflow.errors import ExcludedCase, StudyError
 from mammoflow.features.lesion_patch import PatchReader
-from mammoflow.store import write_mask
-from mammoflow.tables import CANONICAL_IMAGES, read_table, write_table
+from mammoflow.reasons.lesions import LesionReason
+from mammoflow.storage.files import write_mask
+from mammoflow.tables.files import read_table, write_table
+from mammoflow.tables.images import CANONICAL_IMAGES
 
 from .conftest import Lesion, disc_mask
 
@@ -51,10 +53,10 @@ def test_coarser_spacing_averages_grey_levels(make_shard):
 @pytest.mark.parametrize(
     ("lesion", "source", "reason"),
     [
-        (Lesion(predicted="empty"), "predicted", Reason.MASK_EMPTY),
-        (Lesion(predicted="none"), "predicted", Reason.MASK_NOT_FOUND),
-        (Lesion(reference=False), "reference", Reason.MASK_NOT_FOUND),
-        (Lesion(radius=0.3), "reference", Reason.MASK_EMPTY),
+        (Lesion(predicted="empty"), "predicted", LesionReason.MASK_EMPTY),
+        (Lesion(predicted="none"), "predicted", LesionReason.MASK_NOT_FOUND),
+        (Lesion(reference=False), "reference", LesionReason.MASK_NOT_FOUND),
+        (Lesion(radius=0.3), "reference", LesionReason.MASK_EMPTY),
     ],
 )
 def test_lesion_without_a_mask_is_told_apart(make_shard, lesion, source, reason):

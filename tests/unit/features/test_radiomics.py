@@ -14,7 +14,8 @@ from mammoflow.features import radiomics_stage
 from mammoflow.features.lesion_patch import LesionPatch
 from mammoflow.features.radiomics import LesionRadiomics
 from mammoflow.features.radiomics_stage import extract_radiomics
-from mammoflow.tables import FEATURES, read_table
+from mammoflow.tables.features import FEATURES
+from mammoflow.tables.files import read_table
 
 from .conftest import Lesion, disc_mask
 

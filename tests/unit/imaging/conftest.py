@@ -14,7 +14,8 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
-from mammoflow.tables import IMAGES, LESIONS, empty_table, write_table
+from mammoflow.tables.cohort import IMAGES, LESIONS
+from mammoflow.tables.files import empty_table, write_table
 
 DicomWriter = Callable[..., Path]
 

@@ -12,9 +12,10 @@ from mammoflow.cohort.phantom.artefacts import ARTEFACTS, hidden
 from mammoflow.cohort.phantom.film import Film, draw_film
 from mammoflow.cohort.phantom.population import draw_study
 from mammoflow.config.phantom import PhantomSettings
-from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.errors import ExcludedCase
 from mammoflow.imaging.borders import film_border
 from mammoflow.imaging.breast import breast_region
+from mammoflow.reasons.imaging import ImagingReason
 
 SHAPE = (900, 600)
 
@@ -122,7 +123,7 @@ def test_no_breast(name: str) -> None:
         film[30:80, 400:450] = 60000
     with pytest.raises(ExcludedCase) as problem:
         breast_region(film)
-    assert problem.value.reason == Reason.NO_BREAST
+    assert problem.value.reason == ImagingReason.NO_BREAST
 
 
 def test_tiny_images_do_not_crash() -> None:

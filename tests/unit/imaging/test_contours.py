@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mammoflow.contourfile import LARGEST_BYTES, Contour, choose_contours, is_contour_file, read_contours
-from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.errors import ExcludedCase
+from mammoflow.formats.contour_files import LARGEST_BYTES, Contour, choose_contours, is_contour_file, read_contours
 from mammoflow.imaging.contours import draw_contours, fill_contour
 from mammoflow.imaging.lesion import FilmGrid, read_reference
-from mammoflow.store import write_mask
+from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.lesions import LesionReason
+from mammoflow.storage.files import write_mask
 
 SQUARE = [(10.0, 20.0), (10.0, 30.0), (16.0, 30.0), (16.0, 20.0)]
 
@@ -100,7 +102,11 @@ def test_several_contours_are_united_and_scaled_to_the_film() -> None:
 def test_nothing_to_draw_is_a_reason() -> None:
     outside = Contour("Mass", np.array(SQUARE) + 500)
     broken = Contour("Mass", np.empty((0, 2)), "there are no points")
-    for contours, reason in (([], Reason.CONTOURS), ([outside], Reason.MASK_EMPTY), ([broken], Reason.CONTOURS)):
+    for contours, reason in (
+        ([], FileReason.CONTOURS),
+        ([outside], LesionReason.MASK_EMPTY),
+        ([broken], FileReason.CONTOURS),
+    ):
         with pytest.raises(ExcludedCase) as problem:
             draw_contours(contours, (60, 80), (60, 80))
         assert problem.value.reason == reason
@@ -129,7 +135,7 @@ def test_regions_of_a_file_in_order(tmp_path: Path) -> None:
     for item in ("2", "-1", "a", "0,", "9" * 5000, "١"):
         with pytest.raises(ExcludedCase) as problem:
             choose_contours([mass, cluster], item)
-        assert problem.value.reason == Reason.CONTOURS
+        assert problem.value.reason == FileReason.CONTOURS
         assert len(problem.value.detail) < 120
 
 
@@ -193,7 +199,7 @@ def test_what_is_no_file_of_contours_is_a_reason(tmp_path: Path, content: bytes)
     started = time.perf_counter()
     with pytest.raises(ExcludedCase) as problem:
         read_contours(path)
-    assert problem.value.reason == Reason.CONTOURS
+    assert problem.value.reason == FileReason.CONTOURS
     assert time.perf_counter() - started < 5
 
 
@@ -209,7 +215,7 @@ def test_damaged_bytes_are_a_reason_and_never_a_crash(tmp_path: Path) -> None:
         try:
             mask = draw_contours(read_contours(tmp_path / "b.xml"), (60, 80), (60, 80))
         except ExcludedCase as problem:
-            refused += problem.reason in (Reason.CONTOURS, Reason.MASK_EMPTY)
+            refused += problem.reason in (FileReason.CONTOURS, LesionReason.MASK_EMPTY)
         else:
             read += bool(mask.any())
     assert read + refused == 300
@@ -219,7 +225,7 @@ def test_damaged_bytes_are_a_reason_and_never_a_crash(tmp_path: Path) -> None:
 def test_too_large_and_missing_files(tmp_path: Path) -> None:
     with (tmp_path / "a.xml").open("wb") as file:
         file.truncate(LARGEST_BYTES + 1)
-    for name, reason in (("a.xml", Reason.CONTOURS), ("b.xml", Reason.MISSING_FILE)):
+    for name, reason in (("a.xml", FileReason.CONTOURS), ("b.xml", FileReason.MISSING_FILE)):
         with pytest.raises(ExcludedCase) as problem:
             read_contours(tmp_path / name)
         assert problem.value.reason == reason
@@ -248,4 +254,4 @@ def test_a_picture_has_no_regions_to_choose_from(tmp_path: Path) -> None:
     assert read_reference(tmp_path, lesion("m.png"), GRID).box == (10, 20, 16, 30)
     with pytest.raises(ExcludedCase) as problem:
         read_reference(tmp_path, lesion("m.png", "0"), GRID)
-    assert problem.value.reason == Reason.CONTOURS
+    assert problem.value.reason == FileReason.CONTOURS

@@ -26,6 +26,7 @@ from pydicom.uid import (
 from mammoflow.errors import ExcludedCase, Reason
 from mammoflow.imaging.film import read_film
 from mammoflow.imaging.spacing import Spacing
+from mammoflow.reasons.files import FileReason
 
 RANDOM = np.random.default_rng(3)
 GREY16 = RANDOM.integers(0, 65536, (20, 30)).astype(np.uint16)
@@ -130,7 +131,7 @@ def test_equal_colours_are_grey_and_others_are_not(tmp_path: Path) -> None:
             expected = pixels if pixels.dtype == np.uint16 else pixels * np.uint16(257)
             np.testing.assert_array_equal(read_film(path).pixels, expected)
     cv2.imwrite(str(path), np.dstack([GREY8, GREY8, 255 - GREY8]))
-    assert reason_of(path) == Reason.NOT_GREY
+    assert reason_of(path) == FileReason.NOT_GREY
 
 
 def test_the_content_decides_not_the_name(tmp_path: Path) -> None:
@@ -140,20 +141,20 @@ def test_the_content_decides_not_the_name(tmp_path: Path) -> None:
 
 
 def test_missing_and_other_files(tmp_path: Path) -> None:
-    assert reason_of(tmp_path / "none.png") == Reason.MISSING_FILE
+    assert reason_of(tmp_path / "none.png") == FileReason.MISSING_FILE
     (tmp_path / "text.dcm").write_text("no picture at all " * 100)
-    assert reason_of(tmp_path / "text.dcm") == Reason.NOT_DICOM
+    assert reason_of(tmp_path / "text.dcm") == FileReason.NOT_DICOM
     (tmp_path / "empty.png").touch()
-    assert reason_of(tmp_path / "empty.png") == Reason.TRUNCATED
+    assert reason_of(tmp_path / "empty.png") == FileReason.TRUNCATED
 
 
 @pytest.mark.parametrize(
     ("suffix", "reasons"),
     [
-        (".png", {Reason.TRUNCATED}),
-        (".jpg", {Reason.TRUNCATED}),
-        (".tif", {Reason.UNREADABLE, Reason.TRUNCATED}),
-        (".dcm", {Reason.TRUNCATED}),
+        (".png", {FileReason.TRUNCATED}),
+        (".jpg", {FileReason.TRUNCATED}),
+        (".tif", {FileReason.UNREADABLE, FileReason.TRUNCATED}),
+        (".dcm", {FileReason.TRUNCATED}),
     ],
 )
 def test_truncated(tmp_path: Path, write_dicom: Callable[..., Path], suffix: str, reasons: set[Reason]) -> None:
@@ -170,8 +171,8 @@ def test_truncated(tmp_path: Path, write_dicom: Callable[..., Path], suffix: str
 
 def test_several_frames(tmp_path: Path, write_dicom: Callable[..., Path]) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.stack([GREY8, GREY8]), photometric="minisblack")
-    assert reason_of(tmp_path / "a.tif") == Reason.MULTI_FRAME
-    assert reason_of(write_dicom(tmp_path / "a.dcm", GREY8, NumberOfFrames=2)) == Reason.MULTI_FRAME
+    assert reason_of(tmp_path / "a.tif") == FileReason.MULTI_FRAME
+    assert reason_of(write_dicom(tmp_path / "a.dcm", GREY8, NumberOfFrames=2)) == FileReason.MULTI_FRAME
 
 
 def test_a_small_file_that_claims_a_huge_picture(tmp_path: Path) -> None:
@@ -181,12 +182,12 @@ def test_a_small_file_that_claims_a_huge_picture(tmp_path: Path) -> None:
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 100_000, 100_000, 16, 0, 0, 0, 0))
     data = chunk(b"IDAT", zlib.compress(bytes(100_000)))
     (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + data + chunk(b"IEND", b""))
-    assert reason_of(tmp_path / "bomb.png") == Reason.UNREADABLE
+    assert reason_of(tmp_path / "bomb.png") == FileReason.UNREADABLE
 
 
 def test_floating_point_pixels(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", GREY8.astype(np.float32), photometric="minisblack")
-    assert reason_of(tmp_path / "a.tif") == Reason.UNREADABLE
+    assert reason_of(tmp_path / "a.tif") == FileReason.UNREADABLE
 
 
 def test_details_hold_nothing_of_the_header(tmp_path: Path, write_dicom: Callable[..., Path]) -> None:

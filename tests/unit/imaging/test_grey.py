@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from mammoflow.dicomfile import open_dicom
 from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.imaging.grey import dicom_grey, grey_table
+from mammoflow.reasons.files import FileReason
 
 WORDS = np.array([[0, 1, 2], [100, 200, 255]], dtype=np.uint8)
 
@@ -115,12 +116,12 @@ def test_table_rises_from_black_to_white_over_the_values(bits: int, signed: bool
 @pytest.mark.parametrize(
     ("header", "reason"),
     [
-        ({"HighBit": 16, "BitsStored": 8}, Reason.UNREADABLE),
-        ({"HighBit": 6, "BitsStored": 8}, Reason.UNREADABLE),
-        ({"BitsStored": 17}, Reason.UNREADABLE),
-        ({"PhotometricInterpretation": "PALETTE COLOR"}, Reason.NOT_GREY),
-        ({"ModalityLUTSequence": lut([1, 2], first=0, bits=40)}, Reason.UNREADABLE),
-        ({"ModalityLUTSequence": Sequence([Dataset()])}, Reason.UNREADABLE),
+        ({"HighBit": 16, "BitsStored": 8}, FileReason.UNREADABLE),
+        ({"HighBit": 6, "BitsStored": 8}, FileReason.UNREADABLE),
+        ({"BitsStored": 17}, FileReason.UNREADABLE),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, FileReason.NOT_GREY),
+        ({"ModalityLUTSequence": lut([1, 2], first=0, bits=40)}, FileReason.UNREADABLE),
+        ({"ModalityLUTSequence": Sequence([Dataset()])}, FileReason.UNREADABLE),
     ],
 )
 def test_contradictions_exclude(dicom: Callable[..., Dataset], header: dict[str, Any], reason: Reason) -> None:

@@ -16,7 +16,8 @@ from mammoflow.config.images import ImagesSettings
 from mammoflow.imaging.breast import breast_region
 from mammoflow.imaging.laterality import HeaderSide, check_side, header_side, image_side, views_differ
 from mammoflow.imaging.stage import prepare_images
-from mammoflow.tables import CANONICAL_IMAGES, read_table
+from mammoflow.tables.files import read_table
+from mammoflow.tables.images import CANONICAL_IMAGES
 
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR")
 

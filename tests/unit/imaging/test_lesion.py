@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from mammoflow.config.images import ImagesSettings
-from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.errors import ExcludedCase
 from mammoflow.imaging.geometry import box_to_patch, mask_from_patch, shrink_mask
 from mammoflow.imaging.lesion import FilmGrid, Reference, cut_patch, fit_mask, measure, read_reference
-from mammoflow.store import write_mask
+from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.lesions import LesionReason
+from mammoflow.storage.files import write_mask
 
 GRID = FilmGrid(stored=(400, 300), film=(400, 300), canonical=(100, 75), spacing_mm=0.5)
 FILM = np.random.default_rng(0).integers(1, 65536, (400, 300)).astype(np.uint16)
@@ -63,7 +65,7 @@ def test_two_scanners_pixels_fit_within_one_percent() -> None:
 def test_uneven_scales_exclude() -> None:
     with pytest.raises(ExcludedCase) as problem:
         fit_mask(rectangle(10, 10, 20, 20, (350, 300)), GRID)
-    assert problem.value.reason == Reason.MASK_SHAPE
+    assert problem.value.reason == LesionReason.MASK_SHAPE
     assert "350 x 300" in problem.value.detail
 
 
@@ -82,13 +84,13 @@ def test_box_follows_a_film_made_square(tmp_path: Path) -> None:
 def test_boxes_that_are_none(tmp_path: Path, box: tuple[float, ...]) -> None:
     with pytest.raises(ExcludedCase) as problem:
         read_reference(tmp_path, box_row(*box), GRID)
-    assert problem.value.reason == Reason.BOX_INVALID
+    assert problem.value.reason == LesionReason.BOX_INVALID
 
 
 def test_neither_mask_nor_box(tmp_path: Path) -> None:
     with pytest.raises(ExcludedCase) as problem:
         read_reference(tmp_path, box_row(1, 2, 3, None), GRID)
-    assert problem.value.reason == Reason.MASK_NOT_FOUND
+    assert problem.value.reason == LesionReason.MASK_NOT_FOUND
 
 
 def test_mask_goes_before_box_and_must_stay_inside_the_study(tmp_path: Path) -> None:
@@ -97,7 +99,7 @@ def test_mask_goes_before_box_and_must_stay_inside_the_study(tmp_path: Path) -> 
     assert read_reference(tmp_path / "study", row, GRID).box == (200, 100, 230, 140)
     with pytest.raises(ExcludedCase) as problem:
         read_reference(tmp_path / "study", row | {"mask_path": "../study/m.png"}, GRID)
-    assert problem.value.reason == Reason.OUTSIDE_STUDY
+    assert problem.value.reason == FileReason.OUTSIDE_STUDY
 
 
 def patch_rows(patch: Any) -> tuple[dict[str, float], dict[str, float]]:

@@ -21,10 +21,11 @@ from pydicom.uid import (
 )
 
 from mammoflow.config.images import ImagesSettings
-from mammoflow.dicomfile import open_dicom
 from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.imaging.film import Film, read_film
 from mammoflow.imaging.voi import window_function
+from mammoflow.reasons.files import FileReason
 
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
 Read = Callable[..., Film]
@@ -85,8 +86,8 @@ def test_values_that_do_not_end_at_the_lowest_bit(read: Read, high_bit: int) -> 
 
 
 def test_a_high_bit_that_makes_no_sense_is_excluded(read: Read, dicom: Callable[..., Dataset], tmp_path: Path) -> None:
-    assert reason_of(read, RAMP, BitsStored=12, HighBit=10) == Reason.UNREADABLE
-    assert reason_of(read, RAMP, BitsStored=12, HighBit=16) == Reason.UNREADABLE
+    assert reason_of(read, RAMP, BitsStored=12, HighBit=10) == FileReason.UNREADABLE
+    assert reason_of(read, RAMP, BitsStored=12, HighBit=16) == FileReason.UNREADABLE
     compressed = dicom(RAMP, BitsStored=12)
     compressed.compress(RLELossless)
     compressed.HighBit = 15
@@ -143,7 +144,7 @@ def test_grey_pictures_stored_as_ybr_are_converted_and_colours_excluded(
         if photometric == "RGB":
             with pytest.raises(ExcludedCase) as problem:
                 read_film(tmp_path / "a.dcm")
-            assert problem.value.reason == Reason.NOT_GREY
+            assert problem.value.reason == FileReason.NOT_GREY
         else:
             np.testing.assert_allclose(read_film(tmp_path / "a.dcm").pixels, grey * 257.0, atol=257)
 
@@ -159,7 +160,7 @@ def test_grey_pictures_stored_as_ybr_are_converted_and_colours_excluded(
     ],
 )
 def test_palettes_and_contradictory_colours_are_excluded(read: Read, header: dict[str, Any]) -> None:
-    assert reason_of(read, np.zeros((8, 8), dtype=np.uint8), **header) == Reason.NOT_GREY
+    assert reason_of(read, np.zeros((8, 8), dtype=np.uint8), **header) == FileReason.NOT_GREY
 
 
 # Modality
@@ -334,7 +335,7 @@ def test_a_damaged_voi_lut_excludes_where_it_is_wanted(read: Read, item: Dataset
     np.testing.assert_array_equal(read(RAMP, **header).pixels, full_range(RAMP))
     with pytest.raises(ExcludedCase) as problem:
         read(RAMP, {"voi": "lut"}, **header)
-    assert problem.value.reason == Reason.UNREADABLE
+    assert problem.value.reason == FileReason.UNREADABLE
 
 
 def test_inversion_comes_after_the_window_and_padding_last(read: Read) -> None:
@@ -381,7 +382,7 @@ def test_padding_of_signed_images(
 
 
 def test_several_frames_are_excluded(read: Read) -> None:
-    assert reason_of(read, np.zeros((8, 8), dtype=np.uint8), NumberOfFrames=3) == Reason.MULTI_FRAME
+    assert reason_of(read, np.zeros((8, 8), dtype=np.uint8), NumberOfFrames=3) == FileReason.MULTI_FRAME
 
 
 def test_an_enhanced_object_of_one_frame(dicom: Callable[..., Dataset], tmp_path: Path) -> None:
@@ -416,6 +417,6 @@ def test_images_for_processing_are_kept_and_known_or_left_out(read: Read, write_
     assert read(RAMP, **header).header.intent == "processing"
     with pytest.raises(ExcludedCase) as problem:
         read(RAMP, {"for_processing": "exclude"}, **header)
-    assert problem.value.reason == Reason.FOR_PROCESSING
+    assert problem.value.reason == FileReason.FOR_PROCESSING
     shown = read(RAMP, {"for_processing": "exclude"}, PresentationIntentType="FOR PRESENTATION")
     assert shown.header.intent == "presentation"

@@ -12,6 +12,7 @@ from PIL import Image
 
 from mammoflow.errors import ExcludedCase, Reason
 from mammoflow.imaging.roi_mask import read_roi_mask
+from mammoflow.reasons.lesions import LesionReason
 
 GREY8 = np.random.default_rng(3).integers(0, 256, (20, 30)).astype(np.uint8)
 
@@ -53,7 +54,7 @@ def test_coloured_and_one_bit_masks(tmp_path: Path) -> None:
 
 def test_black_mask_is_empty(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "m.png"), np.zeros((5, 5), dtype=np.uint8))
-    assert reason_of(tmp_path / "m.png") == Reason.MASK_EMPTY
+    assert reason_of(tmp_path / "m.png") == LesionReason.MASK_EMPTY
 
 
 LESION = np.zeros((20, 30), dtype=bool)
@@ -152,9 +153,9 @@ def test_16_bit_with_opacity(tmp_path: Path) -> None:
 def test_what_two_people_would_read_differently_is_excluded(
     tmp_path: Path, mode: str, lesion: tuple[int, ...], other: tuple[int, ...]
 ) -> None:
-    assert reason_of(save(tmp_path / "m.png", lesion, other, mode)) == Reason.MASK_NOT_FOUND
+    assert reason_of(save(tmp_path / "m.png", lesion, other, mode)) == LesionReason.MASK_NOT_FOUND
 
 
 @pytest.mark.parametrize(("mode", "value"), [("RGBA", (*BLACK, 255)), ("LA", (0, 0)), ("RGB", BLACK)])
 def test_black_everywhere_is_empty(tmp_path: Path, mode: str, value: tuple[int, ...]) -> None:
-    assert reason_of(save(tmp_path / "m.png", value, value, mode)) == Reason.MASK_EMPTY
+    assert reason_of(save(tmp_path / "m.png", value, value, mode)) == LesionReason.MASK_EMPTY

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.errors import ExcludedCase
 from mammoflow.imaging.scanners import SCANNERS, known_scanner
 from mammoflow.imaging.spacing import HeaderSpacing, Spacing, choose_spacing, header_spacing, spacing_flags
+from mammoflow.reasons.imaging import ImagingReason
 
 
 def header(**values: Any) -> Dataset:
@@ -209,7 +210,7 @@ def test_table_before_header_before_default() -> None:
 def test_no_spacing_excludes(table: float | None) -> None:
     with pytest.raises(ExcludedCase) as problem:
         choose_spacing(None, table, None)
-    assert problem.value.reason == Reason.NO_SPACING
+    assert problem.value.reason == ImagingReason.NO_SPACING
 
 
 def test_flags() -> None:

@@ -12,12 +12,17 @@ import pandas as pd
 import pytest
 
 from mammoflow.config.images import ImagesSettings
-from mammoflow.errors import Reason, StudyError
+from mammoflow.errors import StudyError
 from mammoflow.imaging import stage
 from mammoflow.imaging.case import file_name
 from mammoflow.imaging.stage import prepare_images
-from mammoflow.store import array_digest, read_image, read_mask, write_mask
-from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, EXCLUDED, read_table
+from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.imaging import ImagingReason
+from mammoflow.reasons.lesions import LesionReason
+from mammoflow.storage.files import array_digest, read_image, read_mask, write_mask
+from mammoflow.tables.cohort import EXCLUDED
+from mammoflow.tables.files import read_table
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 
 SETTINGS = ImagesSettings(longest_side_px=200, patch_mm=20)
 Shard = Callable[[list[dict[str, Any]], list[dict[str, Any]]], Path]
@@ -98,13 +103,13 @@ def test_good_film(study: Path, write_shard: Shard, film: np.ndarray, tmp_path: 
 def test_bad_films_are_excluded_with_their_lesions(study: Path, write_shard: Shard, tmp_path: Path) -> None:
     paths = {
         "good": ("good.dcm", None),
-        "missing": ("nowhere.dcm", Reason.MISSING_FILE),
-        "outside": ("../study/good.dcm", Reason.OUTSIDE_STUDY),
-        "short": ("short.dcm", Reason.TRUNCATED),
-        "text": ("text.dcm", Reason.NOT_DICOM),
-        "frames": ("frames.dcm", Reason.MULTI_FRAME),
-        "blank": ("blank.dcm", Reason.NO_BREAST),
-        "unscaled": ("good.png", Reason.NO_SPACING),
+        "missing": ("nowhere.dcm", FileReason.MISSING_FILE),
+        "outside": ("../study/good.dcm", FileReason.OUTSIDE_STUDY),
+        "short": ("short.dcm", FileReason.TRUNCATED),
+        "text": ("text.dcm", FileReason.NOT_DICOM),
+        "frames": ("frames.dcm", FileReason.MULTI_FRAME),
+        "blank": ("blank.dcm", ImagingReason.NO_BREAST),
+        "unscaled": ("good.png", ImagingReason.NO_SPACING),
     }
     shard = write_shard(
         [image(name, path) for name, (path, _) in paths.items()], [lesion(f"{name}_1", name) for name in paths]
@@ -124,11 +129,11 @@ def test_bad_films_are_excluded_with_their_lesions(study: Path, write_shard: Sha
 
 def test_bad_masks_are_excluded_alone(study: Path, write_shard: Shard, tmp_path: Path) -> None:
     reasons = {
-        "uneven.png": Reason.MASK_SHAPE,
-        "black.png": Reason.MASK_EMPTY,
-        "none.png": Reason.MISSING_FILE,
-        "mask_short.png": Reason.TRUNCATED,
-        "text.dcm": Reason.NOT_DICOM,
+        "uneven.png": LesionReason.MASK_SHAPE,
+        "black.png": LesionReason.MASK_EMPTY,
+        "none.png": FileReason.MISSING_FILE,
+        "mask_short.png": FileReason.TRUNCATED,
+        "text.dcm": FileReason.NOT_DICOM,
     }
     bad = [lesion(f"bad {path}", "i", path) for path in reasons]
     alone = [lesion("alone", "j", "black.png")]
@@ -140,7 +145,10 @@ def test_bad_masks_are_excluded_alone(study: Path, write_shard: Shard, tmp_path:
     rows = excluded[excluded["image_id"] == "i"]
     assert dict(zip(rows["path"], rows["reason"], strict=True)) == reasons
     image_j = excluded[excluded["image_id"] == "j"]
-    assert image_j[["level", "reason"]].values.tolist() == [["image", Reason.NO_LESIONS], ["lesion", Reason.MASK_EMPTY]]
+    assert image_j[["level", "reason"]].values.tolist() == [
+        ["image", LesionReason.NO_LESIONS],
+        ["lesion", LesionReason.MASK_EMPTY],
+    ]
     listed = {"image/i.png", "breast/i.png", *lesions.loc[0, ["mask_file", "patch_file"]]}
     listed |= set(lesions.loc[0, ["patch_breast_file", "patch_mask_file"]])
     written = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.png")}
@@ -235,8 +243,8 @@ def test_a_lost_worker_excludes_its_film(
     assert images.empty
     assert lesions.empty
     assert excluded[["level", "reason"]].values.tolist() == [
-        ["image", Reason.UNREADABLE],
-        ["lesion", Reason.UNREADABLE],
+        ["image", FileReason.UNREADABLE],
+        ["lesion", FileReason.UNREADABLE],
     ]
     assert not list((tmp_path / "out").rglob("*.png"))
 

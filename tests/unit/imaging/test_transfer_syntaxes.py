@@ -36,9 +36,10 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from mammoflow.dicomfile import open_dicom, stored_pixels
-from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.errors import ExcludedCase
+from mammoflow.formats.dicom_files import open_dicom, stored_pixels
 from mammoflow.imaging.film import read_film
+from mammoflow.reasons.files import FileReason
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "htj2k"
 NATIVE = [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian]
@@ -251,7 +252,7 @@ def test_a_damaged_codestream_is_excluded(dicom: Make, tmp_path: Path, syntax: s
     save(encapsulated(dicom(stored), frame[:30] + bytes(len(frame) // 2), syntax), path)
     with pytest.raises(ExcludedCase) as problem:
         read_film(path)
-    assert problem.value.reason == Reason.UNREADABLE
+    assert problem.value.reason == FileReason.UNREADABLE
 
 
 def test_a_syntax_that_nobody_decodes_is_excluded(dicom: Make, tmp_path: Path) -> None:
@@ -259,4 +260,4 @@ def test_a_syntax_that_nobody_decodes_is_excluded(dicom: Make, tmp_path: Path) -
     path = save(encapsulated(dicom(values(8, False)), bytes(64), mpeg), tmp_path / "a.dcm")
     with pytest.raises(ExcludedCase) as problem:
         read_film(path)
-    assert problem.value.reason == Reason.UNREADABLE
+    assert problem.value.reason == FileReason.UNREADABLE

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mammoflow.tables import MASKS, SEGMENTATION_SCORES, read_table, write_table
+from mammoflow.tables.files import read_table, write_table
+from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
 
 POINTED = "sam2.1_hiera_tiny"
 

@@ -18,7 +18,8 @@ from mammoflow.config.evaluation import ReportSettings
 from mammoflow.errors import StudyError
 from mammoflow.report.audit_diagram import NARROW, WIDE, Frame, flow_diagram
 from mammoflow.report.stage import audit_section
-from mammoflow.tables import LESIONS, ROWS, read_table, write_table
+from mammoflow.tables.cohort import LESIONS, ROWS
+from mammoflow.tables.files import read_table, write_table
 
 TABLES = {
     "birads_by_pathology",

@@ -12,7 +12,9 @@ import pytest
 from mammoflow.evaluation.segmentation_diameter import case_numbers
 from mammoflow.report.overlays import by_model, choose_lesions, outline, overlays
 from mammoflow.report.page import compact, interval, interval_plot, number, signed
-from mammoflow.tables import CANONICAL_LESIONS, MASKS, SEGMENTATION_SCORES, read_table, read_tables, write_table
+from mammoflow.tables.files import read_table, read_tables, write_table
+from mammoflow.tables.images import CANONICAL_LESIONS
+from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
 
 
 def polygon_area(path: str) -> float:

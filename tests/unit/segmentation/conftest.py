@@ -13,8 +13,9 @@ from safetensors.torch import save_file
 
 from mammoflow.segmentation.protocol import PromptableModel
 from mammoflow.segmentation.sam import build_sam_model
-from mammoflow.store import array_digest, write_image, write_mask
-from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, empty_table, write_table
+from mammoflow.storage.files import array_digest, write_image, write_mask
+from mammoflow.tables.files import empty_table, write_table
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 
 HEIGHT, WIDTH = 96, 72
 ROW_SPACING, COLUMN_SPACING = 0.8, 0.5

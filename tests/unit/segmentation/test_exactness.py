@@ -29,11 +29,11 @@ from torch.nn import functional
 
 from mammoflow.segmentation import sam
 from mammoflow.segmentation.grey import grey_to_rgb
+from mammoflow.segmentation.loading import load_model
 from mammoflow.segmentation.precision import FULL_PRECISION
 from mammoflow.segmentation.protocol import PromptableModel, Prompts
 from mammoflow.segmentation.sam import build_sam_model
 from mammoflow.segmentation.sam2 import CONFIGURATIONS, build_sam2_model
-from mammoflow.segmentation.weights import load_model
 
 Grey = npt.NDArray[np.uint16]
 Logits = npt.NDArray[np.float32]

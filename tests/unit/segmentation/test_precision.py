@@ -6,11 +6,11 @@ import torch
 
 from mammoflow.config.segmentation import Precision
 from mammoflow.errors import ConfigError
-from mammoflow.runtime import has_native_bf16
+from mammoflow.run.runtime import has_native_bf16
+from mammoflow.segmentation.loading import load_model
 from mammoflow.segmentation.precision import choose_precision, computing_in, precision_of_masks
 from mammoflow.segmentation.protocol import PromptableModel, Prompts
 from mammoflow.segmentation.sam import build_sam_model
-from mammoflow.segmentation.weights import load_model
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 

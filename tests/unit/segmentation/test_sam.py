@@ -11,7 +11,7 @@ from segment_anything.modeling import Sam
 from skimage import data
 
 from mammoflow.errors import ConfigError, WeightsError
-from mammoflow.segmentation.decoder import run_mask_decoder
+from mammoflow.segmentation.layers.mask_decoder import run_mask_decoder
 from mammoflow.segmentation.protocol import PromptableModel, Prompts
 from mammoflow.segmentation.sam import MedSamModel, SamModel, build_sam_model
 

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 
 from mammoflow.config.small import SmallTrainingSettings
 from mammoflow.errors import StudyError
+from mammoflow.segmentation.loading import load_model
 from mammoflow.segmentation.protocol import Prompts
-from mammoflow.segmentation.registry import SMALL_WEIGHTS
 from mammoflow.segmentation.sam import build_sam_model
 from mammoflow.segmentation.small.architecture import (
     GRID,
@@ -41,9 +41,10 @@ from mammoflow.segmentation.small.samples import (
 )
 from mammoflow.segmentation.small.stage import train_small
 from mammoflow.segmentation.small.training import SmallTraining, train
-from mammoflow.segmentation.weights import load_model
-from mammoflow.store import file_digest, write_image, write_mask
-from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, write_table
+from mammoflow.storage.files import file_digest, write_image, write_mask
+from mammoflow.tables.files import write_table
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.weights.registry import SMALL_WEIGHTS
 
 
 def disc(side: int, y: float, x: float, radius: float) -> np.ndarray:

@@ -22,13 +22,13 @@ from mammoflow.config.download import PrefetchJob
 from mammoflow.config.segmentation import ModelName
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, DownloadError, WeightsError
-from mammoflow.segmentation.checkpoint import read_state
-from mammoflow.segmentation.configured import weights_path
-from mammoflow.segmentation.download import fetch_weights, prefetch
+from mammoflow.planning.models import weights_path
+from mammoflow.segmentation.loading import describe_weights, load_model
 from mammoflow.segmentation.protocol import PromptableModel
-from mammoflow.segmentation.registry import FURTHER_WEIGHTS, WEIGHTS, find_weights, split_model
-from mammoflow.segmentation.weights import describe_weights, load_model
-from mammoflow.store import file_digest
+from mammoflow.storage.files import file_digest
+from mammoflow.weights.checkpoint import read_state
+from mammoflow.weights.fetch import fetch_weights, prefetch
+from mammoflow.weights.registry import FURTHER_WEIGHTS, WEIGHTS, find_weights, split_model
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from loopback import Loopback, breaks, serving

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from mammoflow.cohort.audit.study_tables import MALIGNANT, NORMAL, StudyTables
-from mammoflow.tables import SPLITS
+from mammoflow.tables.columns import SPLITS
 
 NOT_GIVEN = "not given"
 MOST_WORDS = 20

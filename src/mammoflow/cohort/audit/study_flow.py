@@ -10,7 +10,7 @@ import pandas as pd
 
 from mammoflow.cohort.audit.study_tables import StudyTables
 from mammoflow.cohort.flow import describe
-from mammoflow.tables import SPLITS
+from mammoflow.tables.columns import SPLITS
 
 UNEXPLAINED = "lost without a reason"
 

@@ -8,17 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from mammoflow.tables import (
-    CANONICAL_IMAGES,
-    CANONICAL_LESIONS,
-    EXCLUDED,
-    IMAGES,
-    LESIONS,
-    ROWS,
-    empty_table,
-    read_table,
-    read_tables,
-)
+from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS, ROWS
+from mammoflow.tables.files import empty_table, read_table, read_tables
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 
 MALIGNANT, BENIGN, NORMAL, UNKNOWN = "malignant", "benign", "normal", "unknown"
 

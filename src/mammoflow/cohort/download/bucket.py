@@ -7,9 +7,9 @@ import urllib.parse
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 
-from mammoflow.checksums import checksum_from_etag
-from mammoflow.connection import Transfer, read_address
 from mammoflow.errors import DownloadError
+from mammoflow.transfer.checksums import checksum_from_etag
+from mammoflow.transfer.connection import Transfer, read_address
 
 MOST_PAGES = 100
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from mammoflow.checksums import matches_checksum
-from mammoflow.connection import Transfer
-from mammoflow.download import download
 from mammoflow.errors import DownloadError
+from mammoflow.transfer.checksums import matches_checksum
+from mammoflow.transfer.connection import Transfer
+from mammoflow.transfer.download import download
 
 PAGE = "https://www.cancerimagingarchive.net/collection/cbis-ddsm/"
 HOSTS = frozenset({"www.cancerimagingarchive.net", "cancerimagingarchive.net"})

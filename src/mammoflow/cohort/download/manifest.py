@@ -13,7 +13,7 @@ import pandera.pandas as pa
 
 from mammoflow.cohort.download.series import Series
 from mammoflow.errors import StudyError
-from mammoflow.tables import read_table, write_table
+from mammoflow.tables.files import read_table, write_table
 
 NAME = "download.parquet"
 SAVE_EVERY_S = 10.0

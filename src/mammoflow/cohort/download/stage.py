@@ -10,17 +10,17 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from importlib.metadata import version
 from pathlib import Path
 
-from mammoflow.checksums import can_be_checked
 from mammoflow.cohort.download.bucket import BucketFile, list_files
 from mammoflow.cohort.download.case_tables import fetch_case_tables
 from mammoflow.cohort.download.manifest import FileRow, Manifest
 from mammoflow.cohort.download.series import Series, packaged_index, wanted_series, wanted_tables
 from mammoflow.config.download import DownloadSettings
-from mammoflow.connection import Transfer
-from mammoflow.download import DiskFullError, download
 from mammoflow.errors import DownloadError
-from mammoflow.runtime import progress
-from mammoflow.store import write_text
+from mammoflow.run.runtime import progress
+from mammoflow.storage.files import write_text
+from mammoflow.transfer.checksums import can_be_checked
+from mammoflow.transfer.connection import Transfer
+from mammoflow.transfer.download import DiskFullError, download
 
 BELOW = "CBIS-DDSM"
 """Folder of the films' and lesions' folders inside the study folder."""

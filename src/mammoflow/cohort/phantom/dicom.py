@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ImplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from mammoflow.store import writing
+from mammoflow.storage.files import writing
 
 MARK = "mammoflow phantom"
 """Stands in every header, so that no file of the study can pass for a patient's."""

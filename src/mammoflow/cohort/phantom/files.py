@@ -18,7 +18,7 @@ from mammoflow.cohort.phantom.anatomy import Mask
 from mammoflow.cohort.phantom.dicom import Pixels, phantom_uid, write_dicom
 from mammoflow.cohort.phantom.film import Film, Film16
 from mammoflow.cohort.phantom.population import FINE_SCANNER_RATIO, Finding
-from mammoflow.store import file_digest
+from mammoflow.storage.files import file_digest
 
 SWAPPED_SHARE = 0.3
 """Lesions whose crop lies under the name that the table gives to the mask, and the other way round."""

@@ -23,8 +23,8 @@ from mammoflow.cohort.phantom.tables import (
 )
 from mammoflow.config.phantom import PhantomSettings
 from mammoflow.errors import StudyError
-from mammoflow.runtime import progress
-from mammoflow.store import file_digest, write_text
+from mammoflow.run.runtime import progress
+from mammoflow.storage.files import file_digest, write_text
 
 UNEVEN_FROM = 40
 """Patients from which on a study holds a mask of uneven scales, a case that has to be excluded."""

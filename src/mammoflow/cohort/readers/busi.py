@@ -17,8 +17,11 @@ from mammoflow.cohort.near_copies import fingerprints, groups_of, near_copies
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.table_files import read_text_table, records, require_columns
 from mammoflow.cohort.words import Label, safe_name
-from mammoflow.dicomfile import safe_path
-from mammoflow.errors import ConfigError, ExcludedCase, Reason, StudyError
+from mammoflow.errors import ConfigError, ExcludedCase, StudyError
+from mammoflow.formats.dicom_files import safe_path
+from mammoflow.reasons.cohort import CohortReason
+from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.lesions import LesionReason
 
 LABELS: tuple[Label, ...] = get_args(Label)
 SUFFIX = ".png"
@@ -92,7 +95,7 @@ class StudyReader(Reader):
                     }
                 )
         detail = "this mask has no picture, or its picture has another mask of the same number"
-        excluded = [Exclusion("row", Reason.MISSING_FILE, detail, path=path) for path in orphans]
+        excluded = [Exclusion("row", FileReason.MISSING_FILE, detail, path=path) for path in orphans]
         return pd.DataFrame(rows, columns=[*ROW_COLUMNS, *PRIVATE_COLUMNS]), excluded
 
     def find_image(self, rows: Sequence[Row]) -> FoundImage:
@@ -100,7 +103,7 @@ class StudyReader(Reader):
         name = str(rows[0]["image_name"])
         _refuse_empty(safe_path(self.study, name))
         if rows[0]["conflict"]:
-            raise ExcludedCase(Reason.LABEL_CONFLICT, str(rows[0]["conflict"]))
+            raise ExcludedCase(CohortReason.LABEL_CONFLICT, str(rows[0]["conflict"]))
         if rows[0]["label"] == "normal":
             self._refuse_marked(next(picture for picture in self._found[0] if picture.path == name))
         return FoundImage(name)
@@ -109,7 +112,9 @@ class StudyReader(Reader):
         """Check that the mask is there; what it marks, the image stage reads."""
         name = str(row["mask_name"])
         if not name:
-            raise ExcludedCase(Reason.MASK_NOT_FOUND, f"no {PurePosixPath(image.path).stem}_mask{SUFFIX} beside it")
+            raise ExcludedCase(
+                LesionReason.MASK_NOT_FOUND, f"no {PurePosixPath(image.path).stem}_mask{SUFFIX} beside it"
+            )
         _refuse_empty(safe_path(self.study, name))
         return FoundLesion(name)
 
@@ -202,7 +207,7 @@ class StudyReader(Reader):
             marked = 0 if mask is None else int(cv2.countNonZero(mask))
             if mask is not None and 0 < marked < mask.size:  # all white marks as little as all black
                 raise ExcludedCase(
-                    Reason.LABEL_CONFLICT, f"lies under normal, but {name} marks {marked} pixels; expected none"
+                    CohortReason.LABEL_CONFLICT, f"lies under normal, but {name} marks {marked} pixels; expected none"
                 )
 
 
@@ -258,4 +263,4 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 def _refuse_empty(path: Path) -> None:
     if path.stat().st_size == 0:
-        raise ExcludedCase(Reason.TRUNCATED, f"{path.name} is empty")
+        raise ExcludedCase(FileReason.TRUNCATED, f"{path.name} is empty")

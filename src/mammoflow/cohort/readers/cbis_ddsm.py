@@ -26,8 +26,10 @@ from mammoflow.cohort.words import (
     safe_name,
 )
 from mammoflow.config.cohort import DatasetSettings
-from mammoflow.dicomfile import image_shape, open_dicom
-from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.errors import ExcludedCase
+from mammoflow.formats.dicom_files import image_shape, open_dicom
+from mammoflow.reasons.cohort import CohortReason
+from mammoflow.reasons.files import FileReason
 
 PHANTOM_MARKER = "PHANTOM.md"
 PRIVATE_COLUMNS = ["image_name", "crop_name", "mask_name", "image_folder"]
@@ -59,7 +61,7 @@ class StudyReader(Reader):
                 rows.append(_read_row(values))
             except (ValueError, KeyError) as error:
                 detail = f"{values[ORIGIN]}: {values[PROBLEM] or error}"
-                excluded.append(Exclusion("row", Reason.BAD_ROW, detail, str(values["patient_id"])))
+                excluded.append(Exclusion("row", CohortReason.BAD_ROW, detail, str(values["patient_id"])))
         table = pd.DataFrame(rows, columns=[*ROW_COLUMNS, *PRIVATE_COLUMNS, ORIGIN])
         # A film with masses and calcifications is stored twice; the copy of the masses is taken first.
         return table.sort_values("lesion_type", ascending=False, kind="stable", ignore_index=True), excluded
@@ -81,13 +83,13 @@ class StudyReader(Reader):
             elif path != found.path:
                 copies[path] = compare_copies(self.study / found.path, self.study / path)
         if found is None:
-            raise problem or ExcludedCase(Reason.MISSING_FILE, "the case table names no film")
+            raise problem or ExcludedCase(FileReason.MISSING_FILE, "the case table names no film")
         return replace(found, further={"copy_path": " ".join(copies), "copy_content": "; ".join(copies.values())})
 
     def find_lesion(self, row: Row, image: FoundImage) -> FoundLesion:
         """Find mask and crop among all files of the lesion's folders, by content."""
         if image.rows is None or image.columns is None:
-            raise ExcludedCase(Reason.UNREADABLE, "the size of the film is not known")
+            raise ExcludedCase(FileReason.UNREADABLE, "the size of the film is not known")
         candidates = self.layout.candidates([str(row["mask_name"]), str(row["crop_name"])])
         relative = {path: name for name, path in candidates.items()}
         resolved = resolve_mask(list(candidates.values()), image.rows, image.columns)
@@ -104,7 +106,7 @@ class StudyReader(Reader):
             except ExcludedCase as error:
                 problem = problem or error
         if not shapes:
-            raise problem or ExcludedCase(Reason.MISSING_FILE, f"no file for {name!r}")
+            raise problem or ExcludedCase(FileReason.MISSING_FILE, f"no file for {name!r}")
         largest = max(shapes, key=lambda relative: shapes[relative][0] * shapes[relative][1])
         return largest, shapes[largest]
 

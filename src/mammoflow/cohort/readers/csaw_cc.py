@@ -20,8 +20,11 @@ from mammoflow.cohort.image_files import choose_file
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
 from mammoflow.cohort.words import Label, parse_integer, parse_side, safe_name
-from mammoflow.dicomfile import image_shape, open_dicom, safe_path
-from mammoflow.errors import ConfigError, ExcludedCase, Reason, StudyError
+from mammoflow.errors import ConfigError, ExcludedCase, StudyError
+from mammoflow.formats.dicom_files import image_shape, open_dicom, safe_path
+from mammoflow.reasons.cohort import CohortReason
+from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.lesions import LesionReason
 
 TABLES = ("CSAW-CC_breast_cancer_screening_data.csv", "anon_dataset_nonhidden_211125.csv")
 """The table's name in the published set, and the one that earlier copies have."""
@@ -72,7 +75,7 @@ class StudyReader(Reader):
                 rows.append(_read_row(values, self._masks))
             except ValueError as error:
                 detail = f"{values[ORIGIN]}: {error}"
-                excluded.append(Exclusion("row", Reason.BAD_ROW, detail, str(values["anon_patientid"])))
+                excluded.append(Exclusion("row", CohortReason.BAD_ROW, detail, str(values["anon_patientid"])))
         return pd.DataFrame(rows, columns=[*ROW_COLUMNS, *PRIVATE_COLUMNS, ORIGIN]), excluded
 
     def find_image(self, rows: Sequence[Row]) -> FoundImage:
@@ -81,16 +84,16 @@ class StudyReader(Reader):
         stem = PurePosixPath(str(row["image_name"])).stem
         names = self._images.get(stem.lower())
         if names is None:
-            raise ExcludedCase(Reason.MISSING_FILE, f"no file {stem} with a suffix of {', '.join(IMAGE_SUFFIXES)}")
+            raise ExcludedCase(FileReason.MISSING_FILE, f"no file {stem} with a suffix of {', '.join(IMAGE_SUFFIXES)}")
         name, others = choose_file(self.study, names) if len(names) > 1 else (names[0], {})
         path = safe_path(self.study, name)
         if path.stat().st_size == 0:
-            raise ExcludedCase(Reason.TRUNCATED, f"{path.name} is empty")
+            raise ExcludedCase(FileReason.TRUNCATED, f"{path.name} is empty")
         further = {column: row[column] for column in EXAM_COLUMNS}
         if row["label"] == "normal" and row["mask_name"] and self._marked(str(row["mask_name"])) > 1:
             found = f"x_case {row['x_case']}, cancer in the breast {row['x_cancer_laterality'] or 'none'}"
             raise ExcludedCase(
-                Reason.LABEL_CONFLICT, f"{row[ORIGIN]}: {row['mask_name']} marks a cancer, the table says {found}"
+                CohortReason.LABEL_CONFLICT, f"{row[ORIGIN]}: {row['mask_name']} marks a cancer, the table says {found}"
             )
         if path.suffix.lower() in DICOM_SUFFIXES:
             height, width = image_shape(open_dicom(path))
@@ -103,11 +106,13 @@ class StudyReader(Reader):
         timing = TIMINGS[parse_integer(str(row["rad_timing"]), 1, 3)]
         if not name:
             raise ExcludedCase(
-                Reason.MASK_NOT_FOUND, f"no {PurePosixPath(image.path).stem}_mask.png; {row[ORIGIN]}: {timing}"
+                LesionReason.MASK_NOT_FOUND, f"no {PurePosixPath(image.path).stem}_mask.png; {row[ORIGIN]}: {timing}"
             )
         marked = self._marked(name)
         if marked <= 1:
-            raise ExcludedCase(Reason.MASK_EMPTY, f"{name} marks {marked} pixels, no outline; {row[ORIGIN]}: {timing}")
+            raise ExcludedCase(
+                LesionReason.MASK_EMPTY, f"{name} marks {marked} pixels, no outline; {row[ORIGIN]}: {timing}"
+            )
         return FoundLesion(name, {column: str(row[column]) for column in EXAM_COLUMNS})
 
     def audit(self) -> dict[str, int]:

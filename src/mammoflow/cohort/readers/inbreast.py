@@ -15,9 +15,12 @@ from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLes
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
 from mammoflow.cohort.words import parse_birads, parse_density, parse_side, safe_name
 from mammoflow.config.cohort import DatasetSettings
-from mammoflow.contourfile import read_contours
-from mammoflow.dicomfile import image_shape, open_dicom, safe_path
-from mammoflow.errors import ExcludedCase, Reason, StudyError
+from mammoflow.errors import ExcludedCase, StudyError
+from mammoflow.formats.contour_files import read_contours
+from mammoflow.formats.dicom_files import image_shape, open_dicom, safe_path
+from mammoflow.reasons.cohort import CohortReason
+from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.lesions import LesionReason
 
 TABLE = "INbreast.csv"
 DICOM_FOLDER, CONTOUR_FOLDER = "AllDICOMs", "AllXML"
@@ -104,22 +107,24 @@ class StudyReader(Reader):
     def _film_row(self, film: str, values: dict[str, str]) -> dict[str, Any]:
         """Return what all rows of a film share; raise ExcludedCase where table and file do not give it."""
         if values[PROBLEM]:
-            raise ExcludedCase(Reason.BAD_ROW, values[PROBLEM])
+            raise ExcludedCase(CohortReason.BAD_ROW, values[PROBLEM])
         if not film.isdecimal():
-            raise ExcludedCase(Reason.BAD_ROW, f"file name is {film!r}, expected a number; a line of totals has none")
+            raise ExcludedCase(
+                CohortReason.BAD_ROW, f"file name is {film!r}, expected a number; a line of totals has none"
+            )
         files = self.films.get(film, [])
         if len(files) != 1:
-            reason = Reason.BAD_ROW if files else Reason.MISSING_FILE
+            reason = CohortReason.BAD_ROW if files else FileReason.MISSING_FILE
             raise ExcludedCase(reason, f"{len(files)} files {film}_..._ANON.dcm in {DICOM_FOLDER}, expected one")
         found = files[0]
         try:
             side, view = parse_side(values["laterality"]), _view(values["view"])
             birads, density = parse_birads(values["bi-rads"]), parse_density(values["acr"])
         except ValueError as error:
-            raise ExcludedCase(Reason.BAD_ROW, str(error)) from error
+            raise ExcludedCase(CohortReason.BAD_ROW, str(error)) from error
         named = found["side"].upper(), _view(found["view"])
         if (side or named[0], view or named[1]) != named:
-            raise ExcludedCase(Reason.BAD_ROW, f"the table says {side} {view}, the file's name {' '.join(named)}")
+            raise ExcludedCase(CohortReason.BAD_ROW, f"the table says {side} {view}, the file's name {' '.join(named)}")
         return {
             "patient_id": found["patient"].lower(),
             "image_id": safe_name(film),
@@ -139,7 +144,7 @@ class StudyReader(Reader):
             regions = self._regions(name)
             if not regions and common["birads"] != NEGATIVE:
                 detail = f"no region drawn, but the film's BI-RADS is {common['birads']}; only BI-RADS 1 is normal"
-                raise ExcludedCase(Reason.MASK_NOT_FOUND, detail)
+                raise ExcludedCase(LesionReason.MASK_NOT_FOUND, detail)
         except ExcludedCase as error:
             return [], [Exclusion("row", error.reason, error.detail, patient, image, path=name)]
         if not regions:
@@ -149,7 +154,7 @@ class StudyReader(Reader):
             lesion = safe_name(image, region.kind.replace(" ", "-"), region.digest)
             if region.problem:
                 detail = f"region {region.items[0]}: {region.problem}"
-                excluded.append(Exclusion("lesion", Reason.CONTOURS, detail, patient, image, lesion, name))
+                excluded.append(Exclusion("lesion", FileReason.CONTOURS, detail, patient, image, lesion, name))
             else:
                 rows.append(common | _lesion_row(lesion, region, common) | {"mask_name": name})
         return rows, excluded
@@ -168,7 +173,7 @@ class StudyReader(Reader):
         return [
             Exclusion(
                 "row",
-                Reason.NO_LABEL,
+                CohortReason.NO_LABEL,
                 detail,
                 found["patient"].lower(),
                 safe_name(film),

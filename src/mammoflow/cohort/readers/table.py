@@ -28,9 +28,12 @@ from mammoflow.cohort.words import (
     safe_name,
 )
 from mammoflow.config.cohort import DatasetSettings
-from mammoflow.dicomfile import image_shape, open_dicom, safe_path
-from mammoflow.errors import ExcludedCase, Reason, StudyError
-from mammoflow.store import text_digest
+from mammoflow.errors import ExcludedCase, StudyError
+from mammoflow.formats.dicom_files import image_shape, open_dicom, safe_path
+from mammoflow.reasons.cohort import CohortReason
+from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.lesions import LesionReason
+from mammoflow.storage.files import text_digest
 
 Value = TypeVar("Value")
 PRIVATE_COLUMNS = ["image_name", "image_files", "mask_name", "spacing_mm", "usable", "lesion"]
@@ -51,14 +54,19 @@ class StudyReader(Reader):
                 rows.append(_read_row(values, self.dataset.labels, self.dataset.spacing_factor))
             except ValueError as error:
                 detail = f"{values[ORIGIN]}: {error}"
-                excluded.append(Exclusion("row", Reason.BAD_ROW, detail, str(values["patient"])))
+                excluded.append(Exclusion("row", CohortReason.BAD_ROW, detail, str(values["patient"])))
         table = pd.DataFrame(rows, columns=[*ROW_COLUMNS, *PRIVATE_COLUMNS, ORIGIN])
         table, mixed = _refuse_shared_images(table)
         table = _name_lesions(table)
         usable = table["usable"].astype(bool)
         unusable = [
             Exclusion(
-                "lesion", Reason.MARKED_UNUSABLE, row[ORIGIN], row["patient_id"], row["image_id"], row["lesion_id"]
+                "lesion",
+                CohortReason.MARKED_UNUSABLE,
+                row[ORIGIN],
+                row["patient_id"],
+                row["image_id"],
+                row["lesion_id"],
             )
             for row in records(table[~usable])
         ]
@@ -91,9 +99,9 @@ class StudyReader(Reader):
             return FoundLesion(name)
         y0, x0, y1, x1 = box = [row[key] for key in BOX]
         if all(value is None for value in box):
-            raise ExcludedCase(Reason.MASK_NOT_FOUND, f"{row[ORIGIN]} names neither mask nor box")
+            raise ExcludedCase(LesionReason.MASK_NOT_FOUND, f"{row[ORIGIN]} names neither mask nor box")
         if None in box or y0 >= y1 or x0 >= x1:
-            raise ExcludedCase(Reason.BOX_INVALID, f"{row[ORIGIN]}: rows {y0} to {y1}, columns {x0} to {x1}")
+            raise ExcludedCase(LesionReason.BOX_INVALID, f"{row[ORIGIN]}: rows {y0} to {y1}, columns {x0} to {x1}")
         return FoundLesion(None)
 
 
@@ -183,7 +191,7 @@ def _files_of(study: Path, name: str) -> list[str]:
     files = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     found = [str(PurePosixPath(name, file)) for file in files if _is_dicom(file)]
     if not found:
-        raise ExcludedCase(Reason.MISSING_FILE, f"the folder {name!r} holds no DICOM file")
+        raise ExcludedCase(FileReason.MISSING_FILE, f"the folder {name!r} holds no DICOM file")
     return found
 
 
@@ -219,7 +227,7 @@ def _refuse_shared_images(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclu
             detail = f"{column} {key!r} has several values of {other}: {', '.join(values[:3])}"
             excluded |= {
                 row[ORIGIN]: Exclusion(
-                    "row", Reason.BAD_ROW, f"{row[ORIGIN]}: {detail}", row["patient_id"], row["image_id"]
+                    "row", CohortReason.BAD_ROW, f"{row[ORIGIN]}: {detail}", row["patient_id"], row["image_id"]
                 )
                 for row in records(rows)
             }
@@ -244,4 +252,4 @@ def _name_lesions(table: pd.DataFrame) -> pd.DataFrame:
 
 def _refuse_empty(path: Path) -> None:
     if path.stat().st_size == 0:
-        raise ExcludedCase(Reason.TRUNCATED, f"{path.name} is empty")
+        raise ExcludedCase(FileReason.TRUNCATED, f"{path.name} is empty")

@@ -22,9 +22,12 @@ from mammoflow.cohort.words import (
     safe_name,
 )
 from mammoflow.config.cohort import DatasetSettings
-from mammoflow.dicomfile import LARGEST_PIXELS, image_shape, open_dicom, safe_path
-from mammoflow.errors import ExcludedCase, Reason
-from mammoflow.store import text_digest
+from mammoflow.errors import ExcludedCase
+from mammoflow.formats.dicom_files import LARGEST_PIXELS, image_shape, open_dicom, safe_path
+from mammoflow.reasons.cohort import CohortReason
+from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.lesions import LesionReason
+from mammoflow.storage.files import text_digest
 
 FINDINGS_TABLE, BREASTS_TABLE = "finding_annotations.csv", "breast-level_annotations.csv"
 NO_FINDING = "No Finding"
@@ -81,7 +84,7 @@ class StudyReader(Reader):
             except ValueError as error:
                 image = safe_name(values["image_id"]) if values["image_id"] else ""
                 detail = f"{values[ORIGIN]}: {error}"
-                excluded.append(Exclusion("row", Reason.BAD_ROW, detail, values["study_id"], image))
+                excluded.append(Exclusion("row", CohortReason.BAD_ROW, detail, values["study_id"], image))
         table = pd.DataFrame(rows, columns=[*ROW_COLUMNS, *PRIVATE_COLUMNS, ORIGIN])
         self._count(table)
         table, contradictory = _refuse_contradictions(table)
@@ -95,7 +98,7 @@ class StudyReader(Reader):
         if sizes - {shape}:
             height, width = sorted(sizes - {shape})[0]
             raise ExcludedCase(
-                Reason.BAD_ROW, f"the table says {height} x {width} pixels, the file has {shape[0]} x {shape[1]}"
+                CohortReason.BAD_ROW, f"the table says {height} x {width} pixels, the file has {shape[0]} x {shape[1]}"
             )
         return FoundImage(name, *shape)
 
@@ -103,12 +106,12 @@ class StudyReader(Reader):
         """Check that the box holds a part of the image; what leaves it is cut off by the images stage."""
         y0, x0, y1, x1 = (row[name] for name in EDGES)
         if image.rows is None or image.columns is None:
-            raise ExcludedCase(Reason.UNREADABLE, "the size of the image is not known")
+            raise ExcludedCase(FileReason.UNREADABLE, "the size of the image is not known")
         if None in (y0, x0, y1, x1):
-            raise ExcludedCase(Reason.MASK_NOT_FOUND, f"{row[ORIGIN]} gives no whole box")
+            raise ExcludedCase(LesionReason.MASK_NOT_FOUND, f"{row[ORIGIN]} gives no whole box")
         if min(y1, image.rows) <= max(y0, 0) or min(x1, image.columns) <= max(x0, 0):
             detail = f"{row[ORIGIN]}: y {y0:g} to {y1:g}, x {x0:g} to {x1:g} on {image.rows} x {image.columns} pixels"
-            raise ExcludedCase(Reason.BOX_INVALID, detail)
+            raise ExcludedCase(LesionReason.BOX_INVALID, detail)
         return FoundLesion(None, {"finding_categories": str(row["categories"])})
 
     def _read_findings(self) -> pd.DataFrame:
@@ -136,7 +139,7 @@ class StudyReader(Reader):
         return [
             Exclusion(
                 "row",
-                Reason.BAD_ROW,
+                CohortReason.BAD_ROW,
                 f"{row[ORIGIN]}: the image has no row in the table of findings, not even {NO_FINDING}",
                 row["study_id"],
                 safe_name(row["image_id"]),
@@ -215,8 +218,8 @@ def _refuse_contradictions(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Excl
     denied = normal & table["image_id"].isin(table.loc[~normal, "image_id"]) & ~torn
     excluded = []
     for chosen, reason, detail in (
-        (torn, Reason.BAD_ROW, "the rows of the image differ in study, side, view or split"),
-        (denied, Reason.LABEL_CONFLICT, f"{NO_FINDING}, but other rows of the image have findings"),
+        (torn, CohortReason.BAD_ROW, "the rows of the image differ in study, side, view or split"),
+        (denied, CohortReason.LABEL_CONFLICT, f"{NO_FINDING}, but other rows of the image have findings"),
     ):
         excluded += [
             Exclusion("row", reason, f"{row[ORIGIN]}: {detail}", row["patient_id"], row["image_id"], row["lesion_id"])

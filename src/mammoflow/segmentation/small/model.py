@@ -12,7 +12,7 @@ from torch.nn import functional
 from mammoflow.segmentation.protocol import Embedding, ImageSize, Prediction, PromptableModel, Prompts
 from mammoflow.segmentation.small.architecture import SIDE, SmallNetwork, small_input
 from mammoflow.segmentation.small.network import SmallPrompts, decode_regions, place_regions, put_back
-from mammoflow.store import text_digest
+from mammoflow.storage.files import text_digest
 
 
 class SmallModel(PromptableModel):

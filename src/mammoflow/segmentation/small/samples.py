@@ -13,10 +13,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mammoflow.runtime import progress
+from mammoflow.run.runtime import progress
 from mammoflow.segmentation.small.architecture import SIDE, small_input
-from mammoflow.store import read_image, read_mask
-from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, read_table
+from mammoflow.storage.files import read_image, read_mask
+from mammoflow.tables.files import read_table
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 
 WINDOW = 128
 LARGEST_MARGIN_MM = 22.0

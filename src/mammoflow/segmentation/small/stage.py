@@ -14,10 +14,10 @@ from safetensors.torch import save_file
 
 from mammoflow.config.small import SmallTrainingSettings
 from mammoflow.errors import StudyError
-from mammoflow.provenance import code_digest
-from mammoflow.runtime import choose_device, set_threads
+from mammoflow.run.provenance import code_digest
+from mammoflow.run.runtime import choose_device, set_threads
 from mammoflow.segmentation.small.samples import LesionSample, load_samples
-from mammoflow.store import file_digest, text_digest, write_text, writing
+from mammoflow.storage.files import file_digest, text_digest, write_text, writing
 
 
 def train_small(settings: SmallTrainingSettings, images: list[Path], output: Path, threads: int) -> None:

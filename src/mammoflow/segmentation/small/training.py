@@ -17,7 +17,6 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset
 
 from mammoflow.config.small import SmallTrainingSettings
-from mammoflow.fitting import LAST, Trainer, quiet_lightning
 from mammoflow.segmentation.losses import dice_loss, mask_iou
 from mammoflow.segmentation.small.architecture import GRID, build_small_network
 from mammoflow.segmentation.small.network import (
@@ -29,6 +28,7 @@ from mammoflow.segmentation.small.network import (
     put_back,
 )
 from mammoflow.segmentation.small.samples import WINDOW, Batch, LesionSample, batches
+from mammoflow.training.fitting import LAST, Trainer, quiet_lightning
 
 ENTROPY_WEIGHT = 1.0
 SEVERAL_HEADS_WEIGHT = 0.3

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from mammoflow.config.segmentation import PromptKind
 from mammoflow.config.tuning import TuneSettings
-from mammoflow.fitting import Rows
-from mammoflow.segmentation.frame import SQUARE, Frame, network_frame
+from mammoflow.segmentation.embedding.network_square import SQUARE, Frame, network_frame
+from mammoflow.segmentation.embedding.training_sources import BoundedCache, EmbeddingSource, EncoderSource
 from mammoflow.segmentation.losses import mask_iou, segmentation_loss
 from mammoflow.segmentation.protocol import Embedding, Prediction, PromptableModel, Prompts
-from mammoflow.segmentation.sources import BoundedCache, EmbeddingSource, EncoderSource
 from mammoflow.segmentation.tuning.samples import DrawnPrompts, TuningLesions, draw_prompts
+from mammoflow.training.fitting import Rows
 
 
 class Decoding:

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from mammoflow.errors import WeightsError
 from mammoflow.segmentation.small.record import real_patients, trained_patients
-from mammoflow.store import file_digest
+from mammoflow.storage.files import file_digest
 
 HEADER = "mammoflow"
 """Key of a safetensors file's header under which mammoflow keeps what it says about the weights, as JSON."""

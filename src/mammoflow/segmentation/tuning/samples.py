@@ -12,13 +12,14 @@ import pandas as pd
 from mammoflow.config.segmentation import PromptKind
 from mammoflow.config.tuning import TuneSettings
 from mammoflow.errors import StudyError
-from mammoflow.fitting import Rows
 from mammoflow.imaging.geometry import Mask
-from mammoflow.segmentation.prompt_points import lesion_points
-from mammoflow.segmentation.prompt_sources import BOX
-from mammoflow.segmentation.prompts import expand_boxes, jitter_box
-from mammoflow.store import read_mask
-from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, read_table
+from mammoflow.segmentation.prompting.points import lesion_points
+from mammoflow.segmentation.prompting.prompts import expand_boxes, jitter_box
+from mammoflow.segmentation.prompting.sources import BOX
+from mammoflow.storage.files import read_mask
+from mammoflow.tables.files import read_table
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.training.fitting import Rows
 
 Floats = npt.NDArray[np.float64]
 

@@ -19,10 +19,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mammoflow.config.segmentation import Precision
 from mammoflow.config.tuning import TuneSettings, TuningMethod
-from mammoflow.runtime import choose_device, seed_everything, set_threads
+from mammoflow.run.runtime import choose_device, seed_everything, set_threads
+from mammoflow.segmentation.embedding.training_sources import EmbeddingSource, EncoderSource
+from mammoflow.segmentation.loading import load_model
 from mammoflow.segmentation.protocol import PromptableModel
-from mammoflow.segmentation.registry import split_model
-from mammoflow.segmentation.sources import EmbeddingSource, EncoderSource
 from mammoflow.segmentation.tuning.adapters import adapter_width
 from mammoflow.segmentation.tuning.blocks import find_blocks
 from mammoflow.segmentation.tuning.decoding import Decoding
@@ -30,8 +30,9 @@ from mammoflow.segmentation.tuning.methods import Prepared, final_state, prepare
 from mammoflow.segmentation.tuning.record import RECORD_FILE, WeightsHeader, recorded_patients
 from mammoflow.segmentation.tuning.samples import TuningLesions, read_lesions
 from mammoflow.segmentation.tuning.training import Tuned, tune_weights
-from mammoflow.segmentation.weights import load_model
-from mammoflow.store import ArrayStore, file_digest, text_digest, write_text, writing
+from mammoflow.storage.arrays import ArrayStore
+from mammoflow.storage.files import file_digest, text_digest, write_text, writing
+from mammoflow.weights.registry import split_model
 
 WEIGHTS_FILE = "model.safetensors"
 IMAGES_ENCODED_TOGETHER = 4

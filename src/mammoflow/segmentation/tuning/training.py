@@ -15,7 +15,12 @@ from torch import Tensor
 
 from mammoflow.config.tuning import TuneSettings
 from mammoflow.errors import StudyError
-from mammoflow.fitting import (
+from mammoflow.run.runtime import progress, seed_everything
+from mammoflow.segmentation.prompted.batches import Batches
+from mammoflow.segmentation.tuning.blocks import checkpointed
+from mammoflow.segmentation.tuning.decoding import Decoding
+from mammoflow.segmentation.tuning.methods import Prepared, changing_state, set_mode
+from mammoflow.training.fitting import (
     BEST,
     FINISHED,
     LAST,
@@ -28,11 +33,6 @@ from mammoflow.fitting import (
     precision,
     quiet_lightning,
 )
-from mammoflow.runtime import progress, seed_everything
-from mammoflow.segmentation.batches import Batches
-from mammoflow.segmentation.tuning.blocks import checkpointed
-from mammoflow.segmentation.tuning.decoding import Decoding
-from mammoflow.segmentation.tuning.methods import Prepared, changing_state, set_mode
 
 LARGEST_GRADIENT = 1.0
 WATCHED = "validation_dice"

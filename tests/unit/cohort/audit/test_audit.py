@@ -12,7 +12,9 @@ from pandera.pandas import DataFrameSchema
 from mammoflow.cohort.audit.audit import Audit, audit_study
 from mammoflow.cohort.audit.counts import assessment_by_pathology, count_groups
 from mammoflow.cohort.audit.study_tables import StudyTables
-from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, EXCLUDED, IMAGES, LESIONS, ROWS, validate_table
+from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS, ROWS
+from mammoflow.tables.files import validate_table
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 
 
 def row(patient: str, view: str, number: int, label: str | None, **values: Any) -> dict[str, Any]:

@@ -28,10 +28,11 @@ from mammoflow.cohort.download.stage import download_study
 from mammoflow.cohort.stage import build_cohort
 from mammoflow.config.cohort import CohortSettings, DatasetSettings, SplitSettings
 from mammoflow.config.download import DownloadSettings
-from mammoflow.connection import Transfer
-from mammoflow.download import DiskFullError
 from mammoflow.errors import ConfigError, DownloadError, StudyError
-from mammoflow.tables import EXCLUDED, LESIONS, read_table
+from mammoflow.tables.cohort import EXCLUDED, LESIONS
+from mammoflow.tables.files import read_table
+from mammoflow.transfer.connection import Transfer
+from mammoflow.transfer.download import DiskFullError
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from loopback import Fault, Handler, Loopback, answers, breaks, serving, wrong_bytes
@@ -318,7 +319,9 @@ def test_too_small_a_disk_and_a_disk_that_fills_stop_all(
         fetch(archive, tmp_path / "study")
     assert asked_files(archive) == []
     fake.disk_usage = lambda _: usage
-    monkeypatch.setattr("mammoflow.download.shutil", SimpleNamespace(disk_usage=lambda _: SimpleNamespace(free=10)))
+    monkeypatch.setattr(
+        "mammoflow.transfer.download.shutil", SimpleNamespace(disk_usage=lambda _: SimpleNamespace(free=10))
+    )
     with pytest.raises(DiskFullError, match="is full"):
         fetch(archive, tmp_path / "study")
 

@@ -14,7 +14,7 @@ from mammoflow.cohort.phantom.files import crop_lesion, mask_pixels
 from mammoflow.cohort.phantom.stage import write_phantom_study
 from mammoflow.config.phantom import PhantomSettings
 from mammoflow.errors import StudyError
-from mammoflow.store import file_digest
+from mammoflow.storage.files import file_digest
 
 SMALL = PhantomSettings(patients=8, seed=3, spacing_mm=0.8)
 TABLES = [f"{kind}_case_description_{part}_set.csv" for kind in ("mass", "calc") for part in ("train", "test")]

@@ -16,8 +16,9 @@ from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncode
 from mammoflow.segmentation.protocol import PromptableModel
 from mammoflow.segmentation.sam import build_sam_model
 from mammoflow.segmentation.sam2 import Sam2Model
-from mammoflow.store import array_digest, write_image, write_mask
-from mammoflow.tables import CANONICAL_IMAGES, CANONICAL_LESIONS, read_table, write_table
+from mammoflow.storage.files import array_digest, write_image, write_mask
+from mammoflow.tables.files import read_table, write_table
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 
 SIDE, CHANNELS = 128, 32
 SIZES = [(96, 72), (72, 96), (80, 80)]

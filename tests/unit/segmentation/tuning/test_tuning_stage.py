@@ -15,14 +15,16 @@ from safetensors.torch import load_file, save_file
 from mammoflow.config.segmentation import PromptSettings, SegmentSettings
 from mammoflow.config.tuning import TuneSettings, TuningMethod
 from mammoflow.errors import StudyError, WeightsError
-from mammoflow.segmentation.prompts import make_prompts
-from mammoflow.segmentation.stage import segment
+from mammoflow.segmentation.loading import load_model
+from mammoflow.segmentation.prompted.stage import segment
+from mammoflow.segmentation.prompting.prompts import make_prompts
 from mammoflow.segmentation.tuning import training
 from mammoflow.segmentation.tuning.record import WeightsHeader, read_header, seen_patients
 from mammoflow.segmentation.tuning.samples import read_lesions
 from mammoflow.segmentation.tuning.stage import tune
-from mammoflow.segmentation.weights import load_model
-from mammoflow.tables import CANONICAL_LESIONS, SEGMENTATION_SCORES, read_table, write_table
+from mammoflow.tables.files import read_table, write_table
+from mammoflow.tables.images import CANONICAL_LESIONS
+from mammoflow.tables.masks import SEGMENTATION_SCORES
 
 CPU = torch.device("cpu")
 MARGIN = 2.0
@@ -88,7 +90,7 @@ def test_a_tuning_learns_and_its_weights_load(
 
 
 def _encoder(model, data):  # type: ignore[no-untyped-def]
-    from mammoflow.segmentation.sources import EncoderSource
+    from mammoflow.segmentation.embedding.training_sources import EncoderSource
 
     return EncoderSource(model, data.images, recompute=False)
 
@@ -229,7 +231,7 @@ def test_a_tuned_model_has_seen_what_its_start_had_seen(
 
 
 def test_phantoms_are_not_counted_as_seen(sam_weights: Path) -> None:
-    from mammoflow.store import file_digest
+    from mammoflow.storage.files import file_digest
 
     patients = {"patients": ["phantom/P_1", "real/P_2"], "weights_sha256": file_digest(sam_weights)}
     (sam_weights.parent / "record.json").write_text(json.dumps(patients), encoding="utf-8")

@@ -1,0 +1,163 @@
+"""Families and their members: a family is a folder, a member is a module in it, found by its file name.
+
+The top level of a member holds data only, such as its `Options`, and imports neither torch nor another package that
+takes long to load. The configuration names members; a job's code digest covers its stage and the members that it uses.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
+from pydantic_core import core_schema
+
+from mammoflow.config.base import Settings
+
+
+class NoOptions(Settings):
+    """Options of a member that has none."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A folder of modules, each of which is one member.
+
+    Attributes
+    ----------
+    package
+        Dotted name of the folder, such as `mammoflow.features.families`.
+    noun
+        What a member is called in messages, such as `feature family`.
+    hyphens
+        Whether names have hyphens where file names have underscores.
+    """
+
+    package: str
+    noun: str
+    hyphens: bool = False
+
+    def names(self) -> list[str]:
+        """Return the names of all members, sorted; modules that begin with an underscore are none."""
+        folders = importlib.import_module(self.package).__path__
+        modules = [module.name for module in pkgutil.iter_modules(folders)]
+        names = [name for name in modules if not name.startswith("_")]
+        return sorted(name.replace("_", "-") for name in names) if self.hyphens else sorted(names)
+
+    def module(self, name: str) -> str:
+        """Return the dotted name of a member's module, for its code digest."""
+        return f"{self.package}.{name.replace('-', '_')}" if self.hyphens else f"{self.package}.{name}"
+
+    def file(self, name: str) -> Path:
+        """Return the source file of a member.
+
+        Raises
+        ------
+        ValueError
+            If there is no member of this name.
+        """
+        spec = importlib.util.find_spec(self.module(self.check(name)))
+        if spec is None or spec.origin is None:
+            raise ValueError(f"{self.noun} {name!r} has no source file; expected a module of Python source")
+        return Path(spec.origin)
+
+    def load(self, name: str) -> ModuleType:
+        """Import a member.
+
+        Raises
+        ------
+        ValueError
+            If there is no member of this name.
+        """
+        return importlib.import_module(self.module(self.check(name)))
+
+    def options(self, name: str) -> type[Settings]:
+        """Return the settings model of a member's options; one without keys where the member has none.
+
+        Raises
+        ------
+        ValueError
+            If there is no member of this name.
+        """
+        model: type[Settings] = getattr(self.load(name), "Options", NoOptions)
+        return model
+
+    def check(self, name: str) -> str:
+        """Return a name that a member has.
+
+        Raises
+        ------
+        ValueError
+            If there is no member of this name; the message lists the names.
+        """
+        if name not in self.names():
+            raise ValueError(f"{name!r} is no {self.noun}; expected one of {', '.join(self.names())}")
+        return name
+
+
+@dataclass(frozen=True)
+class MemberOf:
+    """Mark of a settings key that names a member: `Annotated[str, MemberOf(FAMILY)]`."""
+
+    family: Family
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """Check the name against the members."""
+        return core_schema.no_info_after_validator_function(self.family.check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """List the names."""
+        return {**handler(schema), "enum": self.family.names()}
+
+
+@dataclass(frozen=True)
+class OptionsOf:
+    """Mark of a settings key that holds a member's options: `Annotated[Settings, OptionsOf(FAMILY, "network")]`.
+
+    Declare the field with `default_factory=NoOptions` and `validate_default=True`: what is left out takes the defaults
+    of the member.
+
+    Attributes
+    ----------
+    family
+        The family of the member.
+    chosen_by
+        The key of the same settings that names the member. It is declared before this key.
+    """
+
+    family: Family
+    chosen_by: str
+
+    def read(self, value: object, info: ValidationInfo) -> Settings:
+        """Return the options as an instance of the member's own model.
+
+        Raises
+        ------
+        ValidationError
+            If they do not fit the model.
+        """
+        name = info.data.get(self.chosen_by)
+        if name is None:  # the name was refused, which is reported already
+            return NoOptions()
+        model = self.family.options(name)
+        if isinstance(value, model):
+            return value
+        return model.model_validate({} if type(value) is NoOptions else value)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """Read a mapping by the model of the member, and write all its keys."""
+        writing = core_schema.plain_serializer_function_ser_schema(lambda options: options.model_dump(mode="json"))
+        return core_schema.with_info_plain_validator_function(self.read, serialization=writing)
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Say that it is a mapping; its keys depend on the member."""
+        return {"type": "object"}

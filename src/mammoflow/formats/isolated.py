@@ -1,0 +1,96 @@
+"""What the cohort stage has to know of pixels, where they are compressed from a process that may die of it.
+
+A decoder is native code, and a damaged file can make it end its process. Pixels that are not compressed need none and
+are looked at in this process, so that a study of them costs no process at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pydicom
+
+from mammoflow.errors import ExcludedCase, Reason
+from mammoflow.formats.dicom_files import has_two_levels, is_compressed, open_dicom, stored_pixels
+from mammoflow.reasons.files import FileReason
+from mammoflow.run.workers import Lost, map_isolated
+
+Result = TypeVar("Result")
+LONGEST_S = 120.0  # for two films; a hundred times what large ones take
+MEMORY_BYTES = 4 * 2**30
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """An `ExcludedCase` on its way between processes."""
+
+    reason: Reason
+    detail: str
+
+
+def shows_two_levels(dataset: pydicom.Dataset, path: Path) -> bool:
+    """Tell whether an image holds at most two grey levels, see `mammoflow.formats.dicom_files.has_two_levels`.
+
+    Parameters
+    ----------
+    dataset
+        Header that `open_dicom` returned.
+    path
+        Its file.
+
+    Raises
+    ------
+    ExcludedCase
+        UNREADABLE where the pixels cannot be decoded, or a decoder ends its process, hangs or eats the memory.
+    """
+    if not is_compressed(dataset):
+        return has_two_levels(dataset, path)
+    return in_process(_two_levels_of, path)
+
+
+def same_pixels(first: Path, second: Path) -> bool:
+    """Tell whether two DICOM files hold the same stored values; raises as `shows_two_levels` does."""
+    if any(is_compressed(open_dicom(path)) for path in (first, second)):
+        return in_process(_same_pixels_of, first, second)
+    return _same_pixels_of(first, second)
+
+
+def in_process(function: Callable[..., Result], *paths: Path) -> Result:
+    """Call a function of a module on files, in a process of its own.
+
+    Raises
+    ------
+    ExcludedCase
+        The function's own; UNREADABLE where its process is lost.
+    """
+    names = ", ".join(path.name for path in paths) or "a file"
+    _, answer = next(
+        map_isolated(
+            partial(_answer, function), [paths], 1, LONGEST_S, MEMORY_BYTES, preload="mammoflow.formats.isolated"
+        )
+    )
+    if isinstance(answer, Lost):
+        raise ExcludedCase(FileReason.UNREADABLE, f"decoding {names} {answer.detail}")
+    if isinstance(answer, _Refused):
+        raise ExcludedCase(answer.reason, answer.detail)
+    return answer
+
+
+def _answer(function: Callable[..., Result], paths: tuple[Path, ...]) -> Result | _Refused:
+    try:
+        return function(*paths)
+    except ExcludedCase as error:
+        return _Refused(error.reason, error.detail)
+
+
+def _two_levels_of(path: Path) -> bool:
+    return has_two_levels(open_dicom(path), path)
+
+
+def _same_pixels_of(first: Path, second: Path) -> bool:
+    return np.array_equal(stored_pixels(open_dicom(first)), stored_pixels(open_dicom(second)))

@@ -1,0 +1,36 @@
+"""What an image was made for: to be looked at, or to be processed further; and which of the two is taken first.
+
+Digital mammography units send an exposure twice: FOR PRESENTATION, processed for the reader's eye, and FOR PROCESSING,
+as the detector gave it, often inverted and on another scale. The two are never mixed unseen.
+"""
+
+from __future__ import annotations
+
+import pydicom
+from pydicom.uid import (
+    DigitalMammographyXRayImageStorageForPresentation,
+    DigitalMammographyXRayImageStorageForProcessing,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
+)
+
+from mammoflow.formats.dicom_files import header_value
+
+PRESENTATION, UNKNOWN, PROCESSING = "presentation", "unknown", "processing"
+PREFERENCE = (PRESENTATION, UNKNOWN, PROCESSING)
+INTENT_TYPES = {"FOR PRESENTATION": PRESENTATION, "FOR PROCESSING": PROCESSING}
+INTENT_OF_CLASS = {
+    DigitalMammographyXRayImageStorageForPresentation: PRESENTATION,
+    DigitalMammographyXRayImageStorageForProcessing: PROCESSING,
+    DigitalXRayImageStorageForPresentation: PRESENTATION,
+    DigitalXRayImageStorageForProcessing: PROCESSING,
+}
+
+
+def presentation_intent(dataset: pydicom.Dataset) -> str:
+    """Return "presentation", "processing" or "unknown" for a header.
+
+    Presentation Intent Type decides (DICOM PS3.3 C.8.11.1); where it is missing, the SOP Class does.
+    """
+    stated = INTENT_TYPES.get(str(header_value(dataset, "PresentationIntentType") or "").strip().upper())
+    return stated or INTENT_OF_CLASS.get(str(header_value(dataset, "SOPClassUID")), UNKNOWN)

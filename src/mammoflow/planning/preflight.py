@@ -1,0 +1,97 @@
+"""What is looked at before the first job of a run: its files, settings that a study cannot do without, a GPU."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from mammoflow.config.cohort import READERS, DatasetSettings
+from mammoflow.config.study import StudyConfig
+from mammoflow.errors import ConfigError, WeightsError
+from mammoflow.planning.models import missing_weights
+
+
+def gpu_present() -> bool:
+    """Tell whether this machine has an NVIDIA GPU and its driver, without loading torch."""
+    return Path("/dev/nvidiactl").exists()
+
+
+def check_study(key: str, dataset: DatasetSettings) -> None:
+    """Check that the folder of one study and the tables that its settings name are there, and that it can get labels.
+
+    Raises
+    ------
+    ConfigError
+        Naming the key below `key`, the path, and what to do.
+    """
+    folder = Path(dataset.folder)
+    if not dataset.folder or not folder.is_dir():
+        otherwise = (
+            ", or set cohort.dataset.reader to phantom for the embedded study" if key == "cohort.dataset" else ""
+        )
+        raise ConfigError(
+            f"{key}.folder: found {dataset.folder!r}, which is no folder; expected the folder of the "
+            f"study; correct the path{otherwise}"
+        )
+    for table in dataset.every_table():
+        if not (folder / table).is_file():
+            raise ConfigError(
+                f"{key}.{'tables' if table in dataset.tables else 'joins'}: found {table!r}, which does not exist in "
+                f"{folder}; expected a table, relative to {key}.folder; correct the name"
+            )
+    if dataset.malignant_from_birads is None and not has_pathology(dataset.reader):
+        raise ConfigError(
+            f"{key}.malignant_from_birads: found null, but the reader {dataset.reader!r} is for a data set without "
+            "biopsy results; expected the BI-RADS assessment, 2 to 6, from which a lesion counts as malignant; set it, "
+            "usually to 4"
+        )
+
+
+def has_pathology(reader: str) -> bool:
+    """Tell whether a reader's data set has biopsy results; reads its module and runs nothing of it.
+
+    Parameters
+    ----------
+    reader
+        Its name, as in the settings.
+
+    Returns
+    -------
+    bool
+        The constant `has_pathology` of the module's class `StudyReader`; True where it has none.
+    """
+    module = ast.parse(READERS.file(reader).read_text(encoding="utf-8"))
+    classes = [part for part in module.body if isinstance(part, ast.ClassDef) and part.name == "StudyReader"]
+    for statement in (statement for part in classes for statement in part.body):
+        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        named = any(isinstance(target, ast.Name) and target.id == "has_pathology" for target in targets)
+        if named and isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(statement.value, ast.Constant):
+            return bool(statement.value.value)
+    return True
+
+
+def check_files(config: StudyConfig) -> None:
+    """Check that every study, its tables and all weights files are there.
+
+    Raises
+    ------
+    ConfigError
+        If a study or a table is not; the message names the key, the path, and what to do.
+    WeightsError
+        If a weights file is not; the message names the file, its checksum, and the command that fetches it.
+    """
+    for index, dataset in enumerate(config.cohort.datasets):
+        if dataset.reader != "phantom":
+            check_study(f"cohort.more_datasets.{index - 1}" if index else "cohort.dataset", dataset)
+    started_from = [tuned.model for tuned in config.tuning.models.values()]
+    for model in [*config.segmentation.models, *started_from]:
+        missing = missing_weights(config, model)
+        if missing:
+            raise WeightsError(missing)
+    weights = config.classification.efficientnet.weights
+    if weights and not Path(weights).is_file():
+        raise ConfigError(
+            f"classification.efficientnet.weights: found {weights!r}, which does not exist; expected a weights file of "
+            "EfficientNet-B0; fetch it with the target `prefetch`, correct the path, or leave it empty to start from "
+            "random weights"
+        )

@@ -1,0 +1,17 @@
+"""A row of a case table is left out."""
+
+from __future__ import annotations
+
+from mammoflow.errors import Reason
+
+
+class CohortReason(Reason):
+    """A row of a case table is left out."""
+
+    OTHER_FILE = "another file of the image was taken"
+    NO_LABEL = "malignancy is unknown"
+    LABEL_CONFLICT = "the same image has contradictory labels"
+    BAD_ROW = "row of the case table cannot be read"
+    DUPLICATE_ROW = "row of the case table is repeated"
+    MARKED_UNUSABLE = "row is marked unusable in the case table"
+    OFFICIAL_TEST_PATIENT = "patient stands in the official test set"

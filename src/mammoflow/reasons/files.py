@@ -1,0 +1,20 @@
+"""A file of the study cannot be read."""
+
+from __future__ import annotations
+
+from mammoflow.errors import Reason
+
+
+class FileReason(Reason):
+    """A file of the study cannot be read."""
+
+    MISSING_FILE = "file is missing"
+    OUTSIDE_STUDY = "path leaves the study folder"
+    NOT_DICOM = "file is not DICOM"
+    TRUNCATED = "file is truncated"
+    NO_PIXELS = "file has no pixel data"
+    UNREADABLE = "pixel data cannot be decoded"
+    MULTI_FRAME = "file has several frames"
+    NOT_GREY = "image is not grey"
+    FOR_PROCESSING = "image is for processing, not for presentation"
+    CONTOURS = "contours cannot be read"

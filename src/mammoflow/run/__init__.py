@@ -1,0 +1,1 @@
+"""What a running job needs: device, seeds, worker processes, and the record of what made a result."""

@@ -1,0 +1,215 @@
+"""What made a result: the digest of the code behind a stage, and the record of versions, machine and revision.
+
+The code digest is a parameter of each rule, so an edited stage runs again, while a fresh clone, a touched file or a
+reverted edit does not. Nothing is imported to compute it: imports are read from the source.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from mammoflow.errors import ConfigError
+
+PACKAGE = "mammoflow"
+SOURCES = Path(__file__).resolve().parents[2]
+
+# Pages for people lie beside the code and change no result.
+_NOT_DATA = {".md", ".pyc", ".typed"}
+_RECORDED = ("numpy", "pandas", "torch", "torchvision", "scikit-image", "scikit-learn", "pyradiomics", "snakemake")
+
+
+def code_digest(*modules: str, sources: Path = SOURCES) -> str:
+    """Return the SHA-256 of the code that some modules run.
+
+    The digest covers the modules, the packages that they lie in, every module of mammoflow that they import (also
+    inside functions), and the data files of those packages, such as the weights that are shipped. Modification times
+    do not count.
+
+    Parameters
+    ----------
+    *modules
+        Dotted names, such as `mammoflow.features.gabor_stage`.
+    sources
+        Folder that holds the package.
+
+    Raises
+    ------
+    ConfigError
+        If a module does not exist.
+    """
+    digest = hashlib.sha256()
+    for module in code_modules(*modules, sources=sources):
+        path = _module_file(module, sources)
+        files = [] if path is None else [path, *(_data_files(path.parent) if path.name == "__init__.py" else ())]
+        for file in files:
+            digest.update(f"{file.relative_to(sources).as_posix()}\0{_file_digest(file)}\0".encode())
+    return digest.hexdigest()
+
+
+def code_modules(*modules: str, sources: Path = SOURCES) -> tuple[str, ...]:
+    """Return the names of some modules and of all modules of mammoflow behind them, sorted.
+
+    Raises
+    ------
+    ConfigError
+        If one of the modules asked for does not exist.
+    """
+    for module in modules:
+        if _module_file(module, sources) is None:
+            raise ConfigError(f"module {module} does not exist below {sources}; expected a module of {PACKAGE}")
+    found: set[str] = set()
+    waiting = set(modules)
+    while waiting:
+        module = waiting.pop()
+        found.add(module)
+        waiting |= (_packages_of(module) | _imports(module, sources)) - found
+    return tuple(sorted(found))
+
+
+def outside_imports(*modules: str, without: frozenset[str] = frozenset(), sources: Path = SOURCES) -> frozenset[str]:
+    """Return the top-level names of everything else that some modules and all behind them import.
+
+    Parameters
+    ----------
+    *modules
+        Dotted names.
+    without
+        Modules whose own imports do not count.
+    sources
+        Folder that holds the package.
+    """
+    names: set[str] = set()
+    for module in set(code_modules(*modules, sources=sources)) - without:
+        path = _module_file(module, sources)
+        names |= {name.partition(".")[0] for name in _imported_names(module, path)} if path else set()
+    return frozenset(name for name in names if name != PACKAGE and name not in sys.stdlib_module_names)
+
+
+def run_record(executor: str, root: Path) -> dict[str, object]:
+    """Return what a run should be traced by: versions, platform, git revision and executor.
+
+    Parameters
+    ----------
+    executor
+        Name of the Snakemake executor that runs the jobs, such as `local` or `slurm`.
+    root
+        Folder of the project, whose git revision is recorded where there is one.
+    """
+    installed = {distribution: _version(distribution) for distribution in _RECORDED}
+    return {
+        "mammoflow": _version(PACKAGE),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "executor": executor,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "git_revision": _git(root, "rev-parse", "HEAD"),
+        "git_changes": bool(_git(root, "status", "--porcelain", "--untracked-files=no")),
+        "packages": {name: version for name, version in installed.items() if version},
+    }
+
+
+def study_fingerprint(folder: Path) -> str:
+    """Return a SHA-256 over the relative paths and sizes of all files of a study folder.
+
+    It notices files that came, went, or changed their size, without reading any of them.
+    """
+    entries: list[str] = []
+    waiting, seen = [""], set[tuple[int, int]]()
+    while waiting:
+        relative = waiting.pop()
+        for entry in os.scandir(f"{folder}{relative}"):
+            path, status = f"{relative}/{entry.name}", entry.stat()
+            if not entry.is_dir():
+                entries.append(f"{path}\0{status.st_size}")
+            elif (status.st_dev, status.st_ino) not in seen:  # a link may lead back to a folder above it
+                seen.add((status.st_dev, status.st_ino))
+                waiting.append(path)
+    return hashlib.sha256("\n".join(sorted(entries)).encode()).hexdigest()
+
+
+def _module_file(module: str, sources: Path) -> Path | None:
+    """Return the source file of a dotted name, or None where the name is no module."""
+    path = sources.joinpath(*module.split("."))
+    candidates = (path / "__init__.py", path.with_suffix(".py"))
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _packages_of(module: str) -> set[str]:
+    """Return the packages above a module, whose `__init__` runs before it."""
+    parts = module.split(".")
+    return {".".join(parts[:end]) for end in range(1, len(parts))}
+
+
+def _imports(module: str, sources: Path) -> set[str]:
+    """Return the modules of mammoflow that a module imports."""
+    path = _module_file(module, sources)
+    names = _imported_names(module, path) if path else frozenset()
+    return {name for name in names if name.split(".")[0] == PACKAGE and _module_file(name, sources) is not None}
+
+
+def _imported_names(module: str, path: Path) -> frozenset[str]:
+    """Return every dotted name that a file imports; `from a import b` gives both `a` and `a.b`."""
+    return _imported_names_of(module, path.name == "__init__.py", path.read_bytes())
+
+
+@cache
+def _imported_names_of(module: str, is_package: bool, source: bytes) -> frozenset[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = module.split(".")[: len(module.split(".")) - node.level + is_package] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return frozenset(names)
+
+
+def _data_files(package: Path) -> list[Path]:
+    """Return the files of a package that are not code: all below its folder that belong to no package inside it."""
+    files: list[Path] = []
+    for path in sorted(package.iterdir()):
+        if path.name.startswith((".", "__pycache__")) or path.is_symlink():
+            continue
+        if path.is_dir():
+            files += [] if (path / "__init__.py").is_file() else _data_files(path)
+        elif path.suffix not in {".py", *_NOT_DATA}:
+            files.append(path)
+    return files
+
+
+def _file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file; one that did not change since it was last read is not read again."""
+    status = path.stat()
+    return _file_digest_of(path, status.st_mtime_ns, status.st_size)
+
+
+@cache
+def _file_digest_of(path: Path, _modified_ns: int, _size: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _version(distribution: str) -> str:
+    """Return the installed version, or "" where the distribution is not installed."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """Return what a git command says about the project, or "" where git or the repository is absent."""
+    if shutil.which("git") is None:
+        return ""
+    result = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+    return result.stdout.strip() if result.returncode == 0 else ""

@@ -1,0 +1,1 @@
+"""Image embeddings: computed once, kept in the store, read for decoding and training."""

@@ -1,0 +1,136 @@
+"""Embeddings: one encoding for each image, preprocessing and weights, ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor
+
+from mammoflow.errors import StudyError
+from mammoflow.run.runtime import progress
+from mammoflow.segmentation.embedding.read_ahead import held_back, in_advance
+from mammoflow.segmentation.prompted.batches import Batches
+from mammoflow.segmentation.protocol import Encoding, PromptableModel
+from mammoflow.storage.arrays import ArrayStore
+from mammoflow.storage.files import Array, read_image, text_digest
+
+Arrays = dict[str, Array]
+
+
+def embedding_key(image_digest: str, model_digest: str) -> str:
+    """Return the store's key of an image under a model; the model's digest covers weights and preprocessing."""
+    return text_digest("embedding", image_digest, model_digest)
+
+
+def read_canonical(path: Path, size: tuple[int, int]) -> npt.NDArray[np.uint16]:
+    """Read a canonical image and hold it to the size (height, width) that its table gives.
+
+    Raises
+    ------
+    StudyError
+        If it is not 16-bit grey of that size.
+    """
+    image = read_image(path)
+    if image.dtype != np.uint16 or image.shape != size:
+        raise StudyError(
+            f"canonical image {path} is {image.dtype} {image.shape}, expected uint16 {size}; run the image stage again"
+        )
+    return image.astype(np.uint16, copy=False)
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """One image on its way: what the store had of it, or the network's input."""
+
+    image_id: str
+    key: str
+    digest: str
+    stored: Arrays | None
+    inputs: Tensor | None
+
+
+def embeddings(
+    model: PromptableModel,
+    images_table: pd.DataFrame,
+    folder: Path,
+    store: ArrayStore,
+    batch: int | Literal["auto"],
+) -> Iterator[tuple[str, Arrays]]:
+    """Give the embedding of each image, from the store where it is there, else encoded and stored.
+
+    Images and entries are read in threads while the device computes; a GPU has its next batch before the last one is
+    taken from it and written.
+
+    Parameters
+    ----------
+    model
+        The model that encodes.
+    images_table
+        Table CANONICAL_IMAGES; its order is kept.
+    folder
+        Folder of the shard, to which `image_file` is relative.
+    store
+        The store of embeddings. Entries that are absent or damaged are computed and written again.
+    batch
+        Images encoded together (`Batches`); halved where memory runs out.
+
+    Yields
+    ------
+    image_id, arrays
+        Half-precision arrays (channels, rows, columns) by name.
+    """
+    batches = Batches(batch, "images")
+    on_gpu = model.device.type == "cuda"
+
+    def load(row: tuple[str, str, str, int, int]) -> _Loaded:
+        image_id, digest, file, height, width = row
+        key = embedding_key(digest, model.digest)
+        stored = store.read(key)
+        if stored is not None:
+            return _Loaded(image_id, key, digest, stored, None)
+        inputs = model.preprocess(read_canonical(folder / file, (int(height), int(width))))
+        return _Loaded(image_id, key, digest, None, inputs.pin_memory() if on_gpu else inputs)
+
+    def write(entry: _Loaded, arrays: Arrays) -> None:
+        store.write(entry.key, arrays, {"kind": "image", "model": model.name, "image": entry.digest})
+
+    def encode(group: list[_Loaded]) -> tuple[list[_Loaded], list[Encoding]]:
+        inputs = [entry.inputs for entry in group if entry.inputs is not None]
+        return group, list(batches.run(inputs, model.start_encoding))
+
+    rows = images_table[["image_id", "digest", "image_file", "height", "width"]].itertuples(index=False, name=None)
+    threads = max(1, torch.get_num_threads())
+    loaded = in_advance(rows, load, threads, lambda: 2 * batches.size)
+    counted = progress(loaded, f"embeddings of {model.name}", len(images_table))
+    with closing(loaded), ThreadPoolExecutor(threads, thread_name_prefix="write") as writers:
+        for group, encodings in held_back(map(encode, _groups(counted, batches)), 1 if on_gpu else 0):
+            absent = [entry for entry in group if entry.stored is None]
+            fresh: list[Arrays] = [dict(arrays) for encoding in encodings for arrays in encoding.arrays()]
+            list(writers.map(write, absent, fresh))  # the list raises what a writer raised
+            found = iter(fresh)
+            for entry in group:
+                yield entry.image_id, entry.stored if entry.stored is not None else next(found)
+
+
+def _groups(loaded: Iterable[_Loaded], batches: Batches) -> Iterator[list[_Loaded]]:
+    """Gather images until a batch of them is to be encoded."""
+    waiting: list[_Loaded] = []
+    absent = 0
+    for entry in loaded:
+        waiting.append(entry)
+        absent += entry.stored is None
+        # entries that were found wait behind those that were not, so the line is kept short
+        if absent >= batches.size or absent == 0 or len(waiting) >= 4 * batches.size:
+            yield waiting
+            waiting, absent = [], 0
+    if waiting:
+        yield waiting

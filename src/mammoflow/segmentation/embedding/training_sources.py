@@ -1,0 +1,113 @@
+"""Embeddings for training: read from the store, or computed anew so that the encoder can learn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from mammoflow.segmentation.embedding.embeddings import embeddings, read_canonical
+from mammoflow.segmentation.protocol import Embedding, PromptableModel
+from mammoflow.storage.arrays import ArrayStore
+from mammoflow.storage.files import Array
+
+Rows = npt.NDArray[np.intp]
+
+CACHE_BYTES = 1_500_000_000
+"""Memory for embeddings or network inputs; what does not fit is read again each time."""
+
+IMAGES_AT_ONCE = 4
+"""Images whose activations are held together while an encoder learns; those of the others are computed again."""
+
+Value = TypeVar("Value")
+
+
+class BoundedCache(Generic[Value]):
+    """Keeps what was loaded until a limit of bytes is reached, then passes on what it loads without keeping it."""
+
+    def __init__(self, load: Callable[[int], Value], size_of: Callable[[Value], int], limit: int = CACHE_BYTES) -> None:
+        self.load, self.size_of, self.left = load, size_of, limit
+        self.kept: dict[int, Value] = {}
+
+    def offer(self, key: int, value: Value) -> None:
+        """Keep a value if there is room."""
+        size = self.size_of(value)
+        if key not in self.kept and size <= self.left:
+            self.kept[key] = value
+            self.left -= size
+
+    def get(self, key: int) -> Value:
+        """Return the value of a key, loading it where it was not kept."""
+        if key in self.kept:
+            return self.kept[key]
+        value = self.load(key)
+        self.offer(key, value)
+        return value
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.kept.clear()
+
+
+class EmbeddingSource:
+    """Embeddings of images by row, from the store, kept in memory as far as there is room."""
+
+    def __init__(self, model: PromptableModel, images: pd.DataFrame, store: ArrayStore, batch: int) -> None:
+        self.model, self.images, self.store, self.batch = model, images, store, batch
+        self.cache: BoundedCache[dict[str, Array]] = BoundedCache(
+            self._load, lambda arrays: sum(array.nbytes for array in arrays.values())
+        )
+
+    def _load(self, image: int) -> dict[str, Array]:
+        row = self.images.iloc[[image]]
+        return next(embeddings(self.model, row, Path(str(row["folder"].iloc[0])), self.store, 1))[1]
+
+    def all(self) -> Iterator[tuple[int, dict[str, Array]]]:
+        """Go through all images once, encoding together what the store lacks."""
+        row_of = {image_id: row for row, image_id in enumerate(self.images["image_id"])}
+        for folder, table in self.images.groupby("folder", sort=True):
+            for image_id, arrays in embeddings(self.model, table, Path(str(folder)), self.store, self.batch):
+                self.cache.offer(row_of[image_id], arrays)
+                yield row_of[image_id], arrays
+
+    def embed(self, images: Rows) -> Embedding:
+        """Return the embeddings of some images, one after the other, on the model's device."""
+        loaded = [self.model.load_embedding(self.cache.get(int(image))) for image in images]
+        return {name: torch.cat([each[name] for each in loaded]) for name in loaded[0]}
+
+
+class EncoderSource:
+    """Embeddings computed anew from the images, so that the encoder can learn.
+
+    Parameters
+    ----------
+    model
+        The model that encodes.
+    images
+        Rows of CANONICAL_IMAGES with the folder of their shard.
+    recompute
+        Keep the activations of a few images at a time and compute those of the others again for the gradient.
+    """
+
+    def __init__(self, model: PromptableModel, images: pd.DataFrame, recompute: bool = True) -> None:
+        self.model, self.images, self.recompute = model, images, recompute
+        self.cache: BoundedCache[npt.NDArray[np.float32]] = BoundedCache(self._load, lambda array: array.nbytes)
+
+    def _load(self, image: int) -> npt.NDArray[np.float32]:
+        row = self.images.iloc[image]
+        grey = read_canonical(Path(row["folder"]) / row["image_file"], (int(row["height"]), int(row["width"])))
+        return self.model.preprocess(grey).numpy()
+
+    def embed(self, images: Rows) -> Embedding:
+        """Encode some images; differentiable, with the activations of a few images in memory at a time."""
+        inputs = torch.from_numpy(np.stack([self.cache.get(int(image)) for image in images])).to(self.model.device)
+        if not (self.recompute and torch.is_grad_enabled()):
+            return self.model.embed(inputs)
+        parts = [checkpoint(self.model.embed, part, use_reentrant=False) for part in inputs.split(IMAGES_AT_ONCE)]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

@@ -1,0 +1,1 @@
+"""The stage that segments lesions with promptable models."""

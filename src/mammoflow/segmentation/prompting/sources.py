@@ -1,0 +1,199 @@
+"""What prompts are made around: the reference, the boxes of a reader, the masks of another model.
+
+Each source gives one table with a row for each lesion (`SOURCE_COLUMNS`), and the cases that cannot be prompted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
+from mammoflow.cohort.words import parse_number
+from mammoflow.config.segmentation import ReaderSettings
+from mammoflow.errors import Reason, StudyError
+from mammoflow.imaging.geometry import box_of
+from mammoflow.reasons.lesions import LesionReason
+from mammoflow.reasons.prompts import PromptReason
+from mammoflow.storage.files import read_mask
+from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
+from mammoflow.tables.files import read_table
+from mammoflow.tables.masks import MASKS
+
+BOX = ["y0", "x0", "y1", "x1"]
+"""Columns of a half-open box in canonical pixels."""
+
+REFERENCE = "reference"
+SOURCE_COLUMNS = ["lesion_id", "image_id", "origin", "draw", *BOX, "mask_path"]
+"""`mask_path`: file of the mask on the canonical grid, "" where there is a box alone."""
+
+Excluded = list[dict[str, str]]
+
+
+def excluded_prompt(lesion: Mapping[str, Any], path: str, reason: Reason, detail: str) -> dict[str, str]:
+    """Return a row of the table EXCLUDED for something that cannot be a prompt; the lesion itself stays."""
+    keys = {name: str(lesion.get(name, "")) for name in ("patient_id", "image_id", "lesion_id")}
+    return {"stage": "prompts", "level": "row", **keys, "path": path, "reason": str(reason), "detail": detail}
+
+
+def unprompted(lesions: pd.DataFrame, sources: list[pd.DataFrame]) -> Excluded:
+    """Return the lesions of a shard that no source gives a prompt, so that no model segments them."""
+    prompted = {lesion for source in sources for lesion in source["lesion_id"]}
+    detail = "prompts.reference is off, and no reader drew a box that can be used"
+    return [
+        excluded_prompt(lesion, "", PromptReason.NO_PROMPT, detail) | {"level": "lesion"}
+        for lesion in records(lesions)
+        if lesion["lesion_id"] not in prompted
+    ]
+
+
+def reference_source(folder: Path, lesions: pd.DataFrame) -> pd.DataFrame:
+    """Return the reference of each lesion of a shard (table CANONICAL_LESIONS in `folder`)."""
+    paths = ["" if pd.isna(file) else str(folder / file) for file in lesions["mask_file"]]
+    return lesions.assign(origin=REFERENCE, draw=0, mask_path=paths)[SOURCE_COLUMNS]
+
+
+def model_source(folder: Path, lesions: pd.DataFrame) -> tuple[pd.DataFrame, Excluded]:
+    """Return the masks that another model handed on for the lesions of a shard.
+
+    Parameters
+    ----------
+    folder
+        Folder of the shard that the segment stage wrote for that model.
+    lesions
+        Table CANONICAL_LESIONS of the shard.
+    """
+    masks = read_table(folder / "masks.parquet", MASKS).set_index("lesion_id")
+    rows, excluded = [], []
+    for lesion in records(lesions):
+        lesion_id = lesion["lesion_id"]
+        if lesion_id not in masks.index:
+            detail = f"{folder} has no mask of this lesion to prompt another model with"
+            excluded.append(excluded_prompt(lesion, "", LesionReason.MASK_NOT_FOUND, detail))
+            continue
+        mask = masks.loc[lesion_id]
+        path = folder / str(mask["mask_file"])
+        box = box_of(read_mask(path))
+        if box is None:
+            detail = f"{mask['model']} found nothing, so its mask has no box to prompt another model with"
+            excluded.append(excluded_prompt(lesion, str(mask["mask_file"]), LesionReason.MASK_EMPTY, detail))
+            continue
+        keys = {"lesion_id": lesion_id, "image_id": lesion["image_id"], "origin": f"model:{mask['model']}", "draw": 0}
+        rows.append({**keys, **dict(zip(BOX, map(float, box), strict=True)), "mask_path": str(path)})
+    return pd.DataFrame(rows, columns=SOURCE_COLUMNS), excluded
+
+
+def reader_source(
+    reader: ReaderSettings, images: pd.DataFrame, lesions: pd.DataFrame, cohort: Path
+) -> tuple[pd.DataFrame, Excluded]:
+    """Return the boxes that a reader drew for the lesions of a shard.
+
+    A row names its lesion, or its image alone: then it belongs to the lesion whose reference box it overlaps most, and
+    on an image with one lesion to that one, so that a box beside the lesion counts as the miss that it is.
+
+    Parameters
+    ----------
+    reader
+        Name, table, unit.
+    images, lesions
+        Tables CANONICAL_IMAGES and CANONICAL_LESIONS of the shard.
+    cohort
+        Folder of the cohort stage, which knows every id of the study.
+
+    Raises
+    ------
+    StudyError
+        If the table is missing, lacks a column, or names ids that the study does not have.
+    """
+    path = Path(reader.table)
+    if not path.is_file():
+        raise StudyError(f"boxes of reader {reader.name}: {path} does not exist; correct prompts.readers")
+    table = read_text_table(path)
+    key = "lesion_id" if "lesion_id" in table.columns else "image_id"
+    require_columns(table, [key, *BOX], f"boxes of reader {reader.name} in {path}")
+    _check_ids(table, key, cohort, f"boxes of reader {reader.name} in {path}")
+    here = table[table[key].isin(lesions[key])]
+    known_images = images.set_index("image_id")
+    by_lesion = {str(row["lesion_id"]): row for row in records(lesions)}
+    by_image = {str(image): [str(i) for i in part["lesion_id"]] for image, part in lesions.groupby("image_id")}
+    rows: list[dict[str, Any]] = []
+    excluded: Excluded = []
+    for row in records(here):
+        candidates = [row["lesion_id"]] if key == "lesion_id" else by_image[row["image_id"]]
+        first = by_lesion[candidates[0]]
+        image = known_images.loc[first["image_id"]]
+        try:
+            box = _canonical_box(row, image, reader.unit)
+            lesion = by_lesion[_overlapping(box, candidates, by_lesion)]
+        except ValueError as error:
+            case = first if key == "lesion_id" else {**first, "lesion_id": ""}
+            detail = f"{row[ORIGIN]}, reader {reader.name}: {error}"
+            excluded.append(excluded_prompt(case, reader.table, LesionReason.BOX_INVALID, detail))
+            continue
+        earlier = sum(other["lesion_id"] == lesion["lesion_id"] for other in rows)
+        keys = {"lesion_id": lesion["lesion_id"], "image_id": lesion["image_id"], "origin": f"reader:{reader.name}"}
+        rows.append({**keys, "draw": earlier, **dict(zip(BOX, box, strict=True)), "mask_path": ""})
+    return pd.DataFrame(rows, columns=SOURCE_COLUMNS), excluded
+
+
+def _check_ids(table: pd.DataFrame, key: str, cohort: Path, origin: str) -> None:
+    """Refuse ids that neither the cohort nor what it left out has: the table is of another study, or mistyped."""
+    kept = read_table(cohort / f"{key.removesuffix('_id')}s.parquet", LESIONS if key == "lesion_id" else IMAGES)
+    known = set(kept[key]) | set(read_table(cohort / "excluded.parquet", EXCLUDED)[key])
+    strangers = sorted(set(table[key]) - known | (set(table[key]) & {""}))
+    if strangers:
+        raise StudyError(
+            f"{origin}: {len(strangers)} values of {key} are not in the study, for instance {strangers[:3]}; expected "
+            f"ids of {cohort}, for instance {sorted(kept[key])[:1]}; correct the table"
+        )
+
+
+def _canonical_box(row: Mapping[str, Any], image: pd.Series, unit: str) -> tuple[float, float, float, float]:
+    """Return the box of a row in canonical pixels, clipped to the image.
+
+    Raises
+    ------
+    ValueError
+        If a number cannot be read, or the box has no pixel on the image.
+    """
+    if row[PROBLEM]:
+        raise ValueError(str(row[PROBLEM]))
+    size = np.array([image["height"], image["width"]], dtype=np.float64)
+    if unit == "mm":
+        scale = 1 / np.array([image["row_spacing_mm"], image["column_spacing_mm"]], dtype=np.float64)
+    else:
+        scale = size / np.array([image["film_height"], image["film_width"]], dtype=np.float64)
+    corners = [parse_number(row[name]) for name in BOX]
+    if any(corner is None for corner in corners):
+        raise ValueError(f"box {[row[name] for name in BOX]} lacks a number")
+    low = np.clip(np.array(corners[:2], dtype=np.float64) * scale, 0, size)
+    high = np.clip(np.array(corners[2:], dtype=np.float64) * scale, 0, size)
+    if not np.all(high > low):
+        film = [int(image["film_height"]), int(image["film_width"])]
+        raise ValueError(f"box {[row[name] for name in BOX]} ({unit}) has no pixel on the film of {film} pixels")
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def _overlapping(
+    box: tuple[float, float, float, float], candidates: list[str], lesions: Mapping[str, Mapping[str, Any]]
+) -> str:
+    """Return the lesion whose reference box overlaps a box most, by IoU; the only one of an image in any case."""
+    if len(candidates) == 1:
+        return candidates[0]
+    scores = [_box_iou(box, tuple(float(lesions[lesion][name]) for name in BOX)) for lesion in candidates]
+    if max(scores) == 0:
+        raise ValueError(
+            f"box {[round(value, 1) for value in box]} (canonical px) meets none of the lesions {candidates}"
+        )
+    return candidates[int(np.argmax(scores))]
+
+
+def _box_iou(first: tuple[float, ...], second: tuple[float, ...]) -> float:
+    sides = [max(min(first[i + 2], second[i + 2]) - max(first[i], second[i]), 0.0) for i in (0, 1)]
+    shared = sides[0] * sides[1]
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
+    return shared / (sum(areas) - shared)

@@ -1,0 +1,1 @@
+"""Comparison of masks with reference masks."""

@@ -1,0 +1,177 @@
+"""What lies in the store of arrays: listed, verified, and pruned."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from safetensors import SafetensorError, safe_open
+
+from mammoflow.errors import StudyError
+from mammoflow.run.runtime import progress
+from mammoflow.storage.arrays import DAY_S, ArrayStore
+
+UNKNOWN = "unknown"
+_KEY = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of the store.
+
+    Attributes
+    ----------
+    key, path, size
+        Its key, its file, and the bytes of that.
+    kind, model, image
+        What it is about; `unknown` for entries that were made before they said so, and for damaged ones.
+    shapes
+        Type and shape of each array, as text.
+    created
+        When it was made (UTC), or "".
+    used
+        When it was last read or written, to a day, in seconds since 1970.
+    """
+
+    key: str
+    path: Path
+    size: int
+    kind: str
+    model: str
+    image: str
+    shapes: str
+    created: str
+    used: float
+
+
+def check_store(root: Path) -> None:
+    """Refuse a folder that does not exist.
+
+    Raises
+    ------
+    StudyError
+        If it does not.
+    """
+    if not root.is_dir():
+        raise StudyError(f"store {root} does not exist; expected the folder that the configuration names under store")
+
+
+def entries(root: Path) -> Iterator[Entry]:
+    """Give the entries of a store, in the order of their keys; only their headers are read."""
+    for path in sorted(root.glob("??/*.safetensors")):
+        if _KEY.fullmatch(path.stem) and path.stem.startswith(path.parent.name):
+            try:
+                yield _entry(path)
+            except FileNotFoundError:  # another job pruned it meanwhile
+                continue
+
+
+def unfinished(root: Path) -> list[Path]:
+    """Return files that a killed job left half written: those of no name yet that nobody touched for a day."""
+    found = []
+    for path in root.glob("??/.*.safetensors"):
+        with suppress(FileNotFoundError):  # a job has just given it its name
+            if time.time() - path.stat().st_mtime > DAY_S:
+                found.append(path)
+    return sorted(found)
+
+
+def _entry(path: Path) -> Entry:
+    status = path.stat()
+    about: dict[str, str] = {}
+    shapes = "unreadable"
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            about = file.metadata() or {}
+            slices = {name: file.get_slice(name) for name in file.keys() if name != "digest"}  # noqa: SIM118
+            shapes = ", ".join(
+                f"{name} {part.get_dtype()} {'x'.join(map(str, part.get_shape()))}" for name, part in slices.items()
+            )
+    except (SafetensorError, OSError, ValueError):
+        path.stat()  # raises where it was pruned; else it is damaged, and listed
+    return Entry(
+        path.stem,
+        path,
+        status.st_size,
+        about.get("kind", UNKNOWN),
+        about.get("model", UNKNOWN),
+        about.get("image", UNKNOWN),
+        shapes,
+        about.get("created", ""),
+        status.st_mtime,
+    )
+
+
+def summary(found: Sequence[Entry]) -> pd.DataFrame:
+    """Count entries by model, kind and shape: `entries`, `bytes`, `last_used` (UTC)."""
+    columns = ["model", "kind", "shapes", "entries", "bytes", "last_used"]
+    if not found:
+        return pd.DataFrame(columns=columns)
+    table = pd.DataFrame(
+        [(entry.model, entry.kind, entry.shapes, entry.size, entry.used) for entry in found],
+        columns=["model", "kind", "shapes", "bytes", "used"],
+    )
+    groups = table.groupby(["model", "kind", "shapes"])
+    counts = groups.agg(entries=("bytes", "size"), bytes=("bytes", "sum"), used=("used", "max")).reset_index()
+    return counts.assign(last_used=pd.to_datetime(counts["used"], unit="s").dt.strftime("%Y-%m-%d"))[columns]
+
+
+def damaged_entries(root: Path) -> list[Entry]:
+    """Read every entry and return those whose values are not what was written."""
+    store = ArrayStore(root)
+    found = list(entries(root))
+    return [
+        entry for entry in progress(found, "verify the store") if store.read(entry.key) is None and entry.path.is_file()
+    ]
+
+
+def to_prune(
+    found: Sequence[Entry],
+    models: Collection[str] = (),
+    unused_days: float | None = None,
+    most_bytes: int | None = None,
+) -> list[Entry]:
+    """Choose entries that may go.
+
+    Parameters
+    ----------
+    found
+        The entries of the store.
+    models
+        Entries of these models alone; empty means all.
+    unused_days
+        Entries that were not used for so many days.
+    most_bytes
+        Of what the conditions above leave, the longest unused go until the whole store is no larger than this.
+
+    Returns
+    -------
+    list of Entry
+        The longest unused first.
+    """
+    candidates = [entry for entry in found if not models or entry.model in models]
+    candidates.sort(key=lambda entry: (entry.used, entry.key))
+    if unused_days is not None:
+        before = time.time() - unused_days * DAY_S
+        candidates = [entry for entry in candidates if entry.used < before]
+    if most_bytes is None:
+        return candidates
+    excess = sum(entry.size for entry in found) - most_bytes
+    chosen = []
+    for entry in candidates:
+        if excess <= 0:
+            break
+        chosen.append(entry)
+        excess -= entry.size
+    return chosen
+
+
+def remove(paths: Sequence[Path]) -> None:
+    """Remove files of the store; a job that reads one at this moment finds it absent and computes it again."""
+    for path in paths:
+        path.unlink(missing_ok=True)

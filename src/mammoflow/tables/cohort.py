@@ -1,0 +1,117 @@
+"""Tables of the cohort stage: images, lesions, rows of the case tables, and what was left out."""
+
+from __future__ import annotations
+
+import pandera.pandas as pa
+
+from mammoflow.tables.columns import SPLITS, integer, number, text
+
+LABEL_ORIGINS = ("pathology", "birads")
+
+# Of images and lesions, where the cohort has them.
+_OF_COHORT = {
+    "study": text(nullable=True, required=False),  # folder of the row's study, where several are read
+    "fold": integer(0, 1023, required=False),  # the part in which the patient is test, for a split into folds
+    # 1 where the split was drawn by image on purpose, so that patients stand on two sides
+    "leaking": integer(0, 1, required=False),
+}
+
+
+# One row a film or exposure. Paths are relative to the study folder.
+IMAGES = pa.DataFrameSchema(
+    {
+        "image_id": text(),
+        "patient_id": text(),
+        "source": text(),  # name of the data set
+        "laterality": text(choices=("L", "R", "")),
+        "view": text(),  # CC, MLO, ... or "" where unknown
+        "density": integer(0, 4),
+        "image_path": text(),
+        "spacing_mm": number(above=0),  # film pixel spacing from the table; null where the table gives none
+        "spacing_origin": text(nullable=True),  # see mammoflow.imaging.spacing.Spacing; null: not yet known
+        "default_spacing_mm": number(above=0),  # taken where neither header nor table gives one; null excludes
+        "official_split": text(choices=("train", "test", "")),
+        "split": text(choices=SPLITS),
+        "shard": integer(0, 1023),
+        **_OF_COHORT,
+    },
+    unique=["image_id"],
+    name="images",
+)
+
+
+# One row a row of the case tables that could be read, before anything is left out: what the audit counts.
+ROWS = pa.DataFrameSchema(
+    {
+        "patient_id": text(),
+        "image_id": text(),
+        "lesion_id": text(nullable=True),  # not unique: a case table may repeat a row
+        "finding_id": text(nullable=True),
+        "source": text(),
+        "laterality": text(nullable=True),
+        "view": text(nullable=True),
+        "lesion_type": text(nullable=True),
+        "label": text(nullable=True, choices=("malignant", "benign", "normal")),  # null: malignancy is unknown
+        "pathology": text(nullable=True),
+        "birads": integer(0, 6),
+        "density": integer(0, 4),
+        "official_split": text(nullable=True),
+        "image_name": text(nullable=True),  # the film as the case table names it; null where a reader has no name
+    },
+    name="rows",
+)
+
+
+# One row an annotated abnormality on one image.
+LESIONS = pa.DataFrameSchema(
+    {
+        "lesion_id": text(),
+        "finding_id": text(),
+        "image_id": text(),
+        "patient_id": text(),
+        "source": text(),
+        "laterality": text(choices=("L", "R", "")),
+        "view": text(),
+        "lesion_type": text(choices=("mass", "calcification", "unknown")),
+        "malignant": integer(0, 1),
+        "pathology": text(nullable=True),  # as the case table has it
+        "birads": integer(0, 6),
+        "density": integer(0, 4),
+        "subtlety": integer(0, 5),
+        "shape": text(nullable=True),  # mass shape, or calcification type
+        "margins": text(nullable=True),  # mass margins, or calcification distribution
+        "mask_path": text(nullable=True),  # relative to the study folder; null for a study of boxes
+        # Which regions of a file of contours the lesion is: their places, from 0, with commas; null takes all of them.
+        "mask_item": text(nullable=True, required=False),
+        # Whether malignancy is a biopsy's result or follows from BI-RADS by convention.
+        "label_origin": text(nullable=True, choices=LABEL_ORIGINS, required=False),
+        "box_y0": number(),  # half-open box in film pixels, where the table gives one
+        "box_x0": number(),
+        "box_y1": number(),
+        "box_x1": number(),
+        "official_split": text(choices=("train", "test", "")),
+        "split": text(choices=SPLITS),
+        "shard": integer(0, 1023),
+        **_OF_COHORT,
+    },
+    unique=["lesion_id"],
+    name="lesions",
+)
+
+
+# One row a case that was left out, by whichever stage.
+EXCLUDED = pa.DataFrameSchema(
+    {
+        "stage": text(),
+        "level": text(
+            choices=("row", "lesion", "image", "patient", "file")
+        ),  # file: another one of its image was taken
+        "patient_id": text(),
+        "image_id": text(),  # "" where the row has none
+        "lesion_id": text(),  # "" for a whole image
+        "path": text(),  # the file in question, relative to the study folder; "" where none
+        "reason": text(),  # a value of one of mammoflow.reasons
+        "detail": text(),
+    },
+    name="excluded",
+)

@@ -1,0 +1,67 @@
+"""The one way to read and write tables: Parquet files with a declared schema.
+
+Keys never change meaning: `patient_id`; `image_id`, one film or exposure; `lesion_id`, one annotated abnormality on one
+image; `finding_id`, the same abnormality over its views. Columns beyond the declared ones are allowed and kept.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pandera.pandas as pa
+from pandera.errors import SchemaErrors
+
+from mammoflow.errors import StudyError
+from mammoflow.storage.files import writing
+
+
+def empty_table(schema: pa.DataFrameSchema) -> pd.DataFrame:
+    """Return a table of the schema's columns and types without rows."""
+    return pd.DataFrame({name: pd.Series(dtype=str(column.dtype)) for name, column in schema.columns.items()})
+
+
+def validate_table(table: pd.DataFrame, schema: pa.DataFrameSchema, origin: str) -> pd.DataFrame:
+    """Bring a table to its schema's types and check it.
+
+    Raises
+    ------
+    StudyError
+        If a column is missing, a value does not fit, or a key is repeated; the message shows the first cases.
+    """
+    if table.empty:
+        missing = [name for name in schema.columns if name not in table.columns]
+        table = table.assign(**{name: empty_table(schema)[name] for name in missing})
+    try:
+        return pd.DataFrame(schema.validate(table, lazy=True))
+    except SchemaErrors as error:
+        cases = error.failure_cases[["column", "check", "failure_case"]].head(5).to_string(index=False)
+        raise StudyError(f"{origin} does not fit the {schema.name} table:\n{cases}") from error
+
+
+def write_table(table: pd.DataFrame, schema: pa.DataFrameSchema, path: Path) -> pd.DataFrame:
+    """Validate a table and write it as Parquet in one step, never half; return what was written."""
+    valid = validate_table(table, schema, f"table for {path}")
+    with writing(path) as temporary:
+        valid.reset_index(drop=True).to_parquet(temporary, index=False)
+    return valid
+
+
+def read_table(path: Path, schema: pa.DataFrameSchema) -> pd.DataFrame:
+    """Read a Parquet table and check it against its schema.
+
+    Raises
+    ------
+    StudyError
+        If the file is missing or does not fit.
+    """
+    if not path.is_file():
+        raise StudyError(f"table {path} does not exist; run the stage that writes it first")
+    return validate_table(pd.read_parquet(path), schema, f"table {path}")
+
+
+def read_tables(paths: list[Path], schema: pa.DataFrameSchema) -> pd.DataFrame:
+    """Read the shards of a table and join them in the order given."""
+    tables = [read_table(path, schema) for path in paths]
+    filled = [table for table in tables if not table.empty] or tables[:1]
+    return pd.concat(filled, ignore_index=True)

@@ -1,0 +1,74 @@
+"""Tables of the image stage: canonical images and the lesions on them."""
+
+from __future__ import annotations
+
+import pandera.pandas as pa
+
+from mammoflow.tables.cohort import IMAGES, LESIONS
+from mammoflow.tables.columns import flag, integer, number, text
+
+# One row an image that later stages can use. Files are relative to the shard's folder.
+CANONICAL_IMAGES = pa.DataFrameSchema(
+    {
+        **IMAGES.columns,
+        "film_height": integer(1, 100000),
+        "film_width": integer(1, 100000),
+        "film_spacing_mm": number(nullable=False, above=0),
+        "height": integer(1, 100000),  # canonical pixels
+        "width": integer(1, 100000),
+        "row_spacing_mm": number(nullable=False, above=0),  # canonical
+        "column_spacing_mm": number(nullable=False, above=0),
+        "image_file": text(),  # 16-bit grey PNG, (height, width); dark is background
+        "breast_file": text(),  # 8-bit PNG {0, 255}
+        "breast_area_mm2": number(),
+        "digest": text(),  # SHA-256 of shape and grey levels of the canonical image
+        # The pectoral muscle; null where the view shows none or none is clear.
+        "pectoral_file": text(nullable=True, required=False),  # 8-bit PNG {0, 255}, (height, width)
+        "pectoral_share": number(required=False),  # of the breast region's area
+        "pectoral_angle_deg": number(required=False),  # between its edge, as a straight line, and the chest wall
+        "pectoral_top_mm": number(required=False),  # where that line meets the upper edge, from the corner
+        "pectoral_side_mm": number(required=False),  # and the chest wall
+        "pectoral_contrast": number(required=False),  # brighter than its surroundings, of the breast's range of levels
+        # What the file's header says; every run of the images stage writes these.
+        "presentation": text(choices=("presentation", "processing", "unknown"), required=False),
+        "voi": text(required=False),  # VOI transformation in the grey levels: "none", "window 1 of 2", "lut 1 of 1"
+        "scanner": text(nullable=True, required=False),  # device, where it is a known one
+        "magnification": number(above=0, required=False),  # of the breast in the detector's plane; null: not said
+        "laterality_header": text(choices=("L", "R", ""), required=False),
+        "laterality_image": text(choices=("L", "R", ""), required=False),  # where the breast lies; "" where unclear
+        "view_header": text(required=False),
+        "flag_for_processing": flag(required=False),
+        "flag_laterality_conflict": flag(required=False),  # case table, header and image do not agree
+        "flag_view_conflict": flag(required=False),  # case table and header do not agree
+        "flag_spacing_conflict": flag(required=False),  # elements of the header disagree, or with the spacing taken
+        "flag_spacing_implausible": flag(required=False),  # header or table has a spacing that cannot be
+        "flag_pixels_not_square": flag(required=False),
+        "flag_photometric_conflict": flag(required=False),  # MONOCHROME2 with INVERSE, or MONOCHROME1 with IDENTITY
+        "flag_lossy_compression": flag(required=False),
+    },
+    unique=["image_id"],
+    name="canonical images",
+)
+
+
+# One row a lesion that later stages can use.
+CANONICAL_LESIONS = pa.DataFrameSchema(
+    {
+        **LESIONS.columns,
+        "mask_file": text(nullable=True),  # canonical grid, 8-bit PNG {0, 255}; null for a study of boxes
+        "y0": number(nullable=False),  # half-open reference box in canonical pixels
+        "x0": number(nullable=False),
+        "y1": number(nullable=False),
+        "x1": number(nullable=False),
+        "area_mm2": number(),
+        "diameter_mm": number(),  # longest diameter of the reference mask, or of the box
+        "patch_file": text(),  # 16-bit PNG at patch spacing, centred on the box; outside the film is 0
+        "patch_breast_file": text(),  # 8-bit PNG {0, 255} on the patch grid; outside the film is 0
+        "patch_mask_file": text(nullable=True),  # reference mask on the patch grid
+        "patch_spacing_mm": number(nullable=False, above=0),
+        "patch_y0": number(nullable=False),  # top left corner of the patch in canonical pixels, may be negative
+        "patch_x0": number(nullable=False),
+    },
+    unique=["lesion_id"],
+    name="canonical lesions",
+)

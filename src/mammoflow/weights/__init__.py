@@ -1,0 +1,1 @@
+"""Weights of networks: which are known, how they are fetched and read."""

@@ -1,0 +1,47 @@
+"""Workers that die, hang, or need too much; the functions come from the standard library, so workers can find them."""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+import time
+from typing import Any
+
+import pytest
+
+from mammoflow.run.workers import Lost, WorkerError, map_isolated
+
+MEMORY = 2**30
+
+
+def run(function: Any, items: list[Any], workers: int = 2, limit_s: float = 60.0) -> dict[int, Any]:
+    return dict(map_isolated(function, items, workers, limit_s, MEMORY, preload="cv2"))
+
+
+def test_every_item_is_answered_under_its_index() -> None:
+    assert run(math.sqrt, [0.0, 1.0, 4.0, 9.0, 16.0]) == {0: 0.0, 1: 1.0, 2: 2.0, 3: 3.0, 4: 4.0}
+    assert run(math.sqrt, []) == {}
+
+
+def test_a_worker_that_dies_costs_its_item_alone() -> None:
+    answers = run(operator.methodcaller("__call__"), [os.getpid, os.abort, os.getpid, os.abort, os.getpid], workers=1)
+    assert [isinstance(answers[index], int) for index in range(5)] == [True, False, True, False, True]
+    assert answers[1] == Lost("ended its process with exit code -6")
+
+
+def test_a_worker_that_hangs_is_stopped() -> None:
+    start = time.monotonic()
+    answers = run(time.sleep, [0.0, 600.0, 0.0], limit_s=4.0)
+    assert time.monotonic() - start < 30
+    assert answers == {0: None, 1: Lost("took longer than 4 s"), 2: None}
+
+
+def test_a_worker_that_needs_too_much_memory_says_so() -> None:
+    answers = run(operator.length_hint, [b"", b"1"]) | run(bytes, [10, 4 * MEMORY])
+    assert answers == {0: bytes(10), 1: Lost("needs more than 1.0 GiB of memory")}
+
+
+def test_a_defect_is_raised_with_its_traceback() -> None:
+    with pytest.raises(WorkerError, match="math domain error"):
+        run(math.sqrt, [1.0, -1.0])

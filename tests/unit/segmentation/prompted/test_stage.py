@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mammoflow.config.segmentation import PromptSettings, SegmentSettings
+from mammoflow.errors import ConfigError, StudyError
+from mammoflow.segmentation.prompted import stage as stage_module
+from mammoflow.segmentation.prompted.stage import segment
+from mammoflow.segmentation.prompting.prompts import make_prompts
+from mammoflow.segmentation.protocol import PromptableModel
+from mammoflow.storage.files import read_mask
+from mammoflow.tables.files import read_table, write_table
+from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
+from mammoflow.tables.prompts import PROMPTS
+
+MARGINS = [0.0, 10.0]
+
+
+def run(
+    shard: Path, weights: Path, output: Path, settings: SegmentSettings | None = None, margin: float = 10.0
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    prompts = output.parent / "prompts.parquet"
+    if not prompts.exists():
+        make_prompts(PromptSettings(margins_mm=MARGINS), shard, prompts)
+    store = output.parent / "store"
+    segment(
+        settings or SegmentSettings(device="cpu"), "small", weights, shard, [prompts], store, margin, output, threads=1
+    )
+    scores = read_table(output / "scores.parquet", SEGMENTATION_SCORES)
+    return scores, read_table(output / "masks.parquet", MASKS)
+
+
+def test_every_prompt_and_iteration_has_a_row_beside_the_ellipse(
+    shard: Path, small_weights: Path, tmp_path: Path
+) -> None:
+    scores, masks = run(shard, small_weights, tmp_path / "out")
+    model, floor = scores[scores["model"] == "small"], scores[scores["model"] == "ellipse"]
+    assert len(model) == 3 * 2 * 3
+    assert len(floor) == 3 * 2
+    assert not scores.duplicated(["prompt_id", "model", "iteration"]).any()
+    assert set(model.loc[model["chosen"], "iteration"]) == {1}
+    assert (model.groupby("prompt_id")["chosen"].sum() == 1).all()
+    assert floor["predicted_iou"].isna().all()
+    assert model["predicted_iou"].notna().all()
+    assert sorted(masks["lesion_id"]) == ["one/a", "one_b", "two_a"]
+    assert masks["prompt_id"].str.endswith("@box+10mm").all()
+    assert (masks["patient_id"] == "patient of " + masks["image_id"]).all()
+
+
+def test_scores_and_areas_are_those_of_the_masks_on_disk(shard: Path, small_weights: Path, tmp_path: Path) -> None:
+    settings = SegmentSettings(device="cpu", choose="predicted_iou")
+    scores, masks = run(shard, small_weights, tmp_path / "out", settings)
+    chosen = scores[scores["chosen"] & (scores["model"] == "small")].set_index("prompt_id")
+    for row in masks.itertuples():
+        mask = read_mask(tmp_path / "out" / row.mask_file)
+        score = chosen.loc[row.prompt_id]
+        assert mask.shape == (96, 72)
+        assert row.iteration == score["iteration"]
+        assert row.area_mm2 == pytest.approx(mask.sum() * 0.8 * 0.5) == pytest.approx(score["area_mm2"])
+        if row.lesion_id == "two_a":
+            assert np.isnan(score["dice"])
+            continue
+        reference = read_mask(shard / "mask" / f"{row.lesion_id.replace('/', '-')}.png")
+        assert score["dice"] == pytest.approx(2 * (mask & reference).sum() / (mask.sum() + reference.sum()))
+        assert score["missed"] == (not (mask & reference).any())
+
+
+def test_ellipse_of_the_tight_box_around_a_rectangle_scores_as_geometry_says(
+    shard: Path, small_weights: Path, tmp_path: Path
+) -> None:
+    scores, _ = run(shard, small_weights, tmp_path / "out")
+    floor = scores[(scores["model"] == "ellipse") & (scores["margin_mm"] == 0)].set_index("lesion_id")
+    assert floor.loc["one/a", "dice"] == pytest.approx(2 * np.pi / 4 / (1 + np.pi / 4), abs=0.01)
+    assert floor.loc["one/a", "area_mm2"] == pytest.approx(np.pi / 4 * 20 * 20 * 0.4, rel=0.02)
+    assert not floor["missed"].any()
+    assert np.isnan(floor.loc["two_a", "dice"])
+
+
+def test_oracle_takes_the_best_iteration_by_the_reference(shard: Path, small_weights: Path, tmp_path: Path) -> None:
+    scores, _ = run(shard, small_weights, tmp_path / "out", SegmentSettings(device="cpu", choose="oracle"))
+    model = scores[(scores["model"] == "small") & scores["dice"].notna()]
+    best = model.groupby("prompt_id")["dice"].max()
+    found = model[model["chosen"]].set_index("prompt_id")["dice"]
+    pd.testing.assert_series_equal(found.sort_index(), best.sort_index())
+
+
+def test_a_second_run_gives_the_same_tables_and_encodes_nothing(
+    shard: Path, small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    load = stage_module.load_model
+
+    def counted(*arguments: Any, **options: Any) -> PromptableModel:
+        model = load(*arguments, **options)
+        start = model.start_encoding
+        monkeypatch.setattr(model, "start_encoding", lambda inputs: calls.append(len(inputs)) or start(inputs))
+        return model
+
+    monkeypatch.setattr(stage_module, "load_model", counted)
+    first = run(shard, small_weights, tmp_path / "out")
+    assert sum(calls) == 2  # the image without lesions is never encoded
+    second = run(shard, small_weights, tmp_path / "again")
+    third = run(shard, small_weights, tmp_path / "margins", margin=0.0)
+    assert sum(calls) == 2
+    pd.testing.assert_frame_equal(first[0], second[0])
+    pd.testing.assert_frame_equal(first[1], second[1])
+    assert third[1]["prompt_id"].str.endswith("@box+0mm").all()
+
+
+def test_an_empty_shard_gives_empty_tables(empty_shard: Path, small_weights: Path, tmp_path: Path) -> None:
+    scores, masks = run(empty_shard, small_weights, tmp_path / "out")
+    assert scores.empty
+    assert masks.empty
+
+
+def test_prompts_that_do_not_fit_are_refused_before_any_work(shard: Path, small_weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"default margin 7\.0 mm"):
+        run(shard, small_weights, tmp_path / "out", margin=7.0)
+    path = tmp_path / "prompts.parquet"
+    write_table(read_table(path, PROMPTS).assign(lesion_id="stranger"), PROMPTS, path)
+    with pytest.raises(StudyError, match="stranger"):
+        run(shard, small_weights, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
