@@ -113,7 +113,7 @@ def test_an_unknown_module_is_an_error(sources: Path) -> None:
 def test_stages_of_the_library_are_apart() -> None:
     gabor = "mammoflow.features.gabor"
     assert gabor in code_modules("mammoflow.features.gabor_stage")
-    for stage in ("features.radiomics_stage", "segmentation.stage", "imaging.stage", "cohort.stage"):
+    for stage in ("features.radiomics_stage", "segmentation.prompted.stage", "imaging.stage", "cohort.stage"):
         assert gabor not in code_modules(f"mammoflow.{stage}")
     assert "mammoflow.classification.perceptron_stage" not in code_modules(
         "mammoflow.classification.efficientnet_stage"
@@ -122,7 +122,7 @@ def test_stages_of_the_library_are_apart() -> None:
 
 def test_digests_of_all_stages_are_fast() -> None:
     start = time.process_time()
-    for stage in ("cohort.stage", "imaging.stage", "segmentation.stage", "evaluation.stage", "report.stage"):
+    for stage in ("cohort.stage", "imaging.stage", "segmentation.prompted.stage", "evaluation.stage", "report.stage"):
         code_digest(f"mammoflow.{stage}")
     assert time.process_time() - start < 2
 
