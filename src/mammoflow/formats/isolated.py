@@ -16,7 +16,9 @@ import numpy as np
 import pydicom
 
 from mammoflow.errors import ExcludedCase, Reason
-from mammoflow.formats.dicom_files import has_two_levels, is_compressed, open_dicom, stored_pixels
+from mammoflow.formats.dicom_files import open_dicom
+from mammoflow.formats.dicom_header import is_compressed
+from mammoflow.formats.pixels import has_two_levels, stored_pixels
 from mammoflow.reasons.files import FileReason
 from mammoflow.run.workers import Lost, map_isolated
 

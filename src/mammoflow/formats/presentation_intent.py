@@ -14,7 +14,7 @@ from pydicom.uid import (
     DigitalXRayImageStorageForProcessing,
 )
 
-from mammoflow.formats.dicom_files import header_value
+from mammoflow.formats.dicom_header import header_value
 
 PRESENTATION, UNKNOWN, PROCESSING = "presentation", "unknown", "processing"
 PREFERENCE = (PRESENTATION, UNKNOWN, PROCESSING)

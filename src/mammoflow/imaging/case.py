@@ -14,8 +14,8 @@ import numpy as np
 
 from mammoflow.config.images import ImagesSettings
 from mammoflow.errors import ExcludedCase
-from mammoflow.formats.dicom_files import safe_path
 from mammoflow.formats.presentation_intent import PROCESSING
+from mammoflow.formats.study_paths import safe_path
 from mammoflow.imaging.breast import breast_region
 from mammoflow.imaging.film import Film, read_film
 from mammoflow.imaging.geometry import Mask, resize, shrink_mask

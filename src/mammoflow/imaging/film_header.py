@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pydicom
 from pydicom.uid import HTJ2K, JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
-from mammoflow.formats.dicom_files import header_value
+from mammoflow.formats.dicom_header import header_value
 from mammoflow.formats.presentation_intent import UNKNOWN, presentation_intent
 from mammoflow.imaging.laterality import HeaderSide, header_side
 from mammoflow.imaging.scanners import known_scanner

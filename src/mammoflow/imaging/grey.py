@@ -15,14 +15,8 @@ import numpy.typing as npt
 import pydicom
 
 from mammoflow.errors import ExcludedCase
-from mammoflow.formats.dicom_files import (
-    first_item,
-    header_integer,
-    header_value,
-    is_colour,
-    is_compressed,
-    stored_pixels,
-)
+from mammoflow.formats.dicom_header import first_item, header_integer, header_value, is_colour, is_compressed
+from mammoflow.formats.pixels import stored_pixels
 from mammoflow.imaging.voi import Voi, read_lookup_table, rescale
 from mammoflow.reasons.files import FileReason
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pydicom
 
-from mammoflow.formats.dicom_files import first_item, frame_value, header_value
+from mammoflow.formats.dicom_header import first_item, frame_value, header_value
 from mammoflow.imaging.geometry import Mask
 from mammoflow.imaging.grey import Grey
 

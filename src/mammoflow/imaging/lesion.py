@@ -14,7 +14,7 @@ import pandas as pd
 from mammoflow.config.images import ImagesSettings
 from mammoflow.errors import ExcludedCase
 from mammoflow.formats.contour_files import choose_contours, is_contour_file, read_contours
-from mammoflow.formats.dicom_files import safe_path
+from mammoflow.formats.study_paths import safe_path
 from mammoflow.imaging.contours import draw_contours
 from mammoflow.imaging.geometry import Box, Mask, box_of, crop, longest_diameter_mm, resize, sample_mask, shrink_mask
 from mammoflow.imaging.grey import Grey

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pydicom
 
 from mammoflow.cohort.spacing_table import SCANNER_SPACING_MM
-from mammoflow.formats.dicom_files import header_integer, header_value
+from mammoflow.formats.dicom_header import header_integer, header_value
 
 SHORTEST_MM, LONGEST_MM = 150.0, 350.0
 """The longer side of an exposure at the device's own resolution: mammography films measure 18 x 24 and 24 x 30 cm, and

@@ -15,7 +15,7 @@ import pandas as pd
 import pydicom
 
 from mammoflow.errors import ExcludedCase
-from mammoflow.formats.dicom_files import frame_value, header_integer, header_value
+from mammoflow.formats.dicom_header import frame_value, header_integer, header_value
 from mammoflow.imaging.scanners import at_own_resolution, known_scanner
 from mammoflow.reasons.imaging import ImagingReason
 

@@ -18,7 +18,7 @@ import pydicom
 
 from mammoflow.config.images import ImagesSettings
 from mammoflow.errors import ExcludedCase
-from mammoflow.formats.dicom_files import first_item, frame_value, header_integer, header_value, is_big_endian
+from mammoflow.formats.dicom_header import first_item, frame_value, header_integer, header_value, is_big_endian
 from mammoflow.reasons.files import FileReason
 
 Floats = npt.NDArray[np.float64]

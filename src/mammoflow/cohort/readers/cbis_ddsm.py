@@ -27,7 +27,8 @@ from mammoflow.cohort.words import (
 )
 from mammoflow.config.cohort import DatasetSettings
 from mammoflow.errors import ExcludedCase
-from mammoflow.formats.dicom_files import image_shape, open_dicom
+from mammoflow.formats.dicom_files import open_dicom
+from mammoflow.formats.dicom_header import image_shape
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
 

@@ -21,7 +21,9 @@ from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLes
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
 from mammoflow.cohort.words import Label, parse_integer, parse_side, safe_name
 from mammoflow.errors import ConfigError, ExcludedCase, StudyError
-from mammoflow.formats.dicom_files import image_shape, open_dicom, safe_path
+from mammoflow.formats.dicom_files import open_dicom
+from mammoflow.formats.dicom_header import image_shape
+from mammoflow.formats.study_paths import safe_path
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.lesions import LesionReason
