@@ -52,4 +52,4 @@ rule classify:
 
 
 onstart:
-    record_run()
+    planning.write_run_record(CONFIG, workflow.executor_plugin.name, ROOT)

@@ -72,8 +72,15 @@ def code_modules(*modules: str, sources: Path = SOURCES) -> tuple[str, ...]:
     while waiting:
         module = waiting.pop()
         found.add(module)
-        waiting |= (_packages_of(module) | _imports(module, sources)) - found
+        waiting |= (_packages_of(module) | imported_modules(module, sources=sources)) - found
     return tuple(sorted(found))
+
+
+def imported_modules(module: str, *, sources: Path = SOURCES) -> set[str]:
+    """Return the modules of mammoflow that a module imports itself, also inside its functions."""
+    path = _module_file(module, sources)
+    names = _imported_names(module, path) if path else frozenset()
+    return {name for name in names if name.split(".")[0] == PACKAGE and _module_file(name, sources) is not None}
 
 
 def outside_imports(*modules: str, without: frozenset[str] = frozenset(), sources: Path = SOURCES) -> frozenset[str]:
@@ -148,13 +155,6 @@ def _packages_of(module: str) -> set[str]:
     """Return the packages above a module, whose `__init__` runs before it."""
     parts = module.split(".")
     return {".".join(parts[:end]) for end in range(1, len(parts))}
-
-
-def _imports(module: str, sources: Path) -> set[str]:
-    """Return the modules of mammoflow that a module imports."""
-    path = _module_file(module, sources)
-    names = _imported_names(module, path) if path else frozenset()
-    return {name for name in names if name.split(".")[0] == PACKAGE and _module_file(name, sources) is not None}
 
 
 def _imported_names(module: str, path: Path) -> frozenset[str]:
