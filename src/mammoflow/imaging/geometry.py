@@ -123,20 +123,6 @@ def _patch_scale(lesion: Row, image: Row) -> tuple[float, float]:
     return spacing / float(image["row_spacing_mm"]), spacing / float(image["column_spacing_mm"])
 
 
-def box_to_patch(box: Box, lesion: Row, image: Row) -> Box:
-    """Turn a box in canonical pixels into one in pixels of the lesion's patch."""
-    rows, columns = _patch_scale(lesion, image)
-    top, left = float(lesion["patch_y0"]), float(lesion["patch_x0"])
-    return (box[0] - top) / rows, (box[1] - left) / columns, (box[2] - top) / rows, (box[3] - left) / columns
-
-
-def box_from_patch(box: Box, lesion: Row, image: Row) -> Box:
-    """Turn a box in pixels of the lesion's patch into one in canonical pixels."""
-    rows, columns = _patch_scale(lesion, image)
-    top, left = float(lesion["patch_y0"]), float(lesion["patch_x0"])
-    return top + box[0] * rows, left + box[1] * columns, top + box[2] * rows, left + box[3] * columns
-
-
 def sample_mask(mask: Mask, corner: tuple[float, float], scale: tuple[float, float], shape: tuple[int, int]) -> Mask:
     """Read a mask at the pixel centres of another grid, between its pixels by linear interpolation.
 
@@ -183,17 +169,6 @@ def mask_to_patch(mask: Mask, lesion: Row, image: Row, shape: tuple[int, int]) -
     """
     corner = (float(lesion["patch_y0"]), float(lesion["patch_x0"]))
     return sample_mask(mask, corner, _patch_scale(lesion, image), shape)
-
-
-def mask_from_patch(mask: Mask, lesion: Row, image: Row) -> Mask:
-    """Bring a mask on the grid of the lesion's patch to the canonical grid of its image.
-
-    A canonical pixel is set where the patch covers more than half of it; outside the patch it is False.
-    """
-    rows, columns = _patch_scale(lesion, image)
-    row_edges = (np.arange(int(image["height"]) + 1) - float(lesion["patch_y0"])) / rows
-    column_edges = (np.arange(int(image["width"]) + 1) - float(lesion["patch_x0"])) / columns
-    return np.asarray(covered_share(mask, row_edges, column_edges) > 0.5)
 
 
 def shrink_mask(mask: Mask, shape: tuple[int, int]) -> Mask:
