@@ -20,7 +20,8 @@ from mammoflow.errors import Reason
 from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.lesions import LesionReason
 
-pytestmark = pytest.mark.timeout(1500)  # minutes of computing on two cores, more where others use them
+# Minutes of computing on two cores, and more where other programs use them.
+pytestmark = [pytest.mark.timeout(1500), pytest.mark.long(200)]
 
 ROOT = Path(__file__).resolve().parents[2]
 
