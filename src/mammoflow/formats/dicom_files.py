@@ -39,7 +39,7 @@ FILE_META_START = 144  # preamble, "DICM", and the element that holds the length
 def open_dicom(path: Path) -> pydicom.Dataset:
     """Read the header of a single-frame DICOM image and check that the file is whole; pixels stay on disk.
 
-    Images of three colours are let through, since a grey picture may be stored as one; palettes are not.
+    Images of three colours are accepted, because a grey picture may be stored as one. Palettes are refused.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def open_dicom(path: Path) -> pydicom.Dataset:
     if samples != (3 if is_colour(dataset) else 1):
         raise ExcludedCase(
             FileReason.NOT_GREY,
-            f"{path.name} has {samples} samples a pixel; expected 1 of grey or 3 of a colour picture",
+            f"{path.name} has {samples} samples per pixel; expected 1 for grey or 3 for a colour picture",
         )
     rows, columns = image_shape(dataset)
     if rows * columns > LARGEST_PIXELS:
@@ -90,7 +90,7 @@ def _read(path: Path) -> pydicom.Dataset:
                 return _read_deflated(path, meta)
             with _CountedFile(str(path)) as file:
                 dataset: pydicom.FileDataset = read_partial(file, defer_size=DEFERRED_BYTES)
-                dataset.fileobj_type = open  # for what is read later
+                dataset.fileobj_type = open  # reopens the file for the values that are read later
     except ExcludedCase:
         raise
     except InvalidDicomError as error:
@@ -99,15 +99,15 @@ def _read(path: Path) -> pydicom.Dataset:
         raise ExcludedCase(FileReason.TRUNCATED, f"{path.name} ends too early: {type(error).__name__}") from error
     except PermissionError as error:
         raise ExcludedCase(FileReason.UNREADABLE, f"{path.name} may not be read by this user") from error
-    except Exception as error:  # struct errors, bad sequences, recursion: damaged beyond a name
+    except Exception as error:  # struct errors, bad sequences, recursion: the file is damaged in some other way
         raise ExcludedCase(FileReason.NOT_DICOM, f"{path.name} is damaged: {type(error).__name__}") from error
     return dataset
 
 
 class _CountedReads:
-    """Counts the reads of a header and raises where no header needs so many.
+    """Counts the reads of a header and raises after more than any header needs.
 
-    Dark pixels that are taken for a header, because a length before them is damaged, are millions of empty elements.
+    Where a length is damaged, pixels are read as elements of the header. Dark pixels look like millions of empty ones.
     """
 
     reads = 0
@@ -148,7 +148,7 @@ def _read_deflated(path: Path, meta: pydicom.Dataset) -> pydicom.FileDataset:
 
 
 def _refuse_truncated(dataset: pydicom.Dataset, path: Path, size: int | None) -> None:
-    """Raise where an element reaches beyond the end of the file, or where reading stopped before it."""
+    """Raise where an element extends beyond the end of the file, or where reading stopped before the end."""
     elements = list(dataset.values())
     ends = [
         element.value_tell + element.length
@@ -168,7 +168,7 @@ def _refuse_truncated(dataset: pydicom.Dataset, path: Path, size: int | None) ->
 
 
 def _refuse_short_pixels(dataset: pydicom.Dataset, path: Path, pixels: int) -> None:
-    """Raise where uncompressed pixel data hold fewer bytes than the header's size needs."""
+    """Raise where uncompressed pixel data hold fewer bytes than the image size in the header needs."""
     element = dataset.get_item("PixelData", keep_deferred=True)
     bits = header_integer(dataset, "BitsAllocated")
     if bits is None or bits <= 0:

@@ -62,7 +62,7 @@ def header_value(dataset: pydicom.Dataset, keyword: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             value = dataset.get(keyword)
-            # As text, a sequence reads every element below it, damaged ones too; it counts as there, items or none.
+            # The text of a sequence needs every element inside it, damaged ones too. So it never counts as empty.
             empty = value is None or (not isinstance(value, Sequence) and str(value) == "")
     except Exception:  # pydicom raises almost anything on damaged values
         return None

@@ -1,4 +1,4 @@
-"""Pixels of a DICOM file that `open_dicom` accepted: the stored values, and whether they are those of a mask."""
+"""Pixels of a DICOM file that `open_dicom` accepted: the stored values, and whether they show only two grey levels."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def stored_pixels(dataset: pydicom.Dataset) -> Pixels:
     ExcludedCase
         UNREADABLE where no decoder can make pixels of the header's size from the data.
     """
-    plugin = LABEL if transfer_syntax(dataset) == RLELossless else ""  # pydicom's own is many times as slow
+    plugin = LABEL if transfer_syntax(dataset) == RLELossless else ""  # pydicom's own decoder is many times slower
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             pixels: Pixels = np.asarray(pixel_array(dataset, decoding_plugin=plugin, correct_unused_bits=False))
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # each decoder has errors of its own; one written in Rust panics past Exception
+    except BaseException as error:  # each decoder raises its own errors; a panic of Rust code is no Exception
         raise ExcludedCase(FileReason.UNREADABLE, f"the decoder stopped: {type(error).__name__}") from error
     expected = (*image_shape(dataset), 3) if is_colour(dataset) else image_shape(dataset)
     if pixels.shape != expected:
@@ -53,10 +53,10 @@ def stored_pixels(dataset: pydicom.Dataset) -> Pixels:
 
 
 def has_two_levels(dataset: pydicom.Dataset, path: Path) -> bool:
-    """Tell whether an image holds at most two grey levels, as an ROI mask does and no picture of tissue.
+    """Tell whether an image holds at most two grey levels, as an ROI mask does and a picture of tissue does not.
 
-    Where the pixels are not compressed, up to 256 evenly spaced rows are looked at and the rest stays on disk; a crop
-    or a film shows dozens of levels in any one of them.
+    Of uncompressed pixels, only a few hundred evenly spaced rows are read. Any row of a crop or a film has dozens of
+    levels.
     """
     rows, columns = image_shape(dataset)
     bits = header_integer(dataset, "BitsAllocated")
@@ -74,7 +74,7 @@ def has_two_levels(dataset: pydicom.Dataset, path: Path) -> bool:
 
 
 def _native_offset(dataset: pydicom.Dataset) -> int | None:
-    """Return where uncompressed pixels start in the file, or None where they have to be decoded."""
+    """Return the position of uncompressed pixels in the file, or None where they must be decoded."""
     element = dataset.get_item("PixelData", keep_deferred=True)
     deflated = transfer_syntax(dataset) == DeflatedExplicitVRLittleEndian
     if deflated or is_compressed(dataset) or not isinstance(element, RawDataElement):
