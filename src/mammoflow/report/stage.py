@@ -44,7 +44,7 @@ def write_report(
     output: Path,
     audit: Path | None = None,
 ) -> None:
-    """Write the report of a run: one HTML file that asks for nothing outside itself.
+    """Write the report of a run: one HTML file that loads nothing else.
 
     Parameters
     ----------
@@ -55,9 +55,9 @@ def write_report(
     comparison
         Folder of the comparison stage.
     images
-        One folder of the image stage a shard.
+        Folders of the image stage, one for each shard.
     masks
-        One folder of the segmentation a model and shard, those of the default model first.
+        Folders of the segmentation, one for each model and shard, those of the default model first.
     output
         The HTML file.
     audit
@@ -108,14 +108,14 @@ def write_report(
 
 
 def segmentation_values(tables: Tables, model: str) -> dict[str, Any]:
-    """Return what the page says of masks and their scores; subgroups and choices of the prompts that masks go on from.
+    """Return the rows of the segmentation section; subgroups and choices only for the prompts of the chosen masks.
 
     Parameters
     ----------
     tables
-        Of the comparison.
+        Tables of the comparison.
     model
-        The default model, whose rows stand first.
+        The default model, whose rows come first.
     """
     diameters = tables.rows("dice_by_diameter")
     segmentation, choices, subgroups, correlation = (
@@ -150,7 +150,7 @@ def audit_section(audit: Path | None) -> Markup | None:
 
 
 def shown_features(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the similarity features, and of each family those that separate best on their own."""
+    """Return the similarity features, and the features of each family with the strongest separation."""
     defined = [row for row in rows if row["auc"] is not None]
     similarity = [row for row in rows if "similarity" in row["feature"]]
     shown = list(similarity)
