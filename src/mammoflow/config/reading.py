@@ -1,4 +1,4 @@
-"""From configuration files, laid one over the other, to a validated configuration."""
+"""Reading configuration files, each of which overlays the one before."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mammoflow.errors import ConfigError
 
 
 def overlay(values: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
-    """Lay one mapping over another: mappings merge key by key, lists and everything else are replaced.
+    """Overlay one mapping with another: mappings merge key by key; lists and all other values are replaced.
 
-    This is what Snakemake does with several `--configfile`.
+    Snakemake does the same with several `--configfile`.
     """
     merged = dict(values)
     for key, value in above.items():
@@ -29,12 +29,12 @@ def overlay(values: Mapping[str, object], above: Mapping[str, object]) -> dict[s
 
 
 def read_config(files: list[Path]) -> StudyConfig:
-    """Read configuration files, each laid over the one before; without any, the defaults.
+    """Read configuration files, each of which overlays the one before; without any, return the defaults.
 
     Raises
     ------
     ConfigError
-        If a file is not a YAML mapping, or the configuration that they give is not valid.
+        If a file is not a YAML mapping, or the resulting configuration is not valid.
     """
     values: dict[str, object] = {}
     for file in files:
