@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-Rows = npt.NDArray[np.intp]
+from mammoflow.training.batching import Rows
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mammoflow.classification.samples import Inputs, Rows, Samples
+from mammoflow.classification.samples import Inputs, Samples
 from mammoflow.config.pictures import PictureOptions
 from mammoflow.run.runtime import progress
+from mammoflow.training.batching import Rows
 
 Grey = npt.NDArray[np.uint16]
 Item = TypeVar("Item")

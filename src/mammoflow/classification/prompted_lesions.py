@@ -13,13 +13,13 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from mammoflow.classification.cases import Cases
-from mammoflow.classification.samples import Rows
 from mammoflow.errors import ConfigError
 from mammoflow.segmentation.embedding.network_square import SQUARE, Frame, network_frame
 from mammoflow.segmentation.embedding.training_sources import EmbeddingSource
 from mammoflow.segmentation.protocol.prediction import Embedding, Prediction
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.prompts import Prompts
+from mammoflow.training.batching import Rows
 
 BOX_SHARE = 1e-3
 """Weight of the box beside the soft mask, so that an empty mask leaves the mean over the box and not noise."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mammoflow.classification.cases import Cases
 from mammoflow.classification.front import Front
+from mammoflow.config.inference import Precision
 from mammoflow.errors import StudyError
+from mammoflow.training.batching import Rows
 
-Rows = npt.NDArray[np.intp]
 Inputs = dict[str, Tensor]
 """Tensors of one sample, or of a batch of them, by name: `picture` or `vector`, as the input's GIVES says."""
 
@@ -39,14 +37,14 @@ class PromptableSource:
 
     name: str
     weights: Path | None
-    precision: str
+    precision: Precision
     store: Path
     margin_mm: float
 
 
 @dataclass(frozen=True)
 class Files:
-    """What a job was given, and what an input may need to read it.
+    """What earlier stages wrote and a classifier job was given.
 
     Attributes
     ----------
@@ -60,17 +58,9 @@ class Files:
         Tables of feature families, each in a folder with the name of its family; given where the classifier has
         vectors.
     scores
-        Score tables of the segmentation that masks or features rest on.
+        Tables of scores of the segmentation that masks or features rest on; they say which patients the model has seen.
     model
         The promptable model; given where the input needs it.
-    cache
-        Folder for prepared inputs, of this job alone.
-    threads
-        Processors that the job may use.
-    device
-        Where the classifier computes.
-    each_lesion
-        Whether every lesion must be a sample of its own, because vectors tell lesions apart.
     """
 
     images: list[Path]
@@ -79,9 +69,27 @@ class Files:
     features: list[Path] = field(default_factory=list)
     scores: list[Path] = field(default_factory=list)
     model: PromptableSource | None = None
-    cache: Path = Path()
-    threads: int = 1
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+
+@dataclass(frozen=True)
+class Job:
+    """How an input is read.
+
+    Attributes
+    ----------
+    cache
+        Folder for prepared inputs, of this job alone.
+    threads
+        Processors that the job may use.
+    device
+        Where the classifier computes.
+    each_lesion
+        Whether every lesion must be a sample of its own, because feature vectors tell lesions apart.
+    """
+
+    cache: Path
+    threads: int
+    device: torch.device
     each_lesion: bool = False
 
 

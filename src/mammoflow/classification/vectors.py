@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from mammoflow.classification.cases import Cases
-from mammoflow.classification.samples import Inputs, Rows, Samples
+from mammoflow.classification.samples import Inputs, Samples
 from mammoflow.classification.standardiser import Standardiser
 from mammoflow.errors import StudyError
 from mammoflow.storage.files import array_digest
 from mammoflow.tables.features import FEATURES, feature_columns
 from mammoflow.tables.files import read_tables
+from mammoflow.training.batching import Rows
 
 
 class VectorSamples(Samples):

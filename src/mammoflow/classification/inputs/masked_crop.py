@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from mammoflow.classification.cases import Cases
     from mammoflow.classification.crops import LesionFiles
-    from mammoflow.classification.samples import Files, Samples
+    from mammoflow.classification.samples import Files, Job, Samples
 
 NEEDS = ("images", "masks")
 GIVES = "picture"
@@ -31,7 +31,7 @@ class Options(PictureOptions):
     )
 
 
-def read(options: Options, cases: Cases, files: Files) -> Samples:
+def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
     """Cut out every lesion; one whose mask is empty or absent is shown as its annotated box, and counted."""
     import numpy as np
 
@@ -49,7 +49,7 @@ def read(options: Options, cases: Cases, files: Files) -> Samples:
         return crop
 
     pictures = prepare_pictures(
-        picture, items, options.image_px, files.cache / "pictures.npy", files.threads, "masked crops"
+        picture, items, options.image_px, job.cache / "pictures.npy", job.threads, "masked crops"
     )
     lesions = np.arange(len(cases.lesions))
     samples = PictureSamples(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mammoflow.classification.cases import Cases
     from mammoflow.classification.prompted_front import PromptedFront
     from mammoflow.classification.prompted_lesions import PromptedLesions
-    from mammoflow.classification.samples import Files, Samples
+    from mammoflow.classification.samples import Files, Job, Samples
     from mammoflow.segmentation.embedding.training_sources import EmbeddingSource
     from mammoflow.segmentation.protocol.promptable import PromptableModel
 
@@ -45,7 +45,7 @@ class Options(Settings):
     )
 
 
-def read(options: Options, cases: Cases, files: Files) -> Samples:
+def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
     """Compute the features of every lesion under the model as it is.
 
     Raises
@@ -66,7 +66,7 @@ def read(options: Options, cases: Cases, files: Files) -> Samples:
     if files.model is None:
         raise ValueError("the input prompted needs a promptable model; pass --model, --store and its prompts")
     prompts = prompts_at(files.prompts, files.model.margin_mm)
-    model = load_model(files.model.name, files.model.weights, files.device, precision=files.model.precision)
+    model = load_model(files.model.name, files.model.weights, job.device, precision=files.model.precision)
     masks = predicted_masks(files.masks)
     lesions = prompted_lesions(
         model, cases, prompts, mask_paths(cases, masks, "reference"), mask_paths(cases, masks, "predicted")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from mammoflow.classification.cases import Cases
-    from mammoflow.classification.samples import Files, Samples
+    from mammoflow.classification.samples import Files, Job, Samples
 
 NEEDS = ("images",)
 GIVES = "picture"
@@ -23,7 +23,7 @@ class Options(PictureOptions):
 
 
 
-def read(options: Options, cases: Cases, files: Files) -> Samples:
+def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
     """Prepare the breast of each image.
 
     Each image is one sample, malignant if any of its lesions is, and a lesion gets the probability of its image. Where
@@ -40,15 +40,15 @@ def read(options: Options, cases: Cases, files: Files) -> Samples:
             for row in cases.images.to_dict("records")
         ],
         options.image_px,
-        files.cache / "pictures.npy",
-        files.threads,
+        job.cache / "pictures.npy",
+        job.threads,
         "breast pictures",
     )
     image_of = cases.lesions["image_index"].to_numpy(dtype=np.intp)
     lesions, images = np.arange(len(cases.lesions)), np.arange(len(cases.images))
     table, labels, picture_of, sample_of = (
         (cases.lesions, cases.labels, image_of, lesions)
-        if files.each_lesion
+        if job.each_lesion
         else (cases.images, cases.image_labels, images, image_of)
     )
     return PictureSamples(
