@@ -17,6 +17,13 @@ from mammoflow.config.cohort import READERS
 from mammoflow.config.documentation import settings_text
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import MammoflowError
+from mammoflow.planning.classifiers import (
+    classifier_gpus,
+    classifier_inputs,
+    classifier_memory_mb,
+    classifier_modules,
+    model_options,
+)
 from mammoflow.planning.features import feature_gpus, feature_masks, feature_modules
 from mammoflow.planning.preflight import check_files, gpu_present
 from mammoflow.run.provenance import code_digest, run_record, study_fingerprint
@@ -39,9 +46,7 @@ STUDY = f"{RUN}/study" if PHANTOM else CONFIG.cohort.dataset.folder
 FURTHER = [dataset.folder for dataset in CONFIG.cohort.more_datasets]
 MODEL = CONFIG.segmentation.default_model
 SHARDS = [f"{shard:02d}" for shard in range(CONFIG.cohort.shards)]
-EFFICIENTNETS = [f"efficientnet_{kind}" for kind in CONFIG.classification.efficientnet.inputs]
 PROMPTING = sorted({source for sources in CONFIG.segmentation.prompted_by.values() for source in sources})
-PERCEPTRONS = [f"perceptron_{variant}" for variant in CONFIG.classification.perceptron.variants]
 
 
 wildcard_constraints:
@@ -49,8 +54,7 @@ wildcard_constraints:
     model="|".join(map(re.escape, CONFIG.segmentation.models)),
     source="|".join(map(re.escape, CONFIG.segmentation.models)),
     family="|".join(map(re.escape, CONFIG.features.run)) or "no_family",
-    kind="|".join(CONFIG.classification.efficientnet.inputs),
-    variant="|".join(CONFIG.classification.perceptron.variants),
+    classifier="|".join(map(re.escape, CONFIG.classification.run)) or "no_classifier",
 
 
 def command_prefix():

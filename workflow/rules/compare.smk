@@ -21,7 +21,7 @@ rule compare:
             model=CONFIG.segmentation.models,
         ),
         features=rules.features.input,
-        predictions=[rules.efficientnet.input, rules.perceptron.input],
+        predictions=rules.classify.input,
     output:
         table=report(
             f"{RUN}/comparison/comparison.csv",

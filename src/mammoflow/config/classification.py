@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from mammoflow.config.base import Settings, StageSettings, overlay
+from mammoflow.config.base import Device, Settings, overlay
 from mammoflow.config.members import Family, MemberOf, NoOptions, OptionsOf
 from mammoflow.config.training import TRAINERS
 
@@ -18,7 +18,7 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 Keep = Literal["last", "best_auc"]
 
 
-class ClassifierSettings(StageSettings):
+class ClassifierSettings(Settings):
     """One classifier."""
 
     title: str = Field("", description="What tables, figures and report call it; empty takes its name.")
@@ -33,6 +33,9 @@ class ClassifierSettings(StageSettings):
     )
     seeds: list[Annotated[int, Field(ge=0)]] = Field(
         [0], min_length=1, description="One training for each seed; tables show their mean and its spread."
+    )
+    device: Device = Field(
+        "auto", description="Where it is trained: auto takes a GPU where there is one, cpu or cuda force it."
     )
     epochs: int = Field(12, ge=1, description="Epochs of the one-cycle schedule.")
     patience: int | None = Field(
@@ -62,6 +65,11 @@ class ClassifierSettings(StageSettings):
         default_factory=NoOptions, validate_default=True, description="Options of the trainer."
     )
 
+    def modules(self) -> tuple[str, ...]:
+        """Return the modules whose code the job of this classifier runs, for its code digest."""
+        members = INPUTS.module(self.input), NETWORKS.module(self.network), TRAINERS.module(self.trainer)
+        return "mammoflow.classification.stage", *members
+
     @field_validator("seeds", "vectors")
     @classmethod
     def check_each_once(cls, values: list[Any]) -> list[Any]:
@@ -75,7 +83,7 @@ class ClassifierSettings(StageSettings):
         """Refuse keys that do not fit each other."""
         gives, takes = INPUTS.load(self.input).GIVES, NETWORKS.load(self.network).TAKES
         if gives != takes:
-            fitting = [name for name in NETWORKS.names() if NETWORKS.load(name).TAKES == gives]
+            fitting = [name for name in NETWORKS.names() if gives == NETWORKS.load(name).TAKES]
             raise ValueError(
                 f"network is {self.network}, which takes a {takes}, but the input {self.input} gives a {gives}; "
                 f"expected one of {', '.join(fitting)}"

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from mammoflow.config.audit import AuditSettings
 from mammoflow.config.base import Device, Model, Settings, StageSettings
-from mammoflow.config.classification import ClassificationSettings, EfficientNetTraining, PerceptronTraining
+from mammoflow.config.classification import INPUTS, NETWORKS, ClassificationSettings
 from mammoflow.config.cohort import CohortSettings
 from mammoflow.config.download import DownloadSettings, PrefetchJob, PrefetchSettings
 from mammoflow.config.evaluation import ComparisonSettings, ReportSettings
@@ -82,7 +82,29 @@ class StudyConfig(Settings):
                 self.features.families[family].check_patch(self.images.patch_mm)
             except ValueError as error:
                 raise ValueError(f"features.families.{family}.{error}") from error
+        self._check_classifiers()
         return self
+
+    def _check_classifiers(self) -> None:
+        """Check that the classifiers that are trained get what they need from other stages.
+
+        Raises
+        ------
+        ValueError
+            If one needs box prompts, a promptable model or features that there will be none of.
+        """
+        for name in self.classification.run:
+            entry, key = self.classification.classifiers[name], f"classification.classifiers.{name}"
+            if "prompts" in INPUTS.load(entry.input).NEEDS and "box" not in self.prompts.kinds:
+                raise ValueError(
+                    f"{key}.input is {entry.input}, which needs box prompts, but prompts.kinds is "
+                    f"{self.prompts.kinds}; add box to prompts.kinds, or take {name} out of classification.run"
+                )
+            for family in entry.vectors:
+                if family not in self.features.run:
+                    raise ValueError(
+                        f"{key}.vectors names {family!r}; expected one of features.run {self.features.run}"
+                    )
 
     def stages(self) -> dict[str, Settings]:
         """Return each stage's own settings: what its settings file holds, and nothing of another stage."""
@@ -94,8 +116,10 @@ class StudyConfig(Settings):
             "prompts": self.prompts,
             "segment": self._part(SegmentSettings, self.segmentation),
             **{f"features/{family}": self._on_device(self.features.families[family]) for family in self.features.run},
-            "efficientnet": self._part(EfficientNetTraining, self.classification.efficientnet),
-            "perceptron": self._part(PerceptronTraining, self.classification.perceptron),
+            **{
+                f"classifiers/{name}": self._on_device(self.classification.classifiers[name])
+                for name in self.classification.run
+            },
             "small_model": self._part(SmallTrainingSettings, self.small_model),
             "tune": self._part(TuneSettings, self.tuning),
             "compare": self.comparison,
@@ -109,8 +133,10 @@ class StudyConfig(Settings):
         own = self.segmentation.custom
         wanted = dict.fromkeys([*self.segmentation.models, *(tuned.model for tuned in self.tuning.models.values())])
         models = {name: self.segmentation.weights.get(name, "") for name in wanted if name not in own}
-        if self.classification.efficientnet.weights:
-            models["efficientnet_b0"] = self.classification.efficientnet.weights
+        for name in self.classification.run:
+            entry = self.classification.classifiers[name]
+            if entry.weights and NETWORKS.load(entry.network).WEIGHTS is not None:
+                models[entry.network] = entry.weights
         return PrefetchJob(**self.prefetch.model_dump(), models=models)
 
     def _part(self, model: type[StageSettings], settings: StageSettings) -> StageSettings:

@@ -118,9 +118,11 @@ def _front(
     from mammoflow.segmentation.embedding.training_sources import EncoderSource
     from mammoflow.segmentation.tuning.methods import prepare
 
-    rates = {"learning_rate": options.tuning_learning_rate, "encoder_learning_rate": options.encoder_learning_rate}
+    rates = TuneSettings(
+        learning_rate=options.tuning_learning_rate, encoder_learning_rate=options.encoder_learning_rate
+    )
     method: Literal["decoder", "all"] = "all" if options.tune == "all" else "decoder"
-    prepared = prepare(model, method, TuneSettings(**rates))
+    prepared = prepare(model, method, rates)
     # a tuned encoder makes embeddings of its own
     embeddings = EncoderSource(model, cases.images) if prepared.encodes else source
     return PromptedFront(

@@ -22,7 +22,6 @@ class Options(PictureOptions):
     """Options of the input `whole_image`."""
 
 
-
 def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
     """Prepare the breast of each image.
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from mammoflow.classification.network import Network
 
 TAKES = "picture"
+NETWORK_MB = 80
+SAMPLE_MB = 28
 
 # The publisher gives no checksum beside the digits in the file's name.
 WEIGHTS = WeightsSource(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from mammoflow.classification.network import Network
 
 TAKES = "vector"
+NETWORK_MB = 10
+SAMPLE_MB = 1
 WEIGHTS = None
 
 
@@ -31,7 +34,7 @@ def build(options: Options, weights: Path | None, vectors: int) -> Network:
 
     widths = [vectors, *options.hidden]
     layers: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         dropout = [nn.Dropout(options.dropout)] if layers else []
         layers += [*dropout, nn.Linear(before, after), nn.ReLU()]
     return VectorNetwork(nn.Sequential(*layers), widths[-1])
