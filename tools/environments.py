@@ -18,6 +18,8 @@ from mammoflow.run.provenance import outside_imports  # noqa: E402
 from mammoflow.storage.files import write_text  # noqa: E402
 
 READERS = ROOT / "src" / "mammoflow" / "cohort" / "readers"
+INPUTS = ROOT / "src" / "mammoflow" / "classification" / "inputs"
+NETWORKS = ROOT / "src" / "mammoflow" / "classification" / "networks"
 FEATURES = ROOT / "src" / "mammoflow" / "features" / "families"
 
 # Stages of each environment, by the module that holds their entry.
@@ -32,8 +34,9 @@ FAMILIES = {
     "torch": (
         "segmentation.prompted.stage",
         "segmentation.small.stage",
-        "classification.efficientnet_stage",
-        "classification.perceptron_stage",
+        "classification.stage",
+        *(f"classification.inputs.{path.stem}" for path in sorted(INPUTS.glob("[!_]*.py"))),
+        *(f"classification.networks.{path.stem}" for path in sorted(NETWORKS.glob("[!_]*.py"))),
     ),
     "features": ("features.stage", *(f"features.families.{path.stem}" for path in sorted(FEATURES.glob("[!_]*.py")))),
     "download": ("cohort.download.stage",),

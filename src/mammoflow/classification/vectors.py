@@ -109,8 +109,8 @@ def feature_vectors(families: list[str], tables: list[Path], cases: Cases, train
     used = [name for name, varies in zip(names, standardiser.kept, strict=True) if varies]
     if not used:
         raise StudyError(
-            f"none of {matrix.shape[1]} columns of {', '.join(families)} varies over the training lesions; expected some "
-            "that do. Look at the feature tables, or take the family out of `vectors`"
+            f"none of {matrix.shape[1]} columns of {', '.join(families)} varies over the training lesions; expected "
+            "some that do. Look at the feature tables, or take the family out of `vectors`"
         )
     missing = int((~np.isfinite(matrix)).all(axis=1).sum())
     return FeatureVectors(standardiser.transform(matrix), used, missing)

@@ -81,7 +81,7 @@ def classifier_memory_mb(config: StudyConfig, name: str) -> int:
     needed = PROCESS_MB + network.NETWORK_MB + entry.batch_size * network.SAMPLE_MB * area
     if "model" in INPUTS.load(entry.input).NEEDS:
         needed += model_memory_mb(config, entry)
-    return round(needed)
+    return int(needed)
 
 
 def model_memory_mb(config: StudyConfig, entry: ClassifierSettings) -> int:

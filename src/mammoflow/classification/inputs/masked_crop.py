@@ -58,7 +58,7 @@ def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
         cases.labels,
         cases.lesions["split"].to_numpy(dtype=object),
         lesions,
-        {"lesions_without_mask": int(fallback.sum())},
+        {"lesions_without_mask": int(fallback.sum()), "sees_reference_mask": options.mask == "reference"},
         options,
     )
     samples.rests_on_model = options.mask == "predicted"
