@@ -3,7 +3,7 @@
 
 rule train_classifier:
     input:
-        unpack(lambda wildcards: classifier_inputs(CONFIG, wildcards.classifier)),
+        unpack(lambda wildcards: planned_classifiers.classifier_inputs(CONFIG, wildcards.classifier)),
         settings=settings_file("classifiers/{classifier}"),
     output:
         predictions=f"{RUN}/classification/{{classifier}}/predictions.parquet",
@@ -18,17 +18,17 @@ rule train_classifier:
         "../../envs/torch.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards: classifier_memory_mb(CONFIG, wildcards.classifier),
+        mem_mb=lambda wildcards, attempt: attempt * planned_classifiers.classifier_memory_mb(CONFIG, wildcards.classifier),
         runtime=720,
-        gpu=lambda wildcards: classifier_gpus(CONFIG, wildcards.classifier),
+        gpu=lambda wildcards: gpus(f"classifiers/{wildcards.classifier}"),
     params:
-        code=lambda wildcards: code_digest(*classifier_modules(CONFIG, wildcards.classifier)),
+        code=lambda wildcards: code_digest(*planned_classifiers.classifier_modules(CONFIG, wildcards.classifier)),
         images=lambda wildcards, input: folders("--images", input.images),
         masks=lambda wildcards, input: folders("--masks", input.masks),
         scores=lambda wildcards, input: files("--scores", input.scores),
         prompts=lambda wildcards, input: files("--prompts", input.prompts),
         features=lambda wildcards, input: files("--features", input.features),
-        model=lambda wildcards: model_options(CONFIG, wildcards.classifier),
+        model=lambda wildcards: planned_classifiers.model_options(CONFIG, wildcards.classifier),
         weights=lambda wildcards, input: files("--weights", input.model_weights),
         classifier=lambda wildcards, output: Path(output.predictions).parent,
     shell:

@@ -16,6 +16,7 @@ from mammoflow.classification.front import Front
 from mammoflow.config.inference import Precision
 from mammoflow.errors import StudyError
 from mammoflow.training.batching import Rows
+from mammoflow.weights.registry import ModelSpec
 
 Inputs = dict[str, Tensor]
 """Tensors of one sample, or of a batch of them, by name: `picture` or `vector`, as the input's GIVES says."""
@@ -27,16 +28,15 @@ class PromptableSource:
 
     Attributes
     ----------
-    name, weights, precision
-        As `segmentation.loading.load_model` takes them.
+    model, precision
+        As `segmentation.loading.load_promptable` takes them.
     store
         Folder of the embeddings.
     margin_mm
         Margin of the prompts whose masks go on to classifiers.
     """
 
-    name: str
-    weights: Path | None
+    model: ModelSpec
     precision: Precision
     store: Path
     margin_mm: float
@@ -116,6 +116,8 @@ class Samples(Dataset[Inputs], ABC):
         What is trained before the network in a second phase, or None.
     further_parameters
         Numbers in networks that made the samples and are not trained.
+    further_modules
+        Members of other families whose code made the samples, by dotted name; the training state depends on them.
     """
 
     labels: npt.NDArray[np.float32]
@@ -127,6 +129,7 @@ class Samples(Dataset[Inputs], ABC):
     rests_on_model: bool = False
     front: Front | None = None
     further_parameters: int = 0
+    further_modules: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of samples."""

@@ -72,7 +72,7 @@ def train_classifier(settings: ClassifierSettings, name: str, files: Files, outp
         samples.digest,
         "no vectors" if vectors is None else array_digest(vectors.values),
         case_digest(cases),
-        code=code_digest(*settings.modules()),
+        code=code_digest(*settings.modules(), *samples.further_modules),
     )
     training = _Training(settings, name, cases, samples, vectors, device, choose_workers(threads, device))
     trained = [training.run(seed, state / f"seed-{seed}") for seed in settings.seeds]

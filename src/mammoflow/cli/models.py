@@ -1,4 +1,4 @@
-"""Commands that train: `classify`, `small-model`."""
+"""The command that trains classifiers: `classify`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 from mammoflow.cli.group import main
 from mammoflow.cli.options import (
     check_choice,
+    file,
     folder,
     input_files,
     input_folders,
@@ -17,7 +18,6 @@ from mammoflow.cli.options import (
     precision_option,
     settings_option,
     threads_option,
-    weights_option,
 )
 from mammoflow.errors import ConfigError
 
@@ -26,14 +26,13 @@ from mammoflow.errors import ConfigError
 @settings_option
 @click.option("--name", required=True, help="The classifier's name in the tables.")
 @input_folders("--images", "Folder of a shard of images; once for each shard.")
-@input_folders(
-    "--masks", "Folder of a shard's masks; once for each shard, where the input needs masks.", required=False
-)
+@input_folders("--masks", "Folder of a shard's masks; once for each shard, where the input needs them.", required=False)
 @input_files("--scores", "Scores of a shard; once for each shard, to tell which patients were seen.", required=False)
 @input_files("--prompts", "Prompts of a shard; once for each shard, where the input needs them.", required=False)
 @input_files("--features", "Table FAMILY/SHARD.parquet of features; once for each family and shard.", required=False)
-@click.option("--model", help="Promptable model, where the input needs one: its name, or NAME=ARCHITECTURE.")
-@weights_option
+@click.option("--model", help="Name of the promptable model, where the input needs one.")
+@click.option("--architecture", default="", help="Architecture of the model, where it is no published one.")
+@click.option("--weights", type=file(), help="Weights of the model.")
 @click.option("--store", type=folder(), help="Folder of the embeddings, where the input needs a promptable model.")
 @click.option("--default-margin-mm", type=float, help="Margin of the prompts, where the input needs them.")
 @precision_option
@@ -48,6 +47,7 @@ def classify(
     prompts: tuple[Path, ...],
     features: tuple[Path, ...],
     model: str | None,
+    architecture: str,
     weights: Path | None,
     store: Path | None,
     default_margin_mm: float | None,
@@ -61,28 +61,16 @@ def classify(
     from mammoflow.config.inference import Precision
 
     check_choice("--precision", precision, Precision)
-    if model is not None and (store is None or default_margin_mm is None):
-        raise ConfigError("--model is given alone; expected --store and --default-margin-mm beside it")
     stage = read_settings(ClassifierSettings, settings)
     from mammoflow.classification.samples import Files, PromptableSource
     from mammoflow.classification.stage import train_classifier
+    from mammoflow.weights.registry import ModelSpec
 
     promptable = None
-    if model is not None and store is not None and default_margin_mm is not None:
-        promptable = PromptableSource(model, weights, precision, store, default_margin_mm)
+    if model is not None:
+        if store is None or default_margin_mm is None:
+            raise ConfigError("--model is given alone; expected --store and --default-margin-mm beside it")
+        spec = ModelSpec(model, architecture or model, weights)
+        promptable = PromptableSource(spec, precision, store, default_margin_mm)
     tables = (list(images), list(masks), list(prompts), list(features), list(scores))
     train_classifier(stage, name, Files(*tables, promptable), output, threads)
-
-
-@main.command("small-model")
-@settings_option
-@input_folders("--images", "Folder of a shard of images; once for each shard.")
-@output_folder("Folder of the trained weights.")
-@threads_option
-def small_model(settings: Path, images: tuple[Path, ...], output: Path, threads: int) -> None:
-    """Train the small promptable model on the training patients of the shards."""
-    from mammoflow.config.base import read_settings
-    from mammoflow.config.small import SmallTrainingSettings
-    from mammoflow.segmentation.small.stage import train_small
-
-    train_small(read_settings(SmallTrainingSettings, settings), list(images), output, threads)

@@ -47,7 +47,7 @@ def _documented(settings: Settings, depth: int, explained: set[type[Settings]] |
     is_explained = explained is not None and type(settings) in explained
     lines: list[str] = []
     for name, field in type(settings).model_fields.items():
-        value = getattr(settings, name)
+        value, name = getattr(settings, name), field.alias or name
         bounds = _bounds(field.metadata)
         comment = f"{field.description}{f' ({bounds})' if bounds else ''}"
         if not is_explained:

@@ -1,16 +1,21 @@
-"""The jobs of the classifiers: the files that each reads, its code, and the memory and GPUs that it needs."""
+"""The jobs of the classifiers: the files that each reads, its code, and the memory that it needs."""
 
 from __future__ import annotations
 
 import shlex
 from pathlib import Path
 
-from mammoflow.config.classification import INPUTS, NETWORKS, ClassifierSettings
+from mammoflow.config.classification import INPUTS, NETWORKS
 from mammoflow.config.pictures import PictureOptions
 from mammoflow.config.study import StudyConfig
 from mammoflow.planning.features import feature_masks
-from mammoflow.planning.models import architecture, model_argument, weights_path
-from mammoflow.planning.preflight import gpu_present
+from mammoflow.planning.models import (
+    architecture_module,
+    model_arguments,
+    segment_memory_mb,
+    training_memory_mb,
+    weights_inputs,
+)
 
 PROCESS_MB = 2000
 """Megabytes of Python, torch and the tables."""
@@ -21,7 +26,9 @@ PICTURE_PX = 128
 
 def classifier_modules(config: StudyConfig, name: str) -> tuple[str, ...]:
     """Return the modules whose code the job of a classifier runs, for its code digest."""
-    return config.classification.classifiers[name].modules()
+    modules = config.classification.classifiers[name].modules()
+    needs_model = "model" in INPUTS.load(config.classification.classifiers[name].input).NEEDS
+    return (*modules, architecture_module(config, config.segmentation.default_model)) if needs_model else modules
 
 
 def classifier_inputs(config: StudyConfig, name: str) -> dict[str, list[str]]:
@@ -38,7 +45,6 @@ def classifier_inputs(config: StudyConfig, name: str) -> dict[str, list[str]]:
     run, model = Path(config.results) / config.run, config.segmentation.default_model
     segmentation = f"segmentation/{model}"
     rests_on_masks = "masks" in needs or any(feature_masks(config, family) for family in entry.vectors)
-    file = weights_path(config, model) if "model" in needs else None
 
     def shards(wanted: bool, *patterns: str) -> list[str]:
         numbers = range(config.cohort.shards) if wanted else ()
@@ -52,7 +58,7 @@ def classifier_inputs(config: StudyConfig, name: str) -> dict[str, list[str]]:
         "prompts": shards("prompts" in needs, "prompts/{shard}.parquet"),
         "features": shards(True, *(f"features/{family}/{{shard}}.parquet" for family in entry.vectors)),
         "weights": [entry.weights] if entry.weights else [],
-        "model_weights": [] if file is None else [str(file)],
+        "model_weights": weights_inputs(config, model) if "model" in needs else [],
     }
 
 
@@ -60,17 +66,9 @@ def model_options(config: StudyConfig, name: str) -> str:
     """Return the options of the command about the promptable model; "" for a classifier without one."""
     if "model" not in INPUTS.load(config.classification.classifiers[name].input).NEEDS:
         return ""
-    argument = model_argument(config, config.segmentation.default_model)
     margin = f"{config.prompts.default_margin_mm:g}"
-    words = ["--model", argument, "--store", config.store, "--default-margin-mm", margin]
-    return shlex.join([*words, "--precision", config.segmentation.precision])
-
-
-def classifier_gpus(config: StudyConfig, name: str) -> int:
-    """Return the GPUs of the job of a classifier: one where the device is `cuda`, or `auto` and there is one."""
-    device = config.classification.classifiers[name].device
-    device = config.device if device == "auto" else device
-    return int(device == "cuda" or (device == "auto" and gpu_present()))
+    words = ["--store", config.store, "--default-margin-mm", margin, "--precision", config.segmentation.precision]
+    return f"{model_arguments(config, config.segmentation.default_model)} {shlex.join(words)}"
 
 
 def classifier_memory_mb(config: StudyConfig, name: str) -> int:
@@ -80,13 +78,9 @@ def classifier_memory_mb(config: StudyConfig, name: str) -> int:
     area = (options.image_px / PICTURE_PX) ** 2 if isinstance(options, PictureOptions) else 1.0
     needed = PROCESS_MB + network.NETWORK_MB + entry.batch_size * network.SAMPLE_MB * area
     if "model" in INPUTS.load(entry.input).NEEDS:
-        needed += model_memory_mb(config, entry)
+        model = config.segmentation.default_model
+        tunes_encoder = getattr(entry.input_options, "tune", "none") == "all"
+        needed += (
+            training_memory_mb(config, model, entry.batch_size) if tunes_encoder else segment_memory_mb(config, model)
+        )
     return int(needed)
-
-
-def model_memory_mb(config: StudyConfig, entry: ClassifierSettings) -> int:
-    """Return the megabytes that the promptable model adds to a job."""
-    small = architecture(config, config.segmentation.default_model) == "small"
-    tuned = getattr(entry.input_options, "tune", "none") == "all"
-    each = (250 if small else 2000) if tuned else 0
-    return (1000 if small else 12000) + entry.batch_size * each

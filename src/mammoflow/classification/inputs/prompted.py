@@ -58,15 +58,16 @@ def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
     from mammoflow.classification.cases import mask_paths, predicted_masks
     from mammoflow.classification.prompted_lesions import frozen_features, prompted_lesions
     from mammoflow.classification.vectors import VectorSamples
+    from mammoflow.config.architectures import ARCHITECTURE_MODULES, module_of
     from mammoflow.segmentation.embedding.training_sources import EmbeddingSource
-    from mammoflow.segmentation.loading import load_model
+    from mammoflow.segmentation.loading import load_promptable
     from mammoflow.storage.arrays import ArrayStore
     from mammoflow.storage.files import array_digest, text_digest
 
     if files.model is None:
         raise ValueError("the input prompted needs a promptable model; pass --model, --store and its prompts")
     prompts = prompts_at(files.prompts, files.model.margin_mm)
-    model = load_model(files.model.name, files.model.weights, job.device, precision=files.model.precision)
+    model = load_promptable(files.model.model, job.device, files.model.precision)
     masks = predicted_masks(files.masks)
     lesions = prompted_lesions(
         model, cases, prompts, mask_paths(cases, masks, "reference"), mask_paths(cases, masks, "predicted")
@@ -78,8 +79,9 @@ def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
     samples.digest = text_digest(samples.digest, model.digest, array_digest(lesions.boxes))
     samples.rests_on_model = True
     samples.further_parameters = sum(parameter.numel() for parameter in model.network.parameters())
+    samples.further_modules = (ARCHITECTURE_MODULES.module(module_of(files.model.model.architecture)),)
     samples.notes = {
-        "promptable_model": {"name": files.model.name, "digest": model.digest},
+        "promptable_model": {"name": files.model.model.name, "digest": model.digest},
         "default_margin_mm": files.model.margin_mm,
         "lesions_without_prompt": int((~usable).sum()),
     }
@@ -97,7 +99,7 @@ def prompts_at(tables: list[Path], margin_mm: float) -> pd.DataFrame:
         If no prompt has the margin.
     """
     from mammoflow.errors import StudyError
-    from mammoflow.segmentation.prompting.prompts import default_prompts
+    from mammoflow.segmentation.prompting.going_on import default_prompts
     from mammoflow.tables.files import read_tables
     from mammoflow.tables.prompts import PROMPTS
 
