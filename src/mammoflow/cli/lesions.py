@@ -1,26 +1,30 @@
-"""Commands on lesions: `prompts`, `segment`, `gabor`, `radiomics`."""
+"""Commands on lesions: `prompts`, `segment`, `features`."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mammoflow.cli.group import main
 from mammoflow.cli.options import (
+    check_member,
     file,
     folder,
     input_files,
     input_folder,
     margin_option,
-    model_option,
+    model_options,
     output_file,
     output_folder,
     settings_option,
     store_option,
     threads_option,
-    weights_option,
 )
+
+if TYPE_CHECKING:
+    from mammoflow.weights.registry import ModelSpec
 
 
 @main.command()
@@ -35,7 +39,7 @@ def prompts(
 ) -> None:
     """Make prompts of each kind and margin for the lesions of a shard."""
     from mammoflow.config.base import read_settings
-    from mammoflow.config.segmentation import PromptSettings
+    from mammoflow.config.prompts import PromptSettings
     from mammoflow.segmentation.prompting.prompts import make_prompts
 
     make_prompts(read_settings(PromptSettings, settings), images, output, excluded, cohort, masks)
@@ -43,8 +47,7 @@ def prompts(
 
 @main.command()
 @settings_option
-@model_option
-@weights_option
+@model_options
 @input_folder("--images", "Folder of one shard of images.")
 @input_files("--prompts", "Prompts of the shard; once for each table.")
 @store_option
@@ -53,8 +56,7 @@ def prompts(
 @threads_option
 def segment(
     settings: Path,
-    model: str,
-    weights: Path | None,
+    model: ModelSpec,
     images: Path,
     prompts: tuple[Path, ...],
     store: Path,
@@ -64,38 +66,24 @@ def segment(
 ) -> None:
     """Segment the lesions of a shard from its prompts with one promptable model."""
     from mammoflow.config.base import read_settings
-    from mammoflow.config.segmentation import SegmentSettings
+    from mammoflow.config.prompted import SegmentSettings
     from mammoflow.segmentation.prompted.stage import segment as run
 
     stage = read_settings(SegmentSettings, settings)
-    run(stage, model, weights, images, prompts, store, default_margin_mm, output, threads)
+    run(stage, model, images, prompts, store, default_margin_mm, output, threads)
 
 
 @main.command()
 @settings_option
+@click.option("--family", required=True, help="Feature family.")
 @input_folder("--images", "Folder of one shard of images.")
-@input_folder("--masks", "Folder of the shard's masks.")
+@click.option("--masks", type=folder(exists=True), help="Folder of the shard's masks; not needed for reference masks.")
 @output_file("Table of features to write.")
 @threads_option
-def gabor(settings: Path, images: Path, masks: Path, output: Path, threads: int) -> None:
-    """Measure Gabor texture near each lesion and in the tissue around it."""
-    from mammoflow.config.base import read_settings
-    from mammoflow.config.features import GaborSettings
-    from mammoflow.features.gabor_stage import extract_gabor
+def features(settings: Path, family: str, images: Path, masks: Path | None, output: Path, threads: int) -> None:
+    """Compute the features of one family for each lesion of a shard."""
+    from mammoflow.config.features import FEATURE_FAMILIES, read_options
+    from mammoflow.features.stage import extract
 
-    extract_gabor(read_settings(GaborSettings, settings), images, masks, output, threads)
-
-
-@main.command()
-@settings_option
-@input_folder("--images", "Folder of one shard of images.")
-@input_folder("--masks", "Folder of the shard's masks.")
-@output_file("Table of features to write.")
-@threads_option
-def radiomics(settings: Path, images: Path, masks: Path, output: Path, threads: int) -> None:
-    """Measure radiomics of each lesion."""
-    from mammoflow.config.base import read_settings
-    from mammoflow.config.features import RadiomicsSettings
-    from mammoflow.features.radiomics_stage import extract_radiomics
-
-    extract_radiomics(read_settings(RadiomicsSettings, settings), images, masks, output, threads)
+    check_member("--family", family, FEATURE_FAMILIES)
+    extract(family, read_options(family, settings), images, masks, output, threads)

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from mammoflow.config.cohort import READERS
 from mammoflow.config.study import StudyConfig
+from mammoflow.planning.classifiers import classifier_modules
+from mammoflow.planning.features import feature_modules
+from mammoflow.planning.models import segment_modules, training_modules
 
 
 def job_modules(config: StudyConfig) -> dict[str, tuple[str, ...]]:
@@ -18,6 +21,7 @@ def job_modules(config: StudyConfig) -> dict[str, tuple[str, ...]]:
     dict
         Name of the job -> dotted names for `run.provenance.code_digest`.
     """
+    segmentation = config.segmentation
     readers = sorted({READERS.module(dataset.reader) for dataset in config.cohort.datasets})
     return {
         "phantom": ("mammoflow.cohort.phantom.stage",),
@@ -25,6 +29,10 @@ def job_modules(config: StudyConfig) -> dict[str, tuple[str, ...]]:
         "images": ("mammoflow.imaging.stage",),
         "audit": ("mammoflow.report.audit_stage",),
         "prompts": ("mammoflow.segmentation.prompting.prompts",),
+        **{f"segmentation_models/{name}": (*training_modules(config, name),) for name in segmentation.trained_models()},
+        **{f"segmentation/{name}": (*segment_modules(config, name),) for name in segmentation.run},
+        **{f"features/{family}": (*feature_modules(family),) for family in config.features.run},
+        **{f"classifiers/{name}": classifier_modules(config, name) for name in config.classification.run},
         "compare": ("mammoflow.evaluation.stage",),
         "report": ("mammoflow.report.stage",),
     }

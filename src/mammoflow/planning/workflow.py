@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from mammoflow.config.base import validate_settings
 from mammoflow.config.documentation import settings_text
 from mammoflow.config.study import StudyConfig
+from mammoflow.planning.models import run_folder
 from mammoflow.planning.preflight import check_files, gpu_present
 from mammoflow.run.provenance import run_record, study_fingerprint
 from mammoflow.storage.files import write_text
@@ -43,11 +45,6 @@ def read_configuration(values: Mapping[str, object], arguments: Iterable[str]) -
     if not FETCHING_TARGETS & {argument.partition(":")[0] for argument in arguments}:
         check_files(config)
     return config
-
-
-def run_folder(config: StudyConfig) -> str:
-    """Return the folder that a run writes to."""
-    return f"{config.results}/{config.run}"
 
 
 def shard_names(config: StudyConfig) -> list[str]:
@@ -106,7 +103,7 @@ def write_run_record(config: StudyConfig, executor: str, root: Path) -> None:
     root
         Folder of the project.
     """
-    write_text(Path(run_folder(config)) / "run.json", json.dumps(run_record(executor, root), indent=2))
+    write_text(run_folder(config) / "run.json", json.dumps(run_record(executor, root), indent=2))
 
 
 def folder_options(option: str, files: Iterable[str | Path]) -> str:
@@ -119,9 +116,24 @@ def file_options(option: str, files: Iterable[str | Path]) -> str:
     return " ".join(f"{option} {shlex.quote(str(file))}" for file in files)
 
 
-def gpus(device: str) -> int:
-    """Return how many GPUs a job asks for: one where its device is `cuda`, or `auto` on a machine with a GPU."""
+def gpus(config: StudyConfig, job: str) -> int:
+    """Return how many GPUs a job asks for: one where its device is `cuda`, or `auto` on a machine with a GPU.
+
+    Parameters
+    ----------
+    config
+        The configuration of the run.
+    job
+        Name of its settings file; the device is in the settings or in the options inside them.
+    """
+    settings = config.stages()[job]
+    device = getattr(getattr(settings, "options", settings), "device", "cpu")
     return int(device == "cuda" or (device == "auto" and gpu_present()))
+
+
+def any_of(names: Iterable[str]) -> str:
+    """Return the regular expression of a wildcard that takes one of some names; without names it matches nothing."""
+    return "|".join(map(re.escape, names)) or r"(?!)"
 
 
 def threads_of_a_shard(shards: int, cores: int | None, remote: bool) -> int:

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from snakemake.utils import update_config
 
-from mammoflow.config.base import validate_settings
+from mammoflow.config.base import overlay, validate_settings
 from mammoflow.config.cohort import READERS
-from mammoflow.config.reading import overlay, read_config
+from mammoflow.config.reading import read_config
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.planning.preflight import check_files, has_pathology

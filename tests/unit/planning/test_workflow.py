@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from pathlib import Path
 
@@ -109,7 +110,20 @@ def test_a_job_asks_for_a_gpu_where_it_can_use_one(
     monkeypatch: pytest.MonkeyPatch, device: str, present: bool, expected: int
 ) -> None:
     monkeypatch.setattr(workflow, "gpu_present", lambda: present)
-    assert workflow.gpus(device) == expected
+    config = configuration(device=device)
+    assert workflow.gpus(config, "segmentation/small") == expected
+    assert workflow.gpus(config, "cohort") == 0
+
+
+def test_a_wildcard_takes_whole_names_only() -> None:
+    pattern = re.compile(workflow.any_of(["sam.b", "small"]))
+    assert [bool(pattern.fullmatch(name)) for name in ("sam.b", "small", "samxb", "smaller")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert not re.fullmatch(workflow.any_of([]), "")
 
 
 @pytest.mark.parametrize(

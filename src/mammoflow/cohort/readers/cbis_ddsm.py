@@ -23,7 +23,6 @@ from mammoflow.cohort.words import (
     parse_integer,
     parse_label,
     parse_side,
-    safe_name,
 )
 from mammoflow.config.cohort import DatasetSettings
 from mammoflow.errors import ExcludedCase
@@ -31,6 +30,7 @@ from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.formats.dicom_header import image_shape
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
+from mammoflow.storage.names import safe_name
 
 PHANTOM_MARKER = "PHANTOM.md"
 PRIVATE_COLUMNS = ["image_name", "crop_name", "mask_name", "image_folder"]

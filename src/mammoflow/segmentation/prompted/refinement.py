@@ -9,10 +9,12 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
-from mammoflow.config.segmentation import Choice, Feed, Heads
+from mammoflow.config.prompted import Choice, Feed, Heads
 from mammoflow.segmentation.prompted.batches import Batches
 from mammoflow.segmentation.prompting.arrays import PromptArrays
-from mammoflow.segmentation.protocol import Decoded, ImageSize, PromptableModel
+from mammoflow.segmentation.protocol.prediction import Decoded
+from mammoflow.segmentation.protocol.promptable import PromptableModel
+from mammoflow.segmentation.protocol.segmenter import ImageSize
 from mammoflow.segmentation.scoring.scores import Masks, mask_boxes
 from mammoflow.storage.files import Array
 
@@ -24,7 +26,7 @@ HEADS = 3
 
 
 @dataclass(frozen=True)
-class Plan:
+class RefinementPlan:
     """How prompts are refined.
 
     Attributes
@@ -86,7 +88,7 @@ def refine(
     arrays: dict[str, Array],
     prompts: PromptArrays,
     size: ImageSize,
-    plan: Plan,
+    plan: RefinementPlan,
     batches: Batches,
     dice: Callable[[Integers, Masks], Float64] = unscored,
     regrid: Callable[[Masks], Masks] = unchanged,
@@ -131,7 +133,7 @@ def _refine_batch(
     arrays: dict[str, Array],
     prompts: PromptArrays,
     size: ImageSize,
-    plan: Plan,
+    plan: RefinementPlan,
     positions: Integers,
     dice: Callable[[Integers, Masks], Float64],
     regrid: Callable[[Masks], Masks],

@@ -11,7 +11,8 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from mammoflow.config.base import validate_settings
-from mammoflow.config.segmentation import PromptSettings, ReaderSettings, SegmentationSettings
+from mammoflow.config.prompts import PromptSettings, ReaderSettings
+from mammoflow.config.segmentation import SegmentationSettings
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.reasons.prompts import PromptReason
@@ -22,7 +23,9 @@ from mammoflow.segmentation.prompting.points import (
     random_points,
     read_points,
 )
-from mammoflow.segmentation.prompting.prompts import default_prompts, jitter_box, make_prompts
+from mammoflow.segmentation.prompting.boxes import jitter_box
+from mammoflow.segmentation.prompting.going_on import default_prompts
+from mammoflow.segmentation.prompting.prompts import make_prompts
 from mammoflow.storage.files import read_mask, write_mask
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
 from mammoflow.tables.files import read_table, write_table
