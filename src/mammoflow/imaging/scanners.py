@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pydicom
 
-from mammoflow.cohort.spacing_table import SCANNER_SPACING_MM
+from mammoflow.cohort.film_scanners import SCANNER_SPACING_MM
 from mammoflow.formats.dicom_header import header_integer, header_value
 
 SHORTEST_MM, LONGEST_MM = 150.0, 350.0

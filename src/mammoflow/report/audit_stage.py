@@ -8,9 +8,8 @@ from pathlib import Path
 from mammoflow.cohort.audit.audit import Audit, audit_study
 from mammoflow.cohort.audit.study_tables import read_study
 from mammoflow.config.audit import AuditSettings
-from mammoflow.evaluation.inputs import read_json
 from mammoflow.report.audit_page import render_audit, render_section
-from mammoflow.storage.files import write_text, writing
+from mammoflow.storage.files import read_json, write_text, writing
 
 
 def write_audit(settings: AuditSettings, cohort: Path, images: list[Path], output: Path) -> Audit:

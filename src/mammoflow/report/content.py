@@ -13,8 +13,8 @@ import pandas as pd
 
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.candidates import CLASSIFIER, FEATURE_MODEL, FLOOR, READER, classifier_titles, display_name
-from mammoflow.evaluation.inputs import LEAKING, read_json
-from mammoflow.storage.files import file_digest
+from mammoflow.evaluation.inputs import LEAKING
+from mammoflow.storage.files import file_digest, read_json
 from mammoflow.tables.cohort import LESIONS
 from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.files import read_table

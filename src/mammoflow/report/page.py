@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from mammoflow.evaluation.candidates import display_name
-from mammoflow.evaluation.segmentation_tables import FEEDS
-from mammoflow.report.segmentation import prompt_words
 
 MINUS, DASH = "−", "–"
 ABSENT = "n/a"
@@ -79,8 +76,18 @@ def interval_plot(row: dict[str, Any], name: str, low: float, high: float, marks
     return Markup(f'<svg class="plot" {size} aria-hidden="true" focusable="false">{"".join(shapes)}</svg>')
 
 
-def render(values: dict[str, Any], template: str = "page.html.j2") -> str:
-    """Fill a template. A value that the template needs and does not get is an error."""
+def render(values: dict[str, Any], template: str, filters: Mapping[str, Callable[..., object]] | None = None) -> str:
+    """Fill a template. A value that the template needs and does not get is an error.
+
+    Parameters
+    ----------
+    values
+        Values by the names of the template.
+    template
+        File name of the template.
+    filters
+        Further filters of the template, beside those for numbers.
+    """
     environment = Environment(
         loader=PackageLoader("mammoflow.report"),
         autoescape=select_autoescape(["j2", "html"], default=True),
@@ -94,9 +101,7 @@ def render(values: dict[str, Any], template: str = "page.html.j2") -> str:
         "signed": signed,
         "interval": interval,
         "plot": interval_plot,
-        "shown": partial(display_name, titles=values.get("titles")),
-        "prompt": prompt_words,
-        "feed": lambda name: FEEDS.get(name, ""),
+        **(filters or {}),
     }
     templates = Path(__file__).parent / "templates"
     style = "".join((templates / name).read_text(encoding="utf-8") for name in STYLES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,9 @@ from markupsafe import Markup
 from mammoflow.config.evaluation import ReportSettings
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.birads import ZERO_NOTES
-from mammoflow.evaluation.candidates import classifier_titles
-from mammoflow.evaluation.inputs import LEAKING, read_json
+from mammoflow.evaluation.candidates import classifier_titles, display_name
+from mammoflow.evaluation.inputs import LEAKING
+from mammoflow.evaluation.segmentation_tables import FEEDS
 from mammoflow.report.content import (
     Tables,
     by_family,
@@ -28,10 +31,11 @@ from mammoflow.report.segmentation import (
     choice_groups,
     default_model_first,
     default_segmentation,
+    prompt_words,
     subgroup_groups,
     with_prompts_of_masks,
 )
-from mammoflow.storage.files import write_text
+from mammoflow.storage.files import read_json, write_text
 
 SHOWN_FEATURES = 8
 
@@ -109,7 +113,12 @@ def write_report(
         "training": training_rows(provenance),
         "settings_files": settings_files(comparison.parent / "settings"),
     }
-    write_text(output, render(values))
+    filters: dict[str, Callable[..., object]] = {
+        "shown": partial(display_name, titles=values["titles"]),
+        "prompt": prompt_words,
+        "feed": lambda name: FEEDS.get(name, ""),
+    }
+    write_text(output, render(values, "page.html.j2", filters))
 
 
 def segmentation_values(tables: Tables, model: str) -> dict[str, Any]:

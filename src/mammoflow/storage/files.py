@@ -1,13 +1,15 @@
-"""Files that are written in one step, images and masks as PNG, and digests."""
+"""Files that are written in one step, reading JSON, images and masks as PNG, and digests."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -51,6 +53,23 @@ def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text in one step."""
     with writing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises
+    ------
+    StudyError
+        If the file is missing, damaged, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{path} cannot be read ({error}); run the stage that writes it again") from error
+    if not isinstance(content, dict):
+        raise StudyError(f"{path} holds {type(content).__name__}, expected a JSON object; write it again")
+    return content
 
 
 def write_image(path: Path, image: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> None:

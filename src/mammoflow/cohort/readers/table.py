@@ -11,6 +11,7 @@ import pandas as pd
 
 from mammoflow.cohort.column_mapping import BOX, map_columns
 from mammoflow.cohort.image_files import choose_file
+from mammoflow.cohort.numbers import parse_integer, parse_number
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
 from mammoflow.cohort.words import (
@@ -21,9 +22,7 @@ from mammoflow.cohort.words import (
     Label,
     parse_birads,
     parse_density,
-    parse_integer,
     parse_label,
-    parse_number,
     parse_side,
 )
 from mammoflow.config.cohort import DatasetSettings

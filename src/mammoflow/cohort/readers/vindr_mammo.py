@@ -10,16 +10,10 @@ from typing import Any
 
 import pandas as pd
 
+from mammoflow.cohort.numbers import parse_integer, parse_number
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
-from mammoflow.cohort.words import (
-    OFFICIAL_SPLITS,
-    parse_birads,
-    parse_density,
-    parse_integer,
-    parse_number,
-    parse_side,
-)
+from mammoflow.cohort.words import OFFICIAL_SPLITS, parse_birads, parse_density, parse_side
 from mammoflow.config.cohort import DatasetSettings
 from mammoflow.errors import ExcludedCase
 from mammoflow.formats.dicom_files import LARGEST_PIXELS, open_dicom
