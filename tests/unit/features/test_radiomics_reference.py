@@ -1,15 +1,15 @@
 """The radiomics family on the digital phantom of the IBSI, against the published consensus values.
 
-Phantom and values: Zwanenburg et al., The image biomarker standardisation initiative, arXiv:1612.07003 (reference manual)
-and Radiology 295, 2020. The phantom has 5 x 4 x 4 voxels of 2 mm with the grey levels 1, 3, 4 and 6, which are not
-discretised. The values are published with three significant digits and a tolerance of 0: a computed value is right if
-it gives the published one after rounding to three significant digits.
+Phantom and values: Zwanenburg et al., The image biomarker standardisation initiative, arXiv:1612.07003 (reference
+manual) and Radiology 295, 2020. The phantom has 5 x 4 x 4 voxels of 2 mm with the grey levels 1, 3, 4 and 6, which are
+not discretised. The values are published with three significant digits and a tolerance of 0: a computed value is right
+if it gives the published one after rounding to three significant digits.
 
 The family computes on one slice. It can aggregate the phantom's slices in two of the ways that the IBSI defines:
 
 - `slices_averaged` ("2D, averaged"): features of each slice and direction, averaged;
-- `slices_merged` ("2.5D, direction-merged"): counts of all slices, added up for each direction. Here the four slices are
-  in one patch, apart from each other. First-order features, which know no neighbours, have this value only.
+- `slices_merged` ("2.5D, direction-merged"): counts of all slices, added up for each direction. Here the four slices
+  are in one patch, apart from each other. First-order features, which know no neighbours, have this value only.
 """
 
 from __future__ import annotations
