@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import textwrap
 from typing import Any
@@ -49,15 +50,16 @@ def _documented(settings: Settings, depth: int, explained: set[type[Settings]] |
     for name, field in type(settings).model_fields.items():
         value, name = getattr(settings, name), field.alias or name
         bounds = _bounds(field.metadata)
-        comment = f"{field.description}{f' ({bounds})' if bounds else ''}"
         if not is_explained:
-            lines += textwrap.wrap(comment, WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+            lines += _comment(f"{field.description}{f' ({bounds})' if bounds else ''}", indent)
         if isinstance(value, Settings):
             lines += [*_block(name, _documented(value, depth + 1, explained), indent), *([""] if depth == 0 else [])]
         elif isinstance(value, dict) and any(isinstance(entry, Settings) for entry in value.values()):
             lines += [f"{indent}{name}:"]
             above: set[type[Settings]] = set()
             for key, entry in value.items():
+                if type(entry) not in above:
+                    lines += _comment(inspect.getdoc(type(entry)) or "", f"{indent}  ")
                 lines += _block(key, _documented(entry, depth + 2, above), f"{indent}  ")
             lines += [""] if depth == 0 else []
         else:
@@ -65,6 +67,12 @@ def _documented(settings: Settings, depth: int, explained: set[type[Settings]] |
     if explained is not None:
         explained.add(type(settings))
     return lines
+
+
+def _comment(text: str, indent: str) -> list[str]:
+    """Return the lines of a comment; of several paragraphs only the first."""
+    marked = f"{indent}# "
+    return textwrap.wrap(text.partition("\n\n")[0], WIDTH, initial_indent=marked, subsequent_indent=marked)
 
 
 def _block(name: str, lines: list[str], indent: str) -> list[str]:
