@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -159,7 +160,12 @@ def write_results(
         write_weights(folder / WEIGHTS_FILE, one.state, record)
         write_record(folder / RECORD_FILE, record, folder / WEIGHTS_FILE)
         by_seed[str(one.seed)] = {**chosen, **{key: getattr(record, key) for key in OF_EACH_SEED}}
-    rows = [dict(row, seed=one.seed, phase=phase) for one in trained for phase, fitted in one.fits.items() for row in fitted.history]
+    rows: list[dict[str, Any]] = [
+        dict(row, seed=one.seed, phase=phase)
+        for one in trained
+        for phase, fitted in one.fits.items()
+        for row in fitted.history
+    ]
     write_history(output / HISTORY_FILE, rows)
     constant = any(bool(chosen["constant"]) for chosen in by_seed.values())
     settings_values = settings.model_dump(mode="json")
@@ -219,7 +225,7 @@ def _record(
         threads,
         patients["train"],
         patients["validation"],
-        any_phantom(cases.lesions),
+        "phantom" in cases.lesions and bool(cases.lesions["phantom"].any()),
         trained.parameters,
         facts,
         FURTHER_PACKAGES,

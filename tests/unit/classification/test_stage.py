@@ -24,7 +24,7 @@ from mammoflow.classification.threshold import choose_threshold
 from mammoflow.config.base import validate_settings
 from mammoflow.config.classification import ClassifierSettings
 from mammoflow.errors import StudyError, WeightsError
-from mammoflow.storage.files import write_mask
+from mammoflow.storage.files import file_digest, write_mask
 from mammoflow.tables.features import FEATURES
 from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.masks import SEGMENTATION_SCORES
@@ -97,8 +97,11 @@ def check_whole(study: Any, output: Path) -> dict[str, Any]:
         folder = output / "seeds" / str(seed)
         own = json.loads((folder / "record.json").read_text())
         assert own["seed"] == seed
+        assert own.pop("weights_sha256") == file_digest(folder / "model.safetensors")
         with safe_open(folder / "model.safetensors", "numpy") as file:
             assert json.loads(file.metadata()["training"]) == own
+        trained = rows[(rows["split"] == "train") & rows["malignant"].notna()]
+        assert own["patients"] == sorted({f"tiny/{patient}" for patient in trained["patient_id"]})
     return record
 
 
@@ -150,8 +153,7 @@ def test_frozen_perceptron_learns_what_can_be_told_apart(study: Any) -> None:
     test = table[table["split"] == "test"]
     assert roc_auc_score(test["malignant"].astype(int), test["probability"]) > 0.8
     assert not record["constant"]
-    parameters = record["seeds"]["0"]["parameters"]
-    assert parameters["trainable"] < parameters["total"]
+    assert record["seeds"]["0"]["trainable_parameters"] < record["seeds"]["0"]["total_parameters"]
     assert {name.split(".")[0] for name in load_file(output / "seeds/0/model.safetensors")} == {
         "mean", "deviation", "network", "head",
     }  # fmt: skip
@@ -336,7 +338,7 @@ def test_a_killed_stage_resumes_and_a_changed_one_begins_anew(
         train(study, settings)
     monkeypatch.setattr(ClassifierLearner, "batches", plain)
     resumed = train(study, settings)
-    assert record_of(resumed)["seeds"]["0"]["resumed_from_epoch"] == last
+    assert record_of(resumed)["seeds"]["0"]["resumed_from"] == last
     pd.testing.assert_frame_equal(pd.read_csv(resumed / "history.csv"), pd.read_csv(whole / "history.csv"))
     np.testing.assert_array_equal(predictions(resumed)["probability"], predictions(whole)["probability"])
     assert (
