@@ -66,8 +66,8 @@ class PromptedFront(Front):
         self.dice: dict[int, tuple[float, float]] = {}
 
     def groups(self) -> list[dict[str, Any]]:
-        """Return the groups of the tuning method."""
-        return self.prepared.groups
+        """Return the groups of the tuning method, copied because an optimiser writes its rates into them."""
+        return [dict(group) for group in self.prepared.groups]
 
     def mode(self, training: bool) -> None:
         """Leave what is frozen, and the statistics of batch normalisation, as they are."""

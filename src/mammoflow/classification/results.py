@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from safetensors.torch import save_file
 from torch import Tensor
 
 from mammoflow.classification.cases import Cases
 from mammoflow.classification.threshold import Threshold, area_under_curve, choose_threshold
 from mammoflow.config.classification import ClassifierSettings
-from mammoflow.storage.files import text_digest, write_text, writing
+from mammoflow.storage.files import text_digest, write_text
 from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.files import read_tables, write_table
 from mammoflow.tables.masks import SEGMENTATION_SCORES
 from mammoflow.tables.predictions import PREDICTIONS
 from mammoflow.training.loop import Fit
 from mammoflow.training.plan import Plan
+from mammoflow.training.record import HISTORY_FILE, TrainingRecord, write_history, write_record, write_weights
 
-RECORDED_PACKAGES = ("mammoflow", "torch", "torchvision", "efficientnet-pytorch", "numpy")
+FURTHER_PACKAGES = ("efficientnet-pytorch",)
 
+WEIGHTS_FILE = "model.safetensors"
+RECORD_FILE = "record.json"
 SEEDS_FOLDER = "seeds"
 """Folder of a classifier that holds one folder for each seed, with its weights and the record of its training."""
+
+OF_EACH_SEED = (
+    "chosen_epoch", "resumed_from", "trainable_parameters", "total_parameters", "seconds", "device", "precision",
+    "peak_memory_bytes", "versions",
+)  # fmt: skip
+"""What `training.json` takes from the record of each seed."""
 
 CONSTANT_BELOW = 1e-3
 """Standard deviation of the probabilities below which a classifier counts as constant: it tells no lesion from another.
@@ -44,7 +51,7 @@ class Trained:
     ----------
     seed
         The seed.
-    tensors
+    state
         Weights of the kept epoch, by name.
     probabilities
         (lesions,) NaN where there is nothing to predict from.
@@ -53,21 +60,23 @@ class Trained:
     plan
         Of the last phase.
     parameters
-        Numbers that were trained (`trainable`), and all that a prediction uses (`total`).
-    seconds
-        Wall time of this process.
-    notes
+        Numbers that were trained, and all that a prediction uses.
+    facts
         What else the record of this seed says.
     """
 
     seed: int
-    tensors: dict[str, Tensor]
+    state: dict[str, Tensor]
     probabilities: npt.NDArray[np.float64]
     fits: dict[str, Fit]
     plan: Plan
-    parameters: dict[str, int]
-    seconds: float
-    notes: dict[str, object]
+    parameters: tuple[int, int]
+    facts: dict[str, object]
+
+    @property
+    def last_fit(self) -> Fit:
+        """The fit of the last phase."""
+        return list(self.fits.values())[-1]
 
 
 def case_digest(cases: Cases) -> str:
@@ -117,7 +126,8 @@ def write_results(
     settings: ClassifierSettings,
     cases: Cases,
     trained: list[Trained],
-    notes: dict[str, object],
+    facts: dict[str, object],
+    threads: int,
 ) -> None:
     """Write predictions.parquet, history.csv, training.json, and weights and record of each seed, each in one step.
 
@@ -133,43 +143,36 @@ def write_results(
         The lesions.
     trained
         One training for each seed.
-    notes
+    facts
         What the record says about the input.
+    threads
+        Processors that the job could use.
     """
     shared = {
-        "model": name,
         "title": settings.title or name.replace("_", " "),
-        "settings": settings.model_dump(mode="json"),
         "n": {split: _counts(cases.lesions[cases.lesions["split"] == split]) for split in SPLITS},
-        "versions": {package: importlib.metadata.version(package) for package in RECORDED_PACKAGES},
-        **notes,
+        **facts,
     }
-    records = {str(one.seed): _record(cases, one) for one in trained}
+    by_seed: dict[str, dict[str, object]] = {}
     for one in trained:
-        folder = output / SEEDS_FOLDER / str(one.seed)
-        record = {**shared, "seed": one.seed, **records[str(one.seed)]}
-        tensors = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in one.tensors.items()}
-        with writing(folder / "model.safetensors") as temporary:
-            save_file(tensors, str(temporary), metadata={"training": json.dumps(record, sort_keys=True)})
-        write_text(folder / "record.json", _text(record))
-    with writing(output / "history.csv") as temporary:
-        pd.concat([_history(one) for one in trained], ignore_index=True).to_csv(temporary, index=False)
-    constant = [record["constant"] for record in records.values()]
-    write_text(output / "training.json", _text({**shared, "constant": any(constant), "seeds": records}))
+        folder, chosen = output / SEEDS_FOLDER / str(one.seed), _choices(cases, one)
+        record = _record(name, settings, cases, one, threads, {**shared, **chosen})
+        write_weights(folder / WEIGHTS_FILE, one.state, record)
+        write_record(folder / RECORD_FILE, record, folder / WEIGHTS_FILE)
+        by_seed[str(one.seed)] = {**chosen, **{key: getattr(record, key) for key in OF_EACH_SEED}}
+    rows: list[dict[str, Any]] = [
+        dict(row, seed=one.seed, phase=phase)
+        for one in trained
+        for phase, fitted in one.fits.items()
+        for row in fitted.history
+    ]
+    write_history(output / HISTORY_FILE, rows)
+    constant = any(bool(chosen["constant"]) for chosen in by_seed.values())
+    settings_values = settings.model_dump(mode="json")
+    summary = {"model": name, "settings": settings_values, **shared, "constant": constant, "seeds": by_seed}
+    write_text(output / "training.json", json.dumps(summary, indent=2, sort_keys=True) + "\n")
     predictions = pd.concat([_predictions(name, cases, one) for one in trained], ignore_index=True)
     write_table(predictions, PREDICTIONS, output / "predictions.parquet")
-
-
-def _text(record: dict[str, Any]) -> str:
-    return json.dumps(record, indent=2, sort_keys=True) + "\n"
-
-
-def _history(trained: Trained) -> pd.DataFrame:
-    """Return one row for each epoch of each phase."""
-    phases = [pd.DataFrame(fitted.history).assign(phase=phase) for phase, fitted in trained.fits.items()]
-    joined = pd.concat(phases, ignore_index=True)
-    joined.insert(0, "seed", trained.seed)
-    return joined
 
 
 def _predictions(model: str, cases: Cases, trained: Trained) -> pd.DataFrame:
@@ -186,27 +189,48 @@ def _predictions(model: str, cases: Cases, trained: Trained) -> pd.DataFrame:
     )[list(PREDICTIONS.columns)]
 
 
-def _record(cases: Cases, trained: Trained) -> dict[str, Any]:
-    """Return what the record says about one seed."""
+def _choices(cases: Cases, trained: Trained) -> dict[str, object]:
+    """Return what was chosen and found with one seed."""
     threshold = lesion_threshold(cases, trained.probabilities)
     validation = _labelled(cases, "validation", trained.probabilities)
     auc = area_under_curve(cases.labels[validation], trained.probabilities[validation])
-    last = list(trained.fits.values())[-1]
     return {
+        "seed": trained.seed,
         "epochs_run": sum(len(fitted.history) for fitted in trained.fits.values()),
-        "chosen_epoch": last.chosen_epoch,
-        "resumed_from_epoch": last.resumed_from,
         "threshold": threshold.value,
         "threshold_origin": threshold.origin,
         "validation_auc": None if math.isnan(auc) else auc,
         "constant": is_constant(cases, trained.probabilities),
-        "parameters": trained.parameters,
-        "seconds": round(trained.seconds, 2),
-        "device": str(trained.plan.device),
-        "precision": trained.plan.precision,
-        "peak_memory_bytes": max(fitted.peak_memory for fitted in trained.fits.values()),
-        **trained.notes,
+        **trained.facts,
     }
+
+
+def _record(
+    name: str,
+    settings: ClassifierSettings,
+    cases: Cases,
+    trained: Trained,
+    threads: int,
+    facts: dict[str, object],
+) -> TrainingRecord:
+    """Return the record of the training with one seed."""
+    sources = cases.lesions["source"] + "/" + cases.lesions["patient_id"]
+    labelled = np.isfinite(cases.labels)
+    patients = {split: sources[(cases.lesions["split"] == split) & labelled].tolist() for split in SPLITS}
+    record = TrainingRecord.of(
+        name,
+        settings,
+        trained.plan,
+        trained.last_fit,
+        threads,
+        patients["train"],
+        patients["validation"],
+        "phantom" in cases.lesions and bool(cases.lesions["phantom"].any()),
+        trained.parameters,
+        facts,
+        FURTHER_PACKAGES,
+    )
+    return replace(record, seconds=round(sum(fitted.seconds for fitted in trained.fits.values()), 2))
 
 
 def _counts(lesions: pd.DataFrame) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from mammoflow.storage.files import array_digest, file_digest
 from mammoflow.training.learner import Learner
 from mammoflow.training.loop import Fit, fit
 from mammoflow.training.plan import Plan, choose_precision
+from mammoflow.training.record import count_parameters
 from mammoflow.training.state import FOLDER, remove_training_state, training_state
 
 CACHE_PREFIX = ".inputs-"
@@ -76,19 +76,19 @@ def train_classifier(settings: ClassifierSettings, name: str, files: Files, outp
     )
     training = _Training(settings, name, cases, samples, vectors, device, choose_workers(threads, device))
     trained = [training.run(seed, state / f"seed-{seed}") for seed in settings.seeds]
-    write_results(output, name, settings, cases, trained, _notes(samples, vectors, cases, files))
+    write_results(output, name, settings, cases, trained, _facts(samples, vectors, cases, files), threads)
     remove_training_state(output.with_name(cache.name))
     remove_training_state(output)
 
 
-def _notes(samples: Samples, vectors: FeatureVectors | None, cases: Cases, files: Files) -> dict[str, object]:
+def _facts(samples: Samples, vectors: FeatureVectors | None, cases: Cases, files: Files) -> dict[str, object]:
     """Return what the record says about the input."""
-    notes = dict(samples.notes)
+    facts = dict(samples.notes)
     if vectors is not None:
-        notes |= {"vector_columns": vectors.columns, "lesions_without_vectors": vectors.missing}
+        facts |= {"vector_columns": vectors.columns, "lesions_without_vectors": vectors.missing}
     if samples.rests_on_model or vectors is not None:
-        notes["seen_test_patients"] = seen_test_patients(cases, files.scores)
-    return notes
+        facts["seen_test_patients"] = seen_test_patients(cases, files.scores)
+    return facts
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,12 @@ class _Training:
 
     def run(self, seed: int, state: Path) -> Trained:
         """Train with one seed; with a front, network and head first and all together after that."""
-        start = time.monotonic()
         seed_everything(seed)
         classifier = self._classifier()
         learner = ClassifierLearner(classifier, self._loader(seed), self.settings.keep)
         plan = self._plan(seed)
         fits = {"network": self._fit(learner, plan, state / "network", seed)}
-        front, notes = self.samples.front, {}
+        front, facts = self.samples.front, {}
         if front is None:
             probabilities = predict_lesions(learner, plan)
         else:
@@ -123,12 +122,12 @@ class _Training:
             )  # fmt: skip
             fits["together"] = self._fit(learner, plan, state / "together", seed)
             probabilities = predict_lesions(learner, plan)
-            notes = front.summary(self.samples.split)
+            facts = front.summary(self.samples.split)
         tensors = {name: tensor.detach().cpu().clone() for name, tensor in learner.state().items()}
         parameters = self._parameters(learner.network)
         if front is not None:  # the next seed starts from the model as it was
             front.load_state_dict(at_start)
-        return Trained(seed, tensors, probabilities, fits, plan, parameters, time.monotonic() - start, notes)
+        return Trained(seed, tensors, probabilities, fits, plan, parameters, facts)
 
     def _fit(self, learner: ClassifierLearner, plan: Plan, state: Path, seed: int) -> Fit:
         """Train a learner in the way of the trainer."""
@@ -163,13 +162,9 @@ class _Training:
         values = None if self.vectors is None else self.vectors.values
         return Loader(self.samples, values, self.settings.batch_size, seed, self.workers, with_inputs)
 
-    def _parameters(self, network: nn.Module) -> dict[str, int]:
-        """Count the parameters that were trained, and all that a prediction uses."""
-        sizes = {id(item): (item.numel(), item.requires_grad) for item in network.parameters()}
-        trainable = sum(size for size, is_trained in sizes.values() if is_trained)
-        frozen = sum(size for size, is_trained in sizes.values() if not is_trained)
-        further = self.samples.further_parameters
+    def _parameters(self, network: nn.Module) -> tuple[int, int]:
+        """Count the numbers that were trained, and all that a prediction uses."""
+        trainable, total = count_parameters([item for item in network.parameters() if item.requires_grad], network)
         front = self.samples.front
-        if front is not None:  # its parameters are among those of the network
-            further -= sum(item.numel() for item in front.parameters())
-        return {"trainable": trainable, "total": trainable + frozen + further}
+        inside = 0 if front is None else count_parameters([], front)[1]  # counted in `network` already
+        return trainable, total + self.samples.further_parameters - inside

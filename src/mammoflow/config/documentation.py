@@ -48,18 +48,17 @@ def _documented(settings: Settings, depth: int, explained: set[type[Settings]] |
     is_explained = explained is not None and type(settings) in explained
     lines: list[str] = []
     for name, field in type(settings).model_fields.items():
-        value, name = getattr(settings, name), field.alias or name
+        value = getattr(settings, name)
         bounds = _bounds(field.metadata)
-        if not is_explained:
-            lines += _comment(f"{field.description}{f' ({bounds})' if bounds else ''}", indent)
+        comment = f"{field.description}{f' ({bounds})' if bounds else ''}"
+        lines += [] if is_explained else _comment(comment, indent)
         if isinstance(value, Settings):
             lines += [*_block(name, _documented(value, depth + 1, explained), indent), *([""] if depth == 0 else [])]
         elif isinstance(value, dict) and any(isinstance(entry, Settings) for entry in value.values()):
             lines += [f"{indent}{name}:"]
             above: set[type[Settings]] = set()
             for key, entry in value.items():
-                if type(entry) not in above:
-                    lines += _comment(inspect.getdoc(type(entry)) or "", f"{indent}  ")
+                lines += [] if type(entry) in above else _comment(inspect.getdoc(type(entry)) or "", f"{indent}  ")
                 lines += _block(key, _documented(entry, depth + 2, above), f"{indent}  ")
             lines += [""] if depth == 0 else []
         else:

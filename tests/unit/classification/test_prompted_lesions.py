@@ -5,7 +5,7 @@ import pytest
 import torch
 from segment_anything.build_sam import _build_sam
 
-from mammoflow.classification.frame import box_weights
+from mammoflow.classification.prompted_lesions import box_weights
 from mammoflow.segmentation.embedding.network_square import SQUARE, Frame, network_frame
 from mammoflow.segmentation.networks.sam import MedSamModel
 from mammoflow.segmentation.protocol.promptable import PromptableModel
