@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mammoflow.segmentation.small.training import SmallTraining, train
 from safetensors.torch import load_file
 
 from mammoflow.config.small import SmallTrainingSettings
@@ -40,7 +41,6 @@ from mammoflow.segmentation.small.samples import (
     load_samples,
 )
 from mammoflow.segmentation.small.stage import train_small
-from mammoflow.segmentation.small.training import SmallTraining, train
 from mammoflow.storage.files import file_digest, write_image, write_mask
 from mammoflow.tables.files import write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import platform
-import shutil
-import time
 from collections import Counter
-from importlib.metadata import version
 from pathlib import Path
-
-from safetensors.torch import save_file
 
 from mammoflow.config.small import SmallTrainingSettings
 from mammoflow.errors import StudyError
 from mammoflow.run.provenance import code_digest
 from mammoflow.run.runtime import choose_device, set_threads
-from mammoflow.segmentation.small.samples import LesionSample, load_samples
-from mammoflow.storage.files import file_digest, text_digest, write_text, writing
+from mammoflow.segmentation.small.learner import make_learner, make_plan, train_weights
+from mammoflow.segmentation.small.samples import load_samples
+from mammoflow.segmentation.tuning.record import RECORD_FILE, WeightsHeader
+from mammoflow.training.record import TrainingRecord, count_parameters, write_training
+from mammoflow.training.state import remove_training_state, training_state
+
+WEIGHTS_FILE = "small.safetensors"
 
 
 def train_small(settings: SmallTrainingSettings, images: list[Path], output: Path, threads: int) -> None:
@@ -39,39 +37,32 @@ def train_small(settings: SmallTrainingSettings, images: list[Path], output: Pat
     StudyError
         If no training lesion with a mask is found.
     """
-    from mammoflow.segmentation.small.training import train
-
     set_threads(threads)
-    start = time.monotonic()
-    samples = [sample for sample in load_samples(images) if sample.split == "train"]
+    loaded = load_samples(images)
+    samples = loaded.lesions
     if not samples:
         raise StudyError(f"no training lesion with a mask in {len(images)} image shards; expected at least one")
-    code = code_digest("mammoflow.segmentation.small.stage")
-    digest = text_digest(settings.model_dump_json(), code, *(sample.lesion_id for sample in samples))
-    state = output.parent / ".training" / digest[:16]
-    weights = train(samples, settings, state, choose_device(settings.device))
-    path = output / "small.safetensors"
-    with writing(path) as temporary:
-        # half precision halves the file and moves no mask
-        save_file(
-            {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in weights.items()},
-            str(temporary),
-        )
-    record = _record(settings, samples, path, time.monotonic() - start)
-    write_text(output / "record.json", json.dumps(record, indent=2, sort_keys=True) + "\n")
-    shutil.rmtree(state, ignore_errors=True)
-
-
-def _record(
-    settings: SmallTrainingSettings, samples: list[LesionSample], weights: Path, seconds: float
-) -> dict[str, object]:
-    """Describe what was trained on what, so that a test patient who was trained on can be told."""
-    return {
-        "lesions": dict(sorted(Counter(sample.source for sample in samples).items())),
-        "patients": sorted({f"{sample.source}/{sample.patient_id}" for sample in samples}),
-        "settings": settings.model_dump(),
-        "weights_sha256": file_digest(weights),
-        "seconds": round(seconds),
-        "platform": platform.machine(),
-        "versions": {name: version(name) for name in ("mammoflow", "torch", "segment-anything", "lightning")},
-    }
+    state = training_state(output, settings.model_dump_json(), loaded.digest(), code=code_digest(__name__))
+    learner, plan = make_learner(samples, settings), make_plan(settings, choose_device(settings.device))
+    weights, fitted = train_weights(learner, plan, state, output.name)
+    record = TrainingRecord.of(
+        output.name,
+        settings,
+        plan,
+        fitted,
+        threads,
+        [f"{sample.source}/{sample.patient_id}" for sample in samples],
+        [],
+        loaded.phantom,
+        count_parameters(list(learner.network.parameters())),
+        {
+            "architecture": "small",
+            "lesions": dict(sorted(Counter(sample.source for sample in samples).items())),
+            "lesions_without_mask": loaded.without_mask,
+        },
+    )
+    # half precision halves the file and moves no mask
+    halved = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
+    header = WeightsHeader("small").text()
+    write_training(output, WEIGHTS_FILE, RECORD_FILE, halved, record, fitted.history, header)
+    remove_training_state(output)

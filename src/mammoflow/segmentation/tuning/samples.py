@@ -19,7 +19,7 @@ from mammoflow.segmentation.prompting.sources import BOX
 from mammoflow.storage.files import read_mask
 from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
-from mammoflow.training.fitting import Rows
+from mammoflow.training.batching import Rows
 
 Floats = npt.NDArray[np.float64]
 
@@ -47,6 +47,11 @@ class TuningLesions:
         """Return the patients of a split, as `source/patient`."""
         chosen = self.lesions.iloc[self.rows(split)]
         return sorted(set(chosen["source"] + "/" + chosen["patient_id"]))
+
+    @property
+    def phantom(self) -> bool:
+        """Tell whether any of the lesions is of a phantom study."""
+        return "phantom" in self.lesions.columns and bool(self.lesions["phantom"].any())
 
     def content(self) -> str:
         """Return what is trained on as text: other lesions, references, splits, images or spacings give another one."""

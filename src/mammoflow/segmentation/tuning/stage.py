@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import resource
-import shutil
-import time
 from collections import Counter
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors.torch import save_file
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mammoflow.config.inference import Precision
 from mammoflow.config.tuning import TuneSettings, TuningMethod
+from mammoflow.run.provenance import code_digest
 from mammoflow.run.runtime import choose_device, seed_everything, set_threads
-from mammoflow.segmentation.embedding.training_sources import EmbeddingSource, EncoderSource
 from mammoflow.segmentation.loading import load_model
-from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.tuning.adapters import adapter_width
-from mammoflow.segmentation.tuning.blocks import find_blocks
-from mammoflow.segmentation.tuning.decoding import Decoding
-from mammoflow.segmentation.tuning.methods import Prepared, final_state, prepare
+from mammoflow.segmentation.tuning.learner import make_learner, make_plan, tune_weights
+from mammoflow.segmentation.tuning.methods import final_state
 from mammoflow.segmentation.tuning.record import RECORD_FILE, WeightsHeader, recorded_patients
-from mammoflow.segmentation.tuning.samples import TuningLesions, read_lesions
-from mammoflow.segmentation.tuning.training import Tuned, tune_weights
-from mammoflow.storage.arrays import ArrayStore
-from mammoflow.storage.files import file_digest, text_digest, write_text, writing
+from mammoflow.segmentation.tuning.samples import read_lesions
+from mammoflow.training.record import TrainingRecord, write_training
+from mammoflow.training.state import remove_training_state, training_state
 from mammoflow.weights.registry import split_model
 
 WEIGHTS_FILE = "model.safetensors"
-IMAGES_ENCODED_TOGETHER = 4
 
 
 def tune(
@@ -87,91 +72,49 @@ def tune(
     """
     set_threads(threads)
     seed_everything(settings.seed)
-    started = time.monotonic()
     device = choose_device(settings.device)
     data = read_lesions(images)
     network = load_model(model, weights, device, precision=precision)
     base_digest = network.digest
-    prepared = prepare(network, method, settings)
-    decoding = Decoding(network, data, _source(prepared, data, settings, store), settings)
-    state = output.parent / ".training" / text_digest(
-        settings.model_dump_json(), method, base_digest, str(default_margin_mm), output.name, data.content()
-    )[:16]  # fmt: skip
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    tuned = tune_weights(prepared, decoding, settings, default_margin_mm, state, device)
+    learner = make_learner(settings, method, network, data, store, default_margin_mm)
+    plan = make_plan(settings, device)
+    state = training_state(
+        output,
+        settings.model_dump_json(),
+        method,
+        base_digest,
+        str(default_margin_mm),
+        data.content(),
+        code=code_digest(__name__),
+    )
+    tuned = tune_weights(learner, plan, state, output.name)
+    seen_before = recorded_patients(model, weights)
     facts = {
         "model": model,
+        "architecture": split_model(model)[1],
         "weights": weights.name if weights else "",
         "base_digest": base_digest,
         "method": method,
-        "settings": settings.model_dump(),
         "margin_mm": default_margin_mm,
-        "seen_before": recorded_patients(model, weights),
-        "seconds": round(time.monotonic() - started),
-        "device": device.type,
-        "peak_memory_bytes": peak_memory(device),
-    }
-    _write(output, prepared, data, tuned, facts)
-    shutil.rmtree(state, ignore_errors=True)
-
-
-def _source(
-    prepared: Prepared, data: TuningLesions, settings: TuneSettings, store: Path
-) -> EmbeddingSource | EncoderSource:
-    """Return where embeddings come from; those of a frozen encoder are all in the store before the first step."""
-    network: PromptableModel = prepared.model
-    if not prepared.encodes:
-        source = EmbeddingSource(network, data.images, ArrayStore(store), IMAGES_ENCODED_TOGETHER)
-        for _ in source.all():
-            pass
-        return source
-    # a block is computed again for itself; a network without blocks as a whole, unless that would count twice in its
-    # running statistics
-    normalised = any(isinstance(module, _BatchNorm) for module in network.network.modules())
-    whole = settings.gradient_checkpointing and not find_blocks(network.network) and not normalised
-    return EncoderSource(network, data.images, recompute=whole)
-
-
-def peak_memory(device: torch.device) -> int:
-    """Return the most bytes that were in use: of the GPU, or of this process where it computes on the CPU."""
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def _write(output: Path, prepared: Prepared, data: TuningLesions, tuned: Tuned, facts: dict[str, Any]) -> None:
-    """Write weights, learning curve and record, the record last: it names the digest of the weights."""
-    architecture = split_model(str(facts["model"]))[1]
-    trained = prepared.trainable_parameters
-    path = output / WEIGHTS_FILE
-    with writing(path) as temporary:
-        header = WeightsHeader(architecture, adapter_width(prepared.model.network))
-        save_file(final_state(prepared), str(temporary), metadata=header.text())
-    text = io.StringIO()
-    table = csv.DictWriter(text, list(tuned.history[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows(tuned.history)
-    write_text(output / "history.csv", text.getvalue())
-    train, validation = data.rows("train"), data.rows("validation")
-    found = [epoch["validation_dice"] for epoch in tuned.history]
-    record = {
-        **{key: value for key, value in facts.items() if key != "seen_before"},
-        "name": output.name,
-        "architecture": architecture,
-        "lesions": dict(sorted(Counter(data.lesions["source"].iloc[train]).items())),
-        "validation_lesions": len(validation),
-        "patients": sorted({*facts["seen_before"], *data.patients("train")}),
-        "validation_patients": data.patients("validation"),
-        "trainable_parameters": trained,
-        "total_parameters": prepared.total_parameters,
-        "precision": tuned.precision,
-        "epochs": len(tuned.history),
-        "resumed_from": tuned.resumed_from,
-        "chosen_epoch": tuned.chosen_epoch,
+        "lesions": dict(sorted(Counter(data.lesions["source"].iloc[data.rows("train")]).items())),
+        "validation_lesions": len(data.rows("validation")),
         "validation_dice_before": tuned.dice_before,
-        "validation_dice": found[tuned.chosen_epoch - 1] if tuned.chosen_epoch else tuned.dice_before,
-        "weights_sha256": file_digest(path),
-        "versions": {name: version(name) for name in ("mammoflow", "torch", "segment-anything", "sam2", "lightning")},
+        "validation_dice": tuned.dice,
     }
-    write_text(output / RECORD_FILE, json.dumps(record, indent=2, sort_keys=True) + "\n")
+    record = TrainingRecord.of(
+        output.name,
+        settings,
+        plan,
+        replace(tuned.fit, chosen_epoch=tuned.chosen_epoch),
+        threads,
+        [*seen_before, *data.patients("train")],
+        data.patients("validation"),
+        data.phantom,
+        (learner.prepared.trainable_parameters, learner.prepared.total_parameters),
+        facts,
+        ("segment-anything", "sam2"),
+    )
+    header = WeightsHeader(split_model(model)[1], adapter_width(network.network))
+    state_of_it = final_state(learner.prepared)
+    write_training(output, WEIGHTS_FILE, RECORD_FILE, state_of_it, record, tuned.fit.history, header.text())
+    remove_training_state(output)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from mammoflow.config.prompted import SegmentSettings
@@ -19,13 +21,16 @@ from mammoflow.errors import StudyError, WeightsError
 from mammoflow.segmentation.loading import load_model
 from mammoflow.segmentation.prompted.stage import segment
 from mammoflow.segmentation.prompting.prompts import make_prompts
-from mammoflow.segmentation.tuning import training
+from mammoflow.segmentation.tuning import stage
+from mammoflow.segmentation.tuning.decoding import Decoding
+from mammoflow.segmentation.tuning.learner import TuneLearner
 from mammoflow.segmentation.tuning.record import WeightsHeader, read_header, seen_patients
 from mammoflow.segmentation.tuning.samples import read_lesions
 from mammoflow.segmentation.tuning.stage import tune
 from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.images import CANONICAL_LESIONS
 from mammoflow.tables.masks import SEGMENTATION_SCORES
+from mammoflow.weights.registry import SMALL_WEIGHTS
 
 CPU = torch.device("cpu")
 MARGIN = 2.0
@@ -85,7 +90,7 @@ def test_a_tuning_learns_and_its_weights_load(
     # what is loaded is what was validated
     model = load_model("mine=sam_vit_b", weights, CPU)
     data = read_lesions([discs])
-    decoding = training.Decoding(model, data, _encoder(model, data), settings())
+    decoding = Decoding(model, data, _encoder(model, data), settings())
     found = float(np.mean(decoding.dice(data.rows("validation"), MARGIN)))
     assert found == pytest.approx(record["validation_dice"], abs=0.02)
 
@@ -104,6 +109,16 @@ def test_the_record_says_what_was_done(discs: Path, sam_weights: Path, tmp_path:
     assert 0 < record["trainable_parameters"] < record["total_parameters"]
     assert record["peak_memory_bytes"] > 1_000_000
     assert record["lesions"] == {"discs": 4}
+    assert (record["threads"], record["device"], record["halvings"], record["phantom"]) == (1, "cpu", 0, False)
+
+
+def test_weights_and_record_of_phantoms_say_so(discs: Path, sam_weights: Path, tmp_path: Path) -> None:
+    lesions = read_table(discs / "lesions.parquet", CANONICAL_LESIONS)
+    write_table(lesions.assign(phantom=1), CANONICAL_LESIONS, discs / "lesions.parquet")
+    record = run(discs, sam_weights, tmp_path / "mine", epochs=1)
+    assert record["phantom"] is True
+    with safe_open(tmp_path / "mine" / "model.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["training"])["phantom"] is True
 
 
 class Killed(RuntimeError):
@@ -115,36 +130,42 @@ def test_a_killed_tuning_goes_on_as_if_it_had_not_been(
     method: TuningMethod, discs: Path, sam_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(discs, sam_weights, tmp_path / "whole" / "mine", method)
-    plain = training._Loop.training_step
+    plain = TuneLearner.loss
 
-    def die(loop: training._Loop, batch: np.ndarray, index: int) -> None:
-        if loop.current_epoch == 2:
+    def die(learner: TuneLearner, batch: np.ndarray, epoch: int, step: int) -> torch.Tensor:
+        if epoch == 2:
             raise Killed
-        plain(loop, batch, index)
+        return plain(learner, batch, epoch, step)
 
-    monkeypatch.setattr(training._Loop, "training_step", die)
+    monkeypatch.setattr(TuneLearner, "loss", die)
     output = tmp_path / "killed" / "mine"
     with pytest.raises(Killed):
         run(discs, sam_weights, output, method)
     assert not output.exists()
-    monkeypatch.setattr(training._Loop, "training_step", plain)
+    monkeypatch.setattr(TuneLearner, "loss", plain)
     record = run(discs, sam_weights, output, method)
     assert record["resumed_from"] == 2
     whole = tmp_path / "whole" / "mine"
     assert history(output) == history(whole)
     found, expected = load_file(output / "model.safetensors"), load_file(whole / "model.safetensors")
     assert all(torch.equal(found[name], expected[name]) for name in expected)
-    assert not list((tmp_path / "killed" / ".training").iterdir())
+    assert not (tmp_path / "killed" / ".training").exists()
+
+
+def kill_after_the_fit(patched: pytest.MonkeyPatch) -> None:
+    """Let the stage die when the training has ended and nothing is written."""
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    patched.setattr(stage, "final_state", die)
 
 
 def test_a_killed_tuning_starts_anew_where_the_references_are_others(
     discs: Path, sam_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(loop: training._Loop) -> None:
-        raise Killed
-
     with monkeypatch.context() as patched:
-        patched.setattr(training._Loop, "on_fit_end", die, raising=False)
+        kill_after_the_fit(patched)
         with pytest.raises(Killed):
             run(discs, sam_weights, tmp_path / "mine", epochs=1)
     lesions = read_table(discs / "lesions.parquet", CANONICAL_LESIONS)
@@ -152,25 +173,58 @@ def test_a_killed_tuning_starts_anew_where_the_references_are_others(
     write_table(lesions.assign(area_mm2=before + 1), CANONICAL_LESIONS, discs / "lesions.parquet")
     assert run(discs, sam_weights, tmp_path / "mine", epochs=1)["resumed_from"] == 0
     with monkeypatch.context() as patched:
-        patched.setattr(training._Loop, "on_fit_end", die, raising=False)
+        kill_after_the_fit(patched)
         with pytest.raises(Killed):
             run(discs, sam_weights, tmp_path / "mine", epochs=1)
     assert run(discs, sam_weights, tmp_path / "mine", epochs=1)["resumed_from"] == 1
 
 
+def test_a_killed_tuning_starts_anew_where_the_code_is_another(
+    discs: Path, sam_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        kill_after_the_fit(patched)
+        patched.setattr(stage, "code_digest", lambda *_: "before an edit")
+        with pytest.raises(Killed):
+            run(discs, sam_weights, tmp_path / "mine", epochs=1)
+    assert run(discs, sam_weights, tmp_path / "mine", epochs=1)["resumed_from"] == 0
+
+
+def test_an_epoch_without_a_number_decides_nothing(
+    discs: Path, sam_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # before tuning, then after each of three epochs
+    figures = iter([0.1, math.nan, 0.5, 0.3])
+    monkeypatch.setattr(TuneLearner, "dice", lambda *_: next(figures))
+    output = tmp_path / "tuning" / "mine"
+    record = run(discs, sam_weights, output)
+    assert (record["chosen_epoch"], record["validation_dice"]) == (2, 0.5)
+    assert math.isnan(float(history(output)[0]["validation_dice"]))
+
+
+@pytest.mark.parametrize("method", ["decoder", "all"])
+def test_tuning_leaves_the_statistics_of_batch_normalisation(method: TuningMethod, discs: Path, tmp_path: Path) -> None:
+    run(discs, SMALL_WEIGHTS, tmp_path / "mine", method, model="mine=small", epochs=1, learning_rate=1e-4)
+    tuned, before = load_file(tmp_path / "mine" / "model.safetensors"), load_file(SMALL_WEIGHTS)
+    statistics = [name for name in before if "running_" in name]
+    assert statistics
+    assert all(torch.equal(tuned[name], before[name].float()) for name in statistics)
+    assert not torch.equal(tuned["mask_decoder.masks.weight"], before["mask_decoder.masks.weight"].float())
+
+
 def test_running_out_of_memory_changes_nothing_but_time(
     discs: Path, sam_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = training.Decoding.loss
+    plain = Decoding.loss
 
-    def narrow(self: training.Decoding, rows: np.ndarray, epoch: int, kind: object) -> torch.Tensor:
+    def narrow(self: Decoding, rows: np.ndarray, epoch: int, kind: object) -> torch.Tensor:
         if len(rows) > 1:
             raise torch.OutOfMemoryError("out of memory")
         return plain(self, rows, epoch, kind)  # type: ignore[arg-type]
 
     run(discs, sam_weights, tmp_path / "whole" / "mine", epochs=1)
-    monkeypatch.setattr(training.Decoding, "loss", narrow)
-    run(discs, sam_weights, tmp_path / "narrow" / "mine", epochs=1)
+    monkeypatch.setattr(Decoding, "loss", narrow)
+    assert run(discs, sam_weights, tmp_path / "narrow" / "mine", epochs=1)["halvings"] > 0
     losses = [float(history(tmp_path / name / "mine")[0]["train_loss"]) for name in ("whole", "narrow")]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
@@ -178,7 +232,8 @@ def test_running_out_of_memory_changes_nothing_but_time(
 def test_tuning_that_helps_nothing_keeps_the_weights_at_the_start(
     discs: Path, sam_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "_dice", lambda *_: 0.999)
+    figures = iter([0.999, 0.5])
+    monkeypatch.setattr(TuneLearner, "dice", lambda *_: next(figures))
     output = tmp_path / "tuning" / "mine"
     record = run(discs, sam_weights, output, "lora", epochs=1)
     assert (record["chosen_epoch"], record["validation_dice"]) == (0, 0.999)
