@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from conftest import Project
 
-GABOR = "src/mammoflow/features/gabor.py"
+GABOR = "src/mammoflow/features/families/gabor.py"
 
 
 def overlay(project: Project, text: str) -> tuple[str, str]:
@@ -33,9 +33,22 @@ def test_code_of_the_gabor_features(project: Project) -> None:
     file = project.root / GABOR
     original = file.read_text(encoding="utf-8")
     file.write_text(original + "\n# changed\n", encoding="utf-8")
-    assert project.planned() == {"gabor_shard": 2, "compare": 1, "report": 1}
+    assert project.planned() == {"features_shard": 2, "compare": 1, "report": 1}
     file.write_text(original, encoding="utf-8")
     assert project.planned() == {}
+
+
+def test_options_of_one_feature_family(project: Project) -> None:
+    change = overlay(project, "features: {families: {gabor: {orientations: 4}}}")
+    assert project.planned(*change) == {"features_shard": 2, "compare": 1, "report": 1}
+
+
+def test_reference_masks_for_features_do_not_wait_for_masks(project: Project) -> None:
+    values = "{gabor: {mask: reference}, radiomics: {mask: reference}}"
+    change = overlay(project, f"features: {{families: {values}}}")
+    planned = project.planned(*change, "--forcerun", "prompts_shard", "--", "features")
+    assert "segment_shard" not in planned
+    assert planned["features_shard"] == 4
 
 
 def test_touched_files_rerun_nothing(project: Project) -> None:
