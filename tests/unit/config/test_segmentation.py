@@ -59,7 +59,7 @@ def test_segmentation_has_no_seed_so_that_no_seed_reruns_it() -> None:
     with pytest.raises(ConfigError, match=r"segmentation\.seed: unknown key"):
         config(seed=7)
     values = {
-        "classification": {"perceptron": {"seed": 7}, "efficientnet": {"seed": 7}},
+        "classification": {"classifiers": {"perceptron_frozen": {"seeds": [7]}}},
         "phantom": {"seed": 7},
         "prompts": {"seed": 7},
     }
@@ -115,7 +115,7 @@ def test_models_that_cannot_be_are_refused_by_the_configuration(values: dict[str
 def test_classifiers_that_decode_boxes_are_refused_without_a_kind_of_box() -> None:
     with pytest.raises(ConfigError, match=r"prompts\.kinds is \['point'\], but perceptron_frozen.* expected box"):
         validate_settings(StudyConfig, {"prompts": {"kinds": ["point"]}}, "test")
-    without = {"prompts": {"kinds": ["point"]}, "classification": {"perceptron": {"variants": []}}}
+    without = {"prompts": {"kinds": ["point"]}, "classification": {"run": ["efficientnet_masked_crop"]}}
     assert validate_settings(StudyConfig, without, "test").prompts.kinds == ["point"]
     both = {"prompts": {"kinds": ["point", "box"]}}
     assert validate_settings(StudyConfig, both, "test").prompts.kinds == ["point", "box"]
