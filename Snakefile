@@ -20,12 +20,10 @@ include: "workflow/rules/cohort.smk"
 include: "workflow/rules/images.smk"
 include: "workflow/rules/audit.smk"
 include: "workflow/rules/prompts.smk"
-include: "workflow/rules/tune.smk"
+include: "workflow/rules/train_segmenter.smk"
 include: "workflow/rules/segment.smk"
-include: "workflow/rules/small_model.smk"
 include: "workflow/rules/features.smk"
-include: "workflow/rules/efficientnet.smk"
-include: "workflow/rules/perceptron.smk"
+include: "workflow/rules/classifiers.smk"
 include: "workflow/rules/compare.smk"
 include: "workflow/rules/report.smk"
 
@@ -36,12 +34,6 @@ rule all:
         rules.audit.output,
         rules.compare.output,
         rules.report.output,
-
-
-rule classify:
-    input:
-        rules.efficientnet.input,
-        rules.perceptron.input,
 
 
 onstart:

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from mammoflow.config.small import SmallTrainingSettings
+from mammoflow.segmentation.models.small import WEIGHTS
 from mammoflow.segmentation.scoring.scores import ellipse_in_box
 from mammoflow.segmentation.small.architecture import (
     EMBEDDING_STRIDE,
@@ -31,10 +32,10 @@ from mammoflow.segmentation.small.architecture import (
     WIDTHS,
     build_small_network,
 )
-from mammoflow.segmentation.small.learner import make_learner, make_plan, train_weights
+from mammoflow.segmentation.small.learner import make_learner, make_plan
 from mammoflow.segmentation.small.network import SmallPrompts, decode_regions, place_regions, put_back
-from mammoflow.segmentation.small.samples import LesionSample, load_samples
-from mammoflow.weights.registry import SMALL_WEIGHTS
+from mammoflow.segmentation.small.windows import LesionSample, load_samples
+from mammoflow.training.loop import fit
 
 IMAGES = [Path("results/cbis-ddsm-mass-256/images")]
 MARGINS_MM = (0.0, 2.0, 5.0, 10.0, 20.0)
@@ -133,7 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, nargs="+", default=IMAGES, help="folders of image-stage shards")
     parser.add_argument("--epochs", type=int, default=24, help="passes of the U-Net over the training lesions")
-    parser.add_argument("--weights", type=Path, default=SMALL_WEIGHTS, help="weights of the small model")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="weights of the small model")
     parser.add_argument("--output", type=Path, default=Path("results/bench_small_model"), help="folder for the figures")
     options = parser.parse_args()
     shards = sorted(path.parent for folder in options.images for path in folder.glob("*/images.parquet"))
@@ -147,7 +148,7 @@ def main() -> None:
     settings = SmallTrainingSettings(epochs=options.epochs, mixed_precision=True)
     start = time.perf_counter()
     learner, plan = make_learner(training, settings, UNetOnCrop), make_plan(settings, torch.device("cpu"))
-    train_weights(learner, plan, options.output / "training", "U-Net on the crop")
+    fit(learner, plan, options.output / "training", "U-Net on the crop")
     unet = learner.network
     seconds = time.perf_counter() - start
     small = build_small_network()

@@ -17,25 +17,33 @@ sys.path.insert(0, str(ROOT / "src"))
 from mammoflow.run.provenance import outside_imports  # noqa: E402
 from mammoflow.storage.files import write_text  # noqa: E402
 
-READERS = ROOT / "src" / "mammoflow" / "cohort" / "readers"
-FEATURES = ROOT / "src" / "mammoflow" / "features" / "families"
+PACKAGE = ROOT / "src" / "mammoflow"
+
+
+def members(package: str) -> tuple[str, ...]:
+    """Return the modules of a family, such as `cohort.readers`."""
+    return tuple(f"{package}.{path.stem}" for path in sorted((PACKAGE / package.replace(".", "/")).glob("[!_]*.py")))
+
 
 # Stages of each environment, by the module that holds their entry.
 FAMILIES = {
     "images": (
         "cohort.phantom.stage",
         "cohort.stage",
-        *(f"cohort.readers.{path.stem}" for path in sorted(READERS.glob("[!_]*.py"))),
+        *members("cohort.readers"),
         "imaging.stage",
         "segmentation.prompting.prompts",
     ),
     "torch": (
         "segmentation.prompted.stage",
-        "segmentation.small.stage",
-        "classification.efficientnet_stage",
-        "classification.perceptron_stage",
+        "segmentation.training_stage",
+        *members("segmentation.models"),
+        *members("segmentation.recipes"),
+        "classification.stage",
+        *members("classification.inputs"),
+        *members("classification.networks"),
     ),
-    "features": ("features.stage", *(f"features.families.{path.stem}" for path in sorted(FEATURES.glob("[!_]*.py")))),
+    "features": ("features.stage", *members("features.families")),
     "download": ("cohort.download.stage",),
     "tables": ("evaluation.stage", "report.stage", "report.audit_stage"),
 }

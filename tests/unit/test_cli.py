@@ -100,13 +100,32 @@ def test_an_unknown_feature_family(settings: Path, tmp_path: Path) -> None:
     assert "--family: found 'gabr'; expected a feature family: one of gabor, radiomics" in result.output
 
 
-def test_an_unknown_input_of_the_network(settings: Path, tmp_path: Path) -> None:
-    folders = ["--images", str(tmp_path), "--masks", str(tmp_path)]
-    arguments = ["efficientnet", "--settings", str(settings), "--input", "crop", *folders, "--output", str(tmp_path)]
+def test_a_classifier_with_an_unknown_input(settings: Path, tmp_path: Path) -> None:
+    settings.write_text("input: crop\nnetwork: efficientnet_b0", encoding="utf-8")
+    files = ["--images", str(tmp_path), "--output", str(tmp_path / "mine")]
+    result = CliRunner().invoke(main, ["classify", "--settings", str(settings), "--name", "mine", *files])
+    assert result.exit_code == 2
+    assert "input: found 'crop'" in result.output
+    assert "masked_crop" in result.output
+
+
+def test_a_classifier_is_told_its_files(monkeypatch: pytest.MonkeyPatch, settings: Path, tmp_path: Path) -> None:
+    settings.write_text("input: prompted\nnetwork: perceptron", encoding="utf-8")
+    calls: list[tuple[Any, ...]] = []
+    stage = "mammoflow.classification.stage"
+    stand_in(monkeypatch, stage, "train_classifier", lambda *arguments: calls.append(arguments))
+    output, model = tmp_path / "mine", ["--model", "my_sam", "--architecture", "sam_vit_b", "--weights", "w.safetensors"]
+    arguments = ["classify", "--settings", str(settings), "--name", "mine", "--images", str(tmp_path), *model]
+    arguments += ["--scores", str(settings), "--output", str(output), "--threads", "3"]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2
-    assert "'crop'" in result.output
-    assert "masked_crop" in result.output
+    assert "expected --store and --default-margin-mm beside it" in result.output
+    result = CliRunner().invoke(main, [*arguments, "--store", "store", "--default-margin-mm", "5"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    entry, name, files, folder, threads = calls[0]
+    assert (entry.input, name, folder, threads) == ("prompted", "mine", output, 3)
+    assert (files.images, files.scores, files.masks) == ([tmp_path], [settings], [])
+    assert (files.model.model.name, files.model.model.architecture, files.model.margin_mm) == ("my_sam", "sam_vit_b", 5.0)
 
 
 def test_config_show_lays_files_over_each_other(tmp_path: Path) -> None:

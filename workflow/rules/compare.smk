@@ -9,19 +9,19 @@ rule compare:
             shards(f"prompts/{folder}excluded/{{shard}}.parquet")
             for folder in [
                 "",
-                *(f"from_{source}/" for source in PROMPTING),
+                *(f"from_{source}/" for source in CONFIG.segmentation.prompting_models()),
             ]
         ],
         masks=shards(
             "segmentation/{model}/{shard}/masks.parquet",
-            model=CONFIG.segmentation.models,
+            model=CONFIG.segmentation.run,
         ),
         scores=shards(
             "segmentation/{model}/{shard}/scores.parquet",
-            model=CONFIG.segmentation.models,
+            model=CONFIG.segmentation.run,
         ),
         features=rules.features.input,
-        predictions=[rules.efficientnet.input, rules.perceptron.input],
+        predictions=rules.classify.input,
     output:
         table=report(
             f"{RUN}/comparison/comparison.csv",

@@ -6,9 +6,10 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from mammoflow.config.architectures import published_names
 from mammoflow.config.audit import AuditSettings
 from mammoflow.config.base import Device, Model, Settings, StageSettings
-from mammoflow.config.classification import ClassificationSettings, EfficientNetTraining, PerceptronTraining
+from mammoflow.config.classification import INPUTS, NETWORKS, ClassificationSettings
 from mammoflow.config.cohort import CohortSettings
 from mammoflow.config.download import DownloadSettings, PrefetchJob, PrefetchSettings
 from mammoflow.config.evaluation import ComparisonSettings, ReportSettings
@@ -17,9 +18,9 @@ from mammoflow.config.images import ImagesSettings
 from mammoflow.config.phantom import PhantomSettings
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.prompts import PromptSettings
-from mammoflow.config.segmentation import SegmentationSettings
-from mammoflow.config.small import SmallModelSettings, SmallTrainingSettings
-from mammoflow.config.tuning import TuneSettings, TuningSettings, check_tuned_models
+from mammoflow.config.recipes import RecipeSettings, TrainSettings
+from mammoflow.config.segmentation import ModelSettings, SegmentationSettings
+from mammoflow.config.segmentation_checks import check_box_prompts, check_promptable
 
 
 class StudyConfig(Settings):
@@ -39,19 +40,13 @@ class StudyConfig(Settings):
     audit: AuditSettings = Field(default_factory=AuditSettings, description="The study's audit, a page of its own.")
     prompts: PromptSettings = Field(default_factory=PromptSettings, description="Box prompts.")
     segmentation: SegmentationSettings = Field(
-        default_factory=SegmentationSettings, description="Promptable segmentation."
+        default_factory=SegmentationSettings, description="Segmentation models, and how each is used and trained."
     )
     features: FeaturesSettings = Field(
         default_factory=FeaturesSettings, description="Features of each lesion, by feature family."
     )
     classification: ClassificationSettings = Field(
         default_factory=ClassificationSettings, description="Malignancy classifiers."
-    )
-    small_model: SmallModelSettings = Field(
-        default_factory=SmallModelSettings, description="Training of the small promptable model, a target of its own."
-    )
-    tuning: TuningSettings = Field(
-        default_factory=TuningSettings, description="Tuning of promptable models on the training patients."
     )
     comparison: ComparisonSettings = Field(default_factory=ComparisonSettings, description="Models against BI-RADS.")
     report: ReportSettings = Field(default_factory=ReportSettings, description="The HTML report.")
@@ -71,17 +66,25 @@ class StudyConfig(Settings):
                 f"prompts.default_margin_mm is {self.prompts.default_margin_mm}, "
                 f"expected one of prompts.margins_mm {self.prompts.margins_mm}"
             )
-        if self.segmentation.default_model not in self.segmentation.models:
-            raise ValueError(
-                f"segmentation.default_model is {self.segmentation.default_model!r}, "
-                f"expected one of segmentation.models {self.segmentation.models}"
-            )
-        check_tuned_models(self.tuning, self.segmentation)
+        reading_prompts = [
+            name
+            for name in self.classification.run
+            if "prompts" in INPUTS.load(self.classification.classifiers[name].input).NEEDS
+        ]
+        check_box_prompts(self.prompts, reading_prompts)
+        check_promptable(self.segmentation, reading_prompts)
         for family in self.features.run:
             try:
                 self.features.families[family].check_patch(self.images.patch_mm)
             except ValueError as error:
                 raise ValueError(f"features.families.{family}.{error}") from error
+        for name in self.classification.run:
+            for family in self.classification.classifiers[name].vectors:
+                if family not in self.features.run:
+                    raise ValueError(
+                        f"classification.classifiers.{name}.vectors names {family!r}; expected one of features.run "
+                        f"{self.features.run}"
+                    )
         return self
 
     def stages(self) -> dict[str, Settings]:
@@ -92,25 +95,45 @@ class StudyConfig(Settings):
             "images": self.images,
             "audit": self.audit,
             "prompts": self.prompts,
-            "segment": self._part(SegmentSettings, self.segmentation),
             **{f"features/{family}": self._on_device(self.features.families[family]) for family in self.features.run},
-            "efficientnet": self._part(EfficientNetTraining, self.classification.efficientnet),
-            "perceptron": self._part(PerceptronTraining, self.classification.perceptron),
-            "small_model": self._part(SmallTrainingSettings, self.small_model),
-            "tune": self._part(TuneSettings, self.tuning),
+            **{
+                f"classifiers/{name}": self._on_device(self.classification.classifiers[name])
+                for name in self.classification.run
+            },
             "compare": self.comparison,
             "report": self.report,
             "download": self.download,
             "prefetch": self._prefetch_job(),
+            **self._segmentation_jobs(),
         }
+
+    def _segmentation_jobs(self) -> dict[str, Settings]:
+        """Return the settings of each model that segments, and of each model that is trained."""
+        segment = self._part(SegmentSettings, self.segmentation)
+        trained = {name: entry.train for name, entry in self.segmentation.models.items() if entry.train is not None}
+        return {
+            **{f"segmentation/{name}": segment for name in self.segmentation.run},
+            **{f"segmentation_models/{name}": self._training_job(train) for name, train in trained.items()},
+        }
+
+    def _training_job(self, train: TrainSettings) -> RecipeSettings:
+        """Return what one training job needs, with the run's device where its options leave it open."""
+        options = train.options
+        if getattr(options, "device", "") == "auto":
+            options = options.model_copy(update={"device": self.device})
+        values = {name: getattr(train, name) for name in RecipeSettings.model_fields}
+        return RecipeSettings(**{**values, "options": options})
 
     def _prefetch_job(self) -> PrefetchJob:
         """Name the published weights that this configuration asks for, each with its file where one is named."""
-        own = self.segmentation.custom
-        wanted = dict.fromkeys([*self.segmentation.models, *(tuned.model for tuned in self.tuning.models.values())])
-        models = {name: self.segmentation.weights.get(name, "") for name in wanted if name not in own}
-        if self.classification.efficientnet.weights:
-            models["efficientnet_b0"] = self.classification.efficientnet.weights
+        segmentation = self.segmentation
+        starts = [entry.train.start for entry in segmentation.models.values() if entry.train and entry.train.start]
+        published = [name for name in dict.fromkeys([*segmentation.run, *starts]) if name in published_names()]
+        models = {name: segmentation.models.get(name, ModelSettings()).weights for name in published}
+        for name in self.classification.run:
+            entry = self.classification.classifiers[name]
+            if entry.weights and NETWORKS.load(entry.network).WEIGHTS is not None:
+                models[entry.network] = entry.weights
         return PrefetchJob(**self.prefetch.model_dump(), models=models)
 
     def _part(self, model: type[StageSettings], settings: StageSettings) -> StageSettings:

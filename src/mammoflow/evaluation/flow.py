@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from mammoflow.evaluation.candidates import CLASSIFIER, READER, Candidate, display_name
+from mammoflow.evaluation.candidates import CLASSIFIER, READER, Candidate, classifier_titles, display_name
 from mammoflow.evaluation.feature_models import feature_model_name
 from mammoflow.evaluation.inputs import Run
 from mammoflow.reasons.prompts import PromptReason
@@ -121,7 +121,7 @@ def flow(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate], exclu
     for candidate in candidates:
         if candidate.family == CLASSIFIER:
             scored = test.loc[candidate.scored(test)]
-            name = f"Scored by {display_name(candidate.model)}"
+            name = f"Scored by {display_name(candidate.model, classifier_titles(run.training))}"
             steps.append(_step(name, "classification", scored, detail=candidate.model))
         elif candidate.family == READER and (excluded["stage"] == "assessment").any():
             scored = test.loc[candidate.scored(test)]

@@ -12,11 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mammoflow.config.recipes import RecipeSettings
 from mammoflow.config.small import SmallTrainingSettings
 from mammoflow.errors import StudyError
-from mammoflow.segmentation.loading import load_model
+from mammoflow.segmentation.loading import build_model, load_promptable
+from mammoflow.segmentation.models.small import WEIGHTS
 from mammoflow.segmentation.protocol.prompts import Prompts
-from mammoflow.segmentation.sam import build_sam_model
 from mammoflow.segmentation.small.architecture import (
     GRID,
     INPUT_CHANNELS,
@@ -24,11 +25,10 @@ from mammoflow.segmentation.small.architecture import (
     build_small_network,
     small_input,
 )
-from mammoflow.segmentation.small.learner import SmallLearner, make_learner, make_plan, train_weights
+from mammoflow.segmentation.small.learner import SmallLearner, make_learner, make_plan
 from mammoflow.segmentation.small.model import SmallModel
 from mammoflow.segmentation.small.network import OUTSIDE, SmallPrompts, cut, place_regions, prompt_maps, put_back
-from mammoflow.segmentation.small.record import RECORD, trained_patients
-from mammoflow.segmentation.small.samples import (
+from mammoflow.segmentation.small.windows import (
     CUT_SHARE,
     JITTERED_SHARE,
     LARGEST_MARGIN_MM,
@@ -41,11 +41,13 @@ from mammoflow.segmentation.small.samples import (
     draw_window,
     load_samples,
 )
-from mammoflow.segmentation.small.stage import train_small
+from mammoflow.segmentation.training_stage import train_segmenter
 from mammoflow.storage.files import file_digest, write_image, write_mask
 from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
-from mammoflow.weights.registry import SMALL_WEIGHTS
+from mammoflow.training.loop import fit
+from mammoflow.weights.registry import ModelSpec
+from mammoflow.weights.seen_patients import RECORD_FILE, seen_patients
 
 
 def disc(side: int, y: float, x: float, radius: float) -> np.ndarray:
@@ -335,20 +337,25 @@ def test_loading_brings_images_and_masks_to_the_networks_grid(tmp_path: Path) ->
     assert columns.mean() + 0.5 == pytest.approx(80 * 1.28, abs=0.7)
 
 
+def train(settings: SmallTrainingSettings, folders: list[Path], output: Path) -> None:
+    recipe = RecipeSettings(recipe="small", options=settings)
+    train_segmenter(recipe, "small", None, folders, output.parent / "store", 10.0, output, threads=1)
+
+
 def test_training_writes_weights_that_load_and_names_its_patients(tmp_path: Path) -> None:
     folders = [shard(tmp_path / "00"), shard(tmp_path / "01", split="test")]
     settings = SmallTrainingSettings(epochs=2, batch_size=2, prompts=1)
-    train_small(settings, folders, tmp_path / "small", threads=1)
+    train(settings, folders, tmp_path / "small")
     record = json.loads((tmp_path / "small/record.json").read_text())
     assert record["patients"] == ["discs/P_0", "discs/P_1", "discs/P_2", "discs/P_3"]
     assert record["lesions"] == {"discs": 4}
     assert (record["lesions_without_mask"], record["phantom"], record["epochs"]) == (0, False, 2)
-    assert record["weights_sha256"] == file_digest(tmp_path / "small/small.safetensors")
+    assert record["weights_sha256"] == file_digest(tmp_path / "small/model.safetensors")
     assert (tmp_path / "small/history.csv").read_text().startswith("epoch,train_loss,learning_rate\n1,")
-    state = load_file(tmp_path / "small/small.safetensors")
-    trained = build_sam_model("small", state, "weights", torch.device("cpu"))
+    state = load_file(tmp_path / "small/model.safetensors")
+    trained = build_model("small", state, "weights", torch.device("cpu"))
     torch.manual_seed(0)
-    fresh = build_sam_model("small", None, "weights", torch.device("cpu"))
+    fresh = build_model("small", None, "weights", torch.device("cpu"))
     key = "mask_decoder.masks.weight"
     assert not torch.equal(trained.network.state_dict()[key], fresh.network.state_dict()[key])
     assert not (tmp_path / ".training").exists()
@@ -357,7 +364,9 @@ def test_training_writes_weights_that_load_and_names_its_patients(tmp_path: Path
 def fit_weights(samples: list[LesionSample], folder: Path, **changes: Any) -> dict[str, torch.Tensor]:
     settings = SmallTrainingSettings(**{"epochs": 3, "batch_size": 2, "prompts": 1, **changes})
     plan = make_plan(settings, torch.device("cpu"))
-    return train_weights(make_learner(samples, settings), plan, folder, "small")[0]
+    learner = make_learner(samples, settings)
+    fit(learner, plan, folder, "small")
+    return dict(learner.network.state_dict())
 
 
 def test_a_stopped_training_continues_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -418,19 +427,15 @@ def test_no_lesion_is_lost_however_small_and_those_without_a_mask_are_counted(tm
 
 def test_training_without_a_training_lesion_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="no training lesion"):
-        train_small(SmallTrainingSettings(), [shard(tmp_path / "00", split="test")], tmp_path / "small", threads=1)
+        train(SmallTrainingSettings(), [shard(tmp_path / "00", split="test")], tmp_path / "small")
 
 
 def test_shipped_weights_are_those_of_the_record_and_fit_the_network() -> None:
-    record = json.loads(RECORD.read_text())
-    assert file_digest(SMALL_WEIGHTS) == record["weights_sha256"]
-    assert SMALL_WEIGHTS.stat().st_size < 11_000_000
-    assert load_model("small", None, torch.device("cpu")).name == "small"
+    record = json.loads(WEIGHTS.with_name(RECORD_FILE).read_text())
+    assert file_digest(WEIGHTS) == record["weights_sha256"]
+    assert WEIGHTS.stat().st_size < 11_000_000
+    assert load_promptable(ModelSpec("small", "small"), torch.device("cpu")).name == "small"
 
 
-def test_real_patients_of_the_record_are_told_and_phantoms_are_not(tmp_path: Path) -> None:
-    record = tmp_path / "record.json"
-    record.write_text(json.dumps({"patients": ["A study, of masses/P_1", "phantom (training)/P_2"]}))
-    assert trained_patients(record) == {"P_1"}
-    assert trained_patients(tmp_path / "none.json") == frozenset()
-    assert len(trained_patients()) == 470
+def test_real_patients_of_the_shipped_record_are_told() -> None:
+    assert len(seen_patients(WEIGHTS)) == 470

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,9 +22,8 @@ from mammoflow.segmentation.small.network import (
     place_regions,
     put_back,
 )
-from mammoflow.segmentation.small.samples import WINDOW, Batch, LesionSample, batches
+from mammoflow.segmentation.small.windows import WINDOW, Batch, LesionSample, batches
 from mammoflow.training.learner import Learner
-from mammoflow.training.loop import Fit, fit
 from mammoflow.training.plan import OneCycle, Plan
 
 ENTROPY_WEIGHT = 1.0
@@ -155,10 +153,3 @@ def make_learner(
     """
     seed_everything(settings.seed)
     return SmallLearner(samples, settings, build())
-
-
-def train_weights(learner: SmallLearner, plan: Plan, state: Path, label: str) -> tuple[dict[str, Tensor], Fit]:
-    """Train and return the averaged weights by name, on the CPU, and the fit."""
-    fitted = fit(learner, plan, state, label)
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in learner.network.state_dict().items()}
-    return weights, fitted

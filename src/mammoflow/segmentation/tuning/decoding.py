@@ -17,7 +17,7 @@ from mammoflow.segmentation.losses import mask_iou, segmentation_loss
 from mammoflow.segmentation.protocol.prediction import Embedding, Prediction
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.prompts import Prompts
-from mammoflow.segmentation.tuning.samples import DrawnPrompts, TuningLesions, draw_prompts
+from mammoflow.segmentation.tuning.lesions import DrawnPrompts, TuningLesions, draw_prompts
 from mammoflow.training.batching import Rows
 
 

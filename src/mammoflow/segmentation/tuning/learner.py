@@ -1,4 +1,4 @@
-"""Tuning of a promptable model as a learner, and its fit: the best epoch, or the weights at the start."""
+"""Tuning of a promptable model as a learner, and what is kept of it: the best epoch, or the weights at the start."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from mammoflow.config.tuning import TuneSettings, TuningMethod
 from mammoflow.run.runtime import progress
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.tuning.decoding import Decoding
+from mammoflow.segmentation.tuning.lesions import TuningLesions
 from mammoflow.segmentation.tuning.methods import Prepared, changing_state, prepare, set_mode
-from mammoflow.segmentation.tuning.samples import TuningLesions
 from mammoflow.training.batching import Rows, cut_batches, halve
 from mammoflow.training.learner import Learner, Watched
-from mammoflow.training.loop import Fit, fit
+from mammoflow.training.loop import Fit
 from mammoflow.training.plan import Plan, choose_precision
 
 
@@ -144,53 +144,39 @@ def make_plan(settings: TuneSettings, device: torch.device) -> Plan:
 
 
 @dataclass(frozen=True)
-class Tuned:
-    """What came of a tuning.
+class StartingPoint:
+    """A model before it is tuned.
 
     Attributes
     ----------
-    fit
-        The fit.
-    chosen_epoch
-        The epoch that was kept; 0 where none was better than the weights at the start.
-    dice_before, dice
-        Validation Dice of the weights at the start, and of those that were kept.
-    """
-
-    fit: Fit
-    chosen_epoch: int
-    dice_before: float
-    dice: float
-
-
-def tune_weights(learner: TuneLearner, plan: Plan, state: Path, label: str) -> Tuned:
-    """Tune a model and leave it with the weights of its best epoch, in evaluation mode.
-
-    The epoch with the best validation Dice is kept, or the weights at the start where no epoch is better.
-
-    Parameters
-    ----------
-    learner
-        What is tuned.
-    plan
-        Limits, rates, seed.
+    dice
+        Mean Dice of the validation lesions.
     state
-        Folder for the training state, of this tuning alone.
-    label
-        Name of the tuned model.
-
-    Raises
-    ------
-    StudyError
-        If the weights are no longer finite.
+        The weights that tuning changes, on the CPU.
     """
+
+    dice: float
+    state: dict[str, Tensor]
+
+
+def starting_point(learner: TuneLearner, plan: Plan) -> StartingPoint:
+    """Validate the weights at the start and keep a copy of them."""
     learner.mode(training=False)
     with torch.no_grad(), torch.autocast(plan.device.type, torch.bfloat16, enabled=plan.precision == "bf16-mixed"):
-        before = learner.dice("validation before tuning, batches")
-    start = {name: tensor.detach().cpu().clone() for name, tensor in learner.state().items()}
-    fitted = fit(learner, plan, state, label)
+        dice = learner.dice("validation before tuning, batches")
+    return StartingPoint(dice, {name: tensor.detach().cpu().clone() for name, tensor in learner.state().items()})
+
+
+def keep_better(learner: TuneLearner, start: StartingPoint, fitted: Fit) -> tuple[int, float]:
+    """Keep the weights of the best epoch, or load those at the start where no epoch is better.
+
+    Returns
+    -------
+    chosen_epoch, dice
+        The epoch that is kept, 0 for the start, and its validation Dice.
+    """
     best = fitted.history[fitted.chosen_epoch - 1]["validation_dice"]
-    if math.isfinite(best) and best > before:
-        return Tuned(fitted, fitted.chosen_epoch, before, best)
-    learner.load_state(start)
-    return Tuned(fitted, 0, before, before)
+    if math.isfinite(best) and best > start.dice:
+        return fitted.chosen_epoch, best
+    learner.load_state(start.state)
+    return 0, start.dice

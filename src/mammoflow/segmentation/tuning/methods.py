@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from mammoflow.config.tuning import TuneSettings, TuningMethod
 from mammoflow.segmentation.embedding.training_sources import EmbeddingSource, EncoderSource
+from mammoflow.segmentation.layers.adapters import insert_adapters
+from mammoflow.segmentation.layers.attention_blocks import checkpointed, find_blocks
 from mammoflow.segmentation.protocol.promptable import PromptableModel
-from mammoflow.segmentation.tuning.adapters import insert_adapters
-from mammoflow.segmentation.tuning.blocks import checkpointed, find_blocks
 from mammoflow.segmentation.tuning.lora import insert_lora, merge_lora
 from mammoflow.storage.arrays import ArrayStore
 from mammoflow.training.batch_norm import frozen_statistics, may_recompute

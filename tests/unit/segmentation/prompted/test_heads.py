@@ -11,7 +11,7 @@ import pytest
 from mammoflow.config.prompted import Heads, SegmentSettings
 from mammoflow.config.prompts import PromptSettings
 from mammoflow.segmentation.prompted.batches import Batches
-from mammoflow.segmentation.prompted.refinement import Plan, choose_head, refine
+from mammoflow.segmentation.prompted.refinement import RefinementPlan, choose_head, refine
 from mammoflow.segmentation.prompted.stage import segment
 from mammoflow.segmentation.prompting.arrays import PromptArrays
 from mammoflow.segmentation.prompting.prompts import make_prompts
@@ -20,6 +20,7 @@ from mammoflow.segmentation.protocol.prompts import Prompts
 from mammoflow.storage.files import read_mask
 from mammoflow.tables.files import read_table
 from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
+from mammoflow.weights.registry import ModelSpec
 
 SIZE = (96, 72)
 BOXES = np.array([[10, 20, 40, 60], [5, 5, 70, 90], [30, 30, 50, 41.5]], dtype=np.float32)
@@ -51,7 +52,9 @@ def test_the_chosen_head_is_the_first_mask_and_what_is_fed_on(
         return 2 * (masks & reference).sum((1, 2)) / np.maximum(masks.sum((1, 2)) + reference.sum((1, 2)), 1)
 
     asked = PromptArrays.of_boxes(BOXES)
-    (refined,) = refine(small_model, arrays, asked, SIZE, Plan(2, "logits", heads), Batches(8, "prompts"), dice)
+    (refined,) = refine(
+        small_model, arrays, asked, SIZE, RefinementPlan(2, "logits", heads), Batches(8, "prompts"), dice
+    )
     three = small_model.decode(arrays, Prompts.of(BOXES, several_masks=True), SIZE)
     scores = np.stack([dice(np.arange(3), three.logits[:, head] > 0) for head in range(3)], axis=1)
     best = {"predicted_iou": three.predicted_iou.argmax(1), "head_2": np.array([1] * 3), "oracle": scores.argmax(1)}
@@ -75,7 +78,7 @@ def test_points_are_refined_with_and_without_a_box_in_one_call(
     points = np.array([[[20, 40], [0, 0]], [[30, 30], [0, 0]], [[40, 35], [60, 80]]], dtype=np.float32)
     labels = np.array([[1, -1], [1, -1], [1, 0]])
     asked = PromptArrays(boxes, points, labels)
-    plan = Plan(2, feed)  # type: ignore[arg-type]
+    plan = RefinementPlan(2, feed)  # type: ignore[arg-type]
     parts = list(refine(small_model, arrays, asked, SIZE, plan, Batches(8, "prompts")))
     assert sorted(position for part in parts for position in part.prompts.tolist()) == [0, 1, 2]
     assert all(part.masks.shape[0] == 2 for part in parts)
@@ -88,7 +91,7 @@ def run(shard: Path, weights: Path, folder: Path, **settings: object) -> tuple[p
     prompts = folder / "prompts.parquet"
     make_prompts(PromptSettings(margins_mm=[10.0]), shard, prompts)
     stage = SegmentSettings(device="cpu", iterations=2, **settings)  # type: ignore[arg-type]
-    segment(stage, "small", weights, shard, [prompts], folder / "store", 10.0, folder / "out", 1)
+    segment(stage, ModelSpec("small", "small", weights), shard, [prompts], folder / "store", 10.0, folder / "out", 1)
     scores = read_table(folder / "out" / "scores.parquet", SEGMENTATION_SCORES)
     return scores, read_table(folder / "out" / "masks.parquet", MASKS)
 

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from mammoflow.config.tuning import TuneSettings, TuningMethod
 from mammoflow.errors import ConfigError
 from mammoflow.segmentation.embedding.training_sources import EncoderSource
+from mammoflow.segmentation.layers.adapters import insert_adapters
+from mammoflow.segmentation.layers.attention_blocks import checkpointed, find_blocks
+from mammoflow.segmentation.loading import build_model
 from mammoflow.segmentation.losses import segmentation_loss
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.prompts import Prompts
-from mammoflow.segmentation.sam import build_sam_model
-from mammoflow.segmentation.tuning.adapters import insert_adapters
-from mammoflow.segmentation.tuning.blocks import checkpointed, find_blocks
 from mammoflow.segmentation.tuning.lora import insert_lora, merge_lora
 from mammoflow.segmentation.tuning.methods import changing_state, prepare, set_mode
 
@@ -175,7 +175,7 @@ def test_a_frozen_part_stays_in_evaluation_mode(sam: PromptableModel, tmp_path: 
 
 def test_statistics_of_batch_normalisation_stay_as_they_are() -> None:
     torch.manual_seed(1)
-    small = build_sam_model("small", None, "random", torch.device("cpu"))
+    small = build_model("small", None, "random", torch.device("cpu"))
     prepared = prepare(small, "all", SETTINGS)
     set_mode(prepared, training=True)
     norms = [part for part in small.network.modules() if isinstance(part, nn.BatchNorm2d)]
@@ -210,7 +210,7 @@ def test_blocks_are_computed_again_only_where_the_encoder_is_trained(sam: Prompt
 
 def test_network_with_batch_normalisation_is_passed_through_once(tmp_path: Path) -> None:
     # a second pass for the gradient would count twice in the running statistics
-    small = build_sam_model("small", None, "random", torch.device("cpu"))
+    small = build_model("small", None, "random", torch.device("cpu"))
     prepared = prepare(small, "all", SETTINGS)
     source = prepared.embeddings(pd.DataFrame(), tmp_path)
     assert isinstance(source, EncoderSource)

@@ -16,21 +16,25 @@ from safetensors.torch import load_file, save_file
 
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.prompts import PromptSettings
+from mammoflow.config.recipes import RecipeSettings
 from mammoflow.config.tuning import TuneSettings, TuningMethod
 from mammoflow.errors import StudyError, WeightsError
-from mammoflow.segmentation.loading import load_model
+from mammoflow.segmentation import training_stage
+from mammoflow.segmentation.loading import load_promptable
+from mammoflow.segmentation.models.small import WEIGHTS as SMALL_WEIGHTS
 from mammoflow.segmentation.prompted.stage import segment
 from mammoflow.segmentation.prompting.prompts import make_prompts
-from mammoflow.segmentation.tuning import stage
+from mammoflow.segmentation.training_stage import train_segmenter
+from mammoflow.segmentation.tuning import methods
 from mammoflow.segmentation.tuning.decoding import Decoding
 from mammoflow.segmentation.tuning.learner import TuneLearner
-from mammoflow.segmentation.tuning.record import WeightsHeader, read_header, seen_patients
-from mammoflow.segmentation.tuning.samples import read_lesions
-from mammoflow.segmentation.tuning.stage import tune
+from mammoflow.segmentation.tuning.lesions import read_lesions
 from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.images import CANONICAL_LESIONS
 from mammoflow.tables.masks import SEGMENTATION_SCORES
-from mammoflow.weights.registry import SMALL_WEIGHTS
+from mammoflow.weights.header import WeightsHeader, read_header
+from mammoflow.weights.registry import ModelSpec
+from mammoflow.weights.seen_patients import seen_patients
 
 CPU = torch.device("cpu")
 MARGIN = 2.0
@@ -58,13 +62,19 @@ def run(
     weights: Path,
     output: Path,
     method: TuningMethod = "decoder",
-    model: str = "thin=sam_vit_b",
+    model: str = "thin",
+    architecture: str = "sam_vit_b",
     **changes: object,
 ) -> dict:
-    store = output.parent / "store"
-    tune(settings(**changes), method, model, weights, [discs], store, MARGIN, output, 1)
+    recipe = RecipeSettings(recipe="tune", options=settings(method=method, **changes))
+    start = ModelSpec(model, architecture, weights)
+    train_segmenter(recipe, architecture, start, [discs], output.parent / "store", MARGIN, output, 1)
     record: dict = json.loads((output / "record.json").read_text(encoding="utf-8"))
     return record
+
+
+def mine(weights: Path, architecture: str = "sam_vit_b") -> ModelSpec:
+    return ModelSpec("mine", architecture, weights)
 
 
 def history(output: Path) -> list[dict[str, str]]:
@@ -88,7 +98,7 @@ def test_a_tuning_learns_and_its_weights_load(
     assert (names == base) is (method != "adapters")
     assert read_header(weights) == WeightsHeader("sam_vit_b", 4 if method == "adapters" else None)
     # what is loaded is what was validated
-    model = load_model("mine=sam_vit_b", weights, CPU)
+    model = load_promptable(mine(weights), CPU)
     data = read_lesions([discs])
     decoding = Decoding(model, data, _encoder(model, data), settings())
     found = float(np.mean(decoding.dice(data.rows("validation"), MARGIN)))
@@ -105,7 +115,8 @@ def test_the_record_says_what_was_done(discs: Path, sam_weights: Path, tmp_path:
     record = run(discs, sam_weights, tmp_path / "tuning" / "mine", "lora", epochs=1)
     assert record["patients"] == [f"discs/P_{number}" for number in range(4)]
     assert record["validation_patients"] == ["discs/P_4", "discs/P_5"]
-    assert (record["name"], record["model"], record["method"]) == ("mine", "thin=sam_vit_b", "lora")
+    assert (record["name"], record["from"], record["method"]) == ("mine", "thin", "lora")
+    assert (record["architecture"], record["recipe"], record["trainer"]) == ("sam_vit_b", "tune", "supervised")
     assert 0 < record["trainable_parameters"] < record["total_parameters"]
     assert record["peak_memory_bytes"] > 1_000_000
     assert record["lesions"] == {"discs": 4}
@@ -158,7 +169,7 @@ def kill_after_the_fit(patched: pytest.MonkeyPatch) -> None:
     def die(*_: object) -> None:
         raise Killed
 
-    patched.setattr(stage, "final_state", die)
+    patched.setattr(methods, "final_state", die)
 
 
 def test_a_killed_tuning_starts_anew_where_the_references_are_others(
@@ -184,7 +195,7 @@ def test_a_killed_tuning_starts_anew_where_the_code_is_another(
 ) -> None:
     with monkeypatch.context() as patched:
         kill_after_the_fit(patched)
-        patched.setattr(stage, "code_digest", lambda *_: "before an edit")
+        patched.setattr(training_stage, "code_digest", lambda *_: "before an edit")
         with pytest.raises(Killed):
             run(discs, sam_weights, tmp_path / "mine", epochs=1)
     assert run(discs, sam_weights, tmp_path / "mine", epochs=1)["resumed_from"] == 0
@@ -204,7 +215,7 @@ def test_an_epoch_without_a_number_decides_nothing(
 
 @pytest.mark.parametrize("method", ["decoder", "all"])
 def test_tuning_leaves_the_statistics_of_batch_normalisation(method: TuningMethod, discs: Path, tmp_path: Path) -> None:
-    run(discs, SMALL_WEIGHTS, tmp_path / "mine", method, model="mine=small", epochs=1, learning_rate=1e-4)
+    run(discs, SMALL_WEIGHTS, tmp_path / "mine", method, "mine", "small", epochs=1, learning_rate=1e-4)
     tuned, before = load_file(tmp_path / "mine" / "model.safetensors"), load_file(SMALL_WEIGHTS)
     statistics = [name for name in before if "running_" in name]
     assert statistics
@@ -261,7 +272,7 @@ def test_segmentation_with_tuned_weights_marks_the_patients_that_they_saw(
     chosen = SegmentSettings(device="cpu", iterations=1)
     weights = output / "model.safetensors"
     arguments = (discs, [tmp_path / "prompts.parquet"], tmp_path / "store", MARGIN, tmp_path / "masks", 1)
-    segment(chosen, "mine=sam_vit_b", weights, *arguments)
+    segment(chosen, mine(weights), *arguments)
     scores = read_table(tmp_path / "masks" / "scores.parquet", SEGMENTATION_SCORES)
     own = scores[scores["model"] == "mine"]
     assert dict(zip(own["patient_id"], own["seen"].astype(bool), strict=True)) == {
@@ -270,7 +281,7 @@ def test_segmentation_with_tuned_weights_marks_the_patients_that_they_saw(
     }
     # a record of other weights says nothing about these
     save_file({name: tensor + 0 for name, tensor in load_file(sam_weights).items()}, weights)
-    assert seen_patients("mine=sam_vit_b", weights) == frozenset()
+    assert seen_patients(weights) == frozenset()
 
 
 @pytest.mark.parametrize("name", ["thin", "phantom_tuned"])
@@ -282,8 +293,8 @@ def test_a_tuned_model_has_seen_what_its_start_had_seen(
     content = json.loads((first / "record.json").read_text(encoding="utf-8"))
     content["patients"].append("elsewhere/P_900")
     (first / "record.json").write_text(json.dumps(content), encoding="utf-8")
-    run(discs, first / "model.safetensors", second, model=f"{name}=sam_vit_b", epochs=1)
-    assert {"P_900", "P_0", "P_5"} <= seen_patients("mine=sam_vit_b", second / "model.safetensors")
+    run(discs, first / "model.safetensors", second, model=name, epochs=1)
+    assert {"P_900", "P_0", "P_5"} <= seen_patients(second / "model.safetensors")
 
 
 def test_phantoms_are_not_counted_as_seen(sam_weights: Path) -> None:
@@ -291,17 +302,17 @@ def test_phantoms_are_not_counted_as_seen(sam_weights: Path) -> None:
 
     patients = {"patients": ["phantom/P_1", "real/P_2"], "weights_sha256": file_digest(sam_weights)}
     (sam_weights.parent / "record.json").write_text(json.dumps(patients), encoding="utf-8")
-    assert seen_patients("mine=sam_vit_b", sam_weights) == {"P_2"}
+    assert seen_patients(sam_weights) == {"P_2"}
     (sam_weights.parent / "record.json").write_text("{", encoding="utf-8")
     with pytest.raises(WeightsError, match="is not JSON"):
-        seen_patients("mine=sam_vit_b", sam_weights)
+        seen_patients(sam_weights)
 
 
 def test_weights_for_another_architecture_are_refused(discs: Path, sam_weights: Path, tmp_path: Path) -> None:
     output = tmp_path / "tuning" / "mine"
     run(discs, sam_weights, output, epochs=1)
     with pytest.raises(WeightsError, match=r"says that it is for sam_vit_b, expected medsam_vit_b"):
-        load_model("mine=medsam_vit_b", output / "model.safetensors", CPU)
+        load_promptable(mine(output / "model.safetensors", "medsam_vit_b"), CPU)
 
 
 @pytest.mark.parametrize(
@@ -317,7 +328,7 @@ def test_a_header_that_does_not_fit_is_told(text: str, message: str, sam_weights
     path = tmp_path / "odd.safetensors"
     save_file(load_file(sam_weights), path, metadata={"mammoflow": text})
     with pytest.raises(WeightsError, match=message):
-        load_model("mine=sam_vit_b", path, CPU)
+        load_promptable(mine(path), CPU)
 
 
 def test_tuned_weights_that_carry_code_are_refused(discs: Path, tmp_path: Path) -> None:
@@ -328,7 +339,7 @@ def test_tuned_weights_that_carry_code_are_refused(discs: Path, tmp_path: Path) 
     path = tmp_path / "harm.pth"
     path.write_bytes(pickle.dumps(Harm()))
     with pytest.raises(WeightsError, match="refused"):
-        tune(settings(), "decoder", "mine=sam_vit_b", path, [discs], tmp_path, MARGIN, tmp_path / "mine", 1)
+        run(discs, path, tmp_path / "mine")
 
 
 def test_a_study_without_validation_lesions_is_refused(discs: Path, sam_weights: Path, tmp_path: Path) -> None:
@@ -355,4 +366,4 @@ def test_tuning_goes_on_from_a_model_with_adapters(
     weights = second / "model.safetensors"
     assert read_header(weights) == WeightsHeader("sam_vit_b", 4)
     assert set(load_file(weights)) == set(load_file(first / "model.safetensors"))
-    load_model("mine=sam_vit_b", weights, CPU)
+    load_promptable(mine(weights), CPU)

@@ -1,0 +1,178 @@
+"""Lesions to tune on: which there are, and the prompts that are drawn for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mammoflow.config.prompts import PromptKind
+from mammoflow.config.tuning import TuneSettings
+from mammoflow.errors import StudyError
+from mammoflow.imaging.geometry import Mask
+from mammoflow.segmentation.prompting.boxes import expand_boxes, jitter_box
+from mammoflow.segmentation.prompting.points import lesion_points
+from mammoflow.storage.files import read_mask
+from mammoflow.tables.files import read_table
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.tables.prompts import BOX
+from mammoflow.training.batching import Rows
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TuningLesions:
+    """The lesions of the training side that have a reference mask; those of test patients are not among them.
+
+    Attributes
+    ----------
+    images
+        Rows of CANONICAL_IMAGES with the column `folder`, that of their shard.
+    lesions
+        Rows of CANONICAL_LESIONS with the columns `folder` and `image_index`, the row of their image.
+    """
+
+    images: pd.DataFrame
+    lesions: pd.DataFrame
+
+    def rows(self, split: str) -> Rows:
+        """Return the rows of the lesions of a split."""
+        return np.flatnonzero(self.lesions["split"] == split)
+
+    def patients(self, split: str) -> list[str]:
+        """Return the patients of a split, as `source/patient`."""
+        chosen = self.lesions.iloc[self.rows(split)]
+        return sorted(set(chosen["source"] + "/" + chosen["patient_id"]))
+
+    @property
+    def phantom(self) -> bool:
+        """Tell whether any of the lesions is of a phantom study."""
+        return "phantom" in self.lesions.columns and bool(self.lesions["phantom"].any())
+
+    def content(self) -> str:
+        """Return what is trained on as text: other lesions, references, splits, images or spacings give another one."""
+        lesions = self.lesions[["lesion_id", "split", *BOX, "area_mm2", "diameter_mm"]]
+        images = self.images[["digest", "row_spacing_mm", "column_spacing_mm"]]
+        return f"{lesions.to_csv(index=False)}\n{images.to_csv(index=False)}"
+
+    def size(self, image: int) -> tuple[int, int]:
+        """Return (height, width) of an image."""
+        row = self.images.iloc[image]
+        return int(row["height"]), int(row["width"])
+
+    def spacing_mm(self, image: int) -> tuple[float, float]:
+        """Return (row, column) spacing of an image in millimetres."""
+        row = self.images.iloc[image]
+        return float(row["row_spacing_mm"]), float(row["column_spacing_mm"])
+
+    def mask(self, row: int) -> Mask:
+        """Read the reference mask of a lesion.
+
+        Raises
+        ------
+        StudyError
+            If it does not have the size of its image.
+        """
+        lesion = self.lesions.iloc[row]
+        path, size = Path(lesion["folder"]) / lesion["mask_file"], self.size(int(lesion["image_index"]))
+        mask = read_mask(path)
+        if mask.shape != size:
+            raise StudyError(f"mask {path} is {mask.shape}, expected {size}; run the image stage again")
+        return mask
+
+    def box(self, row: int, margin_mm: float) -> Floats:
+        """Return the box (4,) y0, x0, y1, x1 of a lesion with a margin, in canonical pixels, clipped to the image."""
+        lesion = self.lesions.iloc[row]
+        image = int(lesion["image_index"])
+        spacing, size = np.array([self.spacing_mm(image)]), np.array([self.size(image)], dtype=np.float64)
+        tight = np.array([[lesion[name] for name in BOX]], dtype=np.float64)
+        return np.asarray(expand_boxes(tight, margin_mm, spacing, size)[0])
+
+
+def read_lesions(folders: list[Path]) -> TuningLesions:
+    """Read the training and validation lesions with a mask of image-stage shards.
+
+    Raises
+    ------
+    StudyError
+        If there is none to train on or none to validate on.
+    """
+    images, lesions = [], []
+    for folder in folders:
+        table = read_table(folder / "lesions.parquet", CANONICAL_LESIONS)
+        used = table[table["mask_file"].notna() & table["split"].isin(["train", "validation"])]
+        shown = read_table(folder / "images.parquet", CANONICAL_IMAGES)
+        images.append(shown[shown["image_id"].isin(used["image_id"])].assign(folder=str(folder)))
+        lesions.append(used.assign(folder=str(folder)))
+    all_images = pd.concat(images, ignore_index=True).sort_values("image_id", ignore_index=True)
+    all_lesions = pd.concat(lesions, ignore_index=True).sort_values("lesion_id", ignore_index=True)
+    row_of = {image_id: row for row, image_id in enumerate(all_images["image_id"])}
+    all_lesions["image_index"] = [row_of[image_id] for image_id in all_lesions["image_id"]]
+    data = TuningLesions(all_images, all_lesions)
+    for split in ("train", "validation"):
+        if not len(data.rows(split)):
+            raise StudyError(
+                f"no {split} lesion with a mask in {len(folders)} image shards; expected at least one to tune on and "
+                "one to stop by"
+            )
+    return data
+
+
+@dataclass(frozen=True)
+class DrawnPrompts:
+    """The prompts of one lesion, all of one kind.
+
+    Attributes
+    ----------
+    boxes
+        (P, 4) x0, y0, x1, y1 in canonical pixels, or None for points alone.
+    points
+        (P, K, 2) x, y in canonical pixels, or None for boxes alone.
+    labels
+        (P, K): 1 on the lesion, 0 beside it, -1 for a place that is filled up.
+    """
+
+    boxes: Floats | None
+    points: Floats | None
+    labels: npt.NDArray[np.int64] | None
+
+
+def draw_prompts(
+    data: TuningLesions, row: int, kind: PromptKind, settings: TuneSettings, generator: np.random.Generator
+) -> DrawnPrompts:
+    """Draw the prompts of one lesion for one step: margin, jitter and points, each for itself.
+
+    Parameters
+    ----------
+    data, row
+        The lesion.
+    kind
+        Kind of these prompts.
+    settings
+        How many, the range of margins, the largest jitter, numbers of points.
+    generator
+        Of this lesion and step alone.
+    """
+    image = int(data.lesions["image_index"].iloc[row])
+    spacing, size = data.spacing_mm(image), np.array(data.size(image), dtype=np.float64)
+    mask = data.mask(row) if kind != "box" else None
+    boxes, points, labels = [], [], []
+    for _ in range(settings.prompts):
+        box = data.box(row, float(generator.uniform(settings.margins_mm[0], settings.margins_mm[1])))
+        box = jitter_box(box, settings.jitter_mm / np.array(spacing), size, generator)
+        boxes.append(box[[1, 0, 3, 2]])
+        if mask is not None:
+            counts = (settings.positive_points, settings.negative_points)
+            drawn = lesion_points(mask, box, spacing, counts, False, generator)
+            drawn += [(0.0, 0.0, -1)] * (sum(counts) - len(drawn))
+            points.append([[x, y] for y, x, _ in drawn])
+            labels.append([label for *_, label in drawn])
+    return DrawnPrompts(
+        None if kind == "point" else np.stack(boxes),
+        np.array(points, dtype=np.float64) if points else None,
+        np.array(labels, dtype=np.int64) if labels else None,
+    )
