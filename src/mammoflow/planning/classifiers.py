@@ -71,7 +71,7 @@ def model_options(config: StudyConfig, name: str) -> str:
     return f"{model_arguments(config, config.segmentation.default_model)} {shlex.join(words)}"
 
 
-def classifier_memory_mb(config: StudyConfig, name: str) -> int:
+def job_memory_mb(config: StudyConfig, name: str) -> int:
     """Return the megabytes of the job of a classifier: of the process, the network, a batch, and a promptable model."""
     entry = config.classification.classifiers[name]
     network, options = NETWORKS.load(entry.network), entry.input_options
