@@ -43,7 +43,10 @@ def test_all_planned_outputs_stand_under_the_run(finished_project: Project) -> N
     assert {path.name for path in (run / "logs").iterdir()} == stages
     assert {path.name for path in (run / "benchmarks").iterdir()} == stages
     settings = run / "settings"
-    assert {path.stem for path in settings.glob("*.yaml")} == stages - {"segment", "features", "classify"} | {"download", "prefetch"}
+    assert {path.stem for path in settings.glob("*.yaml")} == stages - {"segment", "features", "classify"} | {
+        "download",
+        "prefetch",
+    }
     assert {path.name for path in (settings / "segmentation").iterdir()} == {"small.yaml"}
     classifiers = {path.stem for path in (settings / "classifiers").iterdir()}
     assert classifiers == {path.name for path in (run / "classification").iterdir()}
@@ -123,7 +126,9 @@ def test_every_stage_that_reads_embeddings_is_told_their_precision(project: Proj
     )
     said = project.snakemake("--configfile", str(overlay), "--dry-run", "--printshellcmds", "--", "classify", "tune")
     commands = [
-        line for line in said.splitlines() if "mammoflow classify" in line and "--model" in line or "mammoflow train-segmenter" in line
+        line
+        for line in said.splitlines()
+        if ("mammoflow classify" in line and "--model" in line) or "mammoflow train-segmenter" in line
     ]
     assert len(commands) == 4
     assert all(" --precision fp32 " in command for command in commands)
