@@ -28,7 +28,7 @@ class DetectionSettings(Settings):
     )
     hit: HitRule = Field(
         "iou",
-        description="When a component hits a lesion: its IoU with the lesion's mask is at least least_iou (iou), or its "
-        "centroid is inside the mask (centre).",
+        description="When a component hits a lesion: their IoU is at least least_iou (iou), or the centroid of the "
+        "component is in the lesion's mask (centre).",
     )
     least_iou: float = Field(0.1, gt=0, le=1, description="For hit: iou, the least IoU of a hit.")

@@ -121,8 +121,8 @@ def match(components: Components, lesions: Sequence[Mask], hit: HitRule, least_i
     lesions
         Reference masks (height, width) of its lesions.
     hit
-        `iou`: a component hits a lesion if their IoU is at least `least_iou`. `centre`: it does if its centroid lies in
-        the lesion's mask and the two share a pixel.
+        `iou`: a component hits a lesion if their IoU is at least `least_iou`. `centre`: it does if its centroid is
+        in the lesion's mask and the two share a pixel.
     least_iou
         Between 0 and 1.
     """
