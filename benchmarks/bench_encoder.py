@@ -30,11 +30,12 @@ from segment_anything import SamPredictor, sam_model_registry
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mammoflow.config.segmentation import Precision
+from mammoflow.config.inference import Precision
 from mammoflow.run.runtime import set_threads
 from mammoflow.segmentation.grey import grey_to_rgb
 from mammoflow.segmentation.layers.attention import attention_in_blocks, attention_in_one_kernel
-from mammoflow.segmentation.protocol import Encoding, PromptableModel
+from mammoflow.segmentation.protocol.prediction import Encoding
+from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.sam import build_sam_model
 
 SIDE = 1024

@@ -15,9 +15,10 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from mammoflow.config.segmentation import Precision
+from mammoflow.config.inference import Precision
 from mammoflow.segmentation.loading import load_model
-from mammoflow.segmentation.protocol import PromptableModel, Prompts
+from mammoflow.segmentation.protocol.promptable import PromptableModel
+from mammoflow.segmentation.protocol.prompts import Prompts
 
 SIZE = (1024, 800)
 COUNTS = (5, 20)

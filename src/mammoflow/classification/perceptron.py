@@ -11,7 +11,8 @@ from torch.nn.functional import adaptive_avg_pool2d
 from mammoflow.classification.frame import box_weights
 from mammoflow.classification.standardiser import LARGEST
 from mammoflow.classification.training import Classifier, Scores
-from mammoflow.segmentation.protocol import Prediction
+from mammoflow.errors import ConfigError
+from mammoflow.segmentation.protocol.prediction import Prediction
 from mammoflow.training.fitting import Rows
 
 BOX_SHARE = 1e-3
@@ -35,7 +36,14 @@ def pooled_features(embedding: Tensor, prediction: Prediction, boxes: Tensor) ->
     Tensor
         (n, 2 channels + token channels): mean of the embedding under the soft predicted mask, mean within the box,
         the decoder's mask token.
+
+    Raises
+    ------
+    ConfigError
+        If the model has no mask tokens.
     """
+    if prediction.tokens is None:
+        raise ConfigError("the promptable model gives no token for each mask; expected one that does, such as small")
     rows, columns = embedding.shape[-2:]
     box = box_weights(boxes.float(), int(rows), int(columns))
     mask = adaptive_avg_pool2d(prediction.low_res_logits[:, :1].float().sigmoid(), (int(rows), int(columns)))[:, 0]

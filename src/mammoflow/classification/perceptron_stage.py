@@ -29,14 +29,14 @@ from mammoflow.classification.results import (
 )
 from mammoflow.classification.training import Classifier, Fit, Plan, fit, predict
 from mammoflow.config.classification import PerceptronTraining, PerceptronVariant
-from mammoflow.config.segmentation import Precision
+from mammoflow.config.inference import Precision
 from mammoflow.errors import StudyError
 from mammoflow.run.provenance import code_digest
 from mammoflow.run.runtime import choose_device, seed_everything, set_threads
 from mammoflow.segmentation.embedding.training_sources import EmbeddingSource, EncoderSource
 from mammoflow.segmentation.loading import load_model
 from mammoflow.segmentation.prompting.prompts import default_prompts
-from mammoflow.segmentation.protocol import PromptableModel
+from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.storage.arrays import ArrayStore
 from mammoflow.storage.files import array_digest
 from mammoflow.tables.files import read_tables

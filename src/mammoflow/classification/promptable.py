@@ -18,7 +18,9 @@ from mammoflow.classification.training import Classifier, Scores
 from mammoflow.segmentation.embedding.network_square import SQUARE, Frame, network_frame
 from mammoflow.segmentation.embedding.training_sources import EmbeddingSource, EncoderSource
 from mammoflow.segmentation.losses import segmentation_loss
-from mammoflow.segmentation.protocol import Embedding, Prediction, PromptableModel, Prompts
+from mammoflow.segmentation.protocol.prediction import Embedding, Prediction
+from mammoflow.segmentation.protocol.promptable import PromptableModel
+from mammoflow.segmentation.protocol.prompts import Prompts
 from mammoflow.segmentation.scoring.scores import overlap
 from mammoflow.storage.files import read_mask
 from mammoflow.training.fitting import Rows

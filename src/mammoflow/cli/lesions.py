@@ -35,7 +35,7 @@ def prompts(
 ) -> None:
     """Make prompts of each kind and margin for the lesions of a shard."""
     from mammoflow.config.base import read_settings
-    from mammoflow.config.segmentation import PromptSettings
+    from mammoflow.config.prompts import PromptSettings
     from mammoflow.segmentation.prompting.prompts import make_prompts
 
     make_prompts(read_settings(PromptSettings, settings), images, output, excluded, cohort, masks)
@@ -64,7 +64,7 @@ def segment(
 ) -> None:
     """Segment the lesions of a shard from its prompts with one promptable model."""
     from mammoflow.config.base import read_settings
-    from mammoflow.config.segmentation import SegmentSettings
+    from mammoflow.config.prompted import SegmentSettings
     from mammoflow.segmentation.prompted.stage import segment as run
 
     stage = read_settings(SegmentSettings, settings)

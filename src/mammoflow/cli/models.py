@@ -81,7 +81,7 @@ def perceptron(
     """Train the perceptron on a promptable model's embeddings and predict all splits."""
     from mammoflow.config.base import read_settings
     from mammoflow.config.classification import PerceptronTraining, PerceptronVariant
-    from mammoflow.config.segmentation import Precision
+    from mammoflow.config.inference import Precision
 
     check_choice("--variant", variant, PerceptronVariant)
     check_choice("--precision", precision, Precision)

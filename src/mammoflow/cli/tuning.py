@@ -47,7 +47,7 @@ def tune(
 ) -> None:
     """Tune a promptable model on the training patients of the shards, stopped by their validation patients."""
     from mammoflow.config.base import read_settings
-    from mammoflow.config.segmentation import Precision
+    from mammoflow.config.inference import Precision
     from mammoflow.config.tuning import TuneSettings, TuningMethod
 
     check_choice("--method", method, TuningMethod)

@@ -15,7 +15,9 @@ from mammoflow.config.evaluation import ComparisonSettings, ReportSettings
 from mammoflow.config.features import GaborSettings, RadiomicsSettings
 from mammoflow.config.images import ImagesSettings
 from mammoflow.config.phantom import PhantomSettings
-from mammoflow.config.segmentation import PromptSettings, SegmentationSettings, SegmentSettings
+from mammoflow.config.prompted import SegmentSettings
+from mammoflow.config.prompts import PromptSettings
+from mammoflow.config.segmentation import SegmentationSettings
 from mammoflow.config.small import SmallModelSettings, SmallTrainingSettings
 from mammoflow.config.tuning import TuneSettings, TuningSettings, check_tuned_models
 

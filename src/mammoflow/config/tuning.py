@@ -8,7 +8,8 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from mammoflow.config.base import SeededSettings, Settings
-from mammoflow.config.segmentation import OWN_NAME, RESERVED_NAMES, ModelName, PromptKind, SegmentationSettings
+from mammoflow.config.prompts import PromptKind
+from mammoflow.config.segmentation import OWN_NAME, RESERVED_NAMES, ModelName, SegmentationSettings
 
 TuningMethod = Literal["decoder", "all", "lora", "adapters"]
 TrainedHeads = Literal["single", "three", "both"]

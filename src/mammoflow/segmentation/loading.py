@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from mammoflow.config.segmentation import Precision
+from mammoflow.config.inference import Precision
 from mammoflow.errors import WeightsError
 from mammoflow.segmentation.precision import precision_of_masks
-from mammoflow.segmentation.protocol import PromptableModel
+from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.tuning.adapters import load_adapters, split_adapters
 from mammoflow.segmentation.tuning.record import read_header
 from mammoflow.storage.files import file_digest

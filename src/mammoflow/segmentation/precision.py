@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from mammoflow.config.segmentation import Precision
+from mammoflow.config.inference import Precision
 from mammoflow.errors import ConfigError
 from mammoflow.run.runtime import has_native_bf16
 

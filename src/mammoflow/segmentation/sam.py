@@ -21,7 +21,10 @@ from mammoflow.errors import ConfigError
 from mammoflow.segmentation.grey import grey_to_rgb
 from mammoflow.segmentation.layers.attention import replace_attention
 from mammoflow.segmentation.layers.mask_decoder import run_mask_decoder
-from mammoflow.segmentation.protocol import Embedding, ImageSize, Prediction, PromptableModel, Prompts
+from mammoflow.segmentation.protocol.prediction import Embedding, Prediction
+from mammoflow.segmentation.protocol.promptable import PromptableModel
+from mammoflow.segmentation.protocol.prompts import Prompts
+from mammoflow.segmentation.protocol.segmenter import ImageSize
 from mammoflow.segmentation.small.architecture import build_small_network
 from mammoflow.segmentation.small.model import SmallModel
 from mammoflow.storage.files import text_digest

@@ -17,7 +17,10 @@ from torch.nn import functional
 
 from mammoflow.errors import ConfigError
 from mammoflow.segmentation.grey import grey_to_rgb
-from mammoflow.segmentation.protocol import Embedding, ImageSize, Prediction, PromptableModel, Prompts
+from mammoflow.segmentation.protocol.prediction import Embedding, Prediction
+from mammoflow.segmentation.protocol.promptable import PromptableModel
+from mammoflow.segmentation.protocol.prompts import Prompts
+from mammoflow.segmentation.protocol.segmenter import ImageSize
 from mammoflow.storage.files import text_digest
 from mammoflow.weights.checkpoint import load_state
 

@@ -6,6 +6,8 @@ import pandera.pandas as pa
 
 from mammoflow.tables.columns import flag, integer, number, text
 
+KINDS = ("box", "point", "box_point", "none")
+CHOICES = ("first", "predicted_iou", "oracle")
 HEAD_CHOICES = ("single", "predicted_iou", "head_1", "head_2", "head_3", "oracle")
 
 
@@ -18,12 +20,12 @@ SEGMENTATION_SCORES = pa.DataFrameSchema(
         "model": text(),
         "field_of_view": text(choices=("image", "window", "")),  # what the network saw; "" for a floor
         "view_spacing_mm": number(above=0),  # of the pixels that the network saw; null for a floor
-        "prompt_id": text(),
-        "kind": text(choices=("box", "point", "box_point")),  # kind, origin and draw as in PROMPTS
-        "origin": text(),
+        "prompt_id": text(nullable=True),  # null for an automatic model
+        "kind": text(nullable=True, choices=KINDS),  # kind, origin and draw as in PROMPTS; "none" without a prompt
+        "origin": text(),  # as in PROMPTS; "automatic" without a prompt
         "draw": integer(0, 1000),
         "margin_mm": number(),
-        "iteration": integer(1, 10),
+        "iteration": integer(1, 10),  # null for an automatic model
         "dice": number(),
         "iou": number(),
         "precision": number(),
@@ -37,10 +39,12 @@ SEGMENTATION_SCORES = pa.DataFrameSchema(
         "area_error_share": number(),  # the same in shares of the reference's area; null where that is 0
         "missed": flag(),  # the mask shares no pixel with the reference
         "chosen": flag(),  # the iteration that goes on
-        "choice": text(choices=("first", "predicted_iou", "oracle", "")),  # how it was chosen; "" for a floor
+        "choice": text(nullable=True, choices=(*CHOICES, "")),  # how it was chosen; "" for a floor, null as prompt_id
         "feed": text(choices=("logits", "box", "both", "")),  # what iterations take from the one before
         "head": integer(0, 3),  # whose mask this is: 0 the single-mask head, 1 to 3 one of the three; null for a floor
-        "head_choice": text(choices=(*HEAD_CHOICES, "")),  # how the first iteration's was chosen; later ones follow it
+        "head_choice": text(  # how the first iteration's was chosen; later ones follow it
+            nullable=True, choices=(*HEAD_CHOICES, "")
+        ),
         "head_1_predicted_iou": number(),  # of each of the three heads, where the first iteration asked for them
         "head_2_predicted_iou": number(),
         "head_3_predicted_iou": number(),
@@ -61,11 +65,11 @@ MASKS = pa.DataFrameSchema(
         "patient_id": text(),
         "model": text(),
         "field_of_view": text(choices=("image", "window")),
-        "prompt_id": text(),
+        "prompt_id": text(nullable=True),  # null for an automatic model, as are iteration, choice and head_choice
         "mask_file": text(),  # canonical grid, 8-bit PNG {0, 255}, relative to the shard's folder
         "iteration": integer(1, 10),
-        "choice": text(choices=("first", "predicted_iou", "oracle")),
-        "head_choice": text(choices=HEAD_CHOICES),
+        "choice": text(nullable=True, choices=CHOICES),
+        "head_choice": text(nullable=True, choices=HEAD_CHOICES),
         "area_mm2": number(),
         "predicted_iou": number(),
         # The prompt that it was made from, as in PROMPTS.

@@ -14,7 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mammoflow.segmentation.protocol import Embedding, ImageSize, Prediction, PromptableModel, Prompts
+from mammoflow.segmentation.protocol.prediction import Embedding, Prediction
+from mammoflow.segmentation.protocol.promptable import PromptableModel
+from mammoflow.segmentation.protocol.prompts import Prompts
+from mammoflow.segmentation.protocol.segmenter import ImageSize
 from mammoflow.storage.files import array_digest, write_image, write_mask
 from mammoflow.tables.features import FEATURES
 from mammoflow.tables.files import write_table

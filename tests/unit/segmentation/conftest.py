@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mammoflow.segmentation.protocol import PromptableModel
+from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.sam import build_sam_model
 from mammoflow.storage.files import array_digest, write_image, write_mask
 from mammoflow.tables.files import empty_table, write_table

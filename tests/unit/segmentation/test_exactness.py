@@ -31,7 +31,8 @@ from mammoflow.segmentation import sam
 from mammoflow.segmentation.grey import grey_to_rgb
 from mammoflow.segmentation.loading import load_model
 from mammoflow.segmentation.precision import FULL_PRECISION
-from mammoflow.segmentation.protocol import PromptableModel, Prompts
+from mammoflow.segmentation.protocol.promptable import PromptableModel
+from mammoflow.segmentation.protocol.prompts import Prompts
 from mammoflow.segmentation.sam import build_sam_model
 from mammoflow.segmentation.sam2 import CONFIGURATIONS, build_sam2_model
 

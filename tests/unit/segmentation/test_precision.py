@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from mammoflow.config.segmentation import Precision
+from mammoflow.config.inference import Precision
 from mammoflow.errors import ConfigError
 from mammoflow.run.runtime import has_native_bf16
 from mammoflow.segmentation.loading import load_model
 from mammoflow.segmentation.precision import choose_precision, computing_in, precision_of_masks
-from mammoflow.segmentation.protocol import PromptableModel, Prompts
+from mammoflow.segmentation.protocol.promptable import PromptableModel
+from mammoflow.segmentation.protocol.prompts import Prompts
 from mammoflow.segmentation.sam import build_sam_model
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

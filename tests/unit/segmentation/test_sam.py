@@ -12,7 +12,8 @@ from skimage import data
 
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.segmentation.layers.mask_decoder import run_mask_decoder
-from mammoflow.segmentation.protocol import PromptableModel, Prompts
+from mammoflow.segmentation.protocol.promptable import PromptableModel
+from mammoflow.segmentation.protocol.prompts import Prompts
 from mammoflow.segmentation.sam import MedSamModel, SamModel, build_sam_model
 
 BOXES = np.array([[40.0, 60.0, 120.0, 180.0], [10.0, 5.0, 200.0, 90.0], [100.5, 100.0, 130.0, 140.5]], np.float32)

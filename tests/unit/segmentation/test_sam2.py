@@ -7,7 +7,8 @@ from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.segmentation.grey import grey_to_rgb
-from mammoflow.segmentation.protocol import PromptableModel, Prompts
+from mammoflow.segmentation.protocol.promptable import PromptableModel
+from mammoflow.segmentation.protocol.prompts import Prompts
 from mammoflow.segmentation.sam2 import CONFIGURATIONS, build_sam2_model
 
 SIZE = (180, 120)

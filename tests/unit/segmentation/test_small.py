@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from mammoflow.config.small import SmallTrainingSettings
 from mammoflow.errors import StudyError
 from mammoflow.segmentation.loading import load_model
-from mammoflow.segmentation.protocol import Prompts
+from mammoflow.segmentation.protocol.prompts import Prompts
 from mammoflow.segmentation.sam import build_sam_model
 from mammoflow.segmentation.small.architecture import (
     GRID,

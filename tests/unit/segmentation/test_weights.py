@@ -24,7 +24,7 @@ from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, DownloadError, WeightsError
 from mammoflow.planning.models import weights_path
 from mammoflow.segmentation.loading import describe_weights, load_model
-from mammoflow.segmentation.protocol import PromptableModel
+from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.storage.files import file_digest
 from mammoflow.weights.checkpoint import read_state
 from mammoflow.weights.fetch import fetch_weights, prefetch

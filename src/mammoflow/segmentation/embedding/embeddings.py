@@ -19,7 +19,8 @@ from mammoflow.errors import StudyError
 from mammoflow.run.runtime import progress
 from mammoflow.segmentation.embedding.read_ahead import held_back, in_advance
 from mammoflow.segmentation.prompted.batches import Batches
-from mammoflow.segmentation.protocol import Encoding, PromptableModel
+from mammoflow.segmentation.protocol.prediction import Encoding
+from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.storage.arrays import ArrayStore
 from mammoflow.storage.files import Array, read_image, text_digest
 

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mammoflow.segmentation.protocol import ImageSize, PromptableModel
+from mammoflow.segmentation.protocol.promptable import PromptableModel
+from mammoflow.segmentation.protocol.segmenter import ImageSize
 
 SQUARE = 1024
 """Side of the square image on which boxes are given."""

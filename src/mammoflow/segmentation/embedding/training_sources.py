@@ -13,7 +13,8 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from mammoflow.segmentation.embedding.embeddings import embeddings, read_canonical
-from mammoflow.segmentation.protocol import Embedding, PromptableModel
+from mammoflow.segmentation.protocol.prediction import Embedding
+from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.storage.arrays import ArrayStore
 from mammoflow.storage.files import Array
 

@@ -9,10 +9,12 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
-from mammoflow.config.segmentation import Choice, Feed, Heads
+from mammoflow.config.prompted import Choice, Feed, Heads
 from mammoflow.segmentation.prompted.batches import Batches
 from mammoflow.segmentation.prompting.arrays import PromptArrays
-from mammoflow.segmentation.protocol import Decoded, ImageSize, PromptableModel
+from mammoflow.segmentation.protocol.prediction import Decoded
+from mammoflow.segmentation.protocol.promptable import PromptableModel
+from mammoflow.segmentation.protocol.segmenter import ImageSize
 from mammoflow.segmentation.scoring.scores import Masks, mask_boxes
 from mammoflow.storage.files import Array
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mammoflow.config.segmentation import SegmentSettings
+from mammoflow.config.prompted import SegmentSettings
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.run.runtime import choose_device, progress, seed_everything, set_threads
 from mammoflow.segmentation.embedding.embeddings import embeddings
@@ -23,7 +23,7 @@ from mammoflow.segmentation.prompted.views import View, WindowCutter, window_emb
 from mammoflow.segmentation.prompting.arrays import PromptArrays
 from mammoflow.segmentation.prompting.prompts import default_prompts
 from mammoflow.segmentation.prompting.sources import BOX
-from mammoflow.segmentation.protocol import PromptableModel
+from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.scoring.references import References, score_rows
 from mammoflow.segmentation.scoring.scores import Masks, ellipse_in_box
 from mammoflow.segmentation.small.record import is_trained

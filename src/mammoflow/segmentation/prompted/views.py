@@ -18,7 +18,8 @@ from mammoflow.imaging.geometry import covered_share, crop
 from mammoflow.segmentation.embedding.embeddings import embedding_key, read_canonical
 from mammoflow.segmentation.prompted.batches import Batches
 from mammoflow.segmentation.prompting.arrays import PromptArrays
-from mammoflow.segmentation.protocol import ImageSize, PromptableModel
+from mammoflow.segmentation.protocol.promptable import PromptableModel
+from mammoflow.segmentation.protocol.segmenter import ImageSize
 from mammoflow.segmentation.scoring.scores import Masks
 from mammoflow.storage.arrays import ArrayStore
 from mammoflow.storage.files import Array, array_digest, read_image

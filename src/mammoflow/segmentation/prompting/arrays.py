@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mammoflow.segmentation.prompting.points import read_points
-from mammoflow.segmentation.protocol import Prompts
+from mammoflow.segmentation.protocol.prompts import Prompts
 
 Float32 = npt.NDArray[np.float32]
 

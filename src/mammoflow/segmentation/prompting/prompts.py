@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mammoflow.config.segmentation import PromptKind, PromptSettings
+from mammoflow.config.prompts import PromptKind, PromptSettings
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.imaging.geometry import Mask
 from mammoflow.segmentation.prompting.points import lesion_points, points_text

@@ -14,7 +14,7 @@ import pandas as pd
 
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
 from mammoflow.cohort.words import parse_number
-from mammoflow.config.segmentation import ReaderSettings
+from mammoflow.config.prompts import ReaderSettings
 from mammoflow.errors import Reason, StudyError
 from mammoflow.imaging.geometry import box_of
 from mammoflow.reasons.lesions import LesionReason

@@ -9,7 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mammoflow.segmentation.protocol import Embedding, ImageSize, Prediction, PromptableModel, Prompts
+from mammoflow.segmentation.protocol.prediction import Embedding, Prediction
+from mammoflow.segmentation.protocol.promptable import PromptableModel
+from mammoflow.segmentation.protocol.prompts import Prompts
+from mammoflow.segmentation.protocol.segmenter import ImageSize
 from mammoflow.segmentation.small.architecture import SIDE, SmallNetwork, small_input
 from mammoflow.segmentation.small.network import SmallPrompts, decode_regions, place_regions, put_back
 from mammoflow.storage.files import text_digest

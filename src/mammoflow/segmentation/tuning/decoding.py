@@ -9,12 +9,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mammoflow.config.segmentation import PromptKind
+from mammoflow.config.prompts import PromptKind
 from mammoflow.config.tuning import TuneSettings
 from mammoflow.segmentation.embedding.network_square import SQUARE, Frame, network_frame
 from mammoflow.segmentation.embedding.training_sources import BoundedCache, EmbeddingSource, EncoderSource
 from mammoflow.segmentation.losses import mask_iou, segmentation_loss
-from mammoflow.segmentation.protocol import Embedding, Prediction, PromptableModel, Prompts
+from mammoflow.segmentation.protocol.prediction import Embedding, Prediction
+from mammoflow.segmentation.protocol.promptable import PromptableModel
+from mammoflow.segmentation.protocol.prompts import Prompts
 from mammoflow.segmentation.tuning.samples import DrawnPrompts, TuningLesions, draw_prompts
 from mammoflow.training.fitting import Rows
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mammoflow.config.tuning import TuneSettings, TuningMethod
-from mammoflow.segmentation.protocol import PromptableModel
+from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.tuning.adapters import insert_adapters
 from mammoflow.segmentation.tuning.lora import insert_lora, merge_lora
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mammoflow.config.segmentation import PromptKind
+from mammoflow.config.prompts import PromptKind
 from mammoflow.config.tuning import TuneSettings
 from mammoflow.errors import StudyError
 from mammoflow.imaging.geometry import Mask

@@ -17,12 +17,12 @@ import torch
 from safetensors.torch import save_file
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mammoflow.config.segmentation import Precision
+from mammoflow.config.inference import Precision
 from mammoflow.config.tuning import TuneSettings, TuningMethod
 from mammoflow.run.runtime import choose_device, seed_everything, set_threads
 from mammoflow.segmentation.embedding.training_sources import EmbeddingSource, EncoderSource
 from mammoflow.segmentation.loading import load_model
-from mammoflow.segmentation.protocol import PromptableModel
+from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.tuning.adapters import adapter_width
 from mammoflow.segmentation.tuning.blocks import find_blocks
 from mammoflow.segmentation.tuning.decoding import Decoding

@@ -9,7 +9,7 @@ import torch
 
 from mammoflow.errors import StudyError
 from mammoflow.segmentation.embedding.embeddings import embedding_key, embeddings
-from mammoflow.segmentation.protocol import PromptableModel
+from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.sam import build_sam_model
 from mammoflow.storage.arrays import ArrayStore
 from mammoflow.storage.files import write_image

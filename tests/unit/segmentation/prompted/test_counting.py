@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from torch import Tensor
 
-from mammoflow.config.segmentation import PromptSettings, SegmentSettings
+from mammoflow.config.prompted import SegmentSettings
+from mammoflow.config.prompts import PromptSettings
 from mammoflow.segmentation.prompted.stage import segment
 from mammoflow.segmentation.prompting.prompts import make_prompts
 from mammoflow.segmentation.small.model import SmallModel

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mammoflow.config.segmentation import PromptSettings, SegmentSettings
+from mammoflow.config.prompted import SegmentSettings
+from mammoflow.config.prompts import PromptSettings
 from mammoflow.imaging.geometry import crop, resize
 from mammoflow.segmentation.prompted.stage import segment
 from mammoflow.segmentation.prompted.views import View, WindowCutter

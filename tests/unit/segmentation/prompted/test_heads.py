@@ -8,13 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mammoflow.config.segmentation import Heads, PromptSettings, SegmentSettings
+from mammoflow.config.prompted import Heads, SegmentSettings
+from mammoflow.config.prompts import PromptSettings
 from mammoflow.segmentation.prompted.batches import Batches
 from mammoflow.segmentation.prompted.refinement import Plan, choose_head, refine
 from mammoflow.segmentation.prompted.stage import segment
 from mammoflow.segmentation.prompting.arrays import PromptArrays
 from mammoflow.segmentation.prompting.prompts import make_prompts
-from mammoflow.segmentation.protocol import PromptableModel, Prompts
+from mammoflow.segmentation.protocol.promptable import PromptableModel
+from mammoflow.segmentation.protocol.prompts import Prompts
 from mammoflow.storage.files import read_mask
 from mammoflow.tables.files import read_table
 from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES

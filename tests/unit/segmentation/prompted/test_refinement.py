@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from mammoflow.config.segmentation import Feed
+from mammoflow.config.prompted import Feed
 from mammoflow.segmentation.prompted.batches import Batches
 from mammoflow.segmentation.prompted.refinement import Plan, choose_iteration, refine
 from mammoflow.segmentation.prompting.arrays import PromptArrays
-from mammoflow.segmentation.protocol import PromptableModel, Prompts
+from mammoflow.segmentation.protocol.promptable import PromptableModel
+from mammoflow.segmentation.protocol.prompts import Prompts
 from mammoflow.segmentation.scoring.scores import mask_boxes
 
 SIZE = (96, 72)

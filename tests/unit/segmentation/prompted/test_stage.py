@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mammoflow.config.segmentation import PromptSettings, SegmentSettings
+from mammoflow.config.prompted import SegmentSettings
+from mammoflow.config.prompts import PromptSettings
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.segmentation.prompted import stage as stage_module
 from mammoflow.segmentation.prompted.stage import segment
 from mammoflow.segmentation.prompting.prompts import make_prompts
-from mammoflow.segmentation.protocol import PromptableModel
+from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.storage.files import read_mask
 from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES

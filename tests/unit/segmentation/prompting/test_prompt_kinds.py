@@ -11,7 +11,8 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from mammoflow.config.base import validate_settings
-from mammoflow.config.segmentation import PromptSettings, ReaderSettings, SegmentationSettings
+from mammoflow.config.prompts import PromptSettings, ReaderSettings
+from mammoflow.config.segmentation import SegmentationSettings
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.reasons.prompts import PromptReason

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mammoflow.config.base import validate_settings
-from mammoflow.config.segmentation import PromptSettings
+from mammoflow.config.prompts import PromptSettings
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.segmentation.prompting.prompts import expand_boxes, make_prompts, prompt_table
 from mammoflow.segmentation.prompting.sources import reference_source

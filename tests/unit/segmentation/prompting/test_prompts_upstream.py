@@ -14,7 +14,9 @@ from segment_anything.build_sam import _build_sam
 from skimage import data
 
 from mammoflow.segmentation.grey import grey_to_rgb
-from mammoflow.segmentation.protocol import Embedding, PromptableModel, Prompts
+from mammoflow.segmentation.protocol.prediction import Embedding
+from mammoflow.segmentation.protocol.promptable import PromptableModel
+from mammoflow.segmentation.protocol.prompts import Prompts
 from mammoflow.segmentation.sam import MedSamModel, SamModel
 from mammoflow.segmentation.sam2 import build_sam2_model
 

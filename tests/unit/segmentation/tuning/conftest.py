@@ -13,7 +13,7 @@ from sam2.build_sam import build_sam2
 from segment_anything import sam_model_registry
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
-from mammoflow.segmentation.protocol import PromptableModel
+from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.sam import build_sam_model
 from mammoflow.segmentation.sam2 import Sam2Model
 from mammoflow.storage.files import array_digest, write_image, write_mask

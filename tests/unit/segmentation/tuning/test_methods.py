@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from mammoflow.config.tuning import TuneSettings, TuningMethod
 from mammoflow.errors import ConfigError
 from mammoflow.segmentation.losses import segmentation_loss
-from mammoflow.segmentation.protocol import PromptableModel, Prompts
+from mammoflow.segmentation.protocol.promptable import PromptableModel
+from mammoflow.segmentation.protocol.prompts import Prompts
 from mammoflow.segmentation.sam import build_sam_model
 from mammoflow.segmentation.tuning.adapters import insert_adapters
 from mammoflow.segmentation.tuning.blocks import checkpointed, find_blocks

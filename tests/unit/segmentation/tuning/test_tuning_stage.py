@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mammoflow.config.segmentation import PromptSettings, SegmentSettings
+from mammoflow.config.prompted import SegmentSettings
+from mammoflow.config.prompts import PromptSettings
 from mammoflow.config.tuning import TuneSettings, TuningMethod
 from mammoflow.errors import StudyError, WeightsError
 from mammoflow.segmentation.loading import load_model

@@ -1,0 +1,54 @@
+"""Settings of the segmentation with prompts: one job of one promptable model."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from mammoflow.config.base import SeededSettings
+from mammoflow.config.inference import InferenceSettings
+
+Feed = Literal["logits", "box", "both"]
+Choice = Literal["first", "predicted_iou", "oracle"]
+Heads = Literal["single", "predicted_iou", "head_1", "head_2", "head_3", "oracle"]
+FieldOfView = Literal["image", "window"]
+
+
+class SegmentSettings(InferenceSettings, SeededSettings):
+    """What one segmentation job needs beside its model."""
+
+    iterations: int = Field(3, ge=1, le=10, description="Refinement iterations: each prompts again with the last mask.")
+    feed: Feed = Field(
+        "logits",
+        description="What an iteration takes from the one before: its mask logits beside the prompt's own box, the box "
+        "around its mask in place of the prompt's, or both.",
+    )
+    choose: Choice = Field(
+        "first",
+        description="Which iteration goes on: the first, the one with the best predicted IoU, or the best by the "
+        "reference mask (an oracle, marked as such everywhere).",
+    )
+    heads: Heads = Field(
+        "single",
+        description="Which mask the first iteration has: that of the single-mask head, or of the three heads for "
+        "ambiguous prompts the one with the best predicted IoU, a fixed one (head_1 to head_3), or the best by the "
+        "reference mask (oracle, marked as such everywhere).",
+    )
+    fields_of_view: list[FieldOfView] = Field(
+        ["image"],
+        min_length=1,
+        description="What the network sees: the whole image, as published, or a window of the film around each prompt "
+        "(window). Each has its own rows; the first one's masks go on.",
+    )
+    window_boxes: float = Field(
+        1.5, ge=1, le=10, description="Side of a window in longest sides of the prompt's box; at least window_mm."
+    )
+    window_mm: float = Field(40.0, ge=5, le=500, description="Least side of a window in millimetres.")
+
+    @model_validator(mode="after")
+    def check_fields_of_view(self) -> Self:
+        """Refuse a field of view that is named twice: its rows would stand twice in the tables."""
+        if len(set(self.fields_of_view)) < len(self.fields_of_view):
+            raise ValueError(f"fields_of_view is {self.fields_of_view}, expected each once")
+        return self

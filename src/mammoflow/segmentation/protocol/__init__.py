@@ -1,0 +1,1 @@
+"""What every segmentation model offers: one base, promptable models and automatic models."""
