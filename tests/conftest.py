@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import hypothesis
 import pytest
@@ -51,3 +53,16 @@ def add_member(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
     for package, leaf in added:
         sys.modules.pop(f"{package}.{leaf}", None)
         vars(sys.modules[package]).pop(leaf, None)
+
+
+@pytest.fixture(scope="session")
+def learners() -> ModuleType:
+    """Return the module of tiny learners, for tests of the training loop and of trainers."""
+    name, path = "mammoflow_learners", ROOT / "tests" / "helpers" / "learners.py"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]

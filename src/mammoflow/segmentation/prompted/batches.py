@@ -8,7 +8,7 @@ from typing import Literal, Protocol, TypeVar
 
 import torch
 
-from mammoflow.errors import StudyError
+from mammoflow.run.memory import is_out_of_memory, release_gpu_memory, too_large
 
 MOST_TOGETHER = 32
 """Items that `auto` handles together at most: 32 images of 4096 tokens fill any GPU, and more only cost memory."""
@@ -17,21 +17,8 @@ MEMORY_SHARE = 0.8
 """Part of the free memory that `auto` counts on."""
 
 
-class NoMemoryError(StudyError, MemoryError):
-    """A single item does not fit into the memory; whoever holds several together may still do with fewer."""
-
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error means that memory ran out, on a GPU or on the CPU."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    # torch's CPU allocator and some CUDA libraries raise a plain RuntimeError
-    texts = ("out of memory", "not enough memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in texts)
 
 
 class DeviceMemory(Protocol):
@@ -110,7 +97,7 @@ class Batches:
                 if not is_out_of_memory(error):
                     raise
                 if len(batch) == 1:
-                    raise NoMemoryError(self._too_large(error)) from error
+                    raise too_large(self.label, error) from error
             if result is None:  # outside the handler, whose traceback keeps the tensors alive
                 self._halve(len(batch))
                 continue
@@ -129,15 +116,7 @@ class Batches:
             self.size = max(1, min(MOST_TOGETHER, int(MEMORY_SHARE * self._memory.free() / used)))
         return result
 
-    def _too_large(self, error: Exception) -> str:
-        said = str(error).partition("\n")[0]
-        return (
-            f"out of memory with one at a time ({self.label}){': ' if said else ''}{said}; expected room for one; give "
-            "the job more memory or a GPU with more, let no other job use it, or take a smaller model"
-        )
-
     def _halve(self, tried: int) -> None:
         self.size = max(1, tried // 2)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release_gpu_memory()
         print(f"out of memory with {tried} {self.label} together; going on with {self.size}", file=sys.stderr)

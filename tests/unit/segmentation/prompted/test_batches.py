@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from mammoflow.errors import StudyError
-from mammoflow.segmentation.prompted.batches import MOST_TOGETHER, Batches, is_out_of_memory
+from mammoflow.run.memory import is_out_of_memory
+from mammoflow.segmentation.prompted.batches import MOST_TOGETHER, Batches
 
 
 class Memory:

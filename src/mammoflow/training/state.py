@@ -1,0 +1,109 @@
+"""Where the state of a training lies, and the two files in it: everything a killed run needs, and the kept weights."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mammoflow.storage.files import text_digest, writing
+
+FOLDER = ".training"
+LAST = "last.pt"
+KEPT = "kept.pt"
+
+
+def training_state(output: Path, *inputs: str, code: str) -> Path:
+    """Return the folder for the state of a training, and remove what other trainings of this output left there.
+
+    The folder's name is a digest of everything that the training depends on, so a killed training continues only where
+    nothing has changed since. It lies outside `output`, because Snakemake deletes the outputs of a failed job.
+
+    Parameters
+    ----------
+    output
+        Folder of the results.
+    *inputs
+        Settings and digests of the inputs.
+    code
+        Digest of the code of the training (`mammoflow.run.provenance.code_digest`).
+    """
+    root = output.parent / FOLDER / output.name
+    state = root / text_digest(*inputs, code)[:16]
+    if root.is_dir():
+        for other in root.iterdir():
+            if other != state:
+                shutil.rmtree(other, ignore_errors=True)
+    state.mkdir(parents=True, exist_ok=True)
+    return state
+
+
+def remove_training_state(output: Path) -> None:
+    """Remove the state of a training that has ended well."""
+    root = output.parent / FOLDER
+    shutil.rmtree(root / output.name, ignore_errors=True)
+    if root.is_dir() and not any(root.iterdir()):
+        root.rmdir()
+
+
+@dataclass
+class Progress:
+    """How far a fit is, after a whole epoch.
+
+    Attributes
+    ----------
+    history
+        One row for each epoch.
+    finished
+        Whether no epoch follows.
+    learner, optimiser, average
+        Their states; `average` is empty where nothing is averaged.
+    halvings
+        How often a batch is halved for lack of memory.
+    seconds, peak_memory
+        Of all processes that took part, in seconds and bytes.
+    """
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    finished: bool = False
+    learner: dict[str, Tensor] = field(default_factory=dict)
+    optimiser: dict[str, Any] = field(default_factory=dict)
+    average: dict[str, Tensor] = field(default_factory=dict)
+    halvings: int = 0
+    seconds: float = 0.0
+    peak_memory: int = 0
+
+
+def write_progress(folder: Path, progress: Progress) -> None:
+    """Write how far a fit is, in one step."""
+    _write(folder / LAST, {item.name: getattr(progress, item.name) for item in fields(progress)})
+
+
+def read_progress(folder: Path) -> Progress | None:
+    """Read how far an earlier process came; None where none finished an epoch."""
+    return Progress(**_read(folder / LAST)) if (folder / LAST).is_file() else None
+
+
+def write_kept(folder: Path, state: dict[str, Tensor]) -> None:
+    """Write the weights of the best epoch so far, in one step."""
+    _write(folder / KEPT, state)
+
+
+def read_kept(folder: Path) -> dict[str, Tensor]:
+    """Read the weights of the best epoch."""
+    state: dict[str, Tensor] = _read(folder / KEPT)
+    return state
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    with writing(path) as temporary:
+        torch.save(content, temporary)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return content

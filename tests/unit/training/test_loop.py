@@ -1,0 +1,188 @@
+"""The training loop on a tiny learner: resume, SIGTERM, patience, the kept epoch, averaging, figures of the history."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from mammoflow.errors import StudyError
+from mammoflow.training.learner import Watched
+from mammoflow.training.loop import fit
+from mammoflow.training.plan import OneCycle
+from mammoflow.training.state import KEPT, LAST, read_progress
+
+
+@pytest.fixture
+def survives_sigterm() -> Iterator[None]:
+    """Keep this process, should the loop not take the signal."""
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_fit_learns_and_reports(learners: ModuleType, tmp_path: Path) -> None:
+    learner = learners.LineLearner()
+    fitted = fit(learner, learners.make_plan(), tmp_path, "line")
+    assert [row["epoch"] for row in fitted.history] == [1, 2, 3, 4]
+    assert list(fitted.history[0]) == ["epoch", "train_loss", "learning_rate", "validation_loss"]
+    assert fitted.history[-1]["train_loss"] < fitted.history[0]["train_loss"]
+    assert fitted.resumed_from == fitted.halvings == 0
+    assert fitted.peak_memory > 10_000_000
+    assert not learner.network.training
+    best = min(fitted.history, key=lambda row: row["validation_loss"])
+    assert fitted.chosen_epoch == best["epoch"]
+    assert learner.validate(0)["validation_loss"] == pytest.approx(best["validation_loss"], abs=1e-7)
+
+
+@pytest.mark.parametrize("changes", [{}, {"averaging": 0.9}, {"schedule": OneCycle(momentum=(0.95, 0.85))}])
+def test_killed_fit_continues_bit_for_bit(learners: ModuleType, tmp_path: Path, changes: dict[str, Any]) -> None:
+    plan = learners.make_plan(**changes)
+    unbroken, broken = learners.LineLearner(), learners.LineLearner()
+    whole = fit(unbroken, plan, tmp_path / "whole", "line")
+
+    class Killed(Exception):
+        """Stands for a kill: nothing of the epoch is written."""
+
+    def kill(batch: Any, epoch: int, step: int) -> torch.Tensor:
+        if (epoch, step) == (3, 1):
+            raise Killed
+        return type(broken).loss(broken, batch, epoch, step)
+
+    broken.loss = kill
+    with pytest.raises(Killed):
+        fit(broken, plan, tmp_path / "broken", "line")
+    assert learners.files_below(tmp_path / "broken") == [KEPT, LAST]
+    again = learners.LineLearner(seed=7)  # other weights at the start do not count
+    again.seed = 0
+    resumed = fit(again, plan, tmp_path / "broken", "line")
+    assert resumed.resumed_from == 3
+    assert resumed.history == whole.history
+    assert resumed.chosen_epoch == whole.chosen_epoch
+    learners.assert_same(learners.weights_of(again), learners.weights_of(unbroken))
+
+
+def test_finished_fit_is_loaded_and_not_trained(learners: ModuleType, tmp_path: Path) -> None:
+    first, second = learners.LineLearner(), learners.LineLearner(seed=3)
+    fit(first, learners.make_plan(), tmp_path, "line")
+    assert fit(second, learners.make_plan(), tmp_path, "line").resumed_from == 4
+    assert second.asked == []
+    learners.assert_same(learners.weights_of(first), learners.weights_of(second))
+
+
+@pytest.mark.usefixtures("survives_sigterm")
+def test_sigterm_ends_with_143_after_the_step(
+    learners: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    handler = signal.getsignal(signal.SIGTERM)
+    stopped = learners.StoppedLearner(1)
+    with pytest.raises(SystemExit) as stop:
+        fit(stopped, learners.make_plan(), tmp_path, "line")
+    assert stop.value.code == 143
+    assert stopped.asked[-1][:2] == (1, 0)
+    assert "stopped by SIGTERM after epoch 1; the same command continues from there" in capfd.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is handler
+    saved = read_progress(tmp_path)
+    assert saved is not None
+    assert len(saved.history) == 1
+    resumed, unbroken = learners.LineLearner(), learners.LineLearner()
+    assert fit(resumed, learners.make_plan(), tmp_path, "line").resumed_from == 1
+    fit(unbroken, learners.make_plan(), tmp_path / "whole", "line")
+    learners.assert_same(learners.weights_of(resumed), learners.weights_of(unbroken))
+
+
+def test_process_that_sigterm_ends_has_exit_code_143(tmp_path: Path) -> None:
+    helpers = Path(__file__).parents[2] / "helpers"
+    code = (
+        f"import sys; from pathlib import Path; sys.path.insert(0, {str(helpers)!r}); import learners; "
+        "from mammoflow.training.loop import fit; "
+        f"fit(learners.StoppedLearner(2), learners.make_plan(), Path({str(tmp_path)!r}), 'line')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 143, done.stderr
+    assert "after epoch 2; the same command continues" in done.stderr
+
+
+def test_patience_ends_the_training_only_where_it_is_set(learners: ModuleType, tmp_path: Path) -> None:
+    figures = [3.0, 2.0, 4.0, 5.0, 1.0, 0.5]
+    short = fit(learners.FigureLearner(figures), learners.make_plan(epochs=6, patience=2), tmp_path / "short", "line")
+    assert (len(short.history), short.chosen_epoch) == (4, 2)
+    whole = fit(learners.FigureLearner(figures), learners.make_plan(epochs=6), tmp_path / "whole", "line")
+    assert (len(whole.history), whole.chosen_epoch) == (6, 6)
+
+
+def test_figures_that_are_not_finite_decide_nothing(learners: ModuleType, tmp_path: Path) -> None:
+    nan = math.nan
+    learner = learners.FigureLearner([nan, 2.0, nan, 1.0, nan, nan])
+    fitted = fit(learner, learners.make_plan(epochs=6, patience=3), tmp_path, "line")
+    assert (len(fitted.history), fitted.chosen_epoch) == (6, 4)
+
+
+def test_nothing_finite_is_an_error_with_label_and_rate(learners: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"training line gave a validation loss .* not a number .*\(now 0\.05\)"):
+        fit(learners.FigureLearner([math.nan] * 4), learners.make_plan(), tmp_path, "line")
+
+
+def test_lost_weights_end_the_training_and_are_an_error(learners: ModuleType, tmp_path: Path) -> None:
+    learner = learners.LineLearner()
+    learner.watched = None
+    learner.y = learner.y * math.nan
+    with pytest.raises(StudyError, match="weights that are not finite in epoch 1"):
+        fit(learner, learners.make_plan(), tmp_path, "line")
+
+
+def test_last_epoch_is_kept_where_nothing_is_watched(learners: ModuleType, tmp_path: Path) -> None:
+    learner = learners.FigureLearner([1.0, 2.0, 3.0, 4.0])
+    learner.watched = None
+    assert fit(learner, learners.make_plan(patience=1), tmp_path, "line").chosen_epoch == 4
+
+
+def test_smoothed_figure_decides(learners: ModuleType, tmp_path: Path) -> None:
+    # the best single epoch is the second; the best mean over three ends in the sixth
+    figures = [9.0, 0.5, 9.0, 2.0, 2.0, 2.0]
+    learner = learners.FigureLearner(figures, Watched("validation_loss", "min", smoothing=3))
+    assert fit(learner, learners.make_plan(epochs=6), tmp_path, "line").chosen_epoch == 6
+
+
+def test_average_of_the_second_half_is_validated_and_kept(learners: ModuleType, tmp_path: Path) -> None:
+    learner = learners.LineLearner()
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def note() -> None:
+        seen.append(learners.weights_of(learner))
+
+    learner.after_step = note
+    learner.watched = None
+    fit(learner, learners.make_plan(averaging=0.9), tmp_path, "line")
+    assert len(seen) == 12
+    expected = seen[6]["0.weight"]
+    for state in seen[7:]:
+        expected = 0.9 * expected + 0.1 * state["0.weight"]
+    assert torch.allclose(learner.state()["0.weight"], expected, atol=1e-6)
+    assert not torch.allclose(learner.state()["0.weight"], seen[-1]["0.weight"], atol=1e-6)
+
+
+def test_learner_without_batches_is_an_error(learners: ModuleType, tmp_path: Path) -> None:
+    learner = learners.LineLearner()
+    learner.steps = lambda: 0
+    with pytest.raises(StudyError, match="no batch"):
+        fit(learner, learners.make_plan(), tmp_path, "line")
+    learner.steps = lambda: 5
+    with pytest.raises(StudyError, match="3 batches in epoch 1, expected 5"):
+        fit(learner, learners.make_plan(), tmp_path, "line")
+
+
+def test_validation_without_the_watched_figure_is_an_error(learners: ModuleType, tmp_path: Path) -> None:
+    learner = learners.LineLearner()
+    learner.watched = Watched("validation_auc", "max")
+    with pytest.raises(StudyError, match=r"\['validation_loss'\], expected validation_auc"):
+        fit(learner, learners.make_plan(), tmp_path, "line")
