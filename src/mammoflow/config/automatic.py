@@ -1,4 +1,4 @@
-"""Settings of segmentation without prompts."""
+"""Options of the recipe that trains automatic segmentation models."""
 
 from __future__ import annotations
 
@@ -6,29 +6,39 @@ from typing import Literal
 
 from pydantic import Field
 
-from mammoflow.config.base import Settings
+from mammoflow.config.training import TrainingSettings
 
-ComponentScore = Literal["max", "mean"]
-HitRule = Literal["iou", "centre"]
+AutomaticLoss = Literal["bce", "dice_bce"]
 
 
-class DetectionSettings(Settings):
-    """How a probability map becomes components, and when a component hits a lesion."""
+class AutomaticTrainingSettings(TrainingSettings):
+    """How an automatic model is trained, and what of an image it sees."""
 
-    threshold: float | None = Field(
-        None,
-        gt=0,
-        lt=1,
-        description="Probability above which a pixel is lesion; null takes the threshold that the weights' training "
-        "chose on validation, and 0.5 where the weights name none.",
+    epochs: int = Field(60, ge=1, description="Passes over the training images.")
+    batch_size: int = Field(8, ge=1, description="Images or patches in a batch; halved where memory runs out.")
+    input: Literal["whole", "patch"] = Field(
+        "whole",
+        description="What a batch holds: whole images, reduced until their longest side has side_px pixels; or patches "
+        "of side_px pixels of images with pixels of spacing_mm. A trained model looks at whole images in both cases.",
     )
-    least_area_mm2: float = Field(5.0, ge=0, description="Components with a smaller area are dropped.")
-    score: ComponentScore = Field(
-        "max", description="Score of a component: the largest (max) or the mean probability of its pixels."
+    side_px: int = Field(
+        256, ge=32, le=4096, multiple_of=32, description="Side of the network's input in pixels: a multiple of 32."
     )
-    hit: HitRule = Field(
-        "iou",
-        description="When a component hits a lesion: their IoU is at least least_iou (iou), or the centroid of the "
-        "component is in the lesion's mask (centre).",
+    spacing_mm: float = Field(0.5, gt=0, description="For input: patch, millimetres from pixel to pixel.")
+    patches: int = Field(2, ge=1, le=64, description="For input: patch, patches of each image in an epoch.")
+    lesion_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="For input: patch, share of the patches of an image with lesions that hold a pixel of a lesion; "
+        "the others lie anywhere.",
     )
-    least_iou: float = Field(0.1, gt=0, le=1, description="For hit: iou, the least IoU of a hit.")
+    loss: AutomaticLoss = Field(
+        "dice_bce",
+        description="Cross-entropy, averaged over pixels (bce), or its sum with the soft Dice loss of each image "
+        "(dice_bce).",
+    )
+    augmentation: Literal["none", "standard"] = Field(
+        "standard",
+        description="standard flips, rotates, scales and changes brightness and contrast of training images at random.",
+    )

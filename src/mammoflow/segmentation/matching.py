@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from mammoflow.config.automatic import ComponentScore, HitRule
+from mammoflow.config.detection import ComponentScore, HitRule
 from mammoflow.imaging.geometry import Mask
 
 Floats = npt.NDArray[np.float64]
