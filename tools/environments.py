@@ -17,20 +17,28 @@ sys.path.insert(0, str(ROOT / "src"))
 from mammoflow.run.provenance import outside_imports  # noqa: E402
 from mammoflow.storage.files import write_text  # noqa: E402
 
-READERS = ROOT / "src" / "mammoflow" / "cohort" / "readers"
+PACKAGE = ROOT / "src" / "mammoflow"
+
+
+def members(package: str) -> tuple[str, ...]:
+    """Return the modules of a family, such as `cohort.readers`."""
+    return tuple(f"{package}.{path.stem}" for path in sorted((PACKAGE / package.replace(".", "/")).glob("[!_]*.py")))
+
 
 # Stages of each environment, by the module that holds their entry.
 FAMILIES = {
     "images": (
         "cohort.phantom.stage",
         "cohort.stage",
-        *(f"cohort.readers.{path.stem}" for path in sorted(READERS.glob("[!_]*.py"))),
+        *members("cohort.readers"),
         "imaging.stage",
         "segmentation.prompting.prompts",
     ),
     "torch": (
         "segmentation.prompted.stage",
-        "segmentation.small.stage",
+        "segmentation.training_stage",
+        *members("segmentation.models"),
+        *members("segmentation.recipes"),
         "classification.efficientnet_stage",
         "classification.perceptron_stage",
     ),

@@ -17,9 +17,9 @@ from mammoflow.config.cohort import READERS
 from mammoflow.config.documentation import settings_text
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import MammoflowError
+from mammoflow.planning import models as planned_models
 from mammoflow.planning.preflight import check_files, gpu_present
 from mammoflow.run.provenance import code_digest, run_record, study_fingerprint
-from mammoflow.planning.models import architecture, model_argument, weights_path
 from mammoflow.storage.files import write_text
 
 # Who fetches the study or the weights cannot have them yet. Targets are not known to Snakemake before it has read this.
@@ -39,14 +39,13 @@ FURTHER = [dataset.folder for dataset in CONFIG.cohort.more_datasets]
 MODEL = CONFIG.segmentation.default_model
 SHARDS = [f"{shard:02d}" for shard in range(CONFIG.cohort.shards)]
 EFFICIENTNETS = [f"efficientnet_{kind}" for kind in CONFIG.classification.efficientnet.inputs]
-PROMPTING = sorted({source for sources in CONFIG.segmentation.prompted_by.values() for source in sources})
 PERCEPTRONS = [f"perceptron_{variant}" for variant in CONFIG.classification.perceptron.variants]
 
 
 wildcard_constraints:
     shard=r"\d{2,4}",
-    model="|".join(map(re.escape, CONFIG.segmentation.models)),
-    source="|".join(map(re.escape, CONFIG.segmentation.models)),
+    model="|".join(map(re.escape, CONFIG.segmentation.run)),
+    source="|".join(map(re.escape, CONFIG.segmentation.run)),
     kind="|".join(CONFIG.classification.efficientnet.inputs),
     variant="|".join(CONFIG.classification.perceptron.variants),
 
@@ -113,40 +112,18 @@ def files(option, names):
     return " ".join(f"{option} {shlex.quote(str(name))}" for name in names)
 
 
-def weights(model):
-    """The weights file of a promptable model as a list of inputs; none for the one that the package ships."""
-    file = weights_path(CONFIG, model)
-    return [] if file is None else [str(file)]
-
-
-def tuned_from(wildcards):
-    """The model that a tuned model starts from."""
-    return CONFIG.tuning.models[wildcards.tuned].model
-
-
-def prompt_tables(model):
-    """The tables of prompts of a model: its own, and those around the masks of the models that prompt it."""
-    sources = CONFIG.segmentation.prompted_by.get(model, [])
-    return [f"{RUN}/prompts/{folder}{{shard}}.parquet" for folder in ["", *(f"from_{source}/" for source in sources)]]
-
-
-def further_shards(wildcards):
-    """The image tables of the further runs that the small model is trained on."""
-    found = []
-    for folder in CONFIG.small_model.more_images:
-        tables = sorted(map(str, Path(folder).glob("*/images.parquet")))
-        if not tables:
-            raise WorkflowError(
-                f"small_model.more_images: found no shards of images in {folder!r}; expected the folder `images` of a "
-                "finished run; make that run's target `images` first, or correct the path"
-            )
-        found += tables
-    return found
+def further_images(model):
+    """The image tables of the further runs that a model is trained on."""
+    try:
+        return planned_models.further_images(CONFIG, model)
+    except MammoflowError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def gpus(stage):
     """GPUs of a stage: one where it is told to use one, or may and this machine has one."""
-    device = CONFIG.stages()[stage].device
+    settings = CONFIG.stages()[stage]
+    device = getattr(settings, "options", settings).device
     return int(device == "cuda" or (device == "auto" and gpu_present()))
 
 
@@ -156,11 +133,6 @@ def threads_of_a_shard():
     if workflow.remote_exec or cores is None:
         return min(cores or 4, 16)
     return min(max(cores // len(SHARDS), 1), 16)
-
-
-def memory(model):
-    """Megabytes that a job with a promptable model may take."""
-    return 4000 if architecture(CONFIG, model) == "small" else 16000
 
 
 def record_run():

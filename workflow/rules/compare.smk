@@ -9,16 +9,16 @@ rule compare:
             shards(f"prompts/{folder}excluded/{{shard}}.parquet")
             for folder in [
                 "",
-                *(f"from_{source}/" for source in PROMPTING),
+                *(f"from_{source}/" for source in CONFIG.segmentation.prompting_models()),
             ]
         ],
         masks=shards(
             "segmentation/{model}/{shard}/masks.parquet",
-            model=CONFIG.segmentation.models,
+            model=CONFIG.segmentation.run,
         ),
         scores=shards(
             "segmentation/{model}/{shard}/scores.parquet",
-            model=CONFIG.segmentation.models,
+            model=CONFIG.segmentation.run,
         ),
         gabor=rules.gabor.input,
         radiomics=rules.radiomics.input,

@@ -5,7 +5,7 @@ rule perceptron_variant:
         lesions=shards("images/{shard}/lesions.parquet"),
         masks=shards("segmentation/{model}/{shard}/masks.parquet", model=MODEL),
         prompts=shards("prompts/{shard}.parquet"),
-        weights=weights(MODEL),
+        weights=planned_models.weights_inputs(CONFIG, MODEL),
     output:
         predictions=f"{RUN}/classification/perceptron_{{variant}}/predictions.parquet",
         history=f"{RUN}/classification/perceptron_{{variant}}/history.csv",
@@ -19,12 +19,12 @@ rule perceptron_variant:
         "../../envs/torch.yaml"
     threads: 2
     resources:
-        mem_mb=memory(MODEL),
+        mem_mb=planned_models.training_memory_mb(CONFIG, MODEL, CONFIG.classification.perceptron.batch_size),
         runtime=720,
         gpu=gpus("perceptron"),
     params:
-        code=code_digest("mammoflow.classification.perceptron_stage"),
-        model=model_argument(CONFIG, MODEL),
+        code=code_digest("mammoflow.classification.perceptron_stage", planned_models.architecture_module(CONFIG, MODEL)),
+        model=planned_models.model_arguments(CONFIG, MODEL),
         weights=lambda wildcards, input: files("--weights", input.weights),
         images=lambda wildcards, input: folders("--images", input.images),
         masks=lambda wildcards, input: folders("--masks", input.masks),
@@ -35,7 +35,7 @@ rule perceptron_variant:
         classifier=lambda wildcards, output: Path(output.predictions).parent,
     shell:
         "mammoflow perceptron --settings {input.settings} --variant {wildcards.variant}"
-        " --model {params.model} {params.weights} {params.images} {params.masks} {params.prompts}"
+        " {params.model} {params.weights} {params.images} {params.masks} {params.prompts}"
         " --store {params.store:q} --default-margin-mm {params.margin} --precision {params.precision}"
         " --output {params.classifier} --threads {threads}"
         " 2>&1 | tee {log} >&2"

@@ -1,5 +1,5 @@
 # The default model first: its masks go on.
-REPORTED = [MODEL, *(name for name in CONFIG.segmentation.models if name != MODEL)]
+REPORTED = [MODEL, *(name for name in CONFIG.segmentation.run if name != MODEL)]
 
 
 rule report:

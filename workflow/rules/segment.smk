@@ -1,10 +1,10 @@
 rule segment_shard:
     input:
-        settings=settings_file("segment"),
+        settings=settings_file("segmentation/{model}"),
         images=f"{RUN}/images/{{shard}}/images.parquet",
         lesions=f"{RUN}/images/{{shard}}/lesions.parquet",
-        prompts=lambda wildcards: prompt_tables(wildcards.model),
-        weights=lambda wildcards: weights(wildcards.model),
+        prompts=lambda wildcards: planned_models.prompt_tables(CONFIG, wildcards.model),
+        weights=lambda wildcards: planned_models.weights_inputs(CONFIG, wildcards.model),
     output:
         scores=f"{RUN}/segmentation/{{model}}/{{shard}}/scores.parquet",
         masks=f"{RUN}/segmentation/{{model}}/{{shard}}/masks.parquet",
@@ -16,12 +16,12 @@ rule segment_shard:
         "../../envs/torch.yaml"
     threads: threads_of_a_shard()
     resources:
-        mem_mb=lambda wildcards: memory(wildcards.model),
+        mem_mb=lambda wildcards, attempt: attempt * planned_models.segment_memory_mb(CONFIG, wildcards.model),
         runtime=240,
-        gpu=gpus("segment"),
+        gpu=lambda wildcards: gpus(f"segmentation/{wildcards.model}"),
     params:
-        code=code_digest("mammoflow.segmentation.prompted.stage"),
-        model=lambda wildcards: model_argument(CONFIG, wildcards.model),
+        code=lambda wildcards: code_digest(*planned_models.segment_modules(CONFIG, wildcards.model)),
+        model=lambda wildcards: planned_models.model_arguments(CONFIG, wildcards.model),
         weights=lambda wildcards, input: files("--weights", input.weights),
         images=lambda wildcards, input: Path(input.images).parent,
         prompts=lambda wildcards, input: files("--prompts", input.prompts),
@@ -29,7 +29,7 @@ rule segment_shard:
         store=CONFIG.store,
         shard=lambda wildcards, output: Path(output.masks).parent,
     shell:
-        "mammoflow segment --settings {input.settings} --model {params.model} {params.weights}"
+        "mammoflow segment --settings {input.settings} {params.model} {params.weights}"
         " --images {params.images} {params.prompts} --store {params.store:q}"
         " --default-margin-mm {params.margin} --output {params.shard} --threads {threads}"
         " 2>&1 | tee {log} >&2"
@@ -39,5 +39,5 @@ rule segment:
     input:
         shards(
             "segmentation/{model}/{shard}/masks.parquet",
-            model=CONFIG.segmentation.models,
+            model=CONFIG.segmentation.run,
         ),

@@ -34,20 +34,20 @@ from mammoflow.errors import StudyError
 from mammoflow.run.provenance import code_digest
 from mammoflow.run.runtime import choose_device, seed_everything, set_threads
 from mammoflow.segmentation.embedding.training_sources import EmbeddingSource, EncoderSource
-from mammoflow.segmentation.loading import load_model
-from mammoflow.segmentation.prompting.prompts import default_prompts
+from mammoflow.segmentation.loading import load_promptable
+from mammoflow.segmentation.prompting.going_on import default_prompts
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.storage.arrays import ArrayStore
 from mammoflow.storage.files import array_digest
 from mammoflow.tables.files import read_tables
 from mammoflow.tables.prompts import PROMPTS
+from mammoflow.weights.registry import ModelSpec
 
 
 def train_perceptron(
     settings: PerceptronTraining,
     variant: PerceptronVariant,
-    model: str,
-    weights: Path | None,
+    model: ModelSpec,
     images: list[Path],
     masks: list[Path],
     prompts: list[Path],
@@ -68,8 +68,8 @@ def train_perceptron(
         How to train.
     variant
         `frozen`, `decoder_tuned` or `all_tuned`.
-    model, weights
-        Name of the promptable model and its weights file, None for the shipped ones.
+    model
+        The promptable model.
     images
         Shards of the image stage.
     masks
@@ -104,7 +104,7 @@ def train_perceptron(
     samples = Samples.of(cases.labels, cases.lesions, usable)
     samples.check()
     plan = Plan.of(settings, settings.epochs, settings.learning_rate, choose_device(settings.device))
-    promptable = load_model(model, weights, plan.device, precision=precision)
+    promptable = load_promptable(model, plan.device, precision)
     lesions = prompted_lesions(promptable, cases, chosen, mask_paths(cases, handed_on, "reference"))
     source = EmbeddingSource(promptable, cases.images, ArrayStore(store), settings.batch_size)
     features = frozen_features(promptable, source, lesions)
@@ -145,7 +145,7 @@ def train_perceptron(
         time.monotonic() - start,
         {
             "variant": variant,
-            "promptable_model": {"name": model, "digest": promptable.digest},
+            "promptable_model": {"name": model.name, "digest": promptable.digest},
             "default_margin_mm": default_margin_mm,
             "lesions_without_prompt": int((~usable).sum()),
             "masks": scores.summary(samples.split),

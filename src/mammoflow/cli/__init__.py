@@ -11,7 +11,7 @@ from mammoflow.cli import (
     audit,
     lesions,
     models,
-    tuning,
+    training,
     results,
     pooling,
     weights,

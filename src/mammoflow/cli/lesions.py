@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,14 +14,16 @@ from mammoflow.cli.options import (
     input_files,
     input_folder,
     margin_option,
-    model_option,
+    model_options,
     output_file,
     output_folder,
     settings_option,
     store_option,
     threads_option,
-    weights_option,
 )
+
+if TYPE_CHECKING:
+    from mammoflow.weights.registry import ModelSpec
 
 
 @main.command()
@@ -43,8 +46,7 @@ def prompts(
 
 @main.command()
 @settings_option
-@model_option
-@weights_option
+@model_options
 @input_folder("--images", "Folder of one shard of images.")
 @input_files("--prompts", "Prompts of the shard; once for each table.")
 @store_option
@@ -53,8 +55,7 @@ def prompts(
 @threads_option
 def segment(
     settings: Path,
-    model: str,
-    weights: Path | None,
+    model: ModelSpec,
     images: Path,
     prompts: tuple[Path, ...],
     store: Path,
@@ -68,7 +69,7 @@ def segment(
     from mammoflow.segmentation.prompted.stage import segment as run
 
     stage = read_settings(SegmentSettings, settings)
-    run(stage, model, weights, images, prompts, store, default_margin_mm, output, threads)
+    run(stage, model, images, prompts, store, default_margin_mm, output, threads)
 
 
 @main.command()

@@ -1,9 +1,9 @@
-"""Commands that train: `efficientnet`, `perceptron`, `small-model`."""
+"""Commands that train classifiers: `efficientnet`, `perceptron`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,14 +13,16 @@ from mammoflow.cli.options import (
     input_files,
     input_folders,
     margin_option,
-    model_option,
+    model_options,
     output_folder,
     precision_option,
     settings_option,
     store_option,
     threads_option,
-    weights_option,
 )
+
+if TYPE_CHECKING:
+    from mammoflow.weights.registry import ModelSpec
 
 
 @main.command()
@@ -54,8 +56,7 @@ def efficientnet(
 @main.command()
 @settings_option
 @click.option("--variant", required=True, help="What is trained beside the perceptron, as in the configuration.")
-@model_option
-@weights_option
+@model_options
 @input_folders("--images", "Folder of a shard of images; once for each shard.")
 @input_folders("--masks", "Folder of a shard's masks; once for each shard.")
 @input_files("--prompts", "Prompts of a shard; once for each shard.")
@@ -67,8 +68,7 @@ def efficientnet(
 def perceptron(
     settings: Path,
     variant: Any,
-    model: str,
-    weights: Path | None,
+    model: ModelSpec,
     images: tuple[Path, ...],
     masks: tuple[Path, ...],
     prompts: tuple[Path, ...],
@@ -89,18 +89,4 @@ def perceptron(
 
     stage = read_settings(PerceptronTraining, settings)
     inputs = (list(images), list(masks), list(prompts))
-    train_perceptron(stage, variant, model, weights, *inputs, store, default_margin_mm, output, threads, precision)
-
-
-@main.command("small-model")
-@settings_option
-@input_folders("--images", "Folder of a shard of images; once for each shard.")
-@output_folder("Folder of the trained weights.")
-@threads_option
-def small_model(settings: Path, images: tuple[Path, ...], output: Path, threads: int) -> None:
-    """Train the small promptable model on the training patients of the shards."""
-    from mammoflow.config.base import read_settings
-    from mammoflow.config.small import SmallTrainingSettings
-    from mammoflow.segmentation.small.stage import train_small
-
-    train_small(read_settings(SmallTrainingSettings, settings), list(images), output, threads)
+    train_perceptron(stage, variant, model, *inputs, store, default_margin_mm, output, threads, precision)

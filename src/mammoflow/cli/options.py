@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, cast, get_args
 
 import click
 
@@ -54,8 +54,9 @@ def check_choice(option: str, value: str, choices: object) -> None:
         raise ConfigError(f"{option}: found {value!r}; expected one of {', '.join(get_args(choices))}")
 
 
-model_option = click.option(
-    "--model", required=True, help="Promptable model: a published name, or NAME=ARCHITECTURE for weights of your own."
+model_name_option = click.option("--model", required=True, help="Name of the segmentation model.")
+architecture_option = click.option(
+    "--architecture", default="", help="Architecture of the model, where it is no published one."
 )
 weights_option = click.option("--weights", type=file(), help="Weights of the model; `small` brings its own.")
 store_option = click.option("--store", required=True, type=folder(), help="Folder of the embeddings.")
@@ -65,3 +66,18 @@ margin_option = click.option(
 precision_option = click.option(
     "--precision", default="auto", show_default=True, help="Numbers of the image encoder, as for segmentation."
 )
+
+
+def model_options(command: Command) -> Command:
+    """Add the options that name a segmentation model; the command gets it as `model`, a ModelSpec."""
+
+    @model_name_option
+    @architecture_option
+    @weights_option
+    @wraps(command)
+    def with_model(model: str, architecture: str, weights: Path | None, **arguments: Any) -> Any:
+        from mammoflow.weights.registry import ModelSpec
+
+        return command(model=ModelSpec(model, architecture or model, weights), **arguments)
+
+    return cast(Command, with_model)

@@ -1,4 +1,4 @@
-"""Commands on the weights of the promptable models."""
+"""Commands on the weights of networks."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from mammoflow.cli.options import file, output_file, settings_option
 
 @main.group()
 def weights() -> None:
-    """List, fetch and check the weights of the promptable models."""
+    """List, fetch and check the weights of networks."""
 
 
 @weights.command("list")
 def weights_list() -> None:
     """Show each published weights file, its checksum, licence and source."""
-    from mammoflow.weights.registry import FURTHER_WEIGHTS, WEIGHTS
+    from mammoflow.weights.published import published_sources
 
-    for name, source in {**WEIGHTS, **FURTHER_WEIGHTS}.items():
+    for name, source in published_sources().items():
         origin = source.url or "inside the package"
         checksum = source.checksum or ("recorded when it is first fetched" if source.url else "")
-        click.echo(f"{name}\n  {source.architecture}; {source.licence}\n  {source.file}  {checksum}\n  {origin}")
+        click.echo(f"{name}\n  {source.title}; {source.licence}\n  {source.file}  {checksum}\n  {origin}")
 
 
 @weights.command("fetch")
@@ -33,13 +33,13 @@ def weights_list() -> None:
 def weights_fetch(name: str, target: Path, url: str | None) -> None:
     """Fetch and check the published weights NAME; a broken download goes on where it stopped."""
     from mammoflow.weights.fetch import fetch_weights
-    from mammoflow.weights.registry import WEIGHTS
+    from mammoflow.weights.published import segmentation_sources
 
     path = fetch_weights(name, target, url)
-    named = f"segmentation: {{weights: {{{name}: {path}}}}}"
-    if name not in WEIGHTS:
-        named = f"classification: {{efficientnet: {{weights: {path}}}}}"
-    click.echo(f"{path}\nname it in the configuration:\n{named}")
+    entry = f"segmentation: {{models: {{{name}: {{weights: {path}}}}}}}"
+    if name not in segmentation_sources():
+        entry = f"classification: {{efficientnet: {{weights: {path}}}}}"
+    click.echo(f"{path}\nname it in the configuration:\n{entry}")
 
 
 @main.command()
@@ -58,6 +58,6 @@ def prefetch(settings: Path, output: Path) -> None:
 @click.argument("path", type=file(exists=True))
 def weights_check(path: Path) -> None:
     """Read a weights file without executing anything in it, and say what it is."""
-    from mammoflow.segmentation.loading import describe_weights
+    from mammoflow.weights.published import describe_weights
 
     click.echo(describe_weights(path))

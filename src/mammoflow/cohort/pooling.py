@@ -11,8 +11,8 @@ import pandas as pd
 
 from mammoflow.cohort.reader import Exclusion
 from mammoflow.cohort.selection import Flow, Selection
-from mammoflow.cohort.words import safe_name
 from mammoflow.config.cohort import DatasetSettings
+from mammoflow.storage.names import safe_name
 
 IDS = ("patient_id", "image_id", "lesion_id", "finding_id")
 

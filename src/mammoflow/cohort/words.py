@@ -1,8 +1,7 @@
-"""From the words of a case table to the values of mammoflow's tables, and names that are safe as file names."""
+"""From the words of a case table to the values of mammoflow's tables."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from typing import Literal
@@ -27,8 +26,6 @@ NEGATIVE_WORDS = frozenset({"false", "no", "n", "f", "0", "0.0"})
 BIRADS_PATTERN = re.compile(r"(?:bi-?rads)?\s*([0-6])(?:\.0+)?\s*[abc]?", re.IGNORECASE)
 DENSITY_LETTERS = {"a": 1, "b": 2, "c": 3, "d": 4}
 IDENTICAL, DIFFERENT = "identical pixels", "different pixels"  # of two files that a study gives for one film
-UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-LONGEST_NAME = 120
 LONGEST_QUOTED = 40  # characters of a table that a message repeats; a report of a patient may stand in the wrong column
 BLANKS = frozenset({"na", "n/a", "#n/a", "<na>", "nan", "nat", "null"})
 """What programs write, in any case, where there is no value."""
@@ -37,19 +34,6 @@ BLANKS = frozenset({"na", "n/a", "#n/a", "<na>", "nan", "nat", "null"})
 def quoted(text: str) -> str:
     """Return a table's text in quotation marks for a message, cut where it is long."""
     return repr(text if len(text) <= LONGEST_QUOTED else f"{text[:LONGEST_QUOTED]}...")
-
-
-def safe_name(*parts: str) -> str:
-    """Join parts to an identifier that can be a file's name.
-
-    Plain parts are joined as they are; where a character has to go or the name is too long, a digest of the parts is
-    added, so that different parts never become one name.
-    """
-    plain = "_".join(parts)
-    name = UNSAFE.sub("_", plain).strip("._")
-    if name == plain and 0 < len(name) <= LONGEST_NAME:
-        return name
-    return f"{name[:LONGEST_NAME]}-{hashlib.sha256(plain.encode()).hexdigest()[:8]}".lstrip("-")
 
 
 def parse_integer(text: str, low: int, high: int) -> int | None:

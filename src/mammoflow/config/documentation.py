@@ -43,7 +43,7 @@ def _documented(settings: Settings, depth: int) -> list[str]:
     indent = "  " * depth
     lines: list[str] = []
     for name, field in type(settings).model_fields.items():
-        value = getattr(settings, name)
+        value, name = getattr(settings, name), field.alias or name
         bounds = _bounds(field.metadata)
         comment = f"{field.description}{f' ({bounds})' if bounds else ''}"
         lines += textwrap.wrap(comment, WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")

@@ -6,7 +6,6 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from mammoflow.config.base import SeededSettings
 from mammoflow.config.inference import InferenceSettings
 
 Feed = Literal["logits", "box", "both"]
@@ -15,7 +14,7 @@ Heads = Literal["single", "predicted_iou", "head_1", "head_2", "head_3", "oracle
 FieldOfView = Literal["image", "window"]
 
 
-class SegmentSettings(InferenceSettings, SeededSettings):
+class SegmentSettings(InferenceSettings):
     """What one segmentation job needs beside its model."""
 
     iterations: int = Field(3, ge=1, le=10, description="Refinement iterations: each prompts again with the last mask.")

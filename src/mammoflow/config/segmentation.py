@@ -1,65 +1,53 @@
-"""Settings of segmentation: which models run, and where their weights come from."""
+"""Settings of segmentation: which models run, and where the weights of each come from."""
 
 from __future__ import annotations
 
 import re
 from graphlib import CycleError, TopologicalSorter
-from typing import Literal, Self, get_args
+from typing import Self
 
 from pydantic import Field, model_validator
 
+from mammoflow.config.architectures import architecture, architecture_names, published_names
 from mammoflow.config.base import Settings
 from mammoflow.config.prompted import SegmentSettings
-
-ModelName = Literal[
-    "small",
-    "sam_vit_b",
-    "sam_vit_l",
-    "sam_vit_h",
-    "medsam_vit_b",
-    "sam2.1_hiera_tiny",
-    "sam2.1_hiera_small",
-    "sam2.1_hiera_base_plus",
-    "sam2.1_hiera_large",
-]
-
+from mammoflow.config.recipes import RECIPES, TrainSettings
 
 OWN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 RESERVED_NAMES = ("ellipse",)
 """Names that tables use for what is no model."""
 
 
-class OwnModelSettings(Settings):
-    """A promptable model of one's own: a known architecture with other weights, such as tuned ones."""
+class ModelSettings(Settings):
+    """One segmentation model: an architecture, and weights that are named or made."""
 
-    architecture: ModelName = Field(
-        description="The published model whose network and preprocessing the weights are for."
-    )
-    weights: str = Field(
+    architecture: str = Field(
         "",
-        description="Weights file: safetensors, or a checkpoint of torch; empty takes what `tuning.models` makes under "
-        "this name.",
+        description="The network and its preprocessing. Empty takes the architecture of the entry's own name, or that "
+        "of the model that its training starts from.",
+    )
+    weights: str = Field("", description="Weights file: safetensors, or a checkpoint of torch.")
+    train: TrainSettings | None = Field(
+        None, description="How the run makes the weights on its training patients: {recipe, from, options}."
     )
 
 
 class SegmentationSettings(SegmentSettings):
-    """Box-prompted segmentation with one or several promptable models."""
+    """Segmentation with one or several models."""
 
-    models: list[str] = Field(
+    run: list[str] = Field(
         ["small"],
         min_length=1,
-        description="Promptable models to run, each with its own rows: published ones "
-        f"({', '.join(get_args(ModelName))}) and those of `custom`.",
+        description="Models that segment, each with its own rows: published ones, which need no entry "
+        f"({', '.join(published_names())}), and those of `models`.",
     )
     default_model: str = Field("small", description="The model whose masks and embeddings later stages use.")
-    weights: dict[str, str] = Field(
+    models: dict[str, ModelSettings] = Field(
         default_factory=dict,
-        description="Weights file of each published model, where it lies elsewhere than `prefetch.folder`; `small` is "
-        "shipped inside the package.",
-    )
-    custom: dict[str, OwnModelSettings] = Field(
-        default_factory=dict,
-        description="Models of your own by name: {my_tuned: {architecture: sam_vit_b, weights: tuned.safetensors}}.",
+        description="Models by name, with weights of your own, {mine: {architecture: sam_vit_b, weights: "
+        "tuned.safetensors}}, or weights that the run makes, {sam_lora: {train: {recipe: tune, from: sam_vit_b, "
+        "options: {method: lora}}}}. A published name has an entry where its file is not in `prefetch.folder`: "
+        "{sam_vit_b: {weights: FILE}}.",
     )
     prompted_by: dict[str, list[str]] = Field(
         default_factory=dict,
@@ -67,51 +55,159 @@ class SegmentationSettings(SegmentSettings):
         "sam_vit_b also with the boxes around small's masks, at each margin.",
     )
 
+    def known_models(self) -> list[str]:
+        """Return the names of all models that can run: published ones and those that have an entry."""
+        return list(dict.fromkeys([*published_names(), *self.models]))
+
+    def trained_models(self) -> list[str]:
+        """Return the names of the models whose weights the run makes."""
+        return [name for name, entry in self.models.items() if entry.train is not None]
+
+    def architecture_of(self, name: str) -> str:
+        """Return the architecture of a model that can run."""
+        entry = self.models.get(name, ModelSettings())
+        if entry.architecture or entry.train is None or not entry.train.start:
+            return entry.architecture or name
+        return self.architecture_of(entry.train.start)
+
+    def is_prompted(self, name: str) -> bool:
+        """Tell whether a model that can run needs prompts."""
+        return architecture(self.architecture_of(name)).prompted
+
+    def prompting_models(self) -> list[str]:
+        """Return the models whose masks prompt others, sorted."""
+        return sorted({source for sources in self.prompted_by.values() for source in sources})
+
     @model_validator(mode="after")
     def check_models(self) -> Self:
-        """Refuse a model that is not known or named twice, and a name of one's own that would be misread."""
-        published = get_args(ModelName)
-        for name in self.custom:
-            if name in (*published, *RESERVED_NAMES) or not OWN_NAME.fullmatch(name):
+        """Refuse entries that name no weights or cannot be trained as they say."""
+        for name, entry in self.models.items():
+            _check_entry(name, entry)
+        _check_starts(self)
+        for name, entry in self.models.items():
+            _check_architecture(self, name)
+            if entry.train is not None:
+                _check_training(self, name, entry.train)
+        return self
+
+    @model_validator(mode="after")
+    def check_run(self) -> Self:
+        """Refuse models that are not known, that are named twice, or that the default is not among."""
+        for name in self.run:
+            if name not in self.known_models():
                 raise ValueError(
-                    f"custom names a model {name!r}; expected a name that no published model has, of letters, digits, "
-                    "points, dashes and underscores, with a letter first"
+                    f"run names {name!r}; expected one of {', '.join(self.known_models())}; a model of your own has an "
+                    "entry in segmentation.models with its architecture, and with weights or train"
                 )
-        for name in self.weights:
-            if name not in published:
-                raise ValueError(
-                    f"weights names {name!r}; expected one of {', '.join(published)}; weights of a model of your own "
-                    "stand under segmentation.custom"
-                )
-        if "small" in self.weights:
-            raise ValueError(
-                "weights names 'small', whose weights are inside the package; expected a name of your own for others: "
-                "custom: {my_small: {architecture: small, weights: FILE}}"
-            )
-        for name in self.models:
-            if name not in (*published, *self.custom):
-                raise ValueError(
-                    f"models names {name!r}; expected one of {', '.join((*published, *self.custom))}; a model of your "
-                    "own stands under segmentation.custom with its architecture and weights"
-                )
-        if len(set(self.models)) < len(self.models):
-            raise ValueError(f"models is {self.models}, expected each model once")
+        if len(set(self.run)) < len(self.run):
+            raise ValueError(f"run is {self.run}, expected each model once")
+        if self.default_model not in self.run:
+            raise ValueError(f"default_model is {self.default_model!r}, expected one of run {self.run}")
         return self
 
     @model_validator(mode="after")
     def check_prompted_by(self) -> Self:
-        """Refuse models that do not run, and models that prompt each other in a circle."""
+        """Refuse models that do not run or take no prompts, and models that prompt each other in a circle."""
         for model, sources in self.prompted_by.items():
             for name in (model, *sources):
-                if name not in self.models:
-                    raise ValueError(f"prompted_by names {name!r}, expected one of models {self.models}")
+                if name not in self.run:
+                    raise ValueError(f"prompted_by names {name!r}, expected one of run {self.run}")
+            if not self.is_prompted(model):
+                raise ValueError(f"prompted_by names {model!r}, which takes no prompts; expected a promptable model")
             if len(set(sources)) < len(sources):
                 raise ValueError(f"prompted_by of {model} is {sources}, expected each model once")
-        try:
-            TopologicalSorter(self.prompted_by).prepare()
-        except CycleError as error:
+        circle = _circle(self.prompted_by)
+        if circle:
             raise ValueError(
-                f"prompted_by goes in a circle: {' <- '.join(error.args[1])}; expected no model to be prompted by "
-                "masks that it prompts itself"
-            ) from None
+                f"prompted_by goes in a circle: {circle}; expected no model to be prompted by masks that it prompts "
+                "itself"
+            )
         return self
+
+
+def _check_entry(name: str, entry: ModelSettings) -> None:
+    """Refuse a name that would be misread, and an entry without weights or with two sources of them."""
+    if name in RESERVED_NAMES or not OWN_NAME.fullmatch(name):
+        raise ValueError(
+            f"models names {name!r}; expected letters, digits, points, dashes and underscores, with a letter first, "
+            f"and none of {', '.join(RESERVED_NAMES)}"
+        )
+    if name in published_names():
+        _check_published(name, entry)
+    elif entry.weights and entry.train is not None:
+        raise ValueError(f"models.{name} has both weights and train; expected one of them; give one another name")
+    elif not entry.weights and entry.train is None:
+        raise ValueError(
+            f"models.{name} has neither weights nor train, and is no published model; expected a weights file, or how "
+            "to train it"
+        )
+
+
+def _check_published(name: str, entry: ModelSettings) -> None:
+    """Refuse an entry under a published name that says more than where the published file is."""
+    source = architecture(name).source
+    if entry.architecture not in ("", name) or entry.train is not None:
+        raise ValueError(
+            f"models.{name} is the name of published weights; expected weights alone in its entry; give a model with "
+            "another architecture or a training another name"
+        )
+    if source is not None and source.shipped is not None and entry.weights:
+        raise ValueError(
+            f"models.{name}.weights is set, but the package ships the weights of {name}; expected another name for "
+            f"other weights: my_{name}: {{architecture: {name}, weights: FILE}}"
+        )
+
+
+def _check_starts(settings: SegmentationSettings) -> None:
+    """Refuse trainings that start from what is not known or, in the end, from themselves."""
+    starts = {name: entry.train.start for name, entry in settings.models.items() if entry.train and entry.train.start}
+    for name, start in starts.items():
+        if start not in settings.known_models():
+            raise ValueError(
+                f"models.{name}.train.from is {start!r}; expected one of {', '.join(settings.known_models())}"
+            )
+    circle = _circle({name: [start] for name, start in starts.items()})
+    if circle:
+        raise ValueError(
+            f"train.from in models goes in a circle: {circle}; expected each model to start from weights that are "
+            "there before it"
+        )
+
+
+def _check_architecture(settings: SegmentationSettings, name: str) -> None:
+    """Refuse an architecture that is not known, or that is not the one that the training starts from."""
+    entry, network = settings.models[name], settings.architecture_of(name)
+    if network not in architecture_names():
+        raise ValueError(
+            f"models.{name}.architecture is {entry.architecture!r}; expected one of {', '.join(architecture_names())}"
+        )
+    start = entry.train.start if entry.train else ""
+    if start and network != settings.architecture_of(start):
+        raise ValueError(
+            f"models.{name}.architecture is {network}, but its training starts from {start}; expected "
+            f"{settings.architecture_of(start)}"
+        )
+
+
+def _check_training(settings: SegmentationSettings, name: str, train: TrainSettings) -> None:
+    """Refuse a recipe that does not fit the model."""
+    recipe, network = RECIPES.load(train.recipe), settings.architecture_of(name)
+    if architecture(network).prompted != recipe.PROMPTED:
+        kinds = {True: "promptable", False: "automatic"}
+        raise ValueError(
+            f"models.{name}.train.recipe is {train.recipe}, which trains {kinds[recipe.PROMPTED]} models, but "
+            f"{network} is {kinds[architecture(network).prompted]}"
+        )
+    try:
+        recipe.check(train.options, network, train.start)
+    except ValueError as error:
+        raise ValueError(f"models.{name}.train.{error}") from None
+
+
+def _circle(before: dict[str, list[str]]) -> str:
+    """Return a circle in a mapping from each name to those that come before it, as text; "" where there is none."""
+    try:
+        TopologicalSorter(before).prepare()
+    except CycleError as error:
+        return " <- ".join(error.args[1])
+    return ""

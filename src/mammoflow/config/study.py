@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from mammoflow.config.architectures import published_names
 from mammoflow.config.audit import AuditSettings
 from mammoflow.config.base import Device, Settings, StageSettings
 from mammoflow.config.classification import ClassificationSettings, EfficientNetTraining, PerceptronTraining
@@ -17,9 +18,9 @@ from mammoflow.config.images import ImagesSettings
 from mammoflow.config.phantom import PhantomSettings
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.prompts import PromptSettings
-from mammoflow.config.segmentation import SegmentationSettings
-from mammoflow.config.small import SmallModelSettings, SmallTrainingSettings
-from mammoflow.config.tuning import TuneSettings, TuningSettings, check_tuned_models
+from mammoflow.config.recipes import RecipeSettings, TrainSettings
+from mammoflow.config.segmentation import ModelSettings, SegmentationSettings
+from mammoflow.config.segmentation_checks import check_box_prompts, check_promptable
 
 
 class StudyConfig(Settings):
@@ -39,18 +40,12 @@ class StudyConfig(Settings):
     audit: AuditSettings = Field(default_factory=AuditSettings, description="The study's audit, a page of its own.")
     prompts: PromptSettings = Field(default_factory=PromptSettings, description="Box prompts.")
     segmentation: SegmentationSettings = Field(
-        default_factory=SegmentationSettings, description="Promptable segmentation."
+        default_factory=SegmentationSettings, description="Segmentation models, and how each is used and trained."
     )
     gabor: GaborSettings = Field(default_factory=GaborSettings, description="Gabor texture around the lesion.")
     radiomics: RadiomicsSettings = Field(default_factory=RadiomicsSettings, description="Radiomics of the lesion.")
     classification: ClassificationSettings = Field(
         default_factory=ClassificationSettings, description="Malignancy classifiers."
-    )
-    small_model: SmallModelSettings = Field(
-        default_factory=SmallModelSettings, description="Training of the small promptable model, a target of its own."
-    )
-    tuning: TuningSettings = Field(
-        default_factory=TuningSettings, description="Tuning of promptable models on the training patients."
     )
     comparison: ComparisonSettings = Field(default_factory=ComparisonSettings, description="Models against BI-RADS.")
     report: ReportSettings = Field(default_factory=ReportSettings, description="The HTML report.")
@@ -70,12 +65,9 @@ class StudyConfig(Settings):
                 f"prompts.default_margin_mm is {self.prompts.default_margin_mm}, "
                 f"expected one of prompts.margins_mm {self.prompts.margins_mm}"
             )
-        if self.segmentation.default_model not in self.segmentation.models:
-            raise ValueError(
-                f"segmentation.default_model is {self.segmentation.default_model!r}, "
-                f"expected one of segmentation.models {self.segmentation.models}"
-            )
-        check_tuned_models(self.tuning, self.segmentation)
+        classifiers = [f"perceptron_{variant}" for variant in self.classification.perceptron.variants]
+        check_box_prompts(self.prompts, classifiers)
+        check_promptable(self.segmentation, classifiers)
         if self.gabor.ring_mm[1] > self.images.patch_mm:
             raise ValueError(
                 f"gabor.ring_mm ends at {self.gabor.ring_mm[1]}, "
@@ -91,24 +83,39 @@ class StudyConfig(Settings):
             "images": self.images,
             "audit": self.audit,
             "prompts": self.prompts,
-            "segment": self._part(SegmentSettings, self.segmentation),
             "gabor": self._part(GaborSettings, self.gabor),
             "radiomics": self._part(RadiomicsSettings, self.radiomics),
             "efficientnet": self._part(EfficientNetTraining, self.classification.efficientnet),
             "perceptron": self._part(PerceptronTraining, self.classification.perceptron),
-            "small_model": self._part(SmallTrainingSettings, self.small_model),
-            "tune": self._part(TuneSettings, self.tuning),
             "compare": self.comparison,
             "report": self.report,
             "download": self.download,
             "prefetch": self._prefetch_job(),
+            **self._segmentation_jobs(),
         }
+
+    def _segmentation_jobs(self) -> dict[str, Settings]:
+        """Return the settings of each model that segments, and of each model that is trained."""
+        segment = self._part(SegmentSettings, self.segmentation)
+        trained = {name: entry.train for name, entry in self.segmentation.models.items() if entry.train is not None}
+        return {
+            **{f"segmentation/{name}": segment for name in self.segmentation.run},
+            **{f"segmentation_models/{name}": self._training_job(train) for name, train in trained.items()},
+        }
+
+    def _training_job(self, train: TrainSettings) -> RecipeSettings:
+        """Return what one training job needs, with the run's device where its options leave it open."""
+        options = train.options
+        if getattr(options, "device", "") == "auto":
+            options = options.model_copy(update={"device": self.device})
+        return RecipeSettings(recipe=train.recipe, options=options)
 
     def _prefetch_job(self) -> PrefetchJob:
         """Name the published weights that this configuration asks for, each with its file where one is named."""
-        own = self.segmentation.custom
-        wanted = dict.fromkeys([*self.segmentation.models, *(tuned.model for tuned in self.tuning.models.values())])
-        models = {name: self.segmentation.weights.get(name, "") for name in wanted if name not in own}
+        segmentation = self.segmentation
+        starts = [entry.train.start for entry in segmentation.models.values() if entry.train and entry.train.start]
+        published = [name for name in dict.fromkeys([*segmentation.run, *starts]) if name in published_names()]
+        models = {name: segmentation.models.get(name, ModelSettings()).weights for name in published}
         if self.classification.efficientnet.weights:
             models["efficientnet_b0"] = self.classification.efficientnet.weights
         return PrefetchJob(**self.prefetch.model_dump(), models=models)

@@ -1,38 +1,28 @@
-"""Settings of the tuning of promptable models."""
+"""Settings of the tuning of promptable models, the options of the recipe `tune`."""
 
 from __future__ import annotations
 
-from graphlib import CycleError, TopologicalSorter
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mammoflow.config.base import SeededSettings, Settings
+from mammoflow.config.base import SeededSettings
 from mammoflow.config.prompts import PromptKind
-from mammoflow.config.segmentation import OWN_NAME, RESERVED_NAMES, ModelName, SegmentationSettings
 
 TuningMethod = Literal["decoder", "all", "lora", "adapters"]
 TrainedHeads = Literal["single", "three", "both"]
 IouLoss = Literal["best", "all"]
 AttentionLayer = Literal["qkv", "proj"]
 
-WITHOUT_ATTENTION = ("small",)
-"""Architectures that have no attention blocks for LoRA or adapters."""
-
-
-class TunedModelSettings(Settings):
-    """One model to tune."""
-
-    model: str = Field(description="The model to start from: a published name, or one of segmentation.custom.")
-    method: TuningMethod = Field(
-        description="What is trained: the mask decoder; all weights; low-rank updates of the encoder's attention "
-        "(lora); bottlenecks in the encoder's blocks (adapters)."
-    )
-
 
 class TuneSettings(SeededSettings):
-    """What one tuning job needs beside its model and its method."""
+    """Options of the recipe `tune`."""
 
+    method: TuningMethod = Field(
+        "decoder",
+        description="What is trained: the mask decoder; all weights; low-rank updates of the encoder's attention "
+        "(lora); bottlenecks in the encoder's blocks (adapters).",
+    )
     epochs: int = Field(20, ge=1, description="Most epochs; the one with the best validation Dice is kept.")
     patience: int = Field(5, ge=1, description="Epochs without a better validation Dice after which tuning stops.")
     batch_size: int = Field(4, ge=1, description="Lesions of one step; halved inside the step where memory runs out.")
@@ -85,71 +75,3 @@ class TuneSettings(SeededSettings):
             if len(set(values)) < len(values):
                 raise ValueError(f"{key} is {values}, expected each once")
         return self
-
-
-class TuningSettings(TuneSettings):
-    """Tuning of promptable models inside a run."""
-
-    models: dict[str, TunedModelSettings] = Field(
-        default_factory=dict,
-        description="Models to tune by their new name: {sam_lora: {model: sam_vit_b, method: lora}}. To segment with "
-        "one, name it under segmentation.custom with its architecture and without weights, and under "
-        "segmentation.models.",
-    )
-
-    @model_validator(mode="after")
-    def check_names(self) -> Self:
-        """Refuse names that would be misread, and a published one: tuned weights are not those."""
-        for name in self.models:
-            if name in (*get_args(ModelName), *RESERVED_NAMES) or not OWN_NAME.fullmatch(name):
-                raise ValueError(
-                    f"models names {name!r}; expected a name that no published model has, of letters, digits, points, "
-                    "dashes and underscores, with a letter first"
-                )
-        return self
-
-
-def check_tuned_models(tuning: TuningSettings, segmentation: SegmentationSettings) -> None:
-    """Hold the tuned models to the models that they start from and to the names that segmentation gives them.
-
-    Raises
-    ------
-    ValueError
-        If a model starts from one that is not known or, in the end, from itself; if its architecture is not that of its
-        start, or has no attention for the method; if a custom model has no weights and is not tuned, or both.
-    """
-    custom = segmentation.custom
-    for name, own in custom.items():
-        if not own.weights and name not in tuning.models:
-            raise ValueError(
-                f"segmentation.custom.{name} has no weights and tuning.models does not name it; expected one of both"
-            )
-        if own.weights and name in tuning.models:
-            raise ValueError(
-                f"segmentation.custom.{name} has weights and is also in tuning.models; give one of them another name"
-            )
-    try:
-        TopologicalSorter({name: [tuned.model] for name, tuned in tuning.models.items()}).prepare()
-    except CycleError as error:
-        raise ValueError(
-            f"tuning.models goes in a circle: {' <- '.join(error.args[1])}; expected each to start from weights that "
-            "are there before it"
-        ) from None
-    for name, tuned in tuning.models.items():
-        if tuned.model not in (*get_args(ModelName), *custom):
-            raise ValueError(
-                f"tuning.models.{name}.model is {tuned.model!r}; expected one of "
-                f"{', '.join((*get_args(ModelName), *custom))}"
-            )
-        base = custom.get(tuned.model)
-        architecture = base.architecture if base else tuned.model
-        if name in custom and custom[name].architecture != architecture:
-            raise ValueError(
-                f"segmentation.custom.{name}.architecture is {custom[name].architecture}, but it is tuned from "
-                f"{tuned.model}; expected {architecture}"
-            )
-        if tuned.method in ("lora", "adapters") and architecture in WITHOUT_ATTENTION:
-            raise ValueError(
-                f"tuning.models.{name}.method is {tuned.method}, but {architecture} has no attention; expected decoder "
-                "or all"
-            )

@@ -1,49 +1,165 @@
-"""The promptable models of a configuration: how a command is told them, and where their weights lie."""
+"""What the jobs of a configuration's segmentation models need: weights, arguments, prompts, memory and code."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
+from mammoflow.config.architectures import ARCHITECTURE_MODULES, architecture, module_of
+from mammoflow.config.recipes import RECIPES, TrainSettings
+from mammoflow.config.segmentation import ModelSettings
 from mammoflow.config.study import StudyConfig
-from mammoflow.weights.registry import remedy, split_model, weights_source
+from mammoflow.errors import ConfigError
+from mammoflow.weights.registry import ModelSpec, remedy
+
+SEGMENT_STAGE = "mammoflow.segmentation.prompted.stage"
+TRAINING_STAGE = "mammoflow.segmentation.training_stage"
 
 
-def model_argument(config: StudyConfig, model: str) -> str:
-    """Return how a command is told the model: its name, with the architecture where it is one of the user's own."""
-    own = config.segmentation.custom.get(model)
-    return f"{model}={own.architecture}" if own else model
+def run_folder(config: StudyConfig) -> Path:
+    """Return the folder that the run writes to."""
+    return Path(config.results) / config.run
 
 
-def architecture(config: StudyConfig, model: str) -> str:
-    """Return the published model whose network a model of the configuration has."""
-    own = config.segmentation.custom.get(model)
-    return own.architecture if own else model
+def trained_weights(config: StudyConfig, model: str) -> Path:
+    """Return the weights file of a model that the run trains."""
+    return run_folder(config) / "segmentation_models" / model / "model.safetensors"
 
 
-def tuned_weights(config: StudyConfig, model: str) -> Path:
-    """Return the weights file of a model that the configuration tunes."""
-    return Path(config.results) / config.run / "tuning" / model / "model.safetensors"
+def model_spec(config: StudyConfig, model: str) -> ModelSpec:
+    """Return a model of the configuration as a job is told it."""
+    return ModelSpec(model, config.segmentation.architecture_of(model), weights_path(config, model))
 
 
 def weights_path(config: StudyConfig, model: str) -> Path | None:
-    """Return the weights file of a promptable model of a configuration, there or not; None for what is shipped."""
-    own = config.segmentation.custom.get(model)
-    if own:
-        return Path(own.weights) if own.weights else tuned_weights(config, model)
-    named = config.segmentation.weights.get(model)
-    if named:
-        return Path(named)
-    source = weights_source(model)
-    return Path(config.prefetch.folder) / source.file if source.url else None
+    """Return the weights file of a model of the configuration, there or not; None for a file that the package ships."""
+    entry = config.segmentation.models.get(model, ModelSettings())
+    if entry.train is not None:
+        return trained_weights(config, model)
+    if entry.weights:
+        return Path(entry.weights)
+    source = architecture(config.segmentation.architecture_of(model)).source
+    return Path(config.prefetch.folder) / source.file if source and source.url else None
+
+
+def weights_inputs(config: StudyConfig, model: str) -> list[str]:
+    """Return the weights file of a model as the inputs of a rule; none for a file that the package ships."""
+    file = weights_path(config, model)
+    return [] if file is None else [str(file)]
 
 
 def missing_weights(config: StudyConfig, model: str) -> str:
-    """Say what is missing and how it is to be had, where the weights file of a model is not there; else ""."""
-    own = config.segmentation.custom.get(model)
-    if own and not own.weights:
-        return ""  # the workflow makes it
+    """Say what is missing and how to get it, where the weights file of a model is not there; else ""."""
+    entry = config.segmentation.models.get(model, ModelSettings())
     file = weights_path(config, model)
-    if file is None or file.is_file():
+    if entry.train is not None or file is None or file.is_file():
         return ""
-    way = remedy(*split_model(model_argument(config, model)))
-    return f"weights file {file} for {model} does not exist; {way}"
+    return f"weights file {file} for {model} does not exist; {remedy(model_spec(config, model))}"
+
+
+def needed_models(config: StudyConfig) -> list[str]:
+    """Return the models whose weights must be there before the first job, or be made by the run."""
+    starts = [entry.train.start for entry in config.segmentation.models.values() if entry.train and entry.train.start]
+    return list(dict.fromkeys([*config.segmentation.run, *starts]))
+
+
+def model_arguments(config: StudyConfig, model: str) -> str:
+    """Return the words of a command that name a model, quoted for a shell; its weights file is an input."""
+    return f"--model {shlex.quote(model)} --architecture {shlex.quote(config.segmentation.architecture_of(model))}"
+
+
+def prompt_tables(config: StudyConfig, model: str) -> list[str]:
+    """Return the tables of prompts of a model: its own, and those around the masks of the models that prompt it.
+
+    The wildcard `{shard}` stays. An automatic model has none.
+    """
+    if not config.segmentation.is_prompted(model):
+        return []
+    sources = config.segmentation.prompted_by.get(model, [])
+    folder = run_folder(config) / "prompts"
+    return [str(folder / origin / "{shard}.parquet") for origin in ["", *(f"from_{source}" for source in sources)]]
+
+
+def architecture_module(config: StudyConfig, model: str) -> str:
+    """Return the module that builds a model."""
+    return ARCHITECTURE_MODULES.module(module_of(config.segmentation.architecture_of(model)))
+
+
+def segment_modules(config: StudyConfig, model: str) -> list[str]:
+    """Return the modules whose code segments with a model: the stage and the model's own module."""
+    return [SEGMENT_STAGE, architecture_module(config, model)]
+
+
+def training(config: StudyConfig, model: str) -> TrainSettings:
+    """Return how the run trains a model.
+
+    Raises
+    ------
+    ConfigError
+        If it does not.
+    """
+    entry = config.segmentation.models.get(model)
+    if entry is None or entry.train is None:
+        raise ConfigError(f"segmentation.models.{model}.train is not set; expected how the model is trained")
+    return entry.train
+
+
+def training_modules(config: StudyConfig, model: str) -> list[str]:
+    """Return the modules whose code trains a model: the stage, the model's own module and the recipe."""
+    return [TRAINING_STAGE, architecture_module(config, model), RECIPES.module(training(config, model).recipe)]
+
+
+def start_of(config: StudyConfig, model: str) -> str:
+    """Return the model that a training starts from; "" for random weights."""
+    return training(config, model).start
+
+
+def training_arguments(config: StudyConfig, model: str) -> str:
+    """Return the words of a command that name what is trained, quoted for a shell."""
+    start = start_of(config, model)
+    words = ["--architecture", config.segmentation.architecture_of(model), *(["--from", start] if start else [])]
+    return " ".join(map(shlex.quote, words))
+
+
+def start_weights(config: StudyConfig, model: str) -> list[str]:
+    """Return the weights file that a training starts from as the inputs of a rule."""
+    start = start_of(config, model)
+    return weights_inputs(config, start) if start else []
+
+
+def further_images(config: StudyConfig, model: str) -> list[str]:
+    """Return the image tables of the further runs that a model is trained on.
+
+    Raises
+    ------
+    ConfigError
+        If a folder has none.
+    """
+    tables: list[str] = []
+    for folder in training(config, model).more_images:
+        shards = sorted(str(table) for table in Path(folder).glob("*/images.parquet"))
+        if not shards:
+            raise ConfigError(
+                f"segmentation.models.{model}.train.more_images: found no shards of images in {folder!r}; expected the "
+                "folder `images` of a finished run; make that run's target `images` first, or correct the path"
+            )
+        tables += shards
+    return tables
+
+
+def segment_memory_mb(config: StudyConfig, model: str) -> int:
+    """Return the megabytes of a job that segments with a model."""
+    network = architecture(config.segmentation.architecture_of(model))
+    batch = config.segmentation.batch_images
+    return network.memory_mb + network.image_mb * (0 if batch == "auto" else batch - 1)
+
+
+def training_memory_mb(config: StudyConfig, model: str, batch: int) -> int:
+    """Return the megabytes of a job that trains with a model's network on a batch of images or lesions."""
+    network = architecture(config.segmentation.architecture_of(model))
+    return network.memory_mb + network.training_image_mb * batch
+
+
+def recipe_memory_mb(config: StudyConfig, model: str) -> int:
+    """Return the megabytes of the job that trains a model by its recipe."""
+    return training_memory_mb(config, model, int(getattr(training(config, model).options, "batch_size", 1)))

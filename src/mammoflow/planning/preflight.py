@@ -8,7 +8,7 @@ from pathlib import Path
 from mammoflow.config.cohort import READERS, DatasetSettings
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, WeightsError
-from mammoflow.planning.models import missing_weights
+from mammoflow.planning.models import missing_weights, needed_models
 
 
 def gpu_present() -> bool:
@@ -83,8 +83,7 @@ def check_files(config: StudyConfig) -> None:
     for index, dataset in enumerate(config.cohort.datasets):
         if dataset.reader != "phantom":
             check_study(f"cohort.more_datasets.{index - 1}" if index else "cohort.dataset", dataset)
-    started_from = [tuned.model for tuned in config.tuning.models.values()]
-    for model in [*config.segmentation.models, *started_from]:
+    for model in needed_models(config):
         missing = missing_weights(config, model)
         if missing:
             raise WeightsError(missing)

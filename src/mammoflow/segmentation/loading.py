@@ -1,93 +1,96 @@
-"""Weights of the promptable models, loaded: the published ones, and those of one's own."""
+"""A segmentation model, built and filled with its weights."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
+from torch import Tensor
 
+from mammoflow.config.architectures import ARCHITECTURE_MODULES, architecture, module_of
 from mammoflow.config.inference import Precision
-from mammoflow.errors import WeightsError
-from mammoflow.segmentation.precision import precision_of_masks
+from mammoflow.errors import ConfigError, WeightsError
+from mammoflow.segmentation.layers.adapters import load_adapters, split_adapters
 from mammoflow.segmentation.protocol.promptable import PromptableModel
-from mammoflow.segmentation.tuning.adapters import load_adapters, split_adapters
-from mammoflow.segmentation.tuning.record import read_header
+from mammoflow.segmentation.protocol.segmenter import Segmenter
 from mammoflow.storage.files import file_digest
-from mammoflow.transfer.checksums import matches_checksum
 from mammoflow.weights.checkpoint import read_state
-from mammoflow.weights.registry import FURTHER_WEIGHTS, WEIGHTS, find_weights, split_model
+from mammoflow.weights.header import read_header
+from mammoflow.weights.registry import ModelSpec, find_weights
 
 
-def describe_weights(path: Path) -> str:
-    """Read a weights file as a stage would, and say what it is in a few lines.
-
-    Raises
-    ------
-    WeightsError
-        If it carries code, is damaged, or holds no weights.
-    """
-    state, digest = read_state(path), file_digest(path)
-    published = [
-        name
-        for name, source in {**WEIGHTS, **FURTHER_WEIGHTS}.items()
-        if source.checksum and matches_checksum(path, source.checksum)
-    ]
-    known = f"the published {published[0]}" if published else "none of the published weights"
-    numbers = sum(tensor.numel() for tensor in state.values())
-    rooms = ", ".join(dict.fromkeys(name.partition(".")[0] for name in state))
-    return f"{path}\n  sha256:{digest}; {known}\n  {len(state)} tensors of {numbers} numbers: {rooms}"
-
-
-def load_model(
-    name: str,
-    weights: Path | None,
-    device: torch.device,
-    architecture: str | None = None,
-    precision: Precision = "auto",
-) -> PromptableModel:
-    """Load a promptable model, ready for inference.
+def build_model(name: str, state: dict[str, Tensor] | None, digest: str, device: torch.device) -> Segmenter:
+    """Build a model of an architecture, in evaluation mode.
 
     Parameters
     ----------
     name
-        A published name, or a name of one's own; `name=architecture` says the architecture too.
-    weights
-        The weights file; None takes the file inside the package, which only `small` has.
+        Name of the architecture.
+    state
+        Weights by name; None leaves random weights from torch's generator, for training and tests.
+    digest
+        Digest of the weights.
     device
         Where the network goes.
-    architecture
-        The published model whose network and preprocessing the weights are for, where `name` is one's own.
+
+    Raises
+    ------
+    ValueError
+        If the architecture is not known.
+    WeightsError
+        If names or shapes of the weights do not fit the network.
+    """
+    model: Segmenter = ARCHITECTURE_MODULES.load(module_of(name)).build(name, state, digest, device)
+    return model
+
+
+def load_model(model: ModelSpec, device: torch.device, precision: Precision = "auto") -> Segmenter:
+    """Load a segmentation model, ready for inference.
+
+    Parameters
+    ----------
+    model
+        Its name, its architecture and its weights file.
+    device
+        Where the network goes.
     precision
-        In which the encoder computes when it is only used. Stages that share embeddings load with the same one.
+        In which it computes when it is only used. Stages that share embeddings load with the same one. `auto` gives
+        the architecture's own choice first.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, has another checksum than the published one, carries code, or does not fit the network.
+    """
+    path = find_weights(model)
+    state, digest, header = read_state(path), file_digest(path), read_header(path)
+    if header.architecture not in ("", model.architecture):
+        raise WeightsError(
+            f"weights file {path} for {model.name} says that it is for {header.architecture}, expected "
+            f"{model.architecture}; correct the architecture"
+        )
+    state, adapters = split_adapters(state) if header.adapter_width else (state, {})
+    loaded = build_model(model.architecture, state, digest, device)
+    if header.adapter_width:
+        load_adapters(loaded.network, header.adapter_width, adapters)
+        loaded.network.eval()
+    # The digest keeps the architecture's name: the same weights under two names share their embeddings.
+    loaded.name = model.name
+    loaded.use_precision(architecture(model.architecture).precision if precision == "auto" else precision)
+    return loaded
+
+
+def load_promptable(model: ModelSpec, device: torch.device, precision: Precision = "auto") -> PromptableModel:
+    """Load a promptable model, as `load_model` does.
 
     Raises
     ------
     ConfigError
-        If the architecture is not known.
+        If the model takes no prompts.
     WeightsError
-        If the file is missing, has another checksum than the published one, carries code, or does not fit the network.
+        As `load_model`.
     """
-    own, network = split_model(name, architecture)
-    path = find_weights(own, weights, network)
-    state, digest, header = read_state(path), file_digest(path), read_header(path)
-    if header.architecture not in ("", network):
-        raise WeightsError(
-            f"weights file {path} for {own} says that it is for {header.architecture}, expected {network}; correct the "
-            "architecture"
+    loaded = load_model(model, device, precision)
+    if not isinstance(loaded, PromptableModel):
+        raise ConfigError(
+            f"{model.name} ({model.architecture}) is an automatic model; expected a promptable one, such as small"
         )
-    state, adapters = split_adapters(state) if header.adapter_width else (state, {})
-    if network.startswith("sam2"):
-        from mammoflow.segmentation.sam2 import build_sam2_model
-
-        model = build_sam2_model(network, state, digest, device)
-    else:
-        from mammoflow.segmentation.sam import build_sam_model
-
-        model = build_sam_model(network, state, digest, device)
-    if header.adapter_width:
-        load_adapters(model.network, header.adapter_width, adapters)
-        model.network.eval()
-    # The digest keeps the architecture's name: the same weights under two names share their embeddings.
-    model.name = own
-    model.use_precision(precision_of_masks(precision, network))
-    return model
+    return loaded

@@ -12,14 +12,6 @@ from mammoflow.run.runtime import has_native_bf16
 
 FORMATS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
-FULL_PRECISION = frozenset({"sam2.1_hiera_tiny"})
-"""Architectures that `auto` computes in fp32: in bf16 their masks had a Dice below 0.995 with those in fp32."""
-
-
-def precision_of_masks(wanted: Precision, architecture: str) -> Precision:
-    """Turn `auto` into fp32 for an architecture whose masks bf16 does not leave alone; let other wishes pass."""
-    return "fp32" if wanted == "auto" and architecture in FULL_PRECISION else wanted
-
 
 def choose_precision(wanted: Precision, device: torch.device) -> Precision:
     """Turn `auto` into bf16 where the device has it and into fp32 elsewhere; let other wishes pass.

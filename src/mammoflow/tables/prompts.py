@@ -6,7 +6,14 @@ import pandera.pandas as pa
 
 from mammoflow.tables.columns import integer, number, text
 
-# One row a prompt; coordinates are canonical pixels, boxes half-open, clipped to the image.
+BOX = ["y0", "x0", "y1", "x1"]
+"""Columns of a half-open box in canonical pixels."""
+
+REFERENCE = "reference"
+"""Origin of the prompts that are made from the reference."""
+
+
+# One row for each prompt; coordinates are canonical pixels, boxes half-open, clipped to the image.
 PROMPTS = pa.DataFrameSchema(
     {
         "prompt_id": text(),

@@ -8,18 +8,14 @@ import sys
 from pathlib import Path
 
 from mammoflow.config.download import PrefetchJob
+from mammoflow.config.weights import WeightsSource
 from mammoflow.errors import WeightsError
 from mammoflow.storage.files import file_digest, write_text
 from mammoflow.transfer.checksums import checksum_of, matches_checksum
 from mammoflow.transfer.connection import Transfer
 from mammoflow.transfer.download import download
-from mammoflow.weights.registry import (
-    SMALL_WEIGHTS,
-    WeightsSource,
-    record_path,
-    recorded_checksum,
-    weights_source,
-)
+from mammoflow.weights.published import weights_source
+from mammoflow.weights.registry import record_path, recorded_checksum
 
 
 def fetch_weights(name: str, target: Path, url_override: str | None = None, transfer: Transfer | None = None) -> Path:
@@ -50,14 +46,14 @@ def fetch_weights(name: str, target: Path, url_override: str | None = None, tran
         If another file lies there already; it is left alone.
     """
     source = weights_source(name)
-    if not source.url:
-        return SMALL_WEIGHTS
+    if source.shipped is not None:
+        return source.shipped
     path = target if target.suffix == Path(source.file).suffix and not target.is_dir() else target / source.file
     checksum = source.checksum or recorded_checksum(path)
     if path.is_file() and checksum and not matches_checksum(path, checksum):
         raise WeightsError(
             f"{path} has {checksum_of(path, checksum)}, expected {checksum} of {source.file}; it was left alone: move "
-            "it away, or give it a name of its own under segmentation.custom"
+            "it away, or give it a name of its own under segmentation.models"
         )
     if not path.is_file():
         settings = transfer or Transfer()
@@ -108,7 +104,7 @@ def prefetch(settings: PrefetchJob, output: Path) -> None:
         source = weights_source(name)
         path = fetch_weights(name, Path(file) if file else Path(settings.folder), transfer=transfer)
         record[name] = {
-            "file": "inside the package" if not source.url else str(path),
+            "file": "inside the package" if source.shipped else str(path),
             "sha256": file_digest(path),
             "licence": source.licence,
             "source": source.url or source.page,

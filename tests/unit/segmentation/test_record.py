@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mammoflow.cohort.words import safe_name
+from mammoflow.storage.names import safe_name
 from mammoflow.segmentation.small.record import is_trained, real_patients
 
 

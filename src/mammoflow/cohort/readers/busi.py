@@ -16,12 +16,13 @@ import pandas as pd
 from mammoflow.cohort.near_copies import fingerprints, groups_of, near_copies
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.table_files import read_text_table, records, require_columns
-from mammoflow.cohort.words import Label, safe_name
+from mammoflow.cohort.words import Label
 from mammoflow.errors import ConfigError, ExcludedCase, StudyError
 from mammoflow.formats.dicom_files import safe_path
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.lesions import LesionReason
+from mammoflow.storage.names import safe_name
 
 LABELS: tuple[Label, ...] = get_args(Label)
 SUFFIX = ".png"

@@ -23,13 +23,13 @@ from mammoflow.cohort.words import (
     parse_integer,
     parse_label,
     parse_side,
-    safe_name,
 )
 from mammoflow.config.cohort import DatasetSettings
 from mammoflow.errors import ExcludedCase
 from mammoflow.formats.dicom_files import image_shape, open_dicom
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
+from mammoflow.storage.names import safe_name
 
 PHANTOM_MARKER = "PHANTOM.md"
 PRIVATE_COLUMNS = ["image_name", "crop_name", "mask_name", "image_folder"]

@@ -19,12 +19,13 @@ import pandas as pd
 from mammoflow.cohort.image_files import choose_file
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
-from mammoflow.cohort.words import Label, parse_integer, parse_side, safe_name
+from mammoflow.cohort.words import Label, parse_integer, parse_side
 from mammoflow.errors import ConfigError, ExcludedCase, StudyError
 from mammoflow.formats.dicom_files import image_shape, open_dicom, safe_path
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.lesions import LesionReason
+from mammoflow.storage.names import safe_name
 
 TABLES = ("CSAW-CC_breast_cancer_screening_data.csv", "anon_dataset_nonhidden_211125.csv")
 """The table's name in the published set, and the one that earlier copies have."""

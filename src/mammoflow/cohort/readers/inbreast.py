@@ -13,7 +13,7 @@ import pandas as pd
 from mammoflow.cohort.inbreast_lesions import Region, regions_of_film
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
-from mammoflow.cohort.words import parse_birads, parse_density, parse_side, safe_name
+from mammoflow.cohort.words import parse_birads, parse_density, parse_side
 from mammoflow.config.cohort import DatasetSettings
 from mammoflow.errors import ExcludedCase, StudyError
 from mammoflow.formats.contour_files import read_contours
@@ -21,6 +21,7 @@ from mammoflow.formats.dicom_files import image_shape, open_dicom, safe_path
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.lesions import LesionReason
+from mammoflow.storage.names import safe_name
 
 TABLE = "INbreast.csv"
 DICOM_FOLDER, CONTOUR_FOLDER = "AllDICOMs", "AllXML"

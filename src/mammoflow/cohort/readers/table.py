@@ -25,7 +25,6 @@ from mammoflow.cohort.words import (
     parse_label,
     parse_number,
     parse_side,
-    safe_name,
 )
 from mammoflow.config.cohort import DatasetSettings
 from mammoflow.errors import ExcludedCase, StudyError
@@ -34,6 +33,7 @@ from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.files import text_digest
+from mammoflow.storage.names import safe_name
 
 Value = TypeVar("Value")
 PRIVATE_COLUMNS = ["image_name", "image_files", "mask_name", "spacing_mm", "usable", "lesion"]

@@ -19,7 +19,6 @@ from mammoflow.cohort.words import (
     parse_integer,
     parse_number,
     parse_side,
-    safe_name,
 )
 from mammoflow.config.cohort import DatasetSettings
 from mammoflow.errors import ExcludedCase
@@ -28,6 +27,7 @@ from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.files import text_digest
+from mammoflow.storage.names import safe_name
 
 FINDINGS_TABLE, BREASTS_TABLE = "finding_annotations.csv", "breast-level_annotations.csv"
 NO_FINDING = "No Finding"

@@ -26,7 +26,7 @@ HEADS = 3
 
 
 @dataclass(frozen=True)
-class Plan:
+class RefinementPlan:
     """How prompts are refined.
 
     Attributes
@@ -88,7 +88,7 @@ def refine(
     arrays: dict[str, Array],
     prompts: PromptArrays,
     size: ImageSize,
-    plan: Plan,
+    plan: RefinementPlan,
     batches: Batches,
     dice: Callable[[Integers, Masks], Float64] = unscored,
     regrid: Callable[[Masks], Masks] = unchanged,
@@ -133,7 +133,7 @@ def _refine_batch(
     arrays: dict[str, Array],
     prompts: PromptArrays,
     size: ImageSize,
-    plan: Plan,
+    plan: RefinementPlan,
     positions: Integers,
     dice: Callable[[Integers, Masks], Float64],
     regrid: Callable[[Masks], Masks],

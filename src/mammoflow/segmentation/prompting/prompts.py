@@ -1,4 +1,4 @@
-"""Prompts: a table of their own, so that sources, kinds, margins and models cross freely."""
+"""The stage that makes prompts: a table of their own, so that sources, kinds, margins and models cross freely."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mammoflow.config.prompts import PromptKind, PromptSettings
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.imaging.geometry import Mask
+from mammoflow.segmentation.prompting.boxes import Floats, expand_boxes, jitter_box
 from mammoflow.segmentation.prompting.points import lesion_points, points_text
+from mammoflow.segmentation.prompting.prompt_names import prompt_name
 from mammoflow.segmentation.prompting.sources import (
-    BOX,
-    REFERENCE,
     Excluded,
     model_source,
     reader_source,
@@ -28,90 +27,7 @@ from mammoflow.storage.files import read_mask, text_digest
 from mammoflow.tables.cohort import EXCLUDED
 from mammoflow.tables.files import empty_table, read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
-from mammoflow.tables.prompts import PROMPTS
-
-MOST_INWARD = 0.45
-"""Largest share of its height or width by which a drawn box loses a side, so that something is left of it."""
-
-Floats = npt.NDArray[np.float64]
-
-
-def expand_boxes(boxes: Floats, margin_mm: float, spacing_mm: Floats, sizes: Floats) -> Floats:
-    """Add a margin on each side of boxes and clip them to their images.
-
-    Parameters
-    ----------
-    boxes
-        (N, 4): y0, x0, y1, x1 in canonical pixels, half-open.
-    margin_mm
-        Margin in millimetres, the same on each side.
-    spacing_mm
-        (N, 2): row and column spacing of each box's image in millimetres.
-    sizes
-        (N, 2): height and width of each box's image in pixels.
-
-    Returns
-    -------
-    ndarray
-        (N, 4), as `boxes`.
-    """
-    margin = margin_mm / spacing_mm
-    low = np.clip(boxes[:, :2] - margin, 0, sizes)
-    high = np.clip(boxes[:, 2:] + margin, 0, sizes)
-    return np.concatenate([low, high], axis=1)
-
-
-def jitter_box(box: Floats, most: Floats, size: Floats, generator: np.random.Generator) -> Floats:
-    """Move each side of a box for itself, in or out, by an evenly drawn distance, and clip it to its image.
-
-    Parameters
-    ----------
-    box
-        (4,): y0, x0, y1, x1 in canonical pixels, half-open.
-    most
-        (2,): the largest distance along rows and columns in pixels. Inward no side moves by more than 45 % of the
-        box, so that a box stays one.
-    size
-        (2,): height and width of the image.
-    generator
-        Of this box alone.
-    """
-    inward = np.minimum(most, MOST_INWARD * (box[2:] - box[:2]))
-    low = box[:2] + generator.uniform(-most, inward)
-    high = box[2:] + generator.uniform(-inward, most)
-    return np.concatenate([np.clip(low, 0, size), np.clip(high, 0, size)])
-
-
-def prompt_name(
-    lesion_id: str,
-    margin_mm: float | None,
-    kind: PromptKind = "box",
-    origin: str = REFERENCE,
-    draw: int = 0,
-    counts: tuple[int, int] = (1, 0),
-    jitter: str = "",
-) -> str:
-    """Return the id of a prompt: what is asked in the same way has the same name in every run.
-
-    Parameters
-    ----------
-    lesion_id
-        The lesion.
-    margin_mm
-        None for a point without a box.
-    kind, origin, draw
-        As in the table PROMPTS.
-    counts
-        Points on the lesion and beside it; named where they differ from one and none.
-    jitter
-        How far the sides of a drawn box may be moved, with its unit.
-    """
-    points = "" if kind == "box" or counts == (1, 0) else f"[{counts[0]}+{counts[1]}-]"
-    margin = "" if margin_mm is None else f"+{margin_mm:g}mm"
-    drawn = f"#{draw}" if draw else ""
-    moved = f"~{jitter}" if draw and jitter and margin_mm is not None else ""
-    source = "" if origin == REFERENCE else f"@{origin}"
-    return f"{lesion_id}@{kind}{points}{margin}{moved}{drawn}{source}"
+from mammoflow.tables.prompts import BOX, PROMPTS
 
 
 def prompt_table(settings: PromptSettings, images: pd.DataFrame, sources: pd.DataFrame) -> pd.DataFrame:
@@ -124,7 +40,7 @@ def prompt_table(settings: PromptSettings, images: pd.DataFrame, sources: pd.Dat
     images
         Table CANONICAL_IMAGES.
     sources
-        Rows of `prompt_sources`: lesion, origin, box and mask file.
+        Rows of `prompting.sources`: lesion, origin, box and mask file.
 
     Returns
     -------
@@ -233,21 +149,6 @@ class _Target:
 def _pixels_touched(box: Floats, size: tuple[int, int]) -> Mask:
     whole = np.concatenate([np.floor(box[:2]), np.ceil(box[2:])])
     return box_mask(whole, size)
-
-
-def default_prompts(prompts: pd.DataFrame, margin_mm: float) -> pd.DataFrame:
-    """Return the prompt of each lesion whose mask goes on to features and classifiers, at most one row a lesion.
-
-    It is exact, not drawn, of the table's first kind, and has the margin if it has a box. Where a lesion has several
-    such prompts the first one of the table counts: the reference before the readers, in the order of the settings.
-    Prompts around another model's masks only compare models, and never go on.
-    """
-    if prompts.empty:
-        return prompts
-    own = prompts[(prompts["draw"] == 0) & ~prompts["origin"].str.startswith("model:")]
-    first = own[own["kind"] == own["kind"].iloc[0]] if len(own) else own
-    fitting = first["margin_mm"].isna() | np.isclose(first["margin_mm"].astype(float), margin_mm)
-    return first[fitting].drop_duplicates("lesion_id")
 
 
 def make_prompts(

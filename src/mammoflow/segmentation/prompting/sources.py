@@ -23,11 +23,8 @@ from mammoflow.storage.files import read_mask
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
 from mammoflow.tables.files import read_table
 from mammoflow.tables.masks import MASKS
+from mammoflow.tables.prompts import BOX, REFERENCE
 
-BOX = ["y0", "x0", "y1", "x1"]
-"""Columns of a half-open box in canonical pixels."""
-
-REFERENCE = "reference"
 SOURCE_COLUMNS = ["lesion_id", "image_id", "origin", "draw", *BOX, "mask_path"]
 """`mask_path`: file of the mask on the canonical grid, "" where there is a box alone."""
 

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from mammoflow.errors import StudyError
-from mammoflow.segmentation.prompting.sources import BOX
 from mammoflow.segmentation.scoring.scores import Masks, Scores, box_mask, overlap, score_masks
 from mammoflow.segmentation.scoring.surfaces import CutMask
 from mammoflow.storage.files import read_mask
+from mammoflow.tables.prompts import BOX
 
 
 class References:

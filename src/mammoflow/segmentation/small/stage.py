@@ -30,7 +30,7 @@ def train_small(settings: SmallTrainingSettings, images: list[Path], output: Pat
     images
         Folders of image-stage shards; only lesions with a mask whose patient's split is `train` are used.
     output
-        Folder for `small.safetensors` and `record.json`, which lists the patients that were trained on.
+        Folder for `model.safetensors` and `record.json`, which lists the patients that were trained on.
     threads
         Threads of this job.
 
@@ -50,7 +50,7 @@ def train_small(settings: SmallTrainingSettings, images: list[Path], output: Pat
     digest = text_digest(settings.model_dump_json(), code, *(sample.lesion_id for sample in samples))
     state = output.parent / ".training" / digest[:16]
     weights = train(samples, settings, state, choose_device(settings.device))
-    path = output / "small.safetensors"
+    path = output / "model.safetensors"
     with writing(path) as temporary:
         # half precision halves the file and moves no mask
         save_file(

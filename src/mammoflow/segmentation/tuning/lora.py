@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from mammoflow.segmentation.tuning.blocks import attention_blocks
+from mammoflow.segmentation.layers.attention_blocks import attention_blocks
 
 
 class LowRank(nn.Module):

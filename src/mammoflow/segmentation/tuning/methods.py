@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from mammoflow.config.tuning import TuneSettings, TuningMethod
+from mammoflow.segmentation.layers.adapters import insert_adapters
 from mammoflow.segmentation.protocol.promptable import PromptableModel
-from mammoflow.segmentation.tuning.adapters import insert_adapters
 from mammoflow.segmentation.tuning.lora import insert_lora, merge_lora
 
 IMAGE_PARTS = ("image_encoder", "prompt_encoder", "mask_decoder", "sam_prompt_encoder", "sam_mask_decoder")

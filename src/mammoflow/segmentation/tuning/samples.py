@@ -13,12 +13,12 @@ from mammoflow.config.prompts import PromptKind
 from mammoflow.config.tuning import TuneSettings
 from mammoflow.errors import StudyError
 from mammoflow.imaging.geometry import Mask
+from mammoflow.segmentation.prompting.boxes import expand_boxes, jitter_box
 from mammoflow.segmentation.prompting.points import lesion_points
-from mammoflow.segmentation.prompting.prompts import expand_boxes, jitter_box
-from mammoflow.segmentation.prompting.sources import BOX
 from mammoflow.storage.files import read_mask
 from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.tables.prompts import BOX
 from mammoflow.training.fitting import Rows
 
 Floats = npt.NDArray[np.float64]

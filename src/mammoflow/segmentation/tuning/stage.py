@@ -18,21 +18,22 @@ from safetensors.torch import save_file
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mammoflow.config.inference import Precision
-from mammoflow.config.tuning import TuneSettings, TuningMethod
+from mammoflow.config.tuning import TuneSettings
 from mammoflow.run.runtime import choose_device, seed_everything, set_threads
 from mammoflow.segmentation.embedding.training_sources import EmbeddingSource, EncoderSource
-from mammoflow.segmentation.loading import load_model
+from mammoflow.segmentation.layers.adapters import adapter_width
+from mammoflow.segmentation.layers.attention_blocks import find_blocks
+from mammoflow.segmentation.loading import load_promptable
 from mammoflow.segmentation.protocol.promptable import PromptableModel
-from mammoflow.segmentation.tuning.adapters import adapter_width
-from mammoflow.segmentation.tuning.blocks import find_blocks
 from mammoflow.segmentation.tuning.decoding import Decoding
 from mammoflow.segmentation.tuning.methods import Prepared, final_state, prepare
-from mammoflow.segmentation.tuning.record import RECORD_FILE, WeightsHeader, recorded_patients
 from mammoflow.segmentation.tuning.samples import TuningLesions, read_lesions
 from mammoflow.segmentation.tuning.training import Tuned, tune_weights
 from mammoflow.storage.arrays import ArrayStore
 from mammoflow.storage.files import file_digest, text_digest, write_text, writing
-from mammoflow.weights.registry import split_model
+from mammoflow.weights.header import WeightsHeader
+from mammoflow.weights.registry import ModelSpec
+from mammoflow.weights.seen_patients import RECORD_FILE, recorded_patients
 
 WEIGHTS_FILE = "model.safetensors"
 IMAGES_ENCODED_TOGETHER = 4
@@ -40,9 +41,7 @@ IMAGES_ENCODED_TOGETHER = 4
 
 def tune(
     settings: TuneSettings,
-    method: TuningMethod,
-    model: str,
-    weights: Path | None,
+    model: ModelSpec,
     images: list[Path],
     store: Path,
     default_margin_mm: float,
@@ -55,13 +54,9 @@ def tune(
     Parameters
     ----------
     settings
-        Epochs, rates, prompts, loss, device, seed.
-    method
-        What is trained.
+        Method, epochs, rates, prompts, loss, device, seed.
     model
-        The model to start from, with its architecture where it is one of the user's own.
-    weights
-        Its weights file; None for the model that is shipped inside the package.
+        The model to start from.
     images
         Folders of image-stage shards. Test patients are not looked at.
     store
@@ -90,24 +85,25 @@ def tune(
     started = time.monotonic()
     device = choose_device(settings.device)
     data = read_lesions(images)
-    network = load_model(model, weights, device, precision=precision)
+    network = load_promptable(model, device, precision)
     base_digest = network.digest
-    prepared = prepare(network, method, settings)
+    prepared = prepare(network, settings.method, settings)
     decoding = Decoding(network, data, _source(prepared, data, settings, store), settings)
     state = output.parent / ".training" / text_digest(
-        settings.model_dump_json(), method, base_digest, str(default_margin_mm), output.name, data.content()
+        settings.model_dump_json(), base_digest, str(default_margin_mm), output.name, data.content()
     )[:16]  # fmt: skip
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     tuned = tune_weights(prepared, decoding, settings, default_margin_mm, state, device)
     facts = {
-        "model": model,
-        "weights": weights.name if weights else "",
+        "model": model.name,
+        "architecture": model.architecture,
+        "weights": model.weights.name if model.weights else "",
         "base_digest": base_digest,
-        "method": method,
+        "method": settings.method,
         "settings": settings.model_dump(),
         "margin_mm": default_margin_mm,
-        "seen_before": recorded_patients(model, weights),
+        "seen_before": recorded_patients(model.name, model.file),
         "seconds": round(time.monotonic() - started),
         "device": device.type,
         "peak_memory_bytes": peak_memory(device),
@@ -142,11 +138,10 @@ def peak_memory(device: torch.device) -> int:
 
 def _write(output: Path, prepared: Prepared, data: TuningLesions, tuned: Tuned, facts: dict[str, Any]) -> None:
     """Write weights, learning curve and record, the record last: it names the digest of the weights."""
-    architecture = split_model(str(facts["model"]))[1]
     trained = prepared.trainable_parameters
     path = output / WEIGHTS_FILE
     with writing(path) as temporary:
-        header = WeightsHeader(architecture, adapter_width(prepared.model.network))
+        header = WeightsHeader(facts["architecture"], adapter_width(prepared.model.network))
         save_file(final_state(prepared), str(temporary), metadata=header.text())
     text = io.StringIO()
     table = csv.DictWriter(text, list(tuned.history[0]), lineterminator="\n")
@@ -158,7 +153,6 @@ def _write(output: Path, prepared: Prepared, data: TuningLesions, tuned: Tuned, 
     record = {
         **{key: value for key, value in facts.items() if key != "seen_before"},
         "name": output.name,
-        "architecture": architecture,
         "lesions": dict(sorted(Counter(data.lesions["source"].iloc[train]).items())),
         "validation_lesions": len(validation),
         "patients": sorted({*facts["seen_before"], *data.patients("train")}),

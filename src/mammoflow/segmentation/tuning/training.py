@@ -16,8 +16,8 @@ from torch import Tensor
 from mammoflow.config.tuning import TuneSettings
 from mammoflow.errors import StudyError
 from mammoflow.run.runtime import progress, seed_everything
+from mammoflow.segmentation.layers.attention_blocks import checkpointed
 from mammoflow.segmentation.prompted.batches import Batches
-from mammoflow.segmentation.tuning.blocks import checkpointed
 from mammoflow.segmentation.tuning.decoding import Decoding
 from mammoflow.segmentation.tuning.methods import Prepared, changing_state, set_mode
 from mammoflow.training.fitting import (

@@ -11,7 +11,7 @@ import pytest
 from mammoflow.config.prompted import Heads, SegmentSettings
 from mammoflow.config.prompts import PromptSettings
 from mammoflow.segmentation.prompted.batches import Batches
-from mammoflow.segmentation.prompted.refinement import Plan, choose_head, refine
+from mammoflow.segmentation.prompted.refinement import RefinementPlan, choose_head, refine
 from mammoflow.segmentation.prompted.stage import segment
 from mammoflow.segmentation.prompting.arrays import PromptArrays
 from mammoflow.segmentation.prompting.prompts import make_prompts
@@ -51,7 +51,7 @@ def test_the_chosen_head_is_the_first_mask_and_what_is_fed_on(
         return 2 * (masks & reference).sum((1, 2)) / np.maximum(masks.sum((1, 2)) + reference.sum((1, 2)), 1)
 
     asked = PromptArrays.of_boxes(BOXES)
-    (refined,) = refine(small_model, arrays, asked, SIZE, Plan(2, "logits", heads), Batches(8, "prompts"), dice)
+    (refined,) = refine(small_model, arrays, asked, SIZE, RefinementPlan(2, "logits", heads), Batches(8, "prompts"), dice)
     three = small_model.decode(arrays, Prompts.of(BOXES, several_masks=True), SIZE)
     scores = np.stack([dice(np.arange(3), three.logits[:, head] > 0) for head in range(3)], axis=1)
     best = {"predicted_iou": three.predicted_iou.argmax(1), "head_2": np.array([1] * 3), "oracle": scores.argmax(1)}
@@ -75,7 +75,7 @@ def test_points_are_refined_with_and_without_a_box_in_one_call(
     points = np.array([[[20, 40], [0, 0]], [[30, 30], [0, 0]], [[40, 35], [60, 80]]], dtype=np.float32)
     labels = np.array([[1, -1], [1, -1], [1, 0]])
     asked = PromptArrays(boxes, points, labels)
-    plan = Plan(2, feed)  # type: ignore[arg-type]
+    plan = RefinementPlan(2, feed)  # type: ignore[arg-type]
     parts = list(refine(small_model, arrays, asked, SIZE, plan, Batches(8, "prompts")))
     assert sorted(position for part in parts for position in part.prompts.tolist()) == [0, 1, 2]
     assert all(part.masks.shape[0] == 2 for part in parts)

@@ -6,7 +6,7 @@ import torch
 
 from mammoflow.config.prompted import Feed
 from mammoflow.segmentation.prompted.batches import Batches
-from mammoflow.segmentation.prompted.refinement import Plan, choose_iteration, refine
+from mammoflow.segmentation.prompted.refinement import RefinementPlan, choose_iteration, refine
 from mammoflow.segmentation.prompting.arrays import PromptArrays
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.prompts import Prompts
@@ -28,7 +28,7 @@ def test_each_iteration_is_fed_as_the_setting_says(
     feed: Feed, small_model: PromptableModel, arrays: dict[str, np.ndarray]
 ) -> None:
     """Held to the same chain written out prompt by prompt on the differentiable core."""
-    (refined,) = refine(small_model, arrays, ASKED, SIZE, Plan(3, feed), Batches(8, "prompts"))
+    (refined,) = refine(small_model, arrays, ASKED, SIZE, RefinementPlan(3, feed), Batches(8, "prompts"))
     embedding = small_model.load_embedding(arrays)
     for index, original in enumerate(BOXES):
         box, logits = original[None], None
@@ -47,8 +47,8 @@ def test_each_iteration_is_fed_as_the_setting_says(
 def test_prompts_decoded_apart_give_what_they_give_together(
     small_model: PromptableModel, arrays: dict[str, np.ndarray]
 ) -> None:
-    (together,) = refine(small_model, arrays, ASKED, SIZE, Plan(2), Batches(8, "prompts"))
-    apart = list(refine(small_model, arrays, ASKED, SIZE, Plan(2), Batches(1, "prompts")))
+    (together,) = refine(small_model, arrays, ASKED, SIZE, RefinementPlan(2), Batches(8, "prompts"))
+    apart = list(refine(small_model, arrays, ASKED, SIZE, RefinementPlan(2), Batches(1, "prompts")))
     assert [part.prompts.tolist() for part in apart] == [[0], [1], [2]]
     masks = np.concatenate([part.masks for part in apart], axis=1)
     assert np.mean(masks == together.masks) > 0.999

@@ -23,7 +23,9 @@ from mammoflow.segmentation.prompting.points import (
     random_points,
     read_points,
 )
-from mammoflow.segmentation.prompting.prompts import default_prompts, jitter_box, make_prompts
+from mammoflow.segmentation.prompting.boxes import jitter_box
+from mammoflow.segmentation.prompting.going_on import default_prompts
+from mammoflow.segmentation.prompting.prompts import make_prompts
 from mammoflow.storage.files import read_mask, write_mask
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
 from mammoflow.tables.files import read_table, write_table

@@ -8,7 +8,8 @@ import pytest
 from mammoflow.config.base import validate_settings
 from mammoflow.config.prompts import PromptSettings
 from mammoflow.errors import ConfigError, StudyError
-from mammoflow.segmentation.prompting.prompts import expand_boxes, make_prompts, prompt_table
+from mammoflow.segmentation.prompting.boxes import expand_boxes
+from mammoflow.segmentation.prompting.prompts import make_prompts, prompt_table
 from mammoflow.segmentation.prompting.sources import reference_source
 from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS

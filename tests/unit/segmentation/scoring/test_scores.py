@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial.distance import dice as scipy_dice
 from scipy.spatial.distance import jaccard as scipy_jaccard
 
-from mammoflow.segmentation.prompting.prompts import expand_boxes
+from mammoflow.segmentation.prompting.boxes import expand_boxes
 from mammoflow.segmentation.scoring.scores import Scores, box_mask, ellipse_in_box, mask_boxes, overlap, score_masks
 from mammoflow.segmentation.scoring.surfaces import CutMask
 from mammoflow.storage.files import read_mask

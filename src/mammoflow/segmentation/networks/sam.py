@@ -1,4 +1,4 @@
-"""SAM and MedSAM: segment-anything's own modules, each with its own preprocessing; and the builder of all but SAM 2.
+"""SAM and MedSAM: segment-anything's own modules, each with its own preprocessing.
 
 SAM: Kirillov et al., ICCV 2023. MedSAM: Ma et al., Nature Communications 2024; the same ViT-B network, but the image
 is stretched to 1024 x 1024 and scaled to [0, 1] by its minimum and maximum, and the mask comes back the same way.
@@ -11,24 +11,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 from torch.nn import functional
 
-from mammoflow.errors import ConfigError
-from mammoflow.segmentation.grey import grey_to_rgb
-from mammoflow.segmentation.layers.attention import replace_attention
 from mammoflow.segmentation.layers.mask_decoder import run_mask_decoder
+from mammoflow.segmentation.networks.rgb_input import grey_to_rgb
 from mammoflow.segmentation.protocol.prediction import Embedding, Prediction
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.prompts import Prompts
 from mammoflow.segmentation.protocol.segmenter import ImageSize
-from mammoflow.segmentation.small.architecture import build_small_network
-from mammoflow.segmentation.small.model import SmallModel
 from mammoflow.storage.files import text_digest
-from mammoflow.weights.checkpoint import load_state
 
 
 class SamModel(PromptableModel):
@@ -143,43 +137,3 @@ def stretch_cubic(rgb: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8
 
     grey = resize(rgb[..., 0], (side, side), order=3, preserve_range=True, anti_aliasing=True).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)
-
-
-NETWORKS = {
-    "sam_vit_b": ("vit_b", SamModel),
-    "sam_vit_l": ("vit_l", SamModel),
-    "sam_vit_h": ("vit_h", SamModel),
-    "medsam_vit_b": ("vit_b", MedSamModel),
-    "small": ("small", SmallModel),
-}
-
-
-def build_sam_model(name: str, state: dict[str, Tensor] | None, digest: str, device: torch.device) -> PromptableModel:
-    """Build SAM, MedSAM or the small model.
-
-    Parameters
-    ----------
-    name
-        A key of `NETWORKS`.
-    state
-        Weights by name; None leaves the seeded random weights, for tests and training.
-    digest
-        Digest of the weights.
-    device
-        Where the network goes.
-
-    Raises
-    ------
-    ConfigError
-        If the name is not known.
-    WeightsError
-        If names or shapes of the weights do not fit the network.
-    """
-    if name not in NETWORKS:
-        raise ConfigError(f"promptable model {name!r} is not known; expected one of {sorted(NETWORKS)}")
-    architecture, model = NETWORKS[name]
-    network = build_small_network() if architecture == "small" else sam_model_registry[architecture]()
-    if state is not None:
-        load_state(network, state, name, architecture)
-    replace_attention(network.image_encoder)
-    return model(name, network.to(device).eval(), digest)

@@ -10,27 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from sam2.build_sam import build_sam2
 from sam2.utils.transforms import SAM2Transforms
 from torch import Tensor
 from torch.nn import functional
 
-from mammoflow.errors import ConfigError
-from mammoflow.segmentation.grey import grey_to_rgb
+from mammoflow.segmentation.networks.rgb_input import grey_to_rgb
 from mammoflow.segmentation.protocol.prediction import Embedding, Prediction
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.prompts import Prompts
 from mammoflow.segmentation.protocol.segmenter import ImageSize
 from mammoflow.storage.files import text_digest
-from mammoflow.weights.checkpoint import load_state
-
-CONFIGURATIONS = {
-    "sam2.1_hiera_tiny": "configs/sam2.1/sam2.1_hiera_t.yaml",
-    "sam2.1_hiera_small": "configs/sam2.1/sam2.1_hiera_s.yaml",
-    "sam2.1_hiera_base_plus": "configs/sam2.1/sam2.1_hiera_b+.yaml",
-    "sam2.1_hiera_large": "configs/sam2.1/sam2.1_hiera_l.yaml",
-}
-"""Each model's architecture, as a configuration that the sam2 package carries."""
 
 PROMPT_LOGIT_LIMIT = 32.0
 """The upstream predictor hands on low-resolution logits within this bound."""
@@ -113,32 +102,3 @@ class Sam2Model(PromptableModel):
     def upscale(self, low_res_logits: Tensor, size: ImageSize) -> Tensor:
         """Interpolate to the canonical grid: the square was stretched, so it comes back stretched."""
         return functional.interpolate(low_res_logits.float(), size, mode="bilinear", align_corners=False)
-
-
-def build_sam2_model(name: str, state: dict[str, Tensor] | None, digest: str, device: torch.device) -> PromptableModel:
-    """Build a SAM 2.1 model.
-
-    Parameters
-    ----------
-    name
-        A key of `CONFIGURATIONS`.
-    state
-        Weights by name; None leaves the seeded random weights, for tests.
-    digest
-        Digest of the weights.
-    device
-        Where the network goes.
-
-    Raises
-    ------
-    ConfigError
-        If the name is not known.
-    WeightsError
-        If names or shapes of the weights do not fit the network.
-    """
-    if name not in CONFIGURATIONS:
-        raise ConfigError(f"promptable model {name!r} is not known; expected one of {sorted(CONFIGURATIONS)}")
-    network = build_sam2(CONFIGURATIONS[name], ckpt_path=None, device="cpu")
-    if state is not None:
-        load_state(network, state, name, CONFIGURATIONS[name])
-    return Sam2Model(name, network.to(device).eval(), digest)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mammoflow.errors import ConfigError, WeightsError
-from mammoflow.segmentation.tuning.blocks import attention_blocks
+from mammoflow.segmentation.layers.attention_blocks import attention_blocks
 
 MARK = ".adapter."
 """Part of the names of an adapter's weights."""
@@ -66,7 +66,7 @@ def insert_adapters(network: nn.Module, width: int) -> list[nn.Parameter]:
     blocks, there = attention_blocks(network, "adapters"), adapter_width(network)
     if there not in (None, width):
         raise ConfigError(
-            f"tuning.adapter_width is {width}, but the model to start from has adapters of width {there}; expected "
+            f"adapter_width is {width}, but the model to start from has adapters of width {there}; expected "
             f"{there}, which trains them further, or another method"
         )
     if there is not None:

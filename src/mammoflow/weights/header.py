@@ -1,4 +1,4 @@
-"""What tuned weights carry and have beside them: their architecture, and the patients that they have seen."""
+"""What a weights file says about itself in its header: the architecture and its adapters."""
 
 from __future__ import annotations
 
@@ -10,13 +10,9 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from mammoflow.errors import WeightsError
-from mammoflow.segmentation.small.record import real_patients, trained_patients
-from mammoflow.storage.files import file_digest
 
 HEADER = "mammoflow"
 """Key of a safetensors file's header under which mammoflow keeps what it says about the weights, as JSON."""
-
-RECORD_FILE = "record.json"
 
 
 @dataclass(frozen=True)
@@ -26,7 +22,7 @@ class WeightsHeader:
     Attributes
     ----------
     architecture
-        The published model whose network and preprocessing the weights are for; "" where it is not said.
+        The architecture that the weights are for; "" where it is not said.
     adapter_width
         Width of the adapters' bottlenecks; None without adapters.
     """
@@ -70,40 +66,3 @@ def read_header(path: Path) -> WeightsHeader:
     if width is not None and width < 1:
         raise WeightsError(f"weights file {path} has adapters of width {width}; expected at least 1")
     return header
-
-
-def seen_patients(model: str, weights: Path | None) -> frozenset[str]:
-    """Return the ids of the real patients that a model was trained or chosen on, as far as a record says.
-
-    Parameters
-    ----------
-    model
-        Name of the model, with its architecture where it is one of the user's own.
-    weights
-        Its weights file; None for the shipped ones of `small`. A `record.json` beside it counts where it names the
-        digest of this file.
-
-    Raises
-    ------
-    WeightsError
-        If the record is not JSON.
-    """
-    if weights is None:
-        return trained_patients() if model == "small" else frozenset()
-    record = weights.parent / RECORD_FILE
-    if not record.is_file() or not weights.is_file():
-        return frozenset()
-    try:
-        content = json.loads(record.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise WeightsError(f"{record} is not JSON: {error}; remove it, or make the weights again") from error
-    if not isinstance(content, dict) or content.get("weights_sha256") != file_digest(weights):
-        return frozenset()
-    return real_patients([*content.get("patients", []), *content.get("validation_patients", [])])
-
-
-def recorded_patients(model: str, weights: Path | None) -> list[str]:
-    """Return the ids that a model has seen, in the form `source/patient` of a record, for the record of its tuning."""
-    # the model may be called after phantoms, whose ids a record leaves out; the patients that it has seen are real
-    name = model.partition("=")[0]
-    return sorted(f"seen by {name}/{patient}" for patient in seen_patients(model, weights))

@@ -1,0 +1,60 @@
+"""The command that trains a segmentation model: `train-segmenter`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mammoflow.cli.group import main
+from mammoflow.cli.options import (
+    check_choice,
+    input_folders,
+    margin_option,
+    output_folder,
+    precision_option,
+    settings_option,
+    store_option,
+    threads_option,
+    weights_option,
+)
+
+
+@main.command("train-segmenter")
+@settings_option
+@click.option("--architecture", required=True, help="Architecture of the model.")
+@click.option("--from", "start", default="", help="Model to start from; without it, random weights.")
+@weights_option
+@input_folders("--images", "Folder of a shard of images; once for each shard.")
+@store_option
+@margin_option
+@precision_option
+@output_folder("Folder of the weights, with the name of the model.")
+@threads_option
+def train_segmenter(
+    settings: Path,
+    architecture: str,
+    start: str,
+    weights: Path | None,
+    images: tuple[Path, ...],
+    store: Path,
+    default_margin_mm: float,
+    precision: Any,
+    output: Path,
+    threads: int,
+) -> None:
+    """Train a segmentation model on the training patients of the shards."""
+    from mammoflow.config.base import read_settings
+    from mammoflow.config.inference import Precision
+    from mammoflow.config.recipes import RecipeSettings
+
+    check_choice("--precision", precision, Precision)
+    from mammoflow.segmentation.training_stage import train_segmenter as run
+    from mammoflow.segmentation.training_task import TrainingTask
+    from mammoflow.weights.registry import ModelSpec
+
+    job = read_settings(RecipeSettings, settings)
+    begin = ModelSpec(start, architecture, weights) if start else None
+    files = (list(images), store, default_margin_mm, precision, output, threads)
+    run(job.recipe, TrainingTask(job.options, architecture, begin, *files))

@@ -1,0 +1,50 @@
+"""How the weights of a segmentation model are made: a recipe with its options.
+
+A module of `segmentation/recipes` is a member of the family. Its top level holds
+
+- `Options`: the settings of the recipe, of which `device` and `seed` are two;
+- `PROMPTED`: whether it trains promptable models, or automatic ones;
+- `check(options, architecture, start)`: raises ValueError where they do not fit each other; `start` is the model that
+  the training starts from, or "";
+- `train(task)`: the training itself, of a `TrainingTask` (`segmentation/training_task.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from mammoflow.config.base import Settings
+from mammoflow.config.members import Family, MemberOf, NoOptions, OptionsOf
+
+RECIPES = Family("mammoflow.segmentation.recipes", "training recipe")
+
+
+class RecipeSettings(Settings):
+    """What one training job of a segmentation model needs beside its files."""
+
+    recipe: Annotated[str, MemberOf(RECIPES)] = Field(
+        description="How the weights are made; each recipe has options of its own."
+    )
+    options: Annotated[Settings, OptionsOf(RECIPES, "recipe")] = Field(
+        default_factory=NoOptions, validate_default=True, description="Options of the recipe, such as its epochs."
+    )
+
+
+class TrainSettings(RecipeSettings):
+    """The training of one model inside a run."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    start: str = Field(
+        "",
+        alias="from",
+        description="The model to start from: a published name, or another one of segmentation.models; empty starts "
+        "from random weights.",
+    )
+    more_images: list[str] = Field(
+        default_factory=list,
+        description="Image folders of further runs to train on, such as results/phantom/images; their shards are found "
+        "below, and their test patients are not used.",
+    )

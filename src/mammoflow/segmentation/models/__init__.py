@@ -1,0 +1,1 @@
+"""Segmentation models: a module says which architectures it builds, and builds them."""

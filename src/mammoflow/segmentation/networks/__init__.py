@@ -1,0 +1,1 @@
+"""The published networks behind the protocol of promptable models."""

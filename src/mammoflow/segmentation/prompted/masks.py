@@ -1,0 +1,79 @@
+"""The masks that go on to features and classifiers: one file for each lesion, and the rows of their table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mammoflow.segmentation.prompted.refinement import Refined
+from mammoflow.storage.files import write_mask
+from mammoflow.tables.prompts import BOX
+
+COLUMNS = ["lesion_id", "image_id", "patient_id", "model", "field_of_view", "prompt_id", "choice", "head_choice"]
+PROMPT_COLUMNS = [*BOX, "points"]
+
+
+class MaskWriter:
+    """Writes the chosen masks of the prompts that go on and collects rows of the table MASKS.
+
+    Parameters
+    ----------
+    folder
+        Folder of the shard; masks go to `mask/` in it.
+    going_on
+        Ids of the prompts whose masks go on.
+
+    Attributes
+    ----------
+    rows
+        The rows so far.
+    """
+
+    def __init__(self, folder: Path, going_on: frozenset[str]) -> None:
+        self.folder, self.going_on = folder, going_on
+        self.rows: list[dict[str, Any]] = []
+
+    def write(
+        self,
+        table: pd.DataFrame,
+        prompts: pd.DataFrame,
+        refined: Refined,
+        chosen: npt.NDArray[np.int64],
+        pixel_mm2: float,
+    ) -> None:
+        """Write the masks of those prompts that go on.
+
+        Parameters
+        ----------
+        table
+            Columns of the scores, one row for each prompt.
+        prompts
+            Rows of the table PROMPTS, in the same order.
+        refined
+            Their masks.
+        chosen
+            (N,) the iteration that goes on, from 0.
+        pixel_mm2
+            Area of a canonical pixel.
+        """
+        joined = table[COLUMNS].join(prompts[PROMPT_COLUMNS].add_prefix("prompt_"))
+        for index, row in enumerate(joined.to_dict("records")):
+            if row["prompt_id"] not in self.going_on:
+                continue
+            mask = refined.masks[chosen[index], index]
+            file = f"mask/{quote(row['lesion_id'], safe=' ')}.png"  # an id from a user's table may hold a slash
+            write_mask(self.folder / file, mask)
+            self.rows.append(
+                {
+                    **{str(key): value for key, value in row.items()},
+                    "mask_file": file,
+                    "iteration": int(chosen[index]) + 1,
+                    "area_mm2": np.count_nonzero(mask) * pixel_mm2,
+                    "predicted_iou": float(refined.predicted_iou[chosen[index], index]),
+                }
+            )

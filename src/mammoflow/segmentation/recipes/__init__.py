@@ -1,0 +1,1 @@
+"""Recipes: the ways in which the weights of a segmentation model are made."""

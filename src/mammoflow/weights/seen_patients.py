@@ -1,0 +1,77 @@
+"""The patients that weights have seen, as the record beside the file names them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from mammoflow.errors import WeightsError
+from mammoflow.storage.files import file_digest
+from mammoflow.storage.names import safe_name
+
+RECORD_FILE = "record.json"
+"""Name of the record of a training, in the folder of the weights."""
+
+
+def seen_patients(weights: Path) -> frozenset[str]:
+    """Return the ids of the real patients that weights were trained or chosen on, as far as a record says.
+
+    Parameters
+    ----------
+    weights
+        The weights file. A `record.json` beside it counts where it names the digest of this file.
+
+    Raises
+    ------
+    WeightsError
+        If the record is not JSON.
+    """
+    record = weights.parent / RECORD_FILE
+    if not record.is_file() or not weights.is_file():
+        return frozenset()
+    try:
+        content = json.loads(record.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise WeightsError(f"{record} is not JSON: {error}; remove it, or make the weights again") from error
+    if not isinstance(content, dict) or content.get("weights_sha256") != file_digest(weights):
+        return frozenset()
+    return real_patients([*content.get("patients", []), *content.get("validation_patients", [])])
+
+
+def real_patients(entries: list[str]) -> frozenset[str]:
+    """Return the ids of the real patients among the entries `source/patient` of a record.
+
+    Only the id counts, not the data set's name, which every study chooses for itself: another study's patient with the
+    same id is counted too, rather than one missed. The name is removed where it precedes the id, as in a cohort of
+    several studies with the same ids. Phantoms are left out, because each seed draws others under the same ids.
+    """
+    patients = set()
+    for entry in entries:
+        source, _, patient = entry.rpartition("/")
+        prefix = f"{safe_name(source)}_"
+        while patient.startswith(prefix):
+            patient = patient.removeprefix(prefix)
+        if not source.startswith("phantom"):
+            patients.add(patient)
+    return frozenset(patients)
+
+
+def is_seen(patient_id: str, seen: frozenset[str]) -> bool:
+    """Tell whether a patient was seen; in a cohort of several studies a data set's name may precede the id."""
+    words = patient_id.split("_")
+    return any("_".join(words[start:]) in seen for start in range(len(words)))
+
+
+def recorded_patients(model: str, weights: Path | None) -> list[str]:
+    """Return the patients that a model has seen in the form `source/patient`, for the record of a further training.
+
+    Parameters
+    ----------
+    model
+        Name of the model.
+    weights
+        Its weights file; None for a model that starts from random weights.
+    """
+    # The model's name may begin with "phantom", whose ids a record leaves out; the patients that it has seen are real.
+    seen = seen_patients(weights) if weights else frozenset()
+    return sorted(f"seen by {model}/{patient}" for patient in seen)

@@ -1,0 +1,52 @@
+# Trains segmentation models on the training patients. `tune` makes all that the configuration trains; a study that
+# segments with one of them makes it before.
+
+
+wildcard_constraints:
+    trained="|".join(map(re.escape, CONFIG.segmentation.trained_models())) or "no model",
+
+
+rule train_segmenter:
+    input:
+        settings=settings_file("segmentation_models/{trained}"),
+        images=shards("images/{shard}/images.parquet"),
+        lesions=shards("images/{shard}/lesions.parquet"),
+        further=lambda wildcards: further_images(wildcards.trained),
+        weights=lambda wildcards: planned_models.start_weights(CONFIG, wildcards.trained),
+    output:
+        weights=f"{RUN}/segmentation_models/{{trained}}/model.safetensors",
+        record=f"{RUN}/segmentation_models/{{trained}}/record.json",
+        history=f"{RUN}/segmentation_models/{{trained}}/history.csv",
+    log:
+        f"{RUN}/logs/train_segmenter/{{trained}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/train_segmenter/{{trained}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * planned_models.recipe_memory_mb(CONFIG, wildcards.trained),
+        runtime=1440,
+        gpu=lambda wildcards: gpus(f"segmentation_models/{wildcards.trained}"),
+    params:
+        code=lambda wildcards: code_digest(*planned_models.training_modules(CONFIG, wildcards.trained)),
+        model=lambda wildcards: planned_models.training_arguments(CONFIG, wildcards.trained),
+        weights=lambda wildcards, input: files("--weights", input.weights),
+        images=lambda wildcards, input: folders("--images", [*input.images, *input.further]),
+        margin=CONFIG.prompts.default_margin_mm,
+        precision=CONFIG.segmentation.precision,
+        store=CONFIG.store,
+        network=lambda wildcards, output: Path(output.weights).parent,
+    shell:
+        "mammoflow train-segmenter --settings {input.settings} {params.model} {params.weights} {params.images}"
+        " --store {params.store:q} --default-margin-mm {params.margin} --precision {params.precision}"
+        " --output {params.network} --threads {threads}"
+        " 2>&1 | tee {log} >&2"
+
+
+rule tune:
+    input:
+        expand(
+            f"{RUN}/segmentation_models/{{trained}}/model.safetensors",
+            trained=CONFIG.segmentation.trained_models(),
+        ),
