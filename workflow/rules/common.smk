@@ -50,6 +50,11 @@ wildcard_constraints:
     variant="|".join(CONFIG.classification.perceptron.variants),
 
 
+def one_of(names):
+    """A regular expression for any of some names; one that nothing fits where there are none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
 def command_prefix():
     """What stands before every command: this checkout's library, and the Python that runs Snakemake or conda's."""
     in_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from mammoflow.config.base import Settings
+from mammoflow.config.inference import InferenceSettings
 
 ComponentScore = Literal["max", "mean"]
 HitRule = Literal["iou", "centre"]
@@ -32,3 +33,11 @@ class DetectionSettings(Settings):
         "component is in the lesion's mask (centre).",
     )
     least_iou: float = Field(0.1, gt=0, le=1, description="For hit: iou, the least IoU of a hit.")
+
+
+class AutomaticSettings(InferenceSettings):
+    """What one job of segmentation without prompts needs beside its model."""
+
+    detection: DetectionSettings = Field(
+        default_factory=DetectionSettings, description="Components of a probability map, and what a hit is."
+    )

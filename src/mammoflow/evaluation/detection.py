@@ -11,9 +11,7 @@ from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.froc import Marks, froc_curve, sensitivity_estimates
 from mammoflow.evaluation.inputs import Run
 from mammoflow.evaluation.metrics import FloatArray, ratio
-
-AUTOMATIC = "automatic"
-"""Origin of the masks of automatic models in SEGMENTATION_SCORES."""
+from mammoflow.tables.detections import AUTOMATIC
 
 FALSE_POSITIVES_PER_IMAGE = (0.25, 0.5, 1.0, 2.0, 4.0)
 """False positives per image at which the sensitivity is stated."""

@@ -6,6 +6,12 @@ import pandera.pandas as pa
 
 from mammoflow.tables.columns import SPLITS, flag, integer, number, text
 
+NO_PROMPT = "none"
+"""Kind of the prompt in SEGMENTATION_SCORES where a model needs none."""
+
+AUTOMATIC = "automatic"
+"""Origin of the prompt there."""
+
 # One row a connected component of an automatic model's probability map.
 DETECTIONS = pa.DataFrameSchema(
     {

@@ -40,6 +40,11 @@ class TrainingImages:
     images: pd.DataFrame
     left_out: int
 
+    @property
+    def phantom(self) -> bool:
+        """Whether any of the images is a phantom's."""
+        return "phantom" in self.images.columns and bool(self.images["phantom"].any())
+
     def rows(self, split: str) -> Rows:
         """Return the rows of the images of a split."""
         return np.flatnonzero(self.images["split"] == split)

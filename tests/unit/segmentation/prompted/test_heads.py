@@ -51,7 +51,9 @@ def test_the_chosen_head_is_the_first_mask_and_what_is_fed_on(
         return 2 * (masks & reference).sum((1, 2)) / np.maximum(masks.sum((1, 2)) + reference.sum((1, 2)), 1)
 
     asked = PromptArrays.of_boxes(BOXES)
-    (refined,) = refine(small_model, arrays, asked, SIZE, RefinementPlan(2, "logits", heads), Batches(8, "prompts"), dice)
+    (refined,) = refine(
+        small_model, arrays, asked, SIZE, RefinementPlan(2, "logits", heads), Batches(8, "prompts"), dice
+    )
     three = small_model.decode(arrays, Prompts.of(BOXES, several_masks=True), SIZE)
     scores = np.stack([dice(np.arange(3), three.logits[:, head] > 0) for head in range(3)], axis=1)
     best = {"predicted_iou": three.predicted_iou.argmax(1), "head_2": np.array([1] * 3), "oracle": scores.argmax(1)}
