@@ -21,9 +21,8 @@ def dice_by_threshold(probability: npt.NDArray[np.float32], lesions: Mask) -> np
     lesions
         (rows, columns): the union of the lesions; at least one pixel.
     """
-    edges = np.concatenate([[-np.inf], THRESHOLDS, [np.inf]])
     # A bin holds its upper edge: a pixel at a threshold is not above it.
-    bins = np.searchsorted(edges[1:-1], probability, side="left")
+    bins = np.searchsorted(THRESHOLDS.astype(np.float32), probability, side="left")
     marked = _above(bins)
     shared = _above(bins[lesions])
     return np.asarray(2 * shared / (marked + np.count_nonzero(lesions)))
