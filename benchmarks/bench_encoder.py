@@ -32,11 +32,11 @@ from torch.nn import functional
 
 from mammoflow.config.inference import Precision
 from mammoflow.run.runtime import set_threads
-from mammoflow.segmentation.grey import grey_to_rgb
 from mammoflow.segmentation.layers.attention import attention_in_blocks, attention_in_one_kernel
+from mammoflow.segmentation.loading import build_model
+from mammoflow.segmentation.networks.rgb_input import grey_to_rgb
 from mammoflow.segmentation.protocol.prediction import Encoding
 from mammoflow.segmentation.protocol.promptable import PromptableModel
-from mammoflow.segmentation.sam import build_sam_model
 
 SIDE = 1024
 FILMS = 1231  # mass films of CBIS-DDSM's training set
@@ -68,7 +68,7 @@ def seeded_network() -> Any:
 
 def own_model(state: dict[str, Tensor], precision: Precision, device: torch.device) -> PromptableModel:
     """Build mammoflow's model of the same weights."""
-    model = build_sam_model("sam_vit_b", state, "random", device)
+    model = build_model("sam_vit_b", state, "random", device)
     model.use_precision(precision)
     return model
 

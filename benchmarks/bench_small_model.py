@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from mammoflow.config.small import SmallTrainingSettings
+from mammoflow.segmentation.models.small import WEIGHTS
 from mammoflow.segmentation.scoring.scores import ellipse_in_box
 from mammoflow.segmentation.small.architecture import (
     EMBEDDING_STRIDE,
@@ -34,7 +35,6 @@ from mammoflow.segmentation.small.architecture import (
 from mammoflow.segmentation.small.network import SmallPrompts, decode_regions, place_regions, put_back
 from mammoflow.segmentation.small.samples import LesionSample, load_samples
 from mammoflow.segmentation.small.training import train
-from mammoflow.weights.registry import SMALL_WEIGHTS
 
 IMAGES = [Path("results/cbis-ddsm-mass-256/images")]
 MARGINS_MM = (0.0, 2.0, 5.0, 10.0, 20.0)
@@ -133,7 +133,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, nargs="+", default=IMAGES, help="folders of image-stage shards")
     parser.add_argument("--epochs", type=int, default=24, help="passes of the U-Net over the training lesions")
-    parser.add_argument("--weights", type=Path, default=SMALL_WEIGHTS, help="weights of the small model")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="weights of the small model")
     parser.add_argument("--output", type=Path, default=Path("results/bench_small_model"), help="folder for the figures")
     options = parser.parse_args()
     shards = sorted(path.parent for folder in options.images for path in folder.glob("*/images.parquet"))

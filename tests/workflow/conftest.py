@@ -31,7 +31,7 @@ shards = int(found[1]) if found else 0
 output = Path(dict(options)["--output"])
 further = [Path(value) for name, value in options if name == "--excluded"]
 digest = hashlib.sha256(stage.encode())
-WORDS = "output excluded store model threads input variant method precision default-margin-mm".split()
+WORDS = "output excluded store model architecture from threads input variant precision default-margin-mm".split()
 for name, value in options:
     path = Path(value)
     if name.removeprefix("--") in WORDS:
@@ -49,7 +49,7 @@ names = {
     + [f"shards/{shard:02d}/{table}.parquet" for shard in range(shards) for table in ("images", "lesions")],
     "images": ["images.parquet", "lesions.parquet", "excluded.parquet"],
     "segment": ["scores.parquet", "masks.parquet"],
-    "tune": ["model.safetensors", "record.json", "history.csv"],
+    "train-segmenter": ["model.safetensors", "record.json", "history.csv"],
     "efficientnet": classifier,
     "perceptron": classifier,
     "audit": AUDIT,

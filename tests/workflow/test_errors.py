@@ -26,8 +26,16 @@ CASES = {
         ["cohort.dataset.malignant_from_birads", "found null", "usually to 4"],
     ),
     "missing weights": (
-        "segmentation: {models: [small, medsam_vit_b], weights: {medsam_vit_b: medsam.pth}}",
-        ["segmentation.weights.medsam_vit_b", "medsam.pth", "mammoflow weights fetch medsam_vit_b"],
+        "segmentation: {run: [small, medsam_vit_b], models: {medsam_vit_b: {weights: medsam.pth}}}",
+        ["segmentation.models.medsam_vit_b.weights", "medsam.pth", "mammoflow weights fetch medsam_vit_b"],
+    ),
+    "points alone for classifiers that decode boxes": (
+        "prompts: {kinds: [point]}",
+        ["prompts.kinds is ['point']", "perceptron_frozen", "expected box among the kinds"],
+    ),
+    "a model that is trained from itself": (
+        "segmentation: {models: {mine: {train: {recipe: tune, from: mine}}}}",
+        ["goes in a circle: mine <- mine"],
     ),
     "two stages": ("prompts: {default_margin_mm: 7.0}", ["default_margin_mm", "7.0"]),
 }
@@ -46,13 +54,16 @@ def test_a_bad_configuration_is_one_error(project: Project, case: str) -> None:
     assert "Select jobs" not in printed
 
 
-def test_further_images_of_the_small_model_must_be_there_before_it_is_trained(project: Project) -> None:
+def test_images_of_further_runs_must_be_there_before_a_model_is_trained_on_them(project: Project) -> None:
     overlay = project.root / "overlay.yaml"
-    overlay.write_text("small_model: {more_images: [results/other/images]}", encoding="utf-8")
-    assert "small_model" not in project.planned("--configfile", str(overlay))
-    printed = project.snakemake("--dry-run", "--configfile", str(overlay), "--", "small_model", check=False)
-    assert "small_model.more_images: found no shards of images in 'results/other/images'" in printed
+    train = "{recipe: small, more_images: [results/other/images]}"
+    overlay.write_text(
+        f"segmentation: {{models: {{again: {{architecture: small, train: {train}}}}}}}", encoding="utf-8"
+    )
+    assert "train_segmenter" not in project.planned("--configfile", str(overlay))
+    printed = project.snakemake("--dry-run", "--configfile", str(overlay), "--", "tune", check=False)
+    assert "segmentation.models.again.train.more_images: found no shards of images in 'results/other/images'" in printed
     shard = project.root / "results/other/images/00"
     shard.mkdir(parents=True)
     (shard / "images.parquet").write_text("table", encoding="utf-8")
-    assert project.planned("--configfile", str(overlay), "--", "small_model")["small_model"] == 1
+    assert project.planned("--configfile", str(overlay), "--", "tune")["train_segmenter"] == 1

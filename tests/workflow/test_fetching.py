@@ -13,8 +13,8 @@ OVERLAY = """\
 run: fetched
 cohort: {dataset: {reader: cbis-ddsm, folder: nowhere}}
 segmentation:
-  models: [small, medsam_vit_b, my_tuned]
-  custom: {my_tuned: {architecture: sam_vit_b, weights: absent.safetensors}}
+  run: [small, medsam_vit_b, my_tuned]
+  models: {my_tuned: {architecture: sam_vit_b, weights: absent.safetensors}}
 """
 
 
@@ -42,14 +42,14 @@ def test_a_model_of_ones_own_is_told_with_its_architecture(project: Project) -> 
     (project.root / "overlay.yaml").write_text(
         "run: own\n"
         "segmentation:\n"
-        "  models: [my_tuned]\n"
+        "  run: [my_tuned]\n"
         "  default_model: my_tuned\n"
-        "  custom: {my_tuned: {architecture: sam_vit_b, weights: tuned.safetensors}}\n",
+        "  models: {my_tuned: {architecture: sam_vit_b, weights: tuned.safetensors}}\n",
         encoding="utf-8",
     )
     printed = project.snakemake("--dry-run", "--printshellcmds", "--configfile", "overlay.yaml")
-    assert "--model my_tuned=sam_vit_b --weights tuned.safetensors" in printed
+    assert "--model my_tuned --architecture sam_vit_b --weights tuned.safetensors" in printed
     assert "results/own/segmentation/my_tuned/00/masks.parquet" in printed
     (project.root / "tuned.safetensors").unlink()
     printed = project.snakemake("--configfile", "overlay.yaml", check=False)
-    assert "correct segmentation.custom.my_tuned.weights" in printed
+    assert "correct segmentation.models.my_tuned.weights" in printed

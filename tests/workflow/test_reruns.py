@@ -38,6 +38,16 @@ def test_code_of_the_gabor_features(project: Project) -> None:
     assert project.planned() == {}
 
 
+def test_code_of_another_architecture_and_a_new_one(project: Project) -> None:
+    for name in ("networks/sam2.py", "models/sam2.py"):
+        file = project.root / "src/mammoflow/segmentation" / name
+        file.write_text(file.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
+    models = project.root / "src/mammoflow/segmentation/models"
+    text = (models / "small.py").read_text(encoding="utf-8")
+    (models / "new.py").write_text(text.replace('"small": Architecture', '"new": Architecture'), encoding="utf-8")
+    assert project.planned() == {}
+
+
 def test_touched_files_rerun_nothing(project: Project) -> None:
     for path in [*project.root.rglob("*.py"), *project.root.rglob("settings/*.yaml"), project.root / "config.yaml"]:
         path.touch()

@@ -42,12 +42,9 @@ def test_all_planned_outputs_stand_under_the_run(finished_project: Project) -> N
     }  # fmt: skip
     assert {path.name for path in (run / "logs").iterdir()} == stages
     assert {path.name for path in (run / "benchmarks").iterdir()} == stages
-    assert {path.stem for path in (run / "settings").iterdir()} == stages | {
-        "small_model",
-        "tune",
-        "download",
-        "prefetch",
-    }
+    settings = run / "settings"
+    assert {path.stem for path in settings.glob("*.yaml")} == stages - {"segment"} | {"download", "prefetch"}
+    assert {path.name for path in (settings / "segmentation").iterdir()} == {"small.yaml"}
     assert "segment stands in" in (run / "logs" / "segment" / "small_00.log").read_text(encoding="utf-8")
 
 
@@ -70,7 +67,7 @@ def test_other_shards_models_and_classifiers(project: Project) -> None:
     overlay.write_text(
         "run: another\n"
         "cohort: {shards: 1}\n"
-        "segmentation: {models: [small, medsam_vit_b], weights: {medsam_vit_b: weights.pth}}\n"
+        "segmentation: {run: [small, medsam_vit_b], models: {medsam_vit_b: {weights: weights.pth}}}\n"
         "classification: {efficientnet: {inputs: [whole_image]}, perceptron: {variants: []}}\n",
         encoding="utf-8",
     )
@@ -84,40 +81,48 @@ def test_other_shards_models_and_classifiers(project: Project) -> None:
     assert planned == {"segment_shard": 1, "compare": 1, "report": 1}
 
 
-def test_a_tuned_model_is_tuned_on_the_way_and_segments(project: Project) -> None:
+def test_a_model_that_the_run_trains_is_trained_before_it_segments(project: Project) -> None:
     overlay = project.root / "overlay.yaml"
     overlay.write_text(
         "run: tuned\n"
         "cohort: {shards: 1}\n"
-        "tuning: {models: {small_tuned: {model: small, method: decoder}, again: {model: small_tuned, method: all}}}\n"
         "segmentation:\n"
-        "  models: [small, small_tuned]\n"
+        "  run: [small, small_tuned]\n"
         "  default_model: small_tuned\n"
-        "  custom: {small_tuned: {architecture: small}}\n",
+        "  models:\n"
+        "    small_tuned: {train: {recipe: tune, from: small, options: {method: decoder}}}\n"
+        "    again: {train: {recipe: tune, from: small_tuned, options: {method: all}}}\n",
         encoding="utf-8",
     )
     planned = project.planned("--configfile", str(overlay), "--", "segment")
-    assert (planned["tune_model"], planned["segment_shard"]) == (1, 2)
-    assert project.planned("--configfile", str(overlay), "--", "tune")["tune_model"] == 2
-    project.snakemake("--configfile", str(overlay), "--", "segment")
-    tuned = project.root / "results" / "tuned" / "tuning" / "small_tuned"
-    assert {path.name for path in tuned.iterdir()} == {"model.safetensors", "record.json", "history.csv"}
+    assert (planned["train_segmenter"], planned["segment_shard"]) == (1, 2)
+    assert project.planned("--configfile", str(overlay), "--", "tune")["train_segmenter"] == 2
+    project.snakemake("--configfile", str(overlay), "--", "segment", "tune")
+    trained = project.root / "results" / "tuned" / "segmentation_models" / "small_tuned"
+    assert {path.name for path in trained.iterdir()} == {"model.safetensors", "record.json", "history.csv"}
     text = overlay.read_text(encoding="utf-8")
-    overlay.write_text(text.replace("tuning: {", "tuning: {learning_rate: 0.0002, "), encoding="utf-8")
+    # another rate of one model trains this one anew, and no other
+    overlay.write_text(text.replace("{method: all}", "{method: all, learning_rate: 0.0002}"), encoding="utf-8")
+    assert project.planned("--configfile", str(overlay), "--", "segment", "tune") == {"tune": 1, "train_segmenter": 1}
+    overlay.write_text(text.replace("{method: decoder}", "{method: decoder, rank: 2}"), encoding="utf-8")
     planned = project.planned("--configfile", str(overlay), "--", "segment")
-    assert (planned["tune_model"], planned["segment_shard"]) == (1, 1)
+    assert (planned["train_segmenter"], planned["segment_shard"]) == (1, 1)
 
 
 def test_every_stage_that_reads_embeddings_is_told_their_precision(project: Project) -> None:
     overlay = project.root / "overlay.yaml"
     overlay.write_text(
         "run: exact\n"
-        "tuning: {models: {small_tuned: {model: small, method: decoder}}}\n"
-        "segmentation: {models: [small, small_tuned], precision: fp32, custom: {small_tuned: {architecture: small}}}\n",
+        "segmentation:\n"
+        "  run: [small, small_tuned]\n"
+        "  precision: fp32\n"
+        "  models: {small_tuned: {train: {recipe: tune, from: small}}}\n",
         encoding="utf-8",
     )
     said = project.snakemake("--configfile", str(overlay), "--dry-run", "--printshellcmds", "--", "perceptron", "tune")
-    commands = [line for line in said.splitlines() if "mammoflow perceptron" in line or "mammoflow tune" in line]
+    commands = [
+        line for line in said.splitlines() if "mammoflow perceptron" in line or "mammoflow train-segmenter" in line
+    ]
     assert len(commands) == 4
     assert all(" --precision fp32 " in command for command in commands)
 
@@ -129,8 +134,8 @@ def test_a_model_that_prompts_another_runs_before_it(project: Project) -> None:
         "run: chained\n"
         "cohort: {shards: 1}\n"
         "segmentation:\n"
-        "  models: [small, medsam_vit_b]\n"
-        "  weights: {medsam_vit_b: weights.pth}\n"
+        "  run: [small, medsam_vit_b]\n"
+        "  models: {medsam_vit_b: {weights: weights.pth}}\n"
         "  prompted_by: {medsam_vit_b: [small]}\n",
         encoding="utf-8",
     )

@@ -7,9 +7,9 @@ from segment_anything.build_sam import _build_sam
 
 from mammoflow.classification.frame import box_weights
 from mammoflow.segmentation.embedding.network_square import SQUARE, Frame, network_frame
+from mammoflow.segmentation.networks.sam import MedSamModel
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.prompts import Prompts
-from mammoflow.segmentation.sam import MedSamModel
 from mammoflow.segmentation.small.architecture import INPUT_CHANNELS, build_small_network
 from mammoflow.segmentation.small.model import SmallModel
 

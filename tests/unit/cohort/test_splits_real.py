@@ -15,9 +15,10 @@ from mammoflow.cohort.stage import build_cohort
 from mammoflow.config.cohort import CohortSettings, DatasetSettings, SplitSettings
 from mammoflow.config.reading import read_config
 from mammoflow.reasons.cohort import CohortReason
-from mammoflow.segmentation.small.record import trained_patients
+from mammoflow.segmentation.models.small import WEIGHTS
 from mammoflow.tables.cohort import IMAGES
 from mammoflow.tables.files import read_table
+from mammoflow.weights.seen_patients import seen_patients
 
 ROOT = Path(__file__).resolve().parents[3]
 PRESET = [ROOT / "config.yaml", ROOT / "workflow" / "presets" / "cbis-ddsm-mass-256.yaml"]
@@ -99,5 +100,5 @@ def test_the_split_of_the_preset_that_the_shipped_model_was_trained_on(real_data
     sides = {side: sorted(part["patient_id"].unique()) for side, part in images.groupby("split")}
     found = {side: (len(ids), hashlib.sha256("\n".join(ids).encode()).hexdigest()) for side, ids in sides.items()}
     assert found == PRESET_SPLIT
-    assert set(sides["train"]) <= trained_patients()
-    assert not trained_patients() & {*sides["validation"], *sides["test"]}
+    assert set(sides["train"]) <= seen_patients(WEIGHTS)
+    assert not seen_patients(WEIGHTS) & {*sides["validation"], *sides["test"]}

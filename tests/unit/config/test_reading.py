@@ -59,7 +59,7 @@ def test_a_number_that_yaml_reads_as_text(tmp_path: Path) -> None:
 
 
 def test_missing_weights_name_file_checksum_and_command(tmp_path: Path) -> None:
-    segmentation = {"models": ["small", "sam_vit_b"], "weights": {"sam_vit_b": str(tmp_path / "sam.pth")}}
+    segmentation = {"run": ["small", "sam_vit_b"], "models": {"sam_vit_b": {"weights": str(tmp_path / "sam.pth")}}}
     config = validate_settings(StudyConfig, {"segmentation": segmentation}, "test")
     with pytest.raises(WeightsError, match=r"sam\.pth.*sha256:ec2df.*mammoflow weights fetch sam_vit_b"):
         check_files(config)

@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from mammoflow.segmentation.loading import build_model
 from mammoflow.segmentation.protocol.promptable import PromptableModel
-from mammoflow.segmentation.sam import build_sam_model
 from mammoflow.storage.files import array_digest, write_image, write_mask
 from mammoflow.tables.files import empty_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
@@ -128,7 +128,7 @@ def empty_shard(tmp_path: Path) -> Path:
 def small_model() -> PromptableModel:
     """The small network with seeded random weights."""
     torch.manual_seed(0)
-    return build_sam_model("small", None, "random", torch.device("cpu"))
+    return build_model("small", None, "random", torch.device("cpu"))
 
 
 @pytest.fixture(scope="session")

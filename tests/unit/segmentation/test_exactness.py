@@ -27,14 +27,13 @@ from skimage.transform import resize
 from torch import nn
 from torch.nn import functional
 
-from mammoflow.segmentation import sam
-from mammoflow.segmentation.grey import grey_to_rgb
-from mammoflow.segmentation.loading import load_model
-from mammoflow.segmentation.precision import FULL_PRECISION
+from mammoflow.segmentation.loading import build_model, load_promptable
+from mammoflow.segmentation.models.sam import ENCODERS
+from mammoflow.segmentation.models.sam2 import ARCHITECTURES, CONFIGURATIONS
+from mammoflow.segmentation.networks.rgb_input import grey_to_rgb
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.prompts import Prompts
-from mammoflow.segmentation.sam import build_sam_model
-from mammoflow.segmentation.sam2 import CONFIGURATIONS, build_sam2_model
+from mammoflow.weights.registry import ModelSpec
 
 Grey = npt.NDArray[np.uint16]
 Logits = npt.NDArray[np.float32]
@@ -132,22 +131,22 @@ def probability(logits: Logits) -> Logits:
 @pytest.fixture
 def thin_networks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for architecture in ("vit_b", "vit_l", "vit_h"):
-        monkeypatch.setitem(sam.sam_model_registry, architecture, thin_sam)
+        monkeypatch.setitem(sam_model_registry, architecture, thin_sam)
     return
 
 
 def compare_sam(name: str, film: Grey, seed: int) -> None:
-    architecture, _ = sam.NETWORKS[name]
+    architecture = ENCODERS[name]
     torch.manual_seed(seed)
     network = seeded(sam_model_registry[architecture](), seed)
-    model = build_sam_model(name, network.state_dict(), "random", CPU)
+    model = build_model(name, network.state_dict(), "random", CPU)
     check(name, own_logits(model, film), sam_predictor_logits(network, film))
 
 
 def compare_medsam(film: Grey, seed: int) -> None:
     torch.manual_seed(seed)
     network = seeded(sam_model_registry["vit_b"](), seed)
-    model = build_sam_model("medsam_vit_b", network.state_dict(), "random", CPU)
+    model = build_model("medsam_vit_b", network.state_dict(), "random", CPU)
     found = probability(own_logits(model, film))
     check("medsam_vit_b", found, medsam_probabilities(network, film), threshold=0.5)
 
@@ -158,7 +157,7 @@ def compare_sam2(name: str, film: Grey, seed: int) -> None:
     predictor = SAM2ImagePredictor(network)
     predictor.set_image(grey_to_rgb(film))
     logits, _, _ = predictor.predict(box=boxes_on(film), multimask_output=False, return_logits=True)
-    model = build_sam2_model(name, network.state_dict(), "random", CPU)
+    model = build_model(name, network.state_dict(), "random", CPU)
     check(name, own_logits(model, film), logits[:, 0])
 
 
@@ -181,14 +180,14 @@ def compare_precisions(build: Callable[[], PromptableModel], film: Grey, boxes: 
 
 def random_sam(name: str, seed: int) -> PromptableModel:
     torch.manual_seed(seed)
-    network = seeded(sam.sam_model_registry[sam.NETWORKS[name][0]](), seed)
-    return build_sam_model(name, network.state_dict(), "random", CPU)
+    network = seeded(sam_model_registry[ENCODERS[name]](), seed)
+    return build_model(name, network.state_dict(), "random", CPU)
 
 
 def random_sam2(name: str, seed: int) -> PromptableModel:
     torch.manual_seed(seed)
     network = seeded(build_sam2(CONFIGURATIONS[name], ckpt_path=None, device="cpu"), seed)
-    return build_sam2_model(name, network.state_dict(), "random", CPU)
+    return build_model(name, network.state_dict(), "random", CPU)
 
 
 def test_sam_gives_its_predictors_logits_and_masks(thin_networks: None, film: Grey) -> None:
@@ -214,7 +213,7 @@ def test_bf16_leaves_masks_of_the_shipped_model_alone() -> None:
         distance = ((columns - (x0 + x1) / 2) / (x1 - x0)) ** 2 + ((rows - (y0 + y1) / 2) / (y1 - y0)) ** 2
         grey += 30000 * (distance < 0.2)
     film = np.clip(grey, 0, 65535).astype(np.uint16)
-    compare_precisions(lambda: load_model("small", None, CPU, precision="fp32"), film, boxes=boxes)
+    compare_precisions(lambda: load_promptable(ModelSpec("small", "small"), CPU, "fp32"), film, boxes=boxes)
 
 
 @pytest.mark.slow
@@ -224,7 +223,7 @@ def test_full_size_bf16_sam(name: str, film: Grey) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(CONFIGURATIONS.keys() - FULL_PRECISION))
+@pytest.mark.parametrize("name", sorted(name for name, known in ARCHITECTURES.items() if known.precision == "auto"))
 def test_full_size_bf16_sam2(name: str, film: Grey) -> None:
     compare_precisions(lambda: random_sam2(name, 5), film)
 

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from mammoflow.config.architectures import architecture, architecture_names
 from mammoflow.config.inference import Precision
 from mammoflow.errors import ConfigError
 from mammoflow.run.runtime import has_native_bf16
-from mammoflow.segmentation.loading import load_model
-from mammoflow.segmentation.precision import choose_precision, computing_in, precision_of_masks
+from mammoflow.segmentation.loading import build_model, load_promptable
+from mammoflow.segmentation.models.small import ARCHITECTURES
+from mammoflow.segmentation.precision import choose_precision, computing_in
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.prompts import Prompts
-from mammoflow.segmentation.sam import build_sam_model
+from mammoflow.weights.registry import ModelSpec
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -50,10 +54,16 @@ def test_wishes_pass_whatever_the_cpu_has(monkeypatch: pytest.MonkeyPatch, wante
     assert choose_precision(wanted, CPU) == wanted
 
 
-def test_auto_is_full_precision_where_half_moved_masks() -> None:
-    assert precision_of_masks("auto", "sam2.1_hiera_tiny") == "fp32"
-    assert precision_of_masks("auto", "sam2.1_hiera_small") == "auto"
-    assert precision_of_masks("bf16", "sam2.1_hiera_tiny") == "bf16"
+def test_auto_is_full_precision_where_half_moved_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    policies = {name: architecture(name).precision for name in architecture_names()}
+    assert {name for name, policy in policies.items() if policy == "fp32"} == {"sam2.1_hiera_tiny"}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True, "amx_bf16": True})
+    model = ModelSpec("small", "small")
+    assert load_promptable(model, CPU, "auto").precision == "bf16"
+    exact = replace(ARCHITECTURES["small"], precision="fp32")
+    monkeypatch.setitem(ARCHITECTURES, "small", exact)
+    assert load_promptable(model, CPU, "auto").precision == "fp32"
+    assert load_promptable(model, CPU, "bf16").precision == "bf16"
 
 
 def test_fp16_is_for_gpus() -> None:
@@ -74,13 +84,13 @@ def test_products_are_computed_in_it_and_weights_stay(precision: Precision, kind
 def test_embeddings_of_each_precision_are_kept_apart_and_are_chosen_once() -> None:
     def model(wanted: Precision) -> PromptableModel:
         torch.manual_seed(0)
-        built = build_sam_model("small", None, "random", CPU)
+        built = build_model("small", None, "random", CPU)
         built.use_precision(wanted)
         return built
 
     exact, rounded = model("fp32"), model("bf16")
     assert (exact.precision, rounded.precision) == ("fp32", "bf16")
-    assert exact.digest == build_sam_model("small", None, "random", CPU).digest
+    assert exact.digest == build_model("small", None, "random", CPU).digest
     assert exact.digest != rounded.digest
     with pytest.raises(ValueError, match="computes in bf16 already"):
         rounded.use_precision("fp32")
@@ -91,7 +101,7 @@ def test_embeddings_of_each_precision_are_kept_apart_and_are_chosen_once() -> No
 
 @pytest.mark.parametrize("wanted", ["fp32", "bf16"])
 def test_decoder_of_small_computes_in_the_precision_and_rates_masks_in_fp32(wanted: Precision) -> None:
-    model = load_model("small", None, CPU, precision=wanted)
+    model = load_promptable(ModelSpec("small", "small"), CPU, wanted)
     formats: dict[str, torch.dtype] = {}
     decoder = model.network.mask_decoder
     decoder.masks.register_forward_hook(lambda *call: formats.update(masks=call[2].dtype))

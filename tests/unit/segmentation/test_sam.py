@@ -10,11 +10,12 @@ from segment_anything.build_sam import _build_sam
 from segment_anything.modeling import Sam
 from skimage import data
 
-from mammoflow.errors import ConfigError, WeightsError
+from mammoflow.errors import WeightsError
 from mammoflow.segmentation.layers.mask_decoder import run_mask_decoder
+from mammoflow.segmentation.loading import build_model
+from mammoflow.segmentation.networks.sam import MedSamModel, SamModel
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.prompts import Prompts
-from mammoflow.segmentation.sam import MedSamModel, SamModel, build_sam_model
 
 BOXES = np.array([[40.0, 60.0, 120.0, 180.0], [10.0, 5.0, 200.0, 90.0], [100.5, 100.0, 130.0, 140.5]], np.float32)
 
@@ -65,7 +66,7 @@ def test_decoder_with_one_image_for_each_prompt_equals_upstream_one_by_one(netwo
 
 def test_inference_face_equals_the_core_up_to_half_precision(film: npt.NDArray[np.uint16]) -> None:
     torch.manual_seed(6)
-    model = build_sam_model("small", None, "weights", torch.device("cpu"))
+    model = build_model("small", None, "weights", torch.device("cpu"))
     arrays = model.encode([film, film[::-1].copy()])
     assert arrays[0]["image"].dtype == np.float16
     assert not np.array_equal(arrays[0]["image"], arrays[1]["image"])
@@ -79,7 +80,7 @@ def test_inference_face_equals_the_core_up_to_half_precision(film: npt.NDArray[n
 
 def test_gradients_reach_the_encoder_through_a_prompt(film: npt.NDArray[np.uint16]) -> None:
     torch.manual_seed(7)
-    model = build_sam_model("small", None, "weights", torch.device("cpu"))
+    model = build_model("small", None, "weights", torch.device("cpu"))
     embedding = model.embed(model.preprocess(film)[None])
     prediction = model.predict(embedding, Prompts.of(BOXES, several_masks=True), (300, 220))
     assert prediction.low_res_logits.shape == (3, 3, 256, 256)
@@ -99,7 +100,7 @@ def test_digest_tells_models_weights_and_preprocessing_apart(network: Sam) -> No
 
 
 def test_unknown_name_and_foreign_weights_are_clear_errors() -> None:
-    with pytest.raises(ConfigError, match="expected one of"):
-        build_sam_model("sam_vit_x", None, "", torch.device("cpu"))
+    with pytest.raises(ValueError, match="is no architecture; expected one of"):
+        build_model("sam_vit_x", None, "", torch.device("cpu"))
     with pytest.raises(WeightsError, match="do not fit"):
-        build_sam_model("small", {"weight": torch.zeros(1)}, "", torch.device("cpu"))
+        build_model("small", {"weight": torch.zeros(1)}, "", torch.device("cpu"))

@@ -5,11 +5,12 @@ import pytest
 import torch
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
-from mammoflow.errors import ConfigError, WeightsError
-from mammoflow.segmentation.grey import grey_to_rgb
+from mammoflow.errors import WeightsError
+from mammoflow.segmentation.loading import build_model
+from mammoflow.segmentation.models.sam2 import CONFIGURATIONS
+from mammoflow.segmentation.networks.rgb_input import grey_to_rgb
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.prompts import Prompts
-from mammoflow.segmentation.sam2 import CONFIGURATIONS, build_sam2_model
 
 SIZE = (180, 120)
 BOXES = np.array([[30, 40, 90, 120], [10.5, 20, 50, 80.25]], dtype=np.float32)
@@ -18,7 +19,7 @@ BOXES = np.array([[30, 40, 90, 120], [10.5, 20, 50, 80.25]], dtype=np.float32)
 @pytest.fixture(scope="module")
 def model() -> PromptableModel:
     torch.manual_seed(3)
-    return build_sam2_model("sam2.1_hiera_tiny", None, "random", torch.device("cpu"))
+    return build_model("sam2.1_hiera_tiny", None, "random", torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +109,7 @@ def test_every_configured_architecture_is_in_the_package() -> None:
 
 
 def test_wrong_names_and_wrong_weights_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"sam2\.1_hiera_tiny"):
-        build_sam2_model("sam2.1_hiera_huge", None, "", torch.device("cpu"))
+    with pytest.raises(ValueError, match=r"sam2\.1_hiera_tiny"):
+        build_model("sam2.1_hiera_huge", None, "", torch.device("cpu"))
     with pytest.raises(WeightsError, match="do not fit"):
-        build_sam2_model("sam2.1_hiera_tiny", {"a": torch.zeros(1)}, "", torch.device("cpu"))
+        build_model("sam2.1_hiera_tiny", {"a": torch.zeros(1)}, "", torch.device("cpu"))

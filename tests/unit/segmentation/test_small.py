@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mammoflow.segmentation.small.record import RECORD, trained_patients
 from safetensors.torch import load_file
 
 from mammoflow.config.small import SmallTrainingSettings
 from mammoflow.errors import StudyError
-from mammoflow.segmentation.loading import load_model
+from mammoflow.segmentation.loading import build_model, load_model
 from mammoflow.segmentation.protocol.prompts import Prompts
-from mammoflow.segmentation.sam import build_sam_model
 from mammoflow.segmentation.small.architecture import (
     GRID,
     INPUT_CHANNELS,
@@ -25,7 +25,6 @@ from mammoflow.segmentation.small.architecture import (
 )
 from mammoflow.segmentation.small.model import SmallModel
 from mammoflow.segmentation.small.network import OUTSIDE, SmallPrompts, cut, place_regions, prompt_maps, put_back
-from mammoflow.segmentation.small.record import RECORD, trained_patients
 from mammoflow.segmentation.small.samples import (
     CUT_SHARE,
     JITTERED_SHARE,
@@ -342,9 +341,9 @@ def test_training_writes_weights_that_load_and_names_its_patients(tmp_path: Path
     assert record["patients"] == ["discs/P_0", "discs/P_1", "discs/P_2", "discs/P_3"]
     assert record["lesions"] == {"discs": 4}
     state = load_file(tmp_path / "small/small.safetensors")
-    trained = build_sam_model("small", state, "weights", torch.device("cpu"))
+    trained = build_model("small", state, "weights", torch.device("cpu"))
     torch.manual_seed(0)
-    fresh = build_sam_model("small", None, "weights", torch.device("cpu"))
+    fresh = build_model("small", None, "weights", torch.device("cpu"))
     key = "mask_decoder.masks.weight"
     assert not torch.equal(trained.network.state_dict()[key], fresh.network.state_dict()[key])
     assert not (tmp_path / ".training").exists() or not any((tmp_path / ".training").iterdir())

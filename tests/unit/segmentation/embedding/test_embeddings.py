@@ -9,8 +9,8 @@ import torch
 
 from mammoflow.errors import StudyError
 from mammoflow.segmentation.embedding.embeddings import embedding_key, embeddings
+from mammoflow.segmentation.loading import build_model
 from mammoflow.segmentation.protocol.promptable import PromptableModel
-from mammoflow.segmentation.sam import build_sam_model
 from mammoflow.storage.arrays import ArrayStore
 from mammoflow.storage.files import write_image
 from mammoflow.tables.files import read_table
@@ -70,7 +70,7 @@ def test_damaged_and_absent_entries_alone_are_computed_again_in_order(
 
 
 def test_other_weights_and_other_pixels_have_other_entries(shard: Path, small_model: PromptableModel) -> None:
-    other = build_sam_model("small", None, "other weights", torch.device("cpu"))
+    other = build_model("small", None, "other weights", torch.device("cpu"))
     digests = table_of(shard)["digest"]
     keys = {embedding_key(digest, model.digest) for digest in digests for model in (small_model, other)}
     assert len(keys) == 6

@@ -19,6 +19,7 @@ from mammoflow.storage.files import array_digest, write_image
 from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.prompts import PROMPTS
+from mammoflow.weights.registry import ModelSpec
 
 
 @pytest.fixture
@@ -76,7 +77,9 @@ class Workflow:
 
     def segment(self, tables: list[Path], output: Path, **settings: Any) -> None:
         stage = SegmentSettings(device="cpu", iterations=2, **settings)
-        segment(stage, "small", self.weights, self.shard, tables, self.folder / "store", 10.0, output, 1)
+        segment(
+            stage, ModelSpec("small", "small", self.weights), self.shard, tables, self.folder / "store", 10.0, output, 1
+        )
 
 
 def test_each_image_is_encoded_once(shard: Path, small_weights: Path, tmp_path: Path, encoded: list[int]) -> None:

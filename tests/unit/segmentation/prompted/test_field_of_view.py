@@ -20,6 +20,7 @@ from mammoflow.storage.files import write_image
 from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.images import CANONICAL_LESIONS
 from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
+from mammoflow.weights.registry import ModelSpec
 
 FILM = (960, 720)
 FACTOR = 4  # film pixels for a canonical one
@@ -139,7 +140,9 @@ def test_one_table_compares_both_fields_of_view(film_shard: Path, small_weights:
     make_prompts(PromptSettings(margins_mm=[0.0, 10.0], kinds=["box", "point"]), film_shard, prompts)
     settings = SegmentSettings(device="cpu", iterations=2, fields_of_view=["window", "image"], window_mm=10.0)
     out = tmp_path / "out"
-    segment(settings, "small", small_weights, film_shard, [prompts], tmp_path / "store", 10.0, out, 1)
+    segment(
+        settings, ModelSpec("small", "small", small_weights), film_shard, [prompts], tmp_path / "store", 10.0, out, 1
+    )
     scores = read_table(out / "scores.parquet", SEGMENTATION_SCORES)
     model, floor = scores[scores["model"] == "small"], scores[scores["model"] == "ellipse"]
     counts = model.groupby("field_of_view").size()

@@ -20,6 +20,7 @@ from mammoflow.segmentation.protocol.prompts import Prompts
 from mammoflow.storage.files import read_mask
 from mammoflow.tables.files import read_table
 from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
+from mammoflow.weights.registry import ModelSpec
 
 SIZE = (96, 72)
 BOXES = np.array([[10, 20, 40, 60], [5, 5, 70, 90], [30, 30, 50, 41.5]], dtype=np.float32)
@@ -90,7 +91,7 @@ def run(shard: Path, weights: Path, folder: Path, **settings: object) -> tuple[p
     prompts = folder / "prompts.parquet"
     make_prompts(PromptSettings(margins_mm=[10.0]), shard, prompts)
     stage = SegmentSettings(device="cpu", iterations=2, **settings)  # type: ignore[arg-type]
-    segment(stage, "small", weights, shard, [prompts], folder / "store", 10.0, folder / "out", 1)
+    segment(stage, ModelSpec("small", "small", weights), shard, [prompts], folder / "store", 10.0, folder / "out", 1)
     scores = read_table(folder / "out" / "scores.parquet", SEGMENTATION_SCORES)
     return scores, read_table(folder / "out" / "masks.parquet", MASKS)
 

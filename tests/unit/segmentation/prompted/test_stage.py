@@ -18,6 +18,7 @@ from mammoflow.storage.files import read_mask
 from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
 from mammoflow.tables.prompts import PROMPTS
+from mammoflow.weights.registry import ModelSpec
 
 MARGINS = [0.0, 10.0]
 
@@ -29,9 +30,8 @@ def run(
     if not prompts.exists():
         make_prompts(PromptSettings(margins_mm=MARGINS), shard, prompts)
     store = output.parent / "store"
-    segment(
-        settings or SegmentSettings(device="cpu"), "small", weights, shard, [prompts], store, margin, output, threads=1
-    )
+    model = ModelSpec("small", "small", weights)
+    segment(settings or SegmentSettings(device="cpu"), model, shard, [prompts], store, margin, output, threads=1)
     scores = read_table(output / "scores.parquet", SEGMENTATION_SCORES)
     return scores, read_table(output / "masks.parquet", MASKS)
 
@@ -94,7 +94,7 @@ def test_a_second_run_gives_the_same_tables_and_encodes_nothing(
     shard: Path, small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
-    load = stage_module.load_model
+    load = stage_module.load_promptable
 
     def counted(*arguments: Any, **options: Any) -> PromptableModel:
         model = load(*arguments, **options)
@@ -102,7 +102,7 @@ def test_a_second_run_gives_the_same_tables_and_encodes_nothing(
         monkeypatch.setattr(model, "start_encoding", lambda inputs: calls.append(len(inputs)) or start(inputs))
         return model
 
-    monkeypatch.setattr(stage_module, "load_model", counted)
+    monkeypatch.setattr(stage_module, "load_promptable", counted)
     first = run(shard, small_weights, tmp_path / "out")
     assert sum(calls) == 2  # the image without lesions is never encoded
     second = run(shard, small_weights, tmp_path / "again")

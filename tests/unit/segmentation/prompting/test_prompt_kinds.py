@@ -16,6 +16,8 @@ from mammoflow.config.segmentation import SegmentationSettings
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.reasons.prompts import PromptReason
+from mammoflow.segmentation.prompting.boxes import jitter_box
+from mammoflow.segmentation.prompting.going_on import default_prompts
 from mammoflow.segmentation.prompting.points import (
     deepest_point,
     lesion_points,
@@ -23,8 +25,6 @@ from mammoflow.segmentation.prompting.points import (
     random_points,
     read_points,
 )
-from mammoflow.segmentation.prompting.boxes import jitter_box
-from mammoflow.segmentation.prompting.going_on import default_prompts
 from mammoflow.segmentation.prompting.prompts import make_prompts
 from mammoflow.storage.files import read_mask, write_mask
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
@@ -270,12 +270,12 @@ def test_prompt_settings_that_cannot_work_are_refused(settings: dict[str, Any], 
 
 
 def test_models_that_prompt_each_other_in_a_circle_are_refused() -> None:
-    models = {"models": ["small", "sam_vit_b", "medsam_vit_b"]}
+    models: dict[str, Any] = {"run": ["small", "sam_vit_b", "medsam_vit_b"]}
     circle = {"small": ["medsam_vit_b"], "sam_vit_b": ["small"], "medsam_vit_b": ["sam_vit_b"]}
     for prompted_by, message in (
         (circle, "circle"),
         ({"small": ["small"]}, "circle"),
-        ({"small": ["sam_vit_l"]}, "expected one of models"),
+        ({"small": ["sam_vit_l"]}, "expected one of run"),
         ({"sam_vit_b": ["small", "small"]}, "expected each model once"),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -13,12 +13,12 @@ from segment_anything import SamPredictor
 from segment_anything.build_sam import _build_sam
 from skimage import data
 
-from mammoflow.segmentation.grey import grey_to_rgb
+from mammoflow.segmentation.loading import build_model
+from mammoflow.segmentation.networks.rgb_input import grey_to_rgb
+from mammoflow.segmentation.networks.sam import MedSamModel, SamModel
 from mammoflow.segmentation.protocol.prediction import Embedding
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.prompts import Prompts
-from mammoflow.segmentation.sam import MedSamModel, SamModel
-from mammoflow.segmentation.sam2 import build_sam2_model
 
 SIZE = (300, 220)
 BOX = np.array([[40.0, 60.0, 120.0, 180.0]], np.float32)
@@ -52,7 +52,7 @@ def sam() -> SamModel:
 @pytest.fixture(scope="module")
 def sam2() -> PromptableModel:
     torch.manual_seed(3)
-    return build_sam2_model("sam2.1_hiera_tiny", None, "random", torch.device("cpu"))
+    return build_model("sam2.1_hiera_tiny", None, "random", torch.device("cpu"))
 
 
 def embedding_of(model: PromptableModel, film: npt.NDArray[np.uint16]) -> Embedding:

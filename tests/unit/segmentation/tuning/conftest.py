@@ -13,9 +13,9 @@ from sam2.build_sam import build_sam2
 from segment_anything import sam_model_registry
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
+from mammoflow.segmentation.loading import build_model
+from mammoflow.segmentation.networks.sam2 import Sam2Model
 from mammoflow.segmentation.protocol.promptable import PromptableModel
-from mammoflow.segmentation.sam import build_sam_model
-from mammoflow.segmentation.sam2 import Sam2Model
 from mammoflow.storage.files import array_digest, write_image, write_mask
 from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
@@ -68,7 +68,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def sam() -> PromptableModel:
-    return build_sam_model("sam_vit_b", None, "thin", torch.device("cpu"))
+    return build_model("sam_vit_b", None, "thin", torch.device("cpu"))
 
 
 @pytest.fixture

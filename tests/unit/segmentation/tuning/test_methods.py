@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from mammoflow.config.tuning import TuneSettings, TuningMethod
 from mammoflow.errors import ConfigError
+from mammoflow.segmentation.layers.adapters import insert_adapters
+from mammoflow.segmentation.layers.attention_blocks import checkpointed, find_blocks
+from mammoflow.segmentation.loading import build_model
 from mammoflow.segmentation.losses import segmentation_loss
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.prompts import Prompts
-from mammoflow.segmentation.sam import build_sam_model
-from mammoflow.segmentation.tuning.adapters import insert_adapters
-from mammoflow.segmentation.tuning.blocks import checkpointed, find_blocks
 from mammoflow.segmentation.tuning.lora import insert_lora, merge_lora
 from mammoflow.segmentation.tuning.methods import changing_state, prepare, set_mode
 
@@ -172,7 +172,7 @@ def test_a_frozen_part_stays_in_evaluation_mode(sam: PromptableModel, tmp_path: 
 
 def test_statistics_of_batch_normalisation_stay_as_they_are() -> None:
     torch.manual_seed(1)
-    small = build_sam_model("small", None, "random", torch.device("cpu"))
+    small = build_model("small", None, "random", torch.device("cpu"))
     prepared = prepare(small, "all", SETTINGS)
     set_mode(prepared, training=True)
     norms = [part for part in small.network.modules() if isinstance(part, nn.BatchNorm2d)]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mammoflow.segmentation.tuning.record import WeightsHeader, read_header, seen_patients
 from safetensors.torch import load_file, save_file
 
 from mammoflow.config.prompted import SegmentSettings
@@ -20,7 +21,6 @@ from mammoflow.segmentation.loading import load_model
 from mammoflow.segmentation.prompted.stage import segment
 from mammoflow.segmentation.prompting.prompts import make_prompts
 from mammoflow.segmentation.tuning import training
-from mammoflow.segmentation.tuning.record import WeightsHeader, read_header, seen_patients
 from mammoflow.segmentation.tuning.samples import read_lesions
 from mammoflow.segmentation.tuning.stage import tune
 from mammoflow.tables.files import read_table, write_table

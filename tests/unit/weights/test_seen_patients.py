@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mammoflow.storage.names import safe_name
-from mammoflow.segmentation.small.record import is_trained, real_patients
+from mammoflow.weights.seen_patients import is_seen, real_patients
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,7 @@ from mammoflow.segmentation.small.record import is_trained, real_patients
     [("P_00001", True), ("Second-1a2b3c4d_P_00001", True), ("P_000011", False), ("XP_00001", False), ("P", False)],
 )
 def test_a_trained_patient_is_told_behind_the_name_of_a_data_set(patient: str, expected: bool) -> None:
-    assert is_trained(patient, frozenset({"P_00001"})) is expected
+    assert is_seen(patient, frozenset({"P_00001"})) is expected
 
 
 def test_a_patient_of_several_pooled_studies_is_told_in_a_study_alone() -> None:
@@ -21,5 +21,5 @@ def test_a_patient_of_several_pooled_studies_is_told_in_a_study_alone() -> None:
     assert pooled != "Second, 256 px_P_00001"
     found = real_patients([f"Second, 256 px/{pooled}", "First/P_00002", f"phantom (training)/{pooled}_3"])
     assert found == {"P_00001", "P_00002"}
-    assert is_trained("P_00001", found)
-    assert is_trained(pooled, found)
+    assert is_seen("P_00001", found)
+    assert is_seen(pooled, found)
