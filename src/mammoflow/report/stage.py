@@ -10,6 +10,7 @@ from markupsafe import Markup
 from mammoflow.config.evaluation import ReportSettings
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.birads import ZERO_NOTES
+from mammoflow.evaluation.detection import FALSE_POSITIVES_PER_IMAGE
 from mammoflow.evaluation.inputs import LEAKING, read_json
 from mammoflow.report.content import (
     Tables,
@@ -95,6 +96,8 @@ def write_report(
         "subgroups": tables.rows("subgroups"),
         "default_model": model,
         **segmentation_values(tables, model),
+        "detection": tables.rows("detection"),
+        "detection_levels": [f"{level:g}" for level in FALSE_POSITIVES_PER_IMAGE],
         "overlays": by_model(overlays(images, masks, settings.overlays)) if masks else [],
         "features": shown_features(tables.rows("features")),
         "audit": audit_section(audit),
