@@ -117,9 +117,9 @@ def embeddings(
             absent = [entry for entry in group if entry.stored is None]
             fresh: list[Arrays] = [dict(arrays) for encoding in encodings for arrays in encoding.arrays()]
             list(writers.map(write, absent, fresh))  # the list raises what a writer raised
-            found = iter(fresh)
+            encoded = iter(fresh)
             for entry in group:
-                yield entry.image_id, entry.stored if entry.stored is not None else next(found)
+                yield entry.image_id, entry.stored if entry.stored is not None else next(encoded)
 
 
 def _groups(loaded: Iterable[_Loaded], batches: Batches) -> Iterator[list[_Loaded]]:

@@ -74,10 +74,10 @@ def insert_adapters(network: nn.Module, width: int) -> list[nn.Parameter]:
     added: list[nn.Parameter] = []
     for block in blocks:
         weight = block.attn.proj.weight  # type: ignore[union-attr]
-        for part in (block.attn, block.mlp):
+        for module in (block.attn, block.mlp):
             adapter = Adapter(int(weight.shape[0]), width).to(weight.device)  # type: ignore[index, arg-type]
-            part.adapter = adapter  # type: ignore[union-attr, assignment]
-            part.register_forward_hook(_adapt)  # type: ignore[union-attr, operator]
+            module.adapter = adapter  # type: ignore[union-attr, assignment]
+            module.register_forward_hook(_adapt)  # type: ignore[union-attr, operator]
             added += list(adapter.parameters())
     return added
 
@@ -99,9 +99,9 @@ def load_adapters(network: nn.Module, width: int, adapters: dict[str, Tensor]) -
         If the weights are not those of adapters of this width in this network.
     """
     insert_adapters(network, width)
-    own = {name for name in network.state_dict() if MARK in name}
-    if own != set(adapters):
-        different = sorted(own ^ set(adapters))
+    adapter_names = {name for name in network.state_dict() if MARK in name}
+    if adapter_names != set(adapters):
+        different = sorted(adapter_names ^ set(adapters))
         raise WeightsError(f"weights of adapters do not fit the network: {different[:3]} are on one side only")
     try:
         network.load_state_dict(adapters, strict=False)

@@ -67,11 +67,11 @@ class RelativeAttention(nn.Module):
         query, key, value = mixed.permute(5, 0, 1, 3, 6, 2, 4, 7).reshape(
             3, images * down * across, self.num_heads, side_y * side_x, -1
         )
-        found = self._attend(query, key, value, (side_y, side_x))
-        found = found.view(images, down, across, self.num_heads, side_y, side_x, -1).permute(0, 1, 4, 2, 5, 3, 6)
-        found = found.reshape(images, down * side_y, across * side_x, -1)
+        attended = self._attend(query, key, value, (side_y, side_x))
+        attended = attended.view(images, down, across, self.num_heads, side_y, side_x, -1).permute(0, 1, 4, 2, 5, 3, 6)
+        attended = attended.reshape(images, down * side_y, across * side_x, -1)
         # in order: of a tensor with gaps torch multiplies each row by a copy of the weights of its own
-        result: Tensor = self.proj(found[:, :rows, :columns].contiguous())
+        result: Tensor = self.proj(attended[:, :rows, :columns].contiguous())
         return result
 
     def _filled(self, mixed: Tensor, size: Grid) -> Tensor:
@@ -125,8 +125,8 @@ def attention_in_one_kernel(
     width = -(-longer_key.shape[-1] // KERNEL_MULTIPLE) * KERNEL_MULTIPLE
     # flash kernels take one number of channels for all three, so the values are filled up as well
     filled = [functional.pad(each, (0, width - each.shape[-1])) for each in (longer_query, longer_key, value)]
-    found = functional.scaled_dot_product_attention(filled[0], filled[1], filled[2], scale=1.0)
-    return found[..., :channels].contiguous()
+    attended = functional.scaled_dot_product_attention(filled[0], filled[1], filled[2], scale=1.0)
+    return attended[..., :channels].contiguous()
 
 
 def attention_in_blocks(

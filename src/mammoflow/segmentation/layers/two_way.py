@@ -46,9 +46,9 @@ def run_two_way(
     """
     last: Attention = transformer.final_attn_token_to_image
     if not folds(transformer, tokens.shape[1]):
-        found: tuple[Tensor, Tensor] = transformer(image, position.expand(len(image), -1, -1, -1), tokens)
-        return found
-    cells, place = (part.flatten(2).transpose(1, 2).contiguous() for part in (image, position))
+        published: tuple[Tensor, Tensor] = transformer(image, position.expand(len(image), -1, -1, -1), tokens)
+        return published
+    cells, place = (tensor.flatten(2).transpose(1, 2).contiguous() for tensor in (image, position))
     queries = tokens
     for layer in transformer.layers:
         queries, cells = _run_block(layer, queries, cells, tokens, place)
@@ -59,8 +59,8 @@ def run_two_way(
 def folds(transformer: TwoWayTransformer, tokens: int) -> bool:
     """Tell whether folding is of use for so many tokens, and the projections are plain layers."""
     attention: Attention = transformer.final_attn_token_to_image
-    parts = [attention, *(getattr(layer, name) for layer in transformer.layers for name in ACROSS)]
-    plain = all(type(getattr(part, name)) is nn.Linear for part in parts for name in PROJECTIONS)
+    attentions = [attention, *(getattr(layer, name) for layer in transformer.layers for name in ACROSS)]
+    plain = all(type(getattr(each, name)) is nn.Linear for each in attentions for name in PROJECTIONS)
     return plain and tokens * attention.num_heads <= attention.internal_dim
 
 
@@ -99,13 +99,13 @@ def gather(attention: Attention, queries: Tensor, keys: Tensor, values: Tensor) 
     """
     count, many = queries.shape[:2]
     heads, width = attention.num_heads, attention.internal_dim // attention.num_heads
-    own = attention.q_proj(queries).view(count, many, heads, width) / width**0.5
+    scaled_queries = attention.q_proj(queries).view(count, many, heads, width) / width**0.5
     # the bias of the keys adds the same to all scores of a query, which the softmax takes away again
-    folded = torch.einsum("nthw,hwc->nhtc", own, attention.k_proj.weight.view(heads, width, -1))
+    folded = torch.einsum("nthw,hwc->nhtc", scaled_queries, attention.k_proj.weight.view(heads, width, -1))
     scores = torch.bmm(folded.flatten(1, 2), keys.transpose(1, 2))
     seen = torch.bmm(scores.softmax(dim=-1), values).view(count, heads, many, -1)
-    found = torch.einsum("nhtc,hwc->nthw", seen, attention.v_proj.weight.view(heads, width, -1))
-    result: Tensor = attention.out_proj(found.flatten(2) + attention.v_proj.bias)
+    values = torch.einsum("nhtc,hwc->nthw", seen, attention.v_proj.weight.view(heads, width, -1))
+    result: Tensor = attention.out_proj(values.flatten(2) + attention.v_proj.bias)
     return result
 
 
@@ -130,10 +130,10 @@ def scatter(attention: Attention, queries: Tensor, keys: Tensor, values: Tensor,
     """
     count, many = keys.shape[:2]
     heads, width = attention.num_heads, attention.internal_dim // attention.num_heads
-    own = attention.k_proj(keys).view(count, many, heads, width) / width**0.5
-    folded = torch.einsum("nthw,hwc->nhtc", own, attention.q_proj.weight.view(heads, width, -1)).flatten(1, 2)
+    scaled_keys = attention.k_proj(keys).view(count, many, heads, width) / width**0.5
+    folded = torch.einsum("nthw,hwc->nhtc", scaled_keys, attention.q_proj.weight.view(heads, width, -1)).flatten(1, 2)
     # the bias of the queries adds something else for each token
-    shift = torch.einsum("nthw,hw->nht", own, attention.q_proj.bias.view(heads, width)).flatten(1)
+    shift = torch.einsum("nthw,hw->nht", scaled_keys, attention.q_proj.bias.view(heads, width)).flatten(1)
     scores = torch.baddbmm(shift[..., None], folded, queries.transpose(1, 2))
     shares = scores.view(count, heads, many, -1).softmax(dim=2).flatten(1, 2)
     own_values = attention.v_proj(values).view(count, many, heads, width)

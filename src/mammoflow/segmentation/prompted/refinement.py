@@ -149,23 +149,23 @@ def _refine_batch(
         heads = choose_head(plan.heads, head_iou, head_dice)
         decoded = _only(decoded, heads - 1)
     mask = decoded.logits[:, 0] > 0
-    kept, predicted_iou = [regrid(mask)], [decoded.predicted_iou[:, 0]]
+    masks, predicted_iou = [regrid(mask)], [decoded.predicted_iou[:, 0]]
     for _ in range(plan.iterations - 1):
         if plan.feed in ("box", "both"):
             prompts = prompts.with_boxes(mask_boxes(mask, otherwise=prompts.some_boxes()))
         fed = decoded.low_res_logits if plan.feed in ("logits", "both") else None
         decoded = model.decode(arrays, prompts.ask(fed), size)
         mask = decoded.logits[:, 0] > 0
-        kept.append(regrid(mask))
+        masks.append(regrid(mask))
         predicted_iou.append(decoded.predicted_iou[:, 0])
-    return Refined(positions, np.stack(kept), np.stack(predicted_iou), heads, head_iou, head_dice)
+    return Refined(positions, np.stack(masks), np.stack(predicted_iou), heads, head_iou, head_dice)
 
 
 def _only(decoded: Decoded, heads: Integers) -> Decoded:
     """Keep one head (N,), counted from 0, of each prompt."""
     rows = np.arange(len(heads))
-    parts = (decoded.logits, decoded.low_res_logits, decoded.predicted_iou)
-    return Decoded(*(part[rows, heads][:, None] for part in parts))
+    tensors = (decoded.logits, decoded.low_res_logits, decoded.predicted_iou)
+    return Decoded(*(tensor[rows, heads][:, None] for tensor in tensors))
 
 
 def choose_head(heads: Heads, predicted_iou: Float64, dice: Float64) -> Integers:

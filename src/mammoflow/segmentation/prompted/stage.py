@@ -90,9 +90,10 @@ def _check(images: pd.DataFrame, lesions: pd.DataFrame, prompts: pd.DataFrame, d
         absent = sorted(set(prompts[key]) - set(table[key]))
         if absent:
             raise StudyError(f"prompts name {key} {absent[:5]}, which the images lack; run the prompt stage again")
-    own = prompts[~prompts["origin"].str.startswith("model:")]
-    if len(own) and default_prompts(own, default_margin_mm).empty:
+    around_lesions = prompts[~prompts["origin"].str.startswith("model:")]
+    if len(around_lesions) and default_prompts(around_lesions, default_margin_mm).empty:
+        margins = sorted(set(around_lesions["margin_mm"]))
         raise ConfigError(
-            f"no prompt has the default margin {default_margin_mm} mm, found {sorted(set(own['margin_mm']))} mm; "
+            f"no prompt has the default margin {default_margin_mm} mm, found {margins} mm; "
             "expected prompts.default_margin_mm to be one of prompts.margins_mm"
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -139,13 +140,13 @@ class WindowCutter:
 
     def windows(self, lesion_ids: Sequence[str], prompts: PromptArrays) -> list[Window]:
         """Return the windows of prompts; prompts whose windows are the same share one."""
-        found: dict[tuple[View, str], Window] = {}
+        windows: dict[tuple[View, str], Window] = {}
         for position, (lesion_id, box) in enumerate(zip(lesion_ids, prompts.some_boxes(), strict=True)):
             has_box = bool(np.isfinite(prompts.boxes[position]).all())
             view, pixels = self._cut(self.lesions[lesion_id], box.astype(np.float64), has_box)
-            window = found.setdefault((view, array_digest(pixels)), Window(view, pixels, []))
+            window = windows.setdefault((view, array_digest(pixels)), Window(view, pixels, []))
             window.positions.append(position)
-        return list(found.values())
+        return list(windows.values())
 
     def side_mm(self, box: npt.NDArray[np.float64]) -> float:
         """Return the side of the window of a box (4,) x0, y0, x1, y1 in canonical pixels."""
@@ -219,13 +220,13 @@ def window_embeddings(
         How many windows are encoded together.
     """
     keys = [embedding_key(array_digest(window.pixels), model.digest) for window in windows]
-    found = [store.read(key) for key in keys]
-    absent = {key: window.pixels for key, window, arrays in zip(keys, windows, found, strict=True) if arrays is None}
-    parts = batches.run(list(absent.values()), model.encode)
+    in_store = [store.read(key) for key in keys]
+    absent = {key: window.pixels for key, window, arrays in zip(keys, windows, in_store, strict=True) if arrays is None}
+    encoded_batches = batches.run(list(absent.values()), model.encode)
     fresh: dict[str, dict[str, Array]] = {
-        key: dict(arrays) for key, arrays in zip(absent, (each for part in parts for each in part), strict=True)
+        key: dict(arrays) for key, arrays in zip(absent, chain.from_iterable(encoded_batches), strict=True)
     }
     for key, arrays in fresh.items():
         store.write(key, arrays, {"kind": "window", "model": model.name, "image": array_digest(absent[key])})
-    for key, window, stored in zip(keys, windows, found, strict=True):
+    for key, window, stored in zip(keys, windows, in_store, strict=True):
         yield window, stored if stored is not None else fresh[key]

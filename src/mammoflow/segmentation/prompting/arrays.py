@@ -45,8 +45,8 @@ class PromptArrays:
         most = max(map(len, lists), default=0)
         points = np.zeros((len(lists), most, 2), np.float32)
         labels = np.full((len(lists), most), -1, np.int64)
-        for row, found in enumerate(lists):
-            for place, (y, x, label) in enumerate(found):
+        for row, points_of_prompt in enumerate(lists):
+            for place, (y, x, label) in enumerate(points_of_prompt):
                 points[row, place], labels[row, place] = (x, y), label
         return cls(boxes, points, labels)
 

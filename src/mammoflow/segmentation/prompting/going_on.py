@@ -15,7 +15,7 @@ def default_prompts(prompts: pd.DataFrame, margin_mm: float) -> pd.DataFrame:
     """
     if prompts.empty:
         return prompts
-    own = prompts[(prompts["draw"] == 0) & ~prompts["origin"].str.startswith("model:")]
-    first = own[own["kind"] == own["kind"].iloc[0]] if len(own) else own
+    exact = prompts[(prompts["draw"] == 0) & ~prompts["origin"].str.startswith("model:")]
+    first = exact[exact["kind"] == exact["kind"].iloc[0]] if len(exact) else exact
     fitting = first["margin_mm"].isna() | np.isclose(first["margin_mm"].astype(float), margin_mm)
     return first[fitting].drop_duplicates("lesion_id")

@@ -114,15 +114,16 @@ def reader_source(
     require_columns(table, [key, *BOX], f"boxes of reader {reader.name} in {path}")
     _check_ids(table, key, cohort, f"boxes of reader {reader.name} in {path}")
     here = table[table[key].isin(lesions[key])]
-    known_images = images.set_index("image_id")
+    image_rows = images.set_index("image_id")
     by_lesion = {str(row["lesion_id"]): row for row in records(lesions)}
-    by_image = {str(image): [str(i) for i in part["lesion_id"]] for image, part in lesions.groupby("image_id")}
+    lesions_of = lesions.groupby("image_id")["lesion_id"]
+    by_image = {str(image): [str(lesion) for lesion in ids] for image, ids in lesions_of}
     rows: list[dict[str, Any]] = []
     excluded: Excluded = []
     for row in records(here):
         candidates = [row["lesion_id"]] if key == "lesion_id" else by_image[row["image_id"]]
         first = by_lesion[candidates[0]]
-        image = known_images.loc[first["image_id"]]
+        image = image_rows.loc[first["image_id"]]
         try:
             box = _canonical_box(row, image, reader.unit)
             lesion = by_lesion[_overlapping(box, candidates, by_lesion)]
@@ -139,13 +140,13 @@ def reader_source(
 
 def _check_ids(table: pd.DataFrame, key: str, cohort: Path, origin: str) -> None:
     """Refuse ids that neither the cohort nor what it left out has: the table is of another study, or mistyped."""
-    kept = read_table(cohort / f"{key.removesuffix('_id')}s.parquet", LESIONS if key == "lesion_id" else IMAGES)
-    known = set(kept[key]) | set(read_table(cohort / "excluded.parquet", EXCLUDED)[key])
-    strangers = sorted(set(table[key]) - known | (set(table[key]) & {""}))
+    cohort_rows = read_table(cohort / f"{key.removesuffix('_id')}s.parquet", LESIONS if key == "lesion_id" else IMAGES)
+    study_ids = set(cohort_rows[key]) | set(read_table(cohort / "excluded.parquet", EXCLUDED)[key])
+    strangers = sorted(set(table[key]) - study_ids | (set(table[key]) & {""}))
     if strangers:
         raise StudyError(
             f"{origin}: {len(strangers)} values of {key} are not in the study, for instance {strangers[:3]}; expected "
-            f"ids of {cohort}, for instance {sorted(kept[key])[:1]}; correct the table"
+            f"ids of {cohort}, for instance {sorted(cohort_rows[key])[:1]}; correct the table"
         )
 
 

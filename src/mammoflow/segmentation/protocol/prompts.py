@@ -47,7 +47,7 @@ class Prompts:
         """Refuse parts that do not belong together."""
         if (self.points is None) != (self.labels is None):
             raise ValueError("points and labels of a prompt come together; found one without the other")
-        lengths = {len(part) for part in self._parts() if part is not None}
+        lengths = {len(tensor) for tensor in self._parts() if tensor is not None}
         if len(lengths) != 1:
             raise ValueError(f"parts of {sorted(lengths)} prompts, expected at least one part, all of one length")
 
@@ -78,9 +78,9 @@ class Prompts:
 
     def __len__(self) -> int:
         """Return N."""
-        return next(len(part) for part in self._parts() if part is not None)
+        return next(len(tensor) for tensor in self._parts() if tensor is not None)
 
     def to(self, device: torch.device) -> Prompts:
         """Return the prompts on a device."""
-        boxes, points, labels, logits = (None if part is None else part.to(device) for part in self._parts())
+        boxes, points, labels, logits = (None if tensor is None else tensor.to(device) for tensor in self._parts())
         return Prompts(boxes, points, labels, logits, self.several_masks)

@@ -55,13 +55,13 @@ class SmallModel(PromptableModel):
 
     def predict(self, embedding: Embedding, prompts: Prompts, size: ImageSize) -> Prediction:
         """Decode N prompts, each on the region around it; mask logits alone prompt with the box around their mask."""
-        own = _network_prompts(prompts, size)
+        network_prompts = _network_prompts(prompts, size)
         image, channels = (
             embedding[name].expand(len(prompts), -1, -1, -1) if len(embedding[name]) == 1 else embedding[name]
             for name in ("image", "input")
         )
-        regions = place_regions(own)
-        logits, iou, tokens = decode_regions(self.network, image, channels, own, regions)
+        regions = place_regions(network_prompts)
+        logits, iou, tokens = decode_regions(self.network, image, channels, network_prompts, regions)
         heads = slice(1, None) if prompts.several_masks else slice(0, 1)
         return Prediction(put_back(logits[:, heads], regions), iou[:, heads], tokens[:, heads])
 
@@ -90,7 +90,7 @@ def _network_prompts(prompts: Prompts, size: ImageSize) -> SmallPrompts:
     elif prompts.points is None and prompts.mask_logits is not None:
         boxes = _mask_boxes(prompts.mask_logits)
     else:
-        device = next(part for part in (prompts.points, prompts.mask_logits) if part is not None).device
+        device = next(tensor for tensor in (prompts.points, prompts.mask_logits) if tensor is not None).device
         boxes = torch.full((count, 4), torch.nan, device=device)
     if prompts.points is None or prompts.labels is None:
         return SmallPrompts.of_boxes(boxes, prompts.mask_logits)
@@ -100,9 +100,9 @@ def _network_prompts(prompts: Prompts, size: ImageSize) -> SmallPrompts:
 
 def _mask_boxes(logits: Tensor) -> Tensor:
     """Return the boxes (N, 4) around masks (N, 1, SIDE, SIDE); an empty mask gives the whole frame."""
-    found = logits[:, 0] > 0
+    masks = logits[:, 0] > 0
     boxes = []
-    for mask in found:
+    for mask in masks:
         rows, columns = mask.any(dim=1).nonzero()[:, 0], mask.any(dim=0).nonzero()[:, 0]
         if not len(rows):
             boxes.append(torch.tensor([0, 0, SIDE, SIDE], device=logits.device))
