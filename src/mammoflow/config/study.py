@@ -113,7 +113,8 @@ class StudyConfig(Settings):
         options = train.options
         if getattr(options, "device", "") == "auto":
             options = options.model_copy(update={"device": self.device})
-        return RecipeSettings(recipe=train.recipe, options=options)
+        values = {name: getattr(train, name) for name in RecipeSettings.model_fields}
+        return RecipeSettings(**{**values, "options": options})
 
     def _prefetch_job(self) -> PrefetchJob:
         """Name the published weights that this configuration asks for, each with its file where one is named."""

@@ -210,7 +210,12 @@ class _Fitting:
                 group["betas"] = (beta, group["betas"][1])
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.plan.device.type, torch.bfloat16, enabled=self.plan.precision == "bf16-mixed")
+        """Compute in the precision of the plan.
+
+        Without its cache of cast weights, the gradients of a weight that is used several times are added in fp32.
+        """
+        half = self.plan.precision == "bf16-mixed"
+        return torch.autocast(self.plan.device.type, torch.bfloat16, enabled=half, cache_enabled=False)
 
     def _validate(self, row: dict[str, float], epoch: int) -> None:
         """Add the row of an epoch to the history and keep its weights where they are the best so far."""

@@ -17,8 +17,8 @@ from mammoflow.segmentation.protocol.prediction import Embedding
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.storage.arrays import ArrayStore
 from mammoflow.storage.files import Array
-
-Rows = npt.NDArray[np.intp]
+from mammoflow.training.batch_norm import may_recompute
+from mammoflow.training.batching import Rows
 
 CACHE_BYTES = 1_500_000_000
 """Memory for embeddings or network inputs; what does not fit is read again each time."""
@@ -33,7 +33,7 @@ class BoundedCache(Generic[Value]):
     """Keeps what was loaded until a limit of bytes is reached, then passes on what it loads without keeping it."""
 
     def __init__(self, load: Callable[[int], Value], size_of: Callable[[Value], int], limit: int = CACHE_BYTES) -> None:
-        self.load, self.size_of, self.left = load, size_of, limit
+        self.load, self.size_of, self.limit, self.left = load, size_of, limit, limit
         self.kept: dict[int, Value] = {}
 
     def offer(self, key: int, value: Value) -> None:
@@ -52,8 +52,9 @@ class BoundedCache(Generic[Value]):
         return value
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget everything and have all the room again."""
         self.kept.clear()
+        self.left = self.limit
 
 
 class EmbeddingSource:
@@ -93,11 +94,13 @@ class EncoderSource:
     images
         Rows of CANONICAL_IMAGES with the folder of their shard.
     recompute
-        Keep the activations of a few images at a time and compute those of the others again for the gradient.
+        Keep the activations of a few images at a time and compute those of the others again for the gradient. A network
+        with batch normalisation is not passed through twice in any case.
     """
 
     def __init__(self, model: PromptableModel, images: pd.DataFrame, recompute: bool = True) -> None:
-        self.model, self.images, self.recompute = model, images, recompute
+        self.model, self.images = model, images
+        self.recompute = recompute and may_recompute(model.network)
         self.cache: BoundedCache[npt.NDArray[np.float32]] = BoundedCache(self._load, lambda array: array.nbytes)
 
     def _load(self, image: int) -> npt.NDArray[np.float32]:

@@ -17,8 +17,8 @@ from mammoflow.segmentation.losses import mask_iou, segmentation_loss
 from mammoflow.segmentation.protocol.prediction import Embedding, Prediction
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.prompts import Prompts
-from mammoflow.segmentation.tuning.samples import DrawnPrompts, TuningLesions, draw_prompts
-from mammoflow.training.fitting import Rows
+from mammoflow.segmentation.tuning.lesions import DrawnPrompts, TuningLesions, draw_prompts
+from mammoflow.training.batching import Rows
 
 
 class Decoding:
