@@ -18,10 +18,9 @@ from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError
 from mammoflow.planning.models import automatic_models, model_spec, segment_modules, training_modules
 from mammoflow.run.provenance import code_digest
-from mammoflow.segmentation.automatic import training
+from mammoflow.segmentation import training_stage
 from mammoflow.segmentation.automatic.stage import segment_automatic
 from mammoflow.segmentation.training_stage import train_segmenter
-from mammoflow.segmentation.training_task import TrainingTask
 from mammoflow.tables.detections import DETECTIONS, MAPS
 from mammoflow.tables.files import read_table
 from mammoflow.tables.masks import SEGMENTATION_SCORES
@@ -57,7 +56,7 @@ def test_the_printed_model_and_configuration_run(
     configuration: StudyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The module of the page is in a folder of the test, where no digest of code looks for it.
-    monkeypatch.setattr(training, "code_digest", lambda *modules: "code")
+    monkeypatch.setattr(training_stage, "code_digest", lambda *modules: "code")
     assert automatic_models(configuration) == ["spots"]
     assert not architecture("three_convolutions").prompted
     images = write_shard(tmp_path / "images" / "00", study(24))
@@ -65,8 +64,8 @@ def test_the_printed_model_and_configuration_run(
     assert spec.weights is not None
     job = configuration.stages()["segmentation_models/spots"]
     assert isinstance(job, RecipeSettings)
-    files = ([images], tmp_path / "store", 10.0, "fp32", spec.weights.parent, 1)
-    train_segmenter(job.recipe, TrainingTask(job.options, spec.architecture, None, *files))
+    files = ([images], tmp_path / "store", 10.0, spec.weights.parent)
+    train_segmenter(job, spec.architecture, None, *files, threads=1)
 
     settings = configuration.stages()["segmentation/spots"]
     assert isinstance(settings, AutomaticSettings)

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 from mammoflow.config.architectures import architecture, architecture_names
-from mammoflow.config.automatic import AutomaticTrainingSettings
 from mammoflow.config.detection import AutomaticSettings, DetectionSettings
+from mammoflow.config.recipes import RecipeSettings
 from mammoflow.errors import ConfigError
 from mammoflow.segmentation.automatic.learner import AutomaticLearner
 from mammoflow.segmentation.automatic.stage import segment_automatic
@@ -20,7 +20,6 @@ from mammoflow.segmentation.loading import build_model, load_automatic
 from mammoflow.segmentation.protocol.automatic import AutomaticModel
 from mammoflow.segmentation.protocol.network_input import NetworkInput
 from mammoflow.segmentation.training_stage import train_segmenter
-from mammoflow.segmentation.training_task import TrainingTask
 from mammoflow.tables.detections import DETECTIONS, MAPS
 from mammoflow.tables.files import read_table
 from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
@@ -50,14 +49,10 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_shard(tmp_path_factory.mktemp("images") / "00", study())
 
 
-def task_of(name: str, images: Path, output: Path, **options: object) -> TrainingTask:
+def train(name: str, images: Path, output: Path, start: ModelSpec | None = None, **options: object) -> None:
     chosen = {"epochs": 2, "batch_size": 4, "side_px": 32, "device": "cpu"} | options
-    settings = AutomaticTrainingSettings.model_validate(chosen)
-    return TrainingTask(settings, name, None, [images], output.parent / "store", 10.0, "fp32", output, 1)
-
-
-def train(name: str, images: Path, output: Path, **options: object) -> None:
-    train_segmenter("automatic", task_of(name, images, output, **options))
+    settings = RecipeSettings.model_validate({"recipe": "automatic", "options": chosen})
+    train_segmenter(settings, name, start, [images], output.parent / "store", 10.0, output, threads=1)
 
 
 @pytest.mark.parametrize("name", AUTOMATIC)
@@ -159,16 +154,15 @@ def test_what_was_trained_segments(name: str, images: Path, tmp_path: Path) -> N
 def test_a_training_may_start_from_another_one(name: str, images: Path, tmp_path: Path) -> None:
     first = tmp_path / "first" / "model.safetensors"
     train(name, images, first.parent, epochs=1)
-    task = task_of(name, images, tmp_path / "second", epochs=1, learning_rate=1e-9, augmentation="none")
-    start = ModelSpec("first", name, first)
-    train_segmenter("automatic", TrainingTask(**{**vars(task), "start": start}))
-    before, after = load_file(first), load_file(tmp_path / "second" / "model.safetensors")
+    start, second = ModelSpec("first", name, first), tmp_path / "second"
+    train(name, images, second, start, epochs=1, learning_rate=1e-9, augmentation="none")
+    before, after = load_file(first), load_file(second / "model.safetensors")
     changes = {
         key: (before[key].float() - after[key].float()).abs().max().item() for key in before if "running" not in key
     }
     assert all(change < 1e-6 for key, change in changes.items() if "num_batches" not in key)
-    record = json.loads((tmp_path / "second" / "record.json").read_text())
-    assert record["started_from"] == "first"
+    record = json.loads((second / "record.json").read_text())
+    assert record["from"] == "first"
     assert "seen by first/P0" in record["patients"]
 
 

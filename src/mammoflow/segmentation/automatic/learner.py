@@ -68,21 +68,17 @@ class AutomaticLearner(Learner):
         Training and validation images.
     settings
         Options of the recipe.
-    threads
-        Images that are read at a time.
     """
 
     watched = Watched(DICE, "max")
     items = "images"
 
-    def __init__(
-        self, model: AutomaticModel, images: TrainingImages, settings: AutomaticTrainingSettings, threads: int
-    ) -> None:
+    def __init__(self, model: AutomaticModel, images: TrainingImages, settings: AutomaticTrainingSettings) -> None:
         self.model, self.network = model, model.network
         self.images, self.settings = images, settings
         self.train_rows = images.rows("train")
         self.validation_rows = images.with_lesions("validation")
-        self.readers = ThreadPoolExecutor(max(1, threads), thread_name_prefix="read")
+        self.readers = ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="read")
         self._recent: list[Tensor] = []
 
     def batches(self, epoch: int) -> Iterator[ImageBatch]:

@@ -26,7 +26,7 @@ def learner_on(folder: Path, **options: Any) -> AutomaticLearner:
     torch.manual_seed(0)
     model = UNetModel("unet", UNet(base_width=2), "random")
     model.input = NetworkInput(settings.side_px, settings.spacing_mm if settings.input == "patch" else None)
-    return AutomaticLearner(model, read_training_images([folder]), settings, threads=1)
+    return AutomaticLearner(model, read_training_images([folder]), settings)
 
 
 @pytest.fixture
