@@ -22,10 +22,8 @@ include: "workflow/rules/audit.smk"
 include: "workflow/rules/prompts.smk"
 include: "workflow/rules/train_segmenter.smk"
 include: "workflow/rules/segment.smk"
-include: "workflow/rules/gabor.smk"
-include: "workflow/rules/radiomics.smk"
-include: "workflow/rules/efficientnet.smk"
-include: "workflow/rules/perceptron.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/classifiers.smk"
 include: "workflow/rules/compare.smk"
 include: "workflow/rules/report.smk"
 
@@ -36,18 +34,6 @@ rule all:
         rules.audit.output,
         rules.compare.output,
         rules.report.output,
-
-
-rule features:
-    input:
-        rules.gabor.input,
-        rules.radiomics.input,
-
-
-rule classify:
-    input:
-        rules.efficientnet.input,
-        rules.perceptron.input,
 
 
 onstart:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import hypothesis
 import pytest
@@ -55,14 +56,44 @@ def add_member(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
         vars(sys.modules[package]).pop(leaf, None)
 
 
+def load_helper(name: str) -> ModuleType:
+    """Return a module of `tests/helpers`, loaded once."""
+    full, path = f"mammoflow_{name}", ROOT / "tests" / "helpers" / f"{name}.py"
+    if full not in sys.modules:
+        spec = importlib.util.spec_from_file_location(full, path)
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[full] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[full])
+    return sys.modules[full]
+
+
 @pytest.fixture(scope="session")
 def learners() -> ModuleType:
     """Return the module of tiny learners, for tests of the training loop and of trainers."""
-    name, path = "mammoflow_learners", ROOT / "tests" / "helpers" / "learners.py"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
+    return load_helper("learners")
+
+
+@pytest.fixture(scope="session")
+def tiny() -> ModuleType:
+    """Return the module of the tiny study, for tests that train a classifier."""
+    return load_helper("tiny_study")
+
+
+@pytest.fixture(scope="session")
+def written_study(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return the tiny study, written once; tests take `tiny_study`."""
+    return tiny.make_study(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def tiny_study(written_study: Any, tmp_path: Path) -> Any:
+    """Return a copy of the tiny study for one test."""
+    return written_study.copy(tmp_path / "tiny")
+
+
+@pytest.fixture
+def fake_model(tiny: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return the tiny promptable model, which is loaded in place of any other."""
+    monkeypatch.setattr("mammoflow.segmentation.loading.load_promptable", lambda *_, **__: tiny.FakeModel())
+    return tiny.FakeModel()

@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from mammoflow.config.study import StudyConfig
+
 ROOT = Path(__file__).resolve().parents[2]
 FILMS = {
     "P_00001": ("cbis-ddsm/full/Mass-Training_P_00001_LEFT_CC_0.jpg", "LEFT", "CC", 4),
@@ -62,6 +64,15 @@ def film_rows(real: Path, study: Path, wrap: Callable[[Path, Path], None]) -> li
     return rows
 
 
+def quick_classifiers() -> dict[str, dict[str, object]]:
+    """Return what shortens the training of each default classifier."""
+    classifiers = StudyConfig().classification.classifiers
+    return {
+        name: {"epochs": 5, "input_options": {"tuning_epochs": 1}} if entry.input == "prompted" else {"epochs": 1}
+        for name, entry in classifiers.items()
+    }
+
+
 @pytest.fixture(scope="module")
 def run(
     real_data: Path, wrap_in_real_header: Callable[[Path, Path], None], tmp_path_factory: pytest.TempPathFactory
@@ -76,8 +87,8 @@ def run(
         "results": str(root / "results"),
         "store": str(root / "store"),
         "cohort": {"dataset": dataset, "split": {"method": "official"}, "shards": 2},
-        "gabor": {"wavelengths_mm": [4.0, 8.0]},
-        "classification": {"efficientnet": {"epochs": 1}, "perceptron": {"epochs": 5, "tuning_epochs": 1}},
+        "features": {"families": {"gabor": {"wavelengths_mm": [4.0, 8.0]}}},
+        "classification": {"classifiers": quick_classifiers()},
     }
     (root / "films.yaml").write_text(yaml.safe_dump(overlay))
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", str(root / "films.yaml")]
@@ -95,7 +106,7 @@ def test_films_have_masks_features_and_predictions(run: Path) -> None:
     masks = shards(run, "segmentation/small/*/masks.parquet")
     assert len(masks) == 3
     assert (masks["area_mm2"] > 10).all()
-    gabor, radiomics = shards(run, "gabor/*.parquet"), shards(run, "radiomics/*.parquet")
+    gabor, radiomics = (shards(run, f"features/{family}/*.parquet") for family in ("gabor", "radiomics"))
     assert (gabor["status"] == "ok").all()
     assert (radiomics["status"] == "ok").all()
     assert gabor["gabor_similarity"].between(0.5, 1).all()
@@ -119,9 +130,9 @@ def test_the_mask_of_the_film_with_a_true_mask_is_close_to_it(run: Path) -> None
 
 def test_peak_memory_of_each_stage_is_reported_and_bounded(run: Path) -> None:
     peaks = {}
-    for path in sorted(run.glob("benchmarks/*/*.tsv")):
-        stage = path.parent.name
+    for path in sorted(run.glob("benchmarks/**/*.tsv")):
+        stage = path.relative_to(run / "benchmarks").parts[0]
         peaks[stage] = max(peaks.get(stage, 0.0), float(pd.read_csv(path, sep="\t")["max_rss"].max()))
     print("peak memory of a job, MB:", peaks)
-    assert {"images", "segment", "gabor", "radiomics", "efficientnet", "perceptron"} <= set(peaks)
+    assert {"images", "segment", "features", "classify"} <= set(peaks)
     assert max(peaks.values()) < 6000

@@ -31,7 +31,7 @@ shards = int(found[1]) if found else 0
 output = Path(dict(options)["--output"])
 further = [Path(value) for name, value in options if name == "--excluded"]
 digest = hashlib.sha256(stage.encode())
-WORDS = "output excluded store model architecture from threads input variant precision default-margin-mm".split()
+WORDS = "output excluded store family model architecture from threads name input precision default-margin-mm".split()
 for name, value in options:
     path = Path(value)
     if name.removeprefix("--") in WORDS:
@@ -41,7 +41,7 @@ for name, value in options:
     for file in sorted(file for file in inside if file.is_file()):
         digest.update(file.read_bytes())
 content = digest.hexdigest()
-classifier = ["predictions.parquet", "history.csv", "model.safetensors", "training.json"]
+classifier = ["predictions.parquet", "history.csv", "training.json", "seeds/0/model.safetensors"]
 names = {
     "phantom": ["manifest.csv", "film_spacing.csv"]
     + [f"{kind}_case_description_{split}_set.csv" for kind in ("mass", "calc") for split in ("train", "test")],
@@ -51,8 +51,7 @@ names = {
     "segment": ["scores.parquet", "masks.parquet"],
     "segment-automatic": ["scores.parquet", "masks.parquet", "detections.parquet", "maps.parquet"],
     "train-segmenter": ["model.safetensors", "record.json", "history.csv"],
-    "efficientnet": classifier,
-    "perceptron": classifier,
+    "classify": classifier,
     "audit": AUDIT,
     "compare": COMPARISON,
 }

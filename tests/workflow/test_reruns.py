@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
+
+import pytest
 
 if TYPE_CHECKING:
     from conftest import Project
 
-GABOR = "src/mammoflow/features/gabor.py"
+GABOR = "src/mammoflow/features/families/gabor.py"
 
 
 def overlay(project: Project, text: str) -> tuple[str, str]:
@@ -24,18 +27,62 @@ def test_a_second_run_has_nothing_to_do(project: Project) -> None:
     assert time.monotonic() - start < 15
 
 
-def test_learning_rate_of_the_perceptron(project: Project) -> None:
-    change = overlay(project, "classification: {perceptron: {learning_rate: 0.0123}}")
-    assert project.planned(*change) == {"perceptron_variant": 3, "compare": 1, "report": 1}
+@pytest.mark.parametrize(
+    ("change", "classifiers"),
+    [
+        ("perceptron_frozen: {learning_rate: 0.0123}", ["perceptron_frozen"]),
+        ("efficientnet_masked_crop: {input_options: {crop_margin: 0.2}}", ["efficientnet_masked_crop"]),
+        ("perceptron_all_tuned: {seeds: [0, 1]}", ["perceptron_all_tuned"]),
+    ],
+)
+def test_a_setting_of_one_classifier(project: Project, change: str, classifiers: list[str]) -> None:
+    arguments = overlay(project, f"classification: {{classifiers: {{{change}}}}}")
+    planned = project.planned(*arguments)
+    assert planned == {"train_classifier": len(classifiers), "compare": 1, "report": 1}
+    printed = project.snakemake("--dry-run", *arguments)
+    assert all(f"classification/{name}/predictions.parquet" in printed for name in classifiers)
+
+
+def test_masks_are_read_by_the_classifiers_that_need_them_only(project: Project) -> None:
+    printed = project.snakemake("--dry-run", *overlay(project, "segmentation: {iterations: 2}"))
+    trained = set(re.findall(r"output: \S*classification/(\w+)/predictions", printed))
+    assert trained == {
+        "efficientnet_masked_crop", "efficientnet_whole_image_radiomics", "perceptron_frozen",
+        "perceptron_decoder_tuned", "perceptron_all_tuned",
+    }  # fmt: skip
+
+
+def test_code_of_a_network_an_input_and_a_new_network(project: Project) -> None:
+    folder = project.root / "src/mammoflow/classification"
+    (folder / "networks/new.py").write_text((folder / "networks/perceptron.py").read_text(encoding="utf-8"))
+    (folder / "inputs/new.py").write_text((folder / "inputs/whole_image.py").read_text(encoding="utf-8"))
+    assert project.planned() == {}
+    for file, expected in (("networks/perceptron.py", 3), ("inputs/masked_crop.py", 4), ("inputs/whole_image.py", 6)):
+        path = folder / file
+        path.write_text(path.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
+        assert project.planned() == {"train_classifier": expected, "compare": 1, "report": 1}
 
 
 def test_code_of_the_gabor_features(project: Project) -> None:
     file = project.root / GABOR
     original = file.read_text(encoding="utf-8")
     file.write_text(original + "\n# changed\n", encoding="utf-8")
-    assert project.planned() == {"gabor_shard": 2, "compare": 1, "report": 1}
+    assert project.planned() == {"features_shard": 2, "compare": 1, "report": 1}
     file.write_text(original, encoding="utf-8")
     assert project.planned() == {}
+
+
+def test_options_of_one_feature_family(project: Project) -> None:
+    change = overlay(project, "features: {families: {gabor: {orientations: 4}}}")
+    assert project.planned(*change) == {"features_shard": 2, "compare": 1, "report": 1}
+
+
+def test_reference_masks_for_features_do_not_wait_for_masks(project: Project) -> None:
+    values = "{gabor: {mask: reference}, radiomics: {mask: reference}}"
+    change = overlay(project, f"features: {{families: {values}}}")
+    planned = project.planned(*change, "--forcerun", "prompts_shard", "--", "features")
+    assert "segment_shard" not in planned
+    assert planned["features_shard"] == 4
 
 
 def test_code_of_another_architecture_and_a_new_one(project: Project) -> None:

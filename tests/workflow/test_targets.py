@@ -18,10 +18,10 @@ BELOW = {
     "audit": {"audit"},
     "prompts": {"prompts_shard"},
     "segment": {"segment_shard"},
-    "gabor": {"gabor_shard"},
-    "radiomics": {"radiomics_shard"},
-    "features": {"gabor_shard", "radiomics_shard"},
-    "classify": {"efficientnet_input", "perceptron_variant"},
+    "gabor": {"features_shard"},
+    "radiomics": {"features_shard"},
+    "features": {"features_shard"},
+    "classify": {"train_classifier"},
     "compare": {"compare"},
     "report": {"report"},
 }
@@ -37,14 +37,20 @@ def test_a_named_target_runs_its_stage(project: Project, target: str) -> None:
 def test_all_planned_outputs_stand_under_the_run(finished_project: Project) -> None:
     run = finished_project.root / "results" / "phantom"
     stages = {
-        "phantom", "cohort", "images", "audit", "prompts", "segment", "gabor", "radiomics", "efficientnet",
-        "perceptron", "compare", "report",
+        "phantom", "cohort", "images", "audit", "prompts", "segment", "features", "classify",
+        "compare", "report",
     }  # fmt: skip
     assert {path.name for path in (run / "logs").iterdir()} == stages
     assert {path.name for path in (run / "benchmarks").iterdir()} == stages
     settings = run / "settings"
-    assert {path.stem for path in settings.glob("*.yaml")} == stages - {"segment"} | {"download", "prefetch"}
+    assert {path.stem for path in settings.glob("*.yaml")} == stages - {"segment", "features", "classify"} | {
+        "download",
+        "prefetch",
+    }
     assert {path.name for path in (settings / "segmentation").iterdir()} == {"small.yaml"}
+    classifiers = {path.stem for path in (settings / "classifiers").iterdir()}
+    assert classifiers == {path.name for path in (run / "classification").iterdir()}
+    assert len(classifiers) == 6
     assert "segment stands in" in (run / "logs" / "segment" / "small_00.log").read_text(encoding="utf-8")
 
 
@@ -68,12 +74,11 @@ def test_other_shards_models_and_classifiers(project: Project) -> None:
         "run: another\n"
         "cohort: {shards: 1}\n"
         "segmentation: {run: [small, medsam_vit_b], models: {medsam_vit_b: {weights: weights.pth}}}\n"
-        "classification: {efficientnet: {inputs: [whole_image]}, perceptron: {variants: []}}\n",
+        "classification: {run: [efficientnet_whole_image]}\n",
         encoding="utf-8",
     )
     planned = project.planned("--configfile", str(overlay))
-    assert (planned["images_shard"], planned["segment_shard"], planned["efficientnet_input"]) == (1, 2, 1)
-    assert "perceptron_variant" not in planned
+    assert (planned["images_shard"], planned["segment_shard"], planned["train_classifier"]) == (1, 2, 1)
     project.snakemake("--configfile", str(overlay))
     weights = project.root / "weights.pth"
     weights.write_bytes(b"other weights")
@@ -119,9 +124,11 @@ def test_every_stage_that_reads_embeddings_is_told_their_precision(project: Proj
         "  models: {small_tuned: {train: {recipe: tune, from: small}}}\n",
         encoding="utf-8",
     )
-    said = project.snakemake("--configfile", str(overlay), "--dry-run", "--printshellcmds", "--", "perceptron", "tune")
+    said = project.snakemake("--configfile", str(overlay), "--dry-run", "--printshellcmds", "--", "classify", "tune")
     commands = [
-        line for line in said.splitlines() if "mammoflow perceptron" in line or "mammoflow train-segmenter" in line
+        line
+        for line in said.splitlines()
+        if ("mammoflow classify" in line and "--model" in line) or "mammoflow train-segmenter" in line
     ]
     assert len(commands) == 4
     assert all(" --precision fp32 " in command for command in commands)

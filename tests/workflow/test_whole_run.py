@@ -16,6 +16,7 @@ import yaml
 
 from mammoflow.cohort.phantom.stage import write_phantom_study
 from mammoflow.config.phantom import PhantomSettings
+from mammoflow.config.study import StudyConfig
 from mammoflow.errors import Reason
 from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.lesions import LesionReason
@@ -29,10 +30,19 @@ OVERLAY = {
     "images": {"longest_side_px": 256},
     "segmentation": {"iterations": 2},
     "prompts": {"margins_mm": [0.0, 10.0]},
-    "gabor": {"wavelengths_mm": [4.0, 8.0]},
+    "features": {"families": {"gabor": {"wavelengths_mm": [4.0, 8.0]}}},
     "classification": {
-        "efficientnet": {"epochs": 1, "image_px": 32, "inputs": ["masked_crop", "whole_image_radiomics"]},
-        "perceptron": {"epochs": 2, "tuning_epochs": 1, "variants": ["frozen", "decoder_tuned"]},
+        "classifiers": {
+            **{
+                f"efficientnet_{kind}": {"epochs": 1, "input_options": {"image_px": 32}}
+                for kind in ("masked_crop", "whole_image", "whole_image_radiomics")
+            },
+            "perceptron_frozen": {"epochs": 2},
+            **{
+                f"perceptron_{tuned}_tuned": {"epochs": 2, "input_options": {"tuning_epochs": 1}}
+                for tuned in ("decoder", "all")
+            },
+        }
     },
     "comparison": {"bootstrap": 200},
 }
@@ -93,8 +103,7 @@ def spoilt(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Re
 def test_run_completes_with_every_row_of_the_table(spoilt: tuple[Path, dict[str, Reason]]) -> None:
     run, _ = spoilt
     table = pd.read_csv(run / "comparison/comparison.csv").set_index("model")
-    wanted = {"efficientnet_masked_crop", "efficientnet_whole_image_radiomics", "perceptron_frozen"}
-    assert wanted | {"perceptron_decoder_tuned"} <= set(table.index)
+    assert set(StudyConfig().classification.run) <= set(table.index)
     assert {"BI-RADS > 3", "majority class", "shape alone", "margins alone"} <= set(table.index)
     assert (table["n"] > 0).all()
     assert {"accuracy_low", "accuracy_high", "auc_low", "auc_high"} <= set(table.columns)

@@ -17,7 +17,9 @@ from mammoflow.config.cohort import READERS
 from mammoflow.config.documentation import settings_text
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import MammoflowError
+from mammoflow.planning import classifiers as planned_classifiers
 from mammoflow.planning import models as planned_models
+from mammoflow.planning.features import feature_gpus, feature_masks, feature_modules
 from mammoflow.planning.preflight import check_files, gpu_present
 from mammoflow.run.provenance import code_digest, run_record, study_fingerprint
 from mammoflow.storage.files import write_text
@@ -38,16 +40,14 @@ STUDY = f"{RUN}/study" if PHANTOM else CONFIG.cohort.dataset.folder
 FURTHER = [dataset.folder for dataset in CONFIG.cohort.more_datasets]
 MODEL = CONFIG.segmentation.default_model
 SHARDS = [f"{shard:02d}" for shard in range(CONFIG.cohort.shards)]
-EFFICIENTNETS = [f"efficientnet_{kind}" for kind in CONFIG.classification.efficientnet.inputs]
-PERCEPTRONS = [f"perceptron_{variant}" for variant in CONFIG.classification.perceptron.variants]
 
 
 wildcard_constraints:
     shard=r"\d{2,4}",
     model="|".join(map(re.escape, CONFIG.segmentation.run)),
     source="|".join(map(re.escape, CONFIG.segmentation.run)),
-    kind="|".join(CONFIG.classification.efficientnet.inputs),
-    variant="|".join(CONFIG.classification.perceptron.variants),
+    family="|".join(map(re.escape, CONFIG.features.run)) or "no_family",
+    classifier="|".join(map(re.escape, CONFIG.classification.run)) or "no_classifier",
 
 
 def one_of(names):

@@ -1,54 +1,82 @@
-"""What a trained classifier leaves behind: predictions, learning curve, weights, and the record of the training."""
+"""What a trained classifier leaves behind: predictions, learning curves, weights, and the records of its trainings."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import math
-import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from mammoflow.classification.cases import Cases
 from mammoflow.classification.threshold import Threshold, area_under_curve, choose_threshold
-from mammoflow.classification.training import Classifier, Plan
-from mammoflow.config.classification import TrainingSettings
-from mammoflow.storage.files import text_digest, write_text, writing
+from mammoflow.config.classification import ClassifierSettings
+from mammoflow.storage.files import text_digest, write_text
 from mammoflow.tables.columns import SPLITS
-from mammoflow.tables.files import write_table
+from mammoflow.tables.files import read_tables, write_table
+from mammoflow.tables.masks import SEGMENTATION_SCORES
 from mammoflow.tables.predictions import PREDICTIONS
+from mammoflow.training.loop import Fit
+from mammoflow.training.plan import Plan
+from mammoflow.training.record import HISTORY_FILE, TrainingRecord, write_history, write_record, write_weights
 
-RECORDED_PACKAGES = ("mammoflow", "torch", "torchvision", "lightning", "efficientnet-pytorch", "numpy")
+FURTHER_PACKAGES = ("efficientnet-pytorch",)
+
+WEIGHTS_FILE = "model.safetensors"
+RECORD_FILE = "record.json"
+SEEDS_FOLDER = "seeds"
+"""Folder of a classifier that holds one folder for each seed, with its weights and the record of its training."""
+
+OF_EACH_SEED = (
+    "chosen_epoch", "resumed_from", "trainable_parameters", "total_parameters", "seconds", "device", "precision",
+    "peak_memory_bytes", "versions",
+)  # fmt: skip
+"""What `training.json` takes from the record of each seed."""
+
+CONSTANT_BELOW = 1e-3
+"""Standard deviation of the probabilities below which a classifier counts as constant: it tells no lesion from another.
+"""
 
 
-def training_state(output: Path, *inputs: str) -> Path:
-    """Return the folder for the state of a training, apart from its outputs, and remove what others left there.
+@dataclass(frozen=True)
+class Trained:
+    """What came of the training with one seed.
 
-    The folder hangs on a digest of everything that the training depends on, so that a killed training goes on only
-    where nothing has changed since. It lies outside `output`, because Snakemake deletes the outputs of a failed job.
+    Attributes
+    ----------
+    seed
+        The seed.
+    state
+        Weights of the kept epoch, by name.
+    probabilities
+        (lesions,) NaN where there is nothing to predict from.
+    fits
+        Each phase of the training by name, in order.
+    plan
+        Of the last phase.
+    parameters
+        Numbers that were trained, and all that a prediction uses.
+    facts
+        What else the record of this seed says.
     """
-    root = output.parent / ".training" / output.name
-    state = root / text_digest(*inputs)[:16]
-    if root.is_dir():
-        for other in root.iterdir():
-            if other != state:
-                shutil.rmtree(other, ignore_errors=True)
-    state.mkdir(parents=True, exist_ok=True)
-    return state
 
+    seed: int
+    state: dict[str, Tensor]
+    probabilities: npt.NDArray[np.float64]
+    fits: dict[str, Fit]
+    plan: Plan
+    parameters: tuple[int, int]
+    facts: dict[str, object]
 
-def remove_training_state(output: Path) -> None:
-    """Remove the state of a training that has ended well."""
-    root = output.parent / ".training"
-    shutil.rmtree(root / output.name, ignore_errors=True)
-    if root.is_dir() and not any(root.iterdir()):
-        root.rmdir()
+    @property
+    def last_fit(self) -> Fit:
+        """The fit of the last phase."""
+        return list(self.fits.values())[-1]
 
 
 def case_digest(cases: Cases) -> str:
@@ -58,104 +86,151 @@ def case_digest(cases: Cases) -> str:
 
 def lesion_threshold(cases: Cases, probabilities: npt.NDArray[np.float64]) -> Threshold:
     """Choose the threshold on the labelled validation lesions, and on nothing else."""
-    chosen = (
-        (cases.lesions["split"] == "validation").to_numpy() & np.isfinite(cases.labels) & np.isfinite(probabilities)
-    )
+    chosen = _labelled(cases, "validation", probabilities)
     return choose_threshold(cases.labels[chosen], probabilities[chosen])
 
 
-def parameter_counts(classifier: Classifier, whole: nn.Module) -> dict[str, int]:
-    """Count the parameters that were trained, and all that a prediction runs through."""
-    trainable = sum(parameter.numel() for parameter in classifier.parameters() if parameter.requires_grad)
-    unique = {id(parameter): parameter.numel() for module in (classifier, whole) for parameter in module.parameters()}
-    return {"trainable": trainable, "total": sum(unique.values())}
+def is_constant(cases: Cases, probabilities: npt.NDArray[np.float64]) -> bool:
+    """Tell whether the probabilities of the training or of the validation lesions hardly differ."""
+    deviations = [
+        float(np.std(probabilities[_labelled(cases, split, probabilities)])) for split in ("train", "validation")
+    ]
+    return min(deviations) < CONSTANT_BELOW
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """Everything that a training hands to `write_results`.
+def _labelled(cases: Cases, split: str, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Return (lesions,) which lesions of a split have a label and a probability."""
+    return (cases.lesions["split"] == split).to_numpy() & np.isfinite(cases.labels) & np.isfinite(probabilities)
 
-    Attributes
+
+def seen_test_patients(cases: Cases, scores: list[Path]) -> int | None:
+    """Return how many test patients the segmentation model behind masks or features has seen in its own training.
+
+    Parameters
     ----------
-    classifier
-        With the weights of its best epoch.
-    probabilities
-        (lesions,) NaN where there is nothing to predict from.
-    threshold
-        Chosen on validation.
-    history
-        One row an epoch; with the column `phase` where there are several fits.
-    chosen_epoch, resumed_from
-        Of the last fit.
-    parameters
-        See `parameter_counts`.
-    seconds
-        Wall time of this process.
-    notes
-        What else the record should say, such as counts of fallbacks.
+    cases
+        The lesions.
+    scores
+        Score tables of the model; without any, nothing is known.
     """
-
-    classifier: Classifier
-    probabilities: npt.NDArray[np.float64]
-    threshold: Threshold
-    history: pd.DataFrame
-    chosen_epoch: int
-    resumed_from: int
-    parameters: dict[str, int]
-    seconds: float
-    notes: dict[str, object] = field(default_factory=dict)
+    if not scores:
+        return None
+    table = read_tables(scores, SEGMENTATION_SCORES)
+    test = set(cases.lesions.loc[cases.lesions["split"] == "test", "patient_id"])
+    return len(test & set(table.loc[table["seen"], "patient_id"]))
 
 
-def write_results(output: Path, cases: Cases, settings: TrainingSettings, plan: Plan, outcome: Outcome) -> None:
-    """Write model.safetensors, history.csv, training.json and predictions.parquet, each in one step."""
-    record = _record(output.name, cases, settings, plan, outcome)
-    text = json.dumps(record, indent=2, sort_keys=True)
-    tensors: dict[str, Tensor] = {
-        name: tensor.detach().cpu().contiguous().clone() for name, tensor in outcome.classifier.state_dict().items()
+def write_results(
+    output: Path,
+    name: str,
+    settings: ClassifierSettings,
+    cases: Cases,
+    trained: list[Trained],
+    facts: dict[str, object],
+    threads: int,
+) -> None:
+    """Write predictions.parquet, history.csv, training.json, and weights and record of each seed, each in one step.
+
+    Parameters
+    ----------
+    output
+        Folder of the classifier.
+    name
+        Its name in the tables.
+    settings
+        Its settings.
+    cases
+        The lesions.
+    trained
+        One training for each seed.
+    facts
+        What the record says about the input.
+    threads
+        Processors that the job could use.
+    """
+    shared = {
+        "title": settings.title or name.replace("_", " "),
+        "n": {split: _counts(cases.lesions[cases.lesions["split"] == split]) for split in SPLITS},
+        **facts,
     }
-    with writing(output / "model.safetensors") as temporary:
-        save_file(tensors, str(temporary), metadata={"training": json.dumps(record, sort_keys=True)})
-    with writing(output / "history.csv") as temporary:
-        outcome.history.to_csv(temporary, index=False)
-    write_text(output / "training.json", text + "\n")
-    write_table(_predictions(output.name, cases, plan.seed, outcome), PREDICTIONS, output / "predictions.parquet")
+    by_seed: dict[str, dict[str, object]] = {}
+    for one in trained:
+        folder, chosen = output / SEEDS_FOLDER / str(one.seed), _choices(cases, one)
+        record = _record(name, settings, cases, one, threads, {**shared, **chosen})
+        write_weights(folder / WEIGHTS_FILE, one.state, record)
+        write_record(folder / RECORD_FILE, record, folder / WEIGHTS_FILE)
+        by_seed[str(one.seed)] = {**chosen, **{key: getattr(record, key) for key in OF_EACH_SEED}}
+    rows: list[dict[str, Any]] = [
+        dict(row, seed=one.seed, phase=phase)
+        for one in trained
+        for phase, fitted in one.fits.items()
+        for row in fitted.history
+    ]
+    write_history(output / HISTORY_FILE, rows)
+    constant = any(bool(chosen["constant"]) for chosen in by_seed.values())
+    settings_values = settings.model_dump(mode="json")
+    summary = {"model": name, "settings": settings_values, **shared, "constant": constant, "seeds": by_seed}
+    write_text(output / "training.json", json.dumps(summary, indent=2, sort_keys=True) + "\n")
+    predictions = pd.concat([_predictions(name, cases, one) for one in trained], ignore_index=True)
+    write_table(predictions, PREDICTIONS, output / "predictions.parquet")
 
 
-def _predictions(model: str, cases: Cases, seed: int, outcome: Outcome) -> pd.DataFrame:
-    known = np.isfinite(outcome.probabilities)
-    predicted = pd.array((outcome.probabilities >= outcome.threshold.value).astype(int), dtype="Int64")
-    predicted[~known] = pd.NA
+def _predictions(model: str, cases: Cases, trained: Trained) -> pd.DataFrame:
+    threshold = lesion_threshold(cases, trained.probabilities)
+    predicted = pd.array((trained.probabilities >= threshold.value).astype(int), dtype="Int64")
+    predicted[~np.isfinite(trained.probabilities)] = pd.NA
     columns = cases.lesions[["lesion_id", "image_id", "patient_id", "split", "malignant"]]
     return columns.assign(
         model=model,
-        seed=seed,
-        probability=outcome.probabilities,
-        threshold=outcome.threshold.value,
+        seed=trained.seed,
+        probability=trained.probabilities,
+        threshold=threshold.value,
         predicted=predicted,
     )[list(PREDICTIONS.columns)]
 
 
-def _record(model: str, cases: Cases, settings: TrainingSettings, plan: Plan, outcome: Outcome) -> dict[str, object]:
-    validation = (cases.lesions["split"] == "validation").to_numpy() & np.isfinite(cases.labels)
-    validation &= np.isfinite(outcome.probabilities)
-    auc = area_under_curve(cases.labels[validation], outcome.probabilities[validation])
+def _choices(cases: Cases, trained: Trained) -> dict[str, object]:
+    """Return what was chosen and found with one seed."""
+    threshold = lesion_threshold(cases, trained.probabilities)
+    validation = _labelled(cases, "validation", trained.probabilities)
+    auc = area_under_curve(cases.labels[validation], trained.probabilities[validation])
     return {
-        "model": model,
-        "settings": settings.model_dump(mode="json"),
-        "n": {split: _counts(cases.lesions[cases.lesions["split"] == split]) for split in SPLITS},
-        "epochs_run": len(outcome.history),
-        "chosen_epoch": outcome.chosen_epoch,
-        "resumed_from_epoch": outcome.resumed_from,
-        "threshold": outcome.threshold.value,
-        "threshold_origin": outcome.threshold.origin,
+        "seed": trained.seed,
+        "epochs_run": sum(len(fitted.history) for fitted in trained.fits.values()),
+        "threshold": threshold.value,
+        "threshold_origin": threshold.origin,
         "validation_auc": None if math.isnan(auc) else auc,
-        "parameters": outcome.parameters,
-        "seconds": round(outcome.seconds, 2),
-        "device": str(plan.device),
-        "precision": plan.precision,
-        "versions": {name: importlib.metadata.version(name) for name in RECORDED_PACKAGES},
-        **outcome.notes,
+        "constant": is_constant(cases, trained.probabilities),
+        **trained.facts,
     }
+
+
+def _record(
+    name: str,
+    settings: ClassifierSettings,
+    cases: Cases,
+    trained: Trained,
+    threads: int,
+    facts: dict[str, object],
+) -> TrainingRecord:
+    """Return the record of the training with one seed."""
+    sources = cases.lesions["source"] + "/" + cases.lesions["patient_id"]
+    labelled = np.isfinite(cases.labels)
+    patients = {split: sources[(cases.lesions["split"] == split) & labelled].tolist() for split in SPLITS}
+    record = TrainingRecord.of(
+        name,
+        settings,
+        trained.plan,
+        trained.last_fit,
+        threads,
+        patients["train"],
+        patients["validation"],
+        "phantom" in cases.lesions and bool(cases.lesions["phantom"].any()),
+        trained.parameters,
+        facts,
+        FURTHER_PACKAGES,
+    )
+    return replace(record, seconds=round(sum(fitted.seconds for fitted in trained.fits.values()), 2))
 
 
 def _counts(lesions: pd.DataFrame) -> dict[str, int]:

@@ -1,8 +1,170 @@
-"""The classification stage: one entry for each family of classifiers."""
+"""The stage that trains a classifier, whatever its input, network and trainer, and predicts every lesion."""
 
 from __future__ import annotations
 
-from mammoflow.classification.efficientnet_stage import train_efficientnet
-from mammoflow.classification.perceptron_stage import train_perceptron
+from dataclasses import dataclass
+from pathlib import Path
 
-__all__ = ["train_efficientnet", "train_perceptron"]
+import torch
+from torch import nn
+
+from mammoflow.classification.batches import Loader, choose_workers
+from mammoflow.classification.cases import Cases, read_cases
+from mammoflow.classification.classifier import Classifier
+from mammoflow.classification.learner import ClassifierLearner, FrontLearner, predict_lesions
+from mammoflow.classification.results import Trained, case_digest, seen_test_patients, write_results
+from mammoflow.classification.samples import Files, Job, Samples
+from mammoflow.classification.vectors import FeatureVectors, feature_vectors
+from mammoflow.config.classification import INPUTS, NETWORKS, ClassifierSettings
+from mammoflow.config.training import TRAINERS
+from mammoflow.run.provenance import code_digest
+from mammoflow.run.runtime import choose_device, seed_everything, set_threads
+from mammoflow.storage.files import array_digest, file_digest
+from mammoflow.training.learner import Learner
+from mammoflow.training.loop import Fit, fit
+from mammoflow.training.plan import Plan, choose_precision
+from mammoflow.training.record import count_parameters
+from mammoflow.training.state import FOLDER, remove_training_state, training_state
+
+CACHE_PREFIX = ".inputs-"
+"""No classifier's name begins with a point."""
+
+
+def train_classifier(settings: ClassifierSettings, name: str, files: Files, output: Path, threads: int) -> None:
+    """Train a classifier with each of its seeds and predict every lesion.
+
+    Parameters
+    ----------
+    settings
+        Input, network, trainer, and how to train.
+    name
+        The classifier's name in the tables.
+    files
+        What earlier stages wrote: what the input and the feature vectors need.
+    output
+        Folder for predictions.parquet, history.csv, training.json and `seeds/`. The training state is beside it.
+    threads
+        Processors that this job may use.
+
+    Raises
+    ------
+    StudyError
+        If train lacks a class, or validation is empty.
+    LeakageError
+        If a patient is in two splits, and the split does not leak on purpose.
+    WeightsError
+        If a weights file is missing or does not fit.
+    SystemExit
+        With code 143, after SIGTERM; the same call continues.
+    """
+    set_threads(threads)
+    cases = read_cases(files.images)
+    device = choose_device(settings.device)
+    cache = output.parent / FOLDER / f"{CACHE_PREFIX}{output.name}"
+    job = Job(cache, threads, device, each_lesion=bool(settings.vectors))
+    samples: Samples = INPUTS.load(settings.input).read(settings.input_options, cases, files, job)
+    samples.check()
+    vectors = feature_vectors(settings.vectors, files.features, cases, samples.labelled("train"))
+    state = training_state(
+        output,
+        settings.model_dump_json(),
+        file_digest(Path(settings.weights)) if settings.weights else "random weights",
+        samples.digest,
+        "no vectors" if vectors is None else array_digest(vectors.values),
+        case_digest(cases),
+        code=code_digest(*settings.modules(), *samples.further_modules),
+    )
+    training = _Training(settings, name, cases, samples, vectors, device, choose_workers(threads, device))
+    trained = [training.run(seed, state / f"seed-{seed}") for seed in settings.seeds]
+    write_results(output, name, settings, cases, trained, _facts(samples, vectors, cases, files), threads)
+    remove_training_state(output.with_name(cache.name))
+    remove_training_state(output)
+
+
+def _facts(samples: Samples, vectors: FeatureVectors | None, cases: Cases, files: Files) -> dict[str, object]:
+    """Return what the record says about the input."""
+    facts = dict(samples.notes)
+    if vectors is not None:
+        facts |= {"vector_columns": vectors.columns, "lesions_without_vectors": vectors.missing}
+    if samples.rests_on_model or vectors is not None:
+        facts["seen_test_patients"] = seen_test_patients(cases, files.scores)
+    return facts
+
+
+@dataclass(frozen=True)
+class _Training:
+    """Everything that the trainings of a classifier share."""
+
+    settings: ClassifierSettings
+    name: str
+    cases: Cases
+    samples: Samples
+    vectors: FeatureVectors | None
+    device: torch.device
+    workers: int
+
+    def run(self, seed: int, state: Path) -> Trained:
+        """Train with one seed; with a front, network and head first and all together after that."""
+        seed_everything(seed)
+        classifier = self._classifier()
+        learner = ClassifierLearner(classifier, self._loader(seed), self.settings.keep)
+        plan = self._plan(seed)
+        fits = {"network": self._fit(learner, plan, state / "network", seed)}
+        front, facts = self.samples.front, {}
+        if front is None:
+            probabilities = predict_lesions(learner, plan)
+        else:
+            at_start = {name: tensor.detach().cpu().clone() for name, tensor in front.state_dict().items()}
+            learner = FrontLearner(classifier, front, self._loader(seed, with_inputs=False), self.settings.keep)
+            plan = Plan(
+                front.epochs, self.settings.patience, front.learning_rate, self.settings.weight_decay, seed,
+                self.device, choose_precision(self.device, front.attention),
+            )  # fmt: skip
+            fits["together"] = self._fit(learner, plan, state / "together", seed)
+            probabilities = predict_lesions(learner, plan)
+            facts = front.summary(self.samples.split)
+        tensors = {name: tensor.detach().cpu().clone() for name, tensor in learner.state().items()}
+        parameters = self._parameters(learner.network)
+        if front is not None:  # the next seed starts from the model as it was
+            front.load_state_dict(at_start)
+        return Trained(seed, tensors, probabilities, fits, plan, parameters, facts)
+
+    def _fit(self, learner: ClassifierLearner, plan: Plan, state: Path, seed: int) -> Fit:
+        """Train a learner in the way of the trainer."""
+        trainer = TRAINERS.load(self.settings.trainer)
+        rows = self.samples.unlabelled("train")
+        unlabelled = (lambda epoch: learner.loader.training(rows, epoch)) if trainer.UNLABELLED else None
+        wrapped: Learner = trainer.wrap(learner, unlabelled, self.settings.trainer_options)
+        label = self.name if len(self.settings.seeds) == 1 else f"{self.name}, seed {seed}"
+        return fit(wrapped, plan, state, label)
+
+    def _plan(self, seed: int) -> Plan:
+        """Return the plan of the training of network and head."""
+        chosen = self.settings
+        return Plan(
+            chosen.epochs, chosen.patience, chosen.learning_rate, chosen.weight_decay, seed, self.device,
+            choose_precision(self.device, transformer=False),
+        )  # fmt: skip
+
+    def _classifier(self) -> Classifier:
+        """Build network and head; inputs are standardised by training samples, or as the weights ask for."""
+        member = NETWORKS.load(self.settings.network)
+        weights = Path(self.settings.weights) if self.settings.weights else None
+        numbers = self.samples[0]["vector"].shape[0] if member.TAKES == "vector" else 0
+        network = member.build(self.settings.network_options, weights, numbers)
+        mean, deviation = self.samples.levels(self.samples.labelled("train"))
+        if network.levels is not None:
+            mean, deviation = (torch.tensor(values).view(-1, 1, 1) for values in network.levels)
+        columns = 0 if self.vectors is None else len(self.vectors.columns)
+        return Classifier(network, mean, deviation, columns, self.settings.dropout)
+
+    def _loader(self, seed: int, with_inputs: bool = True) -> Loader:
+        values = None if self.vectors is None else self.vectors.values
+        return Loader(self.samples, values, self.settings.batch_size, seed, self.workers, with_inputs)
+
+    def _parameters(self, network: nn.Module) -> tuple[int, int]:
+        """Count the numbers that were trained, and all that a prediction uses."""
+        trainable, total = count_parameters([item for item in network.parameters() if item.requires_grad], network)
+        front = self.samples.front
+        inside = 0 if front is None else count_parameters([], front)[1]  # counted in `network` already
+        return trainable, total + self.samples.further_parameters - inside

@@ -1,92 +1,76 @@
-"""Commands that train classifiers: `efficientnet`, `perceptron`."""
+"""The command that trains classifiers: `classify`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from mammoflow.cli.group import main
 from mammoflow.cli.options import (
     check_choice,
+    file,
+    folder,
     input_files,
     input_folders,
-    margin_option,
-    model_options,
     output_folder,
     precision_option,
     settings_option,
-    store_option,
     threads_option,
 )
-
-if TYPE_CHECKING:
-    from mammoflow.weights.registry import ModelSpec
+from mammoflow.errors import ConfigError
 
 
 @main.command()
 @settings_option
-@click.option("--input", "kind", required=True, help="What the network sees, as in the configuration.")
+@click.option("--name", required=True, help="The classifier's name in the tables.")
 @input_folders("--images", "Folder of a shard of images; once for each shard.")
-@input_folders("--masks", "Folder of a shard's masks; once for each shard.")
-@input_files("--radiomics", "Radiomics of a shard; once for each shard where the network sees them.", required=False)
-@output_folder("Folder of the classifier.")
-@threads_option
-def efficientnet(
-    settings: Path,
-    kind: Any,
-    images: tuple[Path, ...],
-    masks: tuple[Path, ...],
-    radiomics: tuple[Path, ...],
-    output: Path,
-    threads: int,
-) -> None:
-    """Train EfficientNet-B0 on one kind of input and predict all splits."""
-    from mammoflow.config.base import read_settings
-    from mammoflow.config.classification import EfficientNetInput, EfficientNetTraining
-
-    check_choice("--input", kind, EfficientNetInput)
-    from mammoflow.classification.efficientnet_stage import train_efficientnet
-
-    stage = read_settings(EfficientNetTraining, settings)
-    train_efficientnet(stage, kind, list(images), list(masks), list(radiomics), output, threads)
-
-
-@main.command()
-@settings_option
-@click.option("--variant", required=True, help="What is trained beside the perceptron, as in the configuration.")
-@model_options
-@input_folders("--images", "Folder of a shard of images; once for each shard.")
-@input_folders("--masks", "Folder of a shard's masks; once for each shard.")
-@input_files("--prompts", "Prompts of a shard; once for each shard.")
-@store_option
-@margin_option
+@input_folders("--masks", "Folder of a shard's masks; once for each shard, where the input needs them.", required=False)
+@input_files("--scores", "Scores of a shard; once for each shard, to tell which patients were seen.", required=False)
+@input_files("--prompts", "Prompts of a shard; once for each shard, where the input needs them.", required=False)
+@input_files("--features", "Table FAMILY/SHARD.parquet of features; once for each family and shard.", required=False)
+@click.option("--model", help="Name of the promptable model, where the input needs one.")
+@click.option("--architecture", default="", help="Architecture of the model, where it is no published one.")
+@click.option("--weights", type=file(), help="Weights of the model.")
+@click.option("--store", type=folder(), help="Folder of the embeddings, where the input needs a promptable model.")
+@click.option("--default-margin-mm", type=float, help="Margin of the prompts, where the input needs them.")
 @precision_option
 @output_folder("Folder of the classifier.")
 @threads_option
-def perceptron(
+def classify(
     settings: Path,
-    variant: Any,
-    model: ModelSpec,
+    name: str,
     images: tuple[Path, ...],
     masks: tuple[Path, ...],
+    scores: tuple[Path, ...],
     prompts: tuple[Path, ...],
-    store: Path,
-    default_margin_mm: float,
+    features: tuple[Path, ...],
+    model: str | None,
+    architecture: str,
+    weights: Path | None,
+    store: Path | None,
+    default_margin_mm: float | None,
     precision: Any,
     output: Path,
     threads: int,
 ) -> None:
-    """Train the perceptron on a promptable model's embeddings and predict all splits."""
+    """Train a classifier with all its seeds and predict all splits."""
     from mammoflow.config.base import read_settings
-    from mammoflow.config.classification import PerceptronTraining, PerceptronVariant
+    from mammoflow.config.classification import ClassifierSettings
     from mammoflow.config.inference import Precision
 
-    check_choice("--variant", variant, PerceptronVariant)
     check_choice("--precision", precision, Precision)
-    from mammoflow.classification.perceptron_stage import train_perceptron
+    stage = read_settings(ClassifierSettings, settings)
+    from mammoflow.classification.samples import Files, PromptableSource
+    from mammoflow.classification.stage import train_classifier
+    from mammoflow.weights.registry import ModelSpec
 
-    stage = read_settings(PerceptronTraining, settings)
-    inputs = (list(images), list(masks), list(prompts))
-    train_perceptron(stage, variant, model, *inputs, store, default_margin_mm, output, threads, precision)
+    promptable = None
+    if model is not None:
+        if store is None or default_margin_mm is None:
+            raise ConfigError("--model is given alone; expected --store and --default-margin-mm beside it")
+        spec = ModelSpec(model, architecture or model, weights)
+        promptable = PromptableSource(spec, precision, store, default_margin_mm)
+    tables = (list(images), list(masks), list(prompts), list(features), list(scores))
+    train_classifier(stage, name, Files(*tables, promptable), output, threads)

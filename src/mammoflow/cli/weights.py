@@ -38,7 +38,7 @@ def weights_fetch(name: str, target: Path, url: str | None) -> None:
     path = fetch_weights(name, target, url)
     entry = f"segmentation: {{models: {{{name}: {{weights: {path}}}}}}}"
     if name not in segmentation_sources():
-        entry = f"classification: {{efficientnet: {{weights: {path}}}}}"
+        entry = f"classification: {{classifiers: {{NAME: {{network: {name}, weights: {path}}}}}}}"
     click.echo(f"{path}\nname it in the configuration:\n{entry}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -63,6 +64,22 @@ def _number_hint(found: object) -> str:
     """Explain that YAML takes `1e-4` for text, because it lacks a point."""
     match = re.fullmatch(r"([+-]?\d+)([eE][+-]?\d+)", found) if isinstance(found, str) else None
     return f"; to YAML this is text, write {match[1]}.0{match[2]}" if match else ""
+
+
+def overlay(values: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
+    """Lay one mapping over another: mappings merge key by key, lists and everything else are replaced.
+
+    This is what Snakemake does with several `--configfile`.
+    """
+    merged = dict(values)
+    for key, value in above.items():
+        if not isinstance(value, Mapping):
+            merged[key] = value
+        elif isinstance(below := merged.get(key, {}), Mapping):
+            merged[key] = overlay(below, value)
+        elif value:
+            merged[key] = overlay({}, value)
+    return merged
 
 
 def validate_settings(model: type[Model], values: object, origin: str) -> Model:

@@ -1,90 +1,163 @@
-"""Settings of the malignancy classifiers."""
+"""Settings of the malignancy classifiers: each is an input, a network and a trainer."""
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
-from mammoflow.config.base import SeededSettings, Settings
+from mammoflow.config.base import Device, Settings, overlay
+from mammoflow.config.members import Family, MemberOf, NoOptions, OptionsOf
+from mammoflow.config.training import TRAINERS
 
-EfficientNetInput = Literal["masked_crop", "whole_image", "whole_image_radiomics"]
-PerceptronVariant = Literal["frozen", "decoder_tuned", "all_tuned"]
+INPUTS = Family("mammoflow.classification.inputs", "classifier input")
+NETWORKS = Family("mammoflow.classification.networks", "classifier network")
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
+Keep = Literal["last", "best_auc"]
 
 
-class TrainingSettings(SeededSettings):
-    """What every trained classifier shares."""
+class ClassifierSettings(Settings):
+    """One classifier."""
 
-    epochs: int = Field(12, ge=1, description="Most epochs; the epoch with the best validation loss is kept.")
-    patience: int = Field(5, ge=1, description="Epochs without a better validation loss after which training stops.")
+    title: str = Field("", description="What tables, figures and report call it; empty takes its name.")
+    input: Annotated[str, MemberOf(INPUTS)] = Field(description="What the network sees of a lesion.")
+    network: Annotated[str, MemberOf(NETWORKS)] = Field(description="The network that turns it into features.")
+    trainer: Annotated[str, MemberOf(TRAINERS)] = Field("supervised", description="How it is trained.")
+    weights: str = Field("", description="File of the network's first weights; empty starts from random weights.")
+    vectors: list[str] = Field(
+        default_factory=list,
+        description="Feature families whose columns join the network's features before the last layer; one of "
+        "features.run each. Each lesion is then a sample of its own.",
+    )
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(
+        [0], min_length=1, description="One training for each seed; tables show their mean and its spread."
+    )
+    device: Device = Field(
+        "auto", description="Where it is trained: auto takes a GPU where there is one, cpu or cuda force it."
+    )
+    epochs: int = Field(12, ge=1, description="Epochs of the one-cycle schedule.")
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="Epochs without a better smoothed validation AUC after which training stops before the schedule "
+        "has ended; null always finishes the schedule. It needs keep: best_auc.",
+    )
+    keep: Keep = Field(
+        "last",
+        description="The epoch whose weights are kept: the last one, or the one with the best validation AUC, smoothed "
+        "over three epochs.",
+    )
     batch_size: int = Field(16, ge=1, description="Lesions or images in a batch.")
     learning_rate: float = Field(
         1e-3, gt=0, description="Highest learning rate of AdamW; it rises to this value and falls again (one cycle)."
     )
     weight_decay: float = Field(1e-2, ge=0, description="Weight decay of AdamW.")
-
-
-class EfficientNetTraining(TrainingSettings):
-    """What one EfficientNet job needs beside its kind of input."""
-
-    image_px: int = Field(128, ge=32, le=1024, description="Side of the square network input in pixels.")
-    weights: str = Field("", description="ImageNet weights file of EfficientNet-B0; empty starts from random weights.")
-    mask: Literal["predicted", "reference"] = Field("predicted", description="Whose mask cuts out the masked crop.")
-    crop_margin: float = Field(
-        0.1, ge=0, le=1, description="Margin of the masked crop on each side, as a share of the lesion's longer side."
-    )
     dropout: float = Field(0.2, ge=0, lt=1, description="Dropout before the last layer.")
-    rotation_degrees: float = Field(15.0, ge=0, le=180, description="Largest random rotation in training; 0 is none.")
-    brightness: float = Field(
-        0.15, ge=0, lt=1, description="Largest random change of brightness in training; 0 is none."
+    input_options: Annotated[Settings, OptionsOf(INPUTS, "input")] = Field(
+        default_factory=NoOptions, validate_default=True, description="Options of the input."
+    )
+    network_options: Annotated[Settings, OptionsOf(NETWORKS, "network")] = Field(
+        default_factory=NoOptions, validate_default=True, description="Options of the network."
+    )
+    trainer_options: Annotated[Settings, OptionsOf(TRAINERS, "trainer")] = Field(
+        default_factory=NoOptions, validate_default=True, description="Options of the trainer."
     )
 
+    def modules(self) -> tuple[str, ...]:
+        """Return the modules whose code the job of this classifier runs, for its code digest."""
+        members = INPUTS.module(self.input), NETWORKS.module(self.network), TRAINERS.module(self.trainer)
+        return "mammoflow.classification.stage", *members
 
-class EfficientNetSettings(EfficientNetTraining):
-    """EfficientNet-B0 on masked crops, on whole images, and on whole images with radiomics."""
+    @field_validator("seeds", "vectors")
+    @classmethod
+    def check_each_once(cls, values: list[Any]) -> list[Any]:
+        """Refuse a seed or a feature family that is named twice."""
+        if len(set(values)) < len(values):
+            raise ValueError(f"{values} names one twice; expected each once")
+        return values
 
-    inputs: list[EfficientNetInput] = Field(
-        ["masked_crop", "whole_image", "whole_image_radiomics"],
-        description="The classifiers to train, one for each kind of input.",
-    )
-
-
-class PerceptronTraining(TrainingSettings):
-    """What one perceptron job needs beside its variant and its promptable model."""
-
-    epochs: int = Field(
-        40, ge=1, description="Most epochs of the perceptron alone; the epoch with the best validation loss is kept."
-    )
-    patience: int = Field(10, ge=1, description="Epochs without a better validation loss after which training stops.")
-    hidden: list[int] = Field(
-        default_factory=lambda: [256, 64], min_length=2, max_length=2, description="Widths of the two hidden layers."
-    )
-    dropout: float = Field(0.3, ge=0, lt=1, description="Dropout between the layers.")
-    tuning_epochs: int = Field(
-        3, ge=1, description="Most epochs in which decoder, or encoder and decoder, are trained with the perceptron."
-    )
-    tuning_learning_rate: float = Field(
-        1e-4, gt=0, description="Highest learning rate of decoder and perceptron while they are trained together."
-    )
-    encoder_learning_rate: float = Field(
-        1e-5, gt=0, description="Highest learning rate of the image encoder where all is trained."
-    )
-    segmentation_weight: float = Field(
-        1.0, ge=0, description="Weight of the segmentation loss where the decoder is trained too."
-    )
+    @model_validator(mode="after")
+    def check_input_fits_network(self) -> Self:
+        """Refuse keys that do not fit each other."""
+        gives, takes = INPUTS.load(self.input).GIVES, NETWORKS.load(self.network).TAKES
+        if gives != takes:
+            fitting = [name for name in NETWORKS.names() if gives == NETWORKS.load(name).TAKES]
+            raise ValueError(
+                f"network is {self.network}, which takes a {takes}, but the input {self.input} gives a {gives}; "
+                f"expected one of {', '.join(fitting)}"
+            )
+        if self.weights and NETWORKS.load(self.network).WEIGHTS is None:
+            raise ValueError(
+                f"weights is {self.weights!r}, but the network {self.network} starts from random weights; expected an "
+                "empty text"
+            )
+        if self.patience is not None and self.keep == "last":
+            raise ValueError(
+                f"patience is {self.patience} and keep is last, which would keep an epoch that was no better; expected "
+                "keep: best_auc, or patience: null"
+            )
+        return self
 
 
-class PerceptronSettings(PerceptronTraining):
-    """A three-layer perceptron on the embeddings of the promptable model."""
-
-    variants: list[PerceptronVariant] = Field(
-        ["frozen", "decoder_tuned", "all_tuned"],
-        description="What is trained beside the perceptron: nothing, the mask decoder, or encoder and decoder.",
-    )
+def default_classifiers() -> dict[str, ClassifierSettings]:
+    """Return the classifiers of the default configuration, by name."""
+    efficientnet = {"network": "efficientnet_b0", "epochs": 12, "dropout": 0.2}
+    perceptron = {"input": "prompted", "network": "perceptron", "epochs": 40, "dropout": 0.3}
+    entries: dict[str, dict[str, Any]] = {
+        "efficientnet_masked_crop": {
+            **efficientnet, "title": "EfficientNet-B0 masked crop", "input": "masked_crop",
+        },
+        "efficientnet_whole_image": {
+            **efficientnet, "title": "EfficientNet-B0 whole image", "input": "whole_image",
+        },
+        "efficientnet_whole_image_radiomics": {
+            **efficientnet, "title": "EfficientNet-B0 whole image radiomics", "input": "whole_image",
+            "vectors": ["radiomics"],
+        },
+        "perceptron_frozen": {**perceptron, "title": "Perceptron frozen", "input_options": {"tune": "none"}},
+        "perceptron_decoder_tuned": {
+            **perceptron, "title": "Perceptron decoder tuned", "input_options": {"tune": "decoder"},
+        },
+        "perceptron_all_tuned": {**perceptron, "title": "Perceptron all tuned", "input_options": {"tune": "all"}},
+    }  # fmt: skip
+    return {name: ClassifierSettings.model_validate(entry) for name, entry in entries.items()}
 
 
 class ClassificationSettings(Settings):
     """All classifiers."""
 
-    efficientnet: EfficientNetSettings = Field(default_factory=EfficientNetSettings, description="EfficientNet-B0.")
-    perceptron: PerceptronSettings = Field(default_factory=PerceptronSettings, description="Perceptron on embeddings.")
+    run: list[str] = Field(
+        default_factory=lambda: list(default_classifiers()),
+        description="Classifiers to train, by their names under `classifiers`; an empty list trains none.",
+    )
+    classifiers: dict[str, ClassifierSettings] = Field(
+        default_factory=default_classifiers,
+        description="Classifiers by name; the name is that of the folder and of the row in the tables.",
+    )
+
+    @field_validator("classifiers", mode="before")
+    @classmethod
+    def add_defaults(cls, values: Any) -> Any:
+        """Lay the entries over those of the default configuration, so that an overlay names what it changes."""
+        if not isinstance(values, dict):
+            return values
+        defaults = {name: entry.model_dump() for name, entry in default_classifiers().items()}
+        return overlay(defaults, values)
+
+    @model_validator(mode="after")
+    def check_names(self) -> Self:
+        """Refuse a classifier without an entry, one that is named twice, and names that are no folder's."""
+        for name in self.classifiers:
+            if not NAME.fullmatch(name):
+                raise ValueError(
+                    f"classifiers names {name!r}; expected letters, digits, points, dashes and underscores, with a "
+                    "letter first"
+                )
+        for name in self.run:
+            if name not in self.classifiers:
+                raise ValueError(f"run names {name!r}; expected one of classifiers: {', '.join(self.classifiers)}")
+        if len(set(self.run)) < len(self.run):
+            raise ValueError(f"run is {self.run}, expected each classifier once")
+        return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import textwrap
 from typing import Any
@@ -38,25 +39,39 @@ def settings_text(settings: Settings) -> str:
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _documented(settings: Settings, depth: int) -> list[str]:
-    """Return the lines of one model: for each key its comment, then its value or the lines of the model inside it."""
+def _documented(settings: Settings, depth: int, explained: set[type[Settings]] | None = None) -> list[str]:
+    """Return the lines of one model: for each key its comment, then its value or the lines of the model inside it.
+
+    Inside a mapping of settings `explained` holds the models whose keys have their comments above; they get none again.
+    """
     indent = "  " * depth
+    is_explained = explained is not None and type(settings) in explained
     lines: list[str] = []
     for name, field in type(settings).model_fields.items():
-        value, name = getattr(settings, name), field.alias or name
+        value = getattr(settings, name)
         bounds = _bounds(field.metadata)
         comment = f"{field.description}{f' ({bounds})' if bounds else ''}"
-        lines += textwrap.wrap(comment, WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+        lines += [] if is_explained else _comment(comment, indent)
         if isinstance(value, Settings):
-            lines += [*_block(name, _documented(value, depth + 1), indent), *([""] if depth == 0 else [])]
+            lines += [*_block(name, _documented(value, depth + 1, explained), indent), *([""] if depth == 0 else [])]
         elif isinstance(value, dict) and any(isinstance(entry, Settings) for entry in value.values()):
             lines += [f"{indent}{name}:"]
+            above: set[type[Settings]] = set()
             for key, entry in value.items():
-                lines += _block(key, _documented(entry, depth + 2), f"{indent}  ")
+                lines += [] if type(entry) in above else _comment(inspect.getdoc(type(entry)) or "", f"{indent}  ")
+                lines += _block(key, _documented(entry, depth + 2, above), f"{indent}  ")
             lines += [""] if depth == 0 else []
         else:
             lines += [f"{indent}{name}: {_value_text(value)}", *([""] if depth == 0 else [])]
+    if explained is not None:
+        explained.add(type(settings))
     return lines
+
+
+def _comment(text: str, indent: str) -> list[str]:
+    """Return the lines of a comment; of several paragraphs only the first."""
+    marked = f"{indent}# "
+    return textwrap.wrap(text.partition("\n\n")[0], WIDTH, initial_indent=marked, subsequent_indent=marked)
 
 
 def _block(name: str, lines: list[str], indent: str) -> list[str]:

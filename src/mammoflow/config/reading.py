@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 
-from mammoflow.config.base import validate_settings
+from mammoflow.config.base import overlay, validate_settings
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError
-
-
-def overlay(values: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
-    """Lay one mapping over another: mappings merge key by key, lists and everything else are replaced.
-
-    This is what Snakemake does with several `--configfile`.
-    """
-    merged = dict(values)
-    for key, value in above.items():
-        if not isinstance(value, Mapping):
-            merged[key] = value
-        elif isinstance(below := merged.get(key, {}), Mapping):
-            merged[key] = overlay(below, value)
-        elif value:
-            merged[key] = overlay({}, value)
-    return merged
 
 
 def read_config(files: list[Path]) -> StudyConfig:

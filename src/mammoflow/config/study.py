@@ -8,13 +8,13 @@ from pydantic import Field, model_validator
 
 from mammoflow.config.architectures import published_names
 from mammoflow.config.audit import AuditSettings
-from mammoflow.config.base import Device, Settings, StageSettings
-from mammoflow.config.classification import ClassificationSettings, EfficientNetTraining, PerceptronTraining
+from mammoflow.config.base import Device, Model, Settings, StageSettings
+from mammoflow.config.classification import INPUTS, NETWORKS, ClassificationSettings
 from mammoflow.config.cohort import CohortSettings
 from mammoflow.config.detection import AutomaticSettings
 from mammoflow.config.download import DownloadSettings, PrefetchJob, PrefetchSettings
 from mammoflow.config.evaluation import ComparisonSettings, ReportSettings
-from mammoflow.config.features import GaborSettings, RadiomicsSettings
+from mammoflow.config.features import FeaturesSettings
 from mammoflow.config.images import ImagesSettings
 from mammoflow.config.phantom import PhantomSettings
 from mammoflow.config.prompted import SegmentSettings
@@ -43,8 +43,9 @@ class StudyConfig(Settings):
     segmentation: SegmentationSettings = Field(
         default_factory=SegmentationSettings, description="Segmentation models, and how each is used and trained."
     )
-    gabor: GaborSettings = Field(default_factory=GaborSettings, description="Gabor texture around the lesion.")
-    radiomics: RadiomicsSettings = Field(default_factory=RadiomicsSettings, description="Radiomics of the lesion.")
+    features: FeaturesSettings = Field(
+        default_factory=FeaturesSettings, description="Features of each lesion, by feature family."
+    )
     classification: ClassificationSettings = Field(
         default_factory=ClassificationSettings, description="Malignancy classifiers."
     )
@@ -66,14 +67,25 @@ class StudyConfig(Settings):
                 f"prompts.default_margin_mm is {self.prompts.default_margin_mm}, "
                 f"expected one of prompts.margins_mm {self.prompts.margins_mm}"
             )
-        classifiers = [f"perceptron_{variant}" for variant in self.classification.perceptron.variants]
-        check_box_prompts(self.prompts, classifiers)
-        check_promptable(self.segmentation, classifiers)
-        if self.gabor.ring_mm[1] > self.images.patch_mm:
-            raise ValueError(
-                f"gabor.ring_mm ends at {self.gabor.ring_mm[1]}, "
-                f"expected at most images.patch_mm {self.images.patch_mm}; keep larger patches or take a smaller ring"
-            )
+        reading_prompts = [
+            name
+            for name in self.classification.run
+            if "prompts" in INPUTS.load(self.classification.classifiers[name].input).NEEDS
+        ]
+        check_box_prompts(self.prompts, reading_prompts)
+        check_promptable(self.segmentation, reading_prompts)
+        for family in self.features.run:
+            try:
+                self.features.families[family].check_patch(self.images.patch_mm)
+            except ValueError as error:
+                raise ValueError(f"features.families.{family}.{error}") from error
+        for name in self.classification.run:
+            for family in self.classification.classifiers[name].vectors:
+                if family not in self.features.run:
+                    raise ValueError(
+                        f"classification.classifiers.{name}.vectors names {family!r}; expected one of features.run "
+                        f"{self.features.run}"
+                    )
         return self
 
     def stages(self) -> dict[str, Settings]:
@@ -84,10 +96,11 @@ class StudyConfig(Settings):
             "images": self.images,
             "audit": self.audit,
             "prompts": self.prompts,
-            "gabor": self._part(GaborSettings, self.gabor),
-            "radiomics": self._part(RadiomicsSettings, self.radiomics),
-            "efficientnet": self._part(EfficientNetTraining, self.classification.efficientnet),
-            "perceptron": self._part(PerceptronTraining, self.classification.perceptron),
+            **{f"features/{family}": self._on_device(self.features.families[family]) for family in self.features.run},
+            **{
+                f"classifiers/{name}": self._on_device(self.classification.classifiers[name])
+                for name in self.classification.run
+            },
             "compare": self.comparison,
             "report": self.report,
             "download": self.download,
@@ -110,11 +123,8 @@ class StudyConfig(Settings):
 
     def _training_job(self, train: TrainSettings) -> RecipeSettings:
         """Return what one training job needs, with the run's device where its options leave it open."""
-        options = train.options
-        if getattr(options, "device", "") == "auto":
-            options = options.model_copy(update={"device": self.device})
         values = {name: getattr(train, name) for name in RecipeSettings.model_fields}
-        return RecipeSettings(**{**values, "options": options})
+        return RecipeSettings(**{**values, "options": self._on_device(train.options)})
 
     def _prefetch_job(self) -> PrefetchJob:
         """Name the published weights that this configuration asks for, each with its file where one is named."""
@@ -122,13 +132,17 @@ class StudyConfig(Settings):
         starts = [entry.train.start for entry in segmentation.models.values() if entry.train and entry.train.start]
         published = [name for name in dict.fromkeys([*segmentation.run, *starts]) if name in published_names()]
         models = {name: segmentation.models.get(name, ModelSettings()).weights for name in published}
-        if self.classification.efficientnet.weights:
-            models["efficientnet_b0"] = self.classification.efficientnet.weights
+        for name in self.classification.run:
+            entry = self.classification.classifiers[name]
+            if entry.weights and NETWORKS.load(entry.network).WEIGHTS is not None:
+                models[entry.network] = entry.weights
         return PrefetchJob(**self.prefetch.model_dump(), models=models)
 
     def _part(self, model: type[StageSettings], settings: StageSettings) -> StageSettings:
         """Keep the keys that the stage's model knows, and fill in the run's device where the stage leaves it open."""
-        values = {name: getattr(settings, name) for name in model.model_fields}
-        if values["device"] == "auto":
-            values["device"] = self.device
-        return model(**values)
+        return self._on_device(model(**{name: getattr(settings, name) for name in model.model_fields}))
+
+    def _on_device(self, settings: Model) -> Model:
+        """Fill in the run's device where the settings have a device and leave it open."""
+        is_open = getattr(settings, "device", None) == "auto"
+        return settings.model_copy(update={"device": self.device}) if is_open else settings

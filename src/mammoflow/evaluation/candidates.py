@@ -19,12 +19,22 @@ FLOOR = "floor"
 BIRADS = "BI-RADS > 3"
 
 
-def display_name(model: str) -> str:
-    """Return a model's name as figures and the report show it."""
-    for start, shown in (("efficientnet_", "EfficientNet-B0 "), ("perceptron_", "Perceptron ")):
-        if model.startswith(start):
-            return shown + model.removeprefix(start).replace("_", " ")
-    return model.replace("_", " ")
+def display_name(model: str, titles: Mapping[str, str] | None = None) -> str:
+    """Return a model's name as figures and the report show it.
+
+    Parameters
+    ----------
+    model
+        Its name in the tables.
+    titles
+        Titles of classifiers by name, as their training records give them.
+    """
+    return (titles or {}).get(model) or model.replace("_", " ")
+
+
+def classifier_titles(training: Mapping[str, Any]) -> dict[str, str]:
+    """Return the title of each classifier, from the training records by name."""
+    return {model: str(record["title"]) for model, record in training.items() if record.get("title")}
 
 
 @dataclass(frozen=True)
@@ -112,8 +122,11 @@ ORACLE_MASKS = "oracle: of several masks the one nearest to the reference was ta
 
 
 def _training_notes(record: dict[str, Any], oracle: bool) -> list[str]:
-    """Return what a reader of the table must know about the masks that a classifier saw."""
-    settings = record.get("settings", {})
-    if isinstance(settings, dict) and settings.get("mask") == "reference":
-        return ["oracle: sees the reference mask"]
-    return [ORACLE_MASKS] if oracle else []
+    """Return what a reader of the table must know about a classifier and the masks and weights that it rests on."""
+    notes = ["oracle: sees the reference mask"] if record.get("sees_reference_mask") else [ORACLE_MASKS] * oracle
+    seen = record.get("seen_test_patients")
+    if seen:
+        notes.append(f"weights saw {seen} of {record['n']['test']['patients']} test patients")
+    if record.get("constant"):
+        notes.append("its outputs are nearly constant")
+    return notes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from sklearn.metrics import roc_curve
 
-from mammoflow.evaluation.candidates import FLOOR, READER, Candidate, display_name
+from mammoflow.evaluation.candidates import FLOOR, READER, Candidate, classifier_titles, display_name
 from mammoflow.evaluation.detection_figures import draw_froc
 from mammoflow.evaluation.drawing import COLOURS, DASHES, GREY, INK, drawing, put_title, say_nothing_to_draw
 from mammoflow.evaluation.inputs import Run
@@ -45,9 +45,10 @@ def write_figures(
         The comparison's tables by name.
     """
     test = lesions[lesions["split"] == "test"]
-    draw_roc(folder / "roc.png", candidates, test, run.phantom)
-    draw_auc(folder / "auc.png", tables["comparison"], run.phantom)
-    draw_confusion(folder / "confusion.png", tables["confusion"], run.phantom)
+    titles = classifier_titles(run.training)
+    draw_roc(folder / "roc.png", candidates, test, run.phantom, titles)
+    draw_auc(folder / "auc.png", tables["comparison"], run.phantom, titles)
+    draw_confusion(folder / "confusion.png", tables["confusion"], run.phantom, titles)
     draw_dice_against_margin(folder / "dice_margin.png", tables["segmentation"], run.phantom)
     draw_dice_by_iteration(folder / "dice_iteration.png", tables["segmentation"], run.phantom)
     draw_dice_against_diameter(
@@ -58,7 +59,9 @@ def write_figures(
         draw_froc(folder / "froc.png", tables["froc"], tables["detection"], run.phantom)
 
 
-def draw_roc(path: Path, candidates: Sequence[Candidate], lesions: pd.DataFrame, phantom: bool) -> None:
+def draw_roc(
+    path: Path, candidates: Sequence[Candidate], lesions: pd.DataFrame, phantom: bool, titles: Mapping[str, str]
+) -> None:
     """Draw the ROC curve of each model and seed, BI-RADS' operating points on its own curve, floors in grey."""
     with drawing(path, 6.6) as figure:
         axes = figure.subplots()
@@ -77,7 +80,7 @@ def draw_roc(path: Path, candidates: Sequence[Candidate], lesions: pd.DataFrame,
             else:
                 style = {"color": COLOURS[colour % len(COLOURS)], "linestyle": DASHES[colour % len(DASHES)]}
                 width = 1.7 if len(scores) == 1 else 1.0
-                _draw_curves(axes, _name(candidate), label, scores, {**style, "linewidth": width, "zorder": 2})
+                _draw_curves(axes, _name(candidate, titles), label, scores, {**style, "linewidth": width, "zorder": 2})
                 colour += 1
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel="1 - specificity", ylabel="Recall (sensitivity)")
         axes.set_aspect("equal")
@@ -87,8 +90,8 @@ def draw_roc(path: Path, candidates: Sequence[Candidate], lesions: pd.DataFrame,
         figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=2)
 
 
-def _name(candidate: Candidate) -> str:
-    name = display_name(candidate.model)
+def _name(candidate: Candidate, titles: Mapping[str, str]) -> str:
+    name = display_name(candidate.model, titles)
     return f"{name} ({len(candidate.runs)} seeds)" if len(candidate.runs) > 1 else name
 
 
@@ -128,7 +131,7 @@ def _draw_reader(axes: Axes, name: str, label: np.ndarray, score: np.ndarray) ->
         )
 
 
-def draw_auc(path: Path, table: pd.DataFrame, phantom: bool) -> None:
+def draw_auc(path: Path, table: pd.DataFrame, phantom: bool, titles: Mapping[str, str]) -> None:
     """Draw each candidate's AUC with its interval, n beside the name, the chance line at 0.5."""
     shown = table[table["auc"].notna()].iloc[::-1]
     with drawing(path, 1.2 + 0.34 * max(len(shown), 3)) as figure:
@@ -149,14 +152,14 @@ def draw_auc(path: Path, table: pd.DataFrame, phantom: bool) -> None:
         reader = shown[shown["family"] == READER]
         if len(reader):
             axes.axvline(reader["auc"].iloc[0], color=INK, linewidth=0.8, linestyle="--", zorder=0)
-        names = [f"{display_name(name)}  (n = {n})" for name, n in zip(shown["model"], shown["n"], strict=True)]
+        names = [f"{display_name(name, titles)}  (n = {n})" for name, n in zip(shown["model"], shown["n"], strict=True)]
         axes.set_yticks(range(len(shown)), names)
         axes.grid(axis="y", visible=False)
         low = float(np.nanmin(shown[["auc", "auc_low"]].to_numpy()))
         axes.set(xlim=(min(0.4, low - 0.03), 1.0), ylim=(-0.6, len(shown) - 0.4), xlabel="AUC")
 
 
-def draw_confusion(path: Path, table: pd.DataFrame, phantom: bool) -> None:
+def draw_confusion(path: Path, table: pd.DataFrame, phantom: bool, titles: Mapping[str, str]) -> None:
     """Draw the confusion matrix of each candidate's first seed, shaded by share of the true class."""
     shown = table[table["n"] > 0].drop_duplicates("model")
     columns = 4
@@ -167,12 +170,12 @@ def draw_confusion(path: Path, table: pd.DataFrame, phantom: bool) -> None:
         if shown.empty:
             say_nothing_to_draw(grid[0], "no test lesion")
         for axes, row in zip(grid, shown.to_dict("records"), strict=False):
-            _draw_matrix(axes, row)
+            _draw_matrix(axes, row, display_name(str(row["model"]), titles))
         for axes in grid[max(len(shown), 1) :]:
             axes.set_axis_off()
 
 
-def _draw_matrix(axes: Axes, row: dict[Any, Any]) -> None:
+def _draw_matrix(axes: Axes, row: dict[Any, Any], name: str) -> None:
     counts = np.array(
         [[row["true_negative"], row["false_positive"]], [row["false_negative"], row["true_positive"]]], dtype=float
     )
@@ -181,7 +184,7 @@ def _draw_matrix(axes: Axes, row: dict[Any, Any]) -> None:
     for (y, x), count in np.ndenumerate(counts):
         colour = "white" if share[y, x] > 0.6 else INK
         axes.text(x, y, f"{count:.0f}", ha="center", va="center", color=colour, fontsize=11)
-    words = display_name(str(row["model"])).split(" ")
+    words = name.split(" ")
     half = -(-len(words) // 2)
     title = " ".join(words) if len(" ".join(words)) <= 16 else " ".join(words[:half]) + "\n" + " ".join(words[half:])
     axes.set_title(f"{title}\nn = {row['n']}", fontsize=8, fontweight="normal", loc="center")

@@ -7,9 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from mammoflow.evaluation.candidates import CLASSIFIER, READER, Candidate, display_name
+from mammoflow.evaluation.candidates import CLASSIFIER, READER, Candidate, classifier_titles, display_name
+from mammoflow.evaluation.feature_models import feature_model_name
 from mammoflow.evaluation.inputs import Run
 from mammoflow.reasons.prompts import PromptReason
+from mammoflow.tables.features import OK
 
 UNEXPLAINED = "lost without a reason"
 NO_MASK = "no mask"
@@ -44,7 +46,7 @@ def exclusions(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate])
         cases.append(
             lost.assign(reason=lost["reason"].mask(lost["lesion_id"].isin(without_prompt), PromptReason.NO_PROMPT))
         )
-    for family, features in (("gabor", run.gabor), ("radiomics", run.radiomics)):
+    for family, features in run.features.items():
         cases.append(_undefined_features(family, features, indexed))
     test = lesions[lesions["split"] == "test"]
     for candidate in candidates:
@@ -96,12 +98,10 @@ def _unexplained(run: Run) -> pd.DataFrame:
 
 
 def _undefined_features(family: str, features: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
-    if "status" not in features.columns or features.empty:
-        return _cases(lesions[:0], family, "", "")
-    lost = features[features["status"].astype(str) != "ok"].set_index("lesion_id")
-    named = lesions[lesions.index.isin(lost.index)]
-    cases = _cases(named, family, "", lost["detail"].reindex(named.index) if "detail" in lost.columns else "")
-    return cases.assign(reason=lost["status"].reindex(named.index))
+    undefined = features[features["status"] != OK].set_index("lesion_id")
+    affected = lesions[lesions.index.isin(undefined.index)]
+    cases = _cases(affected, family, "", undefined["detail"].reindex(affected.index))
+    return cases.assign(reason=undefined["status"].reindex(affected.index))
 
 
 def flow(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate], excluded: pd.DataFrame) -> dict[str, Any]:
@@ -122,18 +122,17 @@ def flow(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate], exclu
     for model, lesion_ids in masked_lesions(run).items():
         masked = run.lesions[run.lesions["lesion_id"].isin(lesion_ids)]
         steps.append(_step(f"Segmented by {model}", "segmentation", masked, detail=f"model {model}"))
-    for family, features in (("gabor", run.gabor), ("radiomics", run.radiomics)):
+    for family, features in run.features.items():
         if len(features):
-            status = features["status"] if "status" in features.columns else pd.Series("ok", index=features.index)
-            named = features.loc[status == "ok", "lesion_id"]
-            defined = run.lesions[run.lesions["lesion_id"].isin(named)]
-            steps.append(_step(f"{family.capitalize()} features defined", family, defined, detail=""))
+            complete = features.loc[features["status"] == OK, "lesion_id"]
+            defined = run.lesions[run.lesions["lesion_id"].isin(complete)]
+            steps.append(_step(f"{feature_model_name(family)} defined", family, defined, detail=""))
     test = lesions[lesions["split"] == "test"]
     steps.append(_step("Test split, with a label", "test", test))
     for candidate in candidates:
         if candidate.family == CLASSIFIER:
             scored = test.loc[candidate.scored(test)]
-            name = f"Scored by {display_name(candidate.model)}"
+            name = f"Scored by {display_name(candidate.model, classifier_titles(run.training))}"
             steps.append(_step(name, "classification", scored, detail=candidate.model))
         elif candidate.family == READER and (excluded["stage"] == "assessment").any():
             scored = test.loc[candidate.scored(test)]

@@ -39,8 +39,8 @@ class Run:
         What both stages left out, and lesions and boxes that gave no prompt, with reasons.
     scores, masks
         Segmentation scores and the masks that went on, of all models.
-    gabor, radiomics
-        Features, one row a lesion.
+    features
+        Name of each feature family to its features, one row per lesion.
     predictions
         Of all trained classifiers and seeds.
     training
@@ -57,8 +57,7 @@ class Run:
     excluded: pd.DataFrame
     scores: pd.DataFrame
     masks: pd.DataFrame
-    gabor: pd.DataFrame
-    radiomics: pd.DataFrame
+    features: dict[str, pd.DataFrame]
     predictions: pd.DataFrame
     training: dict[str, Any]
     detections: pd.DataFrame = field(default_factory=lambda: empty_table(DETECTIONS))
@@ -112,12 +111,14 @@ def read_run(
     cohort: Path,
     images: list[Path],
     segmentation: list[Path],
-    gabor: list[Path],
-    radiomics: list[Path],
+    features: list[Path],
     predictions: list[Path],
     prompts: Sequence[Path] = (),
 ) -> Run:
-    """Read and check the tables of a run; `prompts` are the tables of what gave no prompt, one a shard and source.
+    """Read and check the tables of a run.
+
+    `features` are tables `<family>/<shard>.parquet`; the folder names the family. `prompts` are the tables of what gave
+    no prompt, one for each shard and source.
 
     Raises
     ------
@@ -140,8 +141,7 @@ def read_run(
             ["model", "field_of_view", "feed", "lesion_id", "prompt_id", "iteration"], ignore_index=True
         ),
         masks=_join([folder / "masks.parquet" for folder in segmentation], MASKS),
-        gabor=_join(gabor, FEATURES),
-        radiomics=_join(radiomics, FEATURES),
+        features=_features(features),
         predictions=_join(prediction_files, PREDICTIONS),
         training=_training(prediction_files),
         detections=_join(_existing(segmentation, "detections.parquet"), DETECTIONS),
@@ -158,6 +158,14 @@ def _join(paths: list[Path], schema: Any) -> pd.DataFrame:
 def _existing(folders: list[Path], name: str) -> list[Path]:
     """Return the files of this name; only automatic models write them."""
     return [folder / name for folder in folders if (folder / name).is_file()]
+
+
+def _features(paths: list[Path]) -> dict[str, pd.DataFrame]:
+    """Join the shards of each feature family; the folder of a table is the name of its family."""
+    families = dict.fromkeys(path.parent.name for path in paths)
+    return {
+        family: read_tables([path for path in paths if path.parent.name == family], FEATURES) for family in families
+    }
 
 
 def _training(prediction_files: list[Path]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from mammoflow.evaluation.figures import write_figures
 from mammoflow.evaluation.floors import floor_candidates
 from mammoflow.evaluation.flow import exclusions, flow
 from mammoflow.evaluation.inputs import LEAKING, Run, read_run
-from mammoflow.evaluation.provenance_record import provenance
+from mammoflow.evaluation.provenance_record import provenance, recorded_inputs
 from mammoflow.evaluation.segmentation_choices import choices_table
 from mammoflow.evaluation.segmentation_diameter import diameter_correlation, dice_by_diameter
 from mammoflow.evaluation.segmentation_subgroups import segmentation_subgroups
@@ -40,8 +40,7 @@ def compare(
     cohort: Path,
     images: list[Path],
     segmentation: list[Path],
-    gabor: list[Path],
-    radiomics: list[Path],
+    features: list[Path],
     predictions: list[Path],
     output: Path,
     prompts: Sequence[Path] = (),
@@ -58,8 +57,8 @@ def compare(
         One folder of the image stage a shard.
     segmentation
         One folder a model and shard.
-    gabor, radiomics
-        One feature table a shard.
+    features
+        Feature tables `<family>/<shard>.parquet`; the folder names the family.
     predictions
         One predictions table, or the folder that holds it, a classifier.
     output
@@ -74,7 +73,7 @@ def compare(
     LeakageError
         If a patient stands on two sides of the split and the study does not say so.
     """
-    run = read_run(cohort, images, segmentation, gabor, radiomics, predictions, prompts)
+    run = read_run(cohort, images, segmentation, features, predictions, prompts)
     bootstrap = PatientBootstrap(settings.bootstrap, settings.confidence, settings.seed)
     described = run.lesions.set_index("lesion_id")
     labelled = described[described["malignant"].notna()]
@@ -89,14 +88,22 @@ def compare(
         "froc": froc_table(run),
         "dice_by_diameter": diameters,
         "dice_diameter_correlation": diameter_correlation(diameters, bootstrap),
-        "features": feature_table({"gabor": run.gabor, "radiomics": run.radiomics}, labelled, bootstrap),
+        "features": feature_table(run.features, labelled, bootstrap),
         "exclusions": exclusions(run, labelled, candidates),
         "birads_published": published_table(),
     }
     for name, table in tables.items():
         write_csv(output / f"{name}.csv", table if name in NOT_RESULTS else marked_table(run, table))
     write_record(output / "flow.json", flow(run, labelled, candidates, tables["exclusions"]))
-    write_record(output / "provenance.json", provenance(settings, run))
+    inputs = recorded_inputs(
+        cohort,
+        images=images,
+        segmentation=segmentation,
+        features=features,
+        predictions=predictions,
+        prompts=prompts,
+    )
+    write_record(output / "provenance.json", provenance(settings, run, inputs))
     with marked_figures(LEAKING if run.leaking else ""):
         write_figures(output / "figures", run, candidates, labelled, tables)
 
@@ -107,8 +114,7 @@ def all_candidates(settings: ComparisonSettings, run: Run, lesions: pd.DataFrame
     return [
         birads_candidate(lesions, settings.birads_zero),
         *classifier_candidates(run),
-        feature_candidate("Gabor features", run.gabor, lesions, notes),
-        feature_candidate("radiomics features", run.radiomics, lesions, notes),
+        *(feature_candidate(family, table, lesions, notes) for family, table in run.features.items()),
         *floor_candidates(lesions),
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+from mammoflow.config.classification import NETWORKS
 from mammoflow.config.cohort import READERS, DatasetSettings
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, WeightsError
@@ -87,10 +88,12 @@ def check_files(config: StudyConfig) -> None:
         missing = missing_weights(config, model)
         if missing:
             raise WeightsError(missing)
-    weights = config.classification.efficientnet.weights
-    if weights and not Path(weights).is_file():
-        raise ConfigError(
-            f"classification.efficientnet.weights: found {weights!r}, which does not exist; expected a weights file of "
-            "EfficientNet-B0; fetch it with the target `prefetch`, correct the path, or leave it empty to start from "
-            "random weights"
-        )
+    for name in config.classification.run:
+        entry = config.classification.classifiers[name]
+        if entry.weights and not Path(entry.weights).is_file():
+            source = NETWORKS.load(entry.network).WEIGHTS
+            raise ConfigError(
+                f"classification.classifiers.{name}.weights: found {entry.weights!r}, which does not exist; expected a "
+                f"weights file of {source.title}; fetch it with the target `prefetch`, correct the path, or leave it "
+                "empty to start from random weights"
+            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from mammoflow.errors import StudyError
-from mammoflow.evaluation.candidates import CLASSIFIER, FEATURE_MODEL, FLOOR, READER, display_name
+from mammoflow.evaluation.candidates import CLASSIFIER, FEATURE_MODEL, FLOOR, READER, classifier_titles, display_name
 from mammoflow.evaluation.inputs import LEAKING, read_json
 from mammoflow.storage.files import file_digest
 from mammoflow.tables.cohort import LESIONS
@@ -76,9 +76,9 @@ class Tables:
         ]
 
 
-def by_family(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
+def by_family(rows: Iterable[Row], titles: Mapping[str, str]) -> list[tuple[str, list[Row]]]:
     """Group rows of the comparison under the headings of the page, and number their notes."""
-    kept = [dict(row, name=display_name(str(row["model"])), notes=own_notes(row)) for row in rows]
+    kept = [dict(row, name=display_name(str(row["model"]), titles), notes=own_notes(row)) for row in rows]
     groups = [(heading, [row for row in kept if row["family"] == family]) for family, heading in FAMILIES]
     return [(heading, group) for heading, group in groups if group]
 
@@ -144,10 +144,14 @@ def figure_uris(folder: Path, leaking: bool = False) -> dict[str, Row]:
 
 
 def settings_files(folder: Path) -> list[Row]:
-    """Return name, digest and text of each stage's settings file, where the run keeps them."""
-    files = sorted(folder.glob("*.yaml")) if folder.is_dir() else []
+    """Return name, digest and text of each settings file, where the run keeps them."""
+    files = sorted(folder.rglob("*.yaml")) if folder.is_dir() else []
     return [
-        {"name": path.stem, "digest": file_digest(path), "text": path.read_text(encoding="utf-8").strip()}
+        {
+            "name": path.relative_to(folder).with_suffix("").as_posix(),
+            "digest": file_digest(path),
+            "text": path.read_text(encoding="utf-8").strip(),
+        }
         for path in files
     ]
 
@@ -155,7 +159,8 @@ def settings_files(folder: Path) -> list[Row]:
 def training_rows(provenance: Row) -> list[Row]:
     """Return one row a trained classifier: everything that its record says, nested names joined."""
     records = sorted(provenance.get("training", {}).items())
-    return [{"name": display_name(model), "facts": dict(_flat(record))} for model, record in records]
+    titles = classifier_titles(dict(records))
+    return [{"name": display_name(model, titles), "facts": dict(_flat(record))} for model, record in records]
 
 
 def _flat(record: Row, before: str = "") -> list[tuple[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def render(values: dict[str, Any], template: str = "page.html.j2") -> str:
         "signed": signed,
         "interval": interval,
         "plot": interval_plot,
-        "shown": display_name,
+        "shown": partial(display_name, titles=values.get("titles")),
         "prompt": prompt_words,
         "feed": lambda name: FEEDS.get(name, ""),
     }

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from mammoflow.config.evaluation import ReportSettings
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.birads import ZERO_NOTES
+from mammoflow.evaluation.candidates import classifier_titles
 from mammoflow.evaluation.detection import FALSE_POSITIVES_PER_IMAGE
 from mammoflow.evaluation.inputs import LEAKING, read_json
 from mammoflow.report.content import (
@@ -76,9 +77,11 @@ def write_report(
         raise StudyError(f"{comparison / 'comparison.csv'} has no rows; run the comparison again")
     model = masks[0].parent.name if masks else ""
     provenance = read_provenance(comparison)
+    titles = classifier_titles(provenance.get("training", {}))
     leaking = any(LEAKING in str(row.get("note") or "") for row in headline)
     values: dict[str, Any] = {
         "title": settings.title,
+        "titles": titles,
         "study": study,
         "phantom": bool(study.get("phantom", False)),
         "partly_phantom": any(not source.get("phantom", True) for source in study.get("sources", [])),
@@ -87,10 +90,12 @@ def write_report(
         "counts": split_counts(cohort),
         "birads": headline[0],
         "zero_note": ZERO_NOTES[provenance["comparison"]["birads_zero"]],
-        "headline": by_family(headline),
+        "headline": by_family(headline, titles),
         "same_rows": len({row["n"] for row in headline if row["n"]}) <= 1,
-        "common": by_family(tables.rows("comparison_common_lesions")),
-        "other_splits": [(split, by_family(tables.rows(f"comparison_{split}"))) for split in ("validation", "train")],
+        "common": by_family(tables.rows("comparison_common_lesions"), titles),
+        "other_splits": [
+            (split, by_family(tables.rows(f"comparison_{split}"), titles)) for split in ("validation", "train")
+        ],
         "published": tables.rows("birads_published"),
         "confusion": tables.rows("confusion"),
         "subgroups": tables.rows("subgroups"),
@@ -100,6 +105,7 @@ def write_report(
         "detection_levels": [f"{level:g}" for level in FALSE_POSITIVES_PER_IMAGE],
         "overlays": by_model(overlays(images, masks, settings.overlays)) if masks else [],
         "features": shown_features(tables.rows("features")),
+        "feature_count": len(tables.rows("features")),
         "audit": audit_section(audit),
         "flow": read_json(comparison / "flow.json")["steps"],
         "figures": figure_uris(comparison / "figures", leaking),

@@ -5,26 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from mammoflow.config.architectures import architecture, architecture_names
+from mammoflow.config.classification import NETWORKS
 from mammoflow.config.weights import WeightsSource
 from mammoflow.errors import ConfigError
 from mammoflow.storage.files import file_digest
 from mammoflow.transfer.checksums import matches_checksum
 from mammoflow.weights.checkpoint import read_state
-
-GITHUB_FILES = frozenset({"objects.githubusercontent.com", "release-assets.githubusercontent.com"})
-
-CLASSIFIER_WEIGHTS = {
-    # The publisher gives no checksum beside the digits in the file's name.
-    "efficientnet_b0": WeightsSource(
-        "efficientnet-b0-355c32eb.pth",
-        "https://github.com/lukemelas/EfficientNet-PyTorch/releases/download/1.0/efficientnet-b0-355c32eb.pth",
-        "https://github.com/lukemelas/EfficientNet-PyTorch",
-        "",
-        "Apache-2.0",
-        "EfficientNet-B0, ImageNet",
-        GITHUB_FILES,
-    ),
-}
 
 
 def segmentation_sources() -> dict[str, WeightsSource]:
@@ -33,9 +19,15 @@ def segmentation_sources() -> dict[str, WeightsSource]:
     return {name: source for name, source in sources.items() if source is not None}
 
 
+def classifier_sources() -> dict[str, WeightsSource]:
+    """Return the published weights of classifier networks by network."""
+    sources = {name: NETWORKS.load(name).WEIGHTS for name in NETWORKS.names()}
+    return {name: source for name, source in sources.items() if source is not None}
+
+
 def published_sources() -> dict[str, WeightsSource]:
     """Return all published weights by name: those of segmentation models, then those of classifiers."""
-    return {**segmentation_sources(), **CLASSIFIER_WEIGHTS}
+    return {**segmentation_sources(), **classifier_sources()}
 
 
 def weights_source(name: str) -> WeightsSource:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mammoflow.classification.cases import Cases, Samples, mask_paths, predicted_masks, read_cases
+from mammoflow.classification.cases import Cases, mask_paths, predicted_masks, read_cases
 from mammoflow.errors import LeakageError, StudyError
 
 
@@ -53,17 +53,3 @@ def test_labels_of_an_image() -> None:
         pd.DataFrame({"image_id": ["a"]}),
     )
     assert np.isnan(with_gap.image_labels[0])  # the unknown lesion may be malignant
-
-
-@pytest.mark.parametrize(
-    ("labels", "split", "message"),
-    [
-        ([1, 1, 0], ["train", "train", "validation"], "train has 2 malignant, 0 benign"),
-        ([1, np.nan, 0], ["train", "train", "validation"], "train has 1 malignant, 0 benign"),
-        ([1, 0, 0], ["train", "train", "test"], "validation has no labelled lesion"),
-    ],
-)
-def test_studies_that_cannot_be_trained_on(labels: list[float], split: list[str], message: str) -> None:
-    samples = Samples.of(np.array(labels, np.float32), pd.DataFrame({"split": split}))
-    with pytest.raises(StudyError, match=message):
-        samples.check()

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mammoflow.classification.pictures import LesionFiles, breast_picture, cut, masked_crop, region_around
+from mammoflow.classification.crops import LesionFiles, masked_crop, region_around
+from mammoflow.classification.inputs.whole_image import breast_picture
+from mammoflow.classification.pictures import PictureSamples, augmented, cut, prepare_pictures
+from mammoflow.config.pictures import PictureOptions
 from mammoflow.storage.files import write_image, write_mask
 
 
@@ -95,3 +99,55 @@ def test_breast_is_cut_padded_and_cleared_of_labels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(picture, expected)
     write_mask(tmp_path / "breast.png", np.zeros_like(breast))
     assert (breast_picture(tmp_path / "image.png", tmp_path / "breast.png", 20) > 0).any()
+
+
+def samples_of(pictures: np.ndarray, **options: float) -> PictureSamples:
+    rows = np.arange(len(pictures))
+    labels = (rows % 2).astype(np.float32)
+    split = np.array(["train"] * len(rows), dtype=object)
+    return PictureSamples(pictures, rows, labels, split, rows, {}, PictureOptions(**options))
+
+
+def test_prepared_pictures_are_mapped_from_one_file(tmp_path: Path) -> None:
+    file = tmp_path / "cache" / "pictures.npy"
+    pictures = prepare_pictures(lambda level: np.full((8, 8), level, np.uint16), list(range(70)), 8, file, 2, "levels")
+    assert isinstance(pictures, np.memmap)
+    assert (pictures.dtype, pictures.shape) == (np.uint16, (70, 8, 8))
+    assert pictures[:, 3, 3].tolist() == list(range(70))
+    assert file.stat().st_size == pytest.approx(70 * 8 * 8 * 2, abs=256)
+    again = prepare_pictures(lambda level: np.full((8, 8), level, np.uint16), list(range(70)), 8, file, 1, "levels")
+    assert samples_of(pictures).digest == samples_of(again).digest != samples_of(pictures[:69]).digest
+
+
+def test_levels_are_those_of_the_pictures_that_the_rows_show() -> None:
+    pictures = np.random.default_rng(0).integers(0, 65535, (130, 6, 6)).astype(np.uint16)
+    mean, deviation = samples_of(pictures).levels(np.arange(100))
+    assert mean.shape == deviation.shape == (1, 1, 1)
+    assert float(mean) == pytest.approx(pictures[:100].mean() / 65535, rel=1e-6)
+    assert float(deviation) == pytest.approx(pictures[:100].std() / 65535, rel=1e-6)
+
+
+def test_a_sample_is_its_picture_in_0_to_1() -> None:
+    pictures = np.full((2, 4, 4), 65535, np.uint16)
+    picture = samples_of(pictures)[1]["picture"]
+    assert (picture.dtype, picture.shape, float(picture.min())) == (torch.float32, (1, 4, 4), 1.0)
+
+
+def test_augmentation_follows_from_the_generator_alone() -> None:
+    picture = np.linspace(0, 1, 32 * 32, dtype=np.float32).reshape(32, 32)
+    results = [augmented(picture, 15.0, 0.2, np.random.default_rng([7, 2, row])) for row in range(6)]
+    assert all(result.shape == (32, 32) and result.min() >= 0 and result.max() <= 1 for result in results)
+    assert len({result.tobytes() for result in results}) == 6
+    again = augmented(picture, 15.0, 0.2, np.random.default_rng([7, 2, 3]))
+    assert again.tobytes() == results[3].tobytes()
+
+
+def test_rotation_turns_about_the_centre_and_brightness_scales() -> None:
+    picture = np.zeros((33, 33), np.float32)
+    picture[12:21, 12:21] = 0.5
+    turned = [augmented(picture, 180.0, 0.0, np.random.default_rng(seed)) for seed in range(8)]
+    assert all(result[16, 16] == pytest.approx(0.5, abs=1e-6) for result in turned)
+    assert all(result.sum() == pytest.approx(picture.sum(), rel=0.05) for result in turned)
+    gains = [float(augmented(picture, 0.0, 0.3, np.random.default_rng(seed)).max()) / 0.5 for seed in range(40)]
+    assert 0.7 <= min(gains) < 0.85
+    assert 1.15 < max(gains) <= 1.3

@@ -1,39 +1,60 @@
+"""The stage: every kind of input to predictions, records and weights; seeds, resume, and what test rows may not do."""
+
 from __future__ import annotations
 
+import dataclasses
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
-from mammoflow.classification import training
-from mammoflow.classification.stage import train_efficientnet, train_perceptron
+from mammoflow.classification import results
+from mammoflow.classification.learner import ClassifierLearner
+from mammoflow.classification.stage import train_classifier
 from mammoflow.classification.threshold import choose_threshold
-from mammoflow.config.classification import EfficientNetTraining, PerceptronTraining
-from mammoflow.errors import StudyError
-from mammoflow.storage.files import write_mask
-from mammoflow.tables.files import read_table
+from mammoflow.config.base import validate_settings
+from mammoflow.config.classification import ClassifierSettings
+from mammoflow.errors import StudyError, WeightsError
+from mammoflow.storage.files import file_digest, write_mask
+from mammoflow.tables.features import FEATURES
+from mammoflow.tables.files import read_table, write_table
+from mammoflow.tables.masks import SEGMENTATION_SCORES
 from mammoflow.tables.predictions import PREDICTIONS
 
-QUICK = EfficientNetTraining(epochs=1, image_px=32, batch_size=8, device="cpu")
-PERCEPTRON = PerceptronTraining(epochs=12, tuning_epochs=2, batch_size=8, learning_rate=3e-3, device="cpu")
-OUTPUTS = {"history.csv", "model.safetensors", "predictions.parquet", "training.json"}
+OUTPUTS = {"history.csv", "predictions.parquet", "training.json", "seeds"}
+PICTURE = {
+    "network": "efficientnet_b0",
+    "epochs": 1,
+    "batch_size": 8,
+    "device": "cpu",
+    "input_options": {"image_px": 32},
+}
+PERCEPTRON = {
+    "input": "prompted", "network": "perceptron", "epochs": 12, "batch_size": 8, "learning_rate": 3e-3, "dropout": 0.3,
+    "device": "cpu",
+}  # fmt: skip
 
 
-def efficientnet(study, kind, name="", settings=QUICK) -> Path:
-    output = study.root / "classification" / f"efficientnet_{kind}{name}"
-    train_efficientnet(settings, kind, study.images, study.masks, study.radiomics, output, 1)
-    return output
+def settings_of(values: dict[str, Any], **changes: Any) -> ClassifierSettings:
+    return validate_settings(ClassifierSettings, {**values, **changes}, "test")
 
 
-def perceptron(study, variant, name="", settings=PERCEPTRON) -> Path:
-    output = study.root / "classification" / f"perceptron_{variant}{name}"
-    train_perceptron(
-        settings, variant, "fake", None, study.images, study.masks, study.prompts, study.root / "store", 2.0, output, 1
-    )
+def tuned(tune: str) -> dict[str, Any]:
+    return {"input_options": {"tune": tune, "tuning_epochs": 2}}
+
+
+def train(study: Any, settings: ClassifierSettings, name: str = "classifier", **changes: Any) -> Path:
+    output = Path(study.root / "classification" / name)
+    train_classifier(settings, name, dataclasses.replace(study.files(), **changes), output, 1)
     return output
 
 
@@ -41,7 +62,12 @@ def predictions(output: Path) -> pd.DataFrame:
     return read_table(output / "predictions.parquet", PREDICTIONS)
 
 
-def permute_test_labels(study) -> None:
+def record_of(output: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((output / "training.json").read_text())
+    return record
+
+
+def permute_test_labels(study: Any) -> None:
     def flip(table: pd.DataFrame) -> pd.DataFrame:
         test = table["split"] == "test"
         table.loc[test, "malignant"] = 1 - table.loc[test, "malignant"]
@@ -50,57 +76,69 @@ def permute_test_labels(study) -> None:
     study.rewrite_lesions(flip)
 
 
-def check_whole(study, output: Path) -> dict[str, object]:
+def check_whole(study: Any, output: Path) -> dict[str, Any]:
     """Hold the outputs of a training to what every one of them promises."""
     assert {path.name for path in output.iterdir()} == OUTPUTS
     assert not (output.parent / ".training").exists()
-    table = predictions(output)
-    assert set(table["lesion_id"]) == set(study.lesions["lesion_id"])
-    assert set(table["model"]) == {output.name}
-    record = json.loads((output / "training.json").read_text())
-    validation = table[(table["split"] == "validation") & table["probability"].notna()]
-    expected = choose_threshold(validation["malignant"].to_numpy(float), validation["probability"].to_numpy())
-    assert table["threshold"].unique().tolist() == [expected.value] == [record["threshold"]]
-    called = table["probability"].notna()
-    assert (table["predicted"][called] == (table["probability"] >= expected.value)[called]).all()
+    table, record = predictions(output), record_of(output)
+    assert set(table["model"]) == {output.name} == {record["model"]}
     history = pd.read_csv(output / "history.csv")
-    assert record["epochs_run"] == len(history)
-    assert {"epoch", "train_loss", "validation_loss", "validation_auc"} <= set(history)
-    assert record["n"]["train"]["lesions"] == (table["split"] == "train").sum()
+    assert {"seed", "phase", "epoch", "train_loss", "validation_loss", "validation_auc"} <= set(history)
+    assert record["n"]["train"]["lesions"] == (study.lesions["split"] == "train").sum()
+    assert set(record["seeds"]) == {str(seed) for seed in table["seed"].unique()}
+    for seed, rows in table.groupby("seed"):
+        assert set(rows["lesion_id"]) == set(study.lesions["lesion_id"])
+        validation = rows[(rows["split"] == "validation") & rows["probability"].notna()]
+        expected = choose_threshold(validation["malignant"].to_numpy(float), validation["probability"].to_numpy())
+        assert rows["threshold"].unique().tolist() == [expected.value] == [record["seeds"][str(seed)]["threshold"]]
+        called = rows["probability"].notna()
+        assert (rows["predicted"][called] == (rows["probability"] >= expected.value)[called]).all()
+        assert record["seeds"][str(seed)]["epochs_run"] == (history["seed"] == seed).sum()
+        folder = output / "seeds" / str(seed)
+        own = json.loads((folder / "record.json").read_text())
+        assert own["seed"] == seed
+        assert own.pop("weights_sha256") == file_digest(folder / "model.safetensors")
+        with safe_open(folder / "model.safetensors", "numpy") as file:
+            assert json.loads(file.metadata()["training"]) == own
+        trained = rows[(rows["split"] == "train") & rows["malignant"].notna()]
+        assert own["patients"] == sorted({f"tiny/{patient}" for patient in trained["patient_id"]})
     return record
 
 
-def test_masked_crop(study) -> None:
+def test_masked_crop(study: Any) -> None:
     lesion = study.lesions["lesion_id"].iloc[3]
-    path = next(
-        folder / "mask" / f"{lesion}.png" for folder in study.masks if (folder / "mask" / f"{lesion}.png").is_file()
-    )
+    path = next(path for folder in study.masks if (path := folder / "mask" / f"{lesion}.png").is_file())
     write_mask(path, np.zeros((64, 48), dtype=np.bool_))
-    record = check_whole(study, efficientnet(study, "masked_crop"))
+    record = check_whole(study, train(study, settings_of(PICTURE, input="masked_crop", title="Crops")))
     assert record["lesions_without_mask"] == 1
+    assert record["title"] == "Crops"
+    assert record["seen_test_patients"] == 0
+    assert not record["sees_reference_mask"]
 
 
-def test_whole_image_gives_lesions_of_an_image_one_probability(study) -> None:
-    output = efficientnet(study, "whole_image")
-    check_whole(study, output)
+def test_whole_image_gives_lesions_of_an_image_one_probability_and_reads_no_mask(study: Any) -> None:
+    output = train(study, settings_of(PICTURE, input="whole_image"), masks=[], prompts=[], scores=[], model=None)
+    record = check_whole(study, output)
     table = predictions(output).set_index("lesion_id")
     assert table.loc["P000_L_CC_0", "probability"] == table.loc["P000_L_CC_1", "probability"]
     assert table.loc["P000_L_CC_0", "malignant"] != table.loc["P000_L_CC_1", "malignant"]
+    assert "seen_test_patients" not in record
 
 
-def test_radiomics_tell_lesions_of_an_image_apart_and_nothing_is_learnt_from_test(study) -> None:
-    output = efficientnet(study, "whole_image_radiomics")
+def test_vectors_tell_lesions_of_an_image_apart_and_nothing_is_learnt_from_test(study: Any) -> None:
+    settings = settings_of(PICTURE, input="whole_image", vectors=["radiomics"])
+    output = train(study, settings)
     record = check_whole(study, output)
-    assert record["radiomics_columns"] == ["signal", "gaps"]
+    assert record["vector_columns"] == ["radiomics_signal", "radiomics_gaps"]  # neither the constant nor the spacing
     before = predictions(output).set_index("lesion_id")
     assert before.loc["P000_L_CC_0", "probability"] != before.loc["P000_L_CC_1", "probability"]
     permute_test_labels(study)
     test = before.index[before["split"] == "test"]
-    for path in study.radiomics:
-        table = pd.read_parquet(path)
-        table.loc[table["lesion_id"].isin(test), ["signal", "constant"]] = 1e6
-        table.to_parquet(path)
-    after = predictions(efficientnet(study, "whole_image_radiomics", "_again")).set_index("lesion_id")
+    for path in study.features:
+        table = read_table(path, FEATURES)
+        table.loc[table["lesion_id"].isin(test), ["radiomics_signal", "radiomics_constant"]] = 1e6
+        write_table(table, FEATURES, path)
+    after = predictions(train(study, settings, "again")).set_index("lesion_id")
     others = before.index[before["split"] != "test"]
     assert (after.loc[others, "probability"] == before.loc[others, "probability"]).all()
     assert (after["threshold"].to_numpy() == before["threshold"].to_numpy()).all()
@@ -108,47 +146,94 @@ def test_radiomics_tell_lesions_of_an_image_apart_and_nothing_is_learnt_from_tes
 
 
 @pytest.mark.usefixtures("fake_model")
-def test_frozen_perceptron_learns_what_can_be_told_apart(study) -> None:
-    output = perceptron(study, "frozen")
+def test_frozen_perceptron_learns_what_can_be_told_apart(study: Any) -> None:
+    output = train(study, settings_of(PERCEPTRON))
     record = check_whole(study, output)
     table = predictions(output)
     test = table[table["split"] == "test"]
     assert roc_auc_score(test["malignant"].astype(int), test["probability"]) > 0.8
-    assert record["parameters"]["trainable"] < record["parameters"]["total"]
-    assert {name.split(".")[0] for name in load_file(output / "model.safetensors")} == {"perceptron"}
+    assert not record["constant"]
+    assert record["seeds"]["0"]["trainable_parameters"] < record["seeds"]["0"]["total_parameters"]
+    assert {name.split(".")[0] for name in load_file(output / "seeds/0/model.safetensors")} == {
+        "mean", "deviation", "network", "head",
+    }  # fmt: skip
 
 
 @pytest.mark.usefixtures("fake_model")
-def test_permuted_test_labels_change_no_prediction(study) -> None:
-    before = predictions(perceptron(study, "frozen"))
+def test_permuted_test_labels_change_no_prediction(study: Any) -> None:
+    before = predictions(train(study, settings_of(PERCEPTRON)))
     permute_test_labels(study)
-    after = predictions(perceptron(study, "frozen", "_again"))
+    after = predictions(train(study, settings_of(PERCEPTRON), "again"))
     columns = ["lesion_id", "probability", "threshold", "predicted"]
     pd.testing.assert_frame_equal(after[columns], before[columns], check_exact=True)
     assert (after["malignant"] != before["malignant"]).sum() == (before["split"] == "test").sum()
 
 
-@pytest.mark.parametrize(("variant", "moved"), [("decoder_tuned", {"decoder"}), ("all_tuned", {"decoder", "encoder"})])
-def test_tuned_variants_train_what_they_say(study, fake_model, variant: str, moved: set[str]) -> None:
-    output = perceptron(study, variant)
+@pytest.mark.parametrize(("tune", "moved"), [("decoder", {"decoder"}), ("all", {"decoder", "encoder"})])
+def test_tuned_variants_train_what_they_say(study: Any, fake_model: Any, tune: str, moved: set[str]) -> None:
+    output = train(study, settings_of(PERCEPTRON, **tuned(tune)))
     record = check_whole(study, output)
     history = pd.read_csv(output / "history.csv")
-    assert history["phase"].unique().tolist() == ["perceptron", "tuning"]
-    saved = load_file(output / "model.safetensors")
-    prefix = "network." if variant == "all_tuned" else ""
-    found = set()
-    for name, fresh in fake_model.network.state_dict().items():
-        tuned = saved.get(prefix + name)
-        if tuned is not None and not np.allclose(tuned.numpy(), fresh.numpy()):
-            found.add(name.split(".")[0])
-    assert found == moved
-    assert set(record["masks"]) == {"train", "validation", "test"}
-    assert 0 <= record["masks"]["test"]["dice_after"] <= 1
-    assert record["masks"]["test"]["dice_before"] == 1  # the study hands its reference masks on
+    assert history["phase"].unique().tolist() == ["network", "together"]
+    saved = load_file(output / "seeds/0/model.safetensors")
+    prefix = "front.network." if tune == "all" else "front."
+    changed = {
+        name.split(".")[0]
+        for name, fresh in fake_model.network.state_dict().items()
+        if prefix + name in saved and not np.allclose(saved[prefix + name].numpy(), fresh.numpy())
+    }
+    assert changed == moved
+    masks = record["seeds"]["0"]["masks"]
+    assert set(masks) == {"train", "validation", "test"}
+    assert 0 < masks["test"]["dice_before"] < 1
+    assert 0 <= masks["test"]["dice_after"] <= 1
 
 
 @pytest.mark.usefixtures("fake_model")
-def test_unknown_labels_are_predicted_and_lesions_without_a_prompt_are_kept(study) -> None:
+def test_classification_and_segmentation_losses_are_kept_apart(study: Any) -> None:
+    weights = (0.0, 1000.0)
+    losses = {}
+    for weight in weights:
+        options = {"tune": "decoder", "tuning_epochs": 1, "tuning_learning_rate": 1e-9, "segmentation_weight": weight}
+        output = train(study, settings_of(PERCEPTRON, input_options=options, epochs=2), f"weight_{weight:g}")
+        history = pd.read_csv(output / "history.csv").set_index("phase")
+        losses[weight] = history.loc["together", ["train_loss", "validation_loss", "train_segmentation_loss"]]
+    # with a rate of nearly 0 the weight of the segmentation changes what is reported of it, and nothing else
+    assert losses[1000.0]["train_loss"] == pytest.approx(losses[0.0]["train_loss"], rel=1e-3)
+    assert losses[0.0]["train_segmentation_loss"] == 0
+    assert losses[1000.0]["train_segmentation_loss"] > 100
+    assert losses[1000.0]["train_loss"] < 2
+
+
+class NormalisedEncoder(torch.nn.Module):
+    """The tiny model's encoder with batch normalisation behind it."""
+
+    def __init__(self, encoder: torch.nn.Module) -> None:
+        super().__init__()
+        self.convolution, self.norm = encoder, torch.nn.BatchNorm2d(6)
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.norm(self.convolution(batch))
+        return features
+
+
+def test_a_tuned_encoder_keeps_its_statistics(study: Any, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*_: Any, **__: Any) -> Any:
+        model = tiny.FakeModel()
+        model.network.encoder = NormalisedEncoder(model.network.encoder)
+        model.network.eval()
+        return model
+
+    monkeypatch.setattr("mammoflow.segmentation.loading.load_promptable", load)
+    output = train(study, settings_of(PERCEPTRON, **tuned("all")))
+    saved = load_file(output / "seeds/0/model.safetensors")
+    assert saved["front.network.encoder.norm.num_batches_tracked"] == 0
+    assert torch.equal(saved["front.network.encoder.norm.running_mean"], torch.zeros(6))
+    assert not torch.equal(saved["front.network.encoder.norm.weight"], torch.ones(6))
+
+
+@pytest.mark.usefixtures("fake_model")
+def test_unknown_labels_are_predicted_and_lesions_without_a_prompt_are_kept(study: Any) -> None:
     def hide(table: pd.DataFrame) -> pd.DataFrame:
         table.loc[table["lesion_id"] == "P002_L_CC_0", "malignant"] = pd.NA
         return table
@@ -157,48 +242,111 @@ def test_unknown_labels_are_predicted_and_lesions_without_a_prompt_are_kept(stud
     for path in study.prompts:
         table = pd.read_parquet(path)
         table[table["lesion_id"] != "P001_L_CC_0"].to_parquet(path)
-    table = predictions(perceptron(study, "frozen")).set_index("lesion_id")
+    output = train(study, settings_of(PERCEPTRON))
+    table = predictions(output).set_index("lesion_id")
     assert pd.isna(table.loc["P002_L_CC_0", "malignant"])
     assert 0 <= table.loc["P002_L_CC_0", "probability"] <= 1
     assert pd.isna(table.loc["P001_L_CC_0", "probability"])
     assert pd.isna(table.loc["P001_L_CC_0", "predicted"])
     assert len(table) == len(study.lesions)
+    assert record_of(output)["lesions_without_prompt"] == 1
 
 
 @pytest.mark.usefixtures("fake_model")
-def test_a_margin_that_no_prompt_has(study) -> None:
+def test_several_seeds_are_trained_apart_and_stand_in_one_table(study: Any) -> None:
+    settings = settings_of(PERCEPTRON, **tuned("decoder"), seeds=[3, 5])
+    both = train(study, settings, "both")
+    check_whole(study, both)
+    table = predictions(both)
+    assert sorted(table["seed"].unique()) == [3, 5]
+    for seed in (3, 5):
+        alone = train(study, settings_of(PERCEPTRON, **tuned("decoder"), seeds=[seed]), "both")
+        expected = predictions(alone)["probability"].to_numpy()
+        np.testing.assert_array_equal(table.loc[table["seed"] == seed, "probability"].to_numpy(), expected)
+
+
+@pytest.mark.usefixtures("fake_model")
+def test_a_margin_that_no_prompt_has(study: Any) -> None:
+    model = dataclasses.replace(study.files().model, margin_mm=7.0)
     with pytest.raises(StudyError, match=r"no box prompt at 7 mm; found margins \[0.0, 2.0\]"):
-        train_perceptron(
-            PERCEPTRON, "frozen", "fake", None, study.images, study.masks, study.prompts, study.root / "store", 7.0,
-            study.root / "classification" / "x", 1,
-        )  # fmt: skip
+        train(study, settings_of(PERCEPTRON), model=model)
 
 
+def test_test_patients_that_the_model_has_seen_are_counted(study: Any) -> None:
+    test = study.lesions.loc[study.lesions["split"] == "test", "patient_id"].unique()
+    seen = {test[0], study.lesions.loc[study.lesions["split"] == "train", "patient_id"].iloc[0]}
+    for path in study.scores:
+        table = read_table(path, SEGMENTATION_SCORES)
+        write_table(table.assign(seen=table["patient_id"].isin(seen)), SEGMENTATION_SCORES, path)
+    crops = train(study, settings_of(PICTURE, input="masked_crop"), "crops")
+    assert record_of(crops)["seen_test_patients"] == 1
+    features = train(study, settings_of(PICTURE, input="whole_image", vectors=["radiomics"]), "features")
+    assert record_of(features)["seen_test_patients"] == 1
+    options = {"image_px": 32, "mask": "reference"}
+    oracle = train(study, settings_of(PICTURE, input="masked_crop", input_options=options), "oracle")
+    assert "seen_test_patients" not in record_of(oracle)
+    assert record_of(oracle)["sees_reference_mask"]
+
+
+def test_constant_outputs_are_marked(study: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain: Callable[..., Any] = ClassifierLearner.predict
+
+    def constant(learner: ClassifierLearner, plan: Any) -> Any:
+        return 0.4 + 1e-4 * plain(learner, plan)
+
+    assert not record_of(train(study, settings_of(PICTURE, input="masked_crop", epochs=3), "varies"))["constant"]
+    monkeypatch.setattr(ClassifierLearner, "predict", constant)
+    record = record_of(train(study, settings_of(PICTURE, input="masked_crop"), "constant"))
+    assert record["constant"]
+    assert record["seeds"]["0"]["constant"]
+    assert 1e-4 < results.CONSTANT_BELOW < 1e-2
+
+
+def test_weights_that_do_not_exist(study: Any) -> None:
+    settings = settings_of(PICTURE, input="whole_image", weights=str(study.root / "none.pth"))
+    with pytest.raises((WeightsError, FileNotFoundError), match=r"none\.pth"):
+        train(study, settings)
+
+
+@pytest.mark.parametrize("tune", ["none", "all"])
 @pytest.mark.usefixtures("fake_model")
-def test_a_killed_stage_resumes_and_a_changed_one_begins_anew(study, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = training._Loop.on_train_epoch_start
+def test_a_killed_stage_resumes_and_a_changed_one_begins_anew(
+    study: Any, monkeypatch: pytest.MonkeyPatch, tune: str
+) -> None:
+    settings = settings_of(PERCEPTRON, **tuned(tune))
+    whole = train(study, settings, "whole")
+    plain = ClassifierLearner.batches
+    last = {"none": 5, "all": 1}[tune]
 
-    def die(loop: training._Loop) -> None:
-        if loop.current_epoch == 5:
+    def die(learner: ClassifierLearner, epoch: int) -> Any:
+        phase_dies = (type(learner) is ClassifierLearner) == (tune == "none")
+        if epoch == last and phase_dies:
             raise RuntimeError("killed")
-        plain(loop)
+        return plain(learner, epoch)
 
-    whole = perceptron(study, "frozen", "_whole")
-    monkeypatch.setattr(training._Loop, "on_train_epoch_start", die)
+    monkeypatch.setattr(ClassifierLearner, "batches", die)
     with pytest.raises(RuntimeError, match="killed"):
-        perceptron(study, "frozen")
-    output = study.root / "classification" / "perceptron_frozen"
+        train(study, settings)
+    output = study.root / "classification" / "classifier"
     assert not output.exists()
     states = output.parent / ".training" / output.name
-    kept = [path.name for path in states.iterdir()]
+    before = [path.name for path in states.iterdir()]
     with pytest.raises(RuntimeError, match="killed"):
-        perceptron(study, "frozen", settings=PERCEPTRON.model_copy(update={"dropout": 0.1}))
-    assert [path.name for path in states.iterdir()] != kept  # another setting, another state, the old one is gone
+        train(study, settings.model_copy(update={"dropout": 0.1}))
+    assert [path.name for path in states.iterdir()] != before  # another setting, another state, the old one is gone
     with pytest.raises(RuntimeError, match="killed"):
-        perceptron(study, "frozen")
-    monkeypatch.setattr(training._Loop, "on_train_epoch_start", plain)
-    resumed = perceptron(study, "frozen")
-    assert json.loads((resumed / "training.json").read_text())["resumed_from_epoch"] == 5
+        train(study, settings)
+    monkeypatch.setattr(ClassifierLearner, "batches", plain)
+    resumed = train(study, settings)
+    assert record_of(resumed)["seeds"]["0"]["resumed_from"] == last
     pd.testing.assert_frame_equal(pd.read_csv(resumed / "history.csv"), pd.read_csv(whole / "history.csv"))
     np.testing.assert_array_equal(predictions(resumed)["probability"], predictions(whole)["probability"])
+    assert (
+        load_file(resumed / "seeds/0/model.safetensors").keys() == load_file(whole / "seeds/0/model.safetensors").keys()
+    )
     check_whole(study, resumed)
+
+
+def test_lightning_is_not_loaded() -> None:
+    assert "mammoflow.classification.stage" in sys.modules
+    assert "lightning" not in sys.modules

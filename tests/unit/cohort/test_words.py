@@ -15,8 +15,8 @@ from mammoflow.cohort.words import (
     parse_label,
     parse_number,
     parse_side,
-    safe_name,
 )
+from mammoflow.storage.names import safe_name
 
 
 @given(names=st.lists(st.text(max_size=150), unique=True, max_size=20))

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from snakemake.utils import update_config
 
-from mammoflow.config.base import validate_settings
+from mammoflow.config.base import overlay, validate_settings
 from mammoflow.config.cohort import READERS
-from mammoflow.config.reading import overlay, read_config
+from mammoflow.config.reading import read_config
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.planning.preflight import check_files, has_pathology
@@ -53,7 +53,7 @@ def test_a_file_that_is_no_mapping(tmp_path: Path, text: str, message: str) -> N
 
 def test_a_number_that_yaml_reads_as_text(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
-    file.write_text("classification: {perceptron: {learning_rate: 1e-4}}", encoding="utf-8")
+    file.write_text("classification: {classifiers: {perceptron_frozen: {learning_rate: 1e-4}}}", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"learning_rate: found '1e-4'.*1\.0e-4"):
         read_config([file])
 
@@ -67,11 +67,17 @@ def test_missing_weights_name_file_checksum_and_command(tmp_path: Path) -> None:
     check_files(config)
 
 
-def test_missing_weights_of_the_efficientnet(tmp_path: Path) -> None:
-    classification = {"efficientnet": {"weights": str(tmp_path / "b0.pth")}}
-    config = validate_settings(StudyConfig, {"classification": classification}, "test")
-    with pytest.raises(ConfigError, match=r"classification\.efficientnet\.weights.*b0\.pth"):
-        check_files(config)
+def test_missing_weights_of_a_classifier(tmp_path: Path) -> None:
+    entry = {"weights": str(tmp_path / "b0.pth")}
+    values = {"classification": {"classifiers": {"efficientnet_whole_image": entry}}}
+    expected = r"classification\.classifiers\.efficientnet_whole_image\.weights: found .*b0\.pth.*EfficientNet-B0"
+    with pytest.raises(ConfigError, match=expected):
+        check_files(validate_settings(StudyConfig, values, "test"))
+    (tmp_path / "b0.pth").write_bytes(b"weights")
+    check_files(validate_settings(StudyConfig, values, "test"))
+    (tmp_path / "b0.pth").unlink()
+    values["classification"]["run"] = ["perceptron_frozen"]  # type: ignore[assignment]
+    check_files(validate_settings(StudyConfig, values, "test"))
 
 
 @pytest.mark.parametrize("reader", [name for name in READERS.names() if name != "phantom"])

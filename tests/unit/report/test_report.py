@@ -45,7 +45,8 @@ def make_report(run: Any, settings: ReportSettings | None = None) -> Path:
     compare(ComparisonSettings(bootstrap=100), output=run.root / "comparison", **run.inputs())
     settings_folder = run.root / "settings"
     settings_folder.mkdir(exist_ok=True)
-    (settings_folder / "gabor.yaml").write_text("orientations: 6\n", encoding="utf-8")
+    (settings_folder / "features").mkdir()
+    (settings_folder / "features" / "gabor.yaml").write_text("orientations: 6\n", encoding="utf-8")
     output = run.root / "report" / "report.html"
     chosen = settings or ReportSettings()
     write_report(chosen, run.cohort, run.root / "comparison", run.images, run.segmentation, output)
@@ -261,8 +262,17 @@ def test_flow_diagram_names_every_bad_file(page: Page) -> None:
     assert "P004_L_CC_1" in page.text
 
 
+def test_features_are_of_training_lesions_and_corrected_for_their_number(page: Page, report: Path) -> None:
+    section = part(report.read_text(encoding="utf-8"), 'id="features"', 'id="cohort"')
+    assert "labelled training lesions" in section
+    assert "false discovery rate over all 8 features" in section
+    rows = pd.read_csv(report.parents[1] / "comparison" / "features.csv", index_col="feature")
+    shown = next(row for row in cells(section) if row[0] == "gabor similarity")
+    assert shown[-1] == f"{rows.loc['gabor_similarity', 'false_discovery_rate']:.2g}"
+
+
 def test_provenance_names_settings_and_versions(page: Page) -> None:
-    for text in ("Settings of gabor", "orientations: 6", "scikit-learn", "trained on cpu"):
+    for text in ("Settings of features/gabor", "orientations: 6", "scikit-learn", "trained on cpu"):
         assert text in page.text
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mammoflow.imaging.geometry import shrink_mask
+from mammoflow.imaging.geometry import Mask, shrink_mask
 from mammoflow.run.runtime import progress
 from mammoflow.segmentation.small.architecture import SIDE, small_input
 from mammoflow.storage.files import array_digest, read_image, read_mask, text_digest
@@ -101,11 +101,11 @@ class LoadedSamples:
 
     def digest(self) -> str:
         """Return a digest of all that is trained on."""
-        parts = [
+        of_samples = [
             (sample.lesion_id, str(sample.spacing_mm), array_digest(sample.channels), array_digest(sample.mask))
             for sample in self.lesions
         ]
-        return text_digest(*(text for part in parts for text in part))
+        return text_digest(*(text for texts in of_samples for text in texts))
 
 
 def load_samples(folders: list[Path], splits: tuple[str, ...] = ("train",)) -> LoadedSamples:
@@ -128,8 +128,7 @@ def load_samples(folders: list[Path], splits: tuple[str, ...] = ("train",)) -> L
             channels = _square(small_input(np.asarray(grey, dtype=np.float32))).astype(np.float16)
             spacing = (float(image["row_spacing_mm"]) / scale, float(image["column_spacing_mm"]) / scale)
             for lesion in group.itertuples():
-                # a lesion of a few canonical pixels keeps one pixel
-                mask = shrink_mask(read_mask(folder / str(lesion.mask_file)), (rows, columns))
+                mask = _resized_mask(read_mask(folder / str(lesion.mask_file)), (rows, columns))
                 if not mask.any():
                     without_mask += 1
                     continue
@@ -137,6 +136,16 @@ def load_samples(folders: list[Path], splits: tuple[str, ...] = ("train",)) -> L
                 names = (str(lesion.lesion_id), str(lesion.patient_id), str(lesion.source), str(lesion.split))
                 samples.append(LesionSample(*names, channels, square, spacing))
     return LoadedSamples(samples, without_mask, phantom)
+
+
+def _resized_mask(mask: Mask, shape: tuple[int, int]) -> Mask:
+    """Bring a mask to the network's resolution; a lesion of a few canonical pixels keeps one pixel."""
+    if shape[0] > mask.shape[0]:
+        size = (shape[1], shape[0])
+        enlarged = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) > 0.5
+        if enlarged.any():
+            return np.asarray(enlarged)
+    return shrink_mask(mask, shape)
 
 
 def _square(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:

@@ -1,0 +1,59 @@
+"""A classifier: standardised inputs, a network, and a last layer over its features."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mammoflow.classification.network import Network
+from mammoflow.classification.standardiser import LARGEST
+
+SMALLEST_DEVIATION = 1e-6
+
+
+class Classifier(nn.Module):
+    """Network and head; feature vectors join the network's features before the last layer.
+
+    Parameters
+    ----------
+    network
+        Turns inputs into features.
+    mean, deviation
+        Of the training samples, or of what the network's weights ask for; they go with one sample's tensor. Constant
+        numbers of a vector have the deviation 0, and are not scaled.
+    vectors
+        Columns of the feature vectors; 0 without.
+    dropout
+        Before the last layer.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, network: Network, mean: Tensor, deviation: Tensor, vectors: int, dropout: float) -> None:
+        super().__init__()
+        self.network = network
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(network.width + vectors, 1))
+        self.register_buffer("mean", mean.float())
+        self.register_buffer("deviation", torch.where(deviation > SMALLEST_DEVIATION, deviation, 1.0).float())
+
+    def forward(self, inputs: dict[str, Tensor], vectors: Tensor | None = None) -> Tensor:
+        """Return the logits (n,) of malignancy.
+
+        Parameters
+        ----------
+        inputs
+            Tensors of n samples by name.
+        vectors
+            (n, columns) standardised features, or None.
+        """
+        standard = {name: self._standardise(name, tensor) for name, tensor in inputs.items()}
+        features = self.network(standard)
+        if vectors is not None:
+            features = torch.cat([features, vectors.to(features.dtype)], dim=1)
+        logits: Tensor = self.head(features)[:, 0]
+        return logits
+
+    def _standardise(self, name: str, tensor: Tensor) -> Tensor:
+        standard: Tensor = (tensor - self.mean) / self.deviation
+        return standard.clamp(-LARGEST, LARGEST) if name == "vector" else standard

@@ -1,0 +1,120 @@
+"""Lesions cut out along their masks."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mammoflow.classification.cases import Cases
+from mammoflow.classification.pictures import Grey, as_grey, cut, resize
+from mammoflow.storage.files import read_image, read_mask
+
+SMALLEST_MARGIN_PX = 2
+
+
+@dataclass(frozen=True)
+class CropRegion:
+    """A rectangle of whole canonical pixels, half-open, that may reach beyond the image."""
+
+    y0: int
+    x0: int
+    y1: int
+    x1: int
+
+
+def region_around(
+    box: tuple[float, float, float, float], margin: float, row_spacing_mm: float, column_spacing_mm: float
+) -> CropRegion:
+    """Return the region around a box that is square in millimetres.
+
+    Parameters
+    ----------
+    box
+        y0, x0, y1, x1 in canonical pixels.
+    margin
+        Added on each side, as a share of the box's longer side; at least two pixels.
+    row_spacing_mm, column_spacing_mm
+        Canonical pixel spacing.
+    """
+    y0, x0, y1, x1 = box
+    side_mm = max((y1 - y0) * row_spacing_mm, (x1 - x0) * column_spacing_mm) * (1 + 2 * margin)
+    height = max(side_mm / row_spacing_mm, y1 - y0 + 2 * SMALLEST_MARGIN_PX)
+    width = max(side_mm / column_spacing_mm, x1 - x0 + 2 * SMALLEST_MARGIN_PX)
+    top, left = round((y0 + y1 - height) / 2), round((x0 + x1 - width) / 2)
+    return CropRegion(top, left, top + round(height), left + round(width))
+
+
+@dataclass(frozen=True)
+class LesionFiles:
+    """What is read for one crop."""
+
+    image: Path
+    patch: Path
+    mask: Path | None
+    box: tuple[float, float, float, float]
+    spacing_mm: tuple[float, float]
+    patch_spacing_mm: float
+    patch_corner: tuple[float, float]
+
+
+def lesion_files(lesion: Mapping[Hashable, Any], image: Mapping[Hashable, Any], mask: Path | None) -> LesionFiles:
+    """Gather what is read for a lesion from its row and its image's row."""
+    return LesionFiles(
+        Path(image["folder"]) / image["image_file"],
+        Path(lesion["folder"]) / lesion["patch_file"],
+        mask,
+        (lesion["y0"], lesion["x0"], lesion["y1"], lesion["x1"]),
+        (image["row_spacing_mm"], image["column_spacing_mm"]),
+        lesion["patch_spacing_mm"],
+        (lesion["patch_y0"], lesion["patch_x0"]),
+    )
+
+
+def files_of_lesions(cases: Cases, masks: list[Path | None]) -> list[LesionFiles]:
+    """Gather what is read for each lesion."""
+    images = cases.images.to_dict("records")
+    return [
+        lesion_files(lesion, images[lesion["image_index"]], mask)
+        for lesion, mask in zip(cases.lesions.to_dict("records"), masks, strict=True)
+    ]
+
+
+def masked_crop(files: LesionFiles, margin: float, side: int) -> tuple[Grey, bool]:
+    """Return the lesion cut out along its mask, and whether its box took the place of an empty mask.
+
+    The grey levels come from the film-resolution patch where that is finer than the canonical image and holds the
+    whole region, otherwise from the canonical image. Pixels outside the mask are 0.
+
+    Returns
+    -------
+    picture, fallback
+        (side, side) uint16, and True where the annotated box was used, unmasked.
+    """
+    mask = read_mask(files.mask) if files.mask else None
+    fallback = mask is None or not mask.any()
+    box = files.box
+    if mask is not None and not fallback:
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        box = (float(rows[0]), float(columns[0]), float(rows[-1] + 1), float(columns[-1] + 1))
+    region = region_around(box, margin, *files.spacing_mm)
+    levels = _levels(files, region, side)
+    if mask is None or fallback:
+        return as_grey(levels), True
+    inside = resize(cut(mask, region.y0, region.x0, region.y1, region.x1).astype(np.float32), side) > 0.5
+    return as_grey(levels * inside), False
+
+
+def _levels(files: LesionFiles, region: CropRegion, side: int) -> npt.NDArray[np.float32]:
+    if files.patch_spacing_mm < 0.95 * min(files.spacing_mm):
+        patch = read_image(files.patch)
+        scale = np.array(files.spacing_mm) / files.patch_spacing_mm
+        low = np.round((np.array([region.y0, region.x0]) - files.patch_corner) * scale).astype(int)
+        high = np.round((np.array([region.y1, region.x1]) - files.patch_corner) * scale).astype(int)
+        if (low >= 0).all() and (high <= patch.shape).all():
+            return resize(patch[low[0] : high[0], low[1] : high[1]], side)
+    return resize(cut(read_image(files.image), region.y0, region.x0, region.y1, region.x1), side)

@@ -1,0 +1,197 @@
+"""How a classifier learns: cross entropy in which both classes weigh the same, validated by loss and AUC."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from mammoflow.classification.batches import Batch, Loader
+from mammoflow.classification.classifier import Classifier
+from mammoflow.classification.front import Front, FrontOutput
+from mammoflow.classification.threshold import area_under_curve
+from mammoflow.config.classification import Keep
+from mammoflow.run.runtime import progress
+from mammoflow.training.batch_norm import recompute_statistics
+from mammoflow.training.batching import Rows
+from mammoflow.training.learner import Learner, Watched
+from mammoflow.training.plan import Plan
+
+STATISTICS_BATCHES = 64
+"""Training batches from which the statistics of batch normalisation are computed before each validation."""
+
+BEST_AUC = Watched("validation_auc", "max", smoothing=3)
+
+
+class ClassifierLearner(Learner):
+    """A classifier on its samples.
+
+    Parameters
+    ----------
+    classifier
+        Network and head.
+    loader
+        Gives batches of the samples.
+    keep
+        Which epoch is kept.
+    """
+
+    def __init__(self, classifier: Classifier, loader: Loader, keep: Keep) -> None:
+        self.classifier, self.loader = classifier, loader
+        self.network: nn.Module = classifier
+        self.watched = BEST_AUC if keep == "best_auc" else None
+        samples = loader.samples
+        self.rows = {split: samples.labelled(split) for split in ("train", "validation")}
+        malignant = float(samples.labels[self.rows["train"]].mean())
+        self.malignant_weight = (1 - malignant) / malignant
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Yield the augmented training batches of an epoch."""
+        return self.loader.training(self.rows["train"], epoch)
+
+    def steps(self) -> int:
+        """Return the number of training batches."""
+        return self.loader.count(self.rows["train"])
+
+    def split(self, batch: Batch) -> list[Batch]:
+        """Return two halves of a batch."""
+        return batch.halves()
+
+    def loss(self, batch: Batch, epoch: int, step: int) -> Tensor:
+        """Return the classification loss."""
+        return self.classification_loss(self.outputs(batch), batch.labels)
+
+    def outputs(self, batch: Batch) -> Tensor:
+        """Return the logits (n,) of malignancy."""
+        device = self.classifier.mean.device
+        inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.inputs.items()}
+        return self.logits(inputs, batch)
+
+    def logits(self, inputs: dict[str, Tensor], batch: Batch) -> Tensor:
+        """Return the logits (n,) of inputs on the device."""
+        vectors = None if batch.vectors is None else batch.vectors.to(self.classifier.mean.device)
+        return self.classifier(inputs, vectors)  # type: ignore[no-any-return]
+
+    def classification_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the cross entropy in which both classes weigh the same over the training rows."""
+        weight = torch.tensor(self.malignant_weight, device=logits.device, dtype=torch.float32)
+        return binary_cross_entropy_with_logits(logits.float(), labels.to(logits.device), pos_weight=weight)
+
+    def validate(self, epoch: int) -> dict[str, float]:
+        """Compute the statistics of batch normalisation anew; return loss and AUC on the validation samples."""
+        recompute_statistics(self.classifier, self._statistics())
+        batches = list(self.loader.plain(self.rows["validation"]))
+        logits = torch.cat([self.outputs(batch).float() for batch in batches])
+        labels = torch.cat([batch.labels for batch in batches])
+        return {
+            "validation_loss": float(self.classification_loss(logits, labels)),
+            "validation_auc": area_under_curve(labels.numpy(), logits.cpu().numpy()),
+        }
+
+    def _statistics(self) -> Iterator[Callable[[], Tensor]]:
+        """Yield forward passes over training batches as validation sees them, the same ones in every epoch."""
+        order = np.random.default_rng(self.loader.seed).permutation(self.rows["train"])
+        for batch in islice(self.loader.plain(order), STATISTICS_BATCHES):
+            yield partial(self.outputs, batch)
+
+    def predict(self, plan: Plan) -> npt.NDArray[np.float64]:
+        """Return the probability of malignancy (samples,); NaN for samples without an input."""
+        probabilities = np.full(len(self.loader.samples), np.nan)
+        usable = np.flatnonzero(self.loader.samples.usable)
+        self.mode(training=False)
+        half = plan.precision != "32-true"
+        batches = progress(self.loader.plain(usable), "predictions, batches", -(-len(usable) // self.loader.size))
+        with torch.inference_mode(), torch.autocast(plan.device.type, torch.bfloat16, enabled=half):
+            for batch in batches:
+                probabilities[batch.rows] = self.predicted(batch).double().sigmoid().cpu().numpy()
+        return probabilities
+
+    def predicted(self, batch: Batch) -> Tensor:
+        """Return the logits (n,) of a batch of predictions."""
+        return self.outputs(batch)
+
+
+class FrontLearner(ClassifierLearner):
+    """A classifier and the front that computes its inputs, trained together.
+
+    The history keeps the classification loss, which is what validation measures, and the front's own loss apart.
+
+    Parameters
+    ----------
+    classifier
+        Already trained on the inputs that the front gave at the start.
+    front
+        The front.
+    loader
+        Gives batches without inputs.
+    keep
+        Which epoch is kept.
+    """
+
+    def __init__(self, classifier: Classifier, front: Front, loader: Loader, keep: Keep) -> None:
+        super().__init__(classifier, loader, keep)
+        self.front = front
+        self.network = nn.ModuleDict({"classifier": classifier, "front": front})
+        self.losses: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def groups(self, rate: float) -> list[dict[str, Any]]:
+        """Return the classifier's group and those of the front."""
+        return [{"params": list(self.classifier.parameters()), "lr": rate}, *self.front.groups()]
+
+    def mode(self, training: bool) -> None:
+        """Put the classifier into a mode; the front decides for itself."""
+        self.classifier.train(training)
+        self.front.mode(training)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the classifier's tensors, and those of the front with the prefix `front.`."""
+        front = {f"front.{name}": tensor for name, tensor in self.front.state_dict().items()}
+        return {**self.classifier.state_dict(), **front}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Copy what `state` returned into classifier and front."""
+        own = {name: tensor for name, tensor in state.items() if not name.startswith("front.")}
+        self.classifier.load_state_dict(own)
+        self.front.load_state_dict({name.removeprefix("front."): state[name] for name in state if name not in own})
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Yield the training batches of an epoch."""
+        self.losses = {}
+        return super().batches(epoch)
+
+    def loss(self, batch: Batch, epoch: int, step: int) -> Tensor:
+        """Return classification loss and front's loss together."""
+        output: FrontOutput = self.front(batch.rows)
+        own = self.classification_loss(self.logits(output.inputs, batch), batch.labels)
+        further = torch.zeros_like(own) if output.loss is None else output.loss
+        # by row, so that a batch that is computed again in halves counts once
+        self.losses |= dict.fromkeys(batch.rows.tolist(), (own.detach(), further.detach()))
+        return own + further
+
+    def outputs(self, batch: Batch) -> Tensor:
+        """Return the logits (n,) of malignancy."""
+        return self.logits(self.front(batch.rows).inputs, batch)
+
+    def validate(self, epoch: int) -> dict[str, float]:
+        """Return loss and AUC of validation, and the parts of the training loss."""
+        own, further = torch.stack([torch.stack(pair) for pair in self.losses.values()]).double().mean(dim=0).tolist()
+        return {"train_loss": own, f"train_{self.front.loss_name}": further, **super().validate(epoch)}
+
+    def predicted(self, batch: Batch) -> Tensor:
+        """Return the logits (n,) of a batch of predictions, of which the front takes note."""
+        output: FrontOutput = self.front(batch.rows)
+        self.front.observe(batch.rows, output)
+        return self.logits(output.inputs, batch)
+
+
+def predict_lesions(learner: ClassifierLearner, plan: Plan) -> npt.NDArray[np.float64]:
+    """Return the probability of malignancy (lesions,): that of the sample which shows the lesion."""
+    sample_of: Rows = learner.loader.samples.sample_of
+    return learner.predict(plan)[sample_of]

@@ -1,0 +1,1 @@
+"""Networks of the classifiers: each module turns tensors into features."""

@@ -1,0 +1,180 @@
+"""What a classifier's network sees one by one: lesions or images, read by an input."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from mammoflow.classification.front import Front
+from mammoflow.config.inference import Precision
+from mammoflow.errors import StudyError
+from mammoflow.training.batching import Rows
+from mammoflow.weights.registry import ModelSpec
+
+Inputs = dict[str, Tensor]
+"""Tensors of one sample, or of a batch of them, by name: `picture` or `vector`, as the input's GIVES says."""
+
+
+@dataclass(frozen=True)
+class PromptableSource:
+    """The promptable model of a job, and where its embeddings are kept.
+
+    Attributes
+    ----------
+    model, precision
+        As `segmentation.loading.load_promptable` takes them.
+    store
+        Folder of the embeddings.
+    margin_mm
+        Margin of the prompts whose masks go on to classifiers.
+    """
+
+    model: ModelSpec
+    precision: Precision
+    store: Path
+    margin_mm: float
+
+
+@dataclass(frozen=True)
+class Files:
+    """What earlier stages wrote and a classifier job was given.
+
+    Attributes
+    ----------
+    images
+        Shards of the image stage.
+    masks
+        Shards of the segmentation stage of one model; given where the input needs masks.
+    prompts
+        Tables of the prompt stage; given where the input needs prompts.
+    features
+        Tables of feature families, each in a folder with the name of its family; given where the classifier has
+        vectors.
+    scores
+        Tables of scores of the segmentation that masks or features rest on; they say which patients the model has seen.
+    model
+        The promptable model; given where the input needs it.
+    """
+
+    images: list[Path]
+    masks: list[Path] = field(default_factory=list)
+    prompts: list[Path] = field(default_factory=list)
+    features: list[Path] = field(default_factory=list)
+    scores: list[Path] = field(default_factory=list)
+    model: PromptableSource | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """How an input is read.
+
+    Attributes
+    ----------
+    cache
+        Folder for prepared inputs, of this job alone.
+    threads
+        Processors that the job may use.
+    device
+        Where the classifier computes.
+    each_lesion
+        Whether every lesion must be a sample of its own, because feature vectors tell lesions apart.
+    """
+
+    cache: Path
+    threads: int
+    device: torch.device
+    each_lesion: bool = False
+
+
+class Samples(Dataset[Inputs], ABC):
+    """Lesions or images as a network sees them.
+
+    Attributes
+    ----------
+    labels
+        (samples,) 1 malignant, 0 benign, NaN unknown.
+    split
+        (samples,) train, validation or test.
+    usable
+        (samples,) False where there is no input to predict from.
+    sample_of
+        (lesions,) row of the sample whose probability a lesion gets.
+    digest
+        Of everything that the network sees: samples of one digest give the same training.
+    notes
+        What the training record says about the input, such as counts of fallbacks.
+    rests_on_model
+        Whether the samples come from masks or weights of a segmentation model, which may have seen test patients.
+    front
+        What is trained before the network in a second phase, or None.
+    further_parameters
+        Numbers in networks that made the samples and are not trained.
+    further_modules
+        Members of other families whose code made the samples, by dotted name; the training state depends on them.
+    """
+
+    labels: npt.NDArray[np.float32]
+    split: npt.NDArray[np.object_]
+    usable: npt.NDArray[np.bool_]
+    sample_of: Rows
+    digest: str
+    notes: dict[str, object]
+    rests_on_model: bool = False
+    front: Front | None = None
+    further_parameters: int = 0
+    further_modules: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.labels)
+
+    @abstractmethod
+    def __getitem__(self, row: int) -> Inputs:
+        """Return the tensors of one sample, as they are in validation and prediction."""
+
+    def augment(self, inputs: Inputs, generator: np.random.Generator) -> Inputs:
+        """Return the tensors of one sample as training sees them; what is drawn comes from the generator alone."""
+        return inputs
+
+    @abstractmethod
+    def levels(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation of the samples of some rows, of a shape that goes with one sample's tensor."""
+
+    def labelled(self, split: str) -> Rows:
+        """Return the rows of a split that have a label and an input."""
+        return np.flatnonzero((self.split == split) & self.usable & ~np.isnan(self.labels))
+
+    def unlabelled(self, split: str) -> Rows:
+        """Return the rows of a split that have an input and no label."""
+        return np.flatnonzero((self.split == split) & self.usable & np.isnan(self.labels))
+
+    def check(self) -> None:
+        """Refuse a study on which nothing can be trained.
+
+        Raises
+        ------
+        StudyError
+            If train lacks a class, or validation is empty.
+        """
+        labels = {split: self.labels[self.labelled(split)] for split in ("train", "validation")}
+        counts = {
+            split: f"{int((values == 1).sum())} malignant, {int((values == 0).sum())} benign"
+            for split, values in labels.items()
+        }
+        if set(labels["train"].tolist()) != {0.0, 1.0}:
+            raise StudyError(
+                f"train has {counts['train']}; expected both classes to train a classifier. Add patients, or change "
+                "cohort.split"
+            )
+        if not labels["validation"].size:
+            raise StudyError(
+                f"validation has no labelled lesion (train: {counts['train']}); expected some to choose the threshold "
+                "on. Raise cohort.split.validation_fraction or add patients"
+            )

@@ -1,0 +1,86 @@
+"""The jobs of the classifiers: the files that each reads, its code, and the memory that it needs."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from mammoflow.config.classification import INPUTS, NETWORKS
+from mammoflow.config.pictures import PictureOptions
+from mammoflow.config.study import StudyConfig
+from mammoflow.planning.features import feature_masks
+from mammoflow.planning.models import (
+    architecture_module,
+    model_arguments,
+    segment_memory_mb,
+    training_memory_mb,
+    weights_inputs,
+)
+
+PROCESS_MB = 2000
+"""Megabytes of Python, torch and the tables."""
+
+PICTURE_PX = 128
+"""Side of the pictures that a network's SAMPLE_MB is about."""
+
+
+def classifier_modules(config: StudyConfig, name: str) -> tuple[str, ...]:
+    """Return the modules whose code the job of a classifier runs, for its code digest."""
+    modules = config.classification.classifiers[name].modules()
+    needs_model = "model" in INPUTS.load(config.classification.classifiers[name].input).NEEDS
+    return (*modules, architecture_module(config, config.segmentation.default_model)) if needs_model else modules
+
+
+def classifier_inputs(config: StudyConfig, name: str) -> dict[str, list[str]]:
+    """Return the files that the job of a classifier reads, beside its settings.
+
+    Returns
+    -------
+    dict
+        `images`, `lesions`, `masks`, `scores`, `prompts`, `features`, `weights` of the network and `model_weights` of
+        the promptable model; an empty list where the classifier does not need them.
+    """
+    entry = config.classification.classifiers[name]
+    needs = INPUTS.load(entry.input).NEEDS
+    run, model = Path(config.results) / config.run, config.segmentation.default_model
+    segmentation = f"segmentation/{model}"
+    rests_on_masks = "masks" in needs or any(feature_masks(config, family) for family in entry.vectors)
+
+    def shards(wanted: bool, *patterns: str) -> list[str]:
+        numbers = range(config.cohort.shards) if wanted else ()
+        return [str(run / pattern.format(shard=f"{number:02d}")) for pattern in patterns for number in numbers]
+
+    return {
+        "images": shards(True, "images/{shard}/images.parquet"),
+        "lesions": shards(True, "images/{shard}/lesions.parquet"),
+        "masks": shards("masks" in needs, f"{segmentation}/{{shard}}/masks.parquet"),
+        "scores": shards(rests_on_masks, f"{segmentation}/{{shard}}/scores.parquet"),
+        "prompts": shards("prompts" in needs, "prompts/{shard}.parquet"),
+        "features": shards(True, *(f"features/{family}/{{shard}}.parquet" for family in entry.vectors)),
+        "weights": [entry.weights] if entry.weights else [],
+        "model_weights": weights_inputs(config, model) if "model" in needs else [],
+    }
+
+
+def model_options(config: StudyConfig, name: str) -> str:
+    """Return the options of the command about the promptable model; "" for a classifier without one."""
+    if "model" not in INPUTS.load(config.classification.classifiers[name].input).NEEDS:
+        return ""
+    margin = f"{config.prompts.default_margin_mm:g}"
+    words = ["--store", config.store, "--default-margin-mm", margin, "--precision", config.segmentation.precision]
+    return f"{model_arguments(config, config.segmentation.default_model)} {shlex.join(words)}"
+
+
+def classifier_memory_mb(config: StudyConfig, name: str) -> int:
+    """Return the megabytes of the job of a classifier: of the process, the network, a batch, and a promptable model."""
+    entry = config.classification.classifiers[name]
+    network, options = NETWORKS.load(entry.network), entry.input_options
+    area = (options.image_px / PICTURE_PX) ** 2 if isinstance(options, PictureOptions) else 1.0
+    needed = PROCESS_MB + network.NETWORK_MB + entry.batch_size * network.SAMPLE_MB * area
+    if "model" in INPUTS.load(entry.input).NEEDS:
+        model = config.segmentation.default_model
+        tunes_encoder = getattr(entry.input_options, "tune", "none") == "all"
+        needed += (
+            training_memory_mb(config, model, entry.batch_size) if tunes_encoder else segment_memory_mb(config, model)
+        )
+    return int(needed)

@@ -1,0 +1,101 @@
+"""Entries of classifiers: merged over the defaults, held to their members, and to the other stages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mammoflow.config.base import validate_settings
+from mammoflow.config.study import StudyConfig
+from mammoflow.errors import ConfigError
+
+DEFAULT = [
+    "efficientnet_masked_crop", "efficientnet_whole_image", "efficientnet_whole_image_radiomics", "perceptron_frozen",
+    "perceptron_decoder_tuned", "perceptron_all_tuned",
+]  # fmt: skip
+
+
+def config_of(values: dict[str, Any]) -> StudyConfig:
+    return validate_settings(StudyConfig, values, "test")
+
+
+def classifier(name: str, **changes: Any) -> dict[str, Any]:
+    return {"classification": {"classifiers": {name: changes}}}
+
+
+def test_the_default_trains_six_classifiers() -> None:
+    classification = StudyConfig().classification
+    assert classification.run == list(classification.classifiers) == DEFAULT
+    titles = [classification.classifiers[name].title for name in classification.run]
+    assert titles[:1] + titles[3:4] == ["EfficientNet-B0 masked crop", "Perceptron frozen"]
+
+
+def test_entries_merge_and_the_list_is_replaced() -> None:
+    values = classifier("efficientnet_masked_crop", epochs=3, input_options={"image_px": 64})
+    values["classification"]["run"] = ["efficientnet_masked_crop"]
+    values["classification"]["classifiers"]["mine"] = {"input": "whole_image", "network": "efficientnet_b0"}
+    classification = config_of(values).classification
+    assert classification.run == ["efficientnet_masked_crop"]
+    changed: Any = classification.classifiers["efficientnet_masked_crop"]
+    assert (changed.epochs, changed.input, changed.title) == (3, "masked_crop", "EfficientNet-B0 masked crop")
+    assert (changed.input_options.image_px, changed.input_options.crop_margin) == (64, 0.1)
+    assert list(classification.classifiers) == [*DEFAULT, "mine"]
+
+
+def test_each_classifier_that_is_trained_has_its_settings_file() -> None:
+    values = {"device": "cpu", "classification": {"run": ["perceptron_frozen"]}}
+    stages = config_of(values).stages()
+    assert [name for name in stages if name.startswith("classifiers/")] == ["classifiers/perceptron_frozen"]
+    settings: Any = stages["classifiers/perceptron_frozen"]
+    assert settings.device == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (
+            classifier("mine", input="prompted", network="efficientnet_b0"),
+            r"mine: .*efficientnet_b0, which takes a picture.*gives a vector; expected one of perceptron",
+        ),
+        (classifier("efficientnet_masked_crop", input="crop"), r"input: found 'crop'; expected: .*masked_crop"),
+        (
+            classifier("efficientnet_masked_crop", input_options={"image_px": 8}),
+            r"efficientnet_masked_crop\.input_options\.image_px: found 8; expected: .*32",
+        ),
+        (
+            classifier("efficientnet_whole_image", input_options={"crop_margin": 0.1}),
+            r"efficientnet_whole_image\.input_options\.crop_margin: unknown key",
+        ),
+        (classifier("perceptron_frozen", weights="x.pth"), "perceptron starts from random weights"),
+        (classifier("perceptron_frozen", patience=3), r"patience is 3 and keep is last.*keep: best_auc"),
+        (classifier("perceptron_frozen", seeds=[1, 1]), r"seeds: .*names one twice"),
+        (classifier("a/b", input="whole_image", network="efficientnet_b0"), "classifiers names 'a/b'"),
+        ({"classification": {"run": ["vgg"]}}, "run names 'vgg'; expected one of classifiers: efficientnet_masked"),
+        (
+            {"classification": {"run": ["perceptron_frozen", "perceptron_frozen"]}},
+            "expected each classifier once",
+        ),
+        (
+            {"prompts": {"kinds": ["point"]}},
+            r"prompts\.kinds is \['point'\], but perceptron_frozen, .* decode each lesion from a box",
+        ),
+        (
+            {**classifier("efficientnet_whole_image", vectors=["gabor"]), "features": {"run": ["radiomics"]}},
+            r"classifiers\.efficientnet_whole_image\.vectors names 'gabor'; expected one of features\.run",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_told_before_the_first_job(values: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        config_of(values)
+
+
+def test_point_prompts_are_fine_without_a_prompted_classifier() -> None:
+    values = {"prompts": {"kinds": ["point"]}, "classification": {"run": ["efficientnet_masked_crop"]}}
+    assert config_of(values).prompts.kinds == ["point"]
+
+
+def test_patience_goes_with_the_best_epoch() -> None:
+    values = classifier("perceptron_frozen", patience=3, keep="best_auc")
+    assert config_of(values).classification.classifiers["perceptron_frozen"].patience == 3

@@ -1,0 +1,47 @@
+# A classifier is an entry of classification.classifiers: an input, a network and a trainer. Each is one job.
+
+
+rule train_classifier:
+    input:
+        unpack(lambda wildcards: planned_classifiers.classifier_inputs(CONFIG, wildcards.classifier)),
+        settings=settings_file("classifiers/{classifier}"),
+    output:
+        predictions=f"{RUN}/classification/{{classifier}}/predictions.parquet",
+        history=f"{RUN}/classification/{{classifier}}/history.csv",
+        training=f"{RUN}/classification/{{classifier}}/training.json",
+        seeds=directory(f"{RUN}/classification/{{classifier}}/seeds"),
+    log:
+        f"{RUN}/logs/classify/{{classifier}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/classify/{{classifier}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt
+        * planned_classifiers.classifier_memory_mb(CONFIG, wildcards.classifier),
+        runtime=720,
+        gpu=lambda wildcards: gpus(f"classifiers/{wildcards.classifier}"),
+    params:
+        code=lambda wildcards: code_digest(*planned_classifiers.classifier_modules(CONFIG, wildcards.classifier)),
+        images=lambda wildcards, input: folders("--images", input.images),
+        masks=lambda wildcards, input: folders("--masks", input.masks),
+        scores=lambda wildcards, input: files("--scores", input.scores),
+        prompts=lambda wildcards, input: files("--prompts", input.prompts),
+        features=lambda wildcards, input: files("--features", input.features),
+        model=lambda wildcards: planned_classifiers.model_options(CONFIG, wildcards.classifier),
+        weights=lambda wildcards, input: files("--weights", input.model_weights),
+        classifier=lambda wildcards, output: Path(output.predictions).parent,
+    shell:
+        "mammoflow classify --settings {input.settings} --name {wildcards.classifier}"
+        " {params.images} {params.masks} {params.scores} {params.prompts} {params.features}"
+        " {params.model} {params.weights} --output {params.classifier} --threads {threads}"
+        " 2>&1 | tee {log} >&2"
+
+
+rule classify:
+    input:
+        expand(
+            f"{RUN}/classification/{{classifier}}/predictions.parquet",
+            classifier=CONFIG.classification.run,
+        ),
