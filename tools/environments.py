@@ -36,6 +36,7 @@ FAMILIES = {
     ),
     "torch": (
         "segmentation.prompted.stage",
+        "segmentation.automatic.stage",
         "segmentation.training_stage",
         *members("segmentation.models"),
         *members("segmentation.recipes"),

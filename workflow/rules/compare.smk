@@ -20,6 +20,11 @@ rule compare:
             "segmentation/{model}/{shard}/scores.parquet",
             model=CONFIG.segmentation.run,
         ),
+        detections=shards(
+            "segmentation/{model}/{shard}/{table}.parquet",
+            model=planned_models.automatic_models(CONFIG),
+            table=["detections", "maps"],
+        ),
         features=rules.features.input,
         predictions=rules.classify.input,
     output:
@@ -48,6 +53,8 @@ rule compare:
                 "subgroups",
                 "segmentation_choices",
                 "segmentation_subgroups",
+                "detection",
+                "froc",
                 "dice_by_diameter",
                 "dice_diameter_correlation",
                 "features",

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from sklearn.metrics import roc_curve
 
 from mammoflow.evaluation.candidates import FLOOR, READER, Candidate, classifier_titles, display_name
+from mammoflow.evaluation.detection_figures import draw_froc
 from mammoflow.evaluation.drawing import COLOURS, DASHES, GREY, INK, drawing, put_title, say_nothing_to_draw
 from mammoflow.evaluation.inputs import Run
 from mammoflow.evaluation.segmentation_figures import (
@@ -53,6 +54,9 @@ def write_figures(
     draw_dice_against_diameter(
         folder / "dice_diameter.png", tables["dice_by_diameter"], tables["dice_diameter_correlation"], run.phantom
     )
+    (folder / "froc.png").unlink(missing_ok=True)
+    if len(run.maps):
+        draw_froc(folder / "froc.png", tables["froc"], tables["detection"], run.phantom)
 
 
 def draw_roc(

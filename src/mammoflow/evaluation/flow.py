@@ -14,6 +14,8 @@ from mammoflow.reasons.prompts import PromptReason
 from mammoflow.tables.features import OK
 
 UNEXPLAINED = "lost without a reason"
+NO_MASK = "no mask"
+MISSED = "missed by the automatic model: no component hits the lesion"
 CASE_COLUMNS = ["stage", "level", "patient_id", "image_id", "lesion_id", "path", "reason", "detail"]
 
 
@@ -35,9 +37,12 @@ def exclusions(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate])
     cases = [run.excluded[CASE_COLUMNS], _unexplained(run)]
     indexed = run.lesions.set_index("lesion_id", drop=False)
     without_prompt = _without_prompt(run.excluded)
-    for model, rows in run.masks.groupby("model"):
-        without = indexed[~indexed.index.isin(rows["lesion_id"])]
-        lost = _cases(without, "segmentation", "no mask", f"model {model}")
+    for model, masked in masked_lesions(run).items():
+        without = indexed[~indexed.index.isin(masked)]
+        if model in set(run.maps["model"]):
+            cases.append(_cases(without, "segmentation", MISSED, f"model {model}"))
+            continue
+        lost = _cases(without, "segmentation", NO_MASK, f"model {model}")
         cases.append(
             lost.assign(reason=lost["reason"].mask(lost["lesion_id"].isin(without_prompt), PromptReason.NO_PROMPT))
         )
@@ -53,6 +58,12 @@ def exclusions(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate])
             named = indexed.loc[test.index[~test.index.isin(candidate.scored(test))]]
             cases.append(_cases(named, "assessment", "no BI-RADS assessment that counts", candidate.model))
     return pd.concat([part for part in cases if len(part)] or cases[:1], ignore_index=True)
+
+
+def masked_lesions(run: Run) -> dict[str, pd.Series]:
+    """Return the lesions that have a mask of each model; an automatic model that hits none has an empty entry."""
+    models = sorted({*run.masks["model"], *run.maps["model"]})
+    return {model: run.masks.loc[run.masks["model"] == model, "lesion_id"] for model in models}
 
 
 def _cases(lesions: pd.DataFrame, stage: str, reason: str, detail: str | pd.Series) -> pd.DataFrame:
@@ -108,8 +119,8 @@ def flow(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate], exclu
     if (excluded["stage"] == "prompts").any():
         prompted = run.lesions[~run.lesions["lesion_id"].isin(_without_prompt(excluded))]
         steps.append(_step("Lesions with a prompt", "prompts", prompted, detail=""))
-    for model, rows in run.masks.groupby("model"):
-        masked = run.lesions[run.lesions["lesion_id"].isin(rows["lesion_id"])]
+    for model, lesion_ids in masked_lesions(run).items():
+        masked = run.lesions[run.lesions["lesion_id"].isin(lesion_ids)]
         steps.append(_step(f"Segmented by {model}", "segmentation", masked, detail=f"model {model}"))
     for family, features in run.features.items():
         if len(features):

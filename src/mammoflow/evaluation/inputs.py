@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 from mammoflow.errors import LeakageError, StudyError
 from mammoflow.storage.files import read_json
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
+from mammoflow.tables.detections import DETECTIONS, MAPS
 from mammoflow.tables.features import FEATURES
 from mammoflow.tables.files import empty_table, read_table, read_tables
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
@@ -44,6 +45,8 @@ class Run:
         Of all trained classifiers and seeds.
     training
         What each classifier's `training.json` says, by model.
+    detections, maps
+        Components and probability maps of all automatic models.
     """
 
     study: dict[str, Any]
@@ -57,6 +60,8 @@ class Run:
     features: dict[str, pd.DataFrame]
     predictions: pd.DataFrame
     training: dict[str, Any]
+    detections: pd.DataFrame = field(default_factory=lambda: empty_table(DETECTIONS))
+    maps: pd.DataFrame = field(default_factory=lambda: empty_table(MAPS))
 
     @property
     def phantom(self) -> bool:
@@ -115,11 +120,15 @@ def read_run(
         lesions=_join([folder / "lesions.parquet" for folder in images], CANONICAL_LESIONS),
         excluded=_join([*(folder / "excluded.parquet" for folder in [cohort, *images]), *prompts], EXCLUDED),
         # Each model's folder holds the rows of the ellipse floor too.
-        scores=scores.drop_duplicates(["model", "field_of_view", "feed", "prompt_id", "iteration"], ignore_index=True),
+        scores=scores.drop_duplicates(
+            ["model", "field_of_view", "feed", "lesion_id", "prompt_id", "iteration"], ignore_index=True
+        ),
         masks=_join([folder / "masks.parquet" for folder in segmentation], MASKS),
         features=_features(features),
         predictions=_join(prediction_files, PREDICTIONS),
         training=_training(prediction_files),
+        detections=_join(_existing(segmentation, "detections.parquet"), DETECTIONS),
+        maps=_join(_existing(segmentation, "maps.parquet"), MAPS),
     )
     _check(run)
     return run
@@ -127,6 +136,11 @@ def read_run(
 
 def _join(paths: list[Path], schema: Any) -> pd.DataFrame:
     return read_tables(paths, schema) if paths else empty_table(schema)
+
+
+def _existing(folders: list[Path], name: str) -> list[Path]:
+    """Return the files of this name; only automatic models write them."""
+    return [folder / name for folder in folders if (folder / name).is_file()]
 
 
 def _features(paths: list[Path]) -> dict[str, pd.DataFrame]:

@@ -9,6 +9,7 @@ from scipy import stats
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.metrics import FloatArray
 from mammoflow.evaluation.segmentation_summary import ORACLE, by_reference, prompt_labels, prompted_by_reference
+from mammoflow.tables.detections import AUTOMATIC
 
 NULL = "no association: t with n - 2 degrees of freedom, two-sided"
 """The null hypothesis of the p-values; n is that of the lesions, or of the patients for the means of patients."""
@@ -37,7 +38,10 @@ def dice_by_diameter(scores: pd.DataFrame, masks: pd.DataFrame, lesions: pd.Data
     """
     chosen = scores[scores["chosen"] & scores["dice"].notna()]
     keys = ["model", "field_of_view", "lesion_id", "prompt_id"]
-    rows = chosen.assign(prompts=prompt_labels, oracle_prompt=prompted_by_reference).merge(masks[keys], on=keys)
+    rows = chosen.assign(prompts=prompt_labels, oracle_prompt=prompted_by_reference)
+    # A lesion that an automatic model missed has no mask that went on, but a score.
+    automatic = rows[rows["origin"] == AUTOMATIC]
+    rows = pd.concat([rows[rows["origin"] != AUTOMATIC].merge(masks[keys], on=keys), automatic], ignore_index=True)
     marks = pd.Series("", rows.index, dtype="object").mask(by_reference(rows, chosen=True), ORACLE)
     rows = rows.assign(mark=marks)[[*_DIAMETER_COLUMNS]]
     rows.insert(0, "case", rows["lesion_id"].map(case_numbers(lesions.index)))

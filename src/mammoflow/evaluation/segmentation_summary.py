@@ -7,6 +7,7 @@ import pandas as pd
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.metrics import FloatArray, ratio
+from mammoflow.tables.detections import AUTOMATIC
 
 ELLIPSE = "ellipse"
 """The floor: an ellipse inscribed in the prompt box."""
@@ -76,6 +77,7 @@ def prompt_labels(scores: pd.DataFrame) -> pd.Series:
     source = ("; " + scores["origin"]).where(scores["origin"] != "reference", "")
     # A reader's draws are further boxes that the reader gave; all others are moved at random.
     random = (scores["draw"] > 0) & ~scores["origin"].str.startswith("reader:")
+    source = source.where(scores["origin"] != AUTOMATIC, "")
     return scores["kind"] + source + pd.Series("; drawn", scores.index).where(random, "")
 
 

@@ -14,6 +14,7 @@ from mammoflow.evaluation.birads import CASE_TABLES, PUBLISHED
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.candidates import ORACLE_MASKS, Candidate, birads_candidate, classifier_candidates
 from mammoflow.evaluation.comparison import common_lesions, comparison_table, confusion_table
+from mammoflow.evaluation.detection import detection_table, froc_table
 from mammoflow.evaluation.drawing import marked_figures
 from mammoflow.evaluation.feature_models import feature_candidate
 from mammoflow.evaluation.feature_table import feature_table
@@ -83,6 +84,8 @@ def compare(
         "segmentation": segmentation_table(run.scores, described, bootstrap),
         "segmentation_choices": choices_table(run.scores, described, bootstrap),
         "segmentation_subgroups": segmentation_subgroups(run.scores, described, bootstrap),
+        "detection": detection_table(run, bootstrap),
+        "froc": froc_table(run),
         "dice_by_diameter": diameters,
         "dice_diameter_correlation": diameter_correlation(diameters, bootstrap),
         "features": feature_table(run.features, labelled, bootstrap),

@@ -13,6 +13,7 @@ from mammoflow.config.evaluation import ReportSettings
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.birads import ZERO_NOTES
 from mammoflow.evaluation.candidates import classifier_titles, display_name
+from mammoflow.evaluation.detection import FALSE_POSITIVES_PER_IMAGE
 from mammoflow.evaluation.inputs import LEAKING
 from mammoflow.evaluation.segmentation_tables import FEEDS
 from mammoflow.report.content import (
@@ -104,6 +105,8 @@ def write_report(
         "subgroups": tables.rows("subgroups"),
         "default_model": model,
         **segmentation_values(tables, model),
+        "detection": tables.rows("detection"),
+        "detection_levels": [f"{level:g}" for level in FALSE_POSITIVES_PER_IMAGE],
         "overlays": by_model(overlays(images, masks, settings.overlays)) if masks else [],
         "features": shown_features(tables.rows("features")),
         "feature_count": len(tables.rows("features")),
