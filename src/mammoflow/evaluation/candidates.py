@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from mammoflow.evaluation.birads import ZERO_NOTES, BiradsZero, birads_scores
+from mammoflow.evaluation.birads import ZERO_NOTES, BiradsZero, birads_scores, birads_threshold
 from mammoflow.evaluation.inputs import Run
 
 READER = "reader"
@@ -43,7 +43,7 @@ class Candidate:
     notes
         What a reader of the table must know.
     threshold
-        Score at or above which a lesion is called malignant, where all runs share one.
+        Score from which on a lesion is called malignant, where all runs share one.
     """
 
     model: str
@@ -74,7 +74,7 @@ def birads_candidate(lesions: pd.DataFrame, zero: BiradsZero) -> Candidate:
     notes = [f"{ZERO_NOTES[zero]} ({int((lesions['birads'] == 0).sum())} lesions in all splits)"]
     if lesions["birads"].isna().all():
         notes = ["the study gives no BI-RADS assessment"]
-    return Candidate(BIRADS, READER, {0: birads_scores(lesions["birads"], zero)}, tuple(notes), threshold=3.0)
+    return Candidate(BIRADS, READER, {0: birads_scores(lesions["birads"], zero)}, tuple(notes), birads_threshold(zero))
 
 
 def classifier_candidates(run: Run) -> list[Candidate]:

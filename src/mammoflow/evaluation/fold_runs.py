@@ -13,10 +13,11 @@ from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.comparison import comparison_table, confusion_table
 from mammoflow.evaluation.inputs import Run, read_run
-from mammoflow.evaluation.stage import all_candidates, study_note, write_csv, write_record
+from mammoflow.evaluation.stage import all_candidates, write_record
 from mammoflow.evaluation.subgroups import subgroup_table
-from mammoflow.tables.files import write_table
+from mammoflow.tables.files import write_csv, write_table
 from mammoflow.tables.predictions import PREDICTIONS
+from mammoflow.tables.study import study_note
 
 
 def pool_folds(settings: ComparisonSettings, folders: Sequence[Path], output: Path) -> None:
@@ -49,10 +50,10 @@ def pool_folds(settings: ComparisonSettings, folders: Sequence[Path], output: Pa
     candidates = _pooled(folders, found, tests)
     bootstrap = PatientBootstrap(settings.bootstrap, settings.confidence, settings.seed)
     pooled = f"pooled over {len(runs)} folds, each scored by its own training"
-    note = "; ".join(filter(None, [study_note(runs[0]), pooled]))
+    note = "; ".join(filter(None, [study_note(runs[0].study), pooled]))
     lesions = pd.concat(tests)
     by_fold = [
-        comparison_table(own, test, own[0], bootstrap, "test", study_note(run)).assign(fold=fold)
+        comparison_table(own, test, own[0], bootstrap, "test", study_note(run.study)).assign(fold=fold)
         for own, test, run, fold in zip(found, tests, runs, folds, strict=True)
     ]
     write_csv(output / "comparison.csv", comparison_table(candidates, lesions, candidates[0], bootstrap, "test", note))

@@ -17,9 +17,7 @@ from mammoflow.tables.files import empty_table, read_table, read_tables
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
 from mammoflow.tables.predictions import PREDICTIONS
-
-LEAKING = "leaking split"
-"""The mark of results of a split that puts patients on two sides on purpose."""
+from mammoflow.tables.study import is_leaking, is_phantom
 
 
 @dataclass(frozen=True)
@@ -62,28 +60,17 @@ class Run:
     @property
     def phantom(self) -> bool:
         """Whether the study is made of phantoms, so that its results say nothing about patients."""
-        return bool(self.study.get("phantom", False))
+        return is_phantom(self.study)
 
     @property
     def leaking(self) -> bool:
         """Whether the split puts patients on two sides on purpose (the published protocol)."""
-        split = self.study.get("split")
-        return isinstance(split, dict) and bool(split.get("leaking", False))
-
-    @property
-    def notes(self) -> list[str]:
-        """What the cohort says of the whole study, such as labels made from BI-RADS, as parts of a row's note."""
-        return study_notes(self.study)
+        return is_leaking(self.study)
 
     @property
     def oracle(self) -> bool:
         """Whether masks were chosen by the reference, among iterations or heads: the scores say so."""
         return any(bool((self.scores[column] == "oracle").any()) for column in ("choice", "head_choice"))
-
-
-def study_notes(study: dict[str, Any]) -> list[str]:
-    """Return the notes of `study.json`; a semicolon, which parts the notes of a row, becomes a comma."""
-    return [str(note).replace(";", ",") for note in study.get("notes") or []]
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -20,15 +20,17 @@ from mammoflow.evaluation.feature_table import feature_table
 from mammoflow.evaluation.figures import write_figures
 from mammoflow.evaluation.floors import floor_candidates
 from mammoflow.evaluation.flow import exclusions, flow
-from mammoflow.evaluation.inputs import LEAKING, Run, read_run
+from mammoflow.evaluation.inputs import Run, read_run
 from mammoflow.evaluation.provenance_record import provenance
 from mammoflow.evaluation.segmentation_choices import choices_table
 from mammoflow.evaluation.segmentation_diameter import diameter_correlation, dice_by_diameter
 from mammoflow.evaluation.segmentation_subgroups import segmentation_subgroups
 from mammoflow.evaluation.segmentation_tables import segmentation_table
 from mammoflow.evaluation.subgroups import subgroup_table
-from mammoflow.storage.files import write_text, writing
+from mammoflow.storage.files import write_text
 from mammoflow.tables.columns import SPLITS
+from mammoflow.tables.files import write_csv
+from mammoflow.tables.study import LEAKING, noted, study_note
 
 NOT_RESULTS = ("exclusions", "birads_published")
 """Tables that no split can spoil; every other one has a `note`, and the column `leaking` where the split leaks."""
@@ -114,7 +116,7 @@ def comparison_tables(
     run: Run, candidates: Sequence[Candidate], lesions: pd.DataFrame, bootstrap: PatientBootstrap
 ) -> dict[str, pd.DataFrame]:
     """Return the comparison on each split and on the test lesions that all score, confusion counts and subgroups."""
-    note, birads = study_note(run), candidates[0]
+    note, birads = study_note(run.study), candidates[0]
     tables = {
         f"comparison_{split}": comparison_table(candidates, lesions, birads, bootstrap, split, note) for split in SPLITS
     }
@@ -127,16 +129,10 @@ def comparison_tables(
     return tables
 
 
-def study_note(run: Run) -> str:
-    """Return what a reader must know of every result of a study: phantoms, a leaking split, its own notes."""
-    marks = [mark for mark, applies in (("phantom", run.phantom), (LEAKING, run.leaking)) if applies]
-    return "; ".join([*marks, *run.notes])
-
-
 def marked_table(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     """Return a table of results with the study's note in every row, and the column `leaking` where the split leaks."""
-    noted = table if "note" in table.columns else table.assign(note=study_note(run))
-    return noted.assign(leaking=True) if run.leaking else noted
+    marked = noted(table, run.study)
+    return marked.assign(leaking=True) if run.leaking else marked
 
 
 def published_table() -> pd.DataFrame:
@@ -147,12 +143,6 @@ def published_table() -> pd.DataFrame:
             *({"source": "official case tables of CBIS-DDSM", **row} for row in CASE_TABLES),
         ]
     )
-
-
-def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV in one step; `nan` is an empty field."""
-    with writing(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g")
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:

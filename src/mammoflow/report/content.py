@@ -13,11 +13,12 @@ import pandas as pd
 
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.candidates import CLASSIFIER, FEATURE_MODEL, FLOOR, READER, display_name
-from mammoflow.evaluation.inputs import LEAKING, read_json
+from mammoflow.evaluation.inputs import read_json
 from mammoflow.storage.files import file_digest
 from mammoflow.tables.cohort import LESIONS
 from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.files import read_table
+from mammoflow.tables.study import MARKS
 
 Row = dict[str, Any]
 
@@ -27,7 +28,6 @@ FAMILIES = (
     (FEATURE_MODEL, "Logistic regression on features"),
     (FLOOR, "Floors"),
 )
-STUDY_MARKS = ("phantom", LEAKING)
 
 FIGURES = {
     "roc": "ROC curves of every model on the test split, with the operating points of BI-RADS.",
@@ -81,7 +81,7 @@ def by_family(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
 def own_notes(row: Row) -> list[str]:
     """Return a row's notes without those that hold for the whole study and stand at the top of the page."""
     notes = str(row.get("note") or "").split("; ")
-    return [note for note in notes if note and note not in STUDY_MARKS]
+    return [note for note in notes if note and note not in MARKS]
 
 
 def division(study: Row) -> str:

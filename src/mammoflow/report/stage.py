@@ -10,7 +10,7 @@ from markupsafe import Markup
 from mammoflow.config.evaluation import ReportSettings
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.birads import ZERO_NOTES
-from mammoflow.evaluation.inputs import LEAKING, read_json
+from mammoflow.evaluation.inputs import read_json
 from mammoflow.report.content import (
     Tables,
     by_family,
@@ -31,6 +31,7 @@ from mammoflow.report.segmentation import (
     with_prompts_of_masks,
 )
 from mammoflow.storage.files import write_text
+from mammoflow.tables.study import LEAKING
 
 SHOWN_FEATURES = 8
 

@@ -20,6 +20,7 @@ from mammoflow.cohort.audit.findings import Finding, findings
 from mammoflow.cohort.audit.image_tables import flag_counts, flagged_images, spacing_by_origin
 from mammoflow.cohort.audit.study_flow import StudyFlow, exclusion_reasons, study_flow
 from mammoflow.cohort.audit.study_tables import NORMAL, StudyTables
+from mammoflow.tables.study import is_phantom
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Audit:
     Attributes
     ----------
     study
-        Name, reader and split of the study, and whether it is made of phantoms.
+        Name, reader, split and notes of the study, and whether it is made of phantoms.
     published
         Counts of the study before anything is left out.
     findings
@@ -49,7 +50,7 @@ class Audit:
     @property
     def phantom(self) -> bool:
         """Whether the study is made of phantoms."""
-        return bool(self.study["phantom"])
+        return is_phantom(self.study)
 
     def record(self) -> dict[str, Any]:
         """Return the audit as a JSON object, without the tables."""
@@ -81,7 +82,9 @@ def audit_study(tables: StudyTables) -> Audit:
         "excluded": tables.excluded,
         "flow": flow.table(),
     }
-    study = {name: tables.study.get(name) for name in ("name", "reader", "split")} | {"phantom": tables.phantom}
+    study = {name: tables.study.get(name) for name in ("name", "reader", "split", "notes")} | {
+        "phantom": tables.phantom
+    }
     return Audit(study, published_counts(tables), findings(tables, found, flow), flow, found)
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS, ROWS
 from mammoflow.tables.files import empty_table, read_table, read_tables
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.tables.study import is_phantom
 
 MALIGNANT, BENIGN, NORMAL, UNKNOWN = "malignant", "benign", "normal", "unknown"
 
@@ -49,7 +50,7 @@ class StudyTables:
     @property
     def phantom(self) -> bool:
         """Whether the study is made of phantoms."""
-        return bool(self.study.get("phantom", False))
+        return is_phantom(self.study)
 
     @property
     def usable_images(self) -> pd.DataFrame:
