@@ -14,12 +14,12 @@ import pandas as pd
 
 from mammoflow.cohort.birads_convention import convention_notes
 from mammoflow.cohort.division import divide, keep_official_test
-from mammoflow.cohort.flow import describe
-from mammoflow.cohort.pooling import Pool, pool_studies
-from mammoflow.cohort.preflight import check_study
 from mammoflow.cohort.reader import Reader, open_reader
 from mammoflow.cohort.selection import select_cases
+from mammoflow.cohort.several_studies import Pool, pool_studies
 from mammoflow.cohort.splits import check_no_leak
+from mammoflow.cohort.step_counts import describe
+from mammoflow.cohort.study_files import require_study_files
 from mammoflow.config.cohort import CohortSettings
 from mammoflow.storage.files import write_text
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS, ROWS
@@ -49,9 +49,10 @@ def build_cohort(settings: CohortSettings, study: Path, output: Path) -> None:
     """
     studies = [study, *(Path(dataset.folder) for dataset in settings.more_datasets)]
     for dataset, folder in zip(settings.datasets, studies, strict=True):
-        check_study(dataset, folder)
+        require_study_files(dataset, folder)
     readers = [open_reader(dataset, folder) for dataset, folder in zip(settings.datasets, studies, strict=True)]
-    pool = pool_studies([select_cases(reader) for reader in readers], settings.datasets, studies)
+    selections = [select_cases(reader, settings.unlabelled) for reader in readers]
+    pool = pool_studies(selections, settings.datasets, studies)
     if settings.split.method == "official":
         pool = keep_official_test(pool)
     images, lesions = divide(settings, pool)

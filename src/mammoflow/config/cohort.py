@@ -35,6 +35,7 @@ TableColumn = Literal[
 ]
 
 LabelMeaning = Literal["malignant", "benign", "normal"]
+Unlabelled = Literal["leave_out", "keep"]
 
 
 READERS = Family("mammoflow.cohort.readers", "data set reader", hyphens=True)
@@ -182,6 +183,12 @@ class CohortSettings(Settings):
     )
     split: SplitSettings = Field(
         default_factory=SplitSettings, description="The division into train, validation, test."
+    )
+    unlabelled: Unlabelled = Field(
+        "leave_out",
+        description="Lesions of unknown malignancy, and images without a lesion that can be used: leave_out drops "
+        "them; keep segments them, computes their features and predicts them, and no training, threshold or figure "
+        "uses them.",
     )
     shards: int = Field(
         2,

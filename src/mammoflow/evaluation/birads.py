@@ -48,7 +48,7 @@ CASE_TABLES = (
 
 
 def birads_threshold(zero: BiradsZero) -> float:
-    """Return the score from which on an assessment is called malignant: 4, or that of BI-RADS 0 where it is positive."""
+    """Return the score from which on a lesion is called malignant: 4, or that of BI-RADS 0 where it is positive."""
     return POSITIVE_ZERO if zero == "positive" else THRESHOLD
 
 

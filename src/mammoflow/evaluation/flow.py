@@ -9,7 +9,11 @@ import pandas as pd
 
 from mammoflow.evaluation.candidates import CLASSIFIER, READER, Candidate, display_name
 from mammoflow.evaluation.inputs import Run
+from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.prompts import PromptReason
+
+LABELS = "labels"
+"""Stage of the lesions of unknown malignancy that the cohort kept (`cohort.unlabelled: keep`)."""
 
 UNEXPLAINED = "lost without a reason"
 CASE_COLUMNS = ["stage", "level", "patient_id", "image_id", "lesion_id", "path", "reason", "detail"]
@@ -19,7 +23,8 @@ def exclusions(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate])
     """Return one row a case that some step left out, with its file and reason.
 
     Beside what the stages recorded it names lesions that are gone without a record, lesions without a mask, lesions
-    whose features are not defined, and test lesions that the readers or a trained classifier do not score.
+    whose features are not defined, lesions of unknown malignancy, and test lesions that the readers or a trained
+    classifier do not score.
 
     Parameters
     ----------
@@ -41,6 +46,8 @@ def exclusions(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate])
         )
     for family, features in (("gabor", run.gabor), ("radiomics", run.radiomics)):
         cases.append(_undefined_features(family, features, indexed))
+    unlabelled = indexed[~indexed.index.isin(lesions.index)]
+    cases.append(_cases(unlabelled, LABELS, CohortReason.NO_LABEL, "kept; in no training, threshold or figure"))
     test = lesions[lesions["split"] == "test"]
     for candidate in candidates:
         if candidate.family == CLASSIFIER:
@@ -117,6 +124,9 @@ def flow(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate], exclu
             named = features.loc[status == "ok", "lesion_id"]
             defined = run.lesions[run.lesions["lesion_id"].isin(named)]
             steps.append(_step(f"{family.capitalize()} features defined", family, defined, detail=""))
+    if (excluded["stage"] == LABELS).any():
+        known = run.lesions[run.lesions["lesion_id"].isin(lesions.index)]
+        steps.append(_step("Malignancy known", LABELS, known))
     test = lesions[lesions["split"] == "test"]
     steps.append(_step("Test split, with a label", "test", test))
     for candidate in candidates:

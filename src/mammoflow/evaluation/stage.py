@@ -81,11 +81,12 @@ def compare(
     labelled = described[described["malignant"].notna()]
     candidates = all_candidates(settings, run, labelled)
     tables = comparison_tables(run, candidates, labelled, bootstrap)
-    diameters = dice_by_diameter(run.scores, run.masks, described)
+    scores = run.scores[run.scores["lesion_id"].isin(labelled.index)]
+    diameters = dice_by_diameter(scores, run.masks, described)
     tables |= {
-        "segmentation": segmentation_table(run.scores, described, bootstrap),
-        "segmentation_choices": choices_table(run.scores, described, bootstrap),
-        "segmentation_subgroups": segmentation_subgroups(run.scores, described, bootstrap),
+        "segmentation": segmentation_table(scores, labelled, bootstrap),
+        "segmentation_choices": choices_table(scores, labelled, bootstrap),
+        "segmentation_subgroups": segmentation_subgroups(scores, labelled, bootstrap),
         "dice_by_diameter": diameters,
         "dice_diameter_correlation": diameter_correlation(diameters, bootstrap),
         "features": feature_table({"gabor": run.gabor, "radiomics": run.radiomics}, labelled, bootstrap),

@@ -19,7 +19,8 @@ from mammoflow.cohort.audit.doubles import (
 from mammoflow.cohort.audit.findings import Finding, findings
 from mammoflow.cohort.audit.image_tables import flag_counts, flagged_images, spacing_by_origin
 from mammoflow.cohort.audit.study_flow import StudyFlow, exclusion_reasons, study_flow
-from mammoflow.cohort.audit.study_tables import NORMAL, StudyTables
+from mammoflow.cohort.audit.study_tables import StudyTables
+from mammoflow.cohort.step_counts import names_lesion
 from mammoflow.tables.study import is_phantom
 
 
@@ -94,7 +95,7 @@ def published_counts(tables: StudyTables) -> dict[str, int]:
     files = rows["image_name"].where(rows["image_name"].notna(), rows["image_id"])
     return {
         "rows": int(tables.study.get("counts", {}).get("rows", len(rows))),
-        "readable_rows": int((rows["label"] != NORMAL).sum()),
+        "readable_rows": int(names_lesion(rows).sum()),
         "patients": int(rows["patient_id"].nunique()),
         "stored_films": int(files.nunique()),
         "films": int(rows["image_id"].nunique()),

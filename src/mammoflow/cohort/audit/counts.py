@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from mammoflow.cohort.audit.study_tables import MALIGNANT, NORMAL, StudyTables
+from mammoflow.cohort.audit.study_tables import MALIGNANT, StudyTables
+from mammoflow.cohort.step_counts import names_lesion
 from mammoflow.tables.columns import SPLITS
 
 NOT_GIVEN = "not given"
@@ -31,7 +32,7 @@ def count_groups(tables: StudyTables) -> pd.DataFrame:
         `grouping`, `value`; `rows` and `rows_malignant`, of the case tables; `usable` and `malignant`, lesions that
         later stages use, with their `images` and `patients`; for each split its lesions and malignant ones.
     """
-    rows = tables.rows[tables.rows["label"] != NORMAL]
+    rows = tables.rows[names_lesion(tables.rows)]
     usable = tables.usable.assign(label=_labels(tables.usable["malignant"]))
     counted = [_count("all", "all", rows, usable)]
     for column, grouping in GROUPINGS.items():
@@ -60,7 +61,7 @@ def assessment_by_pathology(rows: pd.DataFrame) -> pd.DataFrame:
         more than 20) with the malignant ones first, `all`, and `malignant_share` among the rows whose label is known
         (null where there is none).
     """
-    rows = rows[rows["label"] != NORMAL]
+    rows = rows[names_lesion(rows)]
     words = rows["pathology"].where(rows["pathology"].notna(), rows["label"]).fillna(NOT_GIVEN)
     if words.nunique() > MOST_WORDS:
         words = rows["label"].fillna("unknown")

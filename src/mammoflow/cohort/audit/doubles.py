@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from mammoflow.cohort.audit.study_tables import MALIGNANT, NORMAL, StudyTables, label_of
+from mammoflow.cohort.audit.study_tables import MALIGNANT, NORMAL, UNKNOWN, StudyTables, label_of
+from mammoflow.cohort.step_counts import names_lesion
 
 SHOWN_DIGEST = 16
 
@@ -58,7 +59,9 @@ def identical_pixels(tables: StudyTables) -> pd.DataFrame:
     if same.empty:
         return pd.DataFrame(columns=[*columns, *more])
     labels = tables.usable.groupby("image_id")["malignant"].agg(label_of)
-    same = same.assign(label=same["image_id"].map(labels).fillna(NORMAL)).sort_values(["digest", "image_id"])
+    unlabelled = ~same["labelled"] if "labelled" in same.columns else pd.Series(False, index=same.index)
+    label = same["image_id"].map(labels).fillna(pd.Series(NORMAL, same.index).mask(unlabelled, UNKNOWN))
+    same = same.assign(label=label).sort_values(["digest", "image_id"])
     groups = same.groupby("digest")
     same = same.assign(
         images=groups["image_id"].transform("size"),
@@ -115,7 +118,7 @@ def several_lesions(rows: pd.DataFrame, key: str = "film") -> pd.DataFrame:
     DataFrame
         `film` or `image_id`, `patient_id`, `lesions`, `malignant`, `benign`, and `mixed`: malignant and benign ones.
     """
-    lesions = rows[rows["label"] != NORMAL].drop_duplicates("lesion_id")
+    lesions = rows[names_lesion(rows)].drop_duplicates("lesion_id")
     lesions = lesions.assign(film=lesions["image_name"].where(lesions["image_name"].notna(), lesions["image_id"]))
     counted = lesions.groupby(key).agg(
         patient_id=("patient_id", "first"),

@@ -11,7 +11,8 @@ import pandas as pd
 from mammoflow.cohort.audit.doubles import several_lesions
 from mammoflow.cohort.audit.image_tables import has_flags
 from mammoflow.cohort.audit.study_flow import StudyFlow
-from mammoflow.cohort.audit.study_tables import MALIGNANT, NORMAL, StudyTables
+from mammoflow.cohort.audit.study_tables import MALIGNANT, StudyTables
+from mammoflow.cohort.step_counts import names_lesion
 from mammoflow.cohort.words import IDENTICAL
 
 State = Literal["in order", "worth knowing", "problem", "not looked at"]
@@ -143,7 +144,7 @@ def _films(tables: StudyTables, found: Mapping[str, pd.DataFrame]) -> list[Findi
 def _lesions(rows: pd.DataFrame, found: Mapping[str, pd.DataFrame]) -> list[Finding]:
     several, conflicts = found["several_lesions"], found["conflicting_findings"]
     once = several_lesions(rows, "image_id")
-    lesions = rows[rows["label"] != NORMAL]
+    lesions = rows[names_lesion(rows)]
     incomplete, benign_like = lesions["birads"] == 0, lesions["birads"].isin([1, 2]) & (lesions["label"] == MALIGNANT)
     meaning = "A label of the whole image is no label of a lesion."
     if len(once) != len(several):

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from mammoflow.cohort.audit.study_tables import StudyTables
-from mammoflow.cohort.flow import describe
+from mammoflow.cohort.step_counts import describe
 from mammoflow.tables.columns import SPLITS
 
 UNEXPLAINED = "lost without a reason"

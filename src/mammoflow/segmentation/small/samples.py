@@ -86,7 +86,9 @@ def load_samples(folders: list[Path]) -> list[LesionSample]:
     for folder in progress(folders, "loading shards"):
         images = read_table(folder / "images.parquet", CANONICAL_IMAGES).set_index("image_id").to_dict("index")
         lesions = read_table(folder / "lesions.parquet", CANONICAL_LESIONS)
-        for image_id, group in lesions[lesions["mask_file"].notna()].groupby("image_id", sort=True):
+        for image_id, group in lesions[lesions["mask_file"].notna() & lesions["malignant"].notna()].groupby(
+            "image_id", sort=True
+        ):
             image = images[image_id]
             pixels = read_image(folder / image["image_file"])
             scale = SIDE / max(pixels.shape[:2])

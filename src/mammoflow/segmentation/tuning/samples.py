@@ -118,6 +118,7 @@ def read_lesions(folders: list[Path]) -> TuningLesions:
     for folder in folders:
         table = read_table(folder / "lesions.parquet", CANONICAL_LESIONS)
         used = table[table["mask_file"].notna() & table["split"].isin(["train", "validation"])]
+        used = used[used["malignant"].notna()]  # lesions of unknown malignancy are in no training
         shown = read_table(folder / "images.parquet", CANONICAL_IMAGES)
         images.append(shown[shown["image_id"].isin(used["image_id"])].assign(folder=str(folder)))
         lesions.append(used.assign(folder=str(folder)))

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -58,7 +59,8 @@ def pool_studies(selections: Sequence[Selection], datasets: Sequence[DatasetSett
         while not taken.isdisjoint((name, prefix + value) for name, value in ids):
             prefix += f"{safe_name(dataset.name)}_"
         taken.update((name, prefix + value) for name, value in ids)
-        place = {"source": dataset.name} | ({"study": str(study)} if len(studies) > 1 else {})
+        place: dict[str, Any] = {"source": dataset.name, "phantom": selection.phantom}
+        place |= {"study": str(study)} if len(studies) > 1 else {}
         rows.append(_renamed(selection.rows, prefix).assign(source=dataset.name))
         part = _renamed(pd.DataFrame(selection.resolved.images), prefix)
         images.append(part.assign(**place, default_spacing_mm=dataset.spacing_mm))
