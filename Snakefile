@@ -23,8 +23,7 @@ include: "workflow/rules/prompts.smk"
 include: "workflow/rules/tune.smk"
 include: "workflow/rules/segment.smk"
 include: "workflow/rules/small_model.smk"
-include: "workflow/rules/gabor.smk"
-include: "workflow/rules/radiomics.smk"
+include: "workflow/rules/features.smk"
 include: "workflow/rules/efficientnet.smk"
 include: "workflow/rules/perceptron.smk"
 include: "workflow/rules/compare.smk"
@@ -37,12 +36,6 @@ rule all:
         rules.audit.output,
         rules.compare.output,
         rules.report.output,
-
-
-rule features:
-    input:
-        rules.gabor.input,
-        rules.radiomics.input,
 
 
 rule classify:

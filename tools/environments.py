@@ -18,6 +18,7 @@ from mammoflow.run.provenance import outside_imports  # noqa: E402
 from mammoflow.storage.files import write_text  # noqa: E402
 
 READERS = ROOT / "src" / "mammoflow" / "cohort" / "readers"
+FEATURES = ROOT / "src" / "mammoflow" / "features" / "families"
 
 # Stages of each environment, by the module that holds their entry.
 FAMILIES = {
@@ -34,7 +35,7 @@ FAMILIES = {
         "classification.efficientnet_stage",
         "classification.perceptron_stage",
     ),
-    "features": ("features.gabor_stage", "features.radiomics_stage"),
+    "features": ("features.stage", *(f"features.families.{path.stem}" for path in sorted(FEATURES.glob("[!_]*.py")))),
     "download": ("cohort.download.stage",),
     "tables": ("evaluation.stage", "report.stage", "report.audit_stage"),
 }

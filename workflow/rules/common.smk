@@ -17,6 +17,7 @@ from mammoflow.config.cohort import READERS
 from mammoflow.config.documentation import settings_text
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import MammoflowError
+from mammoflow.planning.features import feature_gpus, feature_masks, feature_modules
 from mammoflow.planning.preflight import check_files, gpu_present
 from mammoflow.run.provenance import code_digest, run_record, study_fingerprint
 from mammoflow.planning.models import architecture, model_argument, weights_path
@@ -47,6 +48,7 @@ wildcard_constraints:
     shard=r"\d{2,4}",
     model="|".join(map(re.escape, CONFIG.segmentation.models)),
     source="|".join(map(re.escape, CONFIG.segmentation.models)),
+    family="|".join(map(re.escape, CONFIG.features.run)) or "no_family",
     kind="|".join(CONFIG.classification.efficientnet.inputs),
     variant="|".join(CONFIG.classification.perceptron.variants),
 

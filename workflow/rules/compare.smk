@@ -20,8 +20,7 @@ rule compare:
             "segmentation/{model}/{shard}/scores.parquet",
             model=CONFIG.segmentation.models,
         ),
-        gabor=rules.gabor.input,
-        radiomics=rules.radiomics.input,
+        features=rules.features.input,
         predictions=[rules.efficientnet.input, rules.perceptron.input],
     output:
         table=report(
@@ -72,14 +71,13 @@ rule compare:
         cohort=lambda wildcards, input: Path(input.study).parent,
         images=lambda wildcards, input: folders("--images", input.images),
         segmentation=lambda wildcards, input: folders("--segmentation", input.masks),
-        gabor=lambda wildcards, input: files("--gabor", input.gabor),
-        radiomics=lambda wildcards, input: files("--radiomics", input.radiomics),
+        features=lambda wildcards, input: files("--features", input.features),
         predictions=lambda wildcards, input: folders("--predictions", input.predictions),
         prompts=lambda wildcards, input: files("--prompts", input.prompts),
         comparison=lambda wildcards, output: Path(output.table).parent,
     shell:
         "mammoflow compare --settings {input.settings} --cohort {params.cohort}"
-        " {params.images} {params.segmentation} {params.gabor} {params.radiomics} {params.predictions}"
+        " {params.images} {params.segmentation} {params.features} {params.predictions}"
         " {params.prompts}"
         " --output {params.comparison}"
         " 2>&1 | tee {log} >&2"

@@ -4,7 +4,9 @@ rule efficientnet_input:
         images=shards("images/{shard}/images.parquet"),
         lesions=shards("images/{shard}/lesions.parquet"),
         masks=shards("segmentation/{model}/{shard}/masks.parquet", model=MODEL),
-        radiomics=lambda wildcards: (rules.radiomics.input if "radiomics" in wildcards.kind else []),
+        radiomics=lambda wildcards: (
+            shards("features/radiomics/{shard}.parquet") if "radiomics" in wildcards.kind else []
+        ),
         weights=CONFIG.classification.efficientnet.weights or [],
     output:
         predictions=f"{RUN}/classification/efficientnet_{{kind}}/predictions.parquet",

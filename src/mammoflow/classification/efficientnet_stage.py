@@ -29,10 +29,8 @@ from mammoflow.errors import StudyError
 from mammoflow.run.provenance import code_digest
 from mammoflow.run.runtime import choose_device, seed_everything, set_threads
 from mammoflow.storage.files import array_digest, file_digest
-from mammoflow.tables.features import FEATURES
+from mammoflow.tables.features import FEATURES, feature_columns
 from mammoflow.tables.files import read_tables
-
-NOT_FEATURES = ("lesion_id", "patient_id", "image_id", "status", "folder")
 
 
 @dataclass(frozen=True)
@@ -182,7 +180,7 @@ def radiomics_vectors(
         If no column varies over the training lesions.
     """
     table = read_tables(tables, FEATURES).set_index("lesion_id")
-    numbers = table.drop(columns=[name for name in NOT_FEATURES if name in table]).select_dtypes("number")
+    numbers = table[feature_columns(table, "radiomics")]
     matrix = numbers.reindex(cases.lesions["lesion_id"]).to_numpy(dtype=np.float64, na_value=np.nan)
     standardiser = Standardiser.fit(matrix[samples.labelled("train")])
     names = [str(name) for name, kept in zip(numbers.columns, standardiser.kept, strict=True) if kept]

@@ -1,4 +1,4 @@
-"""Commands on lesions: `prompts`, `segment`, `gabor`, `radiomics`."""
+"""Commands on lesions: `prompts`, `segment`, `features`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import click
 
 from mammoflow.cli.group import main
 from mammoflow.cli.options import (
+    check_member,
     file,
     folder,
     input_files,
@@ -73,29 +74,15 @@ def segment(
 
 @main.command()
 @settings_option
+@click.option("--family", required=True, help="Feature family.")
 @input_folder("--images", "Folder of one shard of images.")
-@input_folder("--masks", "Folder of the shard's masks.")
+@click.option("--masks", type=folder(exists=True), help="Folder of the shard's masks; not needed for reference masks.")
 @output_file("Table of features to write.")
 @threads_option
-def gabor(settings: Path, images: Path, masks: Path, output: Path, threads: int) -> None:
-    """Measure Gabor texture near each lesion and in the tissue around it."""
-    from mammoflow.config.base import read_settings
-    from mammoflow.config.features import GaborSettings
-    from mammoflow.features.gabor_stage import extract_gabor
+def features(settings: Path, family: str, images: Path, masks: Path | None, output: Path, threads: int) -> None:
+    """Compute the features of one family for each lesion of a shard."""
+    from mammoflow.config.features import FEATURE_FAMILIES, read_options
+    from mammoflow.features.stage import extract
 
-    extract_gabor(read_settings(GaborSettings, settings), images, masks, output, threads)
-
-
-@main.command()
-@settings_option
-@input_folder("--images", "Folder of one shard of images.")
-@input_folder("--masks", "Folder of the shard's masks.")
-@output_file("Table of features to write.")
-@threads_option
-def radiomics(settings: Path, images: Path, masks: Path, output: Path, threads: int) -> None:
-    """Measure radiomics of each lesion."""
-    from mammoflow.config.base import read_settings
-    from mammoflow.config.features import RadiomicsSettings
-    from mammoflow.features.radiomics_stage import extract_radiomics
-
-    extract_radiomics(read_settings(RadiomicsSettings, settings), images, masks, output, threads)
+    check_member("--family", family, FEATURE_FAMILIES)
+    extract(family, read_options(family, settings), images, masks, output, threads)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
 from mammoflow.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mammoflow.config.members import Family
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 file = partial(click.Path, path_type=Path, dir_okay=False)
@@ -52,6 +55,12 @@ def check_choice(option: str, value: str, choices: object) -> None:
     """Refuse a value that is none of a setting's literals."""
     if value not in get_args(choices):
         raise ConfigError(f"{option}: found {value!r}; expected one of {', '.join(get_args(choices))}")
+
+
+def check_member(option: str, value: str, family: Family) -> None:
+    """Refuse a value that names no member of a family."""
+    if value not in family.names():
+        raise ConfigError(f"{option}: found {value!r}; expected a {family.noun}: one of {', '.join(family.names())}")
 
 
 model_option = click.option(

@@ -23,8 +23,7 @@ from mammoflow.cli.options import (
 @input_folder("--cohort", "Folder of the cohort tables.")
 @input_folders("--images", "Folder of a shard of images; once for each shard.")
 @input_folders("--segmentation", "Folder of a model's shard; once for each model and shard.")
-@input_files("--gabor", "Gabor features of a shard; once for each shard.")
-@input_files("--radiomics", "Radiomics of a shard; once for each shard.")
+@input_files("--features", "Table FAMILY/SHARD.parquet of features; once for each family and shard.", required=False)
 @input_folders("--predictions", "Folder of a classifier; once for each.", required=False)
 @input_files("--prompts", "Table of what gave no prompt; once for each shard and source of prompts.", required=False)
 @output_folder("Folder of the tables and figures.")
@@ -33,8 +32,7 @@ def compare(
     cohort: Path,
     images: tuple[Path, ...],
     segmentation: tuple[Path, ...],
-    gabor: tuple[Path, ...],
-    radiomics: tuple[Path, ...],
+    features: tuple[Path, ...],
     predictions: tuple[Path, ...],
     prompts: tuple[Path, ...],
     output: Path,
@@ -44,7 +42,7 @@ def compare(
     from mammoflow.config.evaluation import ComparisonSettings
     from mammoflow.evaluation.stage import compare as run
 
-    shards = (list(images), list(segmentation), list(gabor), list(radiomics))
+    shards = (list(images), list(segmentation), list(features))
     run(read_settings(ComparisonSettings, settings), cohort, *shards, list(predictions), output, prompts)
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
-from pydantic_core import core_schema
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, ValidationInfo
+from pydantic_core import InitErrorDetails, core_schema
 
 from mammoflow.config.base import Settings
 
@@ -36,11 +36,14 @@ class Family:
         What a member is called in messages, such as `feature family`.
     hyphens
         Whether names have hyphens where file names have underscores.
+    default_options
+        Options of a member whose module has no `Options`.
     """
 
     package: str
     noun: str
     hyphens: bool = False
+    default_options: type[Settings] = NoOptions
 
     def names(self) -> list[str]:
         """Return the names of all members, sorted; modules that begin with an underscore are none."""
@@ -77,14 +80,14 @@ class Family:
         return importlib.import_module(self.module(self.check(name)))
 
     def options(self, name: str) -> type[Settings]:
-        """Return the settings model of a member's options; one without keys where the member has none.
+        """Return the settings model of a member's options, or the family's default where the member has none.
 
         Raises
         ------
         ValueError
             If there is no member of this name.
         """
-        model: type[Settings] = getattr(self.load(name), "Options", NoOptions)
+        model: type[Settings] = getattr(self.load(name), "Options", self.default_options)
         return model
 
     def check(self, name: str) -> str:
@@ -161,3 +164,62 @@ class OptionsOf:
     ) -> dict[str, Any]:
         """Say that it is a mapping; its keys depend on the member."""
         return {"type": "object"}
+
+
+@dataclass(frozen=True)
+class OptionsOfEach:
+    """Mark of a settings key that maps members to their options: `Annotated[dict[str, Settings], OptionsOfEach(...)]`.
+
+    Declare the field with `default_factory=dict` and `validate_default=True`: a chosen member that the mapping leaves
+    out takes its defaults.
+
+    Attributes
+    ----------
+    family
+        The family of the members.
+    chosen_by
+        The key of the same settings that lists the chosen members. It is declared before this key.
+    """
+
+    family: Family
+    chosen_by: str
+
+    def read(self, value: object, info: ValidationInfo) -> dict[str, Settings]:
+        """Return the options of each member by name, as instances of the members' own models.
+
+        Raises
+        ------
+        ValidationError
+            If a name is unknown, or options do not fit the model of their member.
+        ValueError
+            If the value is no mapping.
+        """
+        if not isinstance(value, dict):
+            raise ValueError(f"expected a mapping of the names of {self.family.noun} members to their options")
+        chosen: list[str] = info.data.get(self.chosen_by) or []
+        options: dict[str, Settings] = {}
+        problems: list[InitErrorDetails] = []
+        for name in dict.fromkeys([*chosen, *value]):
+            entry = value.get(name, {})
+            try:
+                model = self.family.options(name)
+                options[name] = entry if isinstance(entry, model) else model.model_validate(entry or {})
+            except ValueError as error:  # a ValidationError of the options is one too
+                problems.append({"type": "value_error", "loc": (name,), "input": name, "ctx": {"error": error}})
+        if problems:
+            raise ValidationError.from_exception_data(self.family.noun, problems)
+        return options
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """Read each entry by the model of its member, and write all keys."""
+        writing = core_schema.plain_serializer_function_ser_schema(
+            lambda options: {name: entry.model_dump(mode="json") for name, entry in options.items()}
+        )
+        return core_schema.with_info_plain_validator_function(self.read, serialization=writing)
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """List the members with the keys of their options."""
+        members = {name: handler(self.family.options(name).__pydantic_core_schema__) for name in self.family.names()}
+        return {"type": "object", "properties": members, "additionalProperties": False}

@@ -7,12 +7,12 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from mammoflow.config.audit import AuditSettings
-from mammoflow.config.base import Device, Settings, StageSettings
+from mammoflow.config.base import Device, Model, Settings, StageSettings
 from mammoflow.config.classification import ClassificationSettings, EfficientNetTraining, PerceptronTraining
 from mammoflow.config.cohort import CohortSettings
 from mammoflow.config.download import DownloadSettings, PrefetchJob, PrefetchSettings
 from mammoflow.config.evaluation import ComparisonSettings, ReportSettings
-from mammoflow.config.features import GaborSettings, RadiomicsSettings
+from mammoflow.config.features import FeaturesSettings
 from mammoflow.config.images import ImagesSettings
 from mammoflow.config.phantom import PhantomSettings
 from mammoflow.config.segmentation import PromptSettings, SegmentationSettings, SegmentSettings
@@ -39,8 +39,9 @@ class StudyConfig(Settings):
     segmentation: SegmentationSettings = Field(
         default_factory=SegmentationSettings, description="Promptable segmentation."
     )
-    gabor: GaborSettings = Field(default_factory=GaborSettings, description="Gabor texture around the lesion.")
-    radiomics: RadiomicsSettings = Field(default_factory=RadiomicsSettings, description="Radiomics of the lesion.")
+    features: FeaturesSettings = Field(
+        default_factory=FeaturesSettings, description="Features of each lesion, by feature family."
+    )
     classification: ClassificationSettings = Field(
         default_factory=ClassificationSettings, description="Malignancy classifiers."
     )
@@ -74,11 +75,11 @@ class StudyConfig(Settings):
                 f"expected one of segmentation.models {self.segmentation.models}"
             )
         check_tuned_models(self.tuning, self.segmentation)
-        if self.gabor.ring_mm[1] > self.images.patch_mm:
-            raise ValueError(
-                f"gabor.ring_mm ends at {self.gabor.ring_mm[1]}, "
-                f"expected at most images.patch_mm {self.images.patch_mm}; keep larger patches or take a smaller ring"
-            )
+        for family in self.features.run:
+            try:
+                self.features.families[family].check_patch(self.images.patch_mm)
+            except ValueError as error:
+                raise ValueError(f"features.families.{family}.{error}") from error
         return self
 
     def stages(self) -> dict[str, Settings]:
@@ -90,8 +91,7 @@ class StudyConfig(Settings):
             "audit": self.audit,
             "prompts": self.prompts,
             "segment": self._part(SegmentSettings, self.segmentation),
-            "gabor": self._part(GaborSettings, self.gabor),
-            "radiomics": self._part(RadiomicsSettings, self.radiomics),
+            **{f"features/{family}": self._on_device(self.features.families[family]) for family in self.features.run},
             "efficientnet": self._part(EfficientNetTraining, self.classification.efficientnet),
             "perceptron": self._part(PerceptronTraining, self.classification.perceptron),
             "small_model": self._part(SmallTrainingSettings, self.small_model),
@@ -113,7 +113,9 @@ class StudyConfig(Settings):
 
     def _part(self, model: type[StageSettings], settings: StageSettings) -> StageSettings:
         """Keep the keys that the stage's model knows, and fill in the run's device where the stage leaves it open."""
-        values = {name: getattr(settings, name) for name in model.model_fields}
-        if values["device"] == "auto":
-            values["device"] = self.device
-        return model(**values)
+        return self._on_device(model(**{name: getattr(settings, name) for name in model.model_fields}))
+
+    def _on_device(self, settings: Model) -> Model:
+        """Fill in the run's device where the settings have a device and leave it open."""
+        is_open = getattr(settings, "device", None) == "auto"
+        return settings.model_copy(update={"device": self.device}) if is_open else settings

@@ -1,4 +1,4 @@
-"""Logistic regression on the Gabor and radiomics features: fitted on training, chosen on validation."""
+"""Logistic regression on the features of one family: fitted on training, chosen on validation."""
 
 from __future__ import annotations
 
@@ -12,24 +12,33 @@ from sklearn.preprocessing import StandardScaler
 from mammoflow.evaluation.candidates import FEATURE_MODEL, Candidate
 from mammoflow.evaluation.floors import undefined, with_threshold
 from mammoflow.evaluation.metrics import FloatArray, auc
+from mammoflow.tables.features import feature_columns
 
 PENALTIES = (0.001, 0.01, 0.1, 1.0, 10.0)
 """Candidates for the inverse strength of the L2 penalty; the one with the best validation AUC is taken."""
 
 DEFAULT_PENALTY = 0.1
-PREFIXES = ("gabor_", "radiomics_")
-"""Columns that begin so are features; the others of a feature table describe how they were computed."""
 
 
-def feature_matrix(features: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
+def feature_model_name(family: str) -> str:
+    """Return what tables and figures call the model on the features of a family, such as `Gabor features`."""
+    words = family.replace("_", " ")
+    return f"{words[:1].upper()}{words[1:]} features"
+
+
+def feature_matrix(family: str, features: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
     """Return the features of the lesions, in their order; what is infinite or not in the table is `nan`."""
     table = features.set_index("lesion_id")
-    named = [column for column in table.columns if str(column).startswith(PREFIXES)]
-    return table[named].reindex(lesions.index).astype("float64").replace([np.inf, -np.inf], np.nan)
+    return (
+        table[feature_columns(table, family)]
+        .reindex(lesions.index)
+        .astype("float64")
+        .replace([np.inf, -np.inf], np.nan)
+    )
 
 
 def feature_candidate(
-    name: str, features: pd.DataFrame, lesions: pd.DataFrame, notes: tuple[str, ...] = ()
+    family: str, features: pd.DataFrame, lesions: pd.DataFrame, notes: tuple[str, ...] = ()
 ) -> Candidate:
     """Fit logistic regression on the training lesions and score all lesions.
 
@@ -38,16 +47,17 @@ def feature_candidate(
 
     Parameters
     ----------
-    name
-        Its name in the tables.
+    family
+        Name of the feature family.
     features
-        One row a lesion, of the FEATURES schema.
+        One row per lesion, of the FEATURES schema.
     lesions
         Usable lesions with a label, indexed by lesion: `split`, `malignant`.
     notes
         What a reader of the table must know beside the fit.
     """
-    matrix = feature_matrix(features, lesions)
+    name = feature_model_name(family)
+    matrix = feature_matrix(family, features, lesions)
     training = lesions["split"] == "train"
     usable = training & matrix.notna().any(axis=1)
     stated = matrix[usable].notna().mean()

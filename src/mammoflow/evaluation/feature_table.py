@@ -46,7 +46,7 @@ def feature_table(
     """
     rows = []
     for family, features in families.items():
-        matrix = feature_matrix(features, lesions)
+        matrix = feature_matrix(family, features, lesions)
         for name in matrix:
             rows.append({"family": family, "feature": name} | _describe(matrix[name].dropna(), lesions, bootstrap))
     return pd.DataFrame(rows, columns=[*_COLUMNS])

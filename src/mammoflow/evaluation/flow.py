@@ -8,9 +8,11 @@ from typing import Any
 import pandas as pd
 
 from mammoflow.evaluation.candidates import CLASSIFIER, READER, Candidate, display_name
+from mammoflow.evaluation.feature_models import feature_model_name
 from mammoflow.evaluation.inputs import Run
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.prompts import PromptReason
+from mammoflow.tables.features import OK
 
 LABELS = "labels"
 """Stage of the lesions of unknown malignancy that the cohort kept (`cohort.unlabelled: keep`)."""
@@ -44,7 +46,7 @@ def exclusions(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate])
         cases.append(
             lost.assign(reason=lost["reason"].mask(lost["lesion_id"].isin(without_prompt), PromptReason.NO_PROMPT))
         )
-    for family, features in (("gabor", run.gabor), ("radiomics", run.radiomics)):
+    for family, features in run.features.items():
         cases.append(_undefined_features(family, features, indexed))
     unlabelled = indexed[~indexed.index.isin(lesions.index)]
     cases.append(_cases(unlabelled, LABELS, CohortReason.NO_LABEL, "kept; in no training, threshold or figure"))
@@ -92,12 +94,10 @@ def _unexplained(run: Run) -> pd.DataFrame:
 
 
 def _undefined_features(family: str, features: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
-    if "status" not in features.columns or features.empty:
-        return _cases(lesions[:0], family, "", "")
-    lost = features[features["status"].astype(str) != "ok"].set_index("lesion_id")
-    named = lesions[lesions.index.isin(lost.index)]
-    cases = _cases(named, family, "", lost["detail"].reindex(named.index) if "detail" in lost.columns else "")
-    return cases.assign(reason=lost["status"].reindex(named.index))
+    undefined = features[features["status"] != OK].set_index("lesion_id")
+    affected = lesions[lesions.index.isin(undefined.index)]
+    cases = _cases(affected, family, "", undefined["detail"].reindex(affected.index))
+    return cases.assign(reason=undefined["status"].reindex(affected.index))
 
 
 def flow(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate], excluded: pd.DataFrame) -> dict[str, Any]:
@@ -118,12 +118,11 @@ def flow(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate], exclu
     for model, rows in run.masks.groupby("model"):
         masked = run.lesions[run.lesions["lesion_id"].isin(rows["lesion_id"])]
         steps.append(_step(f"Segmented by {model}", "segmentation", masked, detail=f"model {model}"))
-    for family, features in (("gabor", run.gabor), ("radiomics", run.radiomics)):
+    for family, features in run.features.items():
         if len(features):
-            status = features["status"] if "status" in features.columns else pd.Series("ok", index=features.index)
-            named = features.loc[status == "ok", "lesion_id"]
-            defined = run.lesions[run.lesions["lesion_id"].isin(named)]
-            steps.append(_step(f"{family.capitalize()} features defined", family, defined, detail=""))
+            complete = features.loc[features["status"] == OK, "lesion_id"]
+            defined = run.lesions[run.lesions["lesion_id"].isin(complete)]
+            steps.append(_step(f"{feature_model_name(family)} defined", family, defined, detail=""))
     if (excluded["stage"] == LABELS).any():
         known = run.lesions[run.lesions["lesion_id"].isin(lesions.index)]
         steps.append(_step("Malignancy known", LABELS, known))

@@ -74,8 +74,7 @@ def _read(folder: Path) -> Run:
         folder / "cohort",
         sorted(path.parent for path in folder.glob("images/*/images.parquet")),
         sorted(path.parent for path in folder.glob("segmentation/*/*/masks.parquet")),
-        sorted(folder.glob("gabor/*.parquet")),
-        sorted(folder.glob("radiomics/*.parquet")),
+        sorted(folder.glob("features/*/*.parquet")),
         sorted(folder.glob("classification/*/predictions.parquet")),
         sorted(folder.glob("prompts/**/excluded/*.parquet")),
     )

@@ -36,8 +36,8 @@ class Run:
         What both stages left out, and lesions and boxes that gave no prompt, with reasons.
     scores, masks
         Segmentation scores and the masks that went on, of all models.
-    gabor, radiomics
-        Features, one row a lesion.
+    features
+        Name of each feature family to its features, one row per lesion.
     predictions
         Of all trained classifiers and seeds.
     training
@@ -52,8 +52,7 @@ class Run:
     excluded: pd.DataFrame
     scores: pd.DataFrame
     masks: pd.DataFrame
-    gabor: pd.DataFrame
-    radiomics: pd.DataFrame
+    features: dict[str, pd.DataFrame]
     predictions: pd.DataFrame
     training: dict[str, Any]
 
@@ -94,12 +93,14 @@ def read_run(
     cohort: Path,
     images: list[Path],
     segmentation: list[Path],
-    gabor: list[Path],
-    radiomics: list[Path],
+    features: list[Path],
     predictions: list[Path],
     prompts: Sequence[Path] = (),
 ) -> Run:
-    """Read and check the tables of a run; `prompts` are the tables of what gave no prompt, one a shard and source.
+    """Read and check the tables of a run.
+
+    `features` are tables `<family>/<shard>.parquet`; the folder names the family. `prompts` are the tables of what gave
+    no prompt, one for each shard and source.
 
     Raises
     ------
@@ -120,8 +121,7 @@ def read_run(
         # Each model's folder holds the rows of the ellipse floor too.
         scores=scores.drop_duplicates(["model", "field_of_view", "feed", "prompt_id", "iteration"], ignore_index=True),
         masks=_join([folder / "masks.parquet" for folder in segmentation], MASKS),
-        gabor=_join(gabor, FEATURES),
-        radiomics=_join(radiomics, FEATURES),
+        features=_features(features),
         predictions=_join(prediction_files, PREDICTIONS),
         training=_training(prediction_files),
     )
@@ -131,6 +131,14 @@ def read_run(
 
 def _join(paths: list[Path], schema: Any) -> pd.DataFrame:
     return read_tables(paths, schema) if paths else empty_table(schema)
+
+
+def _features(paths: list[Path]) -> dict[str, pd.DataFrame]:
+    """Join the shards of each feature family; the folder of a table is the name of its family."""
+    families = dict.fromkeys(path.parent.name for path in paths)
+    return {
+        family: read_tables([path for path in paths if path.parent.name == family], FEATURES) for family in families
+    }
 
 
 def _training(prediction_files: list[Path]) -> dict[str, Any]:

@@ -41,8 +41,7 @@ def compare(
     cohort: Path,
     images: list[Path],
     segmentation: list[Path],
-    gabor: list[Path],
-    radiomics: list[Path],
+    features: list[Path],
     predictions: list[Path],
     output: Path,
     prompts: Sequence[Path] = (),
@@ -59,8 +58,8 @@ def compare(
         One folder of the image stage a shard.
     segmentation
         One folder a model and shard.
-    gabor, radiomics
-        One feature table a shard.
+    features
+        Feature tables `<family>/<shard>.parquet`; the folder names the family.
     predictions
         One predictions table, or the folder that holds it, a classifier.
     output
@@ -75,7 +74,7 @@ def compare(
     LeakageError
         If a patient stands on two sides of the split and the study does not say so.
     """
-    run = read_run(cohort, images, segmentation, gabor, radiomics, predictions, prompts)
+    run = read_run(cohort, images, segmentation, features, predictions, prompts)
     bootstrap = PatientBootstrap(settings.bootstrap, settings.confidence, settings.seed)
     described = run.lesions.set_index("lesion_id")
     labelled = described[described["malignant"].notna()]
@@ -89,7 +88,7 @@ def compare(
         "segmentation_subgroups": segmentation_subgroups(scores, labelled, bootstrap),
         "dice_by_diameter": diameters,
         "dice_diameter_correlation": diameter_correlation(diameters, bootstrap),
-        "features": feature_table({"gabor": run.gabor, "radiomics": run.radiomics}, labelled, bootstrap),
+        "features": feature_table(run.features, labelled, bootstrap),
         "exclusions": exclusions(run, labelled, candidates),
         "birads_published": published_table(),
     }
@@ -107,8 +106,7 @@ def all_candidates(settings: ComparisonSettings, run: Run, lesions: pd.DataFrame
     return [
         birads_candidate(lesions, settings.birads_zero),
         *classifier_candidates(run),
-        feature_candidate("Gabor features", run.gabor, lesions, notes),
-        feature_candidate("radiomics features", run.radiomics, lesions, notes),
+        *(feature_candidate(family, table, lesions, notes) for family, table in run.features.items()),
         *floor_candidates(lesions),
     ]
 

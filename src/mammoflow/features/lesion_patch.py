@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mammoflow.errors import ExcludedCase
+from mammoflow.errors import ConfigError, ExcludedCase
 from mammoflow.imaging.geometry import Mask, Row, mask_to_patch, resample
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.files import read_image, read_mask
@@ -49,7 +49,7 @@ class PatchReader:
     images
         Folder of the shard that the image stage wrote.
     masks
-        Folder of the shard that the segment stage wrote; not opened for reference masks.
+        Folder of the shard that the segment stage wrote; needed for predicted masks only.
     source
         Whose mask marks the lesion.
     spacing_mm
@@ -61,18 +61,19 @@ class PatchReader:
     ------
     StudyError
         If a table is missing or does not fit.
+    ConfigError
+        If predicted masks are asked for without their folder.
     """
 
     def __init__(
         self,
         images: Path,
-        masks: Path,
+        masks: Path | None,
         source: Literal["predicted", "reference"],
         spacing_mm: float,
         exclude_pectoral: bool = False,
     ) -> None:
         self.images = images
-        self.masks = masks
         self.source = source
         self.spacing_mm = spacing_mm
         self.exclude_pectoral = exclude_pectoral
@@ -80,10 +81,15 @@ class PatchReader:
         table = read_table(images / "images.parquet", CANONICAL_IMAGES)
         self._rows: list[Row] = [dict(row) for _, row in self.lesions.iterrows()]
         self._image_rows: dict[str, Row] = {str(row["image_id"]): dict(row) for _, row in table.iterrows()}
-        self._mask_files: dict[str, str] = {}
+        self._mask_paths: dict[str, Path] = {}
         if source == "predicted":
+            if masks is None:
+                raise ConfigError(
+                    "mask is predicted, but no folder of masks is given; give one, or set it to reference"
+                )
             predicted = read_table(masks / "masks.parquet", MASKS)
-            self._mask_files = dict(zip(predicted["lesion_id"], predicted["mask_file"], strict=True))
+            files = [masks / name for name in predicted["mask_file"]]
+            self._mask_paths = dict(zip(predicted["lesion_id"], files, strict=True))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -137,8 +143,7 @@ class PatchReader:
             if pd.isna(lesion["patch_mask_file"]):
                 raise ExcludedCase(LesionReason.MASK_NOT_FOUND, "the study gives a box and no reference mask")
             return read_mask(self.images / lesion["patch_mask_file"])
-        name = self._mask_files.get(lesion["lesion_id"])
-        if name is None:
+        path = self._mask_paths.get(lesion["lesion_id"])
+        if path is None:
             raise ExcludedCase(LesionReason.MASK_NOT_FOUND, "the segment stage wrote no mask for this lesion")
-        mask = read_mask(self.masks / name)
-        return mask_to_patch(mask, lesion, self._image_rows[lesion["image_id"]], shape)
+        return mask_to_patch(read_mask(path), lesion, self._image_rows[lesion["image_id"]], shape)

@@ -1,0 +1,1 @@
+"""The feature families: each module is one, found by its file name."""

@@ -1,0 +1,31 @@
+"""The jobs of the feature families: the code that each runs, and the inputs and GPUs that it needs."""
+
+from __future__ import annotations
+
+from mammoflow.config.features import FEATURE_FAMILIES
+from mammoflow.config.study import StudyConfig
+from mammoflow.planning.preflight import gpu_present
+
+
+def feature_modules(family: str) -> list[str]:
+    """Return the modules whose code the job of a feature family runs, for its code digest."""
+    return ["mammoflow.features.stage", FEATURE_FAMILIES.module(family)]
+
+
+def feature_gpus(config: StudyConfig, family: str) -> int:
+    """Return the GPUs of the job of a feature family: none where the family computes on the CPU only.
+
+    Otherwise it is one where the device is `cuda`, or `auto` on a machine with a GPU.
+    """
+    if not FEATURE_FAMILIES.load(family).GPU:
+        return 0
+    device = getattr(config.stages()[f"features/{family}"], "device", "auto")
+    return int(device == "cuda" or (device == "auto" and gpu_present()))
+
+
+def feature_masks(config: StudyConfig, family: str) -> list[str]:
+    """Return the mask tables that a feature family reads, with the wildcard `{shard}`: none for reference masks."""
+    if config.features.families[family].mask == "reference":
+        return []
+    model = config.segmentation.default_model
+    return [f"{config.results}/{config.run}/segmentation/{model}/{{shard}}/masks.parquet"]

@@ -1,0 +1,41 @@
+rule features_shard:
+    input:
+        settings=settings_file("features/{family}"),
+        images=f"{RUN}/images/{{shard}}/images.parquet",
+        lesions=f"{RUN}/images/{{shard}}/lesions.parquet",
+        masks=lambda wildcards: expand(feature_masks(CONFIG, wildcards.family), shard=wildcards.shard),
+    output:
+        f"{RUN}/features/{{family}}/{{shard}}.parquet",
+    log:
+        f"{RUN}/logs/features/{{family}}/{{shard}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/features/{{family}}/{{shard}}.tsv"
+    conda:
+        "../../envs/features.yaml"
+    threads: threads_of_a_shard()
+    resources:
+        mem_mb=3000,
+        runtime=120,
+        gpu=lambda wildcards: feature_gpus(CONFIG, wildcards.family),
+    params:
+        code=lambda wildcards: code_digest(*feature_modules(wildcards.family)),
+        images=lambda wildcards, input: Path(input.images).parent,
+        masks=lambda wildcards, input: folders("--masks", input.masks),
+    shell:
+        "mammoflow features --settings {input.settings} --family {wildcards.family} --images {params.images}"
+        " {params.masks} --output {output} --threads {threads}"
+        " 2>&1 | tee {log} >&2"
+
+
+for family in CONFIG.features.run:
+
+    rule:
+        name:
+            family
+        input:
+            shards("features/{family}/{shard}.parquet", family=family),
+
+
+rule features:
+    input:
+        shards("features/{family}/{shard}.parquet", family=CONFIG.features.run),
