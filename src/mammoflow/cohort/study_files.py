@@ -24,4 +24,6 @@ def require_study_files(dataset: DatasetSettings, study: Path) -> None:
         )
     for name in dataset.every_table():
         if not (study / name).is_file():
-            raise StudyError(f"case table {study / name} does not exist; check cohort.dataset.tables and joins")
+            raise StudyError(
+                f"case table {study / name} does not exist; check cohort.dataset.tables and cohort.dataset.options"
+            )

@@ -1,4 +1,4 @@
-"""`cohort.unlabelled: keep` the whole way: what has no label is segmented, measured and predicted, and counts nowhere."""
+"""`cohort.unlabelled: keep`, all stages: what has no label is segmented, measured, predicted, and counts nowhere."""
 
 from __future__ import annotations
 
