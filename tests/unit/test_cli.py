@@ -29,7 +29,7 @@ def test_nothing_heavy_is_loaded_for_help() -> None:
 
 def test_each_stage_of_the_configuration_has_a_command() -> None:
     commands = {name.replace("-", "_") for name in main.commands}
-    assert set(StudyConfig().stages()) <= commands
+    assert {stage.partition("/")[0] for stage in StudyConfig().stages()} <= commands
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, module: str, name: str, function: Any) -> None:
@@ -47,13 +47,14 @@ def settings(tmp_path: Path) -> Path:
 
 def test_a_stage_gets_its_settings_and_paths(monkeypatch: pytest.MonkeyPatch, settings: Path, tmp_path: Path) -> None:
     calls: list[tuple[Any, ...]] = []
-    stand_in(monkeypatch, "mammoflow.features.gabor_stage", "extract_gabor", lambda *arguments: calls.append(arguments))
+    stand_in(monkeypatch, "mammoflow.features.stage", "extract", lambda *arguments: calls.append(arguments))
     output = tmp_path / "gabor.parquet"
     folders = ["--images", str(tmp_path), "--masks", str(tmp_path)]
-    arguments = ["gabor", "--settings", str(settings), *folders, "--output", str(output), "--threads", "3"]
+    family = ["--family", "gabor", "--settings", str(settings)]
+    arguments = ["features", *family, *folders, "--output", str(output), "--threads", "3"]
     result = CliRunner().invoke(main, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    assert calls == [(StudyConfig().gabor, tmp_path, tmp_path, output, 3)]
+    assert calls == [("gabor", StudyConfig().features.families["gabor"], tmp_path, tmp_path, output, 3)]
 
 
 def test_several_folders_keep_their_order(monkeypatch: pytest.MonkeyPatch, settings: Path, tmp_path: Path) -> None:
@@ -84,11 +85,19 @@ def test_a_problem_of_the_data_is_one_message(monkeypatch: pytest.MonkeyPatch, s
 def test_a_wrong_setting_is_another_exit_code(settings: Path, tmp_path: Path) -> None:
     settings.write_text("orientation: 4", encoding="utf-8")
     folders = ["--images", str(tmp_path), "--masks", str(tmp_path)]
-    arguments = ["gabor", "--settings", str(settings), *folders, "--output", str(tmp_path / "gabor.parquet")]
+    family = ["--family", "gabor", "--settings", str(settings)]
+    arguments = ["features", *family, *folders, "--output", str(tmp_path / "gabor.parquet")]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2
     assert "orientation: unknown key" in result.output
     assert "Traceback" not in result.output
+
+
+def test_an_unknown_feature_family(settings: Path, tmp_path: Path) -> None:
+    folders = ["--images", str(tmp_path), "--output", str(tmp_path / "features.parquet")]
+    result = CliRunner().invoke(main, ["features", "--family", "gabr", "--settings", str(settings), *folders])
+    assert result.exit_code == 2
+    assert "--family: found 'gabr'; expected a feature family: one of gabor, radiomics" in result.output
 
 
 def test_an_unknown_input_of_the_network(settings: Path, tmp_path: Path) -> None:

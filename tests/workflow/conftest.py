@@ -31,7 +31,7 @@ shards = int(found[1]) if found else 0
 output = Path(dict(options)["--output"])
 further = [Path(value) for name, value in options if name == "--excluded"]
 digest = hashlib.sha256(stage.encode())
-WORDS = "output excluded store model threads input variant method precision default-margin-mm".split()
+WORDS = "output excluded store family model threads input variant method precision default-margin-mm".split()
 for name, value in options:
     path = Path(value)
     if name.removeprefix("--") in WORDS:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from conftest import Project
 
-GABOR = "src/mammoflow/features/gabor.py"
+GABOR = "src/mammoflow/features/families/gabor.py"
 
 
 def overlay(project: Project, text: str) -> tuple[str, str]:
@@ -33,7 +33,7 @@ def test_code_of_the_gabor_features(project: Project) -> None:
     file = project.root / GABOR
     original = file.read_text(encoding="utf-8")
     file.write_text(original + "\n# changed\n", encoding="utf-8")
-    assert project.planned() == {"gabor_shard": 2, "compare": 1, "report": 1}
+    assert project.planned() == {"features_shard": 2, "compare": 1, "report": 1}
     file.write_text(original, encoding="utf-8")
     assert project.planned() == {}
 

@@ -18,9 +18,9 @@ BELOW = {
     "audit": {"audit"},
     "prompts": {"prompts_shard"},
     "segment": {"segment_shard"},
-    "gabor": {"gabor_shard"},
-    "radiomics": {"radiomics_shard"},
-    "features": {"gabor_shard", "radiomics_shard"},
+    "gabor": {"features_shard"},
+    "radiomics": {"features_shard"},
+    "features": {"features_shard"},
     "classify": {"efficientnet_input", "perceptron_variant"},
     "compare": {"compare"},
     "report": {"report"},
@@ -37,7 +37,7 @@ def test_a_named_target_runs_its_stage(project: Project, target: str) -> None:
 def test_all_planned_outputs_stand_under_the_run(finished_project: Project) -> None:
     run = finished_project.root / "results" / "phantom"
     stages = {
-        "phantom", "cohort", "images", "audit", "prompts", "segment", "gabor", "radiomics", "efficientnet",
+        "phantom", "cohort", "images", "audit", "prompts", "segment", "features", "efficientnet",
         "perceptron", "compare", "report",
     }  # fmt: skip
     assert {path.name for path in (run / "logs").iterdir()} == stages

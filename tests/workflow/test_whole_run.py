@@ -29,7 +29,7 @@ OVERLAY = {
     "images": {"longest_side_px": 256},
     "segmentation": {"iterations": 2},
     "prompts": {"margins_mm": [0.0, 10.0]},
-    "gabor": {"wavelengths_mm": [4.0, 8.0]},
+    "features": {"families": {"gabor": {"wavelengths_mm": [4.0, 8.0]}}},
     "classification": {
         "efficientnet": {"epochs": 1, "image_px": 32, "inputs": ["masked_crop", "whole_image_radiomics"]},
         "perceptron": {"epochs": 2, "tuning_epochs": 1, "variants": ["frozen", "decoder_tuned"]},

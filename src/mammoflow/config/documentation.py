@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import textwrap
 from typing import Any
@@ -45,18 +46,24 @@ def _documented(settings: Settings, depth: int) -> list[str]:
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
         bounds = _bounds(field.metadata)
-        comment = f"{field.description}{f' ({bounds})' if bounds else ''}"
-        lines += textwrap.wrap(comment, WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+        lines += _comment(f"{field.description}{f' ({bounds})' if bounds else ''}", indent)
         if isinstance(value, Settings):
             lines += [*_block(name, _documented(value, depth + 1), indent), *([""] if depth == 0 else [])]
         elif isinstance(value, dict) and any(isinstance(entry, Settings) for entry in value.values()):
             lines += [f"{indent}{name}:"]
             for key, entry in value.items():
+                lines += _comment(inspect.getdoc(type(entry)) or "", f"{indent}  ")
                 lines += _block(key, _documented(entry, depth + 2), f"{indent}  ")
             lines += [""] if depth == 0 else []
         else:
             lines += [f"{indent}{name}: {_value_text(value)}", *([""] if depth == 0 else [])]
     return lines
+
+
+def _comment(text: str, indent: str) -> list[str]:
+    """Return the lines of a comment; of several paragraphs only the first."""
+    marked = f"{indent}# "
+    return textwrap.wrap(text.partition("\n\n")[0], WIDTH, initial_indent=marked, subsequent_indent=marked)
 
 
 def _block(name: str, lines: list[str], indent: str) -> list[str]:

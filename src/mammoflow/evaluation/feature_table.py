@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from scipy.stats import false_discovery_control
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.feature_models import feature_matrix
 from mammoflow.evaluation.metrics import auc
+from mammoflow.evaluation.rank_test import clustered_rank_test
+
+TRAINING = "train"
+"""The split whose lesions are described; the column `rows` says so."""
 
 _COLUMNS = (
     "family",
@@ -25,31 +30,47 @@ _COLUMNS = (
     "auc",
     "auc_low",
     "auc_high",
+    "p_value",
+    "false_discovery_rate",
 )
 
 
 def feature_table(
     families: dict[str, pd.DataFrame], lesions: pd.DataFrame, bootstrap: PatientBootstrap
 ) -> pd.DataFrame:
-    """Describe every feature on all labelled lesions; nothing is fitted, so no split is needed.
+    """Describe every feature on the labelled training lesions.
 
-    An AUC below 0.5 means that benign lesions have the higher values.
+    Validation and test lesions are left out, so that whoever picks features from this table has not seen them. An AUC
+    below 0.5 means that benign lesions have the higher values. `p_value` is that of `clustered_rank_test`,
+    `false_discovery_rate` the least rate at which the feature is among the discoveries, over all features of all
+    families (Benjamini and Hochberg, Journal of the Royal Statistical Society B 57, 1995).
 
     Parameters
     ----------
     families
-        Name ("gabor", "radiomics") to a table of the FEATURES schema.
+        Name of each feature family to its table of the FEATURES schema.
     lesions
-        Labelled lesions, indexed by lesion: `malignant`, `patient_id`.
+        Labelled lesions, indexed by lesion: `split`, `malignant`, `patient_id`.
     bootstrap
         Resampling of patients.
     """
+    training = lesions[lesions["split"] == TRAINING]
     rows = []
     for family, features in families.items():
-        matrix = feature_matrix(family, features, lesions)
+        matrix = feature_matrix(family, features, training)
         for name in matrix:
-            rows.append({"family": family, "feature": name} | _describe(matrix[name].dropna(), lesions, bootstrap))
-    return pd.DataFrame(rows, columns=[*_COLUMNS])
+            rows.append({"family": family, "feature": name} | _describe(matrix[name].dropna(), training, bootstrap))
+    table = pd.DataFrame(rows, columns=[*_COLUMNS])
+    return table.assign(false_discovery_rate=_false_discovery_rates(table["p_value"].astype("float64")))
+
+
+def _false_discovery_rates(p_values: pd.Series) -> pd.Series:
+    """Return the adjusted p values; `nan` where there is none to adjust."""
+    rates = pd.Series(np.nan, index=p_values.index)
+    tested = p_values.notna()
+    if tested.any():
+        rates[tested] = false_discovery_control(p_values[tested].to_numpy())
+    return rates
 
 
 def _describe(values: pd.Series, lesions: pd.DataFrame, bootstrap: PatientBootstrap) -> dict[str, object]:
@@ -61,11 +82,12 @@ def _describe(values: pd.Series, lesions: pd.DataFrame, bootstrap: PatientBootst
     benign = bootstrap.mean(value[label == 0], patients[label == 0].tolist())
     malignant = bootstrap.mean(value[label == 1], patients[label == 1].tolist())
     return {
-        "rows": "all",
+        "rows": TRAINING,
         "n": len(values),
         "n_malignant": int(label.sum()),
         "patients": len(set(patients)),
         **benign.columns("mean_benign"),
         **malignant.columns("mean_malignant"),
         **area.columns("auc"),
+        "p_value": clustered_rank_test(label, value, patients.tolist()),
     }

@@ -12,12 +12,15 @@ from mammoflow.errors import StudyError
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.comparison import comparison_table, confusion_table
-from mammoflow.evaluation.inputs import Run, read_run
+from mammoflow.evaluation.inputs import Run, read_json, read_run
 from mammoflow.evaluation.stage import all_candidates, write_record
 from mammoflow.evaluation.subgroups import subgroup_table
 from mammoflow.tables.files import write_csv, write_table
 from mammoflow.tables.predictions import PREDICTIONS
 from mammoflow.tables.study import study_note
+
+INPUTS = ("images", "segmentation", "features", "predictions", "prompts")
+"""What a comparison reads besides the cohort, in the order of `read_run`."""
 
 
 def pool_folds(settings: ComparisonSettings, folders: Sequence[Path], output: Path) -> None:
@@ -67,17 +70,16 @@ def pool_folds(settings: ComparisonSettings, folders: Sequence[Path], output: Pa
 
 
 def _read(folder: Path) -> Run:
-    """Read a run from the places where the workflow writes it."""
-    if not (folder / "comparison" / "comparison.csv").is_file():
-        raise StudyError(f"{folder} has no comparison/comparison.csv; expected a finished run, such as results/fold-0")
-    return read_run(
-        folder / "cohort",
-        sorted(path.parent for path in folder.glob("images/*/images.parquet")),
-        sorted(path.parent for path in folder.glob("segmentation/*/*/masks.parquet")),
-        sorted(folder.glob("features/*/*.parquet")),
-        sorted(folder.glob("classification/*/predictions.parquet")),
-        sorted(folder.glob("prompts/**/excluded/*.parquet")),
-    )
+    """Read what the comparison of a run read, and nothing else that an earlier configuration left in its folder."""
+    record = folder / "comparison" / "provenance.json"
+    if not record.is_file():
+        raise StudyError(f"{folder} has no comparison/provenance.json; expected a finished run, such as results/fold-0")
+    inputs = read_json(record).get("inputs")
+    if not isinstance(inputs, dict) or set(inputs) != set(INPUTS):
+        raise StudyError(
+            f"{record} does not list the inputs {', '.join(INPUTS)} of the comparison; run the comparison again"
+        )
+    return read_run(folder / "cohort", *([folder / path for path in inputs[kind]] for kind in INPUTS))
 
 
 def _check_folds(folders: Sequence[Path], runs: Sequence[Run]) -> list[int]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
+from collections.abc import Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from mammoflow.config.evaluation import ComparisonSettings
@@ -26,10 +29,27 @@ PACKAGES = (
 )
 
 
-def provenance(settings: ComparisonSettings, run: Run) -> dict[str, Any]:
-    """Return the record that stands beside the tables."""
+def recorded_inputs(cohort: Path, **inputs: Sequence[Path]) -> dict[str, list[str]]:
+    """Return what the comparison read besides the cohort, each path relative to the folder of the run.
+
+    Parameters
+    ----------
+    cohort
+        Folder of the cohort stage; it is in the folder of the run.
+    **inputs
+        Folders and files of each kind.
+    """
+    return {
+        kind: [Path(os.path.relpath(path, cohort.parent)).as_posix() for path in paths]
+        for kind, paths in inputs.items()
+    }
+
+
+def provenance(settings: ComparisonSettings, run: Run, inputs: dict[str, list[str]]) -> dict[str, Any]:
+    """Return the record that is written with the tables; `inputs` is what `recorded_inputs` returns."""
     return {
         "comparison": settings.model_dump(),
+        "inputs": inputs,
         "python": platform.python_version(),
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "training": run.training,

@@ -21,7 +21,7 @@ from mammoflow.evaluation.figures import write_figures
 from mammoflow.evaluation.floors import floor_candidates
 from mammoflow.evaluation.flow import exclusions, flow
 from mammoflow.evaluation.inputs import Run, read_run
-from mammoflow.evaluation.provenance_record import provenance
+from mammoflow.evaluation.provenance_record import provenance, recorded_inputs
 from mammoflow.evaluation.segmentation_choices import choices_table
 from mammoflow.evaluation.segmentation_diameter import diameter_correlation, dice_by_diameter
 from mammoflow.evaluation.segmentation_subgroups import segmentation_subgroups
@@ -95,7 +95,15 @@ def compare(
     for name, table in tables.items():
         write_csv(output / f"{name}.csv", table if name in NOT_RESULTS else marked_table(run, table))
     write_record(output / "flow.json", flow(run, labelled, candidates, tables["exclusions"]))
-    write_record(output / "provenance.json", provenance(settings, run))
+    inputs = recorded_inputs(
+        cohort,
+        images=images,
+        segmentation=segmentation,
+        features=features,
+        predictions=predictions,
+        prompts=prompts,
+    )
+    write_record(output / "provenance.json", provenance(settings, run, inputs))
     with marked_figures(LEAKING if run.leaking else ""):
         write_figures(output / "figures", run, candidates, labelled, tables)
 

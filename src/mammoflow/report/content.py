@@ -137,10 +137,14 @@ def figure_uris(folder: Path, leaking: bool = False) -> dict[str, Row]:
 
 
 def settings_files(folder: Path) -> list[Row]:
-    """Return name, digest and text of each stage's settings file, where the run keeps them."""
-    files = sorted(folder.glob("*.yaml")) if folder.is_dir() else []
+    """Return name, digest and text of each job's settings file, where the run keeps them."""
+    files = sorted(folder.rglob("*.yaml")) if folder.is_dir() else []
     return [
-        {"name": path.stem, "digest": file_digest(path), "text": path.read_text(encoding="utf-8").strip()}
+        {
+            "name": path.relative_to(folder).with_suffix("").as_posix(),
+            "digest": file_digest(path),
+            "text": path.read_text(encoding="utf-8").strip(),
+        }
         for path in files
     ]
 

@@ -98,6 +98,7 @@ def write_report(
         **segmentation_values(tables, model),
         "overlays": by_model(overlays(images, masks, settings.overlays)) if masks else [],
         "features": shown_features(tables.rows("features")),
+        "feature_count": len(tables.rows("features")),
         "audit": audit_section(audit),
         "flow": read_json(comparison / "flow.json")["steps"],
         "figures": figure_uris(comparison / "figures", leaking),

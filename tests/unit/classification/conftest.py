@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from mammoflow.segmentation.protocol import Embedding, ImageSize, Prediction, PromptableModel, Prompts
 from mammoflow.storage.files import array_digest, write_image, write_mask
-from mammoflow.tables.features import FEATURES
+from mammoflow.tables.features import OK, write_features
 from mammoflow.tables.files import write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.masks import MASKS
@@ -25,6 +25,7 @@ from mammoflow.tables.prompts import PROMPTS
 HEIGHT, WIDTH = 64, 48
 SPACING_MM = 1.0
 MARGIN_MM = 2.0
+RADIOMICS = ("radiomics_constant", "radiomics_signal", "radiomics_gaps")
 
 
 @dataclass
@@ -68,9 +69,10 @@ def make_study(root: Path, patients: int = 24, seed: int = 0, lesions_on_first: 
         write_table(pd.DataFrame(rows["lesions"]), CANONICAL_LESIONS, folder / "lesions.parquet")
         masks = root / "segmentation" / "fake" / f"{shard:02d}"
         write_table(pd.DataFrame(rows["masks"]), MASKS, masks / "masks.parquet")
-        for name, schema in (("prompts", PROMPTS), ("radiomics", FEATURES)):
-            write_table(pd.DataFrame(rows[name]), schema, root / name / f"{shard:02d}.parquet")
-            getattr(study, name).append(root / name / f"{shard:02d}.parquet")
+        study.prompts.append(root / "prompts" / f"{shard:02d}.parquet")
+        write_table(pd.DataFrame(rows["prompts"]), PROMPTS, study.prompts[-1])
+        study.radiomics.append(root / "features" / "radiomics" / f"{shard:02d}.parquet")
+        write_features(rows["radiomics"], "radiomics", RADIOMICS, (), study.radiomics[-1])
         study.images.append(folder)
         study.masks.append(masks)
     study.lesions = pd.concat([pd.read_parquet(folder / "lesions.parquet") for folder in study.images])
@@ -124,8 +126,10 @@ def _write_patient(
                 "x1": x0 + 10 + margin, "origin": "reference", "draw": 0, "points": "",
             })  # fmt: skip
         tables["radiomics"].append({
-            "lesion_id": lesion_id, "patient_id": patient, "status": "ok", "constant": 3.0,
-            "signal": label + generator.normal(0, 0.1), "gaps": np.nan if number % 5 == 0 else generator.normal(),
+            "lesion_id": lesion_id, "patient_id": patient, "status": OK, "detail": "",
+            "spacing_mm": 0.25 if number % 3 else 0.2175, "radiomics_constant": 3.0,
+            "radiomics_signal": label + generator.normal(0, 0.1),
+            "radiomics_gaps": np.nan if number % 5 == 0 else generator.normal(),
         })  # fmt: skip
     grey = np.clip(image, 0, 65535).astype(np.uint16)
     write_image(folder / "image" / f"{image_id}.png", grey)

@@ -91,14 +91,14 @@ def test_whole_image_gives_lesions_of_an_image_one_probability(study) -> None:
 def test_radiomics_tell_lesions_of_an_image_apart_and_nothing_is_learnt_from_test(study) -> None:
     output = efficientnet(study, "whole_image_radiomics")
     record = check_whole(study, output)
-    assert record["radiomics_columns"] == ["signal", "gaps"]
+    assert record["radiomics_columns"] == ["radiomics_signal", "radiomics_gaps"]
     before = predictions(output).set_index("lesion_id")
     assert before.loc["P000_L_CC_0", "probability"] != before.loc["P000_L_CC_1", "probability"]
     permute_test_labels(study)
     test = before.index[before["split"] == "test"]
     for path in study.radiomics:
         table = pd.read_parquet(path)
-        table.loc[table["lesion_id"].isin(test), ["signal", "constant"]] = 1e6
+        table.loc[table["lesion_id"].isin(test), ["radiomics_signal", "radiomics_constant"]] = 1e6
         table.to_parquet(path)
     after = predictions(efficientnet(study, "whole_image_radiomics", "_again")).set_index("lesion_id")
     others = before.index[before["split"] != "test"]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mammoflow.config.base import validate_settings
-from mammoflow.config.features import GaborSettings, RadiomicsSettings
+from mammoflow.config.documentation import settings_text
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError
 
@@ -21,15 +21,54 @@ from mammoflow.errors import ConfigError
 )
 def test_gabor_settings_that_cannot_work_are_named(values, named):
     with pytest.raises(ConfigError, match=named):
-        validate_settings(GaborSettings, values, "settings")
+        validate_settings(StudyConfig, {"features": {"families": {"gabor": values}}}, "the configuration")
 
 
 @pytest.mark.parametrize("name", ["glmc", "shape"])
 def test_unknown_radiomics_class_is_named_with_those_that_exist(name):
     with pytest.raises(ConfigError, match=rf"found '{name}'.*'shape2D'"):
-        validate_settings(RadiomicsSettings, {"classes": [name]}, "settings")
+        validate_settings(
+            StudyConfig, {"features": {"families": {"radiomics": {"classes": [name]}}}}, "the configuration"
+        )
 
 
 def test_ring_has_to_fit_the_patch():
-    with pytest.raises(ConfigError, match=r"gabor\.ring_mm ends at 90\.0, expected at most images\.patch_mm 80\.0"):
+    with pytest.raises(
+        ConfigError, match=r"features\.families\.gabor\.ring_mm ends at 90\.0, expected at most images\.patch_mm 80\.0"
+    ):
         validate_settings(StudyConfig, {"images": {"patch_mm": 80.0}}, "config")
+
+
+def test_ring_of_a_family_that_does_not_run_need_not_fit():
+    values = {"images": {"patch_mm": 80.0}, "features": {"run": ["radiomics"]}}
+    study = validate_settings(StudyConfig, values, "the configuration")
+    assert [name for name in study.stages() if name.startswith("features/")] == ["features/radiomics"]
+
+
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [
+        ({"run": ["gabr"]}, r"features\.run\.0: found 'gabr'.*is no feature family; expected one of gabor, radiomics"),
+        ({"families": {"gabr": {}}}, r"features\.families\.gabr: .*is no feature family; expected one of gabor"),
+        ({"families": {"radiomics": {"device": "cuda"}}}, r"features\.families\.radiomics\.device: unknown key"),
+        ({"families": []}, r"features\.families: found \[\].*expected a mapping"),
+    ],
+)
+def test_mistake_in_a_family_names_its_key(features, expected):
+    with pytest.raises(ConfigError, match=expected):
+        validate_settings(StudyConfig, {"features": features}, "the configuration")
+
+
+def test_each_family_has_a_settings_file_with_the_device_of_the_run():
+    study = validate_settings(StudyConfig, {"device": "cuda"}, "the configuration")
+    stages = study.stages()
+    assert "device: cuda" in settings_text(stages["features/gabor"])
+    assert "device" not in settings_text(stages["features/radiomics"])
+
+
+def test_options_of_a_family_that_is_left_out_are_its_defaults():
+    study = validate_settings(StudyConfig, {"features": {"families": {"radiomics": {"bin_count": 16}}}}, "config")
+    assert study.features.families["radiomics"].model_dump()["bin_count"] == 16
+    assert study.features.families == StudyConfig().features.families | {
+        "radiomics": study.features.families["radiomics"]
+    }

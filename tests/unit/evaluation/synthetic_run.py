@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
+from mammoflow.reasons.features import FeatureReason
 from mammoflow.storage.files import write_image, write_mask
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
-from mammoflow.tables.features import FEATURES
+from mammoflow.tables.features import OK, write_features
 from mammoflow.tables.files import empty_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
@@ -34,13 +35,12 @@ class WrittenRun:
     images: list[Path]
     segmentation: list[Path]
     masks: list[Path]
-    gabor: list[Path]
-    radiomics: list[Path]
+    features: list[Path]
     predictions: list[Path]
 
     def inputs(self) -> dict[str, object]:
         """Return the folders and tables that `compare` reads."""
-        names = ("cohort", "images", "segmentation", "gabor", "radiomics", "predictions")
+        names = ("cohort", "images", "segmentation", "features", "predictions")
         return {name: getattr(self, name) for name in names}
 
 
@@ -71,8 +71,9 @@ def write_run(
         images=[root / "images" / f"{shard:02d}" for shard in shards],
         segmentation=[root / "segmentation" / model / f"{shard:02d}" for model in MODELS for shard in shards],
         masks=[root / "segmentation" / "small" / f"{shard:02d}" for shard in shards],
-        gabor=[root / "gabor" / f"{shard:02d}.parquet" for shard in shards],
-        radiomics=[root / "radiomics" / f"{shard:02d}.parquet" for shard in shards],
+        features=[
+            root / "features" / family / f"{shard:02d}.parquet" for family in ("gabor", "radiomics") for shard in shards
+        ],
         predictions=sorted(path / "predictions.parquet" for path in (root / "classification").iterdir()),
     )
 
@@ -296,26 +297,25 @@ def _write_segmentation(
 
 
 def _write_features(root: Path, shard: int, lesions: pd.DataFrame, random: np.random.Generator) -> None:
-    keys = lesions[["lesion_id", "patient_id"]]
+    keys = lesions[["lesion_id", "patient_id"]].assign(status=OK, detail="", spacing_mm=0.2)
     label = lesions["malignant"].to_numpy(dtype=float)
     noise = random.standard_normal((8, len(lesions)))
-    gabor = keys.assign(
-        spacing_mm=0.2,
-        gabor_similarity=0.9 - 0.05 * label + 0.05 * noise[0],
-        gabor_inner_mean_1=noise[1],
-        gabor_inner_mean_2=noise[2],
-    )
-    radiomics = keys.assign(**{f"radiomics_original_firstorder_{i}": noise[i] + 0.5 * label for i in range(3, 8)})
-    for name, table in (("gabor", gabor), ("radiomics", radiomics)):
-        table = table.assign(status="ok", detail="")
-        if name == "radiomics" and shard == 0:
-            numbers = [column for column in table if column.startswith("radiomics_")]
+    gabor = {
+        "gabor_similarity": 0.9 - 0.05 * label + 0.05 * noise[0],
+        "gabor_inner_mean_1": noise[1],
+        "gabor_inner_mean_2": noise[2],
+    }
+    radiomics = {f"radiomics_original_firstorder_{i}": noise[i] + 0.5 * label for i in range(3, 8)}
+    for family, values in (("gabor", gabor), ("radiomics", radiomics)):
+        table = keys.assign(**values)
+        if family == "radiomics" and shard == 0:
             # The fifth patient of every six is a test patient: its features are not defined.
             gone = table["patient_id"] == "P004"
-            table.loc[gone, numbers] = np.nan
-            table.loc[gone, "status"] = "features are not defined for this lesion"
+            table.loc[gone, list(values)] = np.nan
+            table.loc[gone, "status"] = FeatureReason.FEATURES_UNDEFINED
             table.loc[gone, "detail"] = "region has fewer than 9 pixels"
-        write_table(table if len(table) else empty_table(FEATURES), FEATURES, root / name / f"{shard:02d}.parquet")
+        output = root / "features" / family / f"{shard:02d}.parquet"
+        write_features(table.to_dict("records"), family, list(values), (), output)
 
 
 def _write_predictions(folder: Path, lesions: pd.DataFrame, random: np.random.Generator) -> None:

@@ -95,13 +95,15 @@ def noisy_features(table: pd.DataFrame) -> pd.DataFrame:
             "gabor_noise": random.normal(0, 1, len(table)),
             "gabor_mostly_missing": np.where(np.arange(len(table)) < 12, 1.0, np.nan),
             "spacing_mm": signal,
+            "status": "ok",
+            "detail": "",
         }
     )
 
 
 def test_logistic_regression_finds_a_feature_that_separates() -> None:
     table = lesions()
-    candidate = feature_candidate("features", noisy_features(table), table)
+    candidate = feature_candidate("gabor", noisy_features(table), table)
     assert (candidate.runs[0]["predicted"] == table["malignant"]).all()
     assert candidate.notes[0].startswith("logistic regression on 2 features")
 
@@ -113,9 +115,9 @@ def test_lesions_without_features_have_no_prediction() -> None:
     features.loc[5, names] = np.nan
     features.loc[6, ["gabor_good", "gabor_noise", "gabor_mostly_missing"]] = [np.inf, np.nan, np.nan]
     features = features.drop(index=7)
-    matrix = feature_matrix(features, table)
+    matrix = feature_matrix("gabor", features, table)
     assert matrix.iloc[[5, 6, 7]].isna().all(axis=None)
-    scored = feature_candidate("features", features, table).scored(table)
+    scored = feature_candidate("gabor", features, table).scored(table)
     assert sorted(set(table.index) - set(scored)) == ["L005", "L006", "L007"]
 
 
@@ -123,7 +125,7 @@ def test_a_lesion_with_some_features_is_scored_with_the_training_median_of_the_r
     table = lesions()
     features = noisy_features(table)
     features.loc[5, ["gabor_noise", "gabor_mostly_missing"]] = np.nan
-    candidate = feature_candidate("features", features, table)
+    candidate = feature_candidate("gabor", features, table)
     assert len(candidate.scored(table)) == len(table)
     assert candidate.runs[0]["predicted"].iloc[5] == table["malignant"].iloc[5]
 
@@ -131,6 +133,6 @@ def test_a_lesion_with_some_features_is_scored_with_the_training_median_of_the_r
 def test_training_of_one_class_gives_a_row_with_its_reason() -> None:
     table = lesions()
     table.loc[table["split"] == "train", "malignant"] = 0
-    candidate = feature_candidate("features", noisy_features(table), table)
+    candidate = feature_candidate("gabor", noisy_features(table), table)
     assert candidate.scored(table).empty
     assert "only one class" in candidate.notes[0]

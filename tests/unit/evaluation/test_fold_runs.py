@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from sklearn.metrics import roc_auc_score
 from mammoflow.config.evaluation import ComparisonSettings
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.fold_runs import pool_folds
+from mammoflow.evaluation.inputs import read_run
+from mammoflow.evaluation.provenance_record import provenance, recorded_inputs
+from mammoflow.evaluation.stage import write_record
 
 SETTINGS = ComparisonSettings(bootstrap=100)
 
@@ -32,8 +36,8 @@ def make_fold(run: Any, fold: int) -> Path:
     path = run.cohort / "study.json"
     study = json.loads(path.read_text()) | {"split": {"method": "kfold", "folds": 2, "fold": fold, "leaking": False}}
     path.write_text(json.dumps(study))
-    (run.root / "comparison").mkdir()
-    (run.root / "comparison" / "comparison.csv").write_text("model\n")
+    record = provenance(SETTINGS, read_run(**run.inputs()), recorded_inputs(**run.inputs(), prompts=[]))
+    write_record(run.root / "comparison" / "provenance.json", record)
     return run.root
 
 
@@ -83,7 +87,7 @@ def test_the_order_of_the_runs_changes_nothing(folds, tmp_path):
 def test_runs_that_do_not_belong_together_are_one_clear_error(folds, tmp_path):
     with pytest.raises(StudyError, match=r"folds \[0\]; expected each of \[0, 1\] once"):
         pool_folds(SETTINGS, folds[:1], tmp_path / "pooled")
-    with pytest.raises(StudyError, match=r"no comparison/comparison\.csv"):
+    with pytest.raises(StudyError, match=r"no comparison/provenance\.json"):
         pool_folds(SETTINGS, [folds[0], tmp_path], tmp_path / "pooled")
     study = json.loads((folds[1] / "cohort" / "study.json").read_text())
     with pytest.MonkeyPatch.context() as patch:
@@ -106,9 +110,35 @@ def test_runs_that_do_not_belong_together_are_one_clear_error(folds, tmp_path):
     with pytest.raises(StudyError, match="puts patients into other folds"):
         pool_folds(SETTINGS, folds, tmp_path / "pooled")
     path.write_bytes(content)
-    gone = folds[1] / "classification" / "perceptron_frozen" / "predictions.parquet"
-    gone.rename(gone.with_suffix(".hidden"))
+    path = folds[1] / "comparison" / "provenance.json"
+    content = path.read_text()
+    record = json.loads(content)
+    record["inputs"]["predictions"].remove("classification/perceptron_frozen/predictions.parquet")
+    path.write_text(json.dumps(record))
     with pytest.raises(StudyError, match=r"differ in the models or seeds of perceptron_frozen"):
         pool_folds(SETTINGS, folds, tmp_path / "pooled")
-    gone.with_suffix(".hidden").rename(gone)
+    path.write_text("{}")
+    with pytest.raises(StudyError, match=r"does not list the inputs images, .*run the comparison again"):
+        pool_folds(SETTINGS, folds, tmp_path / "pooled")
+    path.write_text(content)
     assert not (tmp_path / "pooled").exists()
+
+
+def test_what_an_earlier_configuration_left_is_not_pooled(write_run, tmp_path):
+    runs = [make_fold(write_run(tmp_path / str(fold), patients=12), fold) for fold in range(2)]
+    pool_folds(SETTINGS, runs, tmp_path / "expected")
+    for run in runs:  # shards of a larger number, a model and a feature family that are no longer configured
+        for kind in ("images", "features/gabor", "segmentation/small"):
+            for left in (run / kind).iterdir():
+                stale = left.with_name(left.name.replace("0", "1", 1))
+                shutil.copytree(left, stale) if left.is_dir() else shutil.copy2(left, stale)
+        for kind, current, former in (
+            ("classification", "perceptron_frozen", "perceptron_former"),
+            ("features", "gabor", "former"),
+            ("segmentation", "small", "former"),
+        ):
+            shutil.copytree(run / kind / current, run / kind / former)
+    pool_folds(SETTINGS, runs, tmp_path / "pooled")
+    for path in (tmp_path / "expected").iterdir():
+        if path.suffix == ".csv":
+            assert (tmp_path / "pooled" / path.name).read_bytes() == path.read_bytes(), path.name

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from scipy.stats import false_discovery_control
 from sklearn.metrics import roc_auc_score
 
 from mammoflow.config.evaluation import ComparisonSettings
@@ -26,6 +27,7 @@ from mammoflow.reasons.lesions import LesionReason
 from mammoflow.reasons.prompts import PromptReason
 from mammoflow.storage.files import read_image
 from mammoflow.tables.cohort import EXCLUDED
+from mammoflow.tables.features import write_features
 from mammoflow.tables.files import write_table
 
 SETTINGS = ComparisonSettings(bootstrap=100)
@@ -48,7 +50,7 @@ def test_every_model_and_floor_has_its_row(comparison: Path) -> None:
     table = headline(comparison)
     classifiers = ["efficientnet_masked_crop", "efficientnet_whole_image", "perceptron_frozen"]
     assert table.index.tolist() == [
-        "BI-RADS > 3", *classifiers, "Gabor features", "radiomics features", *FLOORS
+        "BI-RADS > 3", *classifiers, "Gabor features", "Radiomics features", *FLOORS
     ]  # fmt: skip
     scored = table[table["n"] > 0]
     assert (scored[["accuracy_low", "accuracy_high"]].notna()).all(axis=None)
@@ -73,11 +75,11 @@ def test_birads_row_is_what_the_lesion_table_gives(comparison: Path, run: Any) -
 
 def test_lesions_without_features_lower_n_and_are_named(comparison: Path) -> None:
     table = headline(comparison)
-    assert table.loc["radiomics features", "n"] == table.loc["Gabor features", "n"] - 2
-    assert table.loc["radiomics features", "n_without_prediction"] == 2
+    assert table.loc["Radiomics features", "n"] == table.loc["Gabor features", "n"] - 2
+    assert table.loc["Radiomics features", "n_without_prediction"] == 2
     common = pd.read_csv(comparison / "comparison_common_lesions.csv", index_col="model")
     assert common["n"].replace(0, np.nan).nunique() == 1
-    assert common.loc["BI-RADS > 3", "n"] == table.loc["radiomics features", "n"]
+    assert common.loc["BI-RADS > 3", "n"] == table.loc["Radiomics features", "n"]
     lost = pd.read_csv(comparison / "exclusions.csv")
     lost = lost[lost["stage"] == "radiomics"]
     assert set(lost["lesion_id"]) == {"P004_L_CC_1", "P004_L_MLO_1"}
@@ -116,13 +118,57 @@ def test_the_same_run_gives_the_same_tables(comparison: Path, run: Any, tmp_path
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
 
 
-def test_features_table_separates_by_label(comparison: Path) -> None:
+def test_features_table_separates_by_label_on_training_lesions(comparison: Path, run: Any) -> None:
     table = pd.read_csv(comparison / "features.csv", index_col="feature")
+    lesions = pd.concat([pd.read_parquet(folder / "lesions.parquet") for folder in run.images])
+    training = lesions[lesions["split"] == "train"].set_index("lesion_id")
+    assert (table["rows"] == "train").all()
+    assert (table["n"] == len(training)).all()
     similarity = table.loc["gabor_similarity"]
-    assert similarity["n"] == 60
-    assert similarity["auc"] < 0.5
+    gabor = pd.concat([pd.read_parquet(path) for path in run.features if path.parent.name == "gabor"])
+    value = gabor.set_index("lesion_id")["gabor_similarity"].reindex(training.index)
+    assert similarity["auc"] == pytest.approx(roc_auc_score(training["malignant"].astype(int), value), abs=1e-5)
     assert similarity["mean_malignant"] < similarity["mean_benign"]
-    assert table.loc["radiomics_original_firstorder_3", "n"] == 58
+
+
+def test_each_feature_has_a_p_value_and_the_rate_over_all_families(comparison: Path) -> None:
+    table = pd.read_csv(comparison / "features.csv")
+    assert table["p_value"].between(0, 1).all()
+    expected = false_discovery_control(table["p_value"].to_numpy())
+    assert table["false_discovery_rate"].to_numpy() == pytest.approx(expected, rel=1e-4)
+    assert table["family"].nunique() == 2
+
+
+def test_a_further_feature_family_has_its_rows_everywhere(write_run: Callable[..., Any], tmp_path: Path) -> None:
+    run = write_run(tmp_path, patients=18)
+    tables = [path for path in run.features if path.parent.name == "gabor"]
+    for path in tables:
+        table = pd.read_parquet(path)
+        table = table.rename(columns=lambda name: name.replace("gabor_", "box_counting_"))
+        table.loc[table["patient_id"] == "P000", ["status", "detail"]] = ["mask is empty", "no pixel"]
+        columns = [name for name in table if name.startswith("box_counting_")]
+        output = path.parents[1] / "box_counting" / path.name
+        write_features(table.to_dict("records"), "box_counting", columns, (), output)
+        run.features.append(output)
+    compare(SETTINGS, output=tmp_path / "comparison", **run.inputs())
+    rows = headline(tmp_path / "comparison")
+    assert rows.loc["Box counting features", "auc"] == rows.loc["Gabor features", "auc"]
+    features = pd.read_csv(tmp_path / "comparison" / "features.csv")
+    assert (features["family"] == "box_counting").sum() == (features["family"] == "gabor").sum() == 3
+    lost = pd.read_csv(tmp_path / "comparison" / "exclusions.csv")
+    assert set(lost.loc[lost["stage"] == "box_counting", "patient_id"]) == {"P000"}
+    steps = json.loads((tmp_path / "comparison" / "flow.json").read_text())["steps"]
+    step = next(step for step in steps if step["step"] == "Box counting features defined")
+    assert step["lesions"] == 34
+    assert step["excluded"][0]["reason"] == "mask is empty"
+
+
+def test_a_run_without_features_is_compared(write_run: Callable[..., Any], tmp_path: Path) -> None:
+    run = write_run(tmp_path, patients=18)
+    run.features.clear()
+    compare(SETTINGS, output=tmp_path / "comparison", **run.inputs())
+    assert not headline(tmp_path / "comparison").index.str.contains("features").any()
+    assert pd.read_csv(tmp_path / "comparison" / "features.csv").empty
 
 
 def test_a_study_of_boxes_without_birads_is_compared(write_run: Callable[..., Any], tmp_path: Path) -> None:

@@ -3,111 +3,125 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 import pytest
-import torch
-from scipy.signal import fftconvolve
-from skimage.filters import gabor_kernel
 
-from mammoflow.features.gabor import GaborBank, GaborFilter, shortest_wavelength_px
+from mammoflow.features.families.gabor import GaborTexture, Options, open_family
+from mammoflow.features.lesion_patch import LesionPatch
 
-CPU = torch.device("cpu")
-ANGLES = [math.radians(angle) for angle in range(0, 180, 30)]
-WAVELENGTHS = [5.0, 10.0, 20.0]
+from .conftest import disc_mask
 
-
-def bank_of(wavelengths: list[float], device: torch.device = CPU) -> GaborBank:
-    return GaborBank([GaborFilter(wavelength, angle) for wavelength in wavelengths for angle in ANGLES], device)
+SPACING = 0.5
+SIDE = 200
+MIDDLE = (50.0, 50.0)
 
 
-def grating(wavelength: float, angle: float, side: int = 128, amplitude: float = 1.0) -> npt.NDArray[np.float32]:
-    y, x = np.mgrid[:side, :side]
-    wave = np.cos(2 * np.pi / wavelength * (x * np.cos(angle) + y * np.sin(angle)) + 0.7)
-    return (amplitude * wave).astype(np.float32)
+def texture(**options: object) -> GaborTexture:
+    return open_family(Options.model_validate(options), "cpu")
 
 
-@pytest.mark.parametrize(("angle", "bandwidth", "aspect"), [(0.0, 1.0, 1.0), (30.0, 1.0, 0.5), (120.0, 1.5, 1.0)])
-def test_response_is_that_of_scikit_images_kernel_convolved_in_space(angle, bandwidth, aspect):
-    image = np.random.default_rng(1).normal(500, 100, (96, 110)).astype(np.float32)
-    one = GaborFilter(8.0, math.radians(angle), bandwidth, aspect)
-    kernel = gabor_kernel(1 / 8, math.radians(angle), bandwidth, one.sigma_along_px, one.sigma_across_px, n_stds=6)
-    envelope = abs(kernel)
-    kernel = kernel - envelope * kernel.real.sum() / envelope.sum()
-    expected = abs(fftconvolve(image.astype(float), kernel, mode="same"))
-
-    found = GaborBank([one], CPU).magnitudes(image)[0]
-
-    inside = (slice(35, -35), slice(35, -35))
-    np.testing.assert_allclose(found[inside], expected[inside], rtol=2e-3, atol=1e-2)
+def waves(wavelength_mm: float, degrees: float) -> np.ndarray:
+    y, x = np.mgrid[:SIDE, :SIDE] * SPACING
+    angle = math.radians(degrees)
+    return 30000 + 5000 * np.cos(2 * np.pi / wavelength_mm * (x * np.cos(angle) + y * np.sin(angle)))
 
 
-def test_width_follows_from_the_bandwidth_as_in_scikit_image():
-    one = GaborFilter(10.0, 0.0, bandwidth_octaves=1.0)
-    kernel = gabor_kernel(0.1, bandwidth=1.0)
-    centre = kernel.shape[0] // 2
-    falloff = abs(kernel[centre, centre + 5]) / abs(kernel[centre, centre])
-    assert math.exp(-(5**2) / (2 * one.sigma_along_px**2)) == pytest.approx(falloff, rel=1e-6)
+def patch_of(image: np.ndarray, breast: np.ndarray | None = None, centre: tuple[float, float] = MIDDLE) -> LesionPatch:
+    mask = disc_mask((SIDE, SIDE), (SPACING, SPACING), centre, 6.0)
+    breast = np.ones((SIDE, SIDE), dtype=bool) if breast is None else breast
+    return LesionPatch(image.astype(np.float32), mask, breast, SPACING)
 
 
-@pytest.mark.parametrize("wavelength", WAVELENGTHS)
-@pytest.mark.parametrize("angle", ANGLES)
-def test_grating_is_answered_most_by_its_own_filter_with_half_its_amplitude(wavelength, angle):
-    magnitudes = bank_of(WAVELENGTHS).magnitudes(grating(wavelength, angle, amplitude=8.0))
-    means = magnitudes[:, 40:-40, 40:-40].mean(axis=(1, 2))
-    own = WAVELENGTHS.index(wavelength) * len(ANGLES) + ANGLES.index(angle)
-    assert means.argmax() == own
-    assert means[own] == pytest.approx(4.0, rel=0.02)
+def noise(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(30000, 3000, (SIDE, SIDE))
 
 
-def test_turning_the_image_turns_the_responses():
-    image = np.random.default_rng(2).normal(size=(90, 90)).astype(np.float32)
-    upright = bank_of([6.0]).magnitudes(image)
-    turned = bank_of([6.0]).magnitudes(np.rot90(image, -1).copy())
-    for index in range(6):
-        np.testing.assert_allclose(turned[(index + 3) % 6], np.rot90(upright[index], -1), atol=1e-5)
+def test_one_texture_everywhere_is_alike():
+    row = texture()(patch_of(waves(4.0, 60)))
+    assert row["gabor_similarity_mean"] == pytest.approx(1, abs=1e-3)
+    assert row["gabor_similarity_pooled"] == pytest.approx(1, abs=1e-3)
+    assert row["gabor_inner_mean_w4.0_o060"] == pytest.approx(row["gabor_ring_mean_w4.0_o060"], rel=0.01)
+    assert row["gabor_inner_mean_w4.0_o060"] == pytest.approx(2500 / 65535, rel=0.02)
 
 
-def test_brightness_is_not_answered():
-    image = np.random.default_rng(3).normal(size=(64, 64)).astype(np.float32)
-    bank = bank_of(WAVELENGTHS)
-    np.testing.assert_allclose(bank.magnitudes(image + 100), bank.magnitudes(image), atol=1e-4)
-    assert bank.magnitudes(np.full((64, 64), 4e4, dtype=np.float32)).max() == 0
+def test_turned_texture_in_the_lesion_is_unlike_until_orientations_are_pooled():
+    inside = disc_mask((SIDE, SIDE), (SPACING, SPACING), MIDDLE, 22.0)
+    row = texture()(patch_of(np.where(inside, waves(4.0, 30), waves(4.0, 120))))
+    assert row["gabor_similarity_mean"] < 0.3
+    assert row["gabor_similarity_pooled"] > 0.95
 
 
-def test_slow_brightness_change_is_hardly_answered():
-    # Half of the image is brighter: far from the step the local mean is taken off, not that of the whole image.
-    image = np.zeros((64, 256), dtype=np.float32)
-    image[:, 128:] = 1000
-    assert bank_of([6.0]).magnitudes(image)[:, :, 20:90].max() < 1e-2
+def test_other_wavelength_in_the_lesion_is_unlike():
+    inside = disc_mask((SIDE, SIDE), (SPACING, SPACING), MIDDLE, 22.0)
+    row = texture()(patch_of(np.where(inside, waves(2.0, 30), waves(8.0, 30))))
+    assert row["gabor_similarity_pooled"] < 0.3
 
 
-def test_statistics_are_those_of_the_magnitudes():
-    image = np.random.default_rng(4).normal(size=(70, 50)).astype(np.float32)
-    regions = np.zeros((3, 70, 50), dtype=bool)
-    regions[0, 10:30, 5:20] = regions[1, ::3, ::2] = True
-    bank = bank_of([5.0, 9.0])
-    magnitudes = bank.magnitudes(image)
-    found = bank.statistics(image, list(regions))
-    assert found.shape == (3, 12, 2)
-    for region in (0, 1):
-        values = magnitudes[:, regions[region]].astype(float)
-        np.testing.assert_allclose(found[region], np.stack([values.mean(1), values.std(1)], axis=1), rtol=1e-5)
-    assert np.isnan(found[2]).all()
+def test_exposure_does_not_change_the_similarity():
+    bright = texture()(patch_of(noise()))
+    dark = texture()(patch_of(0.5 * noise() + 3000))
+    assert dark["gabor_similarity"] == pytest.approx(bright["gabor_similarity"], abs=1e-6)
+    assert dark["gabor_ring_std_w2.0_o000"] == pytest.approx(bright["gabor_ring_std_w2.0_o000"] / 2, rel=1e-4)
 
 
-@pytest.mark.parametrize("bandwidth", [0.5, 1.0, 2.0])
-def test_shortest_wavelength_answers_half_at_the_nyquist_frequency(bandwidth):
-    one = GaborFilter(shortest_wavelength_px(bandwidth), 0.0, bandwidth)
-    row = one.transfer((1, 4096), CPU)[0]
-    assert float(row[2047]) == pytest.approx(0.5, abs=5e-3)
-    assert shortest_wavelength_px(1.0) == pytest.approx(8 / 3)
+def test_turning_the_film_turns_the_features():
+    upright = texture()(patch_of(noise(), centre=(45.0, 52.0)))
+    turned = texture()(patch_of(np.rot90(noise(), -1), centre=(52.0, 55.0)))
+    assert turned["gabor_inner_mean_w4.0_o120"] == pytest.approx(upright["gabor_inner_mean_w4.0_o030"], rel=1e-4)
+    assert turned["gabor_similarity_pooled"] == pytest.approx(upright["gabor_similarity_pooled"], abs=1e-6)
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_gpu_and_cpu_agree():
-    image = np.random.default_rng(5).normal(size=(200, 220)).astype(np.float32)
-    regions = [np.ones((200, 220), dtype=bool)]
-    on_cpu = bank_of(WAVELENGTHS).statistics(image, regions)
-    on_gpu = bank_of(WAVELENGTHS, torch.device("cuda")).statistics(image, regions)
-    np.testing.assert_allclose(on_gpu, on_cpu, rtol=1e-4)
+def test_bright_label_outside_the_breast_changes_nothing():
+    breast = disc_mask((SIDE, SIDE), (SPACING, SPACING), (50.0, 20.0), 55.0)
+    clean, labelled = noise(), np.where(breast, noise(), 65000)
+    first, second = texture()(patch_of(clean, breast)), texture()(patch_of(labelled, breast))
+    np.testing.assert_equal(first, second)
+    assert 0 < first["ring_share"] < 1
+
+
+def test_bright_line_along_the_film_edge_is_left_out():
+    film = np.zeros((SIDE, SIDE), dtype=bool)
+    film[:, 60:] = True
+    lined = noise()
+    lined[:, 60:62] = 65000
+    clean, marked = texture()(patch_of(noise(), film)), texture()(patch_of(lined, film))
+    np.testing.assert_equal(marked, clean)
+    assert texture(edge_mm=0.0)(patch_of(lined, film))["gabor_similarity"] < clean["gabor_similarity"] - 0.01
+
+
+def test_waves_that_the_pixels_do_not_resolve_are_not_defined():
+    row = texture()(patch_of(noise()))  # 0.5 mm pixels resolve 1.33 mm at one octave
+    assert math.isnan(row["gabor_inner_mean_w1.0_o000"])
+    assert row["gabor_inner_mean_w2.0_o000"] > 0
+    assert row["wavelengths"] == 3
+    assert "status" not in row
+
+
+def test_film_too_coarse_for_the_whole_bank_is_told():
+    row = texture(wavelengths_mm=[0.5, 1.0])(patch_of(noise()))
+    assert row["status"] == "features are not defined for this lesion"
+    assert "0.5 mm" in row["detail"]
+    assert math.isnan(row["gabor_similarity"])
+
+
+def test_ring_outside_the_breast_leaves_the_region_around_the_lesion():
+    breast = disc_mask((SIDE, SIDE), (SPACING, SPACING), MIDDLE, 25.0)
+    row = texture()(patch_of(noise(), breast))
+    assert row["ring_pixels"] == 0
+    assert row["gabor_inner_mean_w4.0_o000"] > 0
+    assert math.isnan(row["gabor_ring_mean_w4.0_o000"])
+    assert math.isnan(row["gabor_similarity"])
+    assert "ring: 0.0% of the region lies in the breast, expected at least 10.0%" in row["detail"]
+
+
+def test_smallest_share_decides_whether_a_region_counts():
+    half = np.zeros((SIDE, SIDE), dtype=bool)
+    half[:, :100] = True
+    assert math.isnan(texture(minimum_share=0.6)(patch_of(noise(), half))["gabor_similarity"])
+    assert texture(minimum_share=0.4)(patch_of(noise(), half))["gabor_similarity"] > 0.9
+
+
+def test_columns_are_those_that_a_row_gives():
+    one = texture()
+    row = one(patch_of(noise()))
+    assert set(row) == {*one.columns, *one.description}
+    assert len(one.columns) == len(set(one.columns)) == 3 + 2 * 2 * 4 * 6

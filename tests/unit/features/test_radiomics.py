@@ -8,19 +8,18 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 
-from mammoflow.config.features import RadiomicsSettings
 from mammoflow.errors import ExcludedCase
-from mammoflow.features import radiomics_stage
+from mammoflow.features import stage
+from mammoflow.features.families.radiomics import LesionRadiomics, Options
 from mammoflow.features.lesion_patch import LesionPatch
-from mammoflow.features.radiomics import LesionRadiomics
-from mammoflow.features.radiomics_stage import extract_radiomics
+from mammoflow.features.stage import extract
 from mammoflow.tables.features import FEATURES
 from mammoflow.tables.files import read_table
 
 from .conftest import Lesion, disc_mask
 
 CLASSES = ["shape2D", "firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm"]
-FEW = RadiomicsSettings(classes=["shape2D", "firstorder"], spacing_mm=0.5)
+FEW = Options(classes=["shape2D", "firstorder"], spacing_mm=0.5)
 
 
 def patch_of(image: np.ndarray, mask: np.ndarray, spacing: float = 0.5) -> LesionPatch:
@@ -44,7 +43,7 @@ def test_values_are_those_of_pyradiomics_on_the_whole_film(centre):
         plain.enableFeatureClassByName(name)
     expected = plain.execute(image, region)
 
-    found = LesionRadiomics(RadiomicsSettings())(patch_of(grey(), mask))
+    found = LesionRadiomics(Options())(patch_of(grey(), mask))
 
     assert {name.removeprefix("radiomics_") for name in found} == set(expected)
     for name, value in expected.items():
@@ -52,7 +51,7 @@ def test_values_are_those_of_pyradiomics_on_the_whole_film(centre):
 
 
 def test_columns_are_those_that_a_lesion_gives():
-    compute = LesionRadiomics(RadiomicsSettings())
+    compute = LesionRadiomics(Options())
     row = compute(patch_of(grey(), disc_mask((60, 70), (0.5, 0.5), (15.0, 17.0), 5.0)))
     assert set(row) == set(compute.columns)
     assert "radiomics_original_glcm_Contrast" in row
@@ -88,7 +87,7 @@ def test_one_grey_level_is_refused():
 def test_every_lesion_has_its_row_in_order_with_its_reason(make_shard, capfd):
     flat = np.full((200, 200), 5000, dtype=np.uint16)
     shard = make_shard([Lesion(), Lesion(predicted="empty"), Lesion(image=flat), Lesion(predicted="none"), Lesion()])
-    extract_radiomics(RadiomicsSettings(spacing_mm=0.5), shard.images, shard.masks, shard.output, threads=1)
+    extract("radiomics", Options(spacing_mm=0.5), shard.images, shard.masks, shard.output, threads=1)
     table = read_table(shard.output, FEATURES)
     assert table["lesion_id"].tolist() == [f"lesion-{number}" for number in range(5)]
     assert table["status"].tolist() == [
@@ -109,7 +108,7 @@ def test_predicted_and_reference_mask_give_nearly_one_size(make_shard):
     areas = []
     for mask in ("predicted", "reference"):
         settings = FEW.model_copy(update={"mask": mask})
-        extract_radiomics(settings, shard.images, shard.masks, shard.output, threads=1)
+        extract("radiomics", settings, shard.images, shard.masks, shard.output, threads=1)
         areas.append(pd.read_parquet(shard.output)["radiomics_original_shape2D_PixelSurface"].item())
     assert areas[0] == pytest.approx(areas[1], rel=0.03)
     assert areas[1] == pytest.approx(math.pi * 14**2, rel=0.02)
@@ -117,16 +116,16 @@ def test_predicted_and_reference_mask_give_nearly_one_size(make_shard):
 
 def test_empty_shard_gives_an_empty_table_with_all_columns(make_shard):
     shard = make_shard([])
-    extract_radiomics(RadiomicsSettings(), shard.images, shard.masks, shard.output, threads=2)
+    extract("radiomics", Options(), shard.images, shard.masks, shard.output, threads=2)
     table = read_table(shard.output, FEATURES)
     assert len(table) == 0
-    assert set(LesionRadiomics(RadiomicsSettings()).columns) < set(table.columns)
+    assert set(LesionRadiomics(Options()).columns) < set(table.columns)
 
 
 def test_processes_change_nothing(make_shard, monkeypatch):
     shard = make_shard([Lesion(seed=seed, radius=4.0 + seed) for seed in range(5)])
-    extract_radiomics(FEW, shard.images, shard.masks, shard.output, threads=1)
+    extract("radiomics", FEW, shard.images, shard.masks, shard.output, threads=1)
     serial = pd.read_parquet(shard.output)
-    monkeypatch.setattr(radiomics_stage, "SERIAL_BELOW", 2)
-    extract_radiomics(FEW, shard.images, shard.masks, shard.output, threads=2)
+    monkeypatch.setattr(stage, "SERIAL_BELOW", 2)
+    extract("radiomics", FEW, shard.images, shard.masks, shard.output, threads=2)
     pd.testing.assert_frame_equal(pd.read_parquet(shard.output), serial, check_exact=True)

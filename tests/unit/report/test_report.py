@@ -45,7 +45,8 @@ def make_report(run: Any, settings: ReportSettings | None = None) -> Path:
     compare(ComparisonSettings(bootstrap=100), output=run.root / "comparison", **run.inputs())
     settings_folder = run.root / "settings"
     settings_folder.mkdir(exist_ok=True)
-    (settings_folder / "gabor.yaml").write_text("orientations: 6\n", encoding="utf-8")
+    (settings_folder / "features").mkdir()
+    (settings_folder / "features" / "gabor.yaml").write_text("orientations: 6\n", encoding="utf-8")
     output = run.root / "report" / "report.html"
     chosen = settings or ReportSettings()
     write_report(chosen, run.cohort, run.root / "comparison", run.images, run.segmentation, output)
@@ -262,7 +263,7 @@ def test_flow_diagram_names_every_bad_file(page: Page) -> None:
 
 
 def test_provenance_names_settings_and_versions(page: Page) -> None:
-    for text in ("Settings of gabor", "orientations: 6", "scikit-learn", "trained on cpu"):
+    for text in ("Settings of features/gabor", "orientations: 6", "scikit-learn", "trained on cpu"):
         assert text in page.text
 
 

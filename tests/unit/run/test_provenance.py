@@ -111,9 +111,15 @@ def test_an_unknown_module_is_an_error(sources: Path) -> None:
 
 
 def test_stages_of_the_library_are_apart() -> None:
-    gabor = "mammoflow.features.gabor"
-    assert gabor in code_modules("mammoflow.features.gabor_stage")
-    for stage in ("features.radiomics_stage", "segmentation.prompted.stage", "imaging.stage", "cohort.stage"):
+    gabor = "mammoflow.features.gabor_bank"
+    assert gabor in code_modules("mammoflow.features.families.gabor")
+    for stage in (
+        "features.stage",
+        "features.families.radiomics",
+        "segmentation.prompted.stage",
+        "imaging.stage",
+        "cohort.stage",
+    ):
         assert gabor not in code_modules(f"mammoflow.{stage}")
     assert "mammoflow.classification.perceptron_stage" not in code_modules(
         "mammoflow.classification.efficientnet_stage"
