@@ -1,3 +1,7 @@
+# The default model first: its masks go on.
+REPORTED = [MODEL, *(name for name in CONFIG.segmentation.models if name != MODEL)]
+
+
 rule compare:
     input:
         settings=settings_file("compare"),
@@ -12,14 +16,8 @@ rule compare:
                 *(f"from_{source}/" for source in PROMPTING),
             ]
         ],
-        masks=shards(
-            "segmentation/{model}/{shard}/masks.parquet",
-            model=CONFIG.segmentation.models,
-        ),
-        scores=shards(
-            "segmentation/{model}/{shard}/scores.parquet",
-            model=CONFIG.segmentation.models,
-        ),
+        masks=shards("segmentation/{model}/{shard}/masks.parquet", model=REPORTED),
+        scores=shards("segmentation/{model}/{shard}/scores.parquet", model=REPORTED),
         features=rules.features.input,
         predictions=[rules.efficientnet.input, rules.perceptron.input],
     output:

@@ -10,6 +10,7 @@ import pandas as pd
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.metrics import METRICS, FloatArray, measure
+from mammoflow.evaluation.seen_patients import seen_columns
 
 DIFFERENCES = ("auc", "accuracy")
 
@@ -69,7 +70,6 @@ def candidate_row(
         row[f"{metric}_resamples"] = estimate.resamples
         row[f"{metric}_seed_std"] = _spread(values[metric][:, 0])
     row |= _difference_columns(candidate, lesions, birads, bootstrap)
-    row["note"] = "; ".join(candidate.notes)
     return row
 
 
@@ -122,10 +122,20 @@ def comparison_table(
         What is true of the whole study and must stand in every row ("phantom", "leaking"), or "".
     """
     rows = lesions[lesions["split"] == split]
-    table = pd.DataFrame([candidate_row(candidate, rows, birads, bootstrap) for candidate in candidates])
+    table = pd.DataFrame(
+        [
+            candidate_row(candidate, rows, birads, bootstrap) | _said(candidate, rows, split, note)
+            for candidate in candidates
+        ]
+    )
     table.insert(2, "split", split)
-    table["note"] = [f"{note}; {own}" if note and own else note or own for own in table["note"]]
     return table
+
+
+def _said(candidate: Candidate, lesions: pd.DataFrame, split: str, note: str) -> dict[str, object]:
+    """Return how many test patients were seen by the model that a row rests on, and the row's note."""
+    patients = lesions.loc[candidate.scored(lesions), "patient_id"].tolist()
+    return seen_columns(candidate.seen if split == "test" else None, patients, note, *candidate.notes)
 
 
 def common_lesions(candidates: Sequence[Candidate], lesions: pd.DataFrame) -> pd.DataFrame:
@@ -138,8 +148,11 @@ def common_lesions(candidates: Sequence[Candidate], lesions: pd.DataFrame) -> pd
     return lesions.loc[kept]
 
 
-def confusion_table(candidates: Sequence[Candidate], lesions: pd.DataFrame) -> pd.DataFrame:
-    """Count true and false positives and negatives of each candidate and seed on the given lesions."""
+def confusion_table(candidates: Sequence[Candidate], lesions: pd.DataFrame, note: str) -> pd.DataFrame:
+    """Count true and false positives and negatives of each candidate and seed on the given test lesions.
+
+    `note` is true of the whole study and stands in every row.
+    """
     rows = []
     for candidate in candidates:
         kept = candidate.scored(lesions)
@@ -156,6 +169,7 @@ def confusion_table(candidates: Sequence[Candidate], lesions: pd.DataFrame) -> p
                     "false_positive": int(((1 - label) & called).sum()),
                     "false_negative": int((label & (1 - called)).sum()),
                     "true_negative": int(((1 - label) & (1 - called)).sum()),
+                    **seen_columns(candidate.seen, lesions.loc[kept, "patient_id"], note),
                 }
             )
     return pd.DataFrame(rows)

@@ -13,6 +13,7 @@ from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.comparison import comparison_table, confusion_table
 from mammoflow.evaluation.inputs import Run, read_json, read_run
+from mammoflow.evaluation.seen_patients import SeenPatients
 from mammoflow.evaluation.stage import all_candidates, write_record
 from mammoflow.evaluation.subgroups import subgroup_table
 from mammoflow.tables.files import write_csv, write_table
@@ -61,8 +62,8 @@ def pool_folds(settings: ComparisonSettings, folders: Sequence[Path], output: Pa
     ]
     write_csv(output / "comparison.csv", comparison_table(candidates, lesions, candidates[0], bootstrap, "test", note))
     write_csv(output / "comparison_by_fold.csv", pd.concat(by_fold, ignore_index=True))
-    write_csv(output / "confusion.csv", confusion_table(candidates, lesions).assign(note=note))
-    write_csv(output / "subgroups.csv", subgroup_table(candidates, lesions, bootstrap).assign(note=note))
+    write_csv(output / "confusion.csv", confusion_table(candidates, lesions, note))
+    write_csv(output / "subgroups.csv", subgroup_table(candidates, lesions, bootstrap, note))
     predictions = pd.concat([run.predictions[run.predictions["split"] == "test"] for run in runs], ignore_index=True)
     write_table(predictions, PREDICTIONS, output / "predictions.parquet")
     record = {"study": runs[0].study.get("name"), "split": runs[0].study["split"], "comparison": settings.model_dump()}
@@ -132,6 +133,9 @@ def _pooled(
                 },
                 tuple(note for note in first.notes if all(note in part.notes for part in parts)),
                 threshold=thresholds.pop() if len(thresholds) == 1 else float("nan"),
+                seen=SeenPatients.pooled(
+                    [(part.seen, test["patient_id"]) for part, test in zip(parts, tests, strict=True)]
+                ),
             )
         )
     return pooled

@@ -36,6 +36,8 @@ class Run:
         What both stages left out, and lesions and boxes that gave no prompt, with reasons.
     scores, masks
         Segmentation scores and the masks that went on, of all models.
+    mask_model
+        Name of the segmentation model whose masks went on to features and classifiers; "" without segmentation.
     features
         Name of each feature family to its features, one row per lesion.
     predictions
@@ -52,6 +54,7 @@ class Run:
     excluded: pd.DataFrame
     scores: pd.DataFrame
     masks: pd.DataFrame
+    mask_model: str
     features: dict[str, pd.DataFrame]
     predictions: pd.DataFrame
     training: dict[str, Any]
@@ -99,8 +102,9 @@ def read_run(
 ) -> Run:
     """Read and check the tables of a run.
 
-    `features` are tables `<family>/<shard>.parquet`; the folder names the family. `prompts` are the tables of what gave
-    no prompt, one for each shard and source.
+    `segmentation` are folders `<model>/<shard>`; first come those of the model whose masks went on to features and
+    classifiers. `features` are tables `<family>/<shard>.parquet`; the folder names the family. `prompts` are the tables
+    of what gave no prompt, one for each shard and source.
 
     Raises
     ------
@@ -121,6 +125,7 @@ def read_run(
         # Each model's folder holds the rows of the ellipse floor too.
         scores=scores.drop_duplicates(["model", "field_of_view", "feed", "prompt_id", "iteration"], ignore_index=True),
         masks=_join([folder / "masks.parquet" for folder in segmentation], MASKS),
+        mask_model=segmentation[0].parent.name if segmentation else "",
         features=_features(features),
         predictions=_join(prediction_files, PREDICTIONS),
         training=_training(prediction_files),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,13 @@ import pandas as pd
 from mammoflow.config.evaluation import ComparisonSettings
 from mammoflow.evaluation.birads import CASE_TABLES, PUBLISHED
 from mammoflow.evaluation.bootstrap import PatientBootstrap
-from mammoflow.evaluation.candidates import ORACLE_MASKS, Candidate, birads_candidate, classifier_candidates
+from mammoflow.evaluation.candidates import (
+    ORACLE_MASKS,
+    Candidate,
+    birads_candidate,
+    classifier_candidates,
+    seen_by_features,
+)
 from mammoflow.evaluation.comparison import common_lesions, comparison_table, confusion_table
 from mammoflow.evaluation.drawing import marked_figures
 from mammoflow.evaluation.feature_models import feature_candidate
@@ -22,6 +29,7 @@ from mammoflow.evaluation.floors import floor_candidates
 from mammoflow.evaluation.flow import exclusions, flow
 from mammoflow.evaluation.inputs import Run, read_run
 from mammoflow.evaluation.provenance_record import provenance, recorded_inputs
+from mammoflow.evaluation.seen_patients import SEEN_MARK
 from mammoflow.evaluation.segmentation_choices import choices_table
 from mammoflow.evaluation.segmentation_diameter import diameter_correlation, dice_by_diameter
 from mammoflow.evaluation.segmentation_subgroups import segmentation_subgroups
@@ -104,8 +112,15 @@ def compare(
         prompts=prompts,
     )
     write_record(output / "provenance.json", provenance(settings, run, inputs))
-    with marked_figures(LEAKING if run.leaking else ""):
+    with marked_figures(_figure_marks(run, tables)):
         write_figures(output / "figures", run, candidates, labelled, tables)
+
+
+def _figure_marks(run: Run, tables: Mapping[str, pd.DataFrame]) -> str:
+    """Return what the title of every figure says: a leaking split, and test patients that a model has seen."""
+    counted = pd.concat([tables["comparison"]["seen_test_patients"], tables["segmentation"]["patients_seen"]])
+    seen = bool((pd.to_numeric(counted) > 0).any())
+    return "; ".join(mark for mark, applies in ((LEAKING, run.leaking), (SEEN_MARK, seen)) if applies)
 
 
 def all_candidates(settings: ComparisonSettings, run: Run, lesions: pd.DataFrame) -> list[Candidate]:
@@ -114,7 +129,10 @@ def all_candidates(settings: ComparisonSettings, run: Run, lesions: pd.DataFrame
     return [
         birads_candidate(lesions, settings.birads_zero),
         *classifier_candidates(run),
-        *(feature_candidate(family, table, lesions, notes) for family, table in run.features.items()),
+        *(
+            replace(feature_candidate(family, table, lesions, notes), seen=seen_by_features(run, table))
+            for family, table in run.features.items()
+        ),
         *floor_candidates(lesions),
     ]
 
@@ -131,8 +149,8 @@ def comparison_tables(
     test = lesions[lesions["split"] == "test"]
     common = common_lesions(candidates, test)
     tables["comparison_common_lesions"] = comparison_table(candidates, common, birads, bootstrap, "test", note)
-    tables["confusion"] = confusion_table(candidates, test)
-    tables["subgroups"] = subgroup_table(candidates, test, bootstrap)
+    tables["confusion"] = confusion_table(candidates, test, note)
+    tables["subgroups"] = subgroup_table(candidates, test, bootstrap, note)
     return tables
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.comparison import seed_metrics
+from mammoflow.evaluation.seen_patients import seen_columns
 
 SIZE_EDGES_MM = (10.0, 20.0)
 """Longest diameters that part T1b, T1c and T2 in the TNM classification of breast cancer."""
@@ -47,8 +48,22 @@ def subgroup_labels(lesions: pd.DataFrame) -> dict[str, pd.Series]:
     return found | {"BI-RADS": pd.Series("4 alone", index=lesions.index, dtype="object").where(alone)}
 
 
-def subgroup_table(candidates: Sequence[Candidate], lesions: pd.DataFrame, bootstrap: PatientBootstrap) -> pd.DataFrame:
-    """Return one row a grouping, group and candidate, with n, malignant n and intervals."""
+def subgroup_table(
+    candidates: Sequence[Candidate], lesions: pd.DataFrame, bootstrap: PatientBootstrap, note: str
+) -> pd.DataFrame:
+    """Return one row for each grouping, group and candidate, with n, malignant n and intervals.
+
+    Parameters
+    ----------
+    candidates
+        In the order of the rows of a group.
+    lesions
+        Labelled test lesions, indexed by lesion.
+    bootstrap
+        Resampling of patients.
+    note
+        What is true of the whole study and stands in every row.
+    """
     rows = []
     for grouping, labels in subgroup_labels(lesions).items():
         for group in sorted(labels.dropna().unique(), key=_group_order):
@@ -68,9 +83,10 @@ def subgroup_table(candidates: Sequence[Candidate], lesions: pd.DataFrame, boots
                 values = seed_metrics(candidate, part, kept, bootstrap.weights(patients))
                 for metric in METRICS:
                     row |= bootstrap.estimate(values[metric].mean(axis=0), patients).columns(metric)
-                rows.append(row)
+                rows.append(row | seen_columns(candidate.seen, patients, note))
     columns = ["grouping", "group", "model", "family", "n", "n_malignant", "patients"]
     columns += [f"{metric}{end}" for metric in METRICS for end in ("", "_low", "_high")]
+    columns += ["seen_test_patients", "note"]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ import pandas as pd
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.candidates import CLASSIFIER, FEATURE_MODEL, FLOOR, READER, display_name
 from mammoflow.evaluation.inputs import read_json
+from mammoflow.evaluation.seen_patients import SEEN_NOTE
+from mammoflow.evaluation.segmentation_tables import CHOSEN
 from mammoflow.storage.files import file_digest
 from mammoflow.tables.cohort import LESIONS
 from mammoflow.tables.columns import SPLITS
@@ -84,6 +86,24 @@ def own_notes(row: Row) -> list[str]:
     return [note for note in notes if note and note not in MARKS]
 
 
+def seen_sentences(headline: Iterable[Row], segmentation: Iterable[Row]) -> list[str]:
+    """Say which models were trained on how many test patients, from the rows that rest on them.
+
+    Parameters
+    ----------
+    headline, segmentation
+        Rows of `comparison.csv` and of `segmentation.csv`.
+    """
+    notes = [note.removeprefix(SEEN_NOTE) for row in headline for note in own_notes(row) if note.startswith(SEEN_NOTE)]
+    notes += [
+        f"{display_name(str(row['model']))} segmented {row['patients']:g} test patients, {row['patients_seen']:g} of "
+        "whom it was trained on"
+        for row in segmentation
+        if row["split"] == "test" and row["selection"] == CHOSEN and row["patients_seen"]
+    ]
+    return list(dict.fromkeys(notes))
+
+
 def division(study: Row) -> str:
     """Say in words how the study was divided."""
     split = study.get("split")
@@ -114,8 +134,17 @@ def split_counts(cohort: Path) -> list[Row]:
     ]
 
 
-def figure_uris(folder: Path, leaking: bool = False) -> dict[str, Row]:
-    """Return each figure of the comparison as a data URI with its caption and size; a leaking split is in the caption.
+def figure_uris(folder: Path, leaking: bool = False, seen: Sequence[str] = ()) -> dict[str, Row]:
+    """Return each figure of the comparison as a data URI with its caption and size.
+
+    Parameters
+    ----------
+    folder
+        Of the figures.
+    leaking
+        Whether the split leaks, which each caption then says.
+    seen
+        Sentences of `seen_sentences`, which each caption repeats.
 
     Raises
     ------
@@ -132,6 +161,7 @@ def figure_uris(folder: Path, leaking: bool = False) -> dict[str, Row]:
         width, height = (int.from_bytes(content[start : start + 4], "big") for start in (16, 20))
         uri = "data:image/png;base64," + base64.b64encode(content).decode("ascii")
         said = f"{caption} Leaking split: patients stand on both sides of it." if leaking else caption
+        said += f" Test patients seen: {'; '.join(seen)}." if seen else ""
         figures[name] = {"uri": uri, "caption": said, "width": width, "height": height}
     return figures
 

@@ -17,6 +17,7 @@ from mammoflow.report.content import (
     division,
     figure_uris,
     read_provenance,
+    seen_sentences,
     settings_files,
     split_counts,
     training_rows,
@@ -76,6 +77,7 @@ def write_report(
         raise StudyError(f"{comparison / 'comparison.csv'} has no rows; run the comparison again")
     model = masks[0].parent.name if masks else ""
     provenance = read_provenance(comparison)
+    seen = seen_sentences(headline, tables.rows("segmentation"))
     leaking = any(LEAKING in str(row.get("note") or "") for row in headline)
     values: dict[str, Any] = {
         "title": settings.title,
@@ -83,6 +85,7 @@ def write_report(
         "phantom": bool(study.get("phantom", False)),
         "partly_phantom": any(not source.get("phantom", True) for source in study.get("sources", [])),
         "leaking": leaking,
+        "seen": seen,
         "division": division(study),
         "counts": split_counts(cohort),
         "birads": headline[0],
@@ -101,7 +104,7 @@ def write_report(
         "feature_count": len(tables.rows("features")),
         "audit": audit_section(audit),
         "flow": read_json(comparison / "flow.json")["steps"],
-        "figures": figure_uris(comparison / "figures", leaking),
+        "figures": figure_uris(comparison / "figures", leaking, seen),
         "provenance": provenance,
         "training": training_rows(provenance),
         "settings_files": settings_files(comparison.parent / "settings"),

@@ -297,7 +297,7 @@ def _write_segmentation(
 
 
 def _write_features(root: Path, shard: int, lesions: pd.DataFrame, random: np.random.Generator) -> None:
-    keys = lesions[["lesion_id", "patient_id"]].assign(status=OK, detail="", spacing_mm=0.2)
+    keys = lesions[["lesion_id", "patient_id"]].assign(mask_model=MODELS[0], status=OK, detail="", spacing_mm=0.2)
     label = lesions["malignant"].to_numpy(dtype=float)
     noise = random.standard_normal((8, len(lesions)))
     gabor = {
@@ -337,4 +337,6 @@ def _write_predictions(folder: Path, lesions: pd.DataFrame, random: np.random.Ge
             )
         write_table(pd.concat(parts), PREDICTIONS, folder / model / "predictions.parquet")
         record = {"model": model, "device": "cpu", "settings": {"mask": "predicted", "learning_rate": 3e-4}}
+        # The classifier of whole images rests on no segmentation model.
+        record |= {} if model == EMPTY_MODEL else {"seen_test_patients": 0}
         (folder / model / "training.json").write_text(json.dumps(record), encoding="utf-8")
