@@ -1,9 +1,10 @@
-"""`cohort.unlabelled: keep`, all stages: what has no label is segmented, measured, predicted, and counts nowhere."""
+"""A real run on a tiny study: what `cohort.unlabelled: keep` changes, and the columns of the made-up run's tables."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,7 +15,7 @@ from mammoflow.evaluation.stage import compare
 from mammoflow.segmentation.small.samples import load_samples
 from mammoflow.segmentation.tuning.samples import read_lesions
 from mammoflow.tables.cohort import IMAGES, LESIONS
-from mammoflow.tables.features import FEATURES
+from mammoflow.tables.features import FEATURES, feature_columns
 from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.masks import MASKS
@@ -43,6 +44,38 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TinyRun]:
         found[choice] = write_tiny_run(folder / "study", folder / choice, choice)
         compare(SETTINGS, output=folder / choice / "comparison", **found[choice].inputs())
     return found
+
+
+TABLES = (
+    "cohort/images.parquet",
+    "cohort/lesions.parquet",
+    "cohort/excluded.parquet",
+    "images/00/images.parquet",
+    "images/00/lesions.parquet",
+    "images/00/excluded.parquet",
+    "prompts/00.parquet",
+    "segmentation/small/00/scores.parquet",
+    "segmentation/small/00/masks.parquet",
+    "classification/perceptron_frozen/predictions.parquet",
+)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_made_up_run_has_the_columns_of_a_real_one(runs: dict[str, TinyRun], run: Any, table: str) -> None:
+    real, made_up = (pd.read_parquet(root / table) for root in (runs["leave_out"].root, run.root))
+    assert set(made_up.columns) == set(real.columns)
+    shared = [name for name in real.columns if not (real[name].isna().all() or made_up[name].isna().all())]
+    assert made_up[shared].dtypes.to_dict() == real[shared].dtypes.to_dict()
+
+
+def test_the_made_up_features_have_the_columns_of_real_ones(runs: dict[str, TinyRun], run: Any) -> None:
+    real, made_up = (
+        pd.read_parquet(path) for path in (runs["leave_out"].features, run.root / "features/gabor/00.parquet")
+    )
+    described = set(made_up.columns) - set(feature_columns(made_up, "gabor"))
+    assert described <= set(real.columns)
+    assert set(FEATURES.columns) == described
+    assert set(made_up["mask_model"]) == set(real["mask_model"]) == {"small"}
 
 
 def without_label(path: Path, lesions: pd.DataFrame) -> pd.DataFrame:
