@@ -42,8 +42,8 @@ def map_columns(
         from BI-RADS, if the settings say so.
     """
     names: tuple[TableColumn, ...] = get_args(TableColumn)
-    own = [str(name) for name in table.columns if name not in (ORIGIN, PROBLEM)]
-    sources = {name: columns.get(name) or (name if name in own else None) for name in names}
+    available = [str(name) for name in table.columns if name not in (ORIGIN, PROBLEM)]
+    sources = {name: columns.get(name) or (name if name in available else None) for name in names}
     missing = [name for name in NEEDED if sources[name] is None]
     if label_from_birads and sources["birads"] is not None and "label" in missing:
         missing.remove("label")
@@ -53,25 +53,25 @@ def map_columns(
         raise ConfigError(
             f"table {table_name} gives no {', '.join(missing)}: set cohort.dataset.options.columns.{missing[0]} to the "
             f"column that holds it ('mask' may be given by the four box columns instead). Columns found: "
-            f"{', '.join(own)}"
+            f"{', '.join(available)}"
         )
-    mapped = pd.DataFrame({str(name): _values(table, own, name, sources[name]) for name in names}, dtype="str")
+    mapped = pd.DataFrame({str(name): _values(table, available, name, sources[name]) for name in names}, dtype="str")
     return mapped.assign(**{ORIGIN: table[ORIGIN], PROBLEM: table[PROBLEM]})
 
 
-def _values(table: pd.DataFrame, own: list[str], name: str, source: str | None) -> list[str]:
+def _values(table: pd.DataFrame, available: list[str], name: str, source: str | None) -> list[str]:
     if source is None:
         return [""] * len(table)
     if source.startswith("="):
         return [source[1:]] * len(table)
-    if source in own:
+    if source in available:
         return [str(value) for value in table[source]]
     used = PLACE.findall(source)
-    unknown = [place for place in used if place not in own] if used else [source]
+    unknown = [place for place in used if place not in available] if used else [source]
     if unknown:
         raise ConfigError(
             f"cohort.dataset.options.columns.{name} is {source!r}, but the table has no column {', '.join(unknown)}; "
-            f"columns found: {', '.join(own)}"
+            f"columns found: {', '.join(available)}"
         )
     return [_fill(source, row) for row in records(table[used])]
 
@@ -79,4 +79,4 @@ def _values(table: pd.DataFrame, own: list[str], name: str, source: str | None) 
 def _fill(pattern: str, row: dict[str, str]) -> str:
     """Put a row's values into the pattern; a row that lacks one of them has no value."""
     places = set(PLACE.findall(pattern))
-    return "" if any(not row[place] for place in places) else PLACE.sub(lambda found: row[found.group(1)], pattern)
+    return "" if any(not row[place] for place in places) else PLACE.sub(lambda place: row[place.group(1)], pattern)

@@ -73,9 +73,9 @@ def resolve_files(reader: Reader, rows: pd.DataFrame, keep_unlabelled: bool = Fa
         groups.setdefault(str(row["image_id"]), []).append(row)
     resolved = Resolved()
     with ThreadPoolExecutor(max_workers=2 * available_cores()) as workers:
-        parts = workers.map(lambda group: _resolve_image(reader, group, keep_unlabelled), groups.values())
-        for part in progress(parts, "finding images and masks", total=len(groups)):
-            resolved.add(part)
+        resolved_images = workers.map(lambda group: _resolve_image(reader, group, keep_unlabelled), groups.values())
+        for of_image in progress(resolved_images, "finding images and masks", total=len(groups)):
+            resolved.add(of_image)
     return resolved
 
 
@@ -97,8 +97,8 @@ def _resolve_image(reader: Reader, rows: Sequence[Row], keep_unlabelled: bool) -
             resolved.excluded.append(Exclusion.of("lesion", error, row, str(row.get("mask_name") or "")))
     normal = any(row["label"] == "normal" for row in rows)
     if resolved.lesions or normal or keep_unlabelled:
-        known = [lesion for lesion in resolved.lesions if lesion["malignant"] is not None]
-        marks = {"labelled": normal or bool(known)}
+        labelled = [lesion for lesion in resolved.lesions if lesion["malignant"] is not None]
+        marks = {"labelled": normal or bool(labelled)}
         marks |= {"stays_without_lesions": True} if keep_unlabelled else {}
         resolved.images.append({**_image_record(rows, image), **marks})
     else:

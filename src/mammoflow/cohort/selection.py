@@ -90,10 +90,10 @@ def _with_unannotated(
     reader: Reader, rows: pd.DataFrame, unread: list[Exclusion]
 ) -> tuple[pd.DataFrame, list[Exclusion]]:
     """Add the images of whose lesions nothing is known; their exclusions go."""
-    further = reader.unannotated_images()
-    images = {row["image_id"] for row in further}
+    unannotated = reader.unannotated_images()
+    images = {row["image_id"] for row in unannotated}
     return (
-        pd.DataFrame([*records(rows), *further], columns=list(rows.columns)),
+        pd.DataFrame([*records(rows), *unannotated], columns=list(rows.columns)),
         [exclusion for exclusion in unread if exclusion.image_id not in images],
     )
 
@@ -157,8 +157,8 @@ def _drop_repeated(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion], l
         The rows that stay, and the exclusions of rows of lesions and of normal images; the latter are no lost lesions.
     """
     known_first = rows["label"].isna().sort_values(kind="stable").index
-    named = rows["lesion_id"].reindex(known_first)
-    repeated = (named.duplicated() & named.notna()).reindex(rows.index)
+    lesion_ids = rows["lesion_id"].reindex(known_first)
+    repeated = (lesion_ids.duplicated() & lesion_ids.notna()).reindex(rows.index)
     torn = rows.groupby("lesion_id")["label"].transform("nunique") > 1
     of_lesions: list[Exclusion] = []
     of_normal: list[Exclusion] = []
@@ -180,15 +180,15 @@ def _drop_denied(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
 
 
 def _drop_unlabelled(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
-    known = rows["label"].notna()
-    unlabelled = rows[~known].astype(object)
+    labelled = rows["label"].notna()
+    unlabelled = rows[~labelled].astype(object)
     excluded = []
     for row in records(unlabelled.where(unlabelled.notna(), None)):
         pathology = "not given" if row["pathology"] is None else quoted(str(row["pathology"]))
         birads = "not given" if row["birads"] is None else f"{row['birads']:g}"
         problem = ExcludedCase(CohortReason.NO_LABEL, f"pathology is {pathology}, BI-RADS {birads}")
         excluded.append(Exclusion.of("lesion", problem, row))
-    return rows[known], excluded
+    return rows[labelled], excluded
 
 
 def _images_without_rows(excluded: list[Exclusion], accounted: set[str]) -> list[Exclusion]:

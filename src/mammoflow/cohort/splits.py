@@ -124,7 +124,9 @@ def check_no_leak(table: pd.DataFrame, by_image: bool = False) -> None:
         sides = table["split"].groupby(names).agg(lambda splits: sorted(set(splits)))
         shared = sides[sides.map(len) > 1]
         if len(shared):
-            cases = "; ".join(f"{name} in {' and '.join(found)}" for name, found in shared.head(5).items())
+            cases = "; ".join(
+                f"{name} in {' and '.join(splits_of_name)}" for name, splits_of_name in shared.head(5).items()
+            )
             raise LeakageError(
                 f"{len(shared)} {key} values stand in more than one split: {cases}. Expected every patient and film "
                 "on one side only; nothing was written. Check the patient and image columns of the case table"

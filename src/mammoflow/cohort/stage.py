@@ -85,9 +85,9 @@ def _summary(
     """Return what `study.json` says."""
     reasons = Counter(str(exclusion.reason) for exclusion in pool.excluded if exclusion.level in ("row", "lesion"))
     lost_images = Counter(str(exclusion.reason) for exclusion in pool.excluded if exclusion.level == "image")
-    parts = {"by_split": _parts(images, lesions, "split", SPLITS)}
+    by_part = {"by_split": _parts(images, lesions, "split", SPLITS)}
     if settings.split.method == "kfold":
-        parts["by_fold"] = _parts(images, lesions, "fold", range(settings.split.folds))
+        by_part["by_fold"] = _parts(images, lesions, "fold", range(settings.split.folds))
     names = [dataset.name for dataset in settings.datasets]
     by_source = _parts(images, lesions, "source", names)
     sources = [
@@ -110,7 +110,7 @@ def _summary(
             "rows": pool.flow[0]["lesions"],
             **describe(images, lesions),
             "by_type": lesions["lesion_type"].value_counts().to_dict(),
-            **parts,
+            **by_part,
             "excluded_lesions": dict(reasons.most_common()),
             "excluded_images": dict(lost_images.most_common()),
             "audit": sources[0]["audit"] if len(sources) == 1 else {},

@@ -58,11 +58,11 @@ class Candidate:
 
     def scored(self, lesions: pd.DataFrame) -> pd.Index:
         """Return the lesions, of those given, that every run has a prediction for."""
-        kept = lesions.index
+        lesion_ids = lesions.index
         for run in self.runs.values():
             defined = run.index[run["score"].notna() & run["predicted"].notna()]
-            kept = kept.intersection(defined, sort=False)
-        return kept
+            lesion_ids = lesion_ids.intersection(defined, sort=False)
+        return lesion_ids
 
 
 def birads_candidate(lesions: pd.DataFrame, zero: BiradsZero) -> Candidate:

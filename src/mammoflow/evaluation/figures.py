@@ -61,11 +61,11 @@ def draw_roc(path: Path, candidates: Sequence[Candidate], lesions: pd.DataFrame,
         axes.plot([0, 1], [0, 1], color="#cbd2d9", linewidth=1, linestyle=":")
         colour = 0
         for candidate in candidates:
-            kept = candidate.scored(lesions)
-            label = lesions.loc[kept, "malignant"].to_numpy(dtype=int)
+            scored = candidate.scored(lesions)
+            label = lesions.loc[scored, "malignant"].to_numpy(dtype=int)
             if len(np.unique(label)) < 2:
                 continue
-            scores = [run.loc[kept, "score"].to_numpy(dtype=float) for run in candidate.runs.values()]
+            scores = [run.loc[scored, "score"].to_numpy(dtype=float) for run in candidate.runs.values()]
             if candidate.family == READER:
                 _draw_reader(axes, candidate, label, scores[0])
             elif candidate.family == FLOOR:

@@ -54,11 +54,11 @@ def exclusions(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate])
     for candidate in candidates:
         if candidate.family == CLASSIFIER:
             without = test[~test.index.isin(candidate.scored(test))]
-            named = indexed.loc[without.index]
-            cases.append(_cases(named, "classification", "no prediction on the test split", candidate.model))
+            unscored = indexed.loc[without.index]
+            cases.append(_cases(unscored, "classification", "no prediction on the test split", candidate.model))
         if candidate.family == READER:
-            named = indexed.loc[test.index[~test.index.isin(candidate.scored(test))]]
-            cases.append(_cases(named, "assessment", "no BI-RADS assessment that counts", candidate.model))
+            unscored = indexed.loc[test.index[~test.index.isin(candidate.scored(test))]]
+            cases.append(_cases(unscored, "assessment", "no BI-RADS assessment that counts", candidate.model))
     return pd.concat([part for part in cases if len(part)] or cases[:1], ignore_index=True)
 
 
@@ -124,8 +124,8 @@ def flow(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate], exclu
             defined = run.lesions[run.lesions["lesion_id"].isin(complete)]
             steps.append(_step(f"{feature_model_name(family)} defined", family, defined, detail=""))
     if (excluded["stage"] == LABELS).any():
-        known = run.lesions[run.lesions["lesion_id"].isin(lesions.index)]
-        steps.append(_step("Malignancy known", LABELS, known))
+        labelled = run.lesions[run.lesions["lesion_id"].isin(lesions.index)]
+        steps.append(_step("Malignancy known", LABELS, labelled))
     test = lesions[lesions["split"] == "test"]
     steps.append(_step("Test split, with a label", "test", test))
     for candidate in candidates:

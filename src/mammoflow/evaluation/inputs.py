@@ -165,9 +165,9 @@ def _check(run: Run) -> None:
             f"{len(shared)} patients stand on two sides of the split, for instance {', '.join(shared[:5])}; "
             "expected each patient on one side; run the cohort stage again"
         )
-    known = run.lesions.set_index("lesion_id")
+    lesions = run.lesions.set_index("lesion_id")
     for name, table in (("predictions", run.predictions), ("segmentation scores", run.scores), ("masks", run.masks)):
-        strangers = sorted(set(table["lesion_id"]) - set(known.index))
+        strangers = sorted(set(table["lesion_id"]) - set(lesions.index))
         if strangers:
             raise StudyError(
                 f"{name} hold {len(strangers)} lesions that the images do not, for instance {strangers[0]}; "
@@ -175,7 +175,7 @@ def _check(run: Run) -> None:
             )
     table = run.predictions
     for column in ("split", "malignant"):
-        expected = table["lesion_id"].map(known[column])
+        expected = table["lesion_id"].map(lesions[column])
         differing = table.loc[(table[column] != expected).fillna(False)]
         if len(differing):
             raise StudyError(

@@ -38,10 +38,10 @@ class SeenPatients:
     @classmethod
     def pooled(cls, parts: Sequence[tuple[SeenPatients | None, Iterable[str]]]) -> SeenPatients | None:
         """Join what the models of several runs have seen of the test patients that each of them scores."""
-        known = [(seen, set(patients)) for seen, patients in parts if seen is not None]
-        if not known:
+        models = [(seen, set(patients)) for seen, patients in parts if seen is not None]
+        if not models:
             return None
-        return cls(known[0][0].model, frozenset().union(*(seen.patients & patients for seen, patients in known)))
+        return cls(models[0][0].model, frozenset().union(*(seen.patients & patients for seen, patients in models)))
 
     def among(self, patients: Iterable[str]) -> int:
         """Count how many distinct patients of those given the model was trained on."""

@@ -43,9 +43,11 @@ def subgroup_labels(lesions: pd.DataFrame) -> dict[str, pd.Series]:
         "size": size.astype("object"),
         "view": lesions["view"].astype("object").where(lesions["view"] != ""),
     }
-    found = {name: groups.fillna(NOT_KNOWN) if groups.notna().any() else groups for name, groups in of_value.items()}
+    groupings = {
+        name: groups.fillna(NOT_KNOWN) if groups.notna().any() else groups for name, groups in of_value.items()
+    }
     alone = (lesions["birads"] == 4).fillna(False)
-    return found | {"BI-RADS": pd.Series("4 alone", index=lesions.index, dtype="object").where(alone)}
+    return groupings | {"BI-RADS": pd.Series("4 alone", index=lesions.index, dtype="object").where(alone)}
 
 
 def subgroup_table(
@@ -69,18 +71,18 @@ def subgroup_table(
         for group in sorted(labels.dropna().unique(), key=_group_order):
             part = lesions[(labels == group).fillna(False)]
             for candidate in candidates:
-                kept = candidate.scored(part)
-                patients = part.loc[kept, "patient_id"].tolist()
+                scored = candidate.scored(part)
+                patients = part.loc[scored, "patient_id"].tolist()
                 row: dict[str, object] = {
                     "grouping": grouping,
                     "group": group,
                     "model": candidate.model,
                     "family": candidate.family,
-                    "n": len(kept),
-                    "n_malignant": int(part.loc[kept, "malignant"].sum()),
+                    "n": len(scored),
+                    "n_malignant": int(part.loc[scored, "malignant"].sum()),
                     "patients": len(set(patients)),
                 }
-                values = seed_metrics(candidate, part, kept, bootstrap.weights(patients))
+                values = seed_metrics(candidate, part, scored, bootstrap.weights(patients))
                 for metric in METRICS:
                     row |= bootstrap.estimate(values[metric].mean(axis=0), patients).columns(metric)
                 rows.append(row | seen_columns(candidate.seen, patients, note))

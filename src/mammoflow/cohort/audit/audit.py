@@ -67,7 +67,7 @@ def audit_study(tables: StudyTables) -> Audit:
     """Audit a study."""
     flow = study_flow(tables)
     flagged = flagged_images(tables.canonical)
-    found = {
+    audit_tables = {
         "counts": count_groups(tables),
         "birads_by_pathology": assessment_by_pathology(tables.rows),
         "films_stored_twice": films_stored_twice(tables),
@@ -86,7 +86,7 @@ def audit_study(tables: StudyTables) -> Audit:
     study = {name: tables.study.get(name) for name in ("name", "reader", "split", "notes")} | {
         "phantom": tables.phantom
     }
-    return Audit(study, published_counts(tables), findings(tables, found, flow), flow, found)
+    return Audit(study, published_counts(tables), findings(tables, audit_tables, flow), flow, audit_tables)
 
 
 def published_counts(tables: StudyTables) -> dict[str, int]:

@@ -94,9 +94,9 @@ def read_study(study: dict[str, Any], cohort: Path, images: list[Path]) -> Study
 
 def label_of(malignant: pd.Series) -> str:
     """Return what a group of lesions says about malignancy: malignant where one is; normal where there is none."""
-    known = malignant.dropna()
+    labels = malignant.dropna()
     if malignant.empty:
         return NORMAL
-    if known.empty:
+    if labels.empty:
         return UNKNOWN
-    return MALIGNANT if (known == 1).any() else BENIGN
+    return MALIGNANT if (labels == 1).any() else BENIGN
