@@ -21,8 +21,8 @@ import torch
 from scipy.signal import fftconvolve
 from skimage.filters import gabor, gabor_kernel
 
-from mammoflow.config.features import GaborSettings
-from mammoflow.features.gabor import GaborBank, GaborFilter
+from mammoflow.features.families.gabor import Options
+from mammoflow.features.gabor_bank import GaborBank, GaborFilter
 from mammoflow.run.runtime import set_threads
 
 Result = TypeVar("Result")
@@ -71,11 +71,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=500, help="side of the picture in pixels")
     arguments = parser.parse_args()
-    settings = GaborSettings()
+    options = Options()
     filters = [
-        GaborFilter(wavelength / settings.spacing_mm, math.pi * step / settings.orientations)
-        for wavelength in settings.wavelengths_mm
-        for step in range(settings.orientations)
+        GaborFilter(wavelength / options.spacing_mm, math.pi * step / options.orientations)
+        for wavelength in options.wavelengths_mm
+        for step in range(options.orientations)
     ]
     image = np.random.default_rng(0).normal(size=(arguments.side, arguments.side)).astype(np.float32)
     everywhere = [np.ones(image.shape, dtype=bool)]

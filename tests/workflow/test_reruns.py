@@ -38,6 +38,19 @@ def test_code_of_the_gabor_features(project: Project) -> None:
     assert project.planned() == {}
 
 
+def test_options_of_one_feature_family(project: Project) -> None:
+    change = overlay(project, "features: {families: {gabor: {orientations: 4}}}")
+    assert project.planned(*change) == {"features_shard": 2, "compare": 1, "report": 1}
+
+
+def test_reference_masks_for_features_do_not_wait_for_masks(project: Project) -> None:
+    values = "{gabor: {mask: reference}, radiomics: {mask: reference}}"
+    change = overlay(project, f"features: {{families: {values}}}")
+    planned = project.planned(*change, "--forcerun", "prompts_shard", "--", "features")
+    assert "segment_shard" not in planned
+    assert planned["features_shard"] == 4
+
+
 def test_touched_files_rerun_nothing(project: Project) -> None:
     for path in [*project.root.rglob("*.py"), *project.root.rglob("settings/*.yaml"), project.root / "config.yaml"]:
         path.touch()

@@ -38,7 +38,7 @@ def code_digest(*modules: str, sources: Path = SOURCES) -> str:
     Parameters
     ----------
     *modules
-        Dotted names, such as `mammoflow.features.gabor_stage`.
+        Dotted names, such as `mammoflow.features.stage`.
     sources
         Folder that holds the package.
 

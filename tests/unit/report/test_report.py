@@ -262,6 +262,15 @@ def test_flow_diagram_names_every_bad_file(page: Page) -> None:
     assert "P004_L_CC_1" in page.text
 
 
+def test_features_are_of_training_lesions_and_corrected_for_their_number(page: Page, report: Path) -> None:
+    section = part(report.read_text(encoding="utf-8"), 'id="features"', 'id="cohort"')
+    assert "labelled training lesions" in section
+    assert "false discovery rate over all 8 features" in section
+    rows = pd.read_csv(report.parents[1] / "comparison" / "features.csv", index_col="feature")
+    shown = next(row for row in cells(section) if row[0] == "gabor similarity")
+    assert shown[-1] == f"{rows.loc['gabor_similarity', 'false_discovery_rate']:.2g}"
+
+
 def test_provenance_names_settings_and_versions(page: Page) -> None:
     for text in ("Settings of features/gabor", "orientations: 6", "scikit-learn", "trained on cpu"):
         assert text in page.text
