@@ -119,7 +119,7 @@ def division(study: Row) -> str:
 
 
 def split_counts(cohort: Path) -> list[Row]:
-    """Count patients, images, lesions and malignant lesions of each split, and of all."""
+    """Count patients, images, lesions, malignant and unlabelled ones of each split, and of all."""
     lesions = read_table(cohort / "lesions.parquet", LESIONS)
     parts = [(split, lesions[lesions["split"] == split]) for split in SPLITS]
     return [
@@ -129,6 +129,7 @@ def split_counts(cohort: Path) -> list[Row]:
             "images": int(part["image_id"].nunique()),
             "lesions": len(part),
             "malignant": int((part["malignant"] == 1).sum()),
+            "unlabelled": int(part["malignant"].isna().sum()),
         }
         for name, part in [*parts, ("all", lesions)]
     ]

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from tiny_run import LABELLED, TinyRun, write_study, write_tiny_run
 
-from mammoflow.config.evaluation import ComparisonSettings
+from mammoflow.config.evaluation import ComparisonSettings, ReportSettings
 from mammoflow.evaluation.stage import compare
+from mammoflow.report.stage import write_report
 from mammoflow.segmentation.small.samples import load_samples
 from mammoflow.segmentation.tuning.samples import read_lesions
 from mammoflow.tables.cohort import IMAGES, LESIONS
@@ -159,3 +160,11 @@ def test_the_flow_counts_them(runs: dict[str, TinyRun]) -> None:
     assert [(group["reason"], group["count"]) for group in known["excluded"]] == [("malignancy is unknown", 3)]
     excluded = pd.read_csv(runs["keep"].root / "comparison" / "exclusions.csv")
     assert (excluded["stage"] == "labels").sum() == 3
+
+
+def test_the_page_says_how_many_lesions_have_no_label(runs: dict[str, TinyRun], tmp_path: Path) -> None:
+    run = runs["keep"]
+    page = tmp_path / "page.html"
+    settings = ReportSettings(overlays=0)
+    write_report(settings, run.cohort, run.root / "comparison", [run.images], [run.segmentation], page)
+    assert "3 without a label, which no figure uses" in page.read_text(encoding="utf-8")
