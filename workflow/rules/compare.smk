@@ -1,3 +1,7 @@
+# The default model first: its masks go on.
+REPORTED = [MODEL, *(name for name in CONFIG.segmentation.run if name != MODEL)]
+
+
 rule compare:
     input:
         settings=settings_file("compare"),
@@ -12,14 +16,8 @@ rule compare:
                 *(f"from_{source}/" for source in CONFIG.segmentation.prompting_models()),
             ]
         ],
-        masks=shards(
-            "segmentation/{model}/{shard}/masks.parquet",
-            model=CONFIG.segmentation.run,
-        ),
-        scores=shards(
-            "segmentation/{model}/{shard}/scores.parquet",
-            model=CONFIG.segmentation.run,
-        ),
+        masks=shards("segmentation/{model}/{shard}/masks.parquet", model=REPORTED),
+        scores=shards("segmentation/{model}/{shard}/scores.parquet", model=REPORTED),
         detections=shards(
             "segmentation/{model}/{shard}/{table}.parquet",
             model=planned_models.automatic_models(CONFIG),

@@ -6,6 +6,7 @@ takes long to load. The configuration names members; a job's code digest covers 
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import pkgutil
@@ -87,8 +88,24 @@ class Family:
         ValueError
             If there is no member of this name.
         """
-        model: type[Settings] = getattr(self.load(name), "Options", self.default_options)
+        home = self._home_of_options(name)
+        if home is None:
+            return self.default_options
+        model: type[Settings] = importlib.import_module(home).Options
         return model
+
+    def _home_of_options(self, name: str) -> str | None:
+        """Return the module in which a member's `Options` are written, read from its source; None where it has none.
+
+        A member that takes long to load, such as a reader of tables, may import its options from a light module; the
+        configuration is then read without the member.
+        """
+        for statement in ast.parse(self.file(name).read_text(encoding="utf-8")).body:
+            if isinstance(statement, ast.ClassDef) and statement.name == "Options":
+                return self.module(name)
+            if isinstance(statement, ast.ImportFrom) and "Options" in {alias.name for alias in statement.names}:
+                return statement.module
+        return None
 
     def check(self, name: str) -> str:
         """Return a name that a member has.
@@ -148,11 +165,11 @@ class OptionsOf:
         """
         name = info.data.get(self.chosen_by)
         if name is None:  # the name was refused, which is reported already
-            return NoOptions()
+            return self.family.default_options()
         model = self.family.options(name)
         if isinstance(value, model):
             return value
-        return model.model_validate({} if type(value) is NoOptions else value)
+        return model.model_validate({} if type(value) in (NoOptions, self.family.default_options) else value)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         """Read a mapping by the model of the member, and write all its keys."""

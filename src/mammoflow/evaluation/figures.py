@@ -68,13 +68,13 @@ def draw_roc(
         axes.plot([0, 1], [0, 1], color="#cbd2d9", linewidth=1, linestyle=":")
         colour = 0
         for candidate in candidates:
-            kept = candidate.scored(lesions)
-            label = lesions.loc[kept, "malignant"].to_numpy(dtype=int)
+            scored = candidate.scored(lesions)
+            label = lesions.loc[scored, "malignant"].to_numpy(dtype=int)
             if len(np.unique(label)) < 2:
                 continue
-            scores = [run.loc[kept, "score"].to_numpy(dtype=float) for run in candidate.runs.values()]
+            scores = [run.loc[scored, "score"].to_numpy(dtype=float) for run in candidate.runs.values()]
             if candidate.family == READER:
-                _draw_reader(axes, candidate.model, label, scores[0])
+                _draw_reader(axes, candidate, label, scores[0])
             elif candidate.family == FLOOR:
                 _draw_curves(axes, "floors", label, scores, {"color": "#9aa5b1", "linewidth": 0.9, "zorder": 1})
             else:
@@ -101,14 +101,14 @@ def _draw_curves(axes: Axes, name: str, label: np.ndarray, scores: Sequence[np.n
         axes.plot(false_positive, true_positive, label=name, **style)
 
 
-def _draw_reader(axes: Axes, name: str, label: np.ndarray, score: np.ndarray) -> None:
+def _draw_reader(axes: Axes, reader: Candidate, label: np.ndarray, score: np.ndarray) -> None:
     """Draw the assessment's curve, and a named point for each category that can be the cut."""
     false_positive, true_positive, cuts = roc_curve(label, score, drop_intermediate=False)
     axes.plot(false_positive, true_positive, color=INK, linewidth=2, label="BI-RADS assessment", zorder=3)
     for x, y, cut in zip(false_positive, true_positive, cuts, strict=True):
         if not np.isfinite(cut) or cut <= score.min():
             continue
-        working = cut == score[score > 3].min(initial=np.inf)
+        working = cut == score[score >= reader.threshold].min(initial=np.inf)
         axes.plot(
             x,
             y,
@@ -118,7 +118,7 @@ def _draw_reader(axes: Axes, name: str, label: np.ndarray, score: np.ndarray) ->
             markerfacecolor=INK if working else "white",
             zorder=4,
         )
-        text = name if working else f"{cut:g} and above"
+        text = reader.model if working else f"{cut:g} and above"
         axes.annotate(
             text,
             (x, y),

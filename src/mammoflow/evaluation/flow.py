@@ -10,8 +10,12 @@ import pandas as pd
 from mammoflow.evaluation.candidates import CLASSIFIER, READER, Candidate, classifier_titles, display_name
 from mammoflow.evaluation.feature_models import feature_model_name
 from mammoflow.evaluation.inputs import Run
+from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.prompts import PromptReason
 from mammoflow.tables.features import OK
+
+LABELS = "labels"
+"""Stage of the lesions of unknown malignancy that the cohort kept (`cohort.unlabelled: keep`)."""
 
 UNEXPLAINED = "lost without a reason"
 NO_MASK = "no mask"
@@ -23,7 +27,8 @@ def exclusions(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate])
     """Return one row a case that some step left out, with its file and reason.
 
     Beside what the stages recorded it names lesions that are gone without a record, lesions without a mask, lesions
-    whose features are not defined, and test lesions that the readers or a trained classifier do not score.
+    whose features are not defined, lesions of unknown malignancy, and test lesions that the readers or a trained
+    classifier do not score.
 
     Parameters
     ----------
@@ -48,15 +53,17 @@ def exclusions(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate])
         )
     for family, features in run.features.items():
         cases.append(_undefined_features(family, features, indexed))
+    unlabelled = indexed[~indexed.index.isin(lesions.index)]
+    cases.append(_cases(unlabelled, LABELS, CohortReason.NO_LABEL, "kept; in no training, threshold or figure"))
     test = lesions[lesions["split"] == "test"]
     for candidate in candidates:
         if candidate.family == CLASSIFIER:
             without = test[~test.index.isin(candidate.scored(test))]
-            named = indexed.loc[without.index]
-            cases.append(_cases(named, "classification", "no prediction on the test split", candidate.model))
+            unscored = indexed.loc[without.index]
+            cases.append(_cases(unscored, "classification", "no prediction on the test split", candidate.model))
         if candidate.family == READER:
-            named = indexed.loc[test.index[~test.index.isin(candidate.scored(test))]]
-            cases.append(_cases(named, "assessment", "no BI-RADS assessment that counts", candidate.model))
+            unscored = indexed.loc[test.index[~test.index.isin(candidate.scored(test))]]
+            cases.append(_cases(unscored, "assessment", "no BI-RADS assessment that counts", candidate.model))
     return pd.concat([part for part in cases if len(part)] or cases[:1], ignore_index=True)
 
 
@@ -127,6 +134,9 @@ def flow(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate], exclu
             complete = features.loc[features["status"] == OK, "lesion_id"]
             defined = run.lesions[run.lesions["lesion_id"].isin(complete)]
             steps.append(_step(f"{feature_model_name(family)} defined", family, defined, detail=""))
+    if (excluded["stage"] == LABELS).any():
+        labelled = run.lesions[run.lesions["lesion_id"].isin(lesions.index)]
+        steps.append(_step("Malignancy known", LABELS, labelled))
     test = lesions[lesions["split"] == "test"]
     steps.append(_step("Test split, with a label", "test", test))
     for candidate in candidates:

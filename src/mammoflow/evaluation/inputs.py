@@ -18,9 +18,7 @@ from mammoflow.tables.files import empty_table, read_table, read_tables
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
 from mammoflow.tables.predictions import PREDICTIONS
-
-LEAKING = "leaking split"
-"""The mark of results of a split that puts patients on two sides on purpose."""
+from mammoflow.tables.study import is_leaking, is_phantom
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,8 @@ class Run:
         What both stages left out, and lesions and boxes that gave no prompt, with reasons.
     scores, masks
         Segmentation scores and the masks that went on, of all models.
+    mask_model
+        Name of the segmentation model whose masks went on to features and classifiers; "" without segmentation.
     features
         Name of each feature family to its features, one row per lesion.
     predictions
@@ -57,6 +57,7 @@ class Run:
     excluded: pd.DataFrame
     scores: pd.DataFrame
     masks: pd.DataFrame
+    mask_model: str
     features: dict[str, pd.DataFrame]
     predictions: pd.DataFrame
     training: dict[str, Any]
@@ -66,28 +67,17 @@ class Run:
     @property
     def phantom(self) -> bool:
         """Whether the study is made of phantoms, so that its results say nothing about patients."""
-        return bool(self.study.get("phantom", False))
+        return is_phantom(self.study)
 
     @property
     def leaking(self) -> bool:
         """Whether the split puts patients on two sides on purpose (the published protocol)."""
-        split = self.study.get("split")
-        return isinstance(split, dict) and bool(split.get("leaking", False))
-
-    @property
-    def notes(self) -> list[str]:
-        """What the cohort says of the whole study, such as labels made from BI-RADS, as parts of a row's note."""
-        return study_notes(self.study)
+        return is_leaking(self.study)
 
     @property
     def oracle(self) -> bool:
         """Whether masks were chosen by the reference, among iterations or heads: the scores say so."""
         return any(bool((self.scores[column] == "oracle").any()) for column in ("choice", "head_choice"))
-
-
-def study_notes(study: dict[str, Any]) -> list[str]:
-    """Return the notes of `study.json`; a semicolon, which parts the notes of a row, becomes a comma."""
-    return [str(note).replace(";", ",") for note in study.get("notes") or []]
 
 
 def read_run(
@@ -100,8 +90,9 @@ def read_run(
 ) -> Run:
     """Read and check the tables of a run.
 
-    `features` are tables `<family>/<shard>.parquet`; the folder names the family. `prompts` are the tables of what gave
-    no prompt, one for each shard and source.
+    `segmentation` are folders `<model>/<shard>`; first come those of the model whose masks went on to features and
+    classifiers. `features` are tables `<family>/<shard>.parquet`; the folder names the family. `prompts` are the tables
+    of what gave no prompt, one for each shard and source.
 
     Raises
     ------
@@ -124,6 +115,7 @@ def read_run(
             ["model", "field_of_view", "feed", "lesion_id", "prompt_id", "iteration"], ignore_index=True
         ),
         masks=_join([folder / "masks.parquet" for folder in segmentation], MASKS),
+        mask_model=segmentation[0].parent.name if segmentation else "",
         features=_features(features),
         predictions=_join(prediction_files, PREDICTIONS),
         training=_training(prediction_files),
@@ -170,9 +162,9 @@ def _check(run: Run) -> None:
             f"{len(shared)} patients stand on two sides of the split, for instance {', '.join(shared[:5])}; "
             "expected each patient on one side; run the cohort stage again"
         )
-    known = run.lesions.set_index("lesion_id")
+    lesions = run.lesions.set_index("lesion_id")
     for name, table in (("predictions", run.predictions), ("segmentation scores", run.scores), ("masks", run.masks)):
-        strangers = sorted(set(table["lesion_id"]) - set(known.index))
+        strangers = sorted(set(table["lesion_id"]) - set(lesions.index))
         if strangers:
             raise StudyError(
                 f"{name} hold {len(strangers)} lesions that the images do not, for instance {strangers[0]}; "
@@ -180,7 +172,7 @@ def _check(run: Run) -> None:
             )
     table = run.predictions
     for column in ("split", "malignant"):
-        expected = table["lesion_id"].map(known[column])
+        expected = table["lesion_id"].map(lesions[column])
         differing = table.loc[(table[column] != expected).fillna(False)]
         if len(differing):
             raise StudyError(

@@ -107,14 +107,14 @@ def _correlation(part: pd.DataFrame, bootstrap: PatientBootstrap) -> dict[str, o
     means = part.groupby("patient_id")[["diameter_mm", "dice"]].mean()
     mean_size, mean_dice = (means[name].to_numpy(dtype=np.float64) for name in ("diameter_mm", "dice"))
     result |= {f"patients_{name}": value for name, value in _tests(mean_size, mean_dice).items()}
-    found = _tests(size, dice)
-    if not found:
+    tests = _tests(size, dice)
+    if not tests:
         return result
     drawn = [np.repeat(np.arange(len(part)), row.astype(int)) for row in bootstrap.weights(patients)]
     pearson = [_pearson(size[rows], dice[rows]) for rows in drawn]
     spearman = [_pearson(stats.rankdata(size[rows]), stats.rankdata(dice[rows])) for rows in drawn]
     intervals = bootstrap.estimate(np.array(pearson), patients).columns("r")
-    return result | found | intervals | bootstrap.estimate(np.array(spearman), patients).columns("rho")
+    return result | tests | intervals | bootstrap.estimate(np.array(spearman), patients).columns("rho")
 
 
 def _tests(first: FloatArray, second: FloatArray) -> dict[str, float]:

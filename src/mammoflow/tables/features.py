@@ -19,7 +19,14 @@ FeatureRow = dict[str, object]
 
 # One row per lesion. Columns that begin with the name of the family are features; all others describe the measurement.
 FEATURES = pa.DataFrameSchema(
-    {"lesion_id": text(), "patient_id": text(), "status": text(), "detail": text(), "spacing_mm": number()},
+    {
+        "lesion_id": text(),
+        "patient_id": text(),
+        "mask_model": text(),  # whose mask marks the lesion; "" for the reference, or where there is none
+        "status": text(),
+        "detail": text(),
+        "spacing_mm": number(),
+    },
     unique=["lesion_id"],
     name="features",
 )

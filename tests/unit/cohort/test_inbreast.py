@@ -308,3 +308,14 @@ def test_counts_of_regions_by_their_many_names() -> None:
     assert regions[-1].items == (1, 2, 3, 4, 5)
     assert not regions[-1].alone
     assert [region.lesion_type for region in regions] == ["mass", "calcification", "unknown", "calcification"]
+
+
+def test_a_film_whose_lesions_are_not_drawn_stays_if_asked(inbreast, writer, tmp_path):
+    undrawn = inbreast.Film("80000000", "f000000000000000", birads="5", regions=None)
+    study = writer.write([*inbreast.some_films(8), undrawn])
+    dataset = DatasetSettings(reader="inbreast", name="INbreast", folder=str(study), malignant_from_birads=4)
+    build_cohort(CohortSettings(dataset=dataset, shards=1, unlabelled="keep"), study, tmp_path / "cohort")
+    images = read_table(tmp_path / "cohort" / "images.parquet", IMAGES).set_index("image_id")
+    assert images.loc["80000000", ["labelled", "fully_annotated"]].tolist() == [False, False]
+    assert images.drop("80000000")[["labelled", "fully_annotated"]].all().all()
+    assert "80000000" not in set(read_table(tmp_path / "cohort" / "excluded.parquet", EXCLUDED)["image_id"])

@@ -227,3 +227,35 @@ def test_lists_that_are_none(text):
 
 def test_a_list_as_python_writes_it():
     assert parse_categories("['Mass', \"Skin Thickening\"]") == ["Mass", "Skin Thickening"]
+
+
+def test_images_and_lesions_without_a_label_stay_if_asked(vindr, writer, tmp_path):
+    exams = vindr.some_exams(6)
+    exams[0].findings = []  # the table of findings does not name this image
+    exams[1].findings = [vindr.Finding("['Mass']", "BI-RADS 3", (10, 350, 90, 480))]
+    study = writer.write(exams)
+    dataset = DatasetSettings(
+        reader="vindr-mammo", name="VinDr", folder=str(study), malignant_from_birads=4, benign_to_birads=2
+    )
+    tables = {}
+    for choice in ("leave_out", "keep"):
+        split = SplitSettings(validation_fraction=0.3)
+        settings = CohortSettings(dataset=dataset, split=split, shards=1, unlabelled=choice)
+        build_cohort(settings, study, tmp_path / choice)
+        tables[choice] = [
+            read_table(tmp_path / choice / "images.parquet", IMAGES).set_index("image_id"),
+            read_table(tmp_path / choice / "lesions.parquet", LESIONS).set_index("image_id"),
+        ]
+    images, lesions = tables["keep"]
+    fewer_images, fewer_lesions = tables["leave_out"]
+    new = images.drop(fewer_images.index)
+    unnamed, ambiguous = exams[0].image(), exams[1].image()
+    assert {unnamed, ambiguous} <= set(new.index)
+    assert not new["labelled"].any()
+    assert new.index[~new["fully_annotated"]].tolist() == [unnamed]
+    assert new.loc[unnamed, "laterality"] == "L"
+    assert lesions.loc[ambiguous, "malignant"] is pd.NA
+    added = set(lesions.index) - set(fewer_lesions.index)
+    assert added == set(new.index) - {unnamed}
+    assert set(lesions.loc[list(added), "birads"]) == {3}
+    assert images.loc[fewer_images.index, "split"].equals(fewer_images["split"])
