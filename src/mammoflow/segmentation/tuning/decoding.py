@@ -46,8 +46,8 @@ class Decoding:
         self.model, self.data, self.source, self.settings = model, data, source, settings
         self.image_of: Rows = data.lesions["image_index"].to_numpy(dtype=np.intp)
         sizes = [data.size(image) for image in range(len(data.images))]
-        known = {size: network_frame(model, size) for size in sorted(set(sizes))}
-        self.frames: list[Frame] = [known[size] for size in sizes]
+        frame_of = {size: network_frame(model, size) for size in sorted(set(sizes))}
+        self.frames: list[Frame] = [frame_of[size] for size in sizes]
         self.targets: dict[tuple[int, int], BoundedCache[npt.NDArray[np.uint8]]] = {}
 
     def loss(self, rows: Rows, epoch: int, kind: PromptKind) -> Tensor:
@@ -92,29 +92,29 @@ class Decoding:
             self._embedding(rows, 1), Prompts(prompts.boxes, several_masks=several), (SQUARE, SQUARE)
         )
         logits = best_mask(prediction).float()
-        found = []
+        values = []
         for place, row in enumerate(rows):
             mask = self.data.mask(int(row))
             canonical = self.model.upscale(logits[place : place + 1], (mask.shape[0], mask.shape[1]))
             iou = float(mask_iou(canonical, torch.from_numpy(mask).to(canonical.device).float()[None, None]))
-            found.append(2 * iou / (1 + iou))
-        return np.array(found)
+            values.append(2 * iou / (1 + iou))
+        return np.array(values)
 
     def _prompts(self, rows: Rows, drawn: Sequence[DrawnPrompts]) -> Prompts:
         """Bring the prompts of some lesions, each with as many, into the model's square."""
         frames = [self.frames[self.image_of[row]] for row in rows]
         boxes = points = labels = None
         if drawn[0].boxes is not None:
-            found = [
+            fractions = [
                 frame.boxes(np.asarray(part.boxes, dtype=np.float32)) for frame, part in zip(frames, drawn, strict=True)
             ]
-            boxes = np.concatenate(found) * SQUARE
+            boxes = np.concatenate(fractions) * SQUARE
         if drawn[0].points is not None:
-            moved = [
+            places = [
                 frame.points(np.asarray(part.points, dtype=np.float32))
                 for frame, part in zip(frames, drawn, strict=True)
             ]
-            points = np.concatenate(moved) * SQUARE
+            points = np.concatenate(places) * SQUARE
             labels = np.concatenate([part.labels for part in drawn if part.labels is not None])
         return Prompts.of(boxes, points, labels).to(self.model.device)
 
