@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from mammoflow.segmentation.small.samples import load_samples
-from mammoflow.segmentation.tuning.samples import read_lesions
 from tiny_run import LABELLED, TinyRun, write_study, write_tiny_run
 
 from mammoflow.config.evaluation import ComparisonSettings, ReportSettings
 from mammoflow.evaluation.stage import compare
 from mammoflow.report.stage import write_report
+from mammoflow.segmentation.small.windows import load_samples
+from mammoflow.segmentation.tuning.lesions import read_lesions
 from mammoflow.tables.cohort import IMAGES, LESIONS
 from mammoflow.tables.features import FEATURES, feature_columns
 from mammoflow.tables.files import read_table

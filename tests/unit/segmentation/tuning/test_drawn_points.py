@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from mammoflow.segmentation.tuning.samples import draw_prompts, read_lesions
 
 from mammoflow.config.tuning import TuneSettings
+from mammoflow.segmentation.tuning.lesions import draw_prompts, read_lesions
 from mammoflow.storage.files import read_mask, write_mask
 from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.images import CANONICAL_LESIONS
