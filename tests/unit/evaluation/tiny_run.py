@@ -8,19 +8,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from mammoflow.classification.perceptron_stage import train_perceptron
 
+from mammoflow.classification.samples import Files, PromptableSource
+from mammoflow.classification.stage import train_classifier
 from mammoflow.cohort.stage import build_cohort
-from mammoflow.config.classification import PerceptronTraining
+from mammoflow.config.classification import ClassifierSettings
 from mammoflow.config.cohort import CohortSettings, DatasetSettings
 from mammoflow.config.features import FEATURE_FAMILIES
 from mammoflow.config.images import ImagesSettings
-from mammoflow.config.segmentation import PromptSettings, SegmentSettings
+from mammoflow.config.prompted import SegmentSettings
+from mammoflow.config.prompts import PromptSettings
 from mammoflow.features.stage import extract
 from mammoflow.imaging.stage import prepare_images
 from mammoflow.segmentation.prompted.stage import segment
 from mammoflow.segmentation.prompting.prompts import make_prompts
 from mammoflow.storage.files import write_image, write_mask
+from mammoflow.weights.registry import ModelSpec
 
 HEIGHT, WIDTH, SPACING_MM = 120, 96, 0.5
 LABELLED = 16
@@ -113,22 +116,19 @@ def write_tiny_run(study: Path, root: Path, unlabelled: str) -> TinyRun:
     prepare_images(images, study, run.cohort / "shards" / "00", run.images, 2)
     make_prompts(PromptSettings(margins_mm=[MARGIN_MM], default_margin_mm=MARGIN_MM), run.images, run.prompts)
     store = root.parent / "store"
-    segment(
-        SegmentSettings(device="cpu"), "small", None, run.images, [run.prompts], store, MARGIN_MM, run.segmentation, 1
-    )
+    model = ModelSpec("small", "small")
+    segment(SegmentSettings(device="cpu"), model, run.images, [run.prompts], store, MARGIN_MM, run.segmentation, 1)
     options = FEATURE_FAMILIES.options(FAMILY)()
     extract(FAMILY, options, run.images, run.segmentation, run.features, 1)  # type: ignore[arg-type]
-    train_perceptron(
-        PerceptronTraining(device="cpu", epochs=2),
-        "frozen",
-        "small",
-        None,
+    settings = ClassifierSettings.model_validate(
+        {"input": "prompted", "network": "perceptron", "device": "cpu", "epochs": 2, "input_options": {"tune": "none"}}
+    )
+    files = Files(
         [run.images],
         [run.segmentation],
         [run.prompts],
-        store,
-        MARGIN_MM,
-        run.predictions,
-        1,
+        scores=[run.segmentation / "scores.parquet"],
+        model=PromptableSource(model, "auto", store, MARGIN_MM),
     )
+    train_classifier(settings, CLASSIFIER, files, run.predictions, 1)
     return run
