@@ -32,9 +32,10 @@ from mammoflow.segmentation.small.architecture import (
     WIDTHS,
     build_small_network,
 )
+from mammoflow.segmentation.small.learner import make_learner, make_plan
 from mammoflow.segmentation.small.network import SmallPrompts, decode_regions, place_regions, put_back
-from mammoflow.segmentation.small.samples import LesionSample, load_samples
-from mammoflow.segmentation.small.training import train
+from mammoflow.segmentation.small.windows import LesionSample, load_samples
+from mammoflow.training.loop import fit
 
 IMAGES = [Path("results/cbis-ddsm-mass-256/images")]
 MARGINS_MM = (0.0, 2.0, 5.0, 10.0, 20.0)
@@ -143,13 +144,12 @@ def main() -> None:
     from safetensors.torch import load_file
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
-    samples = load_samples(shards)
-    training = [sample for sample in samples if sample.split == "train"]
-    test = [sample for sample in samples if sample.split == "test"]
+    training, test = (load_samples(shards, (split,)).lesions for split in ("train", "test"))
     settings = SmallTrainingSettings(epochs=options.epochs, mixed_precision=True)
     start = time.perf_counter()
-    unet = UNetOnCrop()
-    unet.load_state_dict(train(training, settings, options.output / "training", torch.device("cpu"), UNetOnCrop))
+    learner, plan = make_learner(training, settings, UNetOnCrop), make_plan(settings, torch.device("cpu"))
+    fit(learner, plan, options.output / "training", "U-Net on the crop")
+    unet = learner.network
     seconds = time.perf_counter() - start
     small = build_small_network()
     small.load_state_dict(load_file(options.weights))

@@ -42,6 +42,7 @@ FAMILIES = {
         "classification.stage",
         *members("classification.inputs"),
         *members("classification.networks"),
+        *members("training.trainers"),
     ),
     "features": ("features.stage", *members("features.families")),
     "download": ("cohort.download.stage",),

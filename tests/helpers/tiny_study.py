@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mammoflow.segmentation.protocol.prediction import Embedding, Prediction
-from mammoflow.segmentation.protocol.promptable import PromptableModel
-from mammoflow.segmentation.protocol.prompts import Prompts
-from mammoflow.segmentation.protocol.segmenter import ImageSize
 from mammoflow.classification.samples import Files, PromptableSource
+from mammoflow.classification.stage import train_classifier
+from mammoflow.config.base import validate_settings
+from mammoflow.config.classification import ClassifierSettings
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.prompts import PromptSettings
 from mammoflow.segmentation.prompted.stage import segment
 from mammoflow.segmentation.prompting.prompts import make_prompts
-from mammoflow.storage.files import array_digest, write_image, write_mask
+from mammoflow.segmentation.protocol.prediction import Embedding, Prediction
+from mammoflow.segmentation.protocol.promptable import PromptableModel
+from mammoflow.segmentation.protocol.prompts import Prompts
+from mammoflow.segmentation.protocol.segmenter import ImageSize
+from mammoflow.storage.files import array_digest, read_image, write_image, write_mask
 from mammoflow.tables.features import OK, write_features
 from mammoflow.tables.files import write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
@@ -69,6 +75,14 @@ class Study:
         spec = ModelSpec("fake", "small", self.root / "fake.safetensors")
         source = PromptableSource(spec, "fp32", self.root / "store", MARGIN_MM)
         return Files(self.images, self.masks, self.prompts, self.features, self.scores, source)
+
+    def brighten(self, image: Path) -> None:
+        """Make an image brighter, and its digest in the table with it."""
+        grey = np.clip(read_image(image).astype(np.int64) + 700, 0, 65535).astype(np.uint16)
+        write_image(image, grey)
+        table = pd.read_parquet(image.parents[1] / "images.parquet")
+        table.loc[table["image_id"] == image.stem, "digest"] = array_digest(grey)
+        write_table(table, CANONICAL_IMAGES, image.parents[1] / "images.parquet")
 
     def copy(self, target: Path) -> Study:
         """Return a copy in another folder."""
@@ -176,6 +190,26 @@ def _write_patient(
         "row_spacing_mm": SPACING_MM, "column_spacing_mm": SPACING_MM, "image_file": f"image/{image_id}.png",
         "breast_file": f"breast/{image_id}.png", "breast_area_mm2": 1.0, "digest": array_digest(grey),
     })  # fmt: skip
+
+
+def train(study: Study, values: dict[str, Any], name: str, **changes: Any) -> Path:
+    """Train a classifier with settings given as plain values; return its folder."""
+    settings = validate_settings(ClassifierSettings, values, "test")
+    output = study.root / "classification" / name
+    train_classifier(settings, name, replace(study.files(), **changes), output, 1)
+    return output
+
+
+def assert_same_training(whole: Path, resumed: Path, resumed_from: int) -> None:
+    """Check that a training that was killed ended with the weights, curve and predictions of an unbroken one."""
+    record = json.loads((resumed / "training.json").read_text(encoding="utf-8"))
+    assert record["seeds"]["0"]["resumed_from"] == resumed_from
+    one, other = (load_file(folder / "seeds" / "0" / "model.safetensors") for folder in (whole, resumed))
+    assert one.keys() == other.keys()
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+    assert (whole / "history.csv").read_bytes() == (resumed / "history.csv").read_bytes()
+    first, second = (pd.read_parquet(folder / "predictions.parquet") for folder in (whole, resumed))
+    assert (first["probability"].fillna(-1) == second["probability"].fillna(-1)).all()
 
 
 class FakeNetwork(nn.Module):

@@ -29,7 +29,9 @@ def test_nothing_heavy_is_loaded_for_help() -> None:
 
 def test_each_stage_of_the_configuration_has_a_command() -> None:
     commands = {name.replace("-", "_") for name in main.commands}
-    assert {stage.partition("/")[0] for stage in StudyConfig().stages()} <= commands
+    jobs = {"classifiers": "classify", "segmentation": "segment", "segmentation_models": "train_segmenter"}
+    stages = {stage.partition("/")[0] for stage in StudyConfig().stages()}
+    assert {jobs.get(stage, stage) for stage in stages} <= commands
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, module: str, name: str, function: Any) -> None:
@@ -114,18 +116,27 @@ def test_a_classifier_is_told_its_files(monkeypatch: pytest.MonkeyPatch, setting
     calls: list[tuple[Any, ...]] = []
     stage = "mammoflow.classification.stage"
     stand_in(monkeypatch, stage, "train_classifier", lambda *arguments: calls.append(arguments))
-    output, model = tmp_path / "mine", ["--model", "my_sam", "--architecture", "sam_vit_b", "--weights", "w.safetensors"]
+    output, model = (
+        tmp_path / "mine",
+        ["--model", "my_sam", "--architecture", "sam_vit_b", "--weights", "w.safetensors"],
+    )
     arguments = ["classify", "--settings", str(settings), "--name", "mine", "--images", str(tmp_path), *model]
     arguments += ["--scores", str(settings), "--output", str(output), "--threads", "3"]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2
     assert "expected --store and --default-margin-mm beside it" in result.output
-    result = CliRunner().invoke(main, [*arguments, "--store", "store", "--default-margin-mm", "5"], catch_exceptions=False)
+    result = CliRunner().invoke(
+        main, [*arguments, "--store", "store", "--default-margin-mm", "5"], catch_exceptions=False
+    )
     assert result.exit_code == 0, result.output
     entry, name, files, folder, threads = calls[0]
     assert (entry.input, name, folder, threads) == ("prompted", "mine", output, 3)
     assert (files.images, files.scores, files.masks) == ([tmp_path], [settings], [])
-    assert (files.model.model.name, files.model.model.architecture, files.model.margin_mm) == ("my_sam", "sam_vit_b", 5.0)
+    assert (files.model.model.name, files.model.model.architecture, files.model.margin_mm) == (
+        "my_sam",
+        "sam_vit_b",
+        5.0,
+    )
 
 
 def test_config_show_lays_files_over_each_other(tmp_path: Path) -> None:

@@ -51,10 +51,8 @@ def train_segmenter(
 
     check_choice("--precision", precision, Precision)
     from mammoflow.segmentation.training_stage import train_segmenter as run
-    from mammoflow.segmentation.training_task import TrainingTask
     from mammoflow.weights.registry import ModelSpec
 
-    job = read_settings(RecipeSettings, settings)
+    stage = read_settings(RecipeSettings, settings)
     begin = ModelSpec(start, architecture, weights) if start else None
-    files = (list(images), store, default_margin_mm, precision, output, threads)
-    run(job.recipe, TrainingTask(job.options, architecture, begin, *files))
+    run(stage, architecture, begin, list(images), store, default_margin_mm, output, threads, precision)

@@ -4,9 +4,11 @@ A module of `segmentation/recipes` is a member of the family. Its top level hold
 
 - `Options`: the settings of the recipe, of which `device` and `seed` are two;
 - `PROMPTED`: whether it trains promptable models, or automatic ones;
+- `UNLABELLED`: whether it gives batches without labels to trainers that learn from them;
 - `check(options, architecture, start)`: raises ValueError where they do not fit each other; `start` is the model that
   the training starts from, or "";
-- `train(task)`: the training itself, of a `TrainingTask` (`segmentation/training_task.py`).
+- `prepare(task)`: turns a `TrainingTask` into a `PreparedTraining` (`segmentation/training_task.py`): the learner, the
+  plan and what the record says. The stage fits the learner and writes the weights that `finish` makes of it.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from pydantic import ConfigDict, Field
 
 from mammoflow.config.base import Settings
 from mammoflow.config.members import Family, MemberOf, NoOptions, OptionsOf
+from mammoflow.config.training import TRAINERS
 
 RECIPES = Family("mammoflow.segmentation.recipes", "training recipe")
 
@@ -29,6 +32,12 @@ class RecipeSettings(Settings):
     )
     options: Annotated[Settings, OptionsOf(RECIPES, "recipe")] = Field(
         default_factory=NoOptions, validate_default=True, description="Options of the recipe, such as its epochs."
+    )
+    trainer: Annotated[str, MemberOf(TRAINERS)] = Field(
+        "supervised", description="How the model learns from labelled lesions, and from those without a label."
+    )
+    trainer_options: Annotated[Settings, OptionsOf(TRAINERS, "trainer")] = Field(
+        default_factory=NoOptions, validate_default=True, description="Options of the trainer."
     )
 
 

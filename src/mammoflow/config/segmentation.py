@@ -12,6 +12,7 @@ from mammoflow.config.architectures import architecture, architecture_names, pub
 from mammoflow.config.base import Settings
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.recipes import RECIPES, TrainSettings
+from mammoflow.config.training import TRAINERS
 
 OWN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 RESERVED_NAMES = ("ellipse",)
@@ -197,6 +198,11 @@ def _check_training(settings: SegmentationSettings, name: str, train: TrainSetti
         raise ValueError(
             f"models.{name}.train.recipe is {train.recipe}, which trains {kinds[recipe.PROMPTED]} models, but "
             f"{network} is {kinds[architecture(network).prompted]}"
+        )
+    if TRAINERS.load(train.trainer).UNLABELLED and not recipe.UNLABELLED:
+        raise ValueError(
+            f"models.{name}.train.trainer is {train.trainer}, which learns from unlabelled lesions, but the recipe "
+            f"{train.recipe} gives none; expected another trainer, such as supervised"
         )
     try:
         recipe.check(train.options, network, train.start)

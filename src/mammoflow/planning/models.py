@@ -9,6 +9,7 @@ from mammoflow.config.architectures import ARCHITECTURE_MODULES, architecture, m
 from mammoflow.config.recipes import RECIPES, TrainSettings
 from mammoflow.config.segmentation import ModelSettings
 from mammoflow.config.study import StudyConfig
+from mammoflow.config.training import TRAINERS
 from mammoflow.errors import ConfigError
 from mammoflow.weights.registry import ModelSpec, remedy
 
@@ -105,8 +106,10 @@ def training(config: StudyConfig, model: str) -> TrainSettings:
 
 
 def training_modules(config: StudyConfig, model: str) -> list[str]:
-    """Return the modules whose code trains a model: the stage, the model's own module and the recipe."""
-    return [TRAINING_STAGE, architecture_module(config, model), RECIPES.module(training(config, model).recipe)]
+    """Return the modules whose code trains a model: the stage, the model's own module, recipe and trainer."""
+    train = training(config, model)
+    members = [RECIPES.module(train.recipe), TRAINERS.module(train.trainer)]
+    return [TRAINING_STAGE, architecture_module(config, model), *members]
 
 
 def start_of(config: StudyConfig, model: str) -> str:

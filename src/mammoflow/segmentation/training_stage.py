@@ -2,27 +2,110 @@
 
 from __future__ import annotations
 
-from mammoflow.config.recipes import RECIPES
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mammoflow.config.architectures import ARCHITECTURE_MODULES, module_of
+from mammoflow.config.inference import Precision
+from mammoflow.config.recipes import RECIPES, RecipeSettings
+from mammoflow.config.training import TRAINERS
+from mammoflow.run.provenance import code_digest
+from mammoflow.run.runtime import choose_device, seed_everything, set_threads
 from mammoflow.segmentation.training_task import TrainingTask
+from mammoflow.training.loop import fit
+from mammoflow.training.record import TrainingRecord, write_training
+from mammoflow.training.state import remove_training_state, training_state
+from mammoflow.weights.header import WeightsHeader
+from mammoflow.weights.registry import ModelSpec
+from mammoflow.weights.seen_patients import RECORD_FILE, recorded_patients
+
+WEIGHTS_FILE = "model.safetensors"
 
 
-def train_segmenter(recipe: str, task: TrainingTask) -> None:
+def train_segmenter(
+    settings: RecipeSettings,
+    architecture: str,
+    start: ModelSpec | None,
+    images: list[Path],
+    store: Path,
+    default_margin_mm: float,
+    output: Path,
+    threads: int,
+    precision: Precision = "auto",
+) -> None:
     """Train a segmentation model on the training patients of a study.
 
     Parameters
     ----------
-    recipe
-        Name of the recipe.
-    task
-        Options, model and files.
+    settings
+        The recipe and its options.
+    architecture
+        Architecture of the model.
+    start
+        The model to start from; None for random weights.
+    images
+        Folders of image-stage shards. Test patients are not used.
+    store
+        Folder of the embeddings.
+    default_margin_mm
+        Margin of the box with which validation lesions are prompted.
+    output
+        Folder for `model.safetensors`, `record.json` and `history.csv`; its name is the model's.
+    threads
+        Threads of this job.
+    precision
+        Numbers of an image encoder that is not trained.
 
     Raises
     ------
     ConfigError
         If the recipe does not fit the model.
     StudyError
-        If there is no lesion to train on.
+        If there is no lesion to train on, or the training gives no finite weights.
     WeightsError
         If the weights to start from are missing, not the published ones, or carry code.
     """
-    RECIPES.load(recipe).train(task)
+    set_threads(threads)
+    options: Any = settings.options
+    seed_everything(options.seed)
+    device = choose_device(options.device)
+    files = (images, store, default_margin_mm, precision, device)
+    prepared = RECIPES.load(settings.recipe).prepare(TrainingTask(output.name, options, architecture, start, *files))
+    state = training_state(
+        output, settings.model_dump_json(), architecture, *prepared.content, code=_code(settings, architecture)
+    )
+    trainer = TRAINERS.load(settings.trainer)
+    learner = trainer.wrap(prepared.learner, prepared.unlabelled, settings.trainer_options)
+    fitted = fit(learner, prepared.plan, state, output.name)
+    trained = prepared.finish(fitted)
+    record = TrainingRecord.of(
+        output.name,
+        settings.options,
+        prepared.plan,
+        replace(fitted, chosen_epoch=trained.chosen_epoch),
+        threads,
+        [*(recorded_patients(start.name, start.file) if start else []), *prepared.patients],
+        prepared.validation_patients,
+        prepared.phantom,
+        prepared.parameters,
+        {**_facts(settings, architecture, start), **prepared.facts, **trained.facts},
+        prepared.packages,
+    )
+    header = WeightsHeader(architecture, trained.adapter_width).text()
+    write_training(output, WEIGHTS_FILE, RECORD_FILE, trained.state, record, fitted.history, header)
+    remove_training_state(output)
+
+
+def _code(settings: RecipeSettings, architecture: str) -> str:
+    """Return the digest of the code of a training, which is that of its rule."""
+    members = (RECIPES.module(settings.recipe), TRAINERS.module(settings.trainer))
+    return code_digest(__name__, ARCHITECTURE_MODULES.module(module_of(architecture)), *members)
+
+
+def _facts(settings: RecipeSettings, architecture: str, start: ModelSpec | None) -> dict[str, Any]:
+    """Return what the record of every segmentation model says of its making."""
+    facts = {"architecture": architecture, "recipe": settings.recipe, "trainer": settings.trainer}
+    if start is None:
+        return facts
+    return {**facts, "from": start.name, "from_weights": start.file.name if start.file else ""}

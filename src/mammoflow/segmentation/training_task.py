@@ -1,13 +1,22 @@
-"""What a training recipe is given."""
+"""What a training recipe is given, and what it gives to the training loop."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mammoflow.config.inference import Precision
 from mammoflow.weights.registry import ModelSpec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from mammoflow.training.learner import Learner, Stream
+    from mammoflow.training.loop import Fit
+    from mammoflow.training.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -16,6 +25,8 @@ class TrainingTask:
 
     Attributes
     ----------
+    name
+        Name of the model.
     options
         Options of the recipe, an instance of its `Options`.
     architecture
@@ -30,12 +41,11 @@ class TrainingTask:
         Margin of the box with which validation lesions are prompted.
     precision
         Numbers of an image encoder that is not trained: those of the segmentation, so that no image is encoded twice.
-    output
-        Folder for the weights, their record and the learning curve; its name is the model's.
-    threads
-        Threads of this job.
+    device
+        Where the network is trained.
     """
 
+    name: str
     options: Any
     architecture: str
     start: ModelSpec | None
@@ -43,5 +53,67 @@ class TrainingTask:
     store: Path
     margin_mm: float
     precision: Precision
-    output: Path
-    threads: int
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class TrainedWeights:
+    """What came of a training.
+
+    Attributes
+    ----------
+    state
+        The weights by name, as they are written.
+    chosen_epoch
+        The epoch that they are of; 0 where they are those at the start.
+    facts
+        What the record says of the result.
+    adapter_width
+        Width of the adapters among the weights; None without adapters.
+    """
+
+    state: Mapping[str, Tensor]
+    chosen_epoch: int
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    adapter_width: int | None = None
+
+
+@dataclass(frozen=True)
+class PreparedTraining:
+    """A training that is ready to begin.
+
+    Attributes
+    ----------
+    learner
+        Network, data and loss.
+    plan
+        Limits, rates, seed.
+    content
+        Digests or text of all that is trained on: a killed training continues only where nothing of it has changed.
+    patients, validation_patients
+        Patients trained on and chosen by, as `source/patient`.
+    phantom
+        Whether any of them is a phantom.
+    parameters
+        Numbers that are trained, and all numbers of the network.
+    facts
+        What the record says beside what every training records.
+    finish
+        Makes the weights of the learner's network, after the fit.
+    unlabelled
+        Batches without labels, for trainers that learn from them.
+    packages
+        Further packages whose versions the record names.
+    """
+
+    learner: Learner
+    plan: Plan
+    content: Sequence[str]
+    patients: Sequence[str]
+    validation_patients: Sequence[str]
+    phantom: bool
+    parameters: tuple[int, int]
+    facts: Mapping[str, Any]
+    finish: Callable[[Fit], TrainedWeights]
+    unlabelled: Stream | None = None
+    packages: Sequence[str] = ()

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mammoflow.cohort.numbers import parse_integer, parse_number
-from mammoflow.cohort.words import parse_birads, parse_density, parse_label, parse_side, safe_name
+from mammoflow.cohort.words import parse_birads, parse_density, parse_label, parse_side
+from mammoflow.storage.names import safe_name
 
 
 @given(names=st.lists(st.text(max_size=150), unique=True, max_size=20))

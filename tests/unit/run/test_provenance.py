@@ -121,9 +121,12 @@ def test_stages_of_the_library_are_apart() -> None:
         "cohort.stage",
     ):
         assert gabor not in code_modules(f"mammoflow.{stage}")
-    assert "mammoflow.classification.perceptron_stage" not in code_modules(
-        "mammoflow.classification.efficientnet_stage"
-    )
+    prompted = "mammoflow.classification.prompted_front"
+    assert prompted in code_modules("mammoflow.classification.inputs.prompted")
+    for member in ("stage", "inputs.masked_crop", "inputs.whole_image", "networks.efficientnet_b0"):
+        modules = code_modules(f"mammoflow.classification.{member}")
+        assert prompted not in modules
+        assert not [name for name in modules if name.startswith("mammoflow.segmentation.")]
 
 
 def test_digests_of_all_stages_are_fast() -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from mammoflow.segmentation.small.record import RECORD, trained_patients
 from safetensors.torch import load_file
 
+from mammoflow.config.recipes import RecipeSettings
 from mammoflow.config.small import SmallTrainingSettings
 from mammoflow.errors import StudyError
-from mammoflow.segmentation.loading import build_model, load_model
+from mammoflow.segmentation.loading import build_model, load_promptable
+from mammoflow.segmentation.models.small import WEIGHTS
 from mammoflow.segmentation.protocol.prompts import Prompts
 from mammoflow.segmentation.small.architecture import (
     GRID,
@@ -23,9 +25,10 @@ from mammoflow.segmentation.small.architecture import (
     build_small_network,
     small_input,
 )
+from mammoflow.segmentation.small.learner import SmallLearner, make_learner, make_plan
 from mammoflow.segmentation.small.model import SmallModel
 from mammoflow.segmentation.small.network import OUTSIDE, SmallPrompts, cut, place_regions, prompt_maps, put_back
-from mammoflow.segmentation.small.samples import (
+from mammoflow.segmentation.small.windows import (
     CUT_SHARE,
     JITTERED_SHARE,
     LARGEST_MARGIN_MM,
@@ -38,12 +41,13 @@ from mammoflow.segmentation.small.samples import (
     draw_window,
     load_samples,
 )
-from mammoflow.segmentation.small.stage import train_small
-from mammoflow.segmentation.small.training import SmallTraining, train
+from mammoflow.segmentation.training_stage import train_segmenter
 from mammoflow.storage.files import file_digest, write_image, write_mask
-from mammoflow.tables.files import write_table
+from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
-from mammoflow.weights.registry import SMALL_WEIGHTS
+from mammoflow.training.loop import fit
+from mammoflow.weights.registry import ModelSpec
+from mammoflow.weights.seen_patients import RECORD_FILE, seen_patients
 
 
 def disc(side: int, y: float, x: float, radius: float) -> np.ndarray:
@@ -322,7 +326,7 @@ def test_window_shows_the_lesion_where_its_mask_says() -> None:
 
 
 def test_loading_brings_images_and_masks_to_the_networks_grid(tmp_path: Path) -> None:
-    samples = load_samples([shard(tmp_path / "00")])
+    samples = load_samples([shard(tmp_path / "00")]).lesions
     assert [sample.patient_id for sample in samples] == ["P_0", "P_1", "P_2", "P_3"]
     first = samples[0]
     assert first.channels.shape == (INPUT_CHANNELS, SIDE, SIDE)
@@ -333,61 +337,105 @@ def test_loading_brings_images_and_masks_to_the_networks_grid(tmp_path: Path) ->
     assert columns.mean() + 0.5 == pytest.approx(80 * 1.28, abs=0.7)
 
 
+def train(settings: SmallTrainingSettings, folders: list[Path], output: Path) -> None:
+    recipe = RecipeSettings(recipe="small", options=settings)
+    train_segmenter(recipe, "small", None, folders, output.parent / "store", 10.0, output, threads=1)
+
+
 def test_training_writes_weights_that_load_and_names_its_patients(tmp_path: Path) -> None:
     folders = [shard(tmp_path / "00"), shard(tmp_path / "01", split="test")]
     settings = SmallTrainingSettings(epochs=2, batch_size=2, prompts=1)
-    train_small(settings, folders, tmp_path / "small", threads=1)
+    train(settings, folders, tmp_path / "small")
     record = json.loads((tmp_path / "small/record.json").read_text())
     assert record["patients"] == ["discs/P_0", "discs/P_1", "discs/P_2", "discs/P_3"]
     assert record["lesions"] == {"discs": 4}
-    state = load_file(tmp_path / "small/small.safetensors")
+    assert (record["lesions_without_mask"], record["phantom"], record["epochs"]) == (0, False, 2)
+    assert record["weights_sha256"] == file_digest(tmp_path / "small/model.safetensors")
+    assert (tmp_path / "small/history.csv").read_text().startswith("epoch,train_loss,learning_rate\n1,")
+    state = load_file(tmp_path / "small/model.safetensors")
     trained = build_model("small", state, "weights", torch.device("cpu"))
     torch.manual_seed(0)
     fresh = build_model("small", None, "weights", torch.device("cpu"))
     key = "mask_decoder.masks.weight"
     assert not torch.equal(trained.network.state_dict()[key], fresh.network.state_dict()[key])
-    assert not (tmp_path / ".training").exists() or not any((tmp_path / ".training").iterdir())
+    assert not (tmp_path / ".training").exists()
 
 
-def test_a_training_that_was_stopped_goes_on_from_its_last_epoch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    samples = load_samples([shard(tmp_path / "00")])
-    settings = SmallTrainingSettings(epochs=3, batch_size=2, prompts=1)
+def fit_weights(samples: list[LesionSample], folder: Path, **changes: Any) -> dict[str, torch.Tensor]:
+    settings = SmallTrainingSettings(**{"epochs": 3, "batch_size": 2, "prompts": 1, **changes})
+    plan = make_plan(settings, torch.device("cpu"))
+    learner = make_learner(samples, settings)
+    fit(learner, plan, folder, "small")
+    return dict(learner.network.state_dict())
+
+
+def test_a_stopped_training_continues_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = load_samples([shard(tmp_path / "00")]).lesions
     epochs: list[int] = []
-    step = SmallTraining.training_step
+    loss = SmallLearner.loss
 
-    def failing(module: SmallTraining, batch: Batch, index: int) -> torch.Tensor:
-        if module.current_epoch == 2 and len(epochs) == 4:
+    def failing(learner: SmallLearner, batch: Batch, epoch: int, step: int) -> torch.Tensor:
+        if epoch == 2 and len(epochs) == 4:
             raise RuntimeError("power cut")
-        epochs.append(module.current_epoch)
-        return step(module, batch, index)
+        epochs.append(epoch)
+        return loss(learner, batch, epoch, step)
 
-    monkeypatch.setattr(SmallTraining, "training_step", failing)
+    monkeypatch.setattr(SmallLearner, "loss", failing)
     with pytest.raises(RuntimeError, match="power cut"):
-        train(samples, settings, tmp_path / "state", torch.device("cpu"))
+        fit_weights(samples, tmp_path / "state")
     epochs.append(-1)
-    stopped = train(samples, settings, tmp_path / "state", torch.device("cpu"))
+    stopped = fit_weights(samples, tmp_path / "state")
     assert epochs == [0, 0, 1, 1, -1, 2, 2]
-    whole = train(samples, settings, tmp_path / "other", torch.device("cpu"))
-    assert all(torch.allclose(stopped[name], whole[name], rtol=1e-3, atol=1e-4) for name in whole)
+    whole = fit_weights(samples, tmp_path / "other")
+    assert all(torch.equal(stopped[name], whole[name]) for name in whole)
+
+
+def test_the_schedule_ends_at_a_four_hundredth_and_the_average_is_kept() -> None:
+    plan = make_plan(SmallTrainingSettings(epochs=3), torch.device("cpu"))
+    assert plan.schedule.rate(0, 1000) == pytest.approx(1 / 20)
+    assert plan.schedule.rate(1000, 1000) == pytest.approx(1 / 400)
+    assert plan.schedule.rate(49, 1000) == pytest.approx(1.0, abs=0.01)
+    assert (plan.patience, plan.averaging) == (None, 0.995)
+
+
+def test_half_a_batch_has_half_the_windows(tmp_path: Path) -> None:
+    settings = SmallTrainingSettings(epochs=1, batch_size=3, prompts=2)
+    learner = make_learner(load_samples([shard(tmp_path / "00")]).lesions, settings)
+    batch = next(iter(learner.batches(0)))
+    halves = learner.split(batch)
+    assert [learner.size(part) for part in (batch, *halves)] == [3, 2, 1]
+    assert torch.equal(torch.cat([part.boxes for part in halves]), batch.boxes)
+    assert len(learner.split(halves[1])) == 1
+
+
+def test_no_lesion_is_lost_however_small_and_those_without_a_mask_are_counted(tmp_path: Path) -> None:
+    folder = shard(tmp_path / "00")
+    tiny = np.zeros((800, 640), bool)
+    tiny[301, 200] = True
+    write_image(folder / "image/P_1.png", np.full((800, 640), 20000, np.uint16))
+    write_mask(folder / "mask/P_1.png", tiny)
+    write_mask(folder / "mask/P_2.png", np.zeros((200, 160), bool))
+    lesions = read_table(folder / "lesions.parquet", CANONICAL_LESIONS)
+    lesions.loc[lesions["lesion_id"] == "P_3", "mask_file"] = None
+    write_table(lesions, CANONICAL_LESIONS, folder / "lesions.parquet")
+    loaded = load_samples([folder])
+    assert [sample.lesion_id for sample in loaded.lesions] == ["P_0", "P_1"]
+    assert loaded.without_mask == 2
+    rows, columns = np.nonzero(loaded.lesions[1].mask)
+    assert (rows.tolist(), columns.tolist()) == ([int(301 * 256 / 800)], [int(200 * 256 / 800)])
 
 
 def test_training_without_a_training_lesion_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="no training lesion"):
-        train_small(SmallTrainingSettings(), [shard(tmp_path / "00", split="test")], tmp_path / "small", threads=1)
+        train(SmallTrainingSettings(), [shard(tmp_path / "00", split="test")], tmp_path / "small")
 
 
 def test_shipped_weights_are_those_of_the_record_and_fit_the_network() -> None:
-    record = json.loads(RECORD.read_text())
-    assert file_digest(SMALL_WEIGHTS) == record["weights_sha256"]
-    assert SMALL_WEIGHTS.stat().st_size < 11_000_000
-    assert load_model("small", None, torch.device("cpu")).name == "small"
+    record = json.loads(WEIGHTS.with_name(RECORD_FILE).read_text())
+    assert file_digest(WEIGHTS) == record["weights_sha256"]
+    assert WEIGHTS.stat().st_size < 11_000_000
+    assert load_promptable(ModelSpec("small", "small"), torch.device("cpu")).name == "small"
 
 
-def test_real_patients_of_the_record_are_told_and_phantoms_are_not(tmp_path: Path) -> None:
-    record = tmp_path / "record.json"
-    record.write_text(json.dumps({"patients": ["A study, of masses/P_1", "phantom (training)/P_2"]}))
-    assert trained_patients(record) == {"P_1"}
-    assert trained_patients(tmp_path / "none.json") == frozenset()
-    assert len(trained_patients()) == 470
+def test_real_patients_of_the_shipped_record_are_told() -> None:
+    assert len(seen_patients(WEIGHTS)) == 470

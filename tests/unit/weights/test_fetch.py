@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from mammoflow.classification.networks import efficientnet_b0
 from mammoflow.config.download import PrefetchJob
 from mammoflow.errors import DownloadError, WeightsError
 from mammoflow.segmentation.models.sam import ARCHITECTURES
 from mammoflow.weights.fetch import fetch_weights, prefetch
-from mammoflow.weights.published import CLASSIFIER_WEIGHTS, weights_source
+from mammoflow.weights.published import weights_source
 from mammoflow.weights.registry import ModelSpec, find_weights
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -38,7 +39,7 @@ def upstream(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
             if name in ARCHITECTURES:
                 monkeypatch.setitem(ARCHITECTURES, name, replace(ARCHITECTURES[name], source=source))
             else:
-                monkeypatch.setitem(CLASSIFIER_WEIGHTS, name, source)
+                monkeypatch.setattr(efficientnet_b0, "WEIGHTS", source)
         yield server
 
 

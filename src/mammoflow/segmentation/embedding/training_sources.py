@@ -17,8 +17,8 @@ from mammoflow.segmentation.protocol.prediction import Embedding
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.storage.arrays import ArrayStore
 from mammoflow.storage.files import Array
-
-Rows = npt.NDArray[np.intp]
+from mammoflow.training.batch_norm import may_recompute
+from mammoflow.training.batching import Rows
 
 CACHE_BYTES = 1_500_000_000
 """Memory for embeddings or network inputs; what does not fit is read again each time."""
@@ -33,27 +33,28 @@ class BoundedCache(Generic[Value]):
     """Keeps what was loaded until a limit of bytes is reached, then passes on what it loads without keeping it."""
 
     def __init__(self, load: Callable[[int], Value], size_of: Callable[[Value], int], limit: int = CACHE_BYTES) -> None:
-        self.load, self.size_of, self.left = load, size_of, limit
-        self.kept: dict[int, Value] = {}
+        self.load, self.size_of, self.limit, self.left = load, size_of, limit, limit
+        self.values: dict[int, Value] = {}
 
     def offer(self, key: int, value: Value) -> None:
         """Keep a value if there is room."""
         size = self.size_of(value)
-        if key not in self.kept and size <= self.left:
-            self.kept[key] = value
+        if key not in self.values and size <= self.left:
+            self.values[key] = value
             self.left -= size
 
     def get(self, key: int) -> Value:
         """Return the value of a key, loading it where it was not kept."""
-        if key in self.kept:
-            return self.kept[key]
+        if key in self.values:
+            return self.values[key]
         value = self.load(key)
         self.offer(key, value)
         return value
 
     def clear(self) -> None:
-        """Forget everything."""
-        self.kept.clear()
+        """Forget everything and have all the room again."""
+        self.values.clear()
+        self.left = self.limit
 
 
 class EmbeddingSource:
@@ -93,11 +94,13 @@ class EncoderSource:
     images
         Rows of CANONICAL_IMAGES with the folder of their shard.
     recompute
-        Keep the activations of a few images at a time and compute those of the others again for the gradient.
+        Keep the activations of a few images at a time and compute those of the others again for the gradient. A network
+        with batch normalisation is not passed through twice in any case.
     """
 
     def __init__(self, model: PromptableModel, images: pd.DataFrame, recompute: bool = True) -> None:
-        self.model, self.images, self.recompute = model, images, recompute
+        self.model, self.images = model, images
+        self.recompute = recompute and may_recompute(model.network)
         self.cache: BoundedCache[npt.NDArray[np.float32]] = BoundedCache(self._load, lambda array: array.nbytes)
 
     def _load(self, image: int) -> npt.NDArray[np.float32]:
@@ -110,5 +113,8 @@ class EncoderSource:
         inputs = torch.from_numpy(np.stack([self.cache.get(int(image)) for image in images])).to(self.model.device)
         if not (self.recompute and torch.is_grad_enabled()):
             return self.model.embed(inputs)
-        parts = [checkpoint(self.model.embed, part, use_reentrant=False) for part in inputs.split(IMAGES_AT_ONCE)]
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        embedded = [
+            checkpoint(self.model.embed, images_at_once, use_reentrant=False)
+            for images_at_once in inputs.split(IMAGES_AT_ONCE)
+        ]
+        return {name: torch.cat([each[name] for each in embedded]) for name in embedded[0]}

@@ -1,22 +1,34 @@
-"""What each method trains of a promptable model, and the weights that come of it."""
+"""What each method trains of a promptable model: parameters by part, batch normalisation, recomputed activations."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
+import pandas as pd
 from torch import Tensor, nn
 
 from mammoflow.config.tuning import TuneSettings, TuningMethod
+from mammoflow.segmentation.embedding.training_sources import EmbeddingSource, EncoderSource
 from mammoflow.segmentation.layers.adapters import insert_adapters
+from mammoflow.segmentation.layers.attention_blocks import checkpointed, find_blocks
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.tuning.lora import insert_lora, merge_lora
+from mammoflow.storage.arrays import ArrayStore
+from mammoflow.training.batch_norm import frozen_statistics, may_recompute
 
 IMAGE_PARTS = ("image_encoder", "prompt_encoder", "mask_decoder", "sam_prompt_encoder", "sam_mask_decoder")
 """Parts of SAM and SAM 2 that a single image goes through; SAM 2's memory of a video's frames is not among them."""
 
 ENCODING_PARTS = ("conv_s0", "conv_s1")
 """Layers of SAM 2's decoder that run when an image is encoded, so that stored embeddings hold their output."""
+
+IMAGES_ENCODED_TOGETHER = 4
+
+Part = Literal["decoder", "encoder", "added"]
 
 
 @dataclass(frozen=True)
@@ -27,26 +39,25 @@ class Prepared:
     ----------
     model
         The model; of its network only what is trained asks for gradients.
-    method
-        How it is tuned.
     groups
-        The optimiser's parameter groups, each with its highest learning rate.
+        The optimiser's parameter groups. Each has its highest learning rate `lr` and its `part`: `decoder`, `encoder`
+        (everything else of the network) or `added` (LoRA and adapters).
     modules
-        Parts that are in training mode while it is trained.
+        Parts that are in training mode while the model is trained.
+    encodes
+        Whether the image encoder changes, so that stored embeddings cannot be used.
+    recomputes
+        Whether activations may be computed again for the gradient, where the network allows it.
     total_parameters
         Numbers in the network before anything was added to it.
     """
 
     model: PromptableModel
-    method: TuningMethod
     groups: list[dict[str, Any]]
     modules: list[nn.Module]
+    encodes: bool
+    recomputes: bool
     total_parameters: int
-
-    @property
-    def encodes(self) -> bool:
-        """Tell whether the image encoder changes, so that stored embeddings cannot be used."""
-        return self.method != "decoder"
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -58,57 +69,114 @@ class Prepared:
         """Return how many numbers are trained."""
         return sum(parameter.numel() for parameter in self.parameters)
 
+    @contextmanager
+    def recomputed(self) -> Iterator[None]:
+        """Let the blocks of an encoder that is trained keep only their inputs during a forward pass.
+
+        A network without blocks is computed again as a whole by its embedding source. A network with batch
+        normalisation is passed through once, because a second pass would count twice in running statistics.
+        """
+        if not (self.encodes and self.recomputes and may_recompute(self.model.network)):
+            yield
+            return
+        with checkpointed(self.model.network):
+            yield
+
+    def embeddings(self, images: pd.DataFrame, store: Path) -> EmbeddingSource | EncoderSource:
+        """Return where the embeddings come from: of a frozen encoder from the store, else computed anew.
+
+        Parameters
+        ----------
+        images
+            Rows of CANONICAL_IMAGES with the column `folder`, that of their shard.
+        store
+            Folder of the stored embeddings. Those that it lacks are encoded and stored before the first step.
+        """
+        if self.encodes:
+            whole = self.recomputes and not find_blocks(self.model.network)
+            return EncoderSource(self.model, images, recompute=whole)
+        source = EmbeddingSource(self.model, images, ArrayStore(store), IMAGES_ENCODED_TOGETHER)
+        for _ in source.all():
+            pass
+        return source
+
 
 def prepare(model: PromptableModel, method: TuningMethod, settings: TuneSettings) -> Prepared:
-    """Freeze a model but for what a method trains, and add what it adds.
+    """Freeze a model except for what a method trains, and add what it adds.
+
+    Parameters
+    ----------
+    model
+        The model.
+    method
+        What is trained: the decoder, all that an image goes through, or what is added to the encoder.
+    settings
+        Highest learning rates of the parts, sizes of what is added, and whether activations are computed again.
 
     Raises
     ------
     ConfigError
         If the method needs attention and the image encoder has none.
     """
-    network = model.network
-    total = sum(parameter.numel() for parameter in network.parameters())
-    network.eval()
-    network.requires_grad_(False)
+    model.network.eval()
+    model.network.requires_grad_(False)
+    total = sum(parameter.numel() for parameter in model.network.parameters())
     groups: list[dict[str, Any]] = []
     modules: list[nn.Module] = []
-    if method == "lora":
-        added = insert_lora(network, settings.lora_layers, settings.rank, settings.alpha)
-        groups.append({"params": added, "lr": settings.added_learning_rate})
-    elif method == "adapters":
-        added = insert_adapters(network, settings.adapter_width)
-        groups.append({"params": added, "lr": settings.added_learning_rate})
+    if method in ("lora", "adapters"):
+        groups.append(_group("added", _add(model.network, method, settings), settings.added_learning_rate))
     if method in ("decoder", "all") or settings.tune_decoder:
-        frozen = ENCODING_PARTS if method == "decoder" else ()
-        tuned = [item for name, item in model.decoder.named_parameters() if name.partition(".")[0] not in frozen]
-        groups.append({"params": tuned, "lr": settings.learning_rate})
+        groups.append(_decoder_group(model, settings.learning_rate, encodes=method != "decoder"))
         modules.append(model.decoder)
     if method == "all":
-        parts = [part for name in IMAGE_PARTS if isinstance(part := getattr(network, name, None), nn.Module)]
-        seen = {id(parameter) for parameter in model.decoder.parameters()}
-        rest = [item for part in parts or [network] for item in part.parameters() if id(item) not in seen]
-        groups.append({"params": rest, "lr": settings.encoder_learning_rate})
-        modules += parts or [network]
+        encoder, encoding_modules = _encoder_group(model, settings.encoder_learning_rate)
+        groups.append(encoder)
+        modules += encoding_modules
     for group in groups:
         for parameter in group["params"]:
             parameter.requires_grad_(True)
-    return Prepared(model, method, groups, modules, total)
+    return Prepared(model, groups, modules, method != "decoder", settings.gradient_checkpointing, total)
 
 
 def set_mode(prepared: Prepared, training: bool) -> None:
     """Put what is trained into training mode and everything else into evaluation mode.
 
-    Statistics of batch normalisation stay as they are, for a batch here holds the prompts of a few images, and in
+    The statistics of batch normalisation stay as they are, because a batch here holds the prompts of a few images. In
     training SAM 2's single head answers for itself.
     """
     prepared.model.network.eval()
     if training:
         for module in prepared.modules:
             module.train()
-            for part in module.modules():
-                if isinstance(part, nn.BatchNorm2d):
-                    part.eval()
+            frozen_statistics(module)
+
+
+def _add(network: nn.Module, method: TuningMethod, settings: TuneSettings) -> list[nn.Parameter]:
+    """Add what a method adds to an encoder, and return its parameters."""
+    if method == "lora":
+        return insert_lora(network, settings.lora_layers, settings.rank, settings.alpha)
+    return insert_adapters(network, settings.adapter_width)
+
+
+def _group(part: Part, parameters: Sequence[nn.Parameter], rate: float) -> dict[str, Any]:
+    return {"params": list(parameters), "lr": rate, "part": part}
+
+
+def _decoder_group(model: PromptableModel, rate: float, encodes: bool) -> dict[str, Any]:
+    """Return the decoder's group; what runs while an image is encoded is frozen where the encoder is."""
+    frozen = () if encodes else ENCODING_PARTS
+    tuned = [item for name, item in model.decoder.named_parameters() if name.partition(".")[0] not in frozen]
+    return _group("decoder", tuned, rate)
+
+
+def _encoder_group(model: PromptableModel, rate: float) -> tuple[dict[str, Any], list[nn.Module]]:
+    """Return the group of everything but the decoder, and the modules that hold it."""
+    network = model.network
+    modules = [part for name in IMAGE_PARTS if isinstance(part := getattr(network, name, None), nn.Module)]
+    modules = modules or [network]
+    decoder = {id(parameter) for parameter in model.decoder.parameters()}
+    rest = [item for module in modules for item in module.parameters() if id(item) not in decoder]
+    return _group("encoder", rest, rate), modules
 
 
 def changing_state(network: nn.Module) -> dict[str, Tensor]:

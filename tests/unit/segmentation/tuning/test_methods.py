@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
 
 from mammoflow.config.tuning import TuneSettings, TuningMethod
 from mammoflow.errors import ConfigError
+from mammoflow.segmentation.embedding.training_sources import EncoderSource
 from mammoflow.segmentation.layers.adapters import insert_adapters
 from mammoflow.segmentation.layers.attention_blocks import checkpointed, find_blocks
 from mammoflow.segmentation.loading import build_model
@@ -180,3 +183,42 @@ def test_statistics_of_batch_normalisation_stay_as_they_are() -> None:
     assert not any(norm.training for norm in norms)
     assert small.decoder.dropout.training
     assert all(norm.weight.requires_grad for norm in norms)
+
+
+@pytest.mark.parametrize(("method", "parts"), [("decoder", ["decoder"]), ("all", ["decoder", "encoder"])])
+def test_groups_are_by_part_each_with_its_rate(sam: PromptableModel, method: TuningMethod, parts: list[str]) -> None:
+    settings = SETTINGS.model_copy(update={"learning_rate": 0.1, "encoder_learning_rate": 0.2})
+    prepared = prepare(sam, method, settings)
+    assert [group["part"] for group in prepared.groups] == parts
+    assert [group["lr"] for group in prepared.groups] == [0.1, 0.2][: len(parts)]
+    assert len({id(item) for item in prepared.parameters}) == len(prepared.parameters)
+    assert prepared.encodes == (method == "all")
+
+
+def test_blocks_are_computed_again_only_where_the_encoder_is_trained(sam: PromptableModel) -> None:
+    blocks = find_blocks(sam.network)
+    for method, settings, expected in [
+        ("all", SETTINGS, True),
+        ("decoder", SETTINGS, False),
+        ("all", SETTINGS.model_copy(update={"gradient_checkpointing": False}), False),
+    ]:
+        prepared = prepare(sam, method, settings)  # type: ignore[arg-type]
+        with prepared.recomputed():
+            assert all(("forward" in vars(block)) == expected for block in blocks)
+        assert not any("forward" in vars(block) for block in blocks)
+
+
+def test_network_with_batch_normalisation_is_passed_through_once(tmp_path: Path) -> None:
+    # a second pass for the gradient would count twice in the running statistics
+    small = build_model("small", None, "random", torch.device("cpu"))
+    prepared = prepare(small, "all", SETTINGS)
+    source = prepared.embeddings(pd.DataFrame(), tmp_path)
+    assert isinstance(source, EncoderSource)
+    assert not source.recompute
+    assert not EncoderSource(small, pd.DataFrame(), recompute=True).recompute
+    source.cache.offer(0, small.preprocess(np.full((64, 48), 30_000, np.uint16)).numpy())
+    small.network.train()
+    source.embed(np.array([0]))["image"].square().mean().backward()
+    norms = [part for part in small.network.image_encoder.modules() if isinstance(part, nn.BatchNorm2d)]
+    assert norms
+    assert {int(norm.num_batches_tracked) for norm in norms} == {1}

@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from mammoflow.segmentation.tuning.record import WeightsHeader, read_header, seen_patients
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.prompts import PromptSettings
+from mammoflow.config.recipes import RecipeSettings
 from mammoflow.config.tuning import TuneSettings, TuningMethod
 from mammoflow.errors import StudyError, WeightsError
-from mammoflow.segmentation.loading import load_model
+from mammoflow.segmentation import training_stage
+from mammoflow.segmentation.loading import load_promptable
+from mammoflow.segmentation.models.small import WEIGHTS as SMALL_WEIGHTS
 from mammoflow.segmentation.prompted.stage import segment
 from mammoflow.segmentation.prompting.prompts import make_prompts
-from mammoflow.segmentation.tuning import training
-from mammoflow.segmentation.tuning.samples import read_lesions
-from mammoflow.segmentation.tuning.stage import tune
+from mammoflow.segmentation.training_stage import train_segmenter
+from mammoflow.segmentation.tuning import methods
+from mammoflow.segmentation.tuning.decoding import Decoding
+from mammoflow.segmentation.tuning.learner import TuneLearner
+from mammoflow.segmentation.tuning.lesions import read_lesions
 from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.images import CANONICAL_LESIONS
 from mammoflow.tables.masks import SEGMENTATION_SCORES
+from mammoflow.weights.header import WeightsHeader, read_header
+from mammoflow.weights.registry import ModelSpec
+from mammoflow.weights.seen_patients import seen_patients
 
 CPU = torch.device("cpu")
 MARGIN = 2.0
@@ -53,13 +62,19 @@ def run(
     weights: Path,
     output: Path,
     method: TuningMethod = "decoder",
-    model: str = "thin=sam_vit_b",
+    model: str = "thin",
+    architecture: str = "sam_vit_b",
     **changes: object,
 ) -> dict:
-    store = output.parent / "store"
-    tune(settings(**changes), method, model, weights, [discs], store, MARGIN, output, 1)
+    recipe = RecipeSettings(recipe="tune", options=settings(method=method, **changes))
+    start = ModelSpec(model, architecture, weights)
+    train_segmenter(recipe, architecture, start, [discs], output.parent / "store", MARGIN, output, 1)
     record: dict = json.loads((output / "record.json").read_text(encoding="utf-8"))
     return record
+
+
+def mine(weights: Path, architecture: str = "sam_vit_b") -> ModelSpec:
+    return ModelSpec("mine", architecture, weights)
 
 
 def history(output: Path) -> list[dict[str, str]]:
@@ -83,9 +98,9 @@ def test_a_tuning_learns_and_its_weights_load(
     assert (names == base) is (method != "adapters")
     assert read_header(weights) == WeightsHeader("sam_vit_b", 4 if method == "adapters" else None)
     # what is loaded is what was validated
-    model = load_model("mine=sam_vit_b", weights, CPU)
+    model = load_promptable(mine(weights), CPU)
     data = read_lesions([discs])
-    decoding = training.Decoding(model, data, _encoder(model, data), settings())
+    decoding = Decoding(model, data, _encoder(model, data), settings())
     found = float(np.mean(decoding.dice(data.rows("validation"), MARGIN)))
     assert found == pytest.approx(record["validation_dice"], abs=0.02)
 
@@ -100,10 +115,21 @@ def test_the_record_says_what_was_done(discs: Path, sam_weights: Path, tmp_path:
     record = run(discs, sam_weights, tmp_path / "tuning" / "mine", "lora", epochs=1)
     assert record["patients"] == [f"discs/P_{number}" for number in range(4)]
     assert record["validation_patients"] == ["discs/P_4", "discs/P_5"]
-    assert (record["name"], record["model"], record["method"]) == ("mine", "thin=sam_vit_b", "lora")
+    assert (record["name"], record["from"], record["method"]) == ("mine", "thin", "lora")
+    assert (record["architecture"], record["recipe"], record["trainer"]) == ("sam_vit_b", "tune", "supervised")
     assert 0 < record["trainable_parameters"] < record["total_parameters"]
     assert record["peak_memory_bytes"] > 1_000_000
     assert record["lesions"] == {"discs": 4}
+    assert (record["threads"], record["device"], record["halvings"], record["phantom"]) == (1, "cpu", 0, False)
+
+
+def test_weights_and_record_of_phantoms_say_so(discs: Path, sam_weights: Path, tmp_path: Path) -> None:
+    lesions = read_table(discs / "lesions.parquet", CANONICAL_LESIONS)
+    write_table(lesions.assign(phantom=1), CANONICAL_LESIONS, discs / "lesions.parquet")
+    record = run(discs, sam_weights, tmp_path / "mine", epochs=1)
+    assert record["phantom"] is True
+    with safe_open(tmp_path / "mine" / "model.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["training"])["phantom"] is True
 
 
 class Killed(RuntimeError):
@@ -115,36 +141,42 @@ def test_a_killed_tuning_goes_on_as_if_it_had_not_been(
     method: TuningMethod, discs: Path, sam_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(discs, sam_weights, tmp_path / "whole" / "mine", method)
-    plain = training._Loop.training_step
+    plain = TuneLearner.loss
 
-    def die(loop: training._Loop, batch: np.ndarray, index: int) -> None:
-        if loop.current_epoch == 2:
+    def die(learner: TuneLearner, batch: np.ndarray, epoch: int, step: int) -> torch.Tensor:
+        if epoch == 2:
             raise Killed
-        plain(loop, batch, index)
+        return plain(learner, batch, epoch, step)
 
-    monkeypatch.setattr(training._Loop, "training_step", die)
+    monkeypatch.setattr(TuneLearner, "loss", die)
     output = tmp_path / "killed" / "mine"
     with pytest.raises(Killed):
         run(discs, sam_weights, output, method)
     assert not output.exists()
-    monkeypatch.setattr(training._Loop, "training_step", plain)
+    monkeypatch.setattr(TuneLearner, "loss", plain)
     record = run(discs, sam_weights, output, method)
     assert record["resumed_from"] == 2
     whole = tmp_path / "whole" / "mine"
     assert history(output) == history(whole)
     found, expected = load_file(output / "model.safetensors"), load_file(whole / "model.safetensors")
     assert all(torch.equal(found[name], expected[name]) for name in expected)
-    assert not list((tmp_path / "killed" / ".training").iterdir())
+    assert not (tmp_path / "killed" / ".training").exists()
+
+
+def kill_after_the_fit(patched: pytest.MonkeyPatch) -> None:
+    """Let the stage die when the training has ended and nothing is written."""
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    patched.setattr(methods, "final_state", die)
 
 
 def test_a_killed_tuning_starts_anew_where_the_references_are_others(
     discs: Path, sam_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(loop: training._Loop) -> None:
-        raise Killed
-
     with monkeypatch.context() as patched:
-        patched.setattr(training._Loop, "on_fit_end", die, raising=False)
+        kill_after_the_fit(patched)
         with pytest.raises(Killed):
             run(discs, sam_weights, tmp_path / "mine", epochs=1)
     lesions = read_table(discs / "lesions.parquet", CANONICAL_LESIONS)
@@ -152,25 +184,58 @@ def test_a_killed_tuning_starts_anew_where_the_references_are_others(
     write_table(lesions.assign(area_mm2=before + 1), CANONICAL_LESIONS, discs / "lesions.parquet")
     assert run(discs, sam_weights, tmp_path / "mine", epochs=1)["resumed_from"] == 0
     with monkeypatch.context() as patched:
-        patched.setattr(training._Loop, "on_fit_end", die, raising=False)
+        kill_after_the_fit(patched)
         with pytest.raises(Killed):
             run(discs, sam_weights, tmp_path / "mine", epochs=1)
     assert run(discs, sam_weights, tmp_path / "mine", epochs=1)["resumed_from"] == 1
 
 
+def test_a_killed_tuning_starts_anew_where_the_code_is_another(
+    discs: Path, sam_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        kill_after_the_fit(patched)
+        patched.setattr(training_stage, "code_digest", lambda *_: "before an edit")
+        with pytest.raises(Killed):
+            run(discs, sam_weights, tmp_path / "mine", epochs=1)
+    assert run(discs, sam_weights, tmp_path / "mine", epochs=1)["resumed_from"] == 0
+
+
+def test_an_epoch_without_a_number_decides_nothing(
+    discs: Path, sam_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # before tuning, then after each of three epochs
+    figures = iter([0.1, math.nan, 0.5, 0.3])
+    monkeypatch.setattr(TuneLearner, "dice", lambda *_: next(figures))
+    output = tmp_path / "tuning" / "mine"
+    record = run(discs, sam_weights, output)
+    assert (record["chosen_epoch"], record["validation_dice"]) == (2, 0.5)
+    assert math.isnan(float(history(output)[0]["validation_dice"]))
+
+
+@pytest.mark.parametrize("method", ["decoder", "all"])
+def test_tuning_leaves_the_statistics_of_batch_normalisation(method: TuningMethod, discs: Path, tmp_path: Path) -> None:
+    run(discs, SMALL_WEIGHTS, tmp_path / "mine", method, "mine", "small", epochs=1, learning_rate=1e-4)
+    tuned, before = load_file(tmp_path / "mine" / "model.safetensors"), load_file(SMALL_WEIGHTS)
+    statistics = [name for name in before if "running_" in name]
+    assert statistics
+    assert all(torch.equal(tuned[name], before[name].float()) for name in statistics)
+    assert not torch.equal(tuned["mask_decoder.masks.weight"], before["mask_decoder.masks.weight"].float())
+
+
 def test_running_out_of_memory_changes_nothing_but_time(
     discs: Path, sam_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = training.Decoding.loss
+    plain = Decoding.loss
 
-    def narrow(self: training.Decoding, rows: np.ndarray, epoch: int, kind: object) -> torch.Tensor:
+    def narrow(self: Decoding, rows: np.ndarray, epoch: int, kind: object) -> torch.Tensor:
         if len(rows) > 1:
             raise torch.OutOfMemoryError("out of memory")
         return plain(self, rows, epoch, kind)  # type: ignore[arg-type]
 
     run(discs, sam_weights, tmp_path / "whole" / "mine", epochs=1)
-    monkeypatch.setattr(training.Decoding, "loss", narrow)
-    run(discs, sam_weights, tmp_path / "narrow" / "mine", epochs=1)
+    monkeypatch.setattr(Decoding, "loss", narrow)
+    assert run(discs, sam_weights, tmp_path / "narrow" / "mine", epochs=1)["halvings"] > 0
     losses = [float(history(tmp_path / name / "mine")[0]["train_loss"]) for name in ("whole", "narrow")]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
@@ -178,7 +243,8 @@ def test_running_out_of_memory_changes_nothing_but_time(
 def test_tuning_that_helps_nothing_keeps_the_weights_at_the_start(
     discs: Path, sam_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "_dice", lambda *_: 0.999)
+    figures = iter([0.999, 0.5])
+    monkeypatch.setattr(TuneLearner, "dice", lambda *_: next(figures))
     output = tmp_path / "tuning" / "mine"
     record = run(discs, sam_weights, output, "lora", epochs=1)
     assert (record["chosen_epoch"], record["validation_dice"]) == (0, 0.999)
@@ -206,7 +272,7 @@ def test_segmentation_with_tuned_weights_marks_the_patients_that_they_saw(
     chosen = SegmentSettings(device="cpu", iterations=1)
     weights = output / "model.safetensors"
     arguments = (discs, [tmp_path / "prompts.parquet"], tmp_path / "store", MARGIN, tmp_path / "masks", 1)
-    segment(chosen, "mine=sam_vit_b", weights, *arguments)
+    segment(chosen, mine(weights), *arguments)
     scores = read_table(tmp_path / "masks" / "scores.parquet", SEGMENTATION_SCORES)
     own = scores[scores["model"] == "mine"]
     assert dict(zip(own["patient_id"], own["seen"].astype(bool), strict=True)) == {
@@ -215,7 +281,7 @@ def test_segmentation_with_tuned_weights_marks_the_patients_that_they_saw(
     }
     # a record of other weights says nothing about these
     save_file({name: tensor + 0 for name, tensor in load_file(sam_weights).items()}, weights)
-    assert seen_patients("mine=sam_vit_b", weights) == frozenset()
+    assert seen_patients(weights) == frozenset()
 
 
 @pytest.mark.parametrize("name", ["thin", "phantom_tuned"])
@@ -227,8 +293,8 @@ def test_a_tuned_model_has_seen_what_its_start_had_seen(
     content = json.loads((first / "record.json").read_text(encoding="utf-8"))
     content["patients"].append("elsewhere/P_900")
     (first / "record.json").write_text(json.dumps(content), encoding="utf-8")
-    run(discs, first / "model.safetensors", second, model=f"{name}=sam_vit_b", epochs=1)
-    assert {"P_900", "P_0", "P_5"} <= seen_patients("mine=sam_vit_b", second / "model.safetensors")
+    run(discs, first / "model.safetensors", second, model=name, epochs=1)
+    assert {"P_900", "P_0", "P_5"} <= seen_patients(second / "model.safetensors")
 
 
 def test_phantoms_are_not_counted_as_seen(sam_weights: Path) -> None:
@@ -236,17 +302,17 @@ def test_phantoms_are_not_counted_as_seen(sam_weights: Path) -> None:
 
     patients = {"patients": ["phantom/P_1", "real/P_2"], "weights_sha256": file_digest(sam_weights)}
     (sam_weights.parent / "record.json").write_text(json.dumps(patients), encoding="utf-8")
-    assert seen_patients("mine=sam_vit_b", sam_weights) == {"P_2"}
+    assert seen_patients(sam_weights) == {"P_2"}
     (sam_weights.parent / "record.json").write_text("{", encoding="utf-8")
     with pytest.raises(WeightsError, match="is not JSON"):
-        seen_patients("mine=sam_vit_b", sam_weights)
+        seen_patients(sam_weights)
 
 
 def test_weights_for_another_architecture_are_refused(discs: Path, sam_weights: Path, tmp_path: Path) -> None:
     output = tmp_path / "tuning" / "mine"
     run(discs, sam_weights, output, epochs=1)
     with pytest.raises(WeightsError, match=r"says that it is for sam_vit_b, expected medsam_vit_b"):
-        load_model("mine=medsam_vit_b", output / "model.safetensors", CPU)
+        load_promptable(mine(output / "model.safetensors", "medsam_vit_b"), CPU)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +328,7 @@ def test_a_header_that_does_not_fit_is_told(text: str, message: str, sam_weights
     path = tmp_path / "odd.safetensors"
     save_file(load_file(sam_weights), path, metadata={"mammoflow": text})
     with pytest.raises(WeightsError, match=message):
-        load_model("mine=sam_vit_b", path, CPU)
+        load_promptable(mine(path), CPU)
 
 
 def test_tuned_weights_that_carry_code_are_refused(discs: Path, tmp_path: Path) -> None:
@@ -273,7 +339,7 @@ def test_tuned_weights_that_carry_code_are_refused(discs: Path, tmp_path: Path) 
     path = tmp_path / "harm.pth"
     path.write_bytes(pickle.dumps(Harm()))
     with pytest.raises(WeightsError, match="refused"):
-        tune(settings(), "decoder", "mine=sam_vit_b", path, [discs], tmp_path, MARGIN, tmp_path / "mine", 1)
+        run(discs, path, tmp_path / "mine")
 
 
 def test_a_study_without_validation_lesions_is_refused(discs: Path, sam_weights: Path, tmp_path: Path) -> None:
@@ -300,4 +366,4 @@ def test_tuning_goes_on_from_a_model_with_adapters(
     weights = second / "model.safetensors"
     assert read_header(weights) == WeightsHeader("sam_vit_b", 4)
     assert set(load_file(weights)) == set(load_file(first / "model.safetensors"))
-    load_model("mine=sam_vit_b", weights, CPU)
+    load_promptable(mine(weights), CPU)

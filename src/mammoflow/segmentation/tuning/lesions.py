@@ -19,7 +19,7 @@ from mammoflow.storage.files import read_mask
 from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.prompts import BOX
-from mammoflow.training.fitting import Rows
+from mammoflow.training.batching import Rows
 
 Floats = npt.NDArray[np.float64]
 
@@ -47,6 +47,11 @@ class TuningLesions:
         """Return the patients of a split, as `source/patient`."""
         chosen = self.lesions.iloc[self.rows(split)]
         return sorted(set(chosen["source"] + "/" + chosen["patient_id"]))
+
+    @property
+    def phantom(self) -> bool:
+        """Tell whether any of the lesions is of a phantom study."""
+        return "phantom" in self.lesions.columns and bool(self.lesions["phantom"].any())
 
     def content(self) -> str:
         """Return what is trained on as text: other lesions, references, splits, images or spacings give another one."""
@@ -107,14 +112,14 @@ def read_lesions(folders: list[Path]) -> TuningLesions:
     all_lesions = pd.concat(lesions, ignore_index=True).sort_values("lesion_id", ignore_index=True)
     row_of = {image_id: row for row, image_id in enumerate(all_images["image_id"])}
     all_lesions["image_index"] = [row_of[image_id] for image_id in all_lesions["image_id"]]
-    found = TuningLesions(all_images, all_lesions)
+    data = TuningLesions(all_images, all_lesions)
     for split in ("train", "validation"):
-        if not len(found.rows(split)):
+        if not len(data.rows(split)):
             raise StudyError(
                 f"no {split} lesion with a mask in {len(folders)} image shards; expected at least one to tune on and "
                 "one to stop by"
             )
-    return found
+    return data
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mammoflow.imaging.geometry import Mask, shrink_mask
 from mammoflow.run.runtime import progress
 from mammoflow.segmentation.small.architecture import SIDE, small_input
-from mammoflow.storage.files import read_image, read_mask
+from mammoflow.storage.files import array_digest, read_image, read_mask, text_digest
 from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 
@@ -80,29 +81,71 @@ class Batch(NamedTuple):
     labels: Tensor
 
 
-def load_samples(folders: list[Path]) -> list[LesionSample]:
-    """Load the lesions of image-stage shards at the network's resolution; lesions without a mask are left out."""
+@dataclass(frozen=True)
+class LoadedSamples:
+    """The lesions of some splits at the network's resolution, and those that could not be taken.
+
+    Attributes
+    ----------
+    lesions
+        One sample for each lesion with a mask.
+    without_mask
+        Lesions that have no mask, or an empty one.
+    phantom
+        Whether any lesion is of a phantom study.
+    """
+
+    lesions: list[LesionSample]
+    without_mask: int
+    phantom: bool
+
+    def digest(self) -> str:
+        """Return a digest of all that is trained on."""
+        of_samples = [
+            (sample.lesion_id, str(sample.spacing_mm), array_digest(sample.channels), array_digest(sample.mask))
+            for sample in self.lesions
+        ]
+        return text_digest(*(text for texts in of_samples for text in texts))
+
+
+def load_samples(folders: list[Path], splits: tuple[str, ...] = ("train",)) -> LoadedSamples:
+    """Load the lesions of some splits from image-stage shards at the network's resolution."""
     samples: list[LesionSample] = []
+    without_mask, phantom = 0, False
     for folder in progress(folders, "loading shards"):
         images = read_table(folder / "images.parquet", CANONICAL_IMAGES).set_index("image_id").to_dict("index")
         lesions = read_table(folder / "lesions.parquet", CANONICAL_LESIONS)
+        lesions = lesions[lesions["split"].isin(splits)]
+        without_mask += int(lesions["mask_file"].isna().sum())
+        phantom |= "phantom" in lesions.columns and bool(lesions["phantom"].any())
         for image_id, group in lesions[lesions["mask_file"].notna()].groupby("image_id", sort=True):
             image = images[image_id]
             pixels = read_image(folder / image["image_file"])
             scale = SIDE / max(pixels.shape[:2])
-            size = (round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
+            rows, columns = round(pixels.shape[0] * scale), round(pixels.shape[1] * scale)
             method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-            grey = cv2.resize(pixels.astype(np.float32), size, interpolation=method)
+            grey = cv2.resize(pixels.astype(np.float32), (columns, rows), interpolation=method)
             channels = _square(small_input(np.asarray(grey, dtype=np.float32))).astype(np.float16)
             spacing = (float(image["row_spacing_mm"]) / scale, float(image["column_spacing_mm"]) / scale)
             for lesion in group.itertuples():
-                mask = read_mask(folder / str(lesion.mask_file)).astype(np.float32)
-                small = cv2.resize(mask, size, interpolation=method) > 0.5
-                if small.any():
-                    square = _square(small[None].astype(np.uint8))[0]
-                    names = (str(lesion.lesion_id), str(lesion.patient_id), str(lesion.source), str(lesion.split))
-                    samples.append(LesionSample(*names, channels, square, spacing))
-    return samples
+                mask = _resized_mask(read_mask(folder / str(lesion.mask_file)), (rows, columns))
+                if not mask.any():
+                    without_mask += 1
+                    continue
+                square = _square(mask[None].astype(np.uint8))[0]
+                names = (str(lesion.lesion_id), str(lesion.patient_id), str(lesion.source), str(lesion.split))
+                samples.append(LesionSample(*names, channels, square, spacing))
+    return LoadedSamples(samples, without_mask, phantom)
+
+
+def _resized_mask(mask: Mask, shape: tuple[int, int]) -> Mask:
+    """Bring a mask to the network's resolution; a lesion of a few canonical pixels keeps one pixel."""
+    if shape[0] > mask.shape[0]:
+        size = (shape[1], shape[0])
+        enlarged = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) > 0.5
+        if enlarged.any():
+            return np.asarray(enlarged)
+    return shrink_mask(mask, shape)
 
 
 def _square(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
