@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mammoflow.cohort.numbers import parse_number
 from mammoflow.cohort.film_scanners import SCANNER_SPACING_MM
+from mammoflow.cohort.numbers import parse_number
 from mammoflow.cohort.table_files import ORIGIN, read_text_table, require_columns
 from mammoflow.errors import StudyError
 

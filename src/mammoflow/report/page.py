@@ -9,7 +9,6 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-
 MINUS, DASH = "−", "–"
 ABSENT = "n/a"
 
