@@ -10,6 +10,8 @@ import pytest
 if TYPE_CHECKING:
     from conftest import Project
 
+pytestmark = pytest.mark.long(60)
+
 GABOR = "src/mammoflow/features/families/gabor.py"
 
 

@@ -65,8 +65,12 @@ def has_pathology(reader: str) -> bool:
     classes = [part for part in module.body if isinstance(part, ast.ClassDef) and part.name == "StudyReader"]
     for statement in (statement for part in classes for statement in part.body):
         targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-        named = any(isinstance(target, ast.Name) and target.id == "has_pathology" for target in targets)
-        if named and isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(statement.value, ast.Constant):
+        is_assigned = any(isinstance(target, ast.Name) and target.id == "has_pathology" for target in targets)
+        if (
+            is_assigned
+            and isinstance(statement, ast.Assign | ast.AnnAssign)
+            and isinstance(statement.value, ast.Constant)
+        ):
             return bool(statement.value.value)
     return True
 

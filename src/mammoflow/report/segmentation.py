@@ -89,4 +89,4 @@ def subgroup_groups(rows: list[Row]) -> list[tuple[str, list[Row]]]:
     groups: dict[str, dict[str, list[Row]]] = {}
     for row in rows:
         groups.setdefault(str(row["grouping"]), {}).setdefault(str(row["group"]), []).append(row)
-    return [(grouping, [row for part in parts.values() for row in part]) for grouping, parts in groups.items()]
+    return [(grouping, [row for rows in by_group.values() for row in rows]) for grouping, by_group in groups.items()]
