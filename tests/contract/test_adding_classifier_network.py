@@ -16,7 +16,7 @@ from mammoflow.config.base import validate_settings
 from mammoflow.config.classification import NETWORKS
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError
-from mammoflow.planning.classifiers import classifier_memory_mb, classifier_modules
+from mammoflow.planning.classifiers import classifier_modules, job_memory_mb
 from mammoflow.run.provenance import code_digest
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding-a-model.md"
@@ -59,7 +59,7 @@ def test_the_printed_network_and_configuration_train(tiny: ModuleType, tiny_stud
 @pytest.mark.usefixtures("four_convolutions")
 def test_its_memory_and_code_follow_from_the_module() -> None:
     study = validate_settings(StudyConfig, yaml.safe_load(block("yaml")), "the configuration of the page")
-    assert classifier_memory_mb(study, NAME) < classifier_memory_mb(study, "efficientnet_masked_crop")
+    assert job_memory_mb(study, NAME) < job_memory_mb(study, "efficientnet_masked_crop")
     assert "mammoflow.classification.networks.four_convolutions" in classifier_modules(study, NAME)
 
 

@@ -47,7 +47,8 @@ def test_top_level_says_what_the_network_takes_and_needs(network: str) -> None:
     member = NETWORKS.load(network)
     assert member.TAKES in INPUTS_OF
     assert member.WEIGHTS is None or isinstance(member.WEIGHTS, WeightsSource)
-    assert member.NETWORK_MB > 0
+    options = NETWORKS.options(network)()
+    assert (member.network_mb(options) if hasattr(member, "network_mb") else member.NETWORK_MB) > 0
     assert member.SAMPLE_MB > 0
 
 

@@ -69,6 +69,23 @@ class StoppedLearner(LineLearner):
         return super().loss(batch, epoch, step)
 
 
+class Killed(Exception):
+    """Stands for a kill: nothing more is written."""
+
+
+class KilledLearner(LineLearner):
+    """Ends in the middle of an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__()
+        self.last = epoch
+
+    def loss(self, batch: Rows, epoch: int, step: int) -> Tensor:
+        if (epoch, step) == (self.last, 1):
+            raise Killed
+        return super().loss(batch, epoch, step)
+
+
 class FigureLearner(LineLearner):
     """Validates to given figures."""
 
@@ -79,6 +96,11 @@ class FigureLearner(LineLearner):
 
     def validate(self, epoch: int) -> dict[str, float]:
         return {"validation_loss": self.figures[epoch]}
+
+
+def unlabelled_batches(epoch: int) -> list[Rows]:
+    """Return two batches of the last rows, fewer than there are labelled ones."""
+    return cut_batches(np.arange(ROWS, ROWS + 4), BATCH // 2, np.random.default_rng([7, epoch]))
 
 
 def make_plan(**changes: Any) -> Plan:

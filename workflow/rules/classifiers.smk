@@ -18,8 +18,7 @@ rule train_classifier:
         "../../envs/torch.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: attempt
-        * planned_classifiers.classifier_memory_mb(CONFIG, wildcards.classifier),
+        mem_mb=lambda wildcards, attempt: attempt * planned_classifiers.job_memory_mb(CONFIG, wildcards.classifier),
         runtime=720,
         gpu=lambda wildcards: gpus(f"classifiers/{wildcards.classifier}"),
     params:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,8 @@ class PromptedFront(Front):
     def forward(self, rows: Rows) -> FrontOutput:
         """Decode the lesions of some rows; each image is encoded once."""
         images, place = np.unique(self.lesions.image_of[rows], return_inverse=True)
-        once = self.source.embed(images)
+        with self.prepared.recomputed() if torch.is_grad_enabled() else nullcontext():
+            once = self.source.embed(images)
         embedding = {name: tensor[torch.from_numpy(place).to(tensor.device)] for name, tensor in once.items()}
         prediction, features = decode(self.model, embedding, self.lesions.boxes[rows])
         loss = self._loss(prediction, rows) if torch.is_grad_enabled() and self.segmentation_weight else None

@@ -71,12 +71,15 @@ def model_options(config: StudyConfig, name: str) -> str:
     return f"{model_arguments(config, config.segmentation.default_model)} {shlex.join(words)}"
 
 
-def classifier_memory_mb(config: StudyConfig, name: str) -> int:
+def job_memory_mb(config: StudyConfig, name: str) -> int:
     """Return the megabytes of the job of a classifier: of the process, the network, a batch, and a promptable model."""
     entry = config.classification.classifiers[name]
     network, options = NETWORKS.load(entry.network), entry.input_options
     area = (options.image_px / PICTURE_PX) ** 2 if isinstance(options, PictureOptions) else 1.0
-    needed = PROCESS_MB + network.NETWORK_MB + entry.batch_size * network.SAMPLE_MB * area
+    # a network whose size depends on its options has a function in place of the constant
+    of_options = getattr(network, "network_mb", None)
+    network_mb = of_options(entry.network_options) if of_options else network.NETWORK_MB
+    needed = PROCESS_MB + network_mb + entry.batch_size * network.SAMPLE_MB * area
     if "model" in INPUTS.load(entry.input).NEEDS:
         model = config.segmentation.default_model
         tunes_encoder = getattr(entry.input_options, "tune", "none") == "all"

@@ -1,9 +1,15 @@
-"""Rows of a data set in shuffled batches."""
+"""Rows of a data set in shuffled batches, and labelled batches in pairs with unlabelled ones."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
+
+from mammoflow.errors import StudyError
+from mammoflow.training.learner import Stream
 
 Rows = npt.NDArray[np.intp]
 
@@ -14,13 +20,35 @@ def cut_batches(rows: Rows, size: int, generator: np.random.Generator | None) ->
     Batch normalisation has no deviation over a single sample.
     """
     order = rows if generator is None else generator.permutation(rows)
-    parts = [order[start : start + size] for start in range(0, len(order), size)]
-    if len(parts) > 1 and len(parts[-1]) == 1:
-        parts[-2:] = [np.concatenate(parts[-2:])]
-    return parts
+    batches = [order[start : start + size] for start in range(0, len(order), size)]
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [np.concatenate(batches[-2:])]
+    return batches
 
 
 def halve(rows: Rows) -> list[Rows]:
     """Return two halves of some rows, or the rows alone where there is one."""
     middle = (len(rows) + 1) // 2
     return [rows[:middle], rows[middle:]] if len(rows) > 1 else [rows]
+
+
+def pair_batches(labelled: Iterable[Any], unlabelled: Stream, epoch: int) -> Iterator[tuple[Any, Any]]:
+    """Yield each labelled batch of an epoch with an unlabelled one, which start again where they end first.
+
+    Raises
+    ------
+    StudyError
+        If there is no unlabelled batch.
+    """
+    others = iter(unlabelled(epoch))
+    for batch in labelled:
+        other = next(others, None)
+        if other is None:
+            others = iter(unlabelled(epoch))
+            other = next(others, None)
+        if other is None:
+            raise StudyError(
+                "there is no unlabelled sample to train on; set cohort.unlabelled to keep, or take the trainer "
+                "supervised"
+            )
+        yield batch, other

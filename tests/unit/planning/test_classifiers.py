@@ -10,8 +10,8 @@ from mammoflow.config.base import validate_settings
 from mammoflow.config.study import StudyConfig
 from mammoflow.planning.classifiers import (
     classifier_inputs,
-    classifier_memory_mb,
     classifier_modules,
+    job_memory_mb,
     model_options,
 )
 
@@ -84,7 +84,7 @@ def test_only_a_classifier_with_a_promptable_model_is_told_of_one() -> None:
 
 
 def memory(config: StudyConfig, name: str) -> int:
-    return classifier_memory_mb(config, name)
+    return job_memory_mb(config, name)
 
 
 def test_memory_follows_batch_picture_network_and_promptable_model() -> None:

@@ -47,20 +47,10 @@ def test_fit_learns_and_reports(learners: ModuleType, tmp_path: Path) -> None:
 @pytest.mark.parametrize("changes", [{}, {"averaging": 0.9}, {"schedule": OneCycle(momentum=(0.95, 0.85))}])
 def test_killed_fit_continues_bit_for_bit(learners: ModuleType, tmp_path: Path, changes: dict[str, Any]) -> None:
     plan = learners.make_plan(**changes)
-    unbroken, broken = learners.LineLearner(), learners.LineLearner()
+    unbroken = learners.LineLearner()
     whole = fit(unbroken, plan, tmp_path / "whole", "line")
-
-    class Killed(Exception):
-        """Stands for a kill: nothing of the epoch is written."""
-
-    def kill(batch: Any, epoch: int, step: int) -> torch.Tensor:
-        if (epoch, step) == (3, 1):
-            raise Killed
-        return type(broken).loss(broken, batch, epoch, step)
-
-    broken.loss = kill
-    with pytest.raises(Killed):
-        fit(broken, plan, tmp_path / "broken", "line")
+    with pytest.raises(learners.Killed):
+        fit(learners.KilledLearner(3), plan, tmp_path / "broken", "line")
     assert learners.files_below(tmp_path / "broken") == [KEPT, LAST]
     again = learners.LineLearner(seed=7)  # other weights at the start do not count
     again.seed = 0
@@ -98,6 +88,21 @@ def test_sigterm_ends_with_143_after_the_step(
     assert fit(resumed, learners.make_plan(), tmp_path, "line").resumed_from == 1
     fit(unbroken, learners.make_plan(), tmp_path / "whole", "line")
     learners.assert_same(learners.weights_of(resumed), learners.weights_of(unbroken))
+
+
+@pytest.mark.usefixtures("survives_sigterm")
+def test_error_that_follows_sigterm_ends_with_143_too(learners: ModuleType, tmp_path: Path) -> None:
+    # the signal also ends the workers that load the batches
+    learner = learners.LineLearner()
+
+    def fail(batch: Any, epoch: int, step: int) -> torch.Tensor:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise RuntimeError("DataLoader worker is killed by signal: Terminated")
+
+    learner.loss = fail
+    with pytest.raises(SystemExit) as stop:
+        fit(learner, learners.make_plan(), tmp_path, "line")
+    assert stop.value.code == 143
 
 
 def test_process_that_sigterm_ends_has_exit_code_143(tmp_path: Path) -> None:

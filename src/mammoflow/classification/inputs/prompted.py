@@ -117,7 +117,6 @@ def _front(
     """Make the model ready to be tuned together with the network."""
     from mammoflow.classification.prompted_front import PromptedFront
     from mammoflow.config.tuning import TuneSettings
-    from mammoflow.segmentation.embedding.training_sources import EncoderSource
     from mammoflow.segmentation.tuning.methods import prepare
 
     rates = TuneSettings(
@@ -125,8 +124,8 @@ def _front(
     )
     method: Literal["decoder", "all"] = "all" if options.tune == "all" else "decoder"
     prepared = prepare(model, method, rates)
-    # a tuned encoder makes embeddings of its own
-    embeddings = EncoderSource(model, cases.images) if prepared.encodes else source
+    # a tuned encoder computes embeddings anew at each step
+    embeddings = prepared.embeddings(cases.images, source.store.root) if prepared.encodes else source
     return PromptedFront(
         prepared,
         embeddings,
