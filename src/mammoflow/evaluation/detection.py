@@ -11,7 +11,7 @@ from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.froc import Marks, froc_curve, sensitivity_estimates
 from mammoflow.evaluation.inputs import Run
 from mammoflow.evaluation.metrics import FloatArray, ratio
-from mammoflow.tables.detections import AUTOMATIC
+from mammoflow.tables.detections import AUTOMATIC, FULLY_ANNOTATED
 
 FALSE_POSITIVES_PER_IMAGE = (0.25, 0.5, 1.0, 2.0, 4.0)
 """False positives per image at which the sensitivity is stated."""
@@ -21,7 +21,7 @@ COUNTS = (
     "images",
     "images_with_lesions",
     "images_without_lesions",
-    "images_reference_incomplete",
+    "images_not_fully_annotated",
     "patients",
     "patients_seen",
     "lesions",
@@ -60,9 +60,9 @@ class Detected:
     Attributes
     ----------
     maps
-        Rows of MAPS, with `complete`: every known lesion of the image has a usable reference.
+        Rows of MAPS.
     detections
-        Rows of DETECTIONS, with `complete` of their image.
+        Rows of DETECTIONS, with `fully_annotated` of their image.
     lesions
         Rows of SEGMENTATION_SCORES of the model, one a lesion, with `hit` and `score`, the highest of a component that
         hits the lesion, -inf for a missed one.
@@ -74,13 +74,16 @@ class Detected:
 
     @property
     def complete(self) -> pd.DataFrame:
-        """The maps on which false positives are counted."""
-        return self.maps[self.maps["complete"]]
+        """The maps on which false positives are counted.
+
+        A component on an image with a lesion that the run does not know may be right.
+        """
+        return self.maps[self.maps[FULLY_ANNOTATED]]
 
     @property
     def false_positives(self) -> pd.DataFrame:
         """Components on these maps that hit no lesion."""
-        return self.detections[self.detections["lesion_id"].isna() & self.detections["complete"]]
+        return self.detections[self.detections["lesion_id"].isna() & self.detections[FULLY_ANNOTATED]]
 
     def marks(self) -> Marks:
         """Return what the FROC curve is computed from."""
@@ -103,29 +106,17 @@ class Detected:
 
 def detected_by_model(run: Run, split: str) -> dict[str, Detected]:
     """Return what each automatic model of a run found on the images of a split, or of `all`."""
-    incomplete = images_with_lost_lesions(run)
     chosen = run.maps if split == "all" else run.maps[run.maps["split"] == split]
     models = {}
     for model, maps in chosen.groupby("model", sort=True):
-        maps = maps.assign(complete=~maps["image_id"].isin(incomplete))
         found = run.detections[(run.detections["model"] == model) & run.detections["image_id"].isin(maps["image_id"])]
-        found = found.assign(complete=~found["image_id"].isin(incomplete))
+        found = found.assign(**{FULLY_ANNOTATED: found["image_id"].map(maps.set_index("image_id")[FULLY_ANNOTATED])})
         scored = run.scores[(run.scores["model"] == model) & (run.scores["origin"] == AUTOMATIC)]
         scored = scored[scored["image_id"].isin(maps["image_id"])]
         best = found[found["lesion_id"].notna()].groupby("lesion_id")["score"].max()
         score = scored["lesion_id"].map(best).astype("float64")
         models[str(model)] = Detected(maps, found, scored.assign(hit=score.notna(), score=score.fillna(-np.inf)))
     return models
-
-
-def images_with_lost_lesions(run: Run) -> set[str]:
-    """Return the images that have a lesion which the run cannot use.
-
-    A component on such an image may be right where the reference does not say so. It counts neither as a false positive
-    nor in the Dice of images.
-    """
-    lost = run.excluded[(run.excluded["lesion_id"] != "") & ~run.excluded["lesion_id"].isin(run.lesions["lesion_id"])]
-    return set(lost["image_id"])
 
 
 def detection_table(run: Run, bootstrap: PatientBootstrap) -> pd.DataFrame:
@@ -160,7 +151,7 @@ def _counts(detected: Detected) -> dict[str, int]:
         "images": len(maps),
         "images_with_lesions": int((maps["lesions"] > 0).sum()),
         "images_without_lesions": int((maps["lesions"] == 0).sum()),
-        "images_reference_incomplete": len(maps) - len(complete),
+        "images_not_fully_annotated": len(maps) - len(complete),
         "patients": int(maps["patient_id"].nunique()),
         "patients_seen": int(maps.loc[maps["seen"], "patient_id"].nunique()),
         "lesions": len(lesions),

@@ -38,7 +38,7 @@ def draw_froc(path: Path, curves: pd.DataFrame, detection: pd.DataFrame, phantom
             row = rows.loc[str(model)]
             wrong = np.concatenate([[0.0], points["false_positives_per_image"]])
             hits = np.concatenate([[0.0], points["sensitivity"]])
-            label = f"{model}: {row['lesions']} lesions, {len(points)} cuts"
+            label = f"{model}: {row['lesions']} lesions, {points['images'].iloc[0]} images"
             axes.step(
                 wrong,
                 hits,

@@ -12,6 +12,9 @@ NO_PROMPT = "none"
 AUTOMATIC = "automatic"
 """Origin of the prompt there."""
 
+FULLY_ANNOTATED = "fully_annotated"
+"""Column of the tables of images that says whether all lesions of an image are known; without it they are."""
+
 # One row a connected component of an automatic model's probability map.
 DETECTIONS = pa.DataFrameSchema(
     {
@@ -48,6 +51,7 @@ MAPS = pa.DataFrameSchema(
         "map_file": text(),  # canonical grid, 16-bit PNG, 65535 is probability 1, relative to the shard's folder
         "threshold": number(nullable=False),  # a pixel above it is lesion
         "hit_rule": text(),  # when a component hits a lesion, in words
+        "fully_annotated": flag(),  # every lesion that the case tables name on the image is in the table of lesions
         "lesions": integer(0, 1000),  # on the image, with a mask or a box
         "components": integer(0, 100000),
         "area_mm2": number(nullable=False),  # of all components

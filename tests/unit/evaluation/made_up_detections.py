@@ -6,7 +6,7 @@
 | B | P1 | none | .7 false positive |
 | C | P2 | L3 | .5 false positive; L3 is missed |
 | D | P3 | none | none |
-| E | P3 | one that the cohort left out | .95, which nobody can judge |
+| E | P3 | one that the cohort left out, so that it is not fully annotated | .95, which nobody can judge |
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import pandas as pd
 from mammoflow.evaluation.inputs import Run
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
 from mammoflow.tables.detections import DETECTIONS, MAPS
-from mammoflow.tables.features import FEATURES
 from mammoflow.tables.files import empty_table, validate_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.masks import MASKS
@@ -62,6 +61,7 @@ def maps(split: str = "test") -> pd.DataFrame:
             "map_file": f"map/{image}.png",
             "threshold": 0.5,
             "hit_rule": "IoU at least 0.1",
+            "fully_annotated": image != "E",
             "lesions": sum(of == image for of, _ in LESION_DICE.values()),
             "components": sum(component[0] == image for component in COMPONENTS),
             "area_mm2": 20.0,
@@ -94,27 +94,16 @@ def scores() -> pd.DataFrame:
 
 def made_up_run(split: str = "test") -> Run:
     """Return the run."""
-    lost = {
-        "stage": "cohort",
-        "level": "lesion",
-        "patient_id": "P3",
-        "image_id": "E",
-        "lesion_id": "L4",
-        "path": "",
-        "reason": "malignancy is unknown",
-        "detail": "",
-    }
     return Run(
         study={"phantom": True},
         cohort_images=empty_table(IMAGES),
         cohort_lesions=empty_table(LESIONS),
         images=empty_table(CANONICAL_IMAGES),
         lesions=empty_table(CANONICAL_LESIONS).assign(lesion_id=[*LESION_DICE]),
-        excluded=validate_table(pd.DataFrame([lost]), EXCLUDED, "made-up exclusions"),
+        excluded=empty_table(EXCLUDED),
         scores=scores(),
         masks=empty_table(MASKS),
-        gabor=empty_table(FEATURES),
-        radiomics=empty_table(FEATURES),
+        features={},
         predictions=empty_table(PREDICTIONS),
         training={},
         detections=detections(split),

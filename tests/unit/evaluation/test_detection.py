@@ -29,7 +29,7 @@ def test_counts(row: pd.Series) -> None:
         "images": 5,
         "images_with_lesions": 2,
         "images_without_lesions": 3,
-        "images_reference_incomplete": 1,
+        "images_not_fully_annotated": 1,
         "patients": 3,
         "patients_seen": 1,
         "lesions": 3,

@@ -15,7 +15,7 @@ from mammoflow.imaging.geometry import Mask
 from mammoflow.segmentation.embedding.embeddings import read_canonical
 from mammoflow.segmentation.protocol.network_input import NetworkInput
 from mammoflow.storage.files import read_mask
-from mammoflow.tables.cohort import EXCLUDED
+from mammoflow.tables.detections import FULLY_ANNOTATED
 from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.training.batching import Rows
@@ -33,8 +33,8 @@ class TrainingImages:
         Rows of CANONICAL_IMAGES with the columns `folder`, that of their shard, and `masks`, the paths of the reference
         masks of all lesions on the image.
     left_out
-        Number of images of the training side whose reference is not complete: a lesion of them has a box only, or the
-        image stage could not use it.
+        Number of images of the training side whose reference is not complete: a lesion of them has a box only, or is
+        not in the table of lesions.
     """
 
     images: pd.DataFrame
@@ -106,14 +106,10 @@ def read_training_images(folders: list[Path]) -> TrainingImages:
     for folder in folders:
         images = read_table(folder / "images.parquet", CANONICAL_IMAGES)
         lesions = read_table(folder / "lesions.parquet", CANONICAL_LESIONS)
-        excluded = read_table(folder / "excluded.parquet", EXCLUDED)
         images = images[images["split"].isin(["train", "validation"])]
-        incomplete = images["image_id"].isin(
-            [
-                *lesions.loc[lesions["mask_file"].isna(), "image_id"],
-                *excluded.loc[excluded["level"] == "lesion", "image_id"],
-            ]
-        )
+        incomplete = images["image_id"].isin(lesions.loc[lesions["mask_file"].isna(), "image_id"])
+        if FULLY_ANNOTATED in images.columns:
+            incomplete |= ~images[FULLY_ANNOTATED]
         left_out += int(incomplete.sum())
         paths: dict[str, list[Path]] = {}
         for image_id, file in lesions[["image_id", "mask_file"]].itertuples(index=False, name=None):

@@ -19,7 +19,7 @@ from mammoflow.segmentation.protocol.automatic import AutomaticModel
 from mammoflow.segmentation.scoring.references import References, score_rows
 from mammoflow.segmentation.scoring.scores import Masks, overlap
 from mammoflow.storage.files import write_image, write_mask
-from mammoflow.tables.detections import AUTOMATIC, DETECTIONS, MAPS, NO_PROMPT
+from mammoflow.tables.detections import AUTOMATIC, DETECTIONS, FULLY_ANNOTATED, MAPS, NO_PROMPT
 from mammoflow.tables.files import empty_table, read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
@@ -106,12 +106,12 @@ class _Detection:
             "model": self.model.name,
             "seen": is_seen(str(image["patient_id"]), self.seen),
         }
-        self._add_map(keys, map_file, components, references)
+        self._add_map(image, keys, map_file, components, references)
         self._add_components(keys, components, matching, references)
         if masks:
             self._add_lesions(image, keys, components, matching, references)
 
-    def _add_map(self, keys: Row, map_file: str, components: Components, references: References) -> None:
+    def _add_map(self, image: Row, keys: Row, map_file: str, components: Components, references: References) -> None:
         """Add the row of the image: everything found against all of its lesions."""
         found = components.union
         row = {
@@ -119,6 +119,7 @@ class _Detection:
             "map_file": map_file,
             "threshold": self.threshold,
             "hit_rule": hit_rule(self.rules.hit, self.rules.least_iou),
+            "fully_annotated": bool(image.get(FULLY_ANNOTATED, True)),
             "lesions": len(references.masks),
             "components": len(components),
             "area_mm2": np.count_nonzero(found) * references.pixel_mm2,

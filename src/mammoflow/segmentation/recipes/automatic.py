@@ -72,7 +72,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
             "images": len(learner.train_rows),
             "images_with_lesions": len(images.with_lesions("train")),
             "validation_images": len(learner.validation_rows),
-            "images_reference_incomplete": images.left_out,
+            "images_not_fully_annotated": images.left_out,
         },
         finish,
     )

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from mammoflow.storage.files import array_digest, write_image, write_mask
-from mammoflow.tables.cohort import EXCLUDED
 from mammoflow.tables.files import empty_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 
@@ -55,7 +54,7 @@ def study(patients: int = 6) -> list[Film]:
 
 
 def write_shard(folder: Path, films: Sequence[Film], lost: Sequence[str] = ()) -> Path:
-    """Write the tables and files of the image stage; `lost` are images with a lesion that the stage left out."""
+    """Write the tables and files of the image stage; `lost` are images with a lesion that is in no table."""
     generator = np.random.default_rng(1)
     images, lesions = [], []
     for film in films:
@@ -117,23 +116,12 @@ def write_shard(folder: Path, films: Sequence[Film], lost: Sequence[str] = ()) -
                 "breast_file": f"breast/{film.image_id}.png",
                 "breast_area_mm2": 100.0,
                 "digest": array_digest(pixels),
+                "fully_annotated": film.image_id not in lost,
             }
         )
-    names = ("patient_id", "lesion_id", "path", "detail")
-    excluded = [
-        {
-            "stage": "images",
-            "level": "lesion",
-            "image_id": image,
-            "reason": "mask is empty",
-            **dict.fromkeys(names, "x"),
-        }
-        for image in lost
-    ]
     for rows, schema, name in (
         (images, CANONICAL_IMAGES, "images"),
         (lesions, CANONICAL_LESIONS, "lesions"),
-        (excluded, EXCLUDED, "excluded"),
     ):
         write_table(pd.DataFrame(rows) if rows else empty_table(schema), schema, folder / f"{name}.parquet")
     return folder
