@@ -88,23 +88,26 @@ class Family:
         ValueError
             If there is no member of this name.
         """
-        home = self._home_of_options(name)
-        if home is None:
+        origin = self._options_origin(name)
+        if origin is None:
             return self.default_options
-        model: type[Settings] = importlib.import_module(home).Options
+        module, attribute = origin
+        model: type[Settings] = getattr(importlib.import_module(module), attribute)
         return model
 
-    def _home_of_options(self, name: str) -> str | None:
-        """Return the module in which a member's `Options` are written, read from its source; None where it has none.
+    def _options_origin(self, name: str) -> tuple[str, str] | None:
+        """Return the module and the name of a member's options, read from its source; None where it has none.
 
         A member that takes long to load, such as a reader of tables, may import its options from a light module; the
         configuration is then read without the member.
         """
         for statement in ast.parse(self.file(name).read_text(encoding="utf-8")).body:
-            if isinstance(statement, ast.ClassDef) and statement.name == "Options":
-                return self.module(name)
-            if isinstance(statement, ast.ImportFrom) and "Options" in {alias.name for alias in statement.names}:
-                return statement.module
+            if isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
+                for alias in statement.names:
+                    if (alias.asname or alias.name) == "Options":
+                        return statement.module, alias.name
+            elif "Options" in _bound_names(statement):
+                return self.module(name), "Options"
         return None
 
     def check(self, name: str) -> str:
@@ -118,6 +121,14 @@ class Family:
         if name not in self.names():
             raise ValueError(f"{name!r} is no {self.noun}; expected one of {', '.join(self.names())}")
         return name
+
+
+def _bound_names(statement: ast.stmt) -> set[str]:
+    """Return the names that a class definition or an assignment gives."""
+    if isinstance(statement, ast.ClassDef):
+        return {statement.name}
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    return {target.id for target in targets if isinstance(target, ast.Name)}
 
 
 @dataclass(frozen=True)
