@@ -15,8 +15,9 @@ from mammoflow.config.detection import AutomaticSettings, DetectionSettings
 from mammoflow.config.recipes import RecipeSettings
 from mammoflow.errors import ConfigError
 from mammoflow.segmentation.automatic.learner import AutomaticLearner
+from mammoflow.segmentation.automatic.loading import load_automatic
 from mammoflow.segmentation.automatic.stage import segment_automatic
-from mammoflow.segmentation.loading import build_model, load_automatic
+from mammoflow.segmentation.loading import build_model
 from mammoflow.segmentation.protocol.automatic import AutomaticModel
 from mammoflow.segmentation.protocol.network_input import NetworkInput
 from mammoflow.segmentation.training_stage import train_segmenter

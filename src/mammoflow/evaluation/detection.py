@@ -11,7 +11,8 @@ from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.froc import Marks, froc_curve, sensitivity_estimates
 from mammoflow.evaluation.inputs import Run
 from mammoflow.evaluation.metrics import FloatArray, ratio
-from mammoflow.tables.detections import AUTOMATIC, FULLY_ANNOTATED
+from mammoflow.tables.detections import AUTOMATIC
+from mammoflow.tables.images import FULLY_ANNOTATED
 
 FALSE_POSITIVES_PER_IMAGE = (0.25, 0.5, 1.0, 2.0, 4.0)
 """False positives per image at which the sensitivity is stated."""

@@ -13,7 +13,7 @@ from mammoflow.config.training import TRAINERS
 from mammoflow.errors import ConfigError
 from mammoflow.weights.registry import ModelSpec, remedy
 
-PROMPTED_STAGE = "mammoflow.segmentation.prompted.stage"
+SEGMENT_STAGE = "mammoflow.segmentation.prompted.stage"
 AUTOMATIC_STAGE = "mammoflow.segmentation.automatic.stage"
 TRAINING_STAGE = "mammoflow.segmentation.training_stage"
 
@@ -89,7 +89,7 @@ def architecture_module(config: StudyConfig, model: str) -> str:
 
 def segment_modules(config: StudyConfig, model: str) -> list[str]:
     """Return the modules whose code segments with a model: the stage and the model's own module."""
-    stage = PROMPTED_STAGE if config.segmentation.is_prompted(model) else AUTOMATIC_STAGE
+    stage = SEGMENT_STAGE if config.segmentation.is_prompted(model) else AUTOMATIC_STAGE
     return [stage, architecture_module(config, model)]
 
 

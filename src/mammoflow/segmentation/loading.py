@@ -9,8 +9,6 @@ from mammoflow.config.architectures import ARCHITECTURE_MODULES, architecture, m
 from mammoflow.config.inference import Precision
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.segmentation.layers.adapters import load_adapters, split_adapters
-from mammoflow.segmentation.protocol.automatic import AutomaticModel
-from mammoflow.segmentation.protocol.network_input import NetworkInput
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.segmenter import Segmenter
 from mammoflow.storage.files import file_digest
@@ -74,9 +72,6 @@ def load_model(model: ModelSpec, device: torch.device, precision: Precision = "a
     if header.adapter_width:
         load_adapters(loaded.network, header.adapter_width, adapters)
         loaded.network.eval()
-    if header.automatic and isinstance(loaded, AutomaticModel):
-        loaded.input = NetworkInput(header.automatic.side_px, header.automatic.spacing_mm)
-        loaded.threshold = header.automatic.threshold
     # The digest keeps the architecture's name: the same weights under two names share their embeddings.
     loaded.name = model.name
     loaded.use_precision(architecture(model.architecture).precision if precision == "auto" else precision)
@@ -98,20 +93,4 @@ def load_promptable(model: ModelSpec, device: torch.device, precision: Precision
         raise ConfigError(
             f"{model.name} ({model.architecture}) is an automatic model; expected a promptable one, such as small"
         )
-    return loaded
-
-
-def load_automatic(model: ModelSpec, device: torch.device, precision: Precision = "auto") -> AutomaticModel:
-    """Load an automatic model, as `load_model` does.
-
-    Raises
-    ------
-    ConfigError
-        If the model needs prompts.
-    WeightsError
-        As `load_model`.
-    """
-    loaded = load_model(model, device, precision)
-    if not isinstance(loaded, AutomaticModel):
-        raise ConfigError(f"{model.name} ({model.architecture}) needs prompts; expected an automatic model")
     return loaded

@@ -12,9 +12,6 @@ NO_PROMPT = "none"
 AUTOMATIC = "automatic"
 """Origin of the prompt there."""
 
-FULLY_ANNOTATED = "fully_annotated"
-"""Column of the tables of images that says whether all lesions of an image are known; without it they are."""
-
 # One row a connected component of an automatic model's probability map.
 DETECTIONS = pa.DataFrameSchema(
     {

@@ -128,10 +128,10 @@ def test_an_automatic_model_has_its_own_stage_settings_and_no_prompts() -> None:
 
 
 def test_stages_of_promptable_and_automatic_models_share_no_code_of_their_own() -> None:
-    prompted = set(code_modules(models.PROMPTED_STAGE))
+    prompted = set(code_modules(models.SEGMENT_STAGE))
     automatic = set(code_modules(models.AUTOMATIC_STAGE))
     assert models.AUTOMATIC_STAGE not in prompted
-    assert models.PROMPTED_STAGE not in automatic
+    assert models.SEGMENT_STAGE not in automatic
     assert "mammoflow.segmentation.matching" not in prompted
     assert "mammoflow.tables.detections" not in prompted
     assert "mammoflow.config.detection" not in prompted

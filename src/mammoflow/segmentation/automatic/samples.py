@@ -15,9 +15,8 @@ from mammoflow.imaging.geometry import Mask
 from mammoflow.segmentation.embedding.embeddings import read_canonical
 from mammoflow.segmentation.protocol.network_input import NetworkInput
 from mammoflow.storage.files import read_mask
-from mammoflow.tables.detections import FULLY_ANNOTATED
 from mammoflow.tables.files import read_table
-from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS, FULLY_ANNOTATED
 from mammoflow.training.batching import Rows
 
 Grey = npt.NDArray[np.uint16]

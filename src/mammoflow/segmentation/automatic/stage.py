@@ -12,16 +12,16 @@ import pandas as pd
 
 from mammoflow.config.detection import AutomaticSettings
 from mammoflow.run.runtime import choose_device, set_threads
+from mammoflow.segmentation.automatic.loading import load_automatic
 from mammoflow.segmentation.automatic.maps import LEVELS, Row, probability_maps
-from mammoflow.segmentation.loading import load_automatic
 from mammoflow.segmentation.matching import NO_LESION, Components, Matching, find_components, hit_rule, match
 from mammoflow.segmentation.protocol.automatic import AutomaticModel
 from mammoflow.segmentation.scoring.references import References, score_rows
 from mammoflow.segmentation.scoring.scores import Masks, overlap
 from mammoflow.storage.files import write_image, write_mask
-from mammoflow.tables.detections import AUTOMATIC, DETECTIONS, FULLY_ANNOTATED, MAPS, NO_PROMPT
+from mammoflow.tables.detections import AUTOMATIC, DETECTIONS, MAPS, NO_PROMPT
 from mammoflow.tables.files import empty_table, read_table, write_table
-from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS, FULLY_ANNOTATED
 from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
 from mammoflow.weights.registry import ModelSpec
 from mammoflow.weights.seen_patients import is_seen, seen_patients

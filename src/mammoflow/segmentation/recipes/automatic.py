@@ -81,7 +81,8 @@ def prepare(task: TrainingTask) -> PreparedTraining:
 def _starting_model(task: TrainingTask) -> AutomaticModel:
     """Return the model with the weights that the training starts from, in fp32."""
     from mammoflow.errors import ConfigError
-    from mammoflow.segmentation.loading import build_model, load_automatic
+    from mammoflow.segmentation.automatic.loading import load_automatic
+    from mammoflow.segmentation.loading import build_model
     from mammoflow.segmentation.protocol.automatic import AutomaticModel
 
     if task.start is not None:
