@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from mammoflow.config.segmentation import PromptSettings
+from mammoflow.config.prompts import PromptSettings
 from mammoflow.reasons.features import FeatureReason
 from mammoflow.segmentation.prompting.prompts import make_prompts
 from mammoflow.segmentation.prompting.sources import BOX
