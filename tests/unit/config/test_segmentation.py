@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mammoflow.config.architectures import ARCHITECTURE_MODULES
 from mammoflow.config.base import read_settings, validate_settings
-from mammoflow.config.documentation import settings_text
+from mammoflow.config.documentation import documented_options, settings_text
 from mammoflow.config.members import Family
-from mammoflow.config.recipes import RecipeSettings
+from mammoflow.config.recipes import RECIPES, RecipeSettings
 from mammoflow.config.study import StudyConfig
 from mammoflow.config.training import TRAINERS
 from mammoflow.errors import ConfigError
@@ -155,3 +156,11 @@ def test_classifiers_that_decode_boxes_are_refused_without_a_kind_of_box() -> No
     assert validate_settings(StudyConfig, without, "test").prompts.kinds == ["point"]
     both = {"prompts": {"kinds": ["point", "box"]}}
     assert validate_settings(StudyConfig, both, "test").prompts.kinds == ["point", "box"]
+
+
+def test_options_of_a_recipe_are_documented() -> None:
+    text = documented_options(RECIPES, "tune")
+    assert "# What is trained: the mask decoder; all weights;" in text
+    assert RECIPES.options("tune").model_validate(yaml.safe_load(text)) == RECIPES.options("tune")()
+    with pytest.raises(ConfigError, match="'cook' is no training recipe; expected one of"):
+        documented_options(RECIPES, "cook")
