@@ -133,8 +133,8 @@ def read_lesions(folders: list[Path]) -> TuningLesions:
     repeated = all_images["image_id"][all_images["image_id"].duplicated()]
     if len(repeated):
         raise StudyError(
-            f"{len(repeated)} images have an id that another one has too, such as {repeated.iloc[0]!r}; expected each id "
-            "once; leave out the run of train.more_images that has the same ids"
+            f"{len(repeated)} images have an id that another one has too, such as {repeated.iloc[0]!r}; expected each "
+            "id once; leave out the run of train.more_images that has the same ids"
         )
     row_of = {image_id: row for row, image_id in enumerate(all_images["image_id"])}
     all_lesions["image_index"] = [row_of[image_id] for image_id in all_lesions["image_id"]]
