@@ -23,7 +23,7 @@ class ClassifierSettings(Settings):
 
     title: str = Field("", description="What tables, figures and report call it; empty takes its name.")
     input: Annotated[str, MemberOf(INPUTS, listed=False)] = Field(description="What the network sees of a lesion.")
-    network: Annotated[str, MemberOf(NETWORKS, listed=False)] = Field(description="The network that turns it into features.")
+    network: Annotated[str, MemberOf(NETWORKS, listed=False)] = Field(description="The network behind it.")
     trainer: Annotated[str, MemberOf(TRAINERS, listed=False)] = Field("supervised", description="How it is trained.")
     weights: str = Field("", description="File of the network's first weights; empty starts from random weights.")
     vectors: list[str] = Field(
