@@ -14,7 +14,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from mammoflow.classification.cases import Cases
 from mammoflow.errors import ConfigError
-from mammoflow.segmentation.embedding.network_square import SQUARE, Frame, network_frame
+from mammoflow.segmentation.embedding.network_square import SQUARE, SquarePlace, place_in_square
 from mammoflow.segmentation.embedding.training_sources import EmbeddingSource
 from mammoflow.segmentation.protocol.prediction import Embedding, Prediction
 from mammoflow.segmentation.protocol.promptable import PromptableModel
@@ -45,7 +45,7 @@ class PromptedLesions:
 
     image_of: Rows
     boxes: npt.NDArray[np.float32]
-    frames: list[Frame]
+    frames: list[SquarePlace]
     reference: list[Path | None]
     predicted: list[Path | None]
 
@@ -59,7 +59,7 @@ def prompted_lesions(
 ) -> PromptedLesions:
     """Bring the prompts (table PROMPTS, one row for each lesion) into the model's square."""
     sizes = [(int(height), int(width)) for height, width in cases.images[["height", "width"]].to_numpy()]
-    frame_of = {size: network_frame(model, size) for size in sorted(set(sizes))}
+    frame_of = {size: place_in_square(model, size) for size in sorted(set(sizes))}
     frames = [frame_of[size] for size in sizes]
     chosen = prompts.set_index("lesion_id").reindex(cases.lesions["lesion_id"])
     canonical = chosen[["x0", "y0", "x1", "y1"]].to_numpy(dtype=np.float32)

@@ -53,6 +53,16 @@ def config_defaults() -> None:
     click.echo(default_config(), nl=False)
 
 
+@config.command("recipe")
+@click.argument("name")
+def config_recipe(name: str) -> None:
+    """Print the documented options of the training recipe NAME, such as tune."""
+    from mammoflow.config.documentation import documented_options
+    from mammoflow.config.recipes import RECIPES
+
+    click.echo(documented_options(RECIPES, name), nl=False)
+
+
 @config.command("schema")
 def config_schema() -> None:
     """Print the JSON schema of the configuration."""

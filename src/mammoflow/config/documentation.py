@@ -8,9 +8,12 @@ import textwrap
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
-from mammoflow.config.base import Settings
+from mammoflow.config.base import Settings, explain
+from mammoflow.config.members import Family
 from mammoflow.config.study import StudyConfig
+from mammoflow.errors import ConfigError
 
 WIDTH = 110
 
@@ -27,6 +30,23 @@ _HEADER = """\
 def default_config() -> str:
     """Return the text of `config.yaml`: every key with its default and a comment that says what it is for."""
     return "\n".join([_HEADER, *_documented(StudyConfig(), 0)]).rstrip() + "\n"
+
+
+def documented_options(family: Family, name: str) -> str:
+    """Return the options of a member as YAML text: every key with its default and a comment that says what it is for.
+
+    Raises
+    ------
+    ConfigError
+        If there is no member of this name, or one of its options has no default.
+    """
+    try:
+        options = family.options(name)()
+    except ValidationError as error:
+        raise ConfigError(explain(error, f"defaults of the {family.noun} {name}")) from error
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return "\n".join(_documented(options, 0)).replace("\n\n", "\n").rstrip() + "\n"
 
 
 def config_schema() -> str:
@@ -48,7 +68,7 @@ def _documented(settings: Settings, depth: int, explained: set[type[Settings]] |
     is_explained = explained is not None and type(settings) in explained
     lines: list[str] = []
     for name, field in type(settings).model_fields.items():
-        value = getattr(settings, name)
+        value, name = getattr(settings, name), field.alias or name
         bounds = _bounds(field.metadata)
         comment = f"{field.description}{f' ({bounds})' if bounds else ''}"
         lines += [] if is_explained else _comment(comment, indent)

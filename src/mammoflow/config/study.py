@@ -118,11 +118,8 @@ class StudyConfig(Settings):
 
     def _training_job(self, train: TrainSettings) -> RecipeSettings:
         """Return what one training job needs, with the run's device where its options leave it open."""
-        options = train.options
-        if getattr(options, "device", "") == "auto":
-            options = options.model_copy(update={"device": self.device})
         values = {name: getattr(train, name) for name in RecipeSettings.model_fields}
-        return RecipeSettings(**{**values, "options": options})
+        return RecipeSettings(**{**values, "options": self._on_device(train.options)})
 
     def _prefetch_job(self) -> PrefetchJob:
         """Name the published weights that this configuration asks for, each with its file where one is named."""

@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mammoflow.config.base import SeededSettings
 from mammoflow.config.prompts import PromptKind
+from mammoflow.config.training import TrainingSettings
 
 TuningMethod = Literal["decoder", "all", "lora", "adapters"]
 TrainedHeads = Literal["single", "three", "both"]
@@ -15,7 +15,7 @@ IouLoss = Literal["best", "all"]
 AttentionLayer = Literal["qkv", "proj"]
 
 
-class TuneSettings(SeededSettings):
+class TuneSettings(TrainingSettings):
     """Options of the recipe `tune`."""
 
     method: TuningMethod = Field(
@@ -24,7 +24,11 @@ class TuneSettings(SeededSettings):
         "(lora); bottlenecks in the encoder's blocks (adapters).",
     )
     epochs: int = Field(20, ge=1, description="Most epochs; the one with the best validation Dice is kept.")
-    patience: int = Field(5, ge=1, description="Epochs without a better validation Dice after which tuning stops.")
+    patience: int | None = Field(
+        5,
+        ge=1,
+        description="Epochs without a better validation Dice after which tuning stops; null finishes the schedule.",
+    )
     batch_size: int = Field(4, ge=1, description="Lesions of one step; halved inside the step where memory runs out.")
     learning_rate: float = Field(
         1e-4, gt=0, description="Highest learning rate of the mask decoder (AdamW, one cycle)."
@@ -33,7 +37,6 @@ class TuneSettings(SeededSettings):
         1e-5, gt=0, description="Highest learning rate of everything else of the network where all is trained."
     )
     added_learning_rate: float = Field(5e-4, gt=0, description="Highest learning rate of LoRA and of adapters.")
-    weight_decay: float = Field(1e-2, ge=0, description="Weight decay of AdamW.")
     tune_decoder: bool = Field(True, description="Train the mask decoder beside LoRA or adapters.")
     rank: int = Field(4, ge=1, le=256, description="Rank of LoRA's updates.")
     alpha: float = Field(4.0, gt=0, description="LoRA's updates are multiplied by alpha / rank.")

@@ -20,10 +20,10 @@ def cut_batches(rows: Rows, size: int, generator: np.random.Generator | None) ->
     Batch normalisation has no deviation over a single sample.
     """
     order = rows if generator is None else generator.permutation(rows)
-    parts = [order[start : start + size] for start in range(0, len(order), size)]
-    if len(parts) > 1 and len(parts[-1]) == 1:
-        parts[-2:] = [np.concatenate(parts[-2:])]
-    return parts
+    batches = [order[start : start + size] for start in range(0, len(order), size)]
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [np.concatenate(batches[-2:])]
+    return batches
 
 
 def halve(rows: Rows) -> list[Rows]:

@@ -255,13 +255,13 @@ class _Fitting:
                 f"training {self.label} gave a {figure} that is not a number in every epoch; expected a finite one. "
                 f"{rate}"
             )
-        kept = read_kept(self.folder)
-        if not _finite(kept):
+        weights = read_kept(self.folder)
+        if not _finite(weights):
             raise StudyError(
                 f"training {self.label} gave weights that are not finite in epoch {chosen}; expected finite "
                 f"ones. {rate}"
             )
-        self.learner.load_state(kept)
+        self.learner.load_state(weights)
         self.learner.mode(training=False)
         return chosen
 

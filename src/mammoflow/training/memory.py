@@ -67,5 +67,6 @@ class Halving:
         release_gpu_memory()
         size = self.learner.size(part)
         print(
-            f"out of memory with {size} {self.learner.items} together; going on with {(size + 1) // 2}", file=sys.stderr
+            f"out of memory with {size} {self.learner.items} together; continuing with {(size + 1) // 2}",
+            file=sys.stderr,
         )

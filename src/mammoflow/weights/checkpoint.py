@@ -94,8 +94,8 @@ def _check_archive(path: Path) -> None:
 
 def _refusal(path: Path, message: str) -> str:
     """Say what a checkpoint carries that is neither a tensor nor a plain container."""
-    named = re.search(r"GLOBAL (\S+)", message)
-    carries = f"it carries {named[1]}" if named else "it is damaged or carries code"
+    carried = re.search(r"GLOBAL (\S+)", message)
+    carries = f"it carries {carried[1]}" if carried else "it is damaged or carries code"
     return (
         f"weights file {path} was refused and nothing in it was executed: {carries}, expected tensors, numbers and "
         "plain containers alone; fetch it again from its publisher, or, if it is your own, save its state_dict() as "
@@ -147,14 +147,14 @@ def load_state(network: nn.Module, state: dict[str, Tensor], name: str, architec
         "are not known": sorted(state.keys() - expected.keys()),
         "have another shape": sorted(key for key in common if expected[key].shape != state[key].shape),
     }
-    found = [
+    differences = [
         f"{len(keys)} {kind} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
         for kind, keys in kinds.items()
         if keys
     ]
-    if found:
+    if differences:
         raise WeightsError(
             f"weights for {name} do not fit its network {architecture}: of {len(expected)} tensors "
-            f"{'; '.join(found)}. Check that the file belongs to this model"
+            f"{'; '.join(differences)}. Check that the file belongs to this model"
         )
     network.load_state_dict(state)

@@ -71,8 +71,8 @@ def _trust(path: Path, source: WeightsSource) -> None:
     said = [f"{path}: the publisher gives no SHA-256; found {digest}, recorded in {record_path(path).name}"]
     digits = re.search(r"[-_]([0-9a-f]{6,})\.", source.file)
     if digits:
-        found = {"SHA-256": digest, "MD5": checksum_of(path, "md5:").partition(":")[2]}
-        fitting = [name for name, value in found.items() if value.startswith(digits[1])]
+        digests = {"SHA-256": digest, "MD5": checksum_of(path, "md5:").partition(":")[2]}
+        fitting = [name for name, value in digests.items() if value.startswith(digits[1])]
         said.append(
             f"the digits {digits[1]} in its name are the first of its {fitting[0]}"
             if fitting

@@ -6,7 +6,7 @@ import torch
 from segment_anything.build_sam import _build_sam
 
 from mammoflow.classification.prompted_lesions import box_weights
-from mammoflow.segmentation.embedding.network_square import SQUARE, Frame, network_frame
+from mammoflow.segmentation.embedding.network_square import SQUARE, SquarePlace, place_in_square
 from mammoflow.segmentation.networks.sam import MedSamModel
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.prompts import Prompts
@@ -22,7 +22,7 @@ def small() -> PromptableModel:
 
 @pytest.mark.parametrize("size", [(256, 256), (300, 200), (90, 160), (1024, 655)])
 def test_frame_is_the_models_own_scaling(small: PromptableModel, size: tuple[int, int]) -> None:
-    frame = network_frame(small, size)
+    frame = place_in_square(small, size)
     rows, columns = (round(side * 256 / max(size)) for side in size)
     expected = [rows / size[0] / 256, 0, columns / size[1] / 256, 0]
     found = [frame.row_scale * 1, frame.row_offset, frame.column_scale, frame.column_offset]
@@ -34,7 +34,7 @@ def test_frame_is_the_models_own_scaling(small: PromptableModel, size: tuple[int
 def test_frame_of_a_model_that_stretches_and_sends_probabilities_back() -> None:
     network = _build_sam(encoder_embed_dim=16, encoder_depth=1, encoder_num_heads=2, encoder_global_attn_indexes=[])
     model = MedSamModel("medsam_vit_b", network.eval(), "random")
-    frame = network_frame(model, (300, 200))
+    frame = place_in_square(model, (300, 200))
     assert (frame.row_scale * 300, frame.column_scale * 200) == pytest.approx((1, 1), abs=1e-3)
     assert (frame.row_offset, frame.column_offset) == pytest.approx((0, 0), abs=1e-3)
 
@@ -45,7 +45,7 @@ def test_a_box_in_the_square_decodes_as_on_the_image(small: PromptableModel) -> 
         embedding = small.embed(torch.rand(1, INPUT_CHANNELS, 256, 256))
         boxes = np.array([[20, 30, 80, 120], [100, 200, 190, 290]], np.float32)
         direct = small.predict(embedding, Prompts(torch.from_numpy(boxes)), size)
-        square = torch.from_numpy(network_frame(small, size).boxes(boxes)) * SQUARE
+        square = torch.from_numpy(place_in_square(small, size).boxes(boxes)) * SQUARE
         through = small.predict(embedding, Prompts(square), (SQUARE, SQUARE))
     torch.testing.assert_close(through.low_res_logits, direct.low_res_logits, atol=2e-3, rtol=1e-3)
     torch.testing.assert_close(through.tokens, direct.tokens, atol=2e-3, rtol=1e-3)
@@ -55,7 +55,7 @@ def test_coverage_counts_the_covered_share_of_each_cell() -> None:
     mask = np.zeros((8, 4), dtype=np.bool_)
     mask[2:6, 1:3] = True
     # the image fills the left half of the square
-    coverage = Frame(1 / 8, 0, 1 / 8, 0).coverage(mask, 4, 4)
+    coverage = SquarePlace(1 / 8, 0, 1 / 8, 0).coverage(mask, 4, 4)
     expected = np.zeros((4, 4))
     expected[1:3, 0:2] = 0.5
     np.testing.assert_allclose(coverage / 255, expected, atol=0.07)

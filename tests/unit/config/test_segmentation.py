@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from mammoflow.config.architectures import ARCHITECTURE_MODULES
 from mammoflow.config.base import read_settings, validate_settings
-from mammoflow.config.documentation import settings_text
-from mammoflow.config.recipes import RecipeSettings
+from mammoflow.config.documentation import documented_options, settings_text
+from mammoflow.config.members import Family
+from mammoflow.config.recipes import RECIPES, RecipeSettings
 from mammoflow.config.study import StudyConfig
+from mammoflow.config.training import TRAINERS
 from mammoflow.errors import ConfigError
 
 TUNED = {"recipe": "tune", "from": "small"}
@@ -36,7 +42,7 @@ def test_an_architecture_is_named_or_follows_from_the_name_or_from_the_start_of_
     assert settings.is_prompted("second")
 
 
-def test_each_model_has_its_settings_file_and_each_training_too(tmp_path: Any) -> None:
+def test_each_model_has_its_settings_file_and_each_training_too(tmp_path: Path) -> None:
     study = config(run=["small", "tuned"], models={"tuned": {"train": {**TUNED, "options": {"epochs": 3}}}})
     stages = study.stages()
     assert {"segmentation/small", "segmentation/tuned", "segmentation_models/tuned"} <= set(stages)
@@ -112,6 +118,37 @@ def test_models_that_cannot_be_are_refused_by_the_configuration(values: dict[str
         config(**values)
 
 
+def test_a_trainer_that_needs_unlabelled_lesions_is_refused_where_the_recipe_gives_none(
+    add_member: Callable[[Family, str, str], Path],
+) -> None:
+    add_member(TRAINERS, "semi", "UNLABELLED = True\n")
+    with pytest.raises(ConfigError, match=r"models\.a\.train\.trainer is semi, .* the recipe tune gives none"):
+        config(models={"a": {"train": {**TUNED, "trainer": "semi"}}})
+
+
+def test_an_architecture_of_a_new_module_is_known_by_its_name(add_member: Callable[[Family, str, str], Path]) -> None:
+    source = (
+        "from mammoflow.config.architectures import Architecture\n"
+        "ARCHITECTURES = {'net': Architecture(None, memory_mb=1000, prompted=False)}\n"
+    )
+    add_member(ARCHITECTURE_MODULES, "fresh", source)
+    settings = config(run=["small", "mine"], models={"mine": {"architecture": "net", "weights": "x.pth"}}).segmentation
+    assert settings.architecture_of("mine") == "net"
+    assert not settings.is_prompted("mine")
+    # an architecture without published weights may give its name to a model, which then has weights of its own
+    assert config(models={"net": {"weights": "x.pth"}}).segmentation.architecture_of("net") == "net"
+    with pytest.raises(ConfigError, match="trains promptable models, but net is automatic"):
+        config(models={"a": {"architecture": "net", "train": {"recipe": "small"}}})
+    with pytest.raises(ConfigError, match="takes no prompts"):
+        config(
+            run=["small", "mine"],
+            models={"mine": {"architecture": "net", "weights": "x.pth"}},
+            prompted_by={"mine": ["small"]},
+        )
+    with pytest.raises(ConfigError, match=r"mine, an automatic model, but .*decode prompts with it"):
+        config(run=["mine"], default_model="mine", models={"mine": {"architecture": "net", "weights": "x.pth"}})
+
+
 def test_classifiers_that_decode_boxes_are_refused_without_a_kind_of_box() -> None:
     with pytest.raises(ConfigError, match=r"prompts\.kinds is \['point'\], but perceptron_frozen.* expected box"):
         validate_settings(StudyConfig, {"prompts": {"kinds": ["point"]}}, "test")
@@ -119,3 +156,11 @@ def test_classifiers_that_decode_boxes_are_refused_without_a_kind_of_box() -> No
     assert validate_settings(StudyConfig, without, "test").prompts.kinds == ["point"]
     both = {"prompts": {"kinds": ["point", "box"]}}
     assert validate_settings(StudyConfig, both, "test").prompts.kinds == ["point", "box"]
+
+
+def test_options_of_a_recipe_are_documented() -> None:
+    text = documented_options(RECIPES, "tune")
+    assert "# What is trained: the mask decoder; all weights;" in text
+    assert RECIPES.options("tune").model_validate(yaml.safe_load(text)) == RECIPES.options("tune")()
+    with pytest.raises(ConfigError, match="'cook' is no training recipe; expected one of"):
+        documented_options(RECIPES, "cook")

@@ -90,6 +90,21 @@ def test_sigterm_ends_with_143_after_the_step(
     learners.assert_same(learners.weights_of(resumed), learners.weights_of(unbroken))
 
 
+@pytest.mark.usefixtures("survives_sigterm")
+def test_error_that_follows_sigterm_ends_with_143_too(learners: ModuleType, tmp_path: Path) -> None:
+    # the signal also ends the workers that load the batches
+    learner = learners.LineLearner()
+
+    def fail(batch: Any, epoch: int, step: int) -> torch.Tensor:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise RuntimeError("DataLoader worker is killed by signal: Terminated")
+
+    learner.loss = fail
+    with pytest.raises(SystemExit) as stop:
+        fit(learner, learners.make_plan(), tmp_path, "line")
+    assert stop.value.code == 143
+
+
 def test_process_that_sigterm_ends_has_exit_code_143(tmp_path: Path) -> None:
     helpers = Path(__file__).parents[2] / "helpers"
     code = (

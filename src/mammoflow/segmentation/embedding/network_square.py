@@ -28,7 +28,7 @@ SUPERSAMPLING = 4
 
 
 @dataclass(frozen=True)
-class Frame:
+class SquarePlace:
     """fraction of the square = scale * canonical coordinate + offset, along rows and columns."""
 
     row_scale: float
@@ -64,7 +64,7 @@ class Frame:
 
 
 @torch.inference_mode()
-def network_frame(model: PromptableModel, size: ImageSize) -> Frame:
+def place_in_square(model: PromptableModel, size: ImageSize) -> SquarePlace:
     """Find where a canonical image of a size (height, width) lies in the model's square."""
     centres = (torch.arange(RAMP_CELLS, device=model.device) + 0.5) / RAMP_CELLS
     down, across = torch.meshgrid(centres, centres, indexing="ij")
@@ -73,7 +73,7 @@ def network_frame(model: PromptableModel, size: ImageSize) -> Frame:
     low, high = [side // 4 for side in size], [side - 1 - side // 4 for side in size]
     rows = _line(float(values[0, low[0], low[1]]), float(values[0, high[0], low[1]]), low[0], high[0])
     columns = _line(float(values[1, low[0], low[1]]), float(values[1, low[0], high[1]]), low[1], high[1])
-    return Frame(*rows, *columns)
+    return SquarePlace(*rows, *columns)
 
 
 def _line(first: float, second: float, low: int, high: int) -> tuple[float, float]:

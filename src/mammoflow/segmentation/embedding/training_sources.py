@@ -34,26 +34,26 @@ class BoundedCache(Generic[Value]):
 
     def __init__(self, load: Callable[[int], Value], size_of: Callable[[Value], int], limit: int = CACHE_BYTES) -> None:
         self.load, self.size_of, self.limit, self.left = load, size_of, limit, limit
-        self.kept: dict[int, Value] = {}
+        self.values: dict[int, Value] = {}
 
     def offer(self, key: int, value: Value) -> None:
         """Keep a value if there is room."""
         size = self.size_of(value)
-        if key not in self.kept and size <= self.left:
-            self.kept[key] = value
+        if key not in self.values and size <= self.left:
+            self.values[key] = value
             self.left -= size
 
     def get(self, key: int) -> Value:
         """Return the value of a key, loading it where it was not kept."""
-        if key in self.kept:
-            return self.kept[key]
+        if key in self.values:
+            return self.values[key]
         value = self.load(key)
         self.offer(key, value)
         return value
 
     def clear(self) -> None:
         """Forget everything and have all the room again."""
-        self.kept.clear()
+        self.values.clear()
         self.left = self.limit
 
 
@@ -113,5 +113,8 @@ class EncoderSource:
         inputs = torch.from_numpy(np.stack([self.cache.get(int(image)) for image in images])).to(self.model.device)
         if not (self.recompute and torch.is_grad_enabled()):
             return self.model.embed(inputs)
-        parts = [checkpoint(self.model.embed, part, use_reentrant=False) for part in inputs.split(IMAGES_AT_ONCE)]
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        embedded = [
+            checkpoint(self.model.embed, images_at_once, use_reentrant=False)
+            for images_at_once in inputs.split(IMAGES_AT_ONCE)
+        ]
+        return {name: torch.cat([each[name] for each in embedded]) for name in embedded[0]}

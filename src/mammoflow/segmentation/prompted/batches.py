@@ -119,4 +119,4 @@ class Batches:
     def _halve(self, tried: int) -> None:
         self.size = max(1, tried // 2)
         release_gpu_memory()
-        print(f"out of memory with {tried} {self.label} together; going on with {self.size}", file=sys.stderr)
+        print(f"out of memory with {tried} {self.label} together; continuing with {self.size}", file=sys.stderr)

@@ -81,17 +81,17 @@ class CutMask:
         """Count the pixels that two masks of one grid share."""
         top, left = max(self.top, other.top), max(self.left, other.left)
         bottom, right = (
-            min(one + own, two + theirs)
-            for one, own, two, theirs in zip(
+            min(start + side, other_start + other_side)
+            for start, side, other_start, other_side in zip(
                 (self.top, self.left), self.pixels.shape, (other.top, other.left), other.pixels.shape, strict=True
             )
         )
         if bottom <= top or right <= left:
             return 0
-        parts = [
+        pixels = [
             cut.pixels[top - cut.top : bottom - cut.top, left - cut.left : right - cut.left] for cut in (self, other)
         ]
-        return int(np.count_nonzero(parts[0] & parts[1]))
+        return int(np.count_nonzero(pixels[0] & pixels[1]))
 
 
 def surface_distances(first: CutMask, second: CutMask) -> tuple[FloatArray, FloatArray]:

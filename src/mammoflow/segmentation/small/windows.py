@@ -101,11 +101,11 @@ class LoadedSamples:
 
     def digest(self) -> str:
         """Return a digest of all that is trained on."""
-        parts = [
+        of_samples = [
             (sample.lesion_id, str(sample.spacing_mm), array_digest(sample.channels), array_digest(sample.mask))
             for sample in self.lesions
         ]
-        return text_digest(*(text for part in parts for text in part))
+        return text_digest(*(text for texts in of_samples for text in texts))
 
 
 def load_samples(folders: list[Path], splits: tuple[str, ...] = ("train",)) -> LoadedSamples:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mammoflow.config.prompts import PromptKind
 from mammoflow.config.tuning import TuneSettings
-from mammoflow.segmentation.embedding.network_square import SQUARE, Frame, network_frame
+from mammoflow.segmentation.embedding.network_square import SQUARE, SquarePlace, place_in_square
 from mammoflow.segmentation.embedding.training_sources import BoundedCache, EmbeddingSource, EncoderSource
 from mammoflow.segmentation.losses import mask_iou, segmentation_loss
 from mammoflow.segmentation.protocol.prediction import Embedding, Prediction
@@ -46,8 +46,8 @@ class Decoding:
         self.model, self.data, self.source, self.settings = model, data, source, settings
         self.image_of: Rows = data.lesions["image_index"].to_numpy(dtype=np.intp)
         sizes = [data.size(image) for image in range(len(data.images))]
-        known = {size: network_frame(model, size) for size in sorted(set(sizes))}
-        self.frames: list[Frame] = [known[size] for size in sizes]
+        place_of = {size: place_in_square(model, size) for size in sorted(set(sizes))}
+        self.places: list[SquarePlace] = [place_of[size] for size in sizes]
         self.targets: dict[tuple[int, int], BoundedCache[npt.NDArray[np.uint8]]] = {}
 
     def loss(self, rows: Rows, epoch: int, kind: PromptKind) -> Tensor:
@@ -92,30 +92,31 @@ class Decoding:
             self._embedding(rows, 1), Prompts(prompts.boxes, several_masks=several), (SQUARE, SQUARE)
         )
         logits = best_mask(prediction).float()
-        found = []
+        dice = []
         for place, row in enumerate(rows):
             mask = self.data.mask(int(row))
             canonical = self.model.upscale(logits[place : place + 1], (mask.shape[0], mask.shape[1]))
             iou = float(mask_iou(canonical, torch.from_numpy(mask).to(canonical.device).float()[None, None]))
-            found.append(2 * iou / (1 + iou))
-        return np.array(found)
+            dice.append(2 * iou / (1 + iou))
+        return np.array(dice)
 
     def _prompts(self, rows: Rows, drawn: Sequence[DrawnPrompts]) -> Prompts:
         """Bring the prompts of some lesions, each with as many, into the model's square."""
-        frames = [self.frames[self.image_of[row]] for row in rows]
+        places = [self.places[self.image_of[row]] for row in rows]
         boxes = points = labels = None
         if drawn[0].boxes is not None:
-            found = [
-                frame.boxes(np.asarray(part.boxes, dtype=np.float32)) for frame, part in zip(frames, drawn, strict=True)
+            in_square = [
+                place.boxes(np.asarray(prompts.boxes, dtype=np.float32))
+                for place, prompts in zip(places, drawn, strict=True)
             ]
-            boxes = np.concatenate(found) * SQUARE
+            boxes = np.concatenate(in_square) * SQUARE
         if drawn[0].points is not None:
-            moved = [
-                frame.points(np.asarray(part.points, dtype=np.float32))
-                for frame, part in zip(frames, drawn, strict=True)
+            in_square = [
+                place.points(np.asarray(prompts.points, dtype=np.float32))
+                for place, prompts in zip(places, drawn, strict=True)
             ]
-            points = np.concatenate(moved) * SQUARE
-            labels = np.concatenate([part.labels for part in drawn if part.labels is not None])
+            points = np.concatenate(in_square) * SQUARE
+            labels = np.concatenate([prompts.labels for prompts in drawn if prompts.labels is not None])
         return Prompts.of(boxes, points, labels).to(self.model.device)
 
     def _embedding(self, rows: Rows, prompts: int) -> Embedding:
@@ -131,8 +132,8 @@ class Decoding:
         if grid not in self.targets:
 
             def load(row: int) -> npt.NDArray[np.uint8]:
-                frame: Frame = self.frames[self.image_of[row]]
-                return frame.coverage(self.data.mask(row), *grid)
+                place: SquarePlace = self.places[self.image_of[row]]
+                return place.coverage(self.data.mask(row), *grid)
 
             self.targets[grid] = BoundedCache(load, lambda array: array.nbytes, limit=500_000_000)
         levels = np.stack([self.targets[grid].get(int(row)) for row in rows])

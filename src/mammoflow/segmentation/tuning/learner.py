@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from mammoflow.segmentation.tuning.methods import Prepared, changing_state, prep
 from mammoflow.training.batching import Rows, cut_batches, halve
 from mammoflow.training.learner import Learner, Watched
 from mammoflow.training.loop import Fit
-from mammoflow.training.plan import Plan, choose_precision
+from mammoflow.training.plan import Plan
 
 
 class TuneLearner(Learner):
@@ -132,15 +132,8 @@ def make_learner(
 
 def make_plan(settings: TuneSettings, device: torch.device) -> Plan:
     """Return the plan of a tuning; the rates of the parts come from the learner's groups."""
-    return Plan(
-        settings.epochs,
-        settings.patience,
-        settings.learning_rate,
-        settings.weight_decay,
-        settings.seed,
-        device,
-        choose_precision(device, transformer=True) if settings.mixed_precision else "32-true",
-    )
+    plan = Plan.of(settings, device, transformer=True)
+    return plan if settings.mixed_precision else replace(plan, precision="32-true")
 
 
 @dataclass(frozen=True)
