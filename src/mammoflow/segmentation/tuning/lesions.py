@@ -99,7 +99,7 @@ def read_lesions(folders: list[Path]) -> TuningLesions:
     Raises
     ------
     StudyError
-        If there is none to train on or none to validate on.
+        If there is none to train on or none to validate on, or two images have one id.
     """
     images, lesions = [], []
     for folder in folders:
@@ -110,6 +110,12 @@ def read_lesions(folders: list[Path]) -> TuningLesions:
         lesions.append(used.assign(folder=str(folder)))
     all_images = pd.concat(images, ignore_index=True).sort_values("image_id", ignore_index=True)
     all_lesions = pd.concat(lesions, ignore_index=True).sort_values("lesion_id", ignore_index=True)
+    repeated = all_images["image_id"][all_images["image_id"].duplicated()]
+    if len(repeated):
+        raise StudyError(
+            f"{len(repeated)} images have an id that another one has too, such as {repeated.iloc[0]!r}; expected each "
+            "id once; leave out the run of train.more_images that has the same ids"
+        )
     row_of = {image_id: row for row, image_id in enumerate(all_images["image_id"])}
     all_lesions["image_index"] = [row_of[image_id] for image_id in all_lesions["image_id"]]
     data = TuningLesions(all_images, all_lesions)

@@ -349,6 +349,11 @@ def test_a_study_without_validation_lesions_is_refused(discs: Path, sam_weights:
         run(discs, sam_weights, tmp_path / "mine")
 
 
+def test_two_runs_with_the_same_ids_are_not_mixed_up(discs: Path) -> None:
+    with pytest.raises(StudyError, match=r"6 images have an id that another one has too, such as 'image0'"):
+        read_lesions([discs, discs])
+
+
 def test_margins_in_the_wrong_order_are_refused() -> None:
     with pytest.raises(ValueError, match="smaller one first"):
         settings(margins_mm=[5.0, 1.0])
