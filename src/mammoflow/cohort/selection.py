@@ -17,6 +17,7 @@ from mammoflow.cohort.table_files import records
 from mammoflow.config.cohort import Unlabelled
 from mammoflow.errors import ExcludedCase, StudyError
 from mammoflow.reasons.cohort import CohortReason
+from mammoflow.reasons.labels import LabelReason
 from mammoflow.reasons.lesions import LesionReason
 
 Flow = list[dict[str, Any]]
@@ -164,7 +165,7 @@ def _drop_repeated(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion], l
     of_normal: list[Exclusion] = []
     for row, conflict in zip(records(rows[repeated | torn]), torn[repeated | torn], strict=True):
         if conflict:
-            problem = ExcludedCase(CohortReason.LABEL_CONFLICT, f"rows of {row['lesion_id']} differ in malignancy")
+            problem = ExcludedCase(LabelReason.LABEL_CONFLICT, f"rows of {row['lesion_id']} differ in malignancy")
         else:
             problem = ExcludedCase(CohortReason.DUPLICATE_ROW, f"a second row for {row['lesion_id']}")
         (of_normal if row["label"] == "normal" else of_lesions).append(Exclusion.of("row", problem, row))
@@ -175,7 +176,7 @@ def _drop_denied(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
     """Leave out what calls an image normal on which other rows have lesions; if those are lost, so is the image."""
     normal = rows["label"] == "normal"
     denied = normal & rows["image_id"].isin(rows.loc[~normal, "image_id"])
-    problem = ExcludedCase(CohortReason.LABEL_CONFLICT, "labelled normal, but other rows of the image have lesions")
+    problem = ExcludedCase(LabelReason.LABEL_CONFLICT, "labelled normal, but other rows of the image have lesions")
     return rows[~denied], [Exclusion.of("row", problem, row) for row in records(rows[denied])]
 
 
@@ -186,7 +187,7 @@ def _drop_unlabelled(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]
     for row in records(unlabelled.where(unlabelled.notna(), None)):
         pathology = "not given" if row["pathology"] is None else quoted(str(row["pathology"]))
         birads = "not given" if row["birads"] is None else f"{row['birads']:g}"
-        problem = ExcludedCase(CohortReason.NO_LABEL, f"pathology is {pathology}, BI-RADS {birads}")
+        problem = ExcludedCase(LabelReason.NO_LABEL, f"pathology is {pathology}, BI-RADS {birads}")
         excluded.append(Exclusion.of("lesion", problem, row))
     return rows[labelled], excluded
 

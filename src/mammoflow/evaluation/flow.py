@@ -10,7 +10,7 @@ import pandas as pd
 from mammoflow.evaluation.candidates import CLASSIFIER, READER, Candidate, classifier_titles, display_name
 from mammoflow.evaluation.feature_models import feature_model_name
 from mammoflow.evaluation.inputs import Run
-from mammoflow.reasons.cohort import CohortReason
+from mammoflow.reasons.labels import LabelReason
 from mammoflow.reasons.prompts import PromptReason
 from mammoflow.tables.features import OK
 
@@ -54,7 +54,7 @@ def exclusions(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate])
     for family, features in run.features.items():
         cases.append(_undefined_features(family, features, indexed))
     unlabelled = indexed[~indexed.index.isin(lesions.index)]
-    cases.append(_cases(unlabelled, LABELS, CohortReason.NO_LABEL, "kept; in no training, threshold or figure"))
+    cases.append(_cases(unlabelled, LABELS, LabelReason.NO_LABEL, "kept; in no training, threshold or figure"))
     test = lesions[lesions["split"] == "test"]
     for candidate in candidates:
         if candidate.family == CLASSIFIER:

@@ -21,6 +21,7 @@ from mammoflow.config.cohort import READERS, CohortSettings, DatasetSettings
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.labels import LabelReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
 from mammoflow.tables.files import read_table
@@ -122,7 +123,7 @@ def test_words_of_the_users_own(study):
 
 def test_an_unknown_word_is_excluded_and_counted(study):
     study.build(table_of().assign(label=["malignant", "benign", "?"] * 2 + ["benign", ""]))
-    assert study.reasons == {str(CohortReason.NO_LABEL): 3}
+    assert study.reasons == {str(LabelReason.NO_LABEL): 3}
 
 
 def test_boxes_in_place_of_masks(study):
@@ -237,7 +238,7 @@ def test_rows_of_one_lesion_that_differ_in_malignancy_are_left_out_in_any_order(
     labels = study.lesions.set_index("image_id")["malignant"]
     assert "images_0" not in labels.index
     assert labels.to_dict() == {f"images_{number}": number % 2 for number in range(1, 8)}
-    assert study.reasons == {str(CohortReason.LABEL_CONFLICT): 2, str(CohortReason.DUPLICATE_ROW): 1}
+    assert study.reasons == {str(LabelReason.LABEL_CONFLICT): 2, str(CohortReason.DUPLICATE_ROW): 1}
 
 
 def test_an_image_with_a_lesion_is_never_normal(study):
@@ -248,9 +249,9 @@ def test_an_image_with_a_lesion_is_never_normal(study):
     study.build(pd.concat([denied, table]))
     assert study.images["image_id"].tolist() == [f"images_{number}" for number in range(2, 8)]
     assert study.reasons == {
-        str(CohortReason.LABEL_CONFLICT): 3,
+        str(LabelReason.LABEL_CONFLICT): 3,
         str(FileReason.MISSING_FILE): 1,
-        str(CohortReason.NO_LABEL): 1,
+        str(LabelReason.NO_LABEL): 1,
     }
     flow = json.loads((study.output / "study.json").read_text())["flow"]
     assert [step["lesions"] for step in flow] == [8, 8, 7, 7, 6]

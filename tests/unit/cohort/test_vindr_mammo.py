@@ -17,6 +17,7 @@ from mammoflow.errors import ConfigError, Reason, StudyError
 from mammoflow.imaging.stage import prepare_images
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.labels import LabelReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.files import read_image
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
@@ -160,13 +161,13 @@ def test_bad_rows_and_files_are_left_out_with_a_reason(vindr, writer, cohort):
     add(CohortReason.BAD_ROW, values={"xmin": "left"})
     add(CohortReason.BAD_ROW, values={"height": "401"})  # not the size of the file
     add(CohortReason.BAD_ROW, values={"laterality": "both"})
-    add(CohortReason.NO_LABEL, birads="")
-    add(CohortReason.NO_LABEL, birads="BI-RADS 0")
+    add(LabelReason.NO_LABEL, birads="")
+    add(LabelReason.NO_LABEL, birads="BI-RADS 0")
     add(LesionReason.BOX_INVALID, box=(40, 150, 40, 200))
     add(LesionReason.BOX_INVALID, box=(90, 150, 40, 200))
     add(LesionReason.BOX_INVALID, box=(300, 150, 350, 200))
     add(LesionReason.MASK_NOT_FOUND, box=("", "", "", ""))
-    denied = add(CohortReason.LABEL_CONFLICT)
+    denied = add(LabelReason.LABEL_CONFLICT)
     denied.findings.append(vindr.NONE)
     twice = add(CohortReason.DUPLICATE_ROW)
     twice.findings.append(twice.findings[0])

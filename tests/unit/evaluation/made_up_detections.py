@@ -103,6 +103,7 @@ def made_up_run(split: str = "test") -> Run:
         excluded=empty_table(EXCLUDED),
         scores=scores(),
         masks=empty_table(MASKS),
+        mask_model="",
         features={},
         predictions=empty_table(PREDICTIONS),
         training={},

@@ -22,6 +22,7 @@ from mammoflow.formats.dicom_header import image_shape
 from mammoflow.formats.study_paths import safe_path
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.labels import LabelReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.names import safe_name
 
@@ -183,7 +184,7 @@ class StudyReader(Reader):
         return [
             Exclusion(
                 "row",
-                CohortReason.NO_LABEL,
+                LabelReason.NO_LABEL,
                 detail,
                 found["patient"].lower(),
                 safe_name(film),

@@ -21,6 +21,7 @@ from mammoflow.formats.dicom_header import image_shape
 from mammoflow.formats.study_paths import safe_path
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.labels import LabelReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.files import text_digest
 from mammoflow.storage.names import safe_name
@@ -249,7 +250,7 @@ def _refuse_contradictions(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Excl
     excluded = []
     for chosen, reason, detail in (
         (torn, CohortReason.BAD_ROW, "the rows of the image differ in study, side, view or split"),
-        (denied, CohortReason.LABEL_CONFLICT, f"{NO_FINDING}, but other rows of the image have findings"),
+        (denied, LabelReason.LABEL_CONFLICT, f"{NO_FINDING}, but other rows of the image have findings"),
     ):
         excluded += [
             Exclusion("row", reason, f"{row[ORIGIN]}: {detail}", row["patient_id"], row["image_id"], row["lesion_id"])
