@@ -37,4 +37,4 @@ rule all:
 
 
 onstart:
-    record_run()
+    planning.write_run_record(CONFIG, workflow.executor_plugin.name, ROOT)

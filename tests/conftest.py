@@ -23,6 +23,25 @@ hypothesis.settings.load_profile("any machine")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the mark of long test files."""
+    config.addinivalue_line("markers", "long(seconds): takes about this long; its file starts before shorter ones")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the longest files first, so that no worker waits for the last one.
+
+    pytest-xdist keeps this order with `--no-loadscope-reorder`; without the option it would start the files with the
+    most tests first, and the whole run has few.
+    """
+    items.sort(key=_seconds, reverse=True)
+
+
+def _seconds(item: pytest.Item) -> float:
+    mark = item.get_closest_marker("long")
+    return float(mark.args[0]) if mark else 0.0
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder of the real development images; the test is skipped where it is absent."""

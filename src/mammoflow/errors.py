@@ -14,37 +14,37 @@ class ConfigError(MammoflowError):
 
 
 class StudyError(MammoflowError):
-    """A study as a whole cannot be used: a missing folder, a missing column, no usable case."""
+    """A whole study cannot be used: a missing folder, a missing column, no usable case."""
 
 
 class LeakageError(MammoflowError):
-    """A patient would stand on two sides of a split."""
+    """A patient would be on two sides of a split."""
 
 
 class WeightsError(MammoflowError):
-    """A weights file is missing, has another digest, or carries something other than tensors."""
+    """A weights file is missing, has another digest, or contains something other than tensors."""
 
 
 class DownloadError(MammoflowError):
-    """A file cannot be fetched, or what came is not the file that was asked for."""
+    """A file cannot be fetched, or the file that was received is not the expected one."""
 
 
 class Reason(StrEnum):
-    """Why a case was left out; its value is what the flow diagram and the tables show.
+    """Why a case was left out; the flow diagram and the tables show the value.
 
-    The reasons are in `mammoflow.reasons`, so that a new reason concerns only the stages that use it.
+    The reasons are in `mammoflow.reasons`, so that a new reason affects only the stages that use it.
     """
 
 
 class ExcludedCase(MammoflowError):
-    """One image or lesion cannot be used; the run goes on without it.
+    """One image or lesion cannot be used; the run continues without it.
 
     Parameters
     ----------
     reason
         The category that is counted.
     detail
-        What was found and what was expected, for the one who mends the data.
+        What was found and what was expected, for the person who corrects the data.
     """
 
     def __init__(self, reason: Reason, detail: str) -> None:

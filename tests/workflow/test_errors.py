@@ -9,6 +9,8 @@ import pytest
 if TYPE_CHECKING:
     from conftest import Project
 
+pytestmark = pytest.mark.long(30)
+
 CASES = {
     "typo": ("images: {longest_side: 512}", ["images.longest_side", "unknown key"]),
     "wrong type": ("cohort: {shards: many}", ["cohort.shards", "'many'"]),

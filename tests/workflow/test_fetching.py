@@ -9,6 +9,8 @@ import pytest
 if TYPE_CHECKING:
     from conftest import Project
 
+pytestmark = pytest.mark.long(20)
+
 OVERLAY = """\
 run: fetched
 cohort: {dataset: {reader: cbis-ddsm, folder: nowhere}}

@@ -11,6 +11,8 @@ import pytest
 if TYPE_CHECKING:
     from conftest import Project
 
+pytestmark = pytest.mark.long(60)
+
 BELOW = {
     "phantom": {"phantom"},
     "cohort": {"cohort"},

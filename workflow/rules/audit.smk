@@ -43,7 +43,7 @@ rule audit:
         mem_mb=3000,
         runtime=30,
     params:
-        code=code_digest("mammoflow.report.audit_stage"),
+        code=code("audit"),
         cohort=lambda wildcards, input: Path(input.study).parent,
         images=lambda wildcards, input: folders("--images", input.images),
         audit=lambda wildcards, output: Path(output.page).parent,

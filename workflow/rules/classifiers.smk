@@ -22,7 +22,7 @@ rule train_classifier:
         runtime=720,
         gpu=lambda wildcards: gpus(f"classifiers/{wildcards.classifier}"),
     params:
-        code=lambda wildcards: code_digest(*planned_classifiers.classifier_modules(CONFIG, wildcards.classifier)),
+        code=lambda wildcards: code(f"classifiers/{wildcards.classifier}"),
         images=lambda wildcards, input: folders("--images", input.images),
         masks=lambda wildcards, input: folders("--masks", input.masks),
         scores=lambda wildcards, input: files("--scores", input.scores),

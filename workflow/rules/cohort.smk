@@ -1,8 +1,8 @@
 rule cohort:
     input:
         settings=settings_file("cohort"),
-        tables=study_tables(),
-        manifest=rules.phantom.output if PHANTOM else [],
+        tables=planning.study_tables(CONFIG),
+        manifest=rules.phantom.output if planning.has_phantom(CONFIG) else [],
     output:
         images=f"{RUN}/cohort/images.parquet",
         lesions=f"{RUN}/cohort/lesions.parquet",
@@ -21,9 +21,9 @@ rule cohort:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code_digest("mammoflow.cohort.stage", *readers()),
+        code=code("cohort"),
         study=lambda wildcards: STUDY,
-        content=lambda wildcards: study_content(),
+        content=lambda wildcards: planning.study_fingerprints(CONFIG),
         cohort=lambda wildcards, output: Path(output.study).parent,
     shell:
         "mammoflow cohort --settings {input.settings} --study {params.study:q} --output {params.cohort}"

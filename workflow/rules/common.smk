@@ -1,7 +1,5 @@
-# The configuration, checked once, and the functions that the rules share. No rules.
+# The configuration, checked once, and what the rules share. No rules; the logic is in `mammoflow.planning`.
 
-import json
-import re
 import shlex
 import sys
 from pathlib import Path
@@ -12,42 +10,36 @@ from snakemake.settings.types import DeploymentMethod
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
-from mammoflow.config.base import validate_settings
-from mammoflow.config.cohort import READERS
-from mammoflow.config.documentation import settings_text
-from mammoflow.config.study import StudyConfig
 from mammoflow.errors import MammoflowError
 from mammoflow.planning import classifiers as planned_classifiers
+from mammoflow.planning import features as planned_features
 from mammoflow.planning import models as planned_models
-from mammoflow.planning.features import feature_gpus, feature_masks, feature_modules
-from mammoflow.planning.preflight import check_files, gpu_present
-from mammoflow.run.provenance import code_digest, run_record, study_fingerprint
-from mammoflow.storage.files import write_text
-
-# Who fetches the study or the weights cannot have them yet. Targets are not known to Snakemake before it has read this.
-FETCHING = {"download", "prefetch"} & {argument.partition(":")[0] for argument in sys.argv[1:]}
+from mammoflow.planning import workflow as planning
+from mammoflow.planning.jobs import job_modules
+from mammoflow.planning.workflow import file_options as files, folder_options as folders
+from mammoflow.run.provenance import code_digest
 
 try:
-    CONFIG = validate_settings(StudyConfig, config, "the configuration")
-    if not FETCHING:
-        check_files(CONFIG)
+    CONFIG = planning.read_configuration(config, sys.argv[1:])
 except MammoflowError as error:
     raise WorkflowError(str(error)) from None
 
-RUN = f"{CONFIG.results}/{CONFIG.run}"
-PHANTOM = CONFIG.cohort.dataset.reader == "phantom"
-STUDY = f"{RUN}/study" if PHANTOM else CONFIG.cohort.dataset.folder
-FURTHER = [dataset.folder for dataset in CONFIG.cohort.more_datasets]
+RUN = planning.run_folder(CONFIG)
+SHARDS = planning.shard_names(CONFIG)
+STUDY = planning.study_folders(CONFIG)[0]
 MODEL = CONFIG.segmentation.default_model
-SHARDS = [f"{shard:02d}" for shard in range(CONFIG.cohort.shards)]
+MODULES = job_modules(CONFIG)
+
+planning.write_settings(CONFIG)
 
 
 wildcard_constraints:
     shard=r"\d{2,4}",
-    model="|".join(map(re.escape, CONFIG.segmentation.run)),
-    source="|".join(map(re.escape, CONFIG.segmentation.run)),
-    family="|".join(map(re.escape, CONFIG.features.run)) or "no_family",
-    classifier="|".join(map(re.escape, CONFIG.classification.run)) or "no_classifier",
+    model=planning.any_of(CONFIG.segmentation.run),
+    source=planning.any_of(CONFIG.segmentation.run),
+    trained=planning.any_of(CONFIG.segmentation.trained_models()),
+    family=planning.any_of(CONFIG.features.run),
+    classifier=planning.any_of(CONFIG.classification.run),
 
 
 def one_of(names):
@@ -56,7 +48,7 @@ def one_of(names):
 
 
 def command_prefix():
-    """What stands before every command: this checkout's library, and the Python that runs Snakemake or conda's."""
+    """Make each command use the library of this checkout, with the Python of Snakemake or of the conda environment."""
     in_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
     python = "python" if in_conda else shlex.quote(sys.executable)
     return (
@@ -68,38 +60,14 @@ def command_prefix():
 shell.prefix(command_prefix())
 
 
-def write_settings():
-    """Write the settings file of each stage; one whose content stays is not touched."""
-    for stage, settings in CONFIG.stages().items():
-        path, text = Path(settings_file(stage)), settings_text(settings)
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            write_text(path, text)
+def settings_file(job):
+    """The settings file of a job."""
+    return planning.settings_file(CONFIG, job)
 
 
-def readers():
-    """The modules that read the studies."""
-    return sorted({READERS.module(dataset.reader) for dataset in CONFIG.cohort.datasets})
-
-
-def study_tables():
-    """The tables of all studies that the configuration names."""
-    return [
-        f"{folder}/{table}"
-        for folder, dataset in zip([STUDY, *FURTHER], CONFIG.cohort.datasets)
-        for table in dataset.every_table()
-    ]
-
-
-def study_content():
-    """A digest of the files of all studies but the embedded one, whose manifest stands for them."""
-    return [study_fingerprint(Path(folder)) for folder in [*([] if PHANTOM else [STUDY]), *FURTHER]]
-
-
-def settings_file(stage):
-    return f"{RUN}/settings/{stage}.yaml"
-
-
-write_settings()
+def code(job):
+    """The digest of the code behind a job."""
+    return code_digest(*MODULES[job])
 
 
 def shards(pattern, **values):
@@ -107,40 +75,19 @@ def shards(pattern, **values):
     return expand(f"{RUN}/{pattern}", shard=SHARDS, allow_missing=True, **values)
 
 
-def folders(option, files):
-    """The option of a command, once for the folder of each file."""
-    return " ".join(f"{option} {shlex.quote(str(Path(file).parent))}" for file in files)
+def gpus(job):
+    """GPUs of a job."""
+    return planning.gpus(CONFIG, job)
 
 
-def files(option, names):
-    """The option of a command, once for each file."""
-    return " ".join(f"{option} {shlex.quote(str(name))}" for name in names)
+def threads_of_a_shard():
+    """Threads of one shard's job."""
+    return planning.threads_of_a_shard(len(SHARDS), workflow.resource_settings.cores, workflow.remote_exec)
 
 
 def further_images(model):
-    """The image tables of the further runs that a model is trained on."""
+    """The image tables of other runs that a model is trained on."""
     try:
         return planned_models.further_images(CONFIG, model)
     except MammoflowError as error:
         raise WorkflowError(str(error)) from None
-
-
-def gpus(stage):
-    """GPUs of a stage: one where it is told to use one, or may and this machine has one."""
-    settings = CONFIG.stages()[stage]
-    device = getattr(settings, "options", settings).device
-    return int(device == "cuda" or (device == "auto" and gpu_present()))
-
-
-def threads_of_a_shard():
-    """Threads of one shard's job, so that all shards together fill this machine; four on a cluster."""
-    cores = workflow.resource_settings.cores
-    if workflow.remote_exec or cores is None:
-        return min(cores or 4, 16)
-    return min(max(cores // len(SHARDS), 1), 16)
-
-
-def record_run():
-    """Write the run record: versions, revision, platform and executor of the latest run that had something to do."""
-    record = run_record(workflow.executor_plugin.name, ROOT)
-    write_text(Path(f"{RUN}/run.json"), json.dumps(record, indent=2))

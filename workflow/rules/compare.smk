@@ -74,7 +74,7 @@ rule compare:
         mem_mb=4000,
         runtime=120,
     params:
-        code=code_digest("mammoflow.evaluation.stage"),
+        code=code("compare"),
         cohort=lambda wildcards, input: Path(input.study).parent,
         images=lambda wildcards, input: folders("--images", input.images),
         segmentation=lambda wildcards, input: folders("--segmentation", input.masks),

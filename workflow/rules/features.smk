@@ -3,7 +3,7 @@ rule features_shard:
         settings=settings_file("features/{family}"),
         images=f"{RUN}/images/{{shard}}/images.parquet",
         lesions=f"{RUN}/images/{{shard}}/lesions.parquet",
-        masks=lambda wildcards: expand(feature_masks(CONFIG, wildcards.family), shard=wildcards.shard),
+        masks=lambda wildcards: expand(planned_features.feature_masks(CONFIG, wildcards.family), shard=wildcards.shard),
     output:
         f"{RUN}/features/{{family}}/{{shard}}.parquet",
     log:
@@ -16,9 +16,9 @@ rule features_shard:
     resources:
         mem_mb=3000,
         runtime=120,
-        gpu=lambda wildcards: feature_gpus(CONFIG, wildcards.family),
+        gpu=lambda wildcards: planned_features.feature_gpus(CONFIG, wildcards.family),
     params:
-        code=lambda wildcards: code_digest(*feature_modules(wildcards.family)),
+        code=lambda wildcards: code(f"features/{wildcards.family}"),
         images=lambda wildcards, input: Path(input.images).parent,
         masks=lambda wildcards, input: folders("--masks", input.masks),
     shell:

@@ -18,7 +18,7 @@ rule images_shard:
         mem_mb=3000,
         runtime=120,
     params:
-        code=code_digest("mammoflow.imaging.stage"),
+        code=code("images"),
         study=lambda wildcards: STUDY,
         cohort=lambda wildcards, input: Path(input.images).parent,
         shard=lambda wildcards, output: Path(output.images).parent,

@@ -20,7 +20,7 @@ rule phantom:
         mem_mb=4000,
         runtime=30,
     params:
-        code=code_digest("mammoflow.cohort.phantom.stage"),
+        code=code("phantom"),
         study=lambda wildcards, output: Path(output.manifest).parent,
     shell:
         "mammoflow phantom --settings {input.settings} --output {params.study} --threads {threads}"

@@ -23,7 +23,7 @@ rule prompts_shard:
         mem_mb=2000,
         runtime=30,
     params:
-        code=code_digest("mammoflow.segmentation.prompting.prompts"),
+        code=code("prompts"),
         images=lambda wildcards, input: Path(input.images).parent,
         cohort=lambda wildcards, input: folders("--cohort", input.cohort[:1]),
     shell:
@@ -52,7 +52,7 @@ rule prompts_from_model_shard:
         mem_mb=2000,
         runtime=30,
     params:
-        code=code_digest("mammoflow.segmentation.prompting.prompts"),
+        code=code("prompts"),
         images=lambda wildcards, input: Path(input.images).parent,
         masks=lambda wildcards, input: Path(input.masks).parent,
     shell:

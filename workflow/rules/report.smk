@@ -29,7 +29,7 @@ rule report:
         mem_mb=3000,
         runtime=30,
     params:
-        code=code_digest("mammoflow.report.stage"),
+        code=code("report"),
         cohort=lambda wildcards, input: Path(input.cohort).parent,
         comparison=lambda wildcards, input: Path(input.table).parent,
         audit=lambda wildcards, input: Path(input.audit).parent,

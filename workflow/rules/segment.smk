@@ -25,7 +25,7 @@ rule segment_shard:
         runtime=240,
         gpu=lambda wildcards: gpus(f"segmentation/{wildcards.model}"),
     params:
-        code=lambda wildcards: code_digest(*planned_models.segment_modules(CONFIG, wildcards.model)),
+        code=lambda wildcards: code(f"segmentation/{wildcards.model}"),
         model=lambda wildcards: planned_models.model_arguments(CONFIG, wildcards.model),
         weights=lambda wildcards, input: files("--weights", input.weights),
         images=lambda wildcards, input: Path(input.images).parent,
@@ -65,7 +65,7 @@ rule segment_automatic_shard:
         runtime=240,
         gpu=lambda wildcards: gpus(f"segmentation/{wildcards.model}"),
     params:
-        code=lambda wildcards: code_digest(*planned_models.segment_modules(CONFIG, wildcards.model)),
+        code=lambda wildcards: code(f"segmentation/{wildcards.model}"),
         model=lambda wildcards: planned_models.model_arguments(CONFIG, wildcards.model),
         weights=lambda wildcards, input: files("--weights", input.weights),
         images=lambda wildcards, input: Path(input.images).parent,

@@ -2,10 +2,6 @@
 # segments with one of them makes it before.
 
 
-wildcard_constraints:
-    trained="|".join(map(re.escape, CONFIG.segmentation.trained_models())) or "no model",
-
-
 rule train_segmenter:
     input:
         settings=settings_file("segmentation_models/{trained}"),
@@ -29,7 +25,7 @@ rule train_segmenter:
         runtime=1440,
         gpu=lambda wildcards: gpus(f"segmentation_models/{wildcards.trained}"),
     params:
-        code=lambda wildcards: code_digest(*planned_models.training_modules(CONFIG, wildcards.trained)),
+        code=lambda wildcards: code(f"segmentation_models/{wildcards.trained}"),
         model=lambda wildcards: planned_models.training_arguments(CONFIG, wildcards.trained),
         weights=lambda wildcards, input: files("--weights", input.weights),
         images=lambda wildcards, input: folders("--images", [*input.images, *input.further]),

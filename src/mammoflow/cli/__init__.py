@@ -1,8 +1,8 @@
 """The command line: `mammoflow STAGE --settings FILE inputs… outputs…`, for the rules of the workflow and for people.
 
-Each command reads its settings file, calls one function of the library, and does nothing else. A stage is imported when
-it is called, so that `mammoflow --help` is instant and no stage loads what only another one needs. The modules
-below are imported for the commands that they add, in the order of the workflow, which `mammoflow --help` shows.
+Each command reads its settings file, calls one function of the library, and does nothing else. A command imports its
+stage when it runs, so `mammoflow --help` is fast and no stage loads the packages of another. Importing a module below
+adds its commands. The order of the imports is the order of the workflow, and `mammoflow --help` shows it.
 """
 
 from mammoflow.cli import (

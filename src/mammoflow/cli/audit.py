@@ -1,4 +1,4 @@
-"""The command `audit`: what a study holds, before anything is measured on it."""
+"""The command `audit`: counts and checks of a study before anything is measured on it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from mammoflow.cli.options import file, input_folder, input_folders, output_fold
 
 
 @main.command()
-@click.option("--settings", type=file(exists=True), help="Settings of the stage (YAML); without them its defaults.")
+@click.option("--settings", type=file(exists=True), help="Settings of the stage (YAML); the defaults without them.")
 @input_folder("--cohort", "Folder of the cohort tables.")
 @input_folders("--images", "Folder of a shard of images; once for each shard, or none.", required=False)
 @output_folder("Folder of the audit's tables and page.")
 def audit(settings: Path | None, cohort: Path, images: tuple[Path, ...], output: Path) -> None:
-    """Count a study, look for doubles and leaks, and draw what was left out and why."""
+    """Count a study, look for duplicates and leaks, and draw the flow diagram of exclusions."""
     from mammoflow.config.audit import AuditSettings
     from mammoflow.config.base import read_settings
     from mammoflow.report.audit_stage import write_audit
 
     chosen = read_settings(AuditSettings, settings) if settings else AuditSettings()
-    found = write_audit(chosen, cohort, list(images), output)
-    width = max(len(finding.state) for finding in found.findings)
-    for finding in found.findings:
+    audit = write_audit(chosen, cohort, list(images), output)
+    width = max(len(finding.state) for finding in audit.findings)
+    for finding in audit.findings:
         count = "" if finding.count is None else f"{finding.count:,}"
         click.echo(f"{finding.state:<{width}}  {count:>7}  {finding.question}")
     click.echo(f"page: {output / 'audit.html'}")

@@ -20,9 +20,9 @@ def config() -> None:
 
 @config.command("show")
 @click.argument("files", nargs=-1, type=file(exists=True))
-@click.option("--stage", help="Show the settings file of one stage instead of the whole.")
+@click.option("--stage", help="Show only the settings file of one stage.")
 def config_show(files: tuple[Path, ...], stage: str | None) -> None:
-    """Check FILES, each laid over the one before, and print the configuration that they give."""
+    """Check FILES, each of which overlays the one before, and print the resulting configuration."""
     from mammoflow.config.documentation import settings_text
     from mammoflow.config.reading import read_config
 
@@ -36,7 +36,7 @@ def config_show(files: tuple[Path, ...], stage: str | None) -> None:
 @config.command("results")
 @click.argument("files", nargs=-1, type=file(exists=True))
 def config_results(files: tuple[Path, ...]) -> None:
-    """Print where the run of a configuration puts its report and its comparison table."""
+    """Print the paths of the report and the comparison table of a configuration's run."""
     from mammoflow.config.reading import read_config
 
     study = read_config(list(files))

@@ -1,4 +1,4 @@
-"""The command that brings CBIS-DDSM to this machine."""
+"""The command that downloads CBIS-DDSM."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from mammoflow.cli.options import file, folder
 
 
 @main.command()
-@click.option("--settings", type=file(exists=True), help="Settings of the download (YAML); without, the defaults.")
-@click.option("--output", type=folder(), help="Folder that the study goes to; without, that of the settings.")
-@click.option("--patient", "patients", multiple=True, help="Patient to fetch, such as P_00001; as often as needed.")
+@click.option("--settings", type=file(exists=True), help="Settings of the download (YAML); the defaults without them.")
+@click.option("--output", type=folder(), help="Folder for the study; by default the one of the settings.")
+@click.option("--patient", "patients", multiple=True, help="Patient to fetch, such as P_00001; may be repeated.")
 @click.option("--at-most", type=click.IntRange(min=1), help="Most patients to fetch.")
-@click.option("--type", "types", multiple=True, help="mass or calcification; without, those of the settings.")
-@click.option("--split", "splits", multiple=True, help="train or test; without, those of the settings.")
-@click.option("--dry-run", is_flag=True, help="Fetch the case tables alone, and say how much the rest is.")
-@click.option("--verify", is_flag=True, help="Hold every file that is there to its checksum; mend what is damaged.")
+@click.option("--type", "types", multiple=True, help="mass or calcification; by default those of the settings.")
+@click.option("--split", "splits", multiple=True, help="train or test; by default those of the settings.")
+@click.option("--dry-run", is_flag=True, help="Fetch only the case tables, and print the size of the rest.")
+@click.option(
+    "--verify", is_flag=True, help="Check every existing file against its checksum; fetch damaged ones again."
+)
 def download(
     settings: Path | None,
     output: Path | None,
@@ -30,7 +32,7 @@ def download(
     dry_run: bool,
     verify: bool,
 ) -> None:
-    """Fetch CBIS-DDSM or a part of it; what was broken off goes on where it stopped."""
+    """Download CBIS-DDSM or a part of it; an interrupted download continues where it stopped."""
     from mammoflow.cohort.download.stage import download_study
     from mammoflow.config.base import read_settings, validate_settings
     from mammoflow.config.download import DownloadSettings

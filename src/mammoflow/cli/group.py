@@ -1,4 +1,4 @@
-"""The group of all commands, and how its errors reach the user."""
+"""The group of all commands, and the messages and exit codes of errors."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Stages(click.Group):
 @click.group(cls=Stages, context_settings={"max_content_width": 110})
 @click.version_option(__version__)
 def main() -> None:
-    """Bring mammograms and a case table to lesion masks, features, predictions and tables against BI-RADS.
+    """Turn mammograms and a case table into lesion masks, features, predictions and tables against BI-RADS.
 
-    Each stage reads its settings file and what earlier stages wrote. The workflow calls these commands; they run by
-    hand just as well. Research software, not a medical device.
+    Each stage reads its settings file and the files of earlier stages. The workflow calls these commands, and you can
+    run them by hand. Research software, not a medical device.
     """

@@ -18,7 +18,7 @@ from mammoflow.cli.options import (
 @output_folder("Folder of the study to write.")
 @threads_option
 def phantom(settings: Path, output: Path, threads: int) -> None:
-    """Write the phantom study, laid out like a CBIS-DDSM download."""
+    """Write the phantom study in the layout of a CBIS-DDSM download."""
     from mammoflow.cohort.phantom.stage import write_phantom_study
     from mammoflow.config.base import read_settings
     from mammoflow.config.phantom import PhantomSettings
@@ -31,7 +31,7 @@ def phantom(settings: Path, output: Path, threads: int) -> None:
 @input_folder("--study", "Folder of the study.")
 @output_folder("Folder of the cohort tables.")
 def cohort(settings: Path, study: Path, output: Path) -> None:
-    """Read a study's case tables; exclude, split by patient, cut into shards."""
+    """Read a study's case tables, exclude unusable rows, split by patient, and divide into shards."""
     from mammoflow.cohort.stage import build_cohort
     from mammoflow.config.base import read_settings
     from mammoflow.config.cohort import CohortSettings
@@ -46,7 +46,7 @@ def cohort(settings: Path, study: Path, output: Path) -> None:
 @output_folder("Folder of the shard's images.")
 @threads_option
 def images(settings: Path, study: Path, cohort_shard: Path, output: Path, threads: int) -> None:
-    """Bring the films of a shard to canonical images, breast regions and lesion patches."""
+    """Make canonical images, breast regions and lesion patches from the films of a shard."""
     from mammoflow.config.base import read_settings
     from mammoflow.config.images import ImagesSettings
     from mammoflow.imaging.stage import prepare_images

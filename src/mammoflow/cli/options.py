@@ -19,7 +19,7 @@ file = partial(click.Path, path_type=Path, dir_okay=False)
 folder = partial(click.Path, path_type=Path, file_okay=False)
 
 settings_option = click.option(
-    "--settings", required=True, type=file(exists=True), help="Settings of the stage (YAML), and of nothing else."
+    "--settings", required=True, type=file(exists=True), help="Settings file of this stage (YAML)."
 )
 threads_option = click.option(
     "--threads", default=1, show_default=True, type=click.IntRange(min=1), help="Threads or processes to use."
@@ -52,7 +52,7 @@ def input_files(name: str, help_text: str, required: bool = True) -> Callable[[C
 
 
 def check_choice(option: str, value: str, choices: object) -> None:
-    """Refuse a value that is none of a setting's literals."""
+    """Refuse a value that a setting does not allow."""
     if value not in get_args(choices):
         raise ConfigError(f"{option}: found {value!r}; expected one of {', '.join(get_args(choices))}")
 

@@ -13,7 +13,7 @@ from mammoflow.cli.options import input_folders, output_folder, settings_option
 @input_folders("--run", "Folder of the finished run of one fold, such as results/fold-0; once for each fold.")
 @output_folder("Folder of the pooled tables.")
 def pool(settings: Path, run: tuple[Path, ...], output: Path) -> None:
-    """Join the runs of all folds: each patient is scored by the run that held the patient out."""
+    """Join the runs of all folds: each patient is scored by the run in which the patient was in the test split."""
     from mammoflow.config.base import read_settings
     from mammoflow.config.evaluation import ComparisonSettings
     from mammoflow.evaluation.fold_runs import pool_folds

@@ -37,7 +37,7 @@ def compare(
     prompts: tuple[Path, ...],
     output: Path,
 ) -> None:
-    """Hold every model against BI-RADS and the floors; write tables and figures."""
+    """Compare every model with BI-RADS and the floors; write tables and figures."""
     from mammoflow.config.base import read_settings
     from mammoflow.config.evaluation import ComparisonSettings
     from mammoflow.evaluation.stage import compare as run

@@ -24,10 +24,10 @@ class Size(click.ParamType[int]):
 
     def convert(self, value: object, param: click.Parameter | None, context: click.Context | None) -> int:
         """Turn text into bytes."""
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", str(value).strip().upper())
-        if not found:
+        size = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", str(value).strip().upper())
+        if not size:
             self.fail(f"{value!r} is no size, expected one such as 500M or 20G", param, context)
-        return int(float(found[1]) * _SIZES[found[2]])
+        return int(float(size[1]) * _SIZES[size[2]])
 
 
 @main.group()
@@ -42,10 +42,10 @@ def store_show(place: Path) -> None:
     from mammoflow.storage.content import check_store, entries, summary, unfinished
 
     check_store(place)
-    found = list(entries(place))
-    if found:
-        click.echo(summary(found).to_string(index=False))
-    click.echo(f"{place}: {len(found)} entries, {_amount(sum(entry.size for entry in found))}")
+    stored = list(entries(place))
+    if stored:
+        click.echo(summary(stored).to_string(index=False))
+    click.echo(f"{place}: {len(stored)} entries, {_amount(sum(entry.size for entry in stored))}")
     left = unfinished(place)
     if left:
         click.echo(
@@ -58,7 +58,7 @@ def store_show(place: Path) -> None:
 @click.option("--remove", "removing", is_flag=True, help="Remove damaged entries; a run computes them again.")
 @click.pass_context
 def store_verify(context: click.Context, place: Path, removing: bool) -> None:
-    """Read every entry; list those that are damaged, and exit with 1 where some are left."""
+    """Read every entry and list the damaged ones; exit with 1 where damaged entries remain."""
     from mammoflow.storage.content import check_store, damaged_entries, remove
 
     check_store(place)
@@ -75,26 +75,28 @@ def store_verify(context: click.Context, place: Path, removing: bool) -> None:
 
 @store.command("prune")
 @place_option
-@click.option("--model", "models", multiple=True, help="Entries of this model alone, as `store show` names it.")
-@click.option("--unused-days", type=click.FloatRange(min=0), help="Entries that were not used for so many days.")
-@click.option("--to-size", type=Size(), help="The longest unused, until the store is this large, such as 20G.")
-@click.option("--yes", is_flag=True, help="Remove them; without, they are only counted.")
+@click.option("--model", "models", multiple=True, help="Only entries of this model, named as in `store show`.")
+@click.option("--unused-days", type=click.FloatRange(min=0), help="Only entries that were not used for this many days.")
+@click.option(
+    "--to-size", type=Size(), help="Largest size of the store, such as 20G; the longest unused entries go first."
+)
+@click.option("--yes", is_flag=True, help="Remove the entries; without this option they are only counted.")
 def store_prune(
     place: Path, models: tuple[str, ...], unused_days: float | None, to_size: int | None, yes: bool
 ) -> None:
-    """Remove entries by model, by last use, or down to a size; without --yes nothing is removed."""
+    """Remove entries by model, by last use, or down to a size. Without --yes nothing is removed."""
     from mammoflow.storage.content import check_store, entries, remove, summary, to_prune, unfinished
 
     check_store(place)
-    found = list(entries(place))
+    stored = list(entries(place))
     conditions = bool(models) or unused_days is not None or to_size is not None
-    chosen = to_prune(found, models, unused_days, to_size) if conditions else []
+    chosen = to_prune(stored, models, unused_days, to_size) if conditions else []
     left = unfinished(place)
     if chosen:
         click.echo(summary(chosen).to_string(index=False))
     freed = sum(entry.size for entry in chosen) + _sizes(left)
     click.echo(
-        f"{len(chosen)} of {len(found)} entries and {len(left)} half written files, {_amount(freed)}: "
+        f"{len(chosen)} of {len(stored)} entries and {len(left)} half written files, {_amount(freed)}: "
         f"{'removed' if yes else 'would be removed; run it again with --yes'}"
     )
     if not conditions:

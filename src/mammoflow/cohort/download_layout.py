@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from mammoflow.errors import ExcludedCase
-from mammoflow.formats.dicom_files import safe_path
+from mammoflow.formats.study_paths import safe_path
 from mammoflow.reasons.files import FileReason
 
 CASE_FOLDER = re.compile(r"(Mass|Calc)-(Training|Test)_.+")

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mammoflow.errors import ExcludedCase
-from mammoflow.formats.dicom_files import open_dicom, safe_path
+from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.formats.presentation_intent import PREFERENCE, PROCESSING, presentation_intent
+from mammoflow.formats.study_paths import safe_path
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pydicom
 
 from mammoflow.errors import ExcludedCase
-from mammoflow.formats.dicom_files import image_shape, open_dicom
+from mammoflow.formats.dicom_files import open_dicom
+from mammoflow.formats.dicom_header import image_shape
 from mammoflow.formats.isolated import shows_two_levels
 from mammoflow.reasons.lesions import LesionReason
 

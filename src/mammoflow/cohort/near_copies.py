@@ -20,7 +20,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from mammoflow.errors import ExcludedCase
-from mammoflow.formats.dicom_files import LARGEST_PIXELS, safe_path
+from mammoflow.formats.dicom_files import LARGEST_PIXELS
+from mammoflow.formats.study_paths import safe_path
 from mammoflow.run.runtime import available_cores, progress
 
 Fingerprint = npt.NDArray[np.float32]

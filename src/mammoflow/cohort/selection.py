@@ -10,10 +10,10 @@ import pandas as pd
 
 from mammoflow.cohort.birads_convention import label_by_birads
 from mammoflow.cohort.flow import flow_step
+from mammoflow.cohort.numbers import quoted
 from mammoflow.cohort.reader import Exclusion, Reader
 from mammoflow.cohort.resolution import Resolved, resolve_files
 from mammoflow.cohort.table_files import records
-from mammoflow.cohort.words import quoted
 from mammoflow.errors import ExcludedCase, StudyError
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.lesions import LesionReason

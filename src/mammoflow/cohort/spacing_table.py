@@ -1,19 +1,18 @@
-"""The optional table of film spacings beside a CBIS-DDSM download, whose headers carry none.
+"""The optional table of film spacings in a CBIS-DDSM download, whose headers have none.
 
-`film_spacing.csv` names a film's folder and either its pixel spacing or the scanner. The scanners' spacings are those
-of DDSM (Heath et al., IWDM 2000).
+`film_spacing.csv` names a film's folder and either its pixel spacing or the scanner.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from mammoflow.cohort.film_scanners import SCANNER_SPACING_MM
+from mammoflow.cohort.numbers import parse_number
 from mammoflow.cohort.table_files import ORIGIN, read_text_table, require_columns
-from mammoflow.cohort.words import parse_number
 from mammoflow.errors import StudyError
 
 SPACING_TABLE = "film_spacing.csv"
-SCANNER_SPACING_MM = {"DBA": 0.042, "HOWTEK": 0.0435, "LUMISYS": 0.05}
 
 
 def read_spacing_table(path: Path) -> dict[str, float]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from mammoflow.cohort.words import DIFFERENT, IDENTICAL
 from mammoflow.errors import ExcludedCase
-from mammoflow.formats.dicom_files import image_shape, open_dicom
+from mammoflow.formats.dicom_files import open_dicom
+from mammoflow.formats.dicom_header import image_shape
 from mammoflow.formats.isolated import same_pixels
 
 # Two full films are in memory during a comparison; one comparison at a time, however many threads look for files.

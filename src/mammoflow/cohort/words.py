@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Literal
+
+from mammoflow.cohort.numbers import parse_integer, quoted
 
 Label = Literal["malignant", "benign", "normal"]
 
@@ -26,54 +27,8 @@ NEGATIVE_WORDS = frozenset({"false", "no", "n", "f", "0", "0.0"})
 BIRADS_PATTERN = re.compile(r"(?:bi-?rads)?\s*([0-6])(?:\.0+)?\s*[abc]?", re.IGNORECASE)
 DENSITY_LETTERS = {"a": 1, "b": 2, "c": 3, "d": 4}
 IDENTICAL, DIFFERENT = "identical pixels", "different pixels"  # of two files that a study gives for one film
-LONGEST_QUOTED = 40  # characters of a table that a message repeats; a report of a patient may stand in the wrong column
 BLANKS = frozenset({"na", "n/a", "#n/a", "<na>", "nan", "nat", "null"})
 """What programs write, in any case, where there is no value."""
-
-
-def quoted(text: str) -> str:
-    """Return a table's text in quotation marks for a message, cut where it is long."""
-    return repr(text if len(text) <= LONGEST_QUOTED else f"{text[:LONGEST_QUOTED]}...")
-
-
-def parse_integer(text: str, low: int, high: int) -> int | None:
-    """Read a whole number within bounds, also one that was saved as 4.0; None for a blank.
-
-    Raises
-    ------
-    ValueError
-        If the text is anything else.
-    """
-    if not text:
-        return None
-    number = _float(text)
-    if not number.is_integer() or not low <= number <= high:
-        raise ValueError(f"found {quoted(text)}, expected a whole number from {low} to {high}")
-    return int(number)
-
-
-def parse_number(text: str, above: float | None = None) -> float | None:
-    """Read a finite number; None for a blank.
-
-    Raises
-    ------
-    ValueError
-        If the text is no number, not finite, or not above the bound.
-    """
-    if not text:
-        return None
-    number = _float(text)
-    if not math.isfinite(number) or (above is not None and number <= above):
-        bound = "" if above is None else f" above {above:g}"
-        raise ValueError(f"found {quoted(text)}, expected a number{bound} with a decimal point")
-    return number
-
-
-def _float(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
 
 
 def parse_birads(text: str) -> int | None:

@@ -8,7 +8,7 @@ from mammoflow.config.base import Settings
 
 
 class AuditSettings(Settings):
-    """Counts, doubles, leaks, spacing and exclusions of the study, on a page of its own."""
+    """Counts, duplicates, leaks, spacing and exclusions of the study, on a separate page."""
 
     title: str = Field("Audit of the study", description="Title of the page; phantom studies are marked in any case.")
     listed: int = Field(

@@ -1,4 +1,4 @@
-"""What all settings share: strict models, the device choice, and reading a settings file."""
+"""The base of all settings: strict models, the choice of a device, and reading a settings file."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ class Settings(BaseModel):
 
 
 class StageSettings(Settings):
-    """Base of the settings of a stage with arithmetic in it."""
+    """Base of the settings of a stage that can compute on a GPU."""
 
     device: Device = Field(
-        "auto", description="Where this stage computes: auto takes a GPU where there is one, cpu or cuda force it."
+        "auto", description="Device of this stage: auto takes a GPU where there is one; cpu and cuda force one of them."
     )
 
 
 class SeededSettings(StageSettings):
-    """Base of the settings of a stage that draws at random."""
+    """Base of the settings of a stage that uses random numbers."""
 
-    seed: int = Field(0, ge=0, description="Seed of everything that this stage draws at random.")
+    seed: int = Field(0, ge=0, description="Seed of all random numbers of this stage.")
 
 
 Model = TypeVar("Model", bound=Settings)
 
 
 def explain(error: ValidationError, origin: str) -> str:
-    """Turn a validation error into one line a problem: key, what was found, what was expected."""
+    """Turn a validation error into one line for each problem: key, value found, value expected."""
     return f"{origin} is not valid:\n" + "\n".join(_problems(error, ()))
 
 
 def _problems(error: ValidationError, above: tuple[int | str, ...]) -> list[str]:
-    """Return one line for each problem; the options of a member are validated by a model of their own."""
+    """Return one line for each problem, also for problems inside the options of a member."""
     lines: list[str] = []
     for problem in error.errors():
         location = (*above, *problem["loc"])
@@ -60,9 +60,9 @@ def _problems(error: ValidationError, above: tuple[int | str, ...]) -> list[str]
     return lines
 
 
-def _number_hint(found: object) -> str:
-    """Explain that YAML takes `1e-4` for text, because it lacks a point."""
-    match = re.fullmatch(r"([+-]?\d+)([eE][+-]?\d+)", found) if isinstance(found, str) else None
+def _number_hint(value: object) -> str:
+    """Explain that YAML reads `1e-4` as text, because it has no decimal point."""
+    match = re.fullmatch(r"([+-]?\d+)([eE][+-]?\d+)", value) if isinstance(value, str) else None
     return f"; to YAML this is text, write {match[1]}.0{match[2]}" if match else ""
 
 

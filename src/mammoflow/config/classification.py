@@ -22,9 +22,9 @@ class ClassifierSettings(Settings):
     """One classifier."""
 
     title: str = Field("", description="What tables, figures and report call it; empty takes its name.")
-    input: Annotated[str, MemberOf(INPUTS)] = Field(description="What the network sees of a lesion.")
-    network: Annotated[str, MemberOf(NETWORKS)] = Field(description="The network that turns it into features.")
-    trainer: Annotated[str, MemberOf(TRAINERS)] = Field("supervised", description="How it is trained.")
+    input: Annotated[str, MemberOf(INPUTS, listed=False)] = Field(description="What the network sees of a lesion.")
+    network: Annotated[str, MemberOf(NETWORKS, listed=False)] = Field(description="The network behind it.")
+    trainer: Annotated[str, MemberOf(TRAINERS, listed=False)] = Field("supervised", description="How it is trained.")
     weights: str = Field("", description="File of the network's first weights; empty starts from random weights.")
     vectors: list[str] = Field(
         default_factory=list,
@@ -104,7 +104,7 @@ class ClassifierSettings(Settings):
 def default_classifiers() -> dict[str, ClassifierSettings]:
     """Return the classifiers of the default configuration, by name."""
     efficientnet = {"network": "efficientnet_b0", "epochs": 12, "dropout": 0.2}
-    perceptron = {"input": "prompted", "network": "perceptron", "epochs": 40, "dropout": 0.3}
+    perceptron = {"input": "prompted", "network": "perceptron", "epochs": 15, "dropout": 0.3}
     entries: dict[str, dict[str, Any]] = {
         "efficientnet_masked_crop": {
             **efficientnet, "title": "EfficientNet-B0 masked crop", "input": "masked_crop",

@@ -20,15 +20,15 @@ WIDTH = 110
 _HEADER = """\
 # yaml-language-server: $schema=workflow/schemas/config.schema.json
 #
-# The configuration of mammoflow, and the one file to edit. Each key stands below what it means and has its default;
-# a key that is left out keeps it. As it is, the embedded phantom study runs.
-# An overlay changes some keys and leaves the rest:  snakemake --cores 2 --configfile workflow/presets/cbis-ddsm.yaml
+# The configuration of mammoflow, and the one file to edit. The comment above each key explains it. Each key has its
+# default value; you may leave a key out. Without changes, the embedded phantom study runs.
+# An overlay changes some keys and keeps the others:  snakemake --cores 2 --configfile workflow/presets/cbis-ddsm.yaml
 # This file is generated from the settings models; `make generate` writes it again.
 """
 
 
 def default_config() -> str:
-    """Return the text of `config.yaml`: every key with its default and a comment that says what it is for."""
+    """Return the text of `config.yaml`: every key with its default and a comment that explains it."""
     return "\n".join([_HEADER, *_documented(StudyConfig(), 0)]).rstrip() + "\n"
 
 
@@ -95,12 +95,12 @@ def _comment(text: str, indent: str) -> list[str]:
 
 
 def _block(name: str, lines: list[str], indent: str) -> list[str]:
-    """Return the lines of a mapping under its name; a mapping without keys stands on one line."""
+    """Return the lines of a mapping under its name; an empty mapping takes one line."""
     return [f"{indent}{name}:", *lines] if lines else [f"{indent}{name}: {{}}"]
 
 
 def _value_text(value: object) -> str:
-    """Return one value as YAML on one line; the sets of choices and lists of this configuration are short."""
+    """Return one value as YAML on one line; the lists of this configuration are short."""
     text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True).strip()
     return text.removesuffix("...").strip()
 
@@ -108,10 +108,10 @@ def _value_text(value: object) -> str:
 def _bounds(metadata: list[Any]) -> str:
     """Return the bounds of a number in words, from the constraints of its field."""
     words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-    found = [
+    bounds = [
         f"{word} {getattr(constraint, name):g}"
         for constraint in metadata
         for name, word in words.items()
         if getattr(constraint, name, None) is not None
     ]
-    return ", ".join(found)
+    return ", ".join(bounds)

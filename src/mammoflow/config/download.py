@@ -10,7 +10,7 @@ from mammoflow.config.base import Settings
 
 
 class TransferSettings(Settings):
-    """How stubbornly files are fetched."""
+    """Attempts and timeouts of a download."""
 
     attempts: int = Field(
         5, ge=1, le=100, description="Connections tried in a row that bring nothing new before a file is given up."

@@ -10,7 +10,7 @@ from mammoflow.config.base import Settings
 
 
 class ImagesSettings(Settings):
-    """DICOM, PNG or TIFF to canonical images that all later stages read."""
+    """Canonical images for all later stages, made from DICOM, PNG or TIFF."""
 
     longest_side_px: int = Field(
         1024,

@@ -105,9 +105,18 @@ class Family:
 
 @dataclass(frozen=True)
 class MemberOf:
-    """Mark of a settings key that names a member: `Annotated[str, MemberOf(FAMILY)]`."""
+    """Mark of a settings key that names a member: `Annotated[str, MemberOf(FAMILY)]`.
+
+    Attributes
+    ----------
+    family
+        The family of the member.
+    listed
+        Whether the JSON schema lists the names. Without, a new member changes no generated file.
+    """
 
     family: Family
+    listed: bool = True
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         """Check the name against the members."""
@@ -116,8 +125,8 @@ class MemberOf:
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """List the names."""
-        return {**handler(schema), "enum": self.family.names()}
+        """List the names where they are to be listed."""
+        return {**handler(schema), "enum": self.family.names()} if self.listed else handler(schema)
 
 
 @dataclass(frozen=True)

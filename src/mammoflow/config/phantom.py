@@ -10,7 +10,7 @@ from mammoflow.config.base import Settings
 
 
 class PhantomSettings(Settings):
-    """The synthetic CBIS-DDSM-like download that the default configuration runs on."""
+    """The synthetic study of the default configuration, in the layout of a CBIS-DDSM download."""
 
     patients: int = Field(60, ge=6, le=9999, description="Number of phantom patients.")
     seed: int = Field(2016, ge=0, description="Seed of the whole phantom study.")

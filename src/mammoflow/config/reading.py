@@ -1,4 +1,4 @@
-"""From configuration files, laid one over the other, to a validated configuration."""
+"""Reading configuration files, each of which overlays the one before."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mammoflow.errors import ConfigError
 
 
 def read_config(files: list[Path]) -> StudyConfig:
-    """Read configuration files, each laid over the one before; without any, the defaults.
+    """Read configuration files, each of which overlays the one before; without any, return the defaults.
 
     Raises
     ------
     ConfigError
-        If a file is not a YAML mapping, or the configuration that they give is not valid.
+        If a file is not a YAML mapping, or the resulting configuration is not valid.
     """
     values: dict[str, object] = {}
     for file in files:

@@ -12,9 +12,10 @@ from mammoflow.errors import StudyError
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.comparison import comparison_table, confusion_table
-from mammoflow.evaluation.inputs import Run, read_json, read_run
+from mammoflow.evaluation.inputs import Run, read_run
 from mammoflow.evaluation.stage import all_candidates, study_note, write_csv, write_record
 from mammoflow.evaluation.subgroups import subgroup_table
+from mammoflow.storage.files import read_json
 from mammoflow.tables.files import write_table
 from mammoflow.tables.predictions import PREDICTIONS
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mammoflow.errors import LeakageError, StudyError
+from mammoflow.storage.files import read_json
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
 from mammoflow.tables.detections import DETECTIONS, MAPS
 from mammoflow.tables.features import FEATURES
@@ -88,23 +88,6 @@ class Run:
 def study_notes(study: dict[str, Any]) -> list[str]:
     """Return the notes of `study.json`; a semicolon, which parts the notes of a row, becomes a comma."""
     return [str(note).replace(";", ",") for note in study.get("notes") or []]
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises
-    ------
-    StudyError
-        If the file is missing or holds something else.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StudyError(f"{path} cannot be read ({error}); run the stage that writes it again") from error
-    if not isinstance(content, dict):
-        raise StudyError(f"{path} holds {type(content).__name__}, expected a JSON object; write it again")
-    return content
 
 
 def read_run(

@@ -41,8 +41,8 @@ class LesionPatch:
     spacing_mm: float
 
 
-class PatchReader:
-    """Reads the patches of one shard.
+class PatchFiles:
+    """The patches of one shard, read from their files.
 
     Parameters
     ----------
@@ -51,9 +51,9 @@ class PatchReader:
     masks
         Folder of the shard that the segment stage wrote; needed for predicted masks only.
     source
-        Whose mask marks the lesion.
+        Source of the mask that marks the lesion.
     spacing_mm
-        Pixel spacing to bring patches to; a film with larger pixels keeps its own, since nothing can be added to it.
+        Pixel spacing that patches are resampled to; a film with larger pixels keeps its spacing.
     exclude_pectoral
         Whether the pectoral muscle counts as outside the breast, where the image stage found one.
 

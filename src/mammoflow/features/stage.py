@@ -12,7 +12,7 @@ from types import ModuleType
 from mammoflow.config.features import FEATURE_FAMILIES, FeatureOptions
 from mammoflow.errors import ExcludedCase
 from mammoflow.features.extractor import FamilyExtractor
-from mammoflow.features.lesion_patch import PatchReader
+from mammoflow.features.lesion_patch import PatchFiles
 from mammoflow.run.runtime import choose_device, progress, set_threads
 from mammoflow.tables.features import OK, FeatureRow, write_features
 
@@ -48,7 +48,7 @@ def extract(family: str, options: FeatureOptions, images: Path, masks: Path | No
     member = FEATURE_FAMILIES.load(family)
     job = _Job(family, options, images, masks, _device(member, options))
     worker = _Worker(job)
-    lesions = len(worker.reader)
+    lesions = len(worker.patches)
     if not member.PROCESSES:
         rows = _rows_of_threads(worker, lesions, threads)
     elif (processes := min(threads, lesions // SERIAL_BELOW + 1)) > 1:
@@ -89,15 +89,15 @@ class _Worker:
 
     def __init__(self, job: _Job) -> None:
         options = job.options
-        self.reader = PatchReader(job.images, job.masks, options.mask, options.spacing_mm, options.without_pectoral)
+        self.patches = PatchFiles(job.images, job.masks, options.mask, options.spacing_mm, options.without_pectoral)
         self.extractor: FamilyExtractor = FEATURE_FAMILIES.load(job.family).open_family(options, job.device)
 
     def row(self, index: int) -> FeatureRow:
         """Return the row of a lesion: its ids, `status`, `detail`, `spacing_mm` and the numbers of the family."""
-        reader = self.reader
-        row: FeatureRow = {**reader.keys(index), "status": OK, "detail": "", "spacing_mm": reader.spacing(index)}
+        patches = self.patches
+        row: FeatureRow = {**patches.keys(index), "status": OK, "detail": "", "spacing_mm": patches.spacing(index)}
         try:
-            row.update(self.extractor(reader.read(index)))
+            row.update(self.extractor(patches.read(index)))
         except ExcludedCase as error:
             row.update(status=str(error.reason), detail=error.detail)
         return row

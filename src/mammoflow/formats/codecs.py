@@ -1,7 +1,7 @@
-"""Decoders that pydicom lacks or leaves unused, made known to it.
+"""Decoders that pydicom lacks or does not use; this module registers them with pydicom.
 
-pydicom reaches OpenJPEG and the fast run-length decoder only through a further package, and hands JPEG Extended of
-12 bits to nobody, though GDCM reads it. Each decoder here is tried where pydicom's own are missing or gave up.
+pydicom calls OpenJPEG and the fast run-length decoder only through another package. It has no decoder for JPEG Extended
+with 12 bits, although GDCM reads it. pydicom tries the decoders of this module where its own are missing or fail.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ DECODER_DEPENDENCIES: dict[UID, tuple[str, ...]] = {
     RLELossless: ("pylibjpeg-rle",),
     JPEGExtended12Bit: ("python-gdcm",),
 }
-"""Transfer syntaxes decoded here and the packages that do it; pydicom looks this name up."""
+"""Transfer syntaxes that this module decodes, and the packages behind each. pydicom reads this name."""
 
 
 def is_available(syntax: str) -> bool:
-    """Tell pydicom whether a transfer syntax can be decoded here."""
+    """Tell pydicom whether this module decodes a transfer syntax."""
     return syntax in DECODER_DEPENDENCIES
 
 
@@ -46,7 +46,7 @@ def decode_jpeg_2000(source: bytes, runner: DecodeRunner) -> bytearray:
         If the codestream is damaged.
     """
     frame = bytearray(openjpeg.utils.decode_pixel_data(source, version=2))
-    if runner.photometric_interpretation in ("YBR_ICT", "YBR_RCT"):  # turned back by the decoder
+    if runner.photometric_interpretation in ("YBR_ICT", "YBR_RCT"):  # the decoder converts these to RGB
         runner.set_option("photometric_interpretation", "RGB")
     precision = runner.get_option("j2k_precision", runner.bits_stored)
     runner.set_option("bits_allocated", next(bits for bits in (8, 16, 32) if precision <= bits))
@@ -74,7 +74,7 @@ def decode_jpeg_extended(source: bytes, runner: DecodeRunner) -> bytes:
     ValueError
         If the header does not have one sample in 16 bits, or GDCM gives no pixels.
     """
-    if runner.bits_allocated != 16 or runner.samples_per_pixel != 1:  # GDCM ends the process on what cannot be
+    if runner.bits_allocated != 16 or runner.samples_per_pixel != 1:  # GDCM ends the process on such a header
         raise ValueError("samples of 12 bit need 16 bits allocated")
     fragment = gdcm.Fragment()
     fragment.SetByteStringValue(source)
@@ -86,18 +86,18 @@ def decode_jpeg_extended(source: bytes, runner: DecodeRunner) -> bytes:
     image.SetNumberOfDimensions(2)
     image.SetDimensions((runner.columns, runner.rows, 1))
     image.SetDataElement(element)
-    kind = gdcm.PhotometricInterpretation.GetPIType(str(runner.photometric_interpretation))
-    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(kind))
+    photometric = gdcm.PhotometricInterpretation.GetPIType(str(runner.photometric_interpretation))
+    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(photometric))
     image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGExtendedProcess2_4))
     image.SetPixelFormat(gdcm.PixelFormat(1, runner.bits_allocated, 12, 11, runner.pixel_representation))
     buffer: str | None = image.GetBuffer()
     if not buffer:
         raise ValueError("GDCM gives no pixels")
-    return buffer.encode("utf-8", "surrogateescape")  # bytes that the binding wraps as text
+    return buffer.encode("utf-8", "surrogateescape")  # the binding returns the bytes as text
 
 
 def register_decoders() -> None:
-    """Make the decoders of this module known to pydicom, once a process."""
+    """Register the decoders of this module with pydicom, once in each process."""
     functions = {JPEGExtended12Bit: decode_jpeg_extended.__name__, RLELossless: decode_run_lengths.__name__}
     for syntax in DECODER_DEPENDENCIES:
         decoder = get_decoder(syntax)

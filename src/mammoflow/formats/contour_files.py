@@ -1,7 +1,7 @@
-"""Reading files of drawn contours: the property lists that OsiriX exports, as INbreast has them.
+"""Reading files of drawn contours: the property lists that OsiriX exports and INbreast contains.
 
-Everything that a broken or hostile file can do ends in an `ExcludedCase` with a reason. The standard library's
-`plistlib` reads the XML: it refuses every entity declaration, so nothing in a file can expand or name another file.
+Every fault of a broken or hostile file becomes an `ExcludedCase` with a reason. The standard library's `plistlib` reads
+the XML. It refuses every entity declaration, so no entity can expand or refer to another file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mammoflow.reasons.files import FileReason
 
 Points = npt.NDArray[np.float64]
 
-LARGEST_BYTES = 2**25  # 32 MiB: half a million points, some fifty times what the largest file of INbreast needs
+LARGEST_BYTES = 2**25  # 32 MiB: half a million points, about fifty times the largest file of INbreast
 LARGEST_COORDINATE = 1e6
 NUMBER = r"\s*([+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?)\s*"
 POINT = re.compile(rf"[({{]{NUMBER},{NUMBER}[)}}]")
@@ -35,13 +35,14 @@ class Contour:
     Attributes
     ----------
     name
-        What the reader of the film called it, such as Mass; "" where there is no name.
+        The radiologist's name for it, such as Mass; "" where there is no name.
     points
-        (n, 2) corners as (y, x) in pixels of the stored image, closed from the last to the first; they may lie outside
-        it. Pixel i covers [i, i + 1): OsiriX puts the centre of the first pixel at 0.5, its
-        `convertPixX:pixY:toDICOMCoords:pixelCenter:` takes half a pixel off before it goes to patient coordinates.
+        (n, 2) corners as (y, x) in pixels of the stored image. The polygon closes from the last corner to the first.
+        Corners may be outside the image. Pixel i covers [i, i + 1): OsiriX places the centre of the first pixel at 0.5,
+        since its `convertPixX:pixY:toDICOMCoords:pixelCenter:` subtracts half a pixel before it converts to patient
+        coordinates.
     problem
-        "" or why the points cannot be used; there are none then.
+        Why the points cannot be used, or "". With a problem there are no points.
     """
 
     name: str
@@ -76,7 +77,7 @@ def is_contour_file(path: Path) -> bool:
 def read_contours(path: Path) -> list[Contour]:
     """Read the regions of the only image of an OsiriX property list, in the order of the file.
 
-    A region whose own points cannot be read keeps its place, with `problem`, so that it does not cost the others.
+    A region whose points cannot be read keeps its place and says why in `problem`; the other regions are read.
 
     Raises
     ------
@@ -87,8 +88,8 @@ def read_contours(path: Path) -> list[Contour]:
     content = _parse(path)
     images = content.get("Images") if isinstance(content, dict) else None
     if not isinstance(images, list) or len(images) != 1 or not isinstance(images[0], dict):
-        found = f"{len(images)} images" if isinstance(images, list) else "none"
-        raise ExcludedCase(FileReason.CONTOURS, f"{path.name}: found {found} under the key Images, expected one")
+        count = f"{len(images)} images" if isinstance(images, list) else "none"
+        raise ExcludedCase(FileReason.CONTOURS, f"{path.name}: found {count} under the key Images, expected one")
     regions = images[0].get("ROIs", [])
     if not isinstance(regions, list):
         raise ExcludedCase(FileReason.CONTOURS, f"{path.name}: the key ROIs holds {type(regions).__name__}, not a list")
@@ -96,22 +97,22 @@ def read_contours(path: Path) -> list[Contour]:
 
 
 def choose_contours(contours: Sequence[Contour], item: str | None) -> list[Contour]:
-    """Return the contours that a lesion's `mask_item` names by their places; None or "" returns all of them.
+    """Return the contours whose positions a lesion's `mask_item` lists; None or "" returns all of them.
 
     Raises
     ------
     ExcludedCase
-        CONTOURS where the text names no places, or one that the file does not have.
+        CONTOURS where the text is no list of positions, or a position does not exist in the file.
     """
     if not item:
         return list(contours)
-    places = [place.strip() for place in item.split(",")]
-    wrong = [place for place in places if not ITEM.fullmatch(place) or int(place) >= len(contours)]
+    positions = [position.strip() for position in item.split(",")]
+    wrong = [position for position in positions if not ITEM.fullmatch(position) or int(position) >= len(contours)]
     if wrong:
         raise ExcludedCase(
             FileReason.CONTOURS, f"mask_item names the region {wrong[0][:40]!r}, the file has {len(contours)}, from 0"
         )
-    return [contours[int(place)] for place in places]
+    return [contours[int(position)] for position in positions]
 
 
 def _parse(path: Path) -> Any:
@@ -124,7 +125,7 @@ def _parse(path: Path) -> Any:
         raise ExcludedCase(FileReason.MISSING_FILE, f"{path.name} cannot be opened: {type(error).__name__}") from error
     except ExcludedCase:
         raise
-    except Exception as error:  # expat, plistlib and number parsing have errors of their own for damaged files
+    except Exception as error:  # expat, plistlib and number parsing each raise their own errors for damaged files
         detail = f"{path.name} is no property list that can be read: {type(error).__name__}"
         raise ExcludedCase(FileReason.CONTOURS, detail) from error
 
@@ -143,10 +144,10 @@ def _contour(region: Any) -> Contour:
         return Contour(name, none, f"{len(texts)} points are there, NumberOfPoints differs")
     points = np.empty((len(texts), 2))
     for row, text in enumerate(texts):
-        found = POINT.fullmatch(text.strip()) if isinstance(text, str) else None
-        if found is None:
+        point = POINT.fullmatch(text.strip()) if isinstance(text, str) else None
+        if point is None:
             return Contour(name, none, f"point {row} is not of the form (x, y)")
-        points[row] = float(found[2]), float(found[1])
+        points[row] = float(point[2]), float(point[1])
     if not bool(np.all(np.abs(points) < LARGEST_COORDINATE)):
         return Contour(name, none, f"a point lies more than {LARGEST_COORDINATE:g} pixels away")
     return Contour(name, points)

@@ -1,7 +1,7 @@
-"""What the cohort stage has to know of pixels, where they are compressed from a process that may die of it.
+"""Questions that the cohort stage asks about pixels; compressed pixels are decoded in a separate process.
 
-A decoder is native code, and a damaged file can make it end its process. Pixels that are not compressed need none and
-are looked at in this process, so that a study of them costs no process at all.
+A decoder is native code, and a damaged file can make it crash. Uncompressed pixels need no decoder, so this process
+reads them itself and starts no other one.
 """
 
 from __future__ import annotations
@@ -16,25 +16,27 @@ import numpy as np
 import pydicom
 
 from mammoflow.errors import ExcludedCase, Reason
-from mammoflow.formats.dicom_files import has_two_levels, is_compressed, open_dicom, stored_pixels
+from mammoflow.formats.dicom_files import open_dicom
+from mammoflow.formats.dicom_header import is_compressed
+from mammoflow.formats.pixels import has_two_levels, stored_pixels
 from mammoflow.reasons.files import FileReason
 from mammoflow.run.workers import Lost, map_isolated
 
 Result = TypeVar("Result")
-LONGEST_S = 120.0  # for two films; a hundred times what large ones take
+LONGEST_S = 120.0  # for two films; a hundred times the time of large ones
 MEMORY_BYTES = 4 * 2**30
 
 
 @dataclass(frozen=True)
 class _Refused:
-    """An `ExcludedCase` on its way between processes."""
+    """The content of an `ExcludedCase`, sent from one process to another."""
 
     reason: Reason
     detail: str
 
 
 def shows_two_levels(dataset: pydicom.Dataset, path: Path) -> bool:
-    """Tell whether an image holds at most two grey levels, see `mammoflow.formats.dicom_files.has_two_levels`.
+    """Tell whether an image holds at most two grey levels, see `mammoflow.formats.pixels.has_two_levels`.
 
     Parameters
     ----------
@@ -46,7 +48,7 @@ def shows_two_levels(dataset: pydicom.Dataset, path: Path) -> bool:
     Raises
     ------
     ExcludedCase
-        UNREADABLE where the pixels cannot be decoded, or a decoder ends its process, hangs or eats the memory.
+        UNREADABLE where the pixels cannot be decoded, or the decoder crashes, hangs or needs too much memory.
     """
     if not is_compressed(dataset):
         return has_two_levels(dataset, path)
@@ -61,12 +63,12 @@ def same_pixels(first: Path, second: Path) -> bool:
 
 
 def in_process(function: Callable[..., Result], *paths: Path) -> Result:
-    """Call a function of a module on files, in a process of its own.
+    """Call a function of a module on files in a separate process.
 
     Raises
     ------
     ExcludedCase
-        The function's own; UNREADABLE where its process is lost.
+        The one that the function raised; UNREADABLE where its process is lost.
     """
     names = ", ".join(path.name for path in paths) or "a file"
     _, answer = next(

@@ -1,7 +1,7 @@
-"""What an image was made for: to be looked at, or to be processed further; and which of the two is taken first.
+"""The presentation intent of an image, for viewing or for further processing, and which of the two is preferred.
 
-Digital mammography units send an exposure twice: FOR PRESENTATION, processed for the reader's eye, and FOR PROCESSING,
-as the detector gave it, often inverted and on another scale. The two are never mixed unseen.
+Digital mammography units send an exposure twice: FOR PRESENTATION is processed for viewing; FOR PROCESSING holds the
+detector's values, often inverted and on another scale. A study that mixes the two is flagged.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydicom.uid import (
     DigitalXRayImageStorageForProcessing,
 )
 
-from mammoflow.formats.dicom_files import header_value
+from mammoflow.formats.dicom_header import header_value
 
 PRESENTATION, UNKNOWN, PROCESSING = "presentation", "unknown", "processing"
 PREFERENCE = (PRESENTATION, UNKNOWN, PROCESSING)

@@ -11,23 +11,23 @@ from mammoflow.imaging.grey import WHITE, Grey
 
 Plane = npt.NDArray[np.float32]
 
-DEEPEST_BORDER = 0.06  # of the side; film edges and narrow scanner frames lie within
-BORDER_WIDTH = 0.012  # of the side: within this distance a border's edge must fall
-BORDER_STEP = 0.08  # of white: how far it must fall there
-BORDER_CONTRAST = 0.15  # of the film's range of levels, where that is less
-BORDER_SHARE = 0.5  # of the line that must fall for it to be peeled
-FRAME_LEVEL = 0.9  # of white: a frame of bare scanner light, or a corner cut off, is not darker
-FRAME_SPREAD = 0.02  # of white: and not less even
-FRAME_SURROUND = 0.3  # of white: what counts as dark round it
-FRAME_DARK_SHARE = 0.25  # of its outline that must border on the dark
-DEEPEST_FRAME = 0.15  # of the side
-BED_LEVEL = 0.02  # of white: a black scanner bed is not brighter
-BED_STEP = 0.03  # of white: how far the film rises from it
-FLAT_SIDE = 7  # pixels of the window in which the background is flat
+DEEPEST_BORDER = 0.06  # of the side: film edges and narrow scanner frames are not wider
+BORDER_WIDTH = 0.012  # of the side: the brightness must fall within this distance at the edge of a border
+BORDER_STEP = 0.08  # of white: it must fall at least this much
+BORDER_CONTRAST = 0.15  # of the film's range of levels: the same, where this is less
+BORDER_SHARE = 0.5  # share of a line whose brightness must fall for the line to belong to the border
+FRAME_LEVEL = 0.9  # of white: a frame of bare scanner light or a cut corner is at least this bright
+FRAME_SPREAD = 0.02  # of white: and its levels vary less than this
+FRAME_SURROUND = 0.3  # of white: levels below this count as dark around it
+FRAME_DARK_SHARE = 0.25  # share of its outline that must touch the dark
+DEEPEST_FRAME = 0.15  # of the side: the widest frame
+BED_LEVEL = 0.02  # of white: a black scanner bed is at most this bright
+BED_STEP = 0.03  # of white: the film is at least this much brighter than the bed
+FLAT_SIDE = 7  # pixels: side of the window in which the local spread is measured
 
 
 def within_border(border: Mask) -> tuple[slice, slice]:
-    """Return the rectangle that lies within the border's full rows and columns, so that a breast can run into it."""
+    """Return the rectangle inside the rows and columns that are all border; a breast can reach its sides."""
     rows, columns = (np.flatnonzero(~border.all(axis=axis)) for axis in (1, 0))
     if rows.size == 0:
         return slice(None), slice(None)
@@ -37,10 +37,10 @@ def within_border(border: Mask) -> tuple[slice, slice]:
 def film_border(image: Grey) -> Mask:
     """Return the bright border of a reduced film (height, width): scanner frame, film edge, adhesive strip.
 
-    From each side, everything is peeled off up to the last line, not deeper than any narrow border, at which half of
-    the pixels are clearly brighter than those a step further inside. A breast or a muscle that runs into the side fades
-    slowly there, if at all, and stays. Wider frames and corners belong to it where they are even and as bright as bare
-    scanner light; a black scanner bed round a fogged film belongs to it too.
+    From each side, lines are removed up to the last one, within the depth of a narrow border, at which half of the
+    pixels are clearly brighter than those one step further inside. A breast or a muscle that reaches the side fades
+    slowly there, if at all, and stays. Wider frames and corners are border where they are even and as bright as bare
+    scanner light. A black scanner bed around a fogged film is border too.
     """
     border = _bare_light(image)
     darkest, brightest = np.percentile(image[::4, ::4], (1, 99)) / WHITE
@@ -64,14 +64,14 @@ def film_border(image: Grey) -> Mask:
 
 
 def _bare_light(image: Grey) -> Mask:
-    """Return what is even, nearly white, reaches in from the film's edge no deeper than a frame, and ends in the dark.
+    """Return pieces at the film's edge that are even, nearly white, no deeper than a frame, and next to the dark.
 
-    A muscle can be as white and as even; round it lies tissue, round a frame or a corner mostly background.
+    A muscle can be as white and as even. It has tissue around it; a frame or a corner has mostly background around it.
     """
     bright = image > FRAME_LEVEL * WHITE
-    found = np.zeros(image.shape, dtype=bool)
+    bare_light = np.zeros(image.shape, dtype=bool)
     if not any(side.any() for side in (bright[0], bright[-1], bright[:, 0], bright[:, -1])):
-        return found
+        return bare_light
     even = local_spread(image.astype(np.float32) / np.float32(WHITE)) < FRAME_SPREAD
     count, labels, boxes, _ = cv2.connectedComponentsWithStats((bright & even).astype(np.uint8), connectivity=4)
     height, width = image.shape
@@ -83,12 +83,12 @@ def _bare_light(image: Grey) -> Mask:
         inner = piece[band[0] : height - band[0], band[1] : width - band[1]]
         if not at_edge or boxes[number, cv2.CC_STAT_AREA] <= FLAT_SIDE**2 or inner.any():
             continue
-        # The window in which evenness is measured keeps away from the piece's edge.
+        # Evenness is measured in a window, so the piece ends half a window before its real edge.
         grown = cv2.dilate(piece.astype(np.uint8), disk(FLAT_SIDE // 2 + 1)).astype(bool)
         around = cv2.dilate(grown.astype(np.uint8), disk(2)).astype(bool) & ~grown
         if around.any() and dark[around].mean() >= FRAME_DARK_SHARE:
-            found |= grown
-    return found
+            bare_light |= grown
+    return bare_light
 
 
 def local_spread(level: Plane) -> Plane:

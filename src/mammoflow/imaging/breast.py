@@ -1,8 +1,9 @@
-"""The breast on a film, told from background, labels, tape, scanner frames and bright borders.
+"""The breast region of a film, without background, labels, tape, scanner frames and bright borders.
 
-Found on a reduced image. Borders and frames are taken off; the background is measured where the film is flat, as a
-surface that may slope or have steps; whatever is brighter than it and wide enough to be tissue is kept, and of that the
-largest piece, without fogged edges of the film and without what hangs on it with sharp edges, filled and smoothed.
+All steps run on a reduced image. Borders and frames are removed first. The background is measured where the film is
+flat; its level may slope or have steps. Tissue is what is brighter than the background and wide enough. The largest
+piece of tissue is the breast: fogged film edges and attached objects with sharp edges are removed from it, then it is
+filled and smoothed.
 """
 
 from __future__ import annotations
@@ -20,36 +21,36 @@ from mammoflow.imaging.grey import WHITE, Grey
 from mammoflow.reasons.imaging import ImagingReason
 
 WORKING_SIDE = 512
-OPENING = 0.018  # of the longest side: radius of the widest strip or letter that is cut off by its width alone
-CORE = 0.08  # of the longest side: radius of the widest tape or label that is looked at for its edges
-SHARP_EDGE = 0.75  # of the tissue's level: how bright a label is right behind its edge, where skin is still dark
-SHARP_SHARE = 0.3  # of a part's outline; letters and dirt interrupt it
-SLIVER = 3  # pixels of the working image: half as wide are what is left between a disc and a smooth outline
+OPENING = 0.018  # of the longest side: half the width up to which strips and letters are removed
+CORE = 0.08  # of the longest side: half the width of the widest tape or label whose edges are examined
+SHARP_EDGE = 0.75  # of the tissue's level: a label is at least this bright next to its edge, where skin is still dark
+SHARP_SHARE = 0.3  # share of the outline that must be this bright; letters and dirt interrupt it
+SLIVER = 3  # pixels of the working image: half the width of gaps between a disc and a smooth outline
 EDGE_DEPTH = 4  # pixels of the working image
-FOG_WIDTH = 0.06  # of the longest side: how wide a film's fogged edge may be
-FOG_VARIATION = 1.5  # times its median width; wider is breast
-FOG_LENGTH = 2.0  # times as long as wide at least
-FOG_EVENNESS = 0.6  # of the width of its inner half, that its outer half has; the end of a breast tapers off
-FOG_END = 0.05  # of the film's side: how near to the side's end it starts
-FOG_RISE = 0.05  # of the way from background to tissue: inwards it does not brighten by more
-FLAT_SPREADS = 2.5  # its standard deviation there, over that of the darkest tenth of the film
-FLAT_SPREAD = 0.002  # of white: what rounding to 8 bit leaves
-FLAT_LEVELS = 0.33  # of the way from background to tissue: how far apart the levels of a background's parts may be
-FLAT_EDGE = 0.03  # of the longest side: how much of the film's edge a part takes up
-FLAT_CONTRAST = 0.15  # of the way from background to tissue; tissue itself varies more in such a window
+FOG_WIDTH = 0.06  # of the longest side: the widest fogged edge of a film
+FOG_VARIATION = 1.5  # times the median width of the fogged edge; wider lines belong to the breast
+FOG_LENGTH = 2.0  # times the width: the shortest fogged edge
+FOG_EVENNESS = 0.6  # smallest ratio of the widths of its outer and inner halves; the end of a breast tapers off
+FOG_END = 0.05  # of the film's side: a fogged edge starts this close to the end of the side
+FOG_RISE = 0.05  # of the contrast between tissue and background: it brightens inwards by no more than this
+FLAT_SPREADS = 2.5  # largest local spread of background, as a multiple of that of the darker half of the dark class
+FLAT_SPREAD = 0.002  # of white: the spread that rounding to 8 bit leaves
+FLAT_LEVELS = 0.33  # of the contrast between tissue and background: largest difference between patches of background
+FLAT_EDGE = 0.03  # of the longest side: a patch of background touches at least this much of the film's edge
+FLAT_CONTRAST = 0.15  # of the contrast: largest local spread of background; tissue varies more
 FLAT_SHARE = 0.004  # of the film: the smallest patch of background
-SAMPLED = 7  # every so many pixels are enough for a median
-SURFACE_SIGMA = 6.0  # pixels over which the background's level is averaged
-SMALLEST_SHARE = 0.01  # of the film; less is no breast
-SMALLEST_CONTRAST = 0.02  # of white, between background and tissue
-TISSUE_SHARE = 0.06  # of the way from background to tissue: where the skin begins
-NOISE_SPREADS = 4.0  # standard deviations of the background that the threshold keeps away from it
-BRIGHT_BACKGROUND = 0.6  # of the tissue's level: above it, a darker class that is nowhere even is tissue too
+SAMPLED = 7  # every seventh pixel is enough for a median
+SURFACE_SIGMA = 6.0  # pixels: standard deviation of the average of the background's level
+SMALLEST_SHARE = 0.01  # of the film: the smallest breast region
+SMALLEST_CONTRAST = 0.02  # of white: the smallest contrast between background and tissue
+TISSUE_SHARE = 0.06  # of the contrast between tissue and background: skin is at least this bright
+NOISE_SPREADS = 4.0  # smallest distance of the threshold from the background, in standard deviations of its noise
+BRIGHT_BACKGROUND = 0.6  # of the tissue's level: a brighter dark class that is nowhere even is tissue too
 
 
 @dataclass(frozen=True)
 class _Levels:
-    """Grey levels as parts of white.
+    """Grey levels, from 0 to 1 for white.
 
     Attributes
     ----------
@@ -58,9 +59,9 @@ class _Levels:
     spread
         Standard deviation of its noise.
     tissue
-        Median of what is brighter.
+        Median of the brighter class.
     even
-        Whether there are patches that are as even as a background is.
+        Whether there are patches as even as background.
     """
 
     background: Plane
@@ -107,7 +108,7 @@ def _region(level: Plane, border: Mask) -> Mask:
 
 
 def _levels(level: Plane, border: Mask) -> _Levels | None:
-    """Measure background and tissue, or return None where the film shows no two of them."""
+    """Measure background and tissue, or return None where the film does not show both."""
     inside = level[~border]
     if inside.size == 0:
         return None
@@ -129,7 +130,7 @@ def _levels(level: Plane, border: Mask) -> _Levels | None:
 
 
 def _flat_background(level: Plane, border: Mask, cut: float, tissue: float) -> Mask:
-    """Return the patches of the darker class that are as even as the film's background and reach the film's edge.
+    """Return the patches of the darker class that are as even as background and touch the film's edge.
 
     Parameters
     ----------
@@ -154,16 +155,16 @@ def _flat_background(level: Plane, border: Mask, cut: float, tissue: float) -> M
     means = np.bincount(labels.ravel(), weights=level.ravel(), minlength=count) / np.maximum(areas, 1)
     rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     at_edge = np.bincount(rim, minlength=count)
-    kept = (areas >= FLAT_SHARE * level.size) & (at_edge >= FLAT_EDGE * max(level.shape))
-    kept[0] = False
-    if kept.any():
-        darkest_part = float(means[kept].min())
-        kept &= means <= darkest_part + FLAT_LEVELS * (tissue - darkest_part)
-    return np.asarray(kept[labels])
+    background = (areas >= FLAT_SHARE * level.size) & (at_edge >= FLAT_EDGE * max(level.shape))
+    background[0] = False
+    if background.any():
+        darkest_patch = float(means[background].min())
+        background &= means <= darkest_patch + FLAT_LEVELS * (tissue - darkest_patch)
+    return np.asarray(background[labels])
 
 
 def _surface(level: Plane, flat: Mask) -> Plane:
-    """Continue the background's level, averaged where it is flat, to the pixels nearest to it."""
+    """Return the background's level under each pixel: a local average where it is flat, elsewhere the nearest one."""
     weight = flat.astype(np.float32)
     mean = cv2.GaussianBlur(level * weight, (0, 0), SURFACE_SIGMA)
     mean /= np.maximum(cv2.GaussianBlur(weight, (0, 0), SURFACE_SIGMA), np.float32(1e-6))
@@ -176,13 +177,13 @@ def _surface(level: Plane, flat: Mask) -> Plane:
 
 
 def _opened(mask: npt.NDArray[np.uint8], radius: int) -> npt.NDArray[np.uint8]:
-    """Open a mask with a disc; two distance transforms cost the same for every radius."""
+    """Open a mask with a disc, by two distance transforms, whose cost does not depend on the radius."""
     eroded = cv2.distanceTransform(mask, cv2.DIST_L2, 5) > radius
     return np.asarray(cv2.distanceTransform((~eroded).astype(np.uint8), cv2.DIST_L2, 5) <= radius, dtype=np.uint8)
 
 
 def _largest_piece(tissue: Mask, border: Mask, brightness: Plane) -> Mask:
-    """Cut thin bridges, keep the largest piece, give it back its outline, fill and smooth it, drop fog, labels, tape.
+    """Cut thin bridges, keep the largest piece, restore its outline, fill and smooth it, drop fog, labels and tape.
 
     Parameters
     ----------
@@ -192,8 +193,8 @@ def _largest_piece(tissue: Mask, border: Mask, brightness: Plane) -> Mask:
         (rows, columns): from 0 at the background to about 1 in tissue.
     """
     radius = max(1, round(OPENING * max(tissue.shape)))
-    # A frame of the edge's own values lets the breast run into the side of the film without being rounded there; the
-    # black frame around it cuts strips along the side that are narrower than the inner frame.
+    # The inner frame repeats the values at the edge, so a breast that reaches the side of the film is not rounded
+    # there. The black frame around it cuts off strips along the side that are narrower than the inner frame.
     framed = np.pad(np.pad(tissue.astype(np.uint8), radius, mode="edge"), 2 * radius)
     opened = _opened(framed, radius)
     count, labels, statistics, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
@@ -208,7 +209,7 @@ def _largest_piece(tissue: Mask, border: Mask, brightness: Plane) -> Mask:
 
 
 def _filled(region: npt.NDArray[np.uint8]) -> Mask:
-    """Fill what the region's outer outline encloses; keep one piece."""
+    """Keep the largest piece and fill its holes."""
     outlines, _ = cv2.findContours(region, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not outlines:
         return np.zeros(region.shape, dtype=bool)
@@ -219,27 +220,27 @@ def _filled(region: npt.NDArray[np.uint8]) -> Mask:
 
 def _without_fogged_edge(region: Mask, brightness: Plane) -> Mask:
     """Drop the strips along a film's side, from its ends to the breast, where light has fogged the film's edge."""
-    kept = region.copy()
+    clear = region.copy()
     widest = round(FOG_WIDTH * max(region.shape))
     for turns in range(4):
         for step in (1, -1):
             strips = np.rot90(region, turns)[::step, : widest + 1]
             lines = _fogged_lines(strips, np.rot90(brightness, turns)[::step])
-            np.rot90(kept, turns)[::step][lines, : widest + 1] = False
-    return region if np.array_equal(kept, region) else _filled(kept.astype(np.uint8))
+            np.rot90(clear, turns)[::step][lines, : widest + 1] = False
+    return region if np.array_equal(clear, region) else _filled(clear.astype(np.uint8))
 
 
 def _fogged_lines(region: Mask, brightness: Plane) -> slice:
-    """Return the lines, from the first one on, on which a region is a fogged edge along the first column.
+    """Return the lines, starting with the first, on which a region is a fogged edge along the first column.
 
-    Such a strip is narrow, about as wide all along, and dims from the film's edge inwards.
+    A fogged edge is a narrow strip of nearly constant width. It darkens from the film's edge inwards.
 
     Parameters
     ----------
     region
-        (lines, columns): the columns that such a strip may take up, and one more.
+        (lines, columns): as many columns as the widest fogged edge, and one more.
     brightness
-        (lines, columns) or more columns.
+        (lines, columns), with at least as many columns.
     """
     none = slice(0, 0)
     widths = np.where(region.all(axis=1), region.shape[1], np.argmin(region, axis=1))
@@ -259,10 +260,10 @@ def _fogged_lines(region: Mask, brightness: Plane) -> slice:
 
 
 def _without_sharp_parts(region: Mask, border: Mask, brightness: Plane) -> Mask:
-    """Drop the parts that hang on the breast and are bright right behind their edge: labels and tape.
+    """Drop labels and tape that touch the breast: parts that are bright next to their edge.
 
-    A breast thins towards its skin, so it is dark there; paper and tape are not. Parts are what a disc wider than any
-    label does not fit into.
+    A breast gets thinner towards the skin, so it is dark there; paper and tape are not. A part is a place into which a
+    disc wider than any label does not fit.
     """
     background = ~region & ~border
     rim = cv2.dilate(background.astype(np.uint8), disk(EDGE_DEPTH)).astype(bool) & region
@@ -273,8 +274,8 @@ def _without_sharp_parts(region: Mask, border: Mask, brightness: Plane) -> Mask:
     core = _opened(framed, radius)[3 * radius : -3 * radius, 3 * radius : -3 * radius]
     if not core.any():
         return region
-    parts = _opened((region & (core == 0)).astype(np.uint8), SLIVER)
-    count, labels, boxes, _ = cv2.connectedComponentsWithStats(parts, connectivity=4)
+    attached = _opened((region & (core == 0)).astype(np.uint8), SLIVER)
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(attached, connectivity=4)
     dropped = np.zeros(region.shape, dtype=bool)
     for number in range(1, count):
         behind_edge = brightness[rim & (labels == number)]

@@ -14,8 +14,8 @@ import numpy as np
 
 from mammoflow.config.images import ImagesSettings
 from mammoflow.errors import ExcludedCase
-from mammoflow.formats.dicom_files import safe_path
 from mammoflow.formats.presentation_intent import PROCESSING
+from mammoflow.formats.study_paths import safe_path
 from mammoflow.imaging.breast import breast_region
 from mammoflow.imaging.film import Film, read_film
 from mammoflow.imaging.geometry import Mask, resize, shrink_mask
@@ -33,16 +33,16 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
 
 @dataclass(frozen=True)
 class Case:
-    """What one worker needs for one film.
+    """The work on one film.
 
     Attributes
     ----------
     settings, study, output
-        Of the stage.
+        Those of the stage.
     image
         Row of the IMAGES table.
     lesions
-        Its rows of the LESIONS table.
+        Rows of the LESIONS table for this image.
     """
 
     settings: ImagesSettings
@@ -63,7 +63,7 @@ class CaseResult:
 
 
 def prepare_case(case: Case) -> CaseResult:
-    """Prepare one film and its lesions; what cannot be used becomes rows of `excluded`."""
+    """Prepare one film and its lesions; a film or lesion that cannot be used becomes a row of `excluded`."""
     result = CaseResult()
     try:
         _prepare(case, result)
@@ -75,7 +75,7 @@ def prepare_case(case: Case) -> CaseResult:
 
 
 def exclude_image(case: Case, problem: ExcludedCase) -> CaseResult:
-    """Return the rows that say that a film and, with it, each of its lesions is left out."""
+    """Return the rows of EXCLUDED for a film and each of its lesions."""
     path = str(case.image["image_path"])
     rows = [excluded_row(case.image, path, problem)]
     rows += [excluded_row(lesion, path, problem) for lesion in case.lesions]
@@ -98,14 +98,14 @@ def excluded_row(row: Mapping[str, Any], path: str, problem: ExcludedCase) -> di
 
 
 def file_name(identifier: str) -> str:
-    """Return a file name without suffix for an id of a study, which may hold anything."""
+    """Return a file name without suffix for an id of a study, which may contain any character."""
     if PLAIN_NAME.fullmatch(identifier):
         return identifier
     return f"{re.sub(r'[^A-Za-z0-9]+', '-', identifier)[:60].strip('-')}-{text_digest(identifier)[:16]}"
 
 
 def square_pixels(film: Grey, spacing: Spacing) -> tuple[Grey, float]:
-    """Return a film whose pixels are square, and their spacing; the finer axis is averaged to the coarser one."""
+    """Return a film with square pixels, and their spacing; the finer axis is averaged to the spacing of the coarser."""
     if spacing.is_square:
         return film, (spacing.rows_mm + spacing.columns_mm) / 2
     side = max(spacing.rows_mm, spacing.columns_mm)
@@ -115,7 +115,7 @@ def square_pixels(film: Grey, spacing: Spacing) -> tuple[Grey, float]:
 
 
 def canonical_shape(film: Shape, longest_side: int) -> Shape:
-    """Return (height, width) of the canonical image: the film's, or reduced to the longest side; never enlarged."""
+    """Return (height, width) of the canonical image: that of the film, or less where the longest side asks for it."""
     scale = min(1.0, longest_side / max(film))
     return max(1, round(film[0] * scale)), max(1, round(film[1] * scale))
 
@@ -140,13 +140,13 @@ def _prepare(case: Case, result: CaseResult) -> None:
         result.excluded.insert(0, excluded_row(case.image, str(case.image["image_path"]), none_left))
         return
     flags = spacing_flags(stored.header.spacing, spacing, case.image["spacing_mm"])
-    said = {**_header_columns(case, stored, canonical, breast), **flags}
+    header = {**_header_columns(case, stored, canonical, breast), **flags}
     muscle = _write_pectoral(case, canonical, breast, grid, stored.header.side.view)
-    result.image = _write_canonical(case, canonical, breast, grid, spacing.origin) | muscle | said
+    result.image = _write_canonical(case, canonical, breast, grid, spacing.origin) | muscle | header
 
 
 def _header_columns(case: Case, film: Film, canonical: Grey, breast: Mask) -> dict[str, Any]:
-    """Return the columns of CANONICAL_IMAGES that hold what the header says, and what it contradicts."""
+    """Return the columns of CANONICAL_IMAGES with values of the header, and the flags of its contradictions."""
     header = film.header
     tells = case.settings.breast_side == "convention" and case.settings.breast_region == "film"
     side = check_side(str(case.image["laterality"]), header.side, image_side(canonical, breast) if tells else "")
@@ -171,17 +171,17 @@ def _write_pectoral(case: Case, canonical: Grey, breast: Mask, grid: FilmGrid, h
     columns = ("file", "share", "angle_deg", "top_mm", "side_mm", "contrast")
     row: dict[str, Any] = {f"pectoral_{name}": None for name in columns}
     view = str(case.image["view"]) or header_view
-    found = None
+    muscle = None
     if view in SIDE_VIEWS and case.settings.breast_region == "film":
-        found = find_pectoral(canonical, breast)
-    if found is None:
+        muscle = find_pectoral(canonical, breast)
+    if muscle is None:
         return row
     path = f"pectoral/{file_name(str(case.image['image_id']))}.png"
-    write_mask(case.output / path, found.mask)
+    write_mask(case.output / path, muscle.mask)
     rows, across = grid.scale
-    share = np.count_nonzero(found.mask) / np.count_nonzero(breast)
-    top_mm, side_mm = found.top * grid.spacing_mm / across, found.side * grid.spacing_mm / rows
-    values = (path, share, found.angle_deg, top_mm, side_mm, found.contrast)
+    share = np.count_nonzero(muscle.mask) / np.count_nonzero(breast)
+    top_mm, side_mm = muscle.top * grid.spacing_mm / across, muscle.side * grid.spacing_mm / rows
+    values = (path, share, muscle.angle_deg, top_mm, side_mm, muscle.contrast)
     return dict(zip(row, values, strict=True))
 
 

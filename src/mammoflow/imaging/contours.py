@@ -1,4 +1,4 @@
-"""Drawn contours to the pixels of a mask at film resolution."""
+"""Drawing contours as a mask at film resolution."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Shape = tuple[int, int]
 
 
 def draw_contours(contours: Sequence[Contour], stored: Shape, film: Shape) -> Mask:
-    """Fill contours on the film's grid; several are united.
+    """Fill contours on the film's grid; the mask is the union of all of them.
 
     Parameters
     ----------
@@ -35,8 +35,8 @@ def draw_contours(contours: Sequence[Contour], stored: Shape, film: Shape) -> Ma
     Raises
     ------
     ExcludedCase
-        CONTOURS where there is no contour or the points of one cannot be used; MASK_EMPTY where all lie outside the
-        film.
+        CONTOURS where there is no contour or the points of one cannot be used; MASK_EMPTY where all contours are
+        outside the film.
     """
     problems = [contour for contour in contours if contour.problem]
     if problems:
@@ -57,9 +57,9 @@ def draw_contours(contours: Sequence[Contour], stored: Shape, film: Shape) -> Ma
 def fill_contour(mask: Mask, points: Points) -> None:
     """Set the pixels of one contour in a mask (height, width).
 
-    A pixel i covers [i, i + 1), and it is set where its centre i + 0.5 lies inside the polygon by the even-odd rule.
-    What is outside the mask is cut off. A contour that holds no centre, because it is thinner than a pixel or only one
-    or two points, sets the pixels in which its points lie, so that a tiny calcification is not lost.
+    Pixel i covers [i, i + 1). It is set where its centre i + 0.5 is inside the polygon by the even-odd rule. What is
+    outside the mask is cut off. A contour thinner than a pixel, or of one or two points, may contain no centre. It sets
+    the pixels that contain its points, so that a tiny calcification is not lost.
 
     Parameters
     ----------
@@ -84,18 +84,19 @@ def fill_contour(mask: Mask, points: Points) -> None:
 
 
 def _inside(points: Points, corner: Shape, shape: Shape) -> Mask:
-    """Return which pixel centres of a window (height, width) lie inside a polygon by the even-odd rule.
+    """Return which pixel centres of a window (height, width) are inside a polygon by the even-odd rule.
 
-    Every edge turns inside and outside round to the right of where it crosses a row of centres. Time and memory go with
-    the number of pixels: 3 ms for a mass of 800 pixels with 500 corners, 15 MiB for a contour around a film of 4084 x
-    3328. `skimage.draw.polygon2mask` takes 0.5 s and 1.2 GiB for these, and `cv2.fillPoly` also sets every pixel that
-    the line touches.
+    To the right of the point where an edge crosses a row of centres, inside and outside are swapped. Time and memory
+    are proportional to the number of pixels: 3 ms for a mass of 800 pixels with 500 corners, 15 MiB for a contour
+    around a film of 4084 x 3328. `skimage.draw.polygon2mask` takes 0.5 s and 1.2 GiB for these, and `cv2.fillPoly` also
+    sets every pixel that the line touches.
     """
     ends = np.roll(points, -1, axis=0)
-    # From its upper end on, and in pixels of the film, so that a side that two contours share is rounded alike in both.
+    # Each edge starts at its upper end, in pixels of the film: an edge that two contours share is rounded equally in
+    # both.
     downward = (points[:, 0] <= ends[:, 0])[:, None]
     upper, lower = np.where(downward, points, ends), np.where(downward, ends, points)
-    # The rows whose centre lies in [upper, lower) of an edge: a corner on a centre counts for one of its two edges.
+    # The rows whose centre is in [upper, lower) of an edge: a corner at a centre belongs to only one of its two edges.
     rows = [np.ceil(value[:, 0] - 0.5) for value in (upper, lower)]
     first, last = (np.clip(row, corner[0], corner[0] + shape[0]).astype(np.intp) for row in rows)
     count = last - first

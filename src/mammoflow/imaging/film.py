@@ -1,6 +1,6 @@
-"""Any picture file of a study, and a film's file to its grey levels.
+"""Reading the picture files of a study, and the grey levels of a film.
 
-What a file is, its first bytes say, not its name: PNG, TIFF and JPEG by their signatures, anything else as DICOM.
+The first bytes of a file decide its format, not its name: PNG, TIFF and JPEG have signatures, anything else is DICOM.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ JPEG_TAIL_BYTES = 65536
 
 @dataclass(frozen=True)
 class Film:
-    """A film as its file has it.
+    """A film as it is stored in its file.
 
     Attributes
     ----------
     pixels
         (height, width) uint16, dark is background.
     header
-        What its header says; of a picture file nothing.
+        What its DICOM header says; a picture file has none.
     voi
         The VOI transformation in its grey levels, see `mammoflow.imaging.voi.Voi`.
     """
@@ -52,7 +52,7 @@ class Film:
 
     @property
     def spacing(self) -> Spacing | None:
-        """What the header says of its pixels, or None."""
+        """Pixel spacing of the header, or None."""
         return self.header.spacing.spacing
 
 
@@ -64,7 +64,7 @@ def read_film(path: Path, settings: ImagesSettings | None = None) -> Film:
     path
         The file.
     settings
-        Those of VOI transformation and of images for processing; None stands for the defaults.
+        Settings of the VOI transformation and of images for processing; None takes the defaults.
 
     Raises
     ------
@@ -113,12 +113,12 @@ def read_picture(path: Path) -> npt.NDArray[Any]:
         raise ExcludedCase(FileReason.UNREADABLE, f"{path.name} cannot be decoded")
     if picture.dtype not in (np.uint8, np.uint16):
         raise ExcludedCase(FileReason.UNREADABLE, f"{path.name} holds {picture.dtype}, expected 8 or 16 bit")
-    # OpenCV turns 8-bit TIFF round where white is zero, and leaves 16-bit TIFF as it is.
+    # OpenCV inverts 8-bit TIFF where white is zero, and does not invert 16-bit TIFF.
     return WHITE - picture if inverted and picture.dtype == np.uint16 else np.asarray(picture)
 
 
 def check_picture(path: Path) -> bool:
-    """Look at size, frames and end of a picture before decoding it; say whether zero means white in it."""
+    """Check size, frames and end of a picture before it is decoded; tell whether zero means white in it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -130,7 +130,7 @@ def check_picture(path: Path) -> bool:
                 inverted = kind == "TIFF" and tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO
     except Image.DecompressionBombError as error:
         raise ExcludedCase(FileReason.UNREADABLE, f"{path.name} claims more than {LARGEST_PIXELS} pixels") from error
-    except Exception as error:  # each format has errors of its own for damaged headers
+    except Exception as error:  # each format raises its own errors for damaged headers
         raise ExcludedCase(FileReason.UNREADABLE, f"{path.name}: {type(error).__name__} in its header") from error
     if rows * columns > LARGEST_PIXELS:
         raise ExcludedCase(FileReason.UNREADABLE, f"{path.name} claims {rows} x {columns} pixels")

@@ -1,6 +1,6 @@
-"""What a header says of a film, in words of this project.
+"""What a DICOM header says about a film, as numbers and words from short lists.
 
-Nothing of the header itself is kept: no text, name or date, only numbers and words from short lists.
+No text, name or date of the header leaves this module, so nothing that identifies a patient does.
 """
 
 from __future__ import annotations
@@ -10,34 +10,34 @@ from dataclasses import dataclass, field
 import pydicom
 from pydicom.uid import HTJ2K, JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
-from mammoflow.formats.dicom_files import header_value
+from mammoflow.formats.dicom_header import header_value
 from mammoflow.formats.presentation_intent import UNKNOWN, presentation_intent
 from mammoflow.imaging.laterality import HeaderSide, header_side
 from mammoflow.imaging.scanners import known_scanner
 from mammoflow.imaging.spacing import HeaderSpacing, header_spacing
 
 ALWAYS_LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
-PERHAPS_LOSSY = (JPEG2000, HTJ2K)  # may be used for lossless compression too
+PERHAPS_LOSSY = (JPEG2000, HTJ2K)  # these syntaxes allow lossless compression too
 
 
 @dataclass(frozen=True)
 class FilmHeader:
-    """What a header says.
+    """What a header says about a film.
 
     Attributes
     ----------
     spacing
-        Of its pixels.
+        Pixel spacing.
     side
-        Breast, view and direction.
+        Laterality, view and orientation.
     intent
         "presentation", "processing" or "unknown".
     scanner
-        The device, by its name in `mammoflow.imaging.scanners`; None where it is not one of these.
+        Name of the device in `mammoflow.imaging.scanners`; None where it is not in that list.
     lossy
         Whether the pixels have ever been compressed with loss.
     photometric_conflict
-        Whether MONOCHROME2 stands beside the Presentation LUT Shape INVERSE, or MONOCHROME1 beside IDENTITY.
+        Whether the header combines MONOCHROME2 with the Presentation LUT Shape INVERSE, or MONOCHROME1 with IDENTITY.
     """
 
     spacing: HeaderSpacing = field(default_factory=HeaderSpacing)

@@ -1,7 +1,7 @@
-"""Boxes, masks and grids in physical units: what every stage uses to go between the canonical image and a patch.
+"""Boxes, masks and grids in physical units; every stage converts between canonical image and patch with this module.
 
-Coordinates are (row, column) = (y, x); a box is half-open; pixel i covers [i, i + 1). A patch row knows its top left
-corner in canonical pixels and its own spacing, so both grids are related by a shift and a scale on each axis.
+Coordinates are (row, column) = (y, x); a box is half-open; pixel i covers [i, i + 1). The row of a patch holds its top
+left corner in canonical pixels and its spacing, so a shift and a scale on each axis relate the two grids.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def longest_diameter_mm(mask: Mask, spacing: float | tuple[float, float]) -> flo
     Parameters
     ----------
     mask
-        (height, width); a pixel counts as the square that it covers, so one pixel is as long as its diagonal.
+        (height, width); a pixel counts as a square, so the diameter of a single pixel is its diagonal.
     spacing
-        Millimetres a pixel: one number, or rows and columns.
+        Millimetres per pixel: one number, or one for rows and one for columns.
 
     Returns
     -------
@@ -47,7 +47,7 @@ def longest_diameter_mm(mask: Mask, spacing: float | tuple[float, float]) -> flo
         return math.nan
     y0, x0, y1, x1 = box
     inside = mask[y0:y1, x0:x1]
-    # Per row only the outermost pixels can carry a corner of the convex hull.
+    # Only the outermost pixels of each row can be corners of the convex hull.
     rows = np.flatnonzero(inside.any(axis=1))
     left = inside[rows].argmax(axis=1)
     right = inside.shape[1] - inside[rows, ::-1].argmax(axis=1)
@@ -58,14 +58,14 @@ def longest_diameter_mm(mask: Mask, spacing: float | tuple[float, float]) -> flo
 
 
 def crop(image: npt.NDArray[Any], box: Box, margin: float = 0.0, fill: float = 0.0) -> npt.NDArray[Any]:
-    """Cut a box out of an image (height, width, ...); what lies outside the image is filled.
+    """Cut a box out of an image (height, width, ...); the part of the box outside the image is filled.
 
     Parameters
     ----------
     image
         Any array with rows and columns first.
     box
-        Half-open, in pixels; fractions go outward to whole pixels. It may leave the image.
+        Half-open, in pixels; fractions are rounded outwards to whole pixels. It may extend beyond the image.
     margin
         Pixels added on each side before rounding.
     fill
@@ -92,10 +92,10 @@ def crop(image: npt.NDArray[Any], box: Box, margin: float = 0.0, fill: float = 0
 
 
 def resize(image: npt.NDArray[Any], shape: tuple[int, int]) -> npt.NDArray[Any]:
-    """Bring an image or mask to another number of pixels over the same extent.
+    """Resize an image or mask to another number of pixels over the same extent.
 
-    Axes that shrink are averaged over the area of each new pixel; an image that grows is interpolated linearly. A
-    boolean mask stays one: a new pixel is set where more than half of it was.
+    Where both axes shrink, each new pixel is the average over its area; otherwise values are interpolated linearly. A
+    boolean mask stays boolean: a new pixel is set where the mask covers more than half of it.
     """
     if image.shape[:2] == shape:
         return image.copy()
@@ -107,10 +107,10 @@ def resize(image: npt.NDArray[Any], shape: tuple[int, int]) -> npt.NDArray[Any]:
 
 
 def resample(image: npt.NDArray[Any], spacing_in: float, spacing_out: float) -> npt.NDArray[Any]:
-    """Bring an image or mask (height, width) from one pixel spacing to another, in millimetres.
+    """Resample an image or mask (height, width) from one pixel spacing to another, in millimetres.
 
-    The extent is kept and the number of pixels rounded, so the spacing reached is off by at most half a pixel over
-    the whole side. Finer to coarser averages areas; coarser to finer interpolates linearly.
+    The extent is kept and the number of pixels is rounded, so the new spacing is wrong by at most half a pixel over the
+    whole side. A coarser spacing averages areas; a finer one interpolates linearly.
     """
     scale = spacing_in / spacing_out
     shape = (max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale)))
@@ -118,27 +118,13 @@ def resample(image: npt.NDArray[Any], spacing_in: float, spacing_out: float) -> 
 
 
 def _patch_scale(lesion: Row, image: Row) -> tuple[float, float]:
-    """Return canonical pixels a patch pixel, for rows and columns."""
+    """Return the canonical pixels per patch pixel, for rows and columns."""
     spacing = float(lesion["patch_spacing_mm"])
     return spacing / float(image["row_spacing_mm"]), spacing / float(image["column_spacing_mm"])
 
 
-def box_to_patch(box: Box, lesion: Row, image: Row) -> Box:
-    """Turn a box in canonical pixels into one in pixels of the lesion's patch."""
-    rows, columns = _patch_scale(lesion, image)
-    top, left = float(lesion["patch_y0"]), float(lesion["patch_x0"])
-    return (box[0] - top) / rows, (box[1] - left) / columns, (box[2] - top) / rows, (box[3] - left) / columns
-
-
-def box_from_patch(box: Box, lesion: Row, image: Row) -> Box:
-    """Turn a box in pixels of the lesion's patch into one in canonical pixels."""
-    rows, columns = _patch_scale(lesion, image)
-    top, left = float(lesion["patch_y0"]), float(lesion["patch_x0"])
-    return top + box[0] * rows, left + box[1] * columns, top + box[2] * rows, left + box[3] * columns
-
-
 def sample_mask(mask: Mask, corner: tuple[float, float], scale: tuple[float, float], shape: tuple[int, int]) -> Mask:
-    """Read a mask at the pixel centres of another grid, between its pixels by linear interpolation.
+    """Sample a mask at the pixel centres of another grid, with linear interpolation.
 
     Parameters
     ----------
@@ -149,9 +135,9 @@ def sample_mask(mask: Mask, corner: tuple[float, float], scale: tuple[float, flo
     scale
         Pixels of the mask that one pixel of the other grid covers (rows, columns).
     shape
-        (height, width) of the other grid; what lies outside the mask is False.
+        (height, width) of the other grid; its pixels outside the mask are False.
     """
-    # cv2 counts from pixel centres: the centre of pixel i is i + 0.5 here and i there.
+    # In OpenCV the centre of pixel i has the coordinate i; here it has i + 0.5.
     matrix = np.array(
         [
             [scale[1], 0.0, corner[1] + 0.5 * scale[1] - 0.5],
@@ -160,7 +146,7 @@ def sample_mask(mask: Mask, corner: tuple[float, float], scale: tuple[float, flo
     )
     levels = mask.view(np.uint8) * np.uint8(254)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    # Outside, the edge goes on, so that it does not fade inside; then what lies outside is cleared.
+    # The edge is replicated, so that interpolation does not weaken pixels inside; then pixels outside are cleared.
     sampled = cv2.warpAffine(levels, matrix, (shape[1], shape[0]), flags=flags, borderMode=cv2.BORDER_REPLICATE) > 127
     for axis in (0, 1):
         centres = corner[axis] + (np.arange(shape[axis]) + 0.5) * scale[axis]
@@ -170,7 +156,7 @@ def sample_mask(mask: Mask, corner: tuple[float, float], scale: tuple[float, flo
 
 
 def mask_to_patch(mask: Mask, lesion: Row, image: Row, shape: tuple[int, int]) -> Mask:
-    """Bring a canonical mask (height, width) to the grid of the lesion's patch.
+    """Sample a canonical mask (height, width) on the grid of the lesion's patch.
 
     Parameters
     ----------
@@ -179,27 +165,16 @@ def mask_to_patch(mask: Mask, lesion: Row, image: Row, shape: tuple[int, int]) -
     lesion, image
         Rows of the CANONICAL_LESIONS and CANONICAL_IMAGES tables.
     shape
-        (height, width) of the patch; what lies outside the image is False.
+        (height, width) of the patch; its pixels outside the image are False.
     """
     corner = (float(lesion["patch_y0"]), float(lesion["patch_x0"]))
     return sample_mask(mask, corner, _patch_scale(lesion, image), shape)
 
 
-def mask_from_patch(mask: Mask, lesion: Row, image: Row) -> Mask:
-    """Bring a mask on the grid of the lesion's patch to the canonical grid of its image.
-
-    A canonical pixel is set where the patch covers more than half of it; outside the patch it is False.
-    """
-    rows, columns = _patch_scale(lesion, image)
-    row_edges = (np.arange(int(image["height"]) + 1) - float(lesion["patch_y0"])) / rows
-    column_edges = (np.arange(int(image["width"]) + 1) - float(lesion["patch_x0"])) / columns
-    return np.asarray(covered_share(mask, row_edges, column_edges) > 0.5)
-
-
 def shrink_mask(mask: Mask, shape: tuple[int, int]) -> Mask:
-    """Bring a mask to fewer pixels over the same extent without ever losing it.
+    """Shrink a mask to fewer pixels over the same extent; a tiny lesion never vanishes.
 
-    A new pixel is set where more than half of it was; where that leaves nothing of a tiny lesion, the pixel with the
+    A new pixel is set where the mask covers more than half of it. If no pixel is covered that far, the one with the
     largest covered share is set.
     """
     small = np.zeros(shape, dtype=bool)
@@ -223,7 +198,7 @@ def shrink_mask(mask: Mask, shape: tuple[int, int]) -> Mask:
 def covered_share(
     mask: Mask, row_edges: npt.NDArray[np.floating[Any]], column_edges: npt.NDArray[np.floating[Any]]
 ) -> npt.NDArray[np.float32]:
-    """Return which share of each cell of another grid a mask covers, exactly.
+    """Return the exact share of each cell of another grid that a mask covers.
 
     Parameters
     ----------

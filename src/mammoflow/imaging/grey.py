@@ -1,7 +1,7 @@
-"""Stored DICOM values to grey levels that mean the same on every film of a study.
+"""Conversion of stored DICOM values to grey levels that mean the same on every film of a study.
 
-The whole range that the header allows, not the range that one image happens to use, goes linearly to 0 ... 65535. So
-no image is stretched for itself, and equal densities stay equal over the films of one scanner or device.
+The whole range that the header allows is mapped linearly to 0 ... 65535, not the range that one image happens to use.
+So no image is stretched on its own, and equal densities stay equal on all films of one scanner or device.
 """
 
 from __future__ import annotations
@@ -15,35 +15,29 @@ import numpy.typing as npt
 import pydicom
 
 from mammoflow.errors import ExcludedCase
-from mammoflow.formats.dicom_files import (
-    first_item,
-    header_integer,
-    header_value,
-    is_colour,
-    is_compressed,
-    stored_pixels,
-)
+from mammoflow.formats.dicom_header import first_item, header_integer, header_value, is_colour, is_compressed
+from mammoflow.formats.pixels import stored_pixels
 from mammoflow.imaging.voi import Voi, read_lookup_table, rescale
 from mammoflow.reasons.files import FileReason
 
 Grey = npt.NDArray[np.uint16]
 WHITE = 65535
-GREY_TOLERANCE = 2 / 255  # what lossy compression may put between the colours of a grey pixel
+GREY_TOLERANCE = 2 / 255  # largest difference that lossy compression may leave between the colours of a grey pixel
 
 
 def dicom_grey(dataset: pydicom.Dataset, voi: Voi | None = None) -> Grey:
     """Decode the pixels of a dataset from `open_dicom` to grey levels (rows, columns), dark is background.
 
-    Applied: Bits Stored and High Bit, Pixel Representation, Modality LUT or the sign of the Rescale Slope, Pixel
-    Padding (black), the inversion that MONOCHROME1 or an INVERSE Presentation LUT Shape asks for (DICOM PS3.3 C.7.6.3,
-    C.11.1, C.11.6), and the VOI transformation that is given. Colour pictures are taken where their channels agree.
+    It applies Bits Stored and High Bit, Pixel Representation, Modality LUT or the sign of the Rescale Slope, Pixel
+    Padding (black), the inversion that MONOCHROME1 or an INVERSE Presentation LUT Shape requires (DICOM PS3.3 C.7.6.3,
+    C.11.1, C.11.6), and the VOI transformation. A colour picture is accepted where its channels agree.
 
     Parameters
     ----------
     dataset
-        Of `open_dicom`.
+        From `open_dicom`.
     voi
-        Of `choose_voi`; None keeps the full range.
+        From `choose_voi`; None keeps the full range.
 
     Raises
     ------
@@ -75,7 +69,7 @@ def one_channel(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
     Raises
     ------
     ExcludedCase
-        NOT_GREY where the colours differ by more than lossy compression may put between them.
+        NOT_GREY where the colours differ by more than lossy compression explains.
     """
     channels = cv2.split(picture[..., :3] if picture.shape[2] > 2 else picture[..., :1])
     tolerance = GREY_TOLERANCE * np.iinfo(picture.dtype).max
@@ -107,7 +101,7 @@ def grey_table(dataset: pydicom.Dataset, bits_allocated: int, voi: Voi | None = 
     if padding is not None:
         limit = header_integer(dataset, "PixelPaddingRangeLimit")
         first, last = sorted((padding, padding if limit is None else limit))
-        # A signed value may stand as an unsigned one in the header, and the other way round.
+        # The header may give a signed value as an unsigned one, and the other way round.
         modulus = 2**bits_allocated
         grey[(values >= first) & (values <= last) | (limit is None) & ((values - padding) % modulus == 0)] = 0
     return np.asarray(grey, dtype=np.uint16)
@@ -115,7 +109,7 @@ def grey_table(dataset: pydicom.Dataset, bits_allocated: int, voi: Voi | None = 
 
 @dataclass(frozen=True)
 class _Modality:
-    """Of every word its level from 0 on, the level that is white, and the line from value to what windows refer to."""
+    """The level of every stored word, the level of white, and the line from stored values to modality values."""
 
     levels: npt.NDArray[np.int64]
     white: int
@@ -132,7 +126,7 @@ def _stored_values(dataset: pydicom.Dataset, bits_allocated: int) -> tuple[npt.N
     bits = header_integer(dataset, "BitsStored") or bits_allocated
     high_bit = header_integer(dataset, "HighBit")
     high_bit = bits - 1 if high_bit is None else high_bit
-    # Values that do not end at the lowest bit were legal once; in a codestream nobody knows what that means.
+    # Early DICOM allowed values that do not end at the lowest bit. In a codestream the meaning of that is not defined.
     highest = bits - 1 if is_compressed(dataset) else bits_allocated - 1
     if not 1 <= bits <= bits_allocated or not bits - 1 <= high_bit <= highest:
         raise ExcludedCase(
@@ -152,7 +146,7 @@ def _modality(dataset: pydicom.Dataset, values: npt.NDArray[np.int64], lowest: i
         table = read_lookup_table(dataset, item, signed=lowest < 0)
         levels = table.apply(values)
         return _Modality(levels, table.white, levels)
-    # A line keeps the order of grey levels or turns it round; over the full range that is all it does.
+    # Over the full range, a line only keeps or reverses the order of the grey levels.
     slope, intercept = rescale(dataset)
     white = 2**bits - 1
     levels = values - lowest

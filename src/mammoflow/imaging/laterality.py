@@ -1,6 +1,6 @@
-"""Which breast an image shows: as the study's table says, as its header says, and as the image itself shows.
+"""Which breast an image shows, according to the case table, the header and the image itself.
 
-Conflicts are flagged and never mended here: each of the three can be the wrong one.
+Conflicts are flagged and not corrected, because each of the three can be wrong.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 import pydicom
 
-from mammoflow.formats.dicom_files import first_item, frame_value, header_value
+from mammoflow.formats.dicom_header import first_item, frame_value, header_value
 from mammoflow.imaging.geometry import Mask
 from mammoflow.imaging.grey import Grey
 
 SIDES = ("L", "R")
-EVEN_SHARE = 0.05  # of the brightness: nearer to half and half than this, the image does not say where the breast lies
+EVEN_SHARE = 0.05  # of the brightness: with a smaller difference between the halves, the image does not tell the side
 VIEW_OF_CODE = {
-    # SNOMED CT and, as in older headers, SNOMED RT codes of DICOM PS3.16 CID 4014.
+    # Codes of DICOM PS3.16 CID 4014: SNOMED CT and, in older headers, SNOMED RT.
     "399162004": "CC",
     "R-10242": "CC",
     "399368009": "MLO",
@@ -42,18 +42,18 @@ EXAGGERATED = {"XCC": "CC", "XCCL": "CC", "XCCM": "CC"}  # case tables often cal
 
 @dataclass(frozen=True)
 class HeaderSide:
-    """What a header says of side and view.
+    """Side and view of a header.
 
     Attributes
     ----------
     laterality
-        "L", "R" or "" where it says nothing or says both.
+        "L" or "R"; "" where the header gives no side or both.
     contradicts
-        Whether its elements name different sides.
+        Whether elements of the header give different sides.
     view
         CC, MLO, ... or "".
     anterior
-        "right" or "left": towards which side of the picture the nipple lies by Patient Orientation; "" where unknown.
+        "right" or "left": the side of the picture towards the nipple, by Patient Orientation; "" where unknown.
     """
 
     laterality: str = ""
@@ -64,7 +64,7 @@ class HeaderSide:
 
 @dataclass(frozen=True)
 class SideCheck:
-    """The side that the image shows ("" where it does not say) and whether table, header and image disagree."""
+    """The side that the image shows, "" where that is unclear, and whether table, header and image disagree."""
 
     laterality: str
     conflict: bool
@@ -73,9 +73,9 @@ class SideCheck:
 def header_side(dataset: pydicom.Dataset) -> HeaderSide:
     """Read side and view of a header.
 
-    The side is that of Image Laterality, Frame Laterality, Laterality and of a View Position such as RCC, in this
-    order; the view that of View Position, of the first code of the View Code Sequence, or of Patient Orientation, where
-    CBIS-DDSM keeps it.
+    The side is taken from Image Laterality, Frame Laterality, Laterality or a View Position such as RCC, in this order.
+    The view is taken from View Position, the first code of the View Code Sequence, or Patient Orientation, where
+    CBIS-DDSM stores it.
     """
     orientation = header_value(dataset, "PatientOrientation")
     side_of_view, view = _view(header_value(dataset, "ViewPosition"))
@@ -100,8 +100,8 @@ def header_side(dataset: pydicom.Dataset) -> HeaderSide:
 def image_side(image: Grey, breast: Mask) -> str:
     """Return "left" or "right", the half of the picture that holds more of the breast's brightness; "" where even.
 
-    Only what lies in the breast region counts, so labels do not. Half of an ellipse against a side has at least 61 %
-    of its area in the nearer half of the picture, however far it reaches.
+    Only pixels of the breast region count, so labels do not. Half an ellipse at a side has at least 61 % of its area in
+    the nearer half of the picture, however wide it is.
     """
     columns = np.where(breast, image, 0).sum(axis=0, dtype=np.float64)
     half = columns.size // 2
@@ -114,27 +114,27 @@ def image_side(image: Grey, breast: Mask) -> str:
 def check_side(table: str, header: HeaderSide, side: str) -> SideCheck:
     """Compare table, header and image.
 
-    By convention left breasts lie on the left of the picture, nipple to the right. Where header and Patient
-    Orientation agree that a film is mirrored, the image is read mirrored.
+    By convention a left breast is on the left of the picture and its nipple points to the right. Where laterality and
+    Patient Orientation of the header agree that a film is mirrored, the image is interpreted as mirrored.
 
     Parameters
     ----------
     table
         Laterality of the case table, "L", "R" or "".
     header
-        What the header says.
+        Side and view of the header.
     side
-        Of `image_side`, or "" where the study's films are turned.
+        From `image_side`, or "" for a study whose films are not oriented by the convention.
     """
     mirrored = (header.laterality, header.anterior) in (("L", "left"), ("R", "right"))
     left, right = ("R", "L") if mirrored else ("L", "R")
     shown = {"left": left, "right": right}.get(side, "")
-    named = {laterality for laterality in (table, header.laterality, shown) if laterality}
-    return SideCheck(shown, header.contradicts or len(named) > 1)
+    lateralities = {laterality for laterality in (table, header.laterality, shown) if laterality}
+    return SideCheck(shown, header.contradicts or len(lateralities) > 1)
 
 
 def views_differ(table: str, header: str) -> bool:
-    """Tell whether table and header name different views; exaggerated CC views count as CC."""
+    """Tell whether table and header give different views; exaggerated CC views count as CC."""
     table = table.strip().upper()
     if table not in VIEWS or header not in VIEWS:
         return False
@@ -150,7 +150,7 @@ def _view(value: object) -> tuple[str, str]:
 
 
 def _anterior(orientation: object) -> str:
-    """Return the side of the picture that the first direction of Patient Orientation, along the rows, puts anterior."""
+    """Return the side of the picture that is anterior by the first value of Patient Orientation, along the rows."""
     if isinstance(orientation, str) or not isinstance(orientation, Sequence) or len(orientation) != 2:
         return ""
     return {"A": "right", "P": "left"}.get(str(orientation[0]).strip().upper()[:1], "")

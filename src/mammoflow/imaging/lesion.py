@@ -14,7 +14,7 @@ import pandas as pd
 from mammoflow.config.images import ImagesSettings
 from mammoflow.errors import ExcludedCase
 from mammoflow.formats.contour_files import choose_contours, is_contour_file, read_contours
-from mammoflow.formats.dicom_files import safe_path
+from mammoflow.formats.study_paths import safe_path
 from mammoflow.imaging.contours import draw_contours
 from mammoflow.imaging.geometry import Box, Mask, box_of, crop, longest_diameter_mm, resize, sample_mask, shrink_mask
 from mammoflow.imaging.grey import Grey
@@ -22,7 +22,7 @@ from mammoflow.imaging.roi_mask import read_roi_mask
 from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.lesions import LesionReason
 
-EVEN_RATIO = 0.01  # how far the ratios of film to mask may differ between rows and columns
+EVEN_RATIO = 0.01  # largest difference between the ratios of film to mask for rows and for columns
 PATCH_MARGIN_MM = 30.0  # a patch is at least this much wider than the lesion's box
 Shape = tuple[int, int]
 
@@ -34,13 +34,13 @@ class FilmGrid:
     Attributes
     ----------
     stored
-        (height, width) of the file, in whose pixels the case table gives boxes.
+        (height, width) of the file; the case table gives boxes in these pixels.
     film
         (height, width) with square pixels; equal to `stored` unless the pixels of the file are not square.
     canonical
         (height, width) of the canonical image.
     spacing_mm
-        Millimetres a film pixel.
+        Millimetres per film pixel.
     """
 
     stored: Shape
@@ -50,20 +50,20 @@ class FilmGrid:
 
     @property
     def scale(self) -> tuple[float, float]:
-        """Canonical pixels a film pixel, for rows and columns."""
+        """Canonical pixels per film pixel, for rows and columns."""
         return self.canonical[0] / self.film[0], self.canonical[1] / self.film[1]
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What the study says a lesion is, in film pixels.
+    """The reference annotation of a lesion, in film pixels.
 
     Attributes
     ----------
     mask
         (height, width) of the film, or None for a study of boxes.
     box
-        Half-open box around the mask, or as the table gives it, clipped to the film.
+        Half-open box around the mask, or the box of the case table, clipped to the film.
     """
 
     mask: Mask | None
@@ -81,7 +81,7 @@ class Patch:
     corner
         Top left corner in canonical pixels (y, x).
     spacing_mm
-        Millimetres a patch pixel.
+        Millimetres per patch pixel.
     """
 
     image: Grey
@@ -92,12 +92,12 @@ class Patch:
 
 
 def read_reference(study: Path, lesion: Mapping[str, Any], grid: FilmGrid) -> Reference:
-    """Read the reference of a row of the LESIONS table; a mask goes before a box.
+    """Read the reference of a row of the LESIONS table: its mask, or its box where it has no mask.
 
     Raises
     ------
     ExcludedCase
-        With the reason: the mask's file, shape or content, or the box, is of no use.
+        With the reason, where the mask's file, shape or content, or the box, cannot be used.
     """
     path = lesion["mask_path"]
     if isinstance(path, str) and path:
@@ -113,23 +113,23 @@ def read_reference(study: Path, lesion: Mapping[str, Any], grid: FilmGrid) -> Re
 
 
 def _read_mask(path: Path, item: Any, grid: FilmGrid) -> Mask:
-    """Read a mask at film resolution from a picture, or from the contours of a file that `item` names."""
-    named = item if isinstance(item, str) and item else None
+    """Read a mask at film resolution from a picture, or from the contours that `item` selects in a contour file."""
+    regions = item if isinstance(item, str) and item else None
     if is_contour_file(path):
-        return draw_contours(choose_contours(read_contours(path), named), grid.stored, grid.film)
-    if named is not None:
-        detail = f"mask_item is {named[:40]!r}, but {path.name} is a picture and not a file of contours"
+        return draw_contours(choose_contours(read_contours(path), regions), grid.stored, grid.film)
+    if regions is not None:
+        detail = f"mask_item is {regions[:40]!r}, but {path.name} is a picture and not a file of contours"
         raise ExcludedCase(FileReason.CONTOURS, detail)
     return fit_mask(read_roi_mask(path), grid)
 
 
 def fit_mask(mask: Mask, grid: FilmGrid) -> Mask:
-    """Bring a mask to the film's grid, where it is the same picture at another size.
+    """Resize a mask to the film's grid.
 
     Raises
     ------
     ExcludedCase
-        MASK_SHAPE where rows and columns would need scales that differ by more than 1 %.
+        MASK_SHAPE where the scales for rows and columns differ by more than 1 %.
     """
     if mask.shape == grid.film:
         return mask
@@ -160,8 +160,8 @@ def _clip_box(box: tuple[float, ...], grid: FilmGrid) -> Box:
 def measure(reference: Reference, grid: FilmGrid) -> dict[str, float]:
     """Return reference box in canonical pixels, area and longest diameter, as columns of CANONICAL_LESIONS.
 
-    Area and diameter come from the mask at film resolution. Of a box alone they are its area and its longer side; its
-    diagonal would overstate any lesion that is not a rod.
+    Area and diameter are measured on the mask at film resolution. Without a mask they are the area and the longer side
+    of the box; its diagonal would be too long for any lesion that is not a rod.
     """
     y0, x0, y1, x1 = reference.box
     rows, columns = grid.scale
@@ -188,7 +188,7 @@ def cut_patch(settings: ImagesSettings, film: Grey, breast: Mask, reference: Ref
     Parameters
     ----------
     settings
-        Side and spacing; the side grows so that it exceeds the box by 30 mm.
+        Side and spacing; the side is enlarged where it does not exceed the box by 30 mm.
     film
         (height, width) at film resolution.
     breast
@@ -200,7 +200,7 @@ def cut_patch(settings: ImagesSettings, film: Grey, breast: Mask, reference: Ref
     """
     y0, x0, y1, x1 = reference.box
     side_mm = max(settings.patch_mm, max(y1 - y0, x1 - x0) * grid.spacing_mm + PATCH_MARGIN_MM)
-    # Twice the film's longest side covers the film from wherever the lesion lies; more would only be black.
+    # Twice the film's longest side covers the film for a lesion at any place; a larger patch would only add black.
     side = min(math.ceil(side_mm / grid.spacing_mm), 2 * max(grid.film))
     top, left = round((y0 + y1 - side) / 2), round((x0 + x1 - side) / 2)
     window = (top, left, top + side, left + side)

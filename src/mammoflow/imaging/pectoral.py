@@ -1,10 +1,10 @@
-"""The pectoral muscle on an MLO view: a line, refined to the path along which the muscle's edge runs.
+"""The pectoral muscle on an MLO view: a straight line, refined to a path along the muscle's edge.
 
-First the straight line of Karssemeijer (Physics in Medicine and Biology 43:365-378, 1998): in the upper corner at the
-chest wall, each pixel votes in Hough space with its gradient, where that points as it would across a muscle's edge;
-lines that cut an implausible corner off do not count. Then a path of least cost in a band about the line, found by
-dynamic programming over the distance from it, as edges of the pectoral muscle are traced by shortest paths in Domingues
-et al. (IbPRIA 2009). The muscle is what lies between the path and the corner.
+The straight line follows Karssemeijer (Physics in Medicine and Biology 43:365-378, 1998). In the upper corner at the
+chest wall, each pixel whose gradient has the direction of a muscle's edge votes with it in Hough space; lines that cut
+off an implausible corner do not count. The path is the one of least cost in a band around the line. Dynamic programming
+finds it, as Domingues et al. (IbPRIA 2009) trace edges of the pectoral muscle with shortest paths. The muscle is the
+area between the path and the corner.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Plane = npt.NDArray[np.float32]
 WORKING_SIDE = 256
 SMOOTHING = 0.012  # of the longest side: standard deviation before gradients are taken
 ANGLES = np.deg2rad(np.arange(8, 61, 1.0))  # between the muscle's edge and the chest wall
-REACH_UP = 0.95  # of the breast's width at the top: the edge meets the upper border before this
-REACH_DOWN = 1.5  # of the breast's height: and the chest wall, or its continuation below the film, before this
-SHORTEST = 0.12  # of the breast's height: a line that is shorter is none
-BAND = 0.07  # of the longest side: how far the path may leave the line
-STEEPEST = 1  # pixels that the path may move sideways from one step to the next
+REACH_UP = 0.95  # of the breast's width at the top: the edge meets the upper border within this distance
+REACH_DOWN = 1.5  # of the breast's height: it meets the chest wall, or its continuation below the film, within this
+SHORTEST = 0.12  # of the breast's height: the shortest line
+BAND = 0.07  # of the longest side: largest distance between path and line
+STEEPEST = 1  # pixels: largest sideways move of the path from one step to the next
 DETOUR = 0.35  # cost of such a move, in median gradients
-SMALLEST_STEP = 0.03  # of the breast's range of levels: how much brighter the muscle is than the tissue next to it
-CLEAR_SHARE = 0.6  # of the path along which it has to be brighter
+SMALLEST_STEP = 0.03  # of the breast's range of levels: the muscle is at least this much brighter than adjacent tissue
+CLEAR_SHARE = 0.6  # share of the path along which it must be brighter
 SIDE_VIEWS = ("MLO", "LMO", "ML", "LM", "SIO")
 
 
@@ -44,11 +44,13 @@ class Pectoral:
     mask
         (height, width): the muscle within the breast region.
     angle_deg
-        Between the straight line and the chest wall, which is taken as upright.
+        Between the straight line and the chest wall, which counts as vertical.
     top, side
-        Where the line meets the upper edge of the film and the chest wall, in pixels from the corner between them.
+        Distances from the corner to the points where the line meets the upper edge of the film and the chest wall, in
+        pixels.
     contrast
-        How much brighter the muscle is than what lies beyond its edge, as part of the breast's range of levels.
+        Difference in brightness between the muscle and the tissue beyond its edge, as share of the breast's range of
+        levels.
     """
 
     mask: Mask
@@ -64,9 +66,9 @@ def find_pectoral(image: Grey, breast: Mask) -> Pectoral | None:
     Parameters
     ----------
     image
-        Dark is background; upright, with the patient's head above.
+        Dark is background; upright, with the patient's head at the top.
     breast
-        Region of the breast, the muscle included.
+        Region of the breast, including the muscle.
     """
     box = box_of(breast)
     if box is None:
@@ -74,15 +76,15 @@ def find_pectoral(image: Grey, breast: Mask) -> Pectoral | None:
     scale = min(1.0, WORKING_SIDE / max(image.shape))
     shape = (max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale)))
     small, region = resize(image, shape), resize(breast, shape)
-    # The chest wall is the side along which the breast lies; it is turned to the left.
+    # The breast is at the side of the chest wall; the image is mirrored where that is the right side.
     half = breast.shape[1] // 2
     turned = np.count_nonzero(breast[:, -half:]) > np.count_nonzero(breast[:, :half])
     if turned:
         small, region = np.ascontiguousarray(small[:, ::-1]), np.ascontiguousarray(region[:, ::-1])
-    found = _find(small.astype(np.float32) / np.float32(WHITE), region)
-    if found is None:
+    result = _find(small.astype(np.float32) / np.float32(WHITE), region)
+    if result is None:
         return None
-    muscle, angle, top, side, contrast = found
+    muscle, angle, top, side, contrast = result
     muscle = muscle[:, ::-1] if turned else muscle
     whole = resize(np.ascontiguousarray(muscle), (image.shape[0], image.shape[1])) & breast
     if not whole.any():
@@ -100,7 +102,7 @@ def _find(level: Plane, region: Mask) -> tuple[Mask, float, float, float, float]
     smooth = cv2.GaussianBlur(level, (0, 0), max(1.0, SMOOTHING * max(level.shape)))
     down = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
     right = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
-    # Skin and film edges are stronger than the muscle's edge; a band along them does not vote.
+    # Gradients at the skin and at film edges are stronger than those of the muscle; a band along them has no vote.
     margin = max(2, round(0.02 * max(level.shape)))
     framed = np.pad(inside.astype(np.uint8), ((margin, 0), (margin, 0)), mode="edge")
     deep = cv2.erode(np.pad(framed, ((0, 1), (0, 1))), np.ones((2 * margin + 1,) * 2, np.uint8))
@@ -138,7 +140,7 @@ def _line(down: Plane, right: Plane, votes: Mask, inside: Mask) -> tuple[float, 
         down_to = tops / math.tan(angle)
         seen = np.minimum(down_to, height)
         possible = (down_to <= REACH_DOWN * height) & (seen >= SHORTEST * height)
-        # The mean favours short lines and the sum long ones; the square root of the length lies between.
+        # The mean favours short lines and the sum long ones; the square root of the length is between the two.
         scores = np.where(possible, total / np.sqrt(seen / math.cos(angle)), 0)
         place = int(scores.argmax())
         if scores[place] > best:
@@ -153,7 +155,7 @@ def _path(down: Plane, right: Plane, votes: Mask, angle: float, top: float) -> n
     band = max(3, round(BAND * max(height, width)))
     length = int(min(top / math.tan(angle), height) / math.cos(angle))
     along, aside = np.arange(length + 1.0)[:, None], np.arange(-band, band + 1.0)[None, :]
-    # The line runs down and towards the chest wall; positive offsets lie away from the corner.
+    # The line runs down and towards the chest wall; positive offsets point away from the corner.
     rows = along * math.cos(angle) + aside * math.sin(angle)
     columns = top - along * math.sin(angle) + aside * math.cos(angle)
     strength = cv2.remap(across, columns.astype(np.float32), rows.astype(np.float32), cv2.INTER_LINEAR)
@@ -165,7 +167,7 @@ def _path(down: Plane, right: Plane, votes: Mask, angle: float, top: float) -> n
 
 
 def _cheapest(cost: npt.NDArray[np.float64], detour: float) -> npt.NDArray[np.intp]:
-    """Return the column in each row of the path of least cost that moves at most one column a row."""
+    """Return the column of the path of least cost in each row; it moves by at most one column from row to row."""
     steps, width = cost.shape
     total = cost[0].copy()
     came = np.zeros((steps, width), dtype=np.intp)
@@ -183,9 +185,9 @@ def _cheapest(cost: npt.NDArray[np.float64], detour: float) -> npt.NDArray[np.in
 
 
 def _left_of(edge: npt.NDArray[np.float64], shape: tuple[int, ...]) -> Mask:
-    """Fill what lies between the edge (n, 2) and the upper corner at the left."""
+    """Fill the area between the edge (n, 2) and the upper corner at the left."""
     first, last = edge[0], edge[-1]
-    # Beyond its ends the path goes on to the border of the film.
+    # Both ends of the path are extended to the border of the film.
     corner = [(-2.0, -2.0), (-2.0, first[1])]
     end = [(last[0], -2.0)]
     points = np.array([*corner, *edge.tolist(), *end])[:, ::-1]
@@ -195,7 +197,7 @@ def _left_of(edge: npt.NDArray[np.float64], shape: tuple[int, ...]) -> Mask:
 
 
 def _contrast(smooth: Plane, muscle: Mask, inside: Mask, angle: float, top: float) -> float | None:
-    """Return how much brighter the muscle is than the tissue next to it, or None where that is not clear."""
+    """Return how much brighter the muscle is than adjacent tissue, or None where the difference is not clear."""
     width = max(3, round(0.03 * max(smooth.shape)))
     kernel = np.ones((2 * width + 1,) * 2, np.uint8)
     near = cv2.dilate(muscle.astype(np.uint8), kernel).astype(bool) & ~muscle & inside

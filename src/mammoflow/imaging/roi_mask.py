@@ -1,4 +1,4 @@
-"""A picture file of a study to the pixels of an ROI mask; which channel holds the mask, its content says."""
+"""Reading an ROI mask from a picture file; the content decides which channel holds the mask."""
 
 from __future__ import annotations
 
@@ -23,21 +23,22 @@ Levels = npt.NDArray[Any]
 def read_roi_mask(path: Path) -> Mask:
     """Read an ROI mask (height, width) from DICOM, PNG, TIFF or JPEG of any depth, from 1 bit to 16, with any channels.
 
-    Each pixel gets one level, and it belongs to the lesion where its level is above half of the highest. So masks of
-    {0, 1}, {0, 255} and {0, 65535}, those with soft edges and those that went through JPEG all work. The level is
+    Each pixel gets one level. It belongs to the lesion where its level is above half of the highest one. So masks of
+    {0, 1}, {0, 255} and {0, 65535}, masks with soft edges and masks stored as JPEG are all read. The level is
 
-    - of a grey picture its grey, of colours the brightest channel, so that a red mask on black works;
-    - of a coloured palette, whose entries are labels and no shades, the same for every colour but the darkest;
-    - where the opacity differs between pixels, that of the opaque ones; what is transparent is background;
-    - where only the opacity differs and everything has one colour, the opacity itself.
+    - in a grey picture the grey level, in a colour picture the brightest channel, so that a red mask on black is read;
+    - in a coloured palette, whose entries are labels and not shades, the same for every colour but the darkest;
+    - where the opacity differs between pixels, the level of the opaque ones; transparent pixels are background;
+    - where only the opacity differs and all pixels have one colour, the opacity itself.
 
-    An opacity that is the same everywhere says nothing. All components are kept.
+    A constant opacity is ignored. All components are kept.
 
     Raises
     ------
     ExcludedCase
-        With the reason, where the file cannot be read; MASK_EMPTY where no pixel is set; MASK_NOT_FOUND where colours
-        of equal brightness, or bright transparent pixels beside black opaque ones, leave open which is the lesion.
+        With the reason, where the file cannot be read; MASK_EMPTY where no pixel is set; MASK_NOT_FOUND where the
+        lesion cannot be told from the background: colours of equal brightness, or bright transparent next to black
+        opaque pixels.
     """
     levels = _picture_levels(path) if is_picture(path) else dicom_grey(open_dicom(path))
     highest = levels.max()
@@ -73,9 +74,9 @@ def _decode(path: Path) -> tuple[str, Levels, Levels | None]:
     try:
         with Image.open(path) as image:
             mode, bands = image.mode, image.getbands()
-            if image.format == "TIFF" and "A" in bands:  # of these OpenCV drops the opacity, or multiplies with it
+            if image.format == "TIFF" and "A" in bands:  # here OpenCV drops the opacity or multiplies by it
                 picture = np.asarray(image)
-    except Exception as error:  # Pillow's decoders have errors of their own
+    except Exception as error:  # Pillow's decoders raise errors of many types
         raise ExcludedCase(FileReason.UNREADABLE, f"{path.name} cannot be decoded: {type(error).__name__}") from error
     channels = 1 if picture.ndim == 2 else picture.shape[2]
     if channels in (2, 4):

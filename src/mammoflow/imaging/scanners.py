@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import pydicom
 
-from mammoflow.cohort.spacing_table import SCANNER_SPACING_MM
-from mammoflow.formats.dicom_files import header_integer, header_value
+from mammoflow.cohort.film_scanners import SCANNER_SPACING_MM
+from mammoflow.formats.dicom_header import header_integer, header_value
 
 SHORTEST_MM, LONGEST_MM = 150.0, 350.0
-"""The longer side of an exposure at the device's own resolution: mammography films measure 18 x 24 and 24 x 30 cm, and
-some exports are cropped to the breast. An image outside has been resampled; the device says nothing of its pixels."""
+"""Bounds of the longer side of an exposure at the device's resolution. Mammography films measure 18 x 24 and 24 x 30
+cm, and some exports are cropped to the breast. An image outside these bounds was resampled, so the spacing of the
+device does not apply to it."""
 DEVICE_ELEMENTS = (
     ("Manufacturer", "ManufacturerModelName"),
     ("SecondaryCaptureDeviceManufacturer", "SecondaryCaptureDeviceManufacturerModelName"),
@@ -25,13 +26,13 @@ class Scanner:
     Attributes
     ----------
     name
-        As tables show it.
+        Name in the tables.
     maker, model
-        What the header's manufacturer and model have to contain, in lower case; an empty model fits all.
+        Text that the header's manufacturer and model must contain, in lower case; an empty model fits all.
     spacing_mm
-        Distance of pixels in the plane of film or detector.
+        Distance between pixels in the plane of film or detector.
     source
-        Where the spacing is published.
+        Publication of the spacing.
     """
 
     name: str
@@ -66,6 +67,6 @@ def known_scanner(dataset: pydicom.Dataset) -> Scanner | None:
 
 
 def at_own_resolution(dataset: pydicom.Dataset, scanner: Scanner) -> bool:
-    """Tell whether an image has about as many pixels as a mammogram of this device."""
+    """Tell whether an image has about as many pixels as a mammogram at the resolution of this device."""
     longest = max(header_integer(dataset, "Rows") or 0, header_integer(dataset, "Columns") or 0) * scanner.spacing_mm
     return SHORTEST_MM <= longest <= LONGEST_MM

@@ -1,8 +1,8 @@
-"""Where the spacing of an image's pixels comes from, and whether its sources agree.
+"""The pixel spacing of an image, its origin, and whether its sources agree.
 
 Lesions are measured in the breast, so the spacing is that of the breast's plane. A detector or film behind the breast
-shows it enlarged by the ratio of the distances from the X-ray source, about 1.02 to 1.1 in contact and 1.5 to 2 in
-magnification views; a spacing in the detector's plane is divided by that ratio.
+shows it enlarged by the ratio of the distances from the X-ray source: about 1.02 to 1.1 in contact views, 1.5 to 2 in
+magnification views. A spacing in the detector's plane is divided by that ratio.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import pandas as pd
 import pydicom
 
 from mammoflow.errors import ExcludedCase
-from mammoflow.formats.dicom_files import frame_value, header_integer, header_value
+from mammoflow.formats.dicom_header import frame_value, header_integer, header_value
 from mammoflow.imaging.scanners import at_own_resolution, known_scanner
 from mammoflow.reasons.imaging import ImagingReason
 
 SMALLEST_MM, LARGEST_MM = 0.005, 10.0
-"""Bounds of what a table may give: histology slides lie below, and no picture of an organ has coarser pixels."""
+"""Bounds of a spacing in a table: histology slides are finer, and no picture of an organ is coarser."""
 HEADER_SMALLEST_MM, HEADER_LARGEST_MM = 0.01, 1.0
-"""Bounds of what a header may give: detectors have 0.05 to 0.1 mm, and no radiograph is stored coarser than 1 mm."""
+"""Bounds of a spacing in a header: detectors have 0.05 to 0.1 mm, and no radiograph is stored coarser than 1 mm."""
 LONGEST_SIDE_MM = 500.0  # the largest radiographic film measures 35 x 43 cm
 MOST_OBLONG = 2.0  # ratio of the two spacings
 LARGEST_MAGNIFICATION = 4.0
-TOLERANCE = 0.02  # up to which two sources agree
-SQUARE = 0.001  # how far the two spacings of square pixels may differ
+TOLERANCE = 0.02  # largest relative difference of two sources that agree
+SQUARE = 0.001  # largest relative difference of the two spacings of square pixels
 CALIBRATED = ("GEOMETRY", "FIDUCIAL")
 
 Pair = tuple[float, float]
@@ -35,7 +35,7 @@ Pair = tuple[float, float]
 
 @dataclass(frozen=True)
 class Spacing:
-    """Millimetres a film pixel.
+    """Millimetres per film pixel.
 
     Attributes
     ----------
@@ -51,13 +51,13 @@ class Spacing:
 
     @property
     def is_square(self) -> bool:
-        """Whether both spacings are equal but for rounding."""
+        """Whether both spacings are equal except for rounding."""
         return abs(self.rows_mm / self.columns_mm - 1) <= SQUARE
 
 
 @dataclass(frozen=True)
 class HeaderSpacing:
-    """What a header says of spacing.
+    """Pixel spacing of a header.
 
     Attributes
     ----------
@@ -66,9 +66,9 @@ class HeaderSpacing:
     magnification
         Of the breast in the detector's plane, or None where the header does not say.
     implausible
-        Whether an element gave a spacing that cannot be, which was left aside.
+        Whether an element gave an implausible spacing, which was ignored.
     conflicting
-        Whether elements give spacings that do not go together.
+        Whether elements contradict each other.
     """
 
     spacing: Spacing | None = None
@@ -80,16 +80,17 @@ class HeaderSpacing:
 def header_spacing(dataset: pydicom.Dataset) -> HeaderSpacing:
     """Find the spacing that a DICOM header gives.
 
-    In this order: Pixel Spacing whose Calibration Type is GEOMETRY or FIDUCIAL, which is in the breast's plane (DICOM
-    PS3.3 10.7.1.3); Imager Pixel Spacing, divided by the magnification; Pixel Spacing that does not say of which plane
-    it is; Nominal Scanned Pixel Spacing, divided by the magnification; that of a known scanner, likewise.
+    The first of these that the header has: Pixel Spacing with the Calibration Type GEOMETRY or FIDUCIAL, which is in
+    the breast's plane (DICOM PS3.3 10.7.1.3); Imager Pixel Spacing, divided by the magnification; Pixel Spacing without
+    its plane; Nominal Scanned Pixel Spacing, divided by the magnification; the spacing of a known scanner, divided by
+    the magnification.
     """
-    found = {
+    stated = {
         "imager": _pair(header_value(dataset, "ImagerPixelSpacing")),
         "pixel": _pair(frame_value(dataset, "PixelSpacing", "PixelMeasuresSequence")),
         "nominal": _pair(header_value(dataset, "NominalScannedPixelSpacing")),
     }
-    usable = {name: pair for name, pair in found.items() if pair is not None and _plausible(pair, dataset)}
+    usable = {name: pair for name, pair in stated.items() if pair is not None and _plausible(pair, dataset)}
     magnification = _magnification(dataset)
     if str(header_value(dataset, "PixelSpacingCalibrationType")) in CALIBRATED and "pixel" in usable:
         usable = {"calibrated": usable.pop("pixel"), **usable}
@@ -97,7 +98,7 @@ def header_spacing(dataset: pydicom.Dataset) -> HeaderSpacing:
     scanner = known_scanner(dataset)
     if spacing is None and scanner is not None and at_own_resolution(dataset, scanner):
         spacing = _in_breast_plane("scanner", (scanner.spacing_mm, scanner.spacing_mm), magnification)
-    implausible = sum(pair is not None for pair in found.values()) > len(usable)
+    implausible = sum(pair is not None for pair in stated.values()) > len(usable)
     conflicting = _contradict(usable, magnification) or not _fits_aspect(dataset, spacing)
     return HeaderSpacing(spacing, magnification, implausible, conflicting)
 
@@ -105,20 +106,20 @@ def header_spacing(dataset: pydicom.Dataset) -> HeaderSpacing:
 def choose_spacing(header: Spacing | None, table_mm: Any, default_mm: Any) -> Spacing:
     """Choose between the study's table, the file's header and the configured default, in this order.
 
-    The table comes first because somebody wrote it for this study, knowing the scanner or mending a header; the
-    default comes last because it is one number for all films.
+    The table comes first because somebody wrote it for this study, with knowledge of the scanner or to correct a
+    header. The default comes last because it is one number for all films.
 
     Parameters
     ----------
     header
-        Of the file, or None.
+        Spacing of the file's header, or None.
     table_mm, default_mm
         Numbers of the case table; null where there is none.
 
     Raises
     ------
     ExcludedCase
-        NO_SPACING where none of the three gives a believable number.
+        NO_SPACING where none of the three gives a plausible number.
     """
     table, default = _number(table_mm), _number(default_mm)
     if table is not None and _believable(table):
@@ -140,9 +141,9 @@ def spacing_flags(header: HeaderSpacing, chosen: Spacing, table_mm: Any = None) 
     Parameters
     ----------
     header
-        What the header says.
+        Spacing of the file's header.
     chosen
-        Of `choose_spacing`.
+        From `choose_spacing`.
     table_mm
         Number of the case table; null where there is none.
     """
@@ -167,7 +168,7 @@ def _in_breast_plane(origin: str, pair: Pair, magnification: float | None) -> Sp
 
 
 def _magnification(dataset: pydicom.Dataset) -> float | None:
-    """Return the magnification that a header states, or that of its distances from the source (PS3.3 C.8.7.5)."""
+    """Return the magnification of a header, stated or computed from its distances to the source (PS3.3 C.8.7.5)."""
     stated = _number(header_value(dataset, "EstimatedRadiographicMagnificationFactor"))
     detector = _number(header_value(dataset, "DistanceSourceToDetector"))
     patient = _number(header_value(dataset, "DistanceSourceToPatient"))
@@ -178,10 +179,10 @@ def _magnification(dataset: pydicom.Dataset) -> float | None:
 
 
 def _contradict(usable: dict[str, Pair], magnification: float | None) -> bool:
-    """Tell whether the spacings of a header do not go together.
+    """Tell whether the spacings of a header contradict each other.
 
-    An uncalibrated Pixel Spacing repeats that of the imager or is already divided by the magnification. A calibrated
-    one is of a plane between source and detector. That of a scanned film is the scanner's.
+    An uncalibrated Pixel Spacing must equal that of the imager, or that divided by the magnification. A calibrated one
+    must belong to a plane between source and detector. The one of a scanned film must be the scanner's.
     """
     imager, pixel, nominal = (usable.get(name) for name in ("imager", "pixel", "nominal"))
     calibrated = usable.get("calibrated")
@@ -200,7 +201,7 @@ def _contradict(usable: dict[str, Pair], magnification: float | None) -> bool:
 
 
 def _fits_aspect(dataset: pydicom.Dataset, spacing: Spacing | None) -> bool:
-    """Tell whether a Pixel Aspect Ratio, vertical to horizontal, is that of the spacing; square where there is none."""
+    """Tell whether a Pixel Aspect Ratio, vertical to horizontal, agrees with the spacing, or with square pixels."""
     aspect = _pair(header_value(dataset, "PixelAspectRatio"))
     if aspect is None or min(aspect) <= 0:
         return True

@@ -1,4 +1,4 @@
-"""The image stage: a shard of the cohort to canonical images, breast regions, masks and lesion patches."""
+"""The image stage: makes canonical images, breast regions, masks and lesion patches for one shard of the cohort."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
 from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 
-LONGEST_S = 300.0  # for one film and its lesions, two hundred times what a large one takes
+LONGEST_S = 300.0  # for one film and its lesions; two hundred times the time of a large one
 WORKER_BYTES = 4 * 2**30
 FOLDERS = ("image", "breast", "pectoral", "mask", "patch")
 TABLES = ("images", "lesions", "excluded")
 
 
 def prepare_images(settings: ImagesSettings, study: Path, cohort_shard: Path, output: Path, threads: int) -> None:
-    """Prepare every film and lesion of a shard; what cannot be used is excluded with a reason.
+    """Prepare every film and lesion of a shard; those that cannot be used are excluded with a reason.
 
     Parameters
     ----------
     settings
-        Of the stage.
+        Settings of the stage.
     study
         Folder that the paths of the cohort are relative to, where its rows do not name their study's folder.
     cohort_shard
         Folder with `images.parquet` and `lesions.parquet` of the cohort.
     output
         Folder for `image/`, `breast/`, `pectoral/`, `mask/`, `patch/` and, written last, `images.parquet`,
-        `lesions.parquet` and `excluded.parquet`. What an earlier run left there is removed.
+        `lesions.parquet` and `excluded.parquet`. Files of an earlier run are removed.
     threads
-        Films at a time; each has a process of its own.
+        Films at a time, each in a separate process.
 
     Raises
     ------
@@ -82,9 +82,9 @@ def _cases(settings: ImagesSettings, study: Path, cohort_shard: Path, output: Pa
 
 
 def _study_folders(images: pd.DataFrame, study: Path) -> list[Path]:
-    """Return the folder that the paths of each image start from: the row's own where several studies are read."""
-    named = images["study"] if "study" in images.columns else pd.Series(None, index=images.index, dtype="object")
-    folders = [study if pd.isna(name) else Path(name) for name in named]
+    """Return the folder that the paths of each image are relative to; with several studies each row names its own."""
+    of_rows = images["study"] if "study" in images.columns else pd.Series(None, index=images.index, dtype="object")
+    folders = [study if pd.isna(folder) else Path(folder) for folder in of_rows]
     missing = [folder for folder in dict.fromkeys(folders) if not folder.is_dir()]
     if missing:
         raise StudyError(
@@ -99,7 +99,7 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _clear(output: Path) -> None:
-    """Remove tables first, so that a run that is stopped half way is not taken for a whole one."""
+    """Remove earlier files, tables first, so that a run that stops half way does not look complete."""
     for name in TABLES:
         (output / f"{name}.parquet").unlink(missing_ok=True)
     for name in FOLDERS:
@@ -109,7 +109,7 @@ def _clear(output: Path) -> None:
 
 
 def _remove_unlisted(results: list[CaseResult], output: Path) -> None:
-    """Remove what lost workers left behind."""
+    """Remove the files of lost workers, which no table lists."""
     rows = [result.image for result in results if result.image is not None]
     rows += [lesion for result in results for lesion in result.lesions]
     listed = {row[name] for row in rows for name in row if name.endswith("_file")}
@@ -129,7 +129,7 @@ def _write(results: list[CaseResult], output: Path) -> None:
 
 
 def _report(results: list[CaseResult]) -> None:
-    """Say on standard error what came of the shard, what was flagged, and the largest memory of a worker."""
+    """Print the films prepared, left out and flagged, and the largest memory of a worker, to standard error."""
     images = sum(result.image is not None for result in results)
     lesions = sum(len(result.lesions) for result in results)
     peak = max((result.peak_bytes for result in results), default=0)

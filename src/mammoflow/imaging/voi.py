@@ -1,7 +1,7 @@
-"""The value-of-interest transformations of a DICOM header: which of several applies, and what it does.
+"""The value-of-interest (VOI) transformations of a DICOM header: the choice of one, and its function.
 
-DICOM PS3.3 C.11.2 (VOI LUT module): windows of three functions, and look-up tables. A header may offer several of
-either as alternative views; exactly one is applied.
+The VOI LUT module (DICOM PS3.3 C.11.2) has windows of three functions, and look-up tables. A header may offer several
+as alternative views; exactly one is applied.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pydicom
 
 from mammoflow.config.images import ImagesSettings
 from mammoflow.errors import ExcludedCase
-from mammoflow.formats.dicom_files import first_item, frame_value, header_integer, header_value, is_big_endian
+from mammoflow.formats.dicom_header import first_item, frame_value, header_integer, header_value, is_big_endian
 from mammoflow.reasons.files import FileReason
 
 Floats = npt.NDArray[np.float64]
@@ -33,7 +33,7 @@ class Voi:
     Attributes
     ----------
     label
-        "none", "window 1 of 3", "lut 2 of 2": which of the header's was chosen.
+        Which transformation of the header was chosen: "none", "window 1 of 3", "lut 2 of 2".
     function
         Of modality values; None where the full range is kept.
     """
@@ -44,7 +44,7 @@ class Voi:
 
 @dataclass(frozen=True)
 class LookupTable:
-    """Entries of a look-up table, the first value that they map, and the level that is white."""
+    """Entries of a look-up table, the first value that they map, and the level of white."""
 
     entries: npt.NDArray[np.int64]
     first: int
@@ -63,8 +63,8 @@ def choose_voi(dataset: pydicom.Dataset, settings: ImagesSettings) -> Voi:
     dataset
         The header.
     settings
-        `voi` none, window or lut; where the kind asked for is absent, the other is taken. Of several, the one whose
-        explanation is `voi_explanation`, else number `voi_number`, else the first.
+        `voi` is none, window or lut; where the header does not have that kind, the other kind is taken. Of several, the
+        one with the explanation `voi_explanation` is taken, otherwise number `voi_number`, otherwise the first.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def choose_voi(dataset: pydicom.Dataset, settings: ImagesSettings) -> Voi:
     kind = next((kind for kind in (settings.voi, *offers) if offers[kind]), None)
     if kind is None:
         return Voi()
-    index = _wanted([explanation for explanation, _ in offers[kind]], settings)
+    index = _chosen([explanation for explanation, _ in offers[kind]], settings)
     return Voi(f"{kind} {index + 1} of {len(offers[kind])}", offers[kind][index][1]())
 
 
@@ -89,7 +89,7 @@ def window_function(kind: str, center: float, width: float) -> Transformation:
     kind
         LINEAR, LINEAR_EXACT or SIGMOID.
     center, width
-        In modality values; the width is at least 1 for LINEAR, else above 0.
+        In modality values; the width is at least 1 for LINEAR, and above 0 for the others.
     """
     if kind == "SIGMOID":
         # 1 / (1 + exp(-4 (x - center) / width)), in a form that cannot overflow
@@ -116,7 +116,7 @@ def read_lookup_table(dataset: pydicom.Dataset, item: pydicom.Dataset | None, si
     Raises
     ------
     ExcludedCase
-        UNREADABLE where descriptor and data make no table.
+        UNREADABLE where descriptor and data do not form a table.
     """
     try:
         if item is None:
@@ -130,7 +130,7 @@ def read_lookup_table(dataset: pydicom.Dataset, item: pydicom.Dataset | None, si
         raise ExcludedCase(
             FileReason.UNREADABLE, f"look-up table of {entries.size} entries of {bits} bit, descriptor says {count}"
         )
-    # The header writes the first value as signed or unsigned, not always as the values are.
+    # The first value in the header may be signed or unsigned, whatever the values are.
     first = (first + 2**15) % 2**16 - 2**15 if signed else first % 2**16
     white = 2**bits - 1
     return LookupTable(np.clip(entries[:count], 0, white), first, white)
@@ -148,7 +148,7 @@ def rescale(dataset: pydicom.Dataset) -> tuple[float, float]:
 def _entries(data: Any, count: int, bits: int, big_endian: bool) -> npt.NDArray[np.int64]:
     if not isinstance(data, bytes):
         return np.asarray(data).astype(np.int64).ravel() % 2**16
-    packed = bits == 8 and count <= len(data) <= count + 1  # one byte an entry, padded to an even length
+    packed = bits == 8 and count <= len(data) <= count + 1  # one byte per entry, padded to an even length
     return np.frombuffer(data, dtype=np.uint8 if packed else ">u2" if big_endian else "<u2").astype(np.int64)
 
 
@@ -185,11 +185,11 @@ def _tables(dataset: pydicom.Dataset) -> list[Offer]:
     return [(str(header_value(item, "LUTExplanation") or ""), partial(function, item)) for item in items]
 
 
-def _wanted(explanations: list[str], settings: ImagesSettings) -> int:
+def _chosen(explanations: list[str], settings: ImagesSettings) -> int:
     """Return the index of the alternative that the settings name."""
-    wanted = settings.voi_explanation.strip().upper()
+    wording = settings.voi_explanation.strip().upper()
     for index, explanation in enumerate(explanations):
-        if wanted and explanation.strip().upper() == wanted:
+        if wording and explanation.strip().upper() == wording:
             return index
     return settings.voi_number - 1 if settings.voi_number <= len(explanations) else 0
 

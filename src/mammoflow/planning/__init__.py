@@ -1,1 +1,1 @@
-"""What a run needs before its first job: checks, and the files and resources of each job."""
+"""Checks before the first job of a run, and the files, modules and resources of each job."""

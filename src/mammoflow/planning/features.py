@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mammoflow.config.features import FEATURE_FAMILIES
 from mammoflow.config.study import StudyConfig
-from mammoflow.planning.preflight import gpu_present
+from mammoflow.planning.workflow import gpus
 
 
 def feature_modules(family: str) -> list[str]:
@@ -17,10 +17,7 @@ def feature_gpus(config: StudyConfig, family: str) -> int:
 
     Otherwise it is one where the device is `cuda`, or `auto` on a machine with a GPU.
     """
-    if not FEATURE_FAMILIES.load(family).GPU:
-        return 0
-    device = getattr(config.stages()[f"features/{family}"], "device", "auto")
-    return int(device == "cuda" or (device == "auto" and gpu_present()))
+    return gpus(config, f"features/{family}") if FEATURE_FAMILIES.load(family).GPU else 0
 
 
 def feature_masks(config: StudyConfig, family: str) -> list[str]:

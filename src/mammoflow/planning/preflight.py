@@ -1,4 +1,4 @@
-"""What is looked at before the first job of a run: its files, settings that a study cannot do without, a GPU."""
+"""Checks before the first job of a run: its files, the settings that a study requires, and a GPU."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def gpu_present() -> bool:
 
 
 def check_study(key: str, dataset: DatasetSettings) -> None:
-    """Check that the folder of one study and the tables that its settings name are there, and that it can get labels.
+    """Check that the folder and the tables of one study exist, and that its lesions can get labels.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def check_study(key: str, dataset: DatasetSettings) -> None:
 
 
 def has_pathology(reader: str) -> bool:
-    """Tell whether a reader's data set has biopsy results; reads its module and runs nothing of it.
+    """Tell whether the data set of a reader has biopsy results. The reader's module is parsed and not run.
 
     Parameters
     ----------
@@ -65,21 +65,25 @@ def has_pathology(reader: str) -> bool:
     classes = [part for part in module.body if isinstance(part, ast.ClassDef) and part.name == "StudyReader"]
     for statement in (statement for part in classes for statement in part.body):
         targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-        named = any(isinstance(target, ast.Name) and target.id == "has_pathology" for target in targets)
-        if named and isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(statement.value, ast.Constant):
+        is_assigned = any(isinstance(target, ast.Name) and target.id == "has_pathology" for target in targets)
+        if (
+            is_assigned
+            and isinstance(statement, ast.Assign | ast.AnnAssign)
+            and isinstance(statement.value, ast.Constant)
+        ):
             return bool(statement.value.value)
     return True
 
 
 def check_files(config: StudyConfig) -> None:
-    """Check that every study, its tables and all weights files are there.
+    """Check that every study, its tables and all weights files exist.
 
     Raises
     ------
     ConfigError
-        If a study or a table is not; the message names the key, the path, and what to do.
+        If a study or a table does not exist; the message names the key, the path, and what to do.
     WeightsError
-        If a weights file is not; the message names the file, its checksum, and the command that fetches it.
+        If a weights file does not exist; the message names the file, its checksum, and the command that fetches it.
     """
     for index, dataset in enumerate(config.cohort.datasets):
         if dataset.reader != "phantom":

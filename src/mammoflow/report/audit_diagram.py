@@ -1,7 +1,7 @@
-"""The flow diagram of a study as SVG: what is left runs down the left, what was left out stands to the right.
+"""The flow diagram of a study as SVG: remaining cases in the left column, excluded ones in the right column.
 
-The form is that of the STARD 2015 and PRISMA 2020 statements. One drawing is for wide windows and one for telephones;
-the page's style shows one of them.
+The form is that of the STARD 2015 and PRISMA 2020 statements. There is one drawing for wide windows and one for
+telephones; the style sheet shows one of them.
 """
 
 from __future__ import annotations
@@ -21,37 +21,37 @@ ARROW = 6
 MOST_REASONS = 8
 
 WIDEST_LETTER = 0.58
-"""Mean width of a letter in heights of the type, taken wide, so that text stays inside its box in any sans-serif."""
+"""Mean width of a letter in heights of the type; large enough for text to fit its box in any sans-serif font."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Where things stand in a drawing, in pixels.
+    """Positions in a drawing, in pixels.
 
     Attributes
     ----------
     name
         Class of the SVG element.
     width
-        Of the whole drawing.
-    kept
-        Left edge and width of the boxes of what is left.
+        Width of the whole drawing.
+    remaining
+        Left edge and width of the boxes of remaining cases.
     trunk
-        Where the line that joins them runs.
-    lost
-        Left edge and width of the boxes of what was left out.
+        x coordinate of the line that joins these boxes.
+    excluded
+        Left edge and width of the boxes of excluded cases.
     """
 
     name: str
     width: int
-    kept: tuple[int, int]
+    remaining: tuple[int, int]
     trunk: int
-    lost: tuple[int, int]
+    excluded: tuple[int, int]
 
     @property
     def stacked(self) -> bool:
-        """Whether the boxes of the splits stand one below the other."""
-        return self.lost[0] < self.kept[1]
+        """Whether the boxes of the splits are below each other."""
+        return self.excluded[0] < self.remaining[1]
 
 
 WIDE = Frame("wide-flow", 900, (1, 420), 210, (480, 419))
@@ -60,14 +60,14 @@ NARROW = Frame("narrow-flow", 342, (1, 340), 22, (56, 285))
 
 @dataclass
 class Drawing:
-    """Parts of an SVG from top to bottom."""
+    """Elements of an SVG from top to bottom, and the height that they have reached."""
 
     frame: Frame
     y: int = 1
-    parts: list[str] = field(default_factory=list)
+    elements: list[str] = field(default_factory=list)
 
     def box(self, x: int, y: int, width: int, lines: list[str], kind: str, heading: int = 1) -> int:
-        """Draw a box of lines, so many of them bold; return its height."""
+        """Draw a box of lines, the first `heading` of them bold; return its height."""
         height = len(lines) * LINE + 2 * PADDING - 4
         texts = [
             f'<text x="{x + PADDING}" y="{y + PADDING + SIZE - 2 + place * LINE}"'
@@ -75,20 +75,20 @@ class Drawing:
             for place, line in enumerate(lines)
         ]
         rectangle = f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="6"/>'
-        self.parts.append(f'<g class="{kind}">{rectangle}{"".join(texts)}</g>')
+        self.elements.append(f'<g class="{kind}">{rectangle}{"".join(texts)}</g>')
         return height
 
     def down(self, end: int, arrow: bool = True) -> None:
-        """Draw the trunk on to a height."""
+        """Continue the trunk to a height."""
         x = self.frame.trunk
-        self.parts.append(f'<path class="line" d="M{x} {self.y}V{end}"/>')
+        self.elements.append(f'<path class="line" d="M{x} {self.y}V{end}"/>')
         if arrow:
-            self.parts.append(f'<path class="tip" d="M{x - ARROW} {end - ARROW - 3}H{x + ARROW}L{x} {end}Z"/>')
+            self.elements.append(f'<path class="tip" d="M{x - ARROW} {end - ARROW - 3}H{x + ARROW}L{x} {end}Z"/>')
 
     def right(self, y: int, end: int, kind: str = "line") -> None:
         """Draw an arrow from the trunk to the right."""
-        self.parts.append(f'<path class="{kind}" d="M{self.frame.trunk} {y}H{end - 3}"/>')
-        self.parts.append(f'<path class="tip" d="M{end - ARROW - 3} {y - ARROW}V{y + ARROW}L{end} {y}Z"/>')
+        self.elements.append(f'<path class="{kind}" d="M{self.frame.trunk} {y}H{end - 3}"/>')
+        self.elements.append(f'<path class="tip" d="M{end - ARROW - 3} {y - ARROW}V{y + ARROW}L{end} {y}Z"/>')
 
 
 def flow_diagrams(flow: StudyFlow) -> Markup:
@@ -102,7 +102,7 @@ def flow_diagram(flow: StudyFlow, frame: Frame) -> Markup:
     for place, step in enumerate(flow.steps):
         if place:
             _draw_loss(drawing, step)
-        x, width = frame.kept
+        x, width = frame.remaining
         name = _wrapped(_sentence(step.name), width)
         drawing.y += drawing.box(x, drawing.y, width, [*name, *_wrapped(_counts(step), width)], "kept", len(name))
     _draw_splits(drawing, flow.splits)
@@ -110,17 +110,17 @@ def flow_diagram(flow: StudyFlow, frame: Frame) -> Markup:
     label = escape(f"Flow diagram. {words}. The table of the flow holds every number.")
     return Markup(
         f'<svg class="{frame.name}" role="img" aria-label="{label}" viewBox="0 0 {frame.width} {drawing.y + 1}"'
-        f' width="{frame.width}" height="{drawing.y + 1}">{"".join(drawing.parts)}</svg>'
+        f' width="{frame.width}" height="{drawing.y + 1}">{"".join(drawing.elements)}</svg>'
     )
 
 
 def _draw_loss(drawing: Drawing, step: Step) -> None:
-    """Draw the way to a step, and beside it what was left out on it."""
+    """Draw the line to a step and the box of the cases that the step excludes."""
     if not step.lost:
         drawing.down(drawing.y + GAP)
         drawing.y += GAP
         return
-    x, width = drawing.frame.lost
+    x, width = drawing.frame.excluded
     lines = _wrapped(f"{_lesions(step.lost)} left out", width)
     reasons = list(step.excluded.items())
     for reason, count in reasons[:MOST_REASONS]:
@@ -137,10 +137,10 @@ def _draw_loss(drawing: Drawing, step: Step) -> None:
 
 
 def _draw_splits(drawing: Drawing, splits: dict[str, dict[str, int]]) -> None:
-    """Draw what stands in each split: side by side, or one below the other where there is no room."""
+    """Draw a box for each split: side by side, or below each other where there is no room."""
     frame, top = drawing.frame, drawing.y
     if frame.stacked:
-        x, width = frame.lost
+        x, width = frame.excluded
         y, last = top + GAP // 2, top
         for name, counts in splits.items():
             height = drawing.box(x, y, width, _split_lines(name, counts, width), "split")
@@ -157,21 +157,21 @@ def _draw_splits(drawing: Drawing, splits: dict[str, dict[str, int]]) -> None:
     bar, below = top + GAP // 2, top + GAP + ARROW
     drawing.down(bar, arrow=False)
     ends = [*middles, frame.trunk]
-    drawing.parts.append(f'<path class="line" d="M{min(ends)} {bar}H{max(ends)}"/>')
+    drawing.elements.append(f'<path class="line" d="M{min(ends)} {bar}H{max(ends)}"/>')
     heights = []
     for place, (middle, text) in enumerate(zip(middles, lines, strict=True)):
-        drawing.parts.append(f'<path class="line" d="M{middle} {bar}V{below - 3}"/>')
+        drawing.elements.append(f'<path class="line" d="M{middle} {bar}V{below - 3}"/>')
         tip = f"M{middle - ARROW} {below - ARROW - 3}H{middle + ARROW}L{middle} {below}Z"
-        drawing.parts.append(f'<path class="tip" d="{tip}"/>')
+        drawing.elements.append(f'<path class="tip" d="{tip}"/>')
         heights.append(drawing.box(1 + place * (width + space), below, width, text, "split"))
     drawing.y = below + max(heights, default=0)
 
 
 def _split_lines(name: str, counts: dict[str, int], width: int) -> list[str]:
-    parts = f"{_lesions(counts['lesions'])}, {counts['malignant']:,} malignant"
+    counted = f"{_lesions(counts['lesions'])}, {counts['malignant']:,} malignant"
     return [
         *_wrapped(f"{name.capitalize()} split", width),
-        *_wrapped(parts, width),
+        *_wrapped(counted, width),
         *_wrapped(f"{_many(counts['images'], 'image')}, {_many(counts['patients'], 'patient')}", width),
     ]
 

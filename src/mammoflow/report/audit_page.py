@@ -1,4 +1,4 @@
-"""The audit on a page: its tables as rows, cut to what a page can hold, and the section that the report takes over."""
+"""The page of the audit, with the first rows of its tables, and the section of the report."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Row = dict[str, Any]
 
 
 def audit_values(audit: Audit, listed: int) -> Row:
-    """Return what the templates of the audit ask for.
+    """Return the values for the templates of the audit.
 
     Parameters
     ----------
     audit
         The audit.
     listed
-        How many cases each list names; the lists say how many there are.
+        Number of cases in each list; a list also says how many cases there are.
     """
     crossed = audit.tables["birads_by_pathology"]
     pathologies = [name for name in crossed.columns if name not in ("birads", "all", "malignant_share")]
@@ -61,17 +61,17 @@ def audit_values(audit: Audit, listed: int) -> Row:
 
 
 def render_audit(audit: Audit, title: str, listed: int) -> str:
-    """Return the audit's page: HTML that asks for nothing outside itself."""
+    """Return the audit's page: HTML that loads nothing else."""
     return render({"title": title, **audit_values(audit, listed)}, "audit.html.j2")
 
 
 def render_section(audit: Audit, listed: int) -> str:
-    """Return the part of the page that the report takes over."""
+    """Return the part of the page that is also a section of the report."""
     return render(audit_values(audit, listed), "audit_section.html.j2")
 
 
 def rows_of(table: pd.DataFrame) -> list[Row]:
-    """Return the rows of a table with None for what is not there."""
+    """Return the rows of a table, with None for missing values."""
     return [
         {str(name): None if value is pd.NA or _is_nan(value) else value for name, value in row.items()}
         for row in table.astype(object).to_dict("records")
@@ -83,7 +83,7 @@ def _is_nan(value: object) -> bool:
 
 
 def _excluded(excluded: pd.DataFrame, listed: int) -> list[Row]:
-    """Group what was left out by stage, level and reason, each with its first cases."""
+    """Group the excluded cases by stage, level and reason, each group with its first cases."""
     groups = [
         {"stage": stage, "level": level, "reason": reason, "all": len(cases), "rows": rows_of(cases.head(listed))}
         for (stage, level, reason), cases in excluded.groupby(["stage", "level", "reason"])

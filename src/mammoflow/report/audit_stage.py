@@ -1,4 +1,4 @@
-"""The audit stage: a study's tables to counts, checks and a flow diagram, as JSON, CSV and one page."""
+"""The audit stage: writes counts, checks and a flow diagram of a study as JSON, CSV and one HTML page."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from pathlib import Path
 from mammoflow.cohort.audit.audit import Audit, audit_study
 from mammoflow.cohort.audit.study_tables import read_study
 from mammoflow.config.audit import AuditSettings
-from mammoflow.evaluation.inputs import read_json
 from mammoflow.report.audit_page import render_audit, render_section
-from mammoflow.storage.files import write_text, writing
+from mammoflow.storage.files import read_json, write_text, writing
 
 
 def write_audit(settings: AuditSettings, cohort: Path, images: list[Path], output: Path) -> Audit:
-    """Audit a study and write what was found.
+    """Audit a study and write the findings.
 
     Parameters
     ----------
@@ -23,10 +22,10 @@ def write_audit(settings: AuditSettings, cohort: Path, images: list[Path], outpu
     cohort
         Folder of the cohort stage.
     images
-        One folder of the image stage a shard; none where the images are not prepared yet, which leaves pixels, header
-        spacing and flags out.
+        Folders of the image stage, one for each shard. Without them, the audit leaves out pixels, header spacing and
+        flags.
     output
-        Folder for `audit.json`, one CSV a table, `audit.html`, and `section.html`, which the report takes over.
+        Folder for `audit.json`, one CSV for each table, `audit.html`, and `section.html`, the section of the report.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What the page says: the comparison's tables read back and brought into the order of the page."""
+"""The content of the report: the tables of the comparison in the order of the page."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pandas as pd
 
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.candidates import CLASSIFIER, FEATURE_MODEL, FLOOR, READER, classifier_titles, display_name
-from mammoflow.evaluation.inputs import LEAKING, read_json
-from mammoflow.storage.files import file_digest
+from mammoflow.evaluation.inputs import LEAKING
+from mammoflow.storage.files import file_digest, read_json
 from mammoflow.tables.cohort import LESIONS
 from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.files import read_table
@@ -78,13 +78,13 @@ class Tables:
 
 def by_family(rows: Iterable[Row], titles: Mapping[str, str]) -> list[tuple[str, list[Row]]]:
     """Group rows of the comparison under the headings of the page, and number their notes."""
-    kept = [dict(row, name=display_name(str(row["model"]), titles), notes=own_notes(row)) for row in rows]
-    groups = [(heading, [row for row in kept if row["family"] == family]) for family, heading in FAMILIES]
+    shown = [dict(row, name=display_name(str(row["model"]), titles), notes=own_notes(row)) for row in rows]
+    groups = [(heading, [row for row in shown if row["family"] == family]) for family, heading in FAMILIES]
     return [(heading, group) for heading, group in groups if group]
 
 
 def own_notes(row: Row) -> list[str]:
-    """Return a row's notes without those that hold for the whole study and stand at the top of the page."""
+    """Return a row's notes without those on the whole study, which are at the top of the page."""
     notes = str(row.get("note") or "").split("; ")
     return [note for note in notes if note and note not in STUDY_MARKS]
 
@@ -98,7 +98,7 @@ def division(study: Row) -> str:
     words = {
         "kfold": f"divided by patient (fold {split.get('fold')} of {split.get('folds')}, counted from 0, is test)",
         "leave_one_source_out": f"divided by source ({split.get('test_source')} is test)",
-        "by_image": "divided by image, as in the published protocol, so that patients stand on both sides",
+        "by_image": "divided by image, as in the published protocol, so that patients are on both sides",
     }
     return words.get(str(method), f"divided by patient ({method} split)")
 
@@ -106,7 +106,7 @@ def division(study: Row) -> str:
 def split_counts(cohort: Path) -> list[Row]:
     """Count patients, images, lesions and malignant lesions of each split, and of all."""
     lesions = read_table(cohort / "lesions.parquet", LESIONS)
-    parts = [(split, lesions[lesions["split"] == split]) for split in SPLITS]
+    by_split = [(split, lesions[lesions["split"] == split]) for split in SPLITS]
     return [
         {
             "split": name,
@@ -115,7 +115,7 @@ def split_counts(cohort: Path) -> list[Row]:
             "lesions": len(part),
             "malignant": int((part["malignant"] == 1).sum()),
         }
-        for name, part in [*parts, ("all", lesions)]
+        for name, part in [*by_split, ("all", lesions)]
     ]
 
 
@@ -138,13 +138,13 @@ def figure_uris(folder: Path, leaking: bool = False) -> dict[str, Row]:
         # A PNG's width and height are two big-endian numbers at byte 16 of the file (PNG specification, IHDR).
         width, height = (int.from_bytes(content[start : start + 4], "big") for start in (16, 20))
         uri = "data:image/png;base64," + base64.b64encode(content).decode("ascii")
-        said = f"{caption} Leaking split: patients stand on both sides of it." if leaking else caption
-        figures[name] = {"uri": uri, "caption": said, "width": width, "height": height}
+        text = f"{caption} Leaking split: patients are on both sides of it." if leaking else caption
+        figures[name] = {"uri": uri, "caption": text, "width": width, "height": height}
     return figures
 
 
 def settings_files(folder: Path) -> list[Row]:
-    """Return name, digest and text of each settings file, where the run keeps them."""
+    """Return name, digest and text of each job's settings file, if the run has settings files."""
     files = sorted(folder.rglob("*.yaml")) if folder.is_dir() else []
     return [
         {
@@ -157,7 +157,7 @@ def settings_files(folder: Path) -> list[Row]:
 
 
 def training_rows(provenance: Row) -> list[Row]:
-    """Return one row a trained classifier: everything that its record says, nested names joined."""
+    """Return one row for each trained classifier, with all values of its record and nested names joined."""
     records = sorted(provenance.get("training", {}).items())
     titles = classifier_titles(dict(records))
     return [{"name": display_name(model, titles), "facts": dict(_flat(record))} for model, record in records]
@@ -172,5 +172,5 @@ def _flat(record: Row, before: str = "") -> list[tuple[str, Any]]:
 
 
 def read_provenance(comparison: Path) -> Row:
-    """Read the record that the comparison left beside its tables."""
+    """Read the record that the comparison wrote to its folder."""
     return read_json(comparison / "provenance.json")

@@ -24,10 +24,10 @@ from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
 
 SURROUNDINGS = 2.2
-"""Side of a picture in longest sides of the lesion's box."""
+"""Side of a picture, as a multiple of the longest side of the lesion's box."""
 
 AROUND = 1.12
-"""Least side of a picture in longest sides of the box around lesion and prompt, so that all of both is seen."""
+"""Smallest side of a picture, as a multiple of the longest side of the box around lesion and prompt."""
 
 LEAST_SIDE_MM = 30.0
 PICTURE_PX = 420
@@ -42,23 +42,23 @@ class Overlay:
     Attributes
     ----------
     model
-        Whose outline is shown.
+        Model of the outline.
     case
-        Number of the lesion in `dice_by_diameter.csv`; it holds no patient's id.
+        Number of the lesion in `dice_by_diameter.csv`; it contains no patient id.
     rank
         `best`, `median`, `worst`, or "" where there is no Dice.
     dice
-        Of the mask shown; `nan` where there is no reference.
+        Dice of the mask; `nan` where there is no reference.
     mark
         `oracle` where the reference chose the mask among several.
     prompted
         Kind, margin and source of the prompt.
     facts
-        What else stands below the picture.
+        Further facts for the caption.
     picture
         JPEG of the crop as a data URI.
     width, height
-        Of the crop in canonical pixels: the coordinates of the outlines.
+        Size of the crop in canonical pixels, the unit of the outlines.
     reference, predicted, box
         Outlines and the prompt's box as SVG path data; "" where there is none.
     points
@@ -112,9 +112,9 @@ def overlays(images: list[Path], masks: list[Path], count: int) -> list[Overlay]
     Parameters
     ----------
     images
-        One folder of the image stage a shard.
+        Folders of the image stage, one for each shard.
     masks
-        One folder of the segmentation a model and shard, in the order of the models.
+        Folders of the segmentation, one for each model and shard, in the order of the models.
     count
         Number of lesions for each model.
     """
@@ -133,17 +133,17 @@ def overlays(images: list[Path], masks: list[Path], count: int) -> list[Overlay]
     rows = rows[rows["split"] == "test"] if (rows["split"] == "test").any() else rows
     pictures = []
     for _, part in rows.groupby("model", sort=False):
-        own = part.set_index("lesion_id")
-        known = own["dice"].dropna()
-        chosen = choose_lesions(known, count) if len(known) else [("", str(lesion)) for lesion in own.index[:count]]
+        of_model = part.set_index("lesion_id")
+        dice = of_model["dice"].dropna()
+        chosen = choose_lesions(dice, count) if len(dice) else [("", str(lesion)) for lesion in of_model.index[:count]]
         for rank, lesion in chosen:
-            row = own.loc[[lesion]].iloc[0]
+            row = of_model.loc[[lesion]].iloc[0]
             pictures.append(_overlay(row, films.loc[[row["image_id"]]].iloc[0], rank))
     return pictures
 
 
 def by_model(pictures: list[Overlay]) -> list[tuple[str, list[tuple[str, list[Overlay]]]]]:
-    """Group pictures by model and then by rank, both in the order in which they come."""
+    """Group pictures by model and then by rank, and keep the order of both."""
     models: dict[str, dict[str, list[Overlay]]] = {}
     for picture in pictures:
         models.setdefault(picture.model, {}).setdefault(picture.rank, []).append(picture)
@@ -151,7 +151,7 @@ def by_model(pictures: list[Overlay]) -> list[tuple[str, list[tuple[str, list[Ov
 
 
 def _joined(folders: list[Path], name: str, schema: DataFrameSchema) -> pd.DataFrame:
-    """Join a table over its shards and keep each row's folder, which its files are relative to."""
+    """Join the shards of a table and add the folder that the files of each row are relative to."""
     tables = [read_table(folder / name, schema).assign(folder=str(folder)) for folder in folders]
     filled = [table for table in tables if len(table)] or tables[:1]
     if not filled:
@@ -192,7 +192,7 @@ def _overlay(row: pd.Series, film: pd.Series, rank: str) -> Overlay:
 
 
 def _prompted(row: pd.Series) -> str:
-    """Say what the prompt was."""
+    """Describe the prompt in words."""
     prompts = row["prompts"] if pd.notna(row["prompts"]) else "prompt"
     margin = row["margin_mm"] if pd.notna(row["margin_mm"]) else None
     return prompt_words({"prompts": prompts, "margin_mm": margin, "field_of_view": row["field_of_view"]})
@@ -206,13 +206,13 @@ def _prompt_box(row: pd.Series) -> pd.Series:
 
 def _points(row: pd.Series, top: int, left: int) -> list[tuple[float, float, bool]]:
     """Return the prompt's points as (x, y, on the lesion) from a corner of the image."""
-    written = row.get("prompt_points")
-    found = read_points(written) if isinstance(written, str) else []
-    return [(x - left, y - top, label == 1) for y, x, label in found]
+    text = row.get("prompt_points")
+    points = read_points(text) if isinstance(text, str) else []
+    return [(x - left, y - top, label == 1) for y, x, label in points]
 
 
 def _window(row: pd.Series, film: pd.Series, size: tuple[int, int]) -> tuple[slice, slice]:
-    """Return a square around the lesion's box and the prompt, moved and cut to lie in the image."""
+    """Return a square around the lesion's box and the prompt, moved and cut so that it is inside the image."""
     lesion = row[["y0", "x0", "y1", "x1"]].astype("float64").to_numpy()
     corners = [*lesion.reshape(2, 2), *_prompt_box(row).to_numpy().reshape(-1, 2)]
     corners += [np.array([y, x]) for x, y, _ in _points(row, 0, 0)]
@@ -234,7 +234,7 @@ def outline(mask: npt.NDArray[np.bool_]) -> str:
     padded = np.pad(mask, 1).astype(np.float32)
     paths = []
     for contour in find_contours(padded, 0.5):
-        # find_contours puts a pixel's centre on its index, and the padding moved it by one.
+        # In find_contours the centre of a pixel has its index as coordinate; the padding adds one.
         points = " ".join(f"{x - 0.5:.1f} {y - 0.5:.1f}" for y, x in contour[:-1])
         paths.append(f"M{points}Z")
     return "".join(paths)

@@ -1,17 +1,13 @@
-"""The page itself: the template, and how numbers are written on it."""
+"""Filling the templates, and the format of numbers on the page."""
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
-
-from mammoflow.evaluation.candidates import display_name
-from mammoflow.evaluation.segmentation_tables import FEEDS
-from mammoflow.report.segmentation import prompt_words
 
 MINUS, DASH = "−", "–"
 ABSENT = "n/a"
@@ -21,7 +17,7 @@ STYLES = ("style.css", "audit.css")
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Write a number; what is not defined is `n/a`."""
+    """Write a number, or `n/a` where it is not defined."""
     return ABSENT if value is None else f"{value:.{digits}f}".replace("-", MINUS)
 
 
@@ -56,7 +52,7 @@ def interval_plot(row: dict[str, Any], name: str, low: float, high: float, marks
     low, high
         Ends of the scale.
     marks
-        Values at which a vertical line stands, the first dashed and dark, the second dotted.
+        Values marked by a vertical line, the first dashed and dark, the second dotted.
     """
     if row.get(name) is None:
         return Markup("")
@@ -65,21 +61,32 @@ def interval_plot(row: dict[str, Any], name: str, low: float, high: float, marks
         return 4 + (PLOT_WIDTH - 8) * (min(max(value, low), high) - low) / (high - low)
 
     middle = PLOT_HEIGHT / 2
-    parts = [
+    shapes = [
         f'<line class="mark mark-{index}" x1="{place(mark):.1f}" x2="{place(mark):.1f}" y1="0" y2="{PLOT_HEIGHT}"/>'
         for index, mark in enumerate(marks)
         if mark is not None
     ]
     start, end = row.get(f"{name}_low"), row.get(f"{name}_high")
     if start is not None and end is not None:
-        parts.append(f'<line class="range" x1="{place(start):.1f}" x2="{place(end):.1f}" y1="{middle}" y2="{middle}"/>')
-    parts.append(f'<circle cx="{place(row[name]):.1f}" cy="{middle}" r="3.6"/>')
+        line = f'x1="{place(start):.1f}" x2="{place(end):.1f}" y1="{middle}" y2="{middle}"'
+        shapes.append(f'<line class="range" {line}/>')
+    shapes.append(f'<circle cx="{place(row[name]):.1f}" cy="{middle}" r="3.6"/>')
     size = f'width="{PLOT_WIDTH}" height="{PLOT_HEIGHT}" viewBox="0 0 {PLOT_WIDTH} {PLOT_HEIGHT}"'
-    return Markup(f'<svg class="plot" {size} aria-hidden="true" focusable="false">{"".join(parts)}</svg>')
+    return Markup(f'<svg class="plot" {size} aria-hidden="true" focusable="false">{"".join(shapes)}</svg>')
 
 
-def render(values: dict[str, Any], template: str = "page.html.j2") -> str:
-    """Fill a template; a value that the template asks for and that is not there is an error."""
+def render(values: dict[str, Any], template: str, filters: Mapping[str, Callable[..., object]] | None = None) -> str:
+    """Fill a template. A value that the template needs and does not get is an error.
+
+    Parameters
+    ----------
+    values
+        Values by the names of the template.
+    template
+        File name of the template.
+    filters
+        Further filters of the template, beside those for numbers.
+    """
     environment = Environment(
         loader=PackageLoader("mammoflow.report"),
         autoescape=select_autoescape(["j2", "html"], default=True),
@@ -93,9 +100,7 @@ def render(values: dict[str, Any], template: str = "page.html.j2") -> str:
         "signed": signed,
         "interval": interval,
         "plot": interval_plot,
-        "shown": partial(display_name, titles=values.get("titles")),
-        "prompt": prompt_words,
-        "feed": lambda name: FEEDS.get(name, ""),
+        **(filters or {}),
     }
     templates = Path(__file__).parent / "templates"
     style = "".join((templates / name).read_text(encoding="utf-8") for name in STYLES)

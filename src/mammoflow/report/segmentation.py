@@ -1,4 +1,4 @@
-"""What the page says of segmentation: the rows that are shown, their headings, and prompts in words."""
+"""The segmentation section of the report: its rows, their headings, and prompts in words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mammoflow.tables.detections import NO_PROMPT
 Row = dict[str, Any]
 
 HANDED_ON = ("model", "field_of_view", "prompts", "margin_mm")
-"""What tells the masks that went on from those of other prompts."""
+"""Columns that identify the prompts of the chosen masks among all prompts."""
 
 SOURCES = {"reader": " of reader ", "model": " around the mask of ", "drawn": ", drawn at random"}
 
@@ -20,37 +20,37 @@ AMONG = {"iterations": "iterations", "heads": "heads of the first iteration"}
 
 
 def prompt_words(row: Row, margin: bool = True) -> str:
-    """Say what a prompt was: kind, margin, source, and whether the network saw a window.
+    """Describe a prompt in words: kind, margin, source, and whether the network saw a window.
 
     Parameters
     ----------
     row
         `prompts` as in the tables of the comparison (`box; reader:A`), `margin_mm` and `field_of_view`.
     margin
-        Whether the margin is said; tables may have a column for it.
+        Whether the description includes the margin; some tables have a column for it.
     """
-    kind, *parts = str(row["prompts"]).split("; ")
+    kind, *sources = str(row["prompts"]).split("; ")
     if kind == NO_PROMPT:
         return "no prompt"
     words = kind.replace("_", " and ")
     if margin and row["margin_mm"] is not None:
         words += f" +{row['margin_mm']:g} mm"
-    for part in parts:
-        origin, _, name = part.partition(":")
+    for source in sources:
+        origin, _, name = source.partition(":")
         words += SOURCES[origin] + (display_name(name) if origin == "model" else name)
     return words + (", on a window" if row["field_of_view"] == "window" else "")
 
 
 def default_model_first(rows: list[Row], model: str) -> list[Row]:
-    """Order rows: the model whose masks go on, the others, the floor; rows of one model stay in their order."""
+    """Order rows: the default model, the others, the floor; rows of one model keep their order."""
     return sorted(rows, key=lambda row: (row["model"] == ELLIPSE, row["model"] != model))
 
 
 def default_segmentation(rows: list[Row], diameters: list[Row], model: str) -> Row | None:
-    """Return the row of the model whose masks go on, at the margin that its masks were made with."""
-    wanted = {"model": model, "split": "test", "selection": CHOSEN}
-    fitting = [row for row in with_prompts_of_masks(rows, diameters) if wanted.items() <= row.items()]
-    return fitting[0] if fitting else None
+    """Return the test row of the default model for the prompts of its chosen masks."""
+    headline = {"model": model, "split": "test", "selection": CHOSEN}
+    matching = [row for row in with_prompts_of_masks(rows, diameters) if headline.items() <= row.items()]
+    return matching[0] if matching else None
 
 
 def with_prompts_of_masks(rows: list[Row], diameters: list[Row]) -> list[Row]:
@@ -59,19 +59,19 @@ def with_prompts_of_masks(rows: list[Row], diameters: list[Row]) -> list[Row]:
     Parameters
     ----------
     rows
-        Of any segmentation table.
+        Rows of any segmentation table.
     diameters
-        Rows of `dice_by_diameter.csv`, one a mask.
+        Rows of `dice_by_diameter.csv`, one for each mask.
     """
     handed_on = {tuple(row[key] for key in HANDED_ON) for row in diameters}
     return [row for row in rows if tuple(row[key] for key in HANDED_ON) in handed_on]
 
 
 def choice_groups(rows: list[Row]) -> list[tuple[str, list[Row]]]:
-    """Group rows of `segmentation_choices.csv` under headings that name model, prompt, and what is chosen among.
+    """Group rows of `segmentation_choices.csv` under headings of model, prompt, and the alternatives of the choice.
 
-    Heads are those of the first iteration, which is fed with nothing: of several ways to feed back, their rows are
-    the same and stand once.
+    Heads are those of the first iteration, which gets no earlier mask. Their rows are the same for all ways of feeding
+    masks back, so they are shown once.
     """
     groups: dict[str, list[Row]] = {}
     for row in rows:
@@ -89,4 +89,4 @@ def subgroup_groups(rows: list[Row]) -> list[tuple[str, list[Row]]]:
     groups: dict[str, dict[str, list[Row]]] = {}
     for row in rows:
         groups.setdefault(str(row["grouping"]), {}).setdefault(str(row["group"]), []).append(row)
-    return [(grouping, [row for part in parts.values() for row in part]) for grouping, parts in groups.items()]
+    return [(grouping, [row for rows in by_group.values() for row in rows]) for grouping, by_group in groups.items()]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,10 @@ from markupsafe import Markup
 from mammoflow.config.evaluation import ReportSettings
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.birads import ZERO_NOTES
-from mammoflow.evaluation.candidates import classifier_titles
+from mammoflow.evaluation.candidates import classifier_titles, display_name
 from mammoflow.evaluation.detection import FALSE_POSITIVES_PER_IMAGE
-from mammoflow.evaluation.inputs import LEAKING, read_json
+from mammoflow.evaluation.inputs import LEAKING
+from mammoflow.evaluation.segmentation_tables import FEEDS
 from mammoflow.report.content import (
     Tables,
     by_family,
@@ -29,10 +32,11 @@ from mammoflow.report.segmentation import (
     choice_groups,
     default_model_first,
     default_segmentation,
+    prompt_words,
     subgroup_groups,
     with_prompts_of_masks,
 )
-from mammoflow.storage.files import write_text
+from mammoflow.storage.files import read_json, write_text
 
 SHOWN_FEATURES = 8
 
@@ -46,7 +50,7 @@ def write_report(
     output: Path,
     audit: Path | None = None,
 ) -> None:
-    """Write the report of a run: one HTML file that asks for nothing outside itself.
+    """Write the report of a run: one HTML file that loads nothing else.
 
     Parameters
     ----------
@@ -57,9 +61,9 @@ def write_report(
     comparison
         Folder of the comparison stage.
     images
-        One folder of the image stage a shard.
+        Folders of the image stage, one for each shard.
     masks
-        One folder of the segmentation a model and shard, those of the default model first.
+        Folders of the segmentation, one for each model and shard, those of the default model first.
     output
         The HTML file.
     audit
@@ -113,18 +117,23 @@ def write_report(
         "training": training_rows(provenance),
         "settings_files": settings_files(comparison.parent / "settings"),
     }
-    write_text(output, render(values))
+    filters: dict[str, Callable[..., object]] = {
+        "shown": partial(display_name, titles=values["titles"]),
+        "prompt": prompt_words,
+        "feed": lambda name: FEEDS.get(name, ""),
+    }
+    write_text(output, render(values, "page.html.j2", filters))
 
 
 def segmentation_values(tables: Tables, model: str) -> dict[str, Any]:
-    """Return what the page says of masks and their scores; subgroups and choices of the prompts that masks go on from.
+    """Return the rows of the segmentation section; subgroups and choices only for the prompts of the chosen masks.
 
     Parameters
     ----------
     tables
-        Of the comparison.
+        Tables of the comparison.
     model
-        The default model, whose rows stand first.
+        The default model, whose rows come first.
     """
     diameters = tables.rows("dice_by_diameter")
     segmentation, choices, subgroups, correlation = (
@@ -159,7 +168,7 @@ def audit_section(audit: Path | None) -> Markup | None:
 
 
 def shown_features(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the similarity features, and of each family those that separate best on their own."""
+    """Return the similarity features, and the features of each family with the strongest separation."""
     defined = [row for row in rows if row["auc"] is not None]
     similarity = [row for row in rows if "similarity" in row["feature"]]
     shown = list(similarity)

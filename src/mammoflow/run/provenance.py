@@ -1,7 +1,7 @@
-"""What made a result: the digest of the code behind a stage, and the record of versions, machine and revision.
+"""The origin of a result: the digest of the code behind a job, and the record of versions, machine and revision.
 
-The code digest is a parameter of each rule, so an edited stage runs again, while a fresh clone, a touched file or a
-reverted edit does not. Nothing is imported to compute it: imports are read from the source.
+The code digest is a parameter of each rule. So an edit makes the stage run again, but a fresh clone, a touched file or
+a reverted edit does not. Imports are read from the source, and nothing is imported to compute the digest.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mammoflow.errors import ConfigError
 PACKAGE = "mammoflow"
 SOURCES = Path(__file__).resolve().parents[2]
 
-# Pages for people lie beside the code and change no result.
+# Files in the packages that change no result, such as pages for people.
 _NOT_DATA = {".md", ".pyc", ".typed"}
 _RECORDED = ("numpy", "pandas", "torch", "torchvision", "scikit-image", "scikit-learn", "pyradiomics", "snakemake")
 
@@ -31,9 +31,8 @@ _RECORDED = ("numpy", "pandas", "torch", "torchvision", "scikit-image", "scikit-
 def code_digest(*modules: str, sources: Path = SOURCES) -> str:
     """Return the SHA-256 of the code that some modules run.
 
-    The digest covers the modules, the packages that they lie in, every module of mammoflow that they import (also
-    inside functions), and the data files of those packages, such as the weights that are shipped. Modification times
-    do not count.
+    The digest covers the modules, their packages, every module of mammoflow that they import (also inside functions),
+    and the data files of those packages, such as shipped weights. Modification times do not count.
 
     Parameters
     ----------
@@ -57,34 +56,41 @@ def code_digest(*modules: str, sources: Path = SOURCES) -> str:
 
 
 def code_modules(*modules: str, sources: Path = SOURCES) -> tuple[str, ...]:
-    """Return the names of some modules and of all modules of mammoflow behind them, sorted.
+    """Return the names of some modules and of all modules of mammoflow that they import, sorted.
 
     Raises
     ------
     ConfigError
-        If one of the modules asked for does not exist.
+        If one of the given modules does not exist.
     """
     for module in modules:
         if _module_file(module, sources) is None:
             raise ConfigError(f"module {module} does not exist below {sources}; expected a module of {PACKAGE}")
-    found: set[str] = set()
+    visited: set[str] = set()
     waiting = set(modules)
     while waiting:
         module = waiting.pop()
-        found.add(module)
-        waiting |= (_packages_of(module) | _imports(module, sources)) - found
-    return tuple(sorted(found))
+        visited.add(module)
+        waiting |= (_packages_of(module) | imported_modules(module, sources=sources)) - visited
+    return tuple(sorted(visited))
+
+
+def imported_modules(module: str, *, sources: Path = SOURCES) -> set[str]:
+    """Return the modules of mammoflow that a module imports itself, also inside its functions."""
+    path = _module_file(module, sources)
+    names = _imported_names(module, path) if path else frozenset()
+    return {name for name in names if name.split(".")[0] == PACKAGE and _module_file(name, sources) is not None}
 
 
 def outside_imports(*modules: str, without: frozenset[str] = frozenset(), sources: Path = SOURCES) -> frozenset[str]:
-    """Return the top-level names of everything else that some modules and all behind them import.
+    """Return the top-level names of all other packages that some modules, and the modules they import, need.
 
     Parameters
     ----------
     *modules
         Dotted names.
     without
-        Modules whose own imports do not count.
+        Modules whose imports do not count.
     sources
         Folder that holds the package.
     """
@@ -96,14 +102,14 @@ def outside_imports(*modules: str, without: frozenset[str] = frozenset(), source
 
 
 def run_record(executor: str, root: Path) -> dict[str, object]:
-    """Return what a run should be traced by: versions, platform, git revision and executor.
+    """Return the record of a run: versions, platform, git revision and executor.
 
     Parameters
     ----------
     executor
         Name of the Snakemake executor that runs the jobs, such as `local` or `slurm`.
     root
-        Folder of the project, whose git revision is recorded where there is one.
+        Folder of the project; its git revision is recorded if it has one.
     """
     installed = {distribution: _version(distribution) for distribution in _RECORDED}
     return {
@@ -121,7 +127,7 @@ def run_record(executor: str, root: Path) -> dict[str, object]:
 def study_fingerprint(folder: Path) -> str:
     """Return a SHA-256 over the relative paths and sizes of all files of a study folder.
 
-    It notices files that came, went, or changed their size, without reading any of them.
+    It changes when a file is added, removed, or changes its size. No file is read.
     """
     entries: list[str] = []
     waiting, seen = [""], set[tuple[int, int]]()
@@ -146,15 +152,8 @@ def _module_file(module: str, sources: Path) -> Path | None:
 
 def _packages_of(module: str) -> set[str]:
     """Return the packages above a module, whose `__init__` runs before it."""
-    parts = module.split(".")
-    return {".".join(parts[:end]) for end in range(1, len(parts))}
-
-
-def _imports(module: str, sources: Path) -> set[str]:
-    """Return the modules of mammoflow that a module imports."""
-    path = _module_file(module, sources)
-    names = _imported_names(module, path) if path else frozenset()
-    return {name for name in names if name.split(".")[0] == PACKAGE and _module_file(name, sources) is not None}
+    names = module.split(".")
+    return {".".join(names[:end]) for end in range(1, len(names))}
 
 
 def _imported_names(module: str, path: Path) -> frozenset[str]:
@@ -176,7 +175,7 @@ def _imported_names_of(module: str, is_package: bool, source: bytes) -> frozense
 
 
 def _data_files(package: Path) -> list[Path]:
-    """Return the files of a package that are not code: all below its folder that belong to no package inside it."""
+    """Return the files of a package that are not code, without those of packages inside it."""
     files: list[Path] = []
     for path in sorted(package.iterdir()):
         if path.name.startswith((".", "__pycache__")) or path.is_symlink():
@@ -189,7 +188,7 @@ def _data_files(package: Path) -> list[Path]:
 
 
 def _file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file; one that did not change since it was last read is not read again."""
+    """Return the SHA-256 of a file; an unchanged file is read only once."""
     status = path.stat()
     return _file_digest_of(path, status.st_mtime_ns, status.st_size)
 
@@ -208,7 +207,7 @@ def _version(distribution: str) -> str:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """Return what a git command says about the project, or "" where git or the repository is absent."""
+    """Return the output of a git command in the project, or "" where git or the repository is absent."""
     if shutil.which("git") is None:
         return ""
     result = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""The one device choice, the one seed helper and the one progress bar."""
+"""The choice of a device, seeds, and progress lines, each in one place for all stages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 
-def choose_device(wanted: str) -> torch.device:
+def choose_device(name: str) -> torch.device:
     """Turn `auto`, `cpu` or `cuda` into a torch device.
 
     Raises
@@ -29,16 +29,16 @@ def choose_device(wanted: str) -> torch.device:
     """
     import torch
 
-    if wanted == "cuda" and not torch.cuda.is_available():
+    if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device is cuda, but torch finds no usable GPU; set device to auto or cpu")
-    use_gpu = wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available())
+    use_gpu = name == "cuda" or (name == "auto" and torch.cuda.is_available())
     return torch.device("cuda" if use_gpu else "cpu")
 
 
 def has_native_bf16(device: torch.device) -> bool:
-    """Tell whether a device multiplies matrices in bfloat16 by instructions of its own, not by emulation.
+    """Tell whether a device has instructions for bfloat16 matrix products and does not emulate them.
 
-    A CPU has AVX512-BF16 or AMX for that; a GPU has it from compute capability 8.0 on.
+    A CPU has them with AVX512-BF16 or AMX, a GPU from compute capability 8.0.
     """
     import torch
 
@@ -46,8 +46,8 @@ def has_native_bf16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
-    found = torch.cpu.get_capabilities()
-    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def set_threads(threads: int) -> None:
@@ -60,7 +60,7 @@ def set_threads(threads: int) -> None:
 
 
 def seed_everything(seed: int) -> np.random.Generator:
-    """Seed random, NumPy's global state (libraries draw from it) and torch; return a generator of the same seed."""
+    """Seed random, torch and NumPy's global state, which libraries use; return a generator with the same seed."""
     import torch
 
     random.seed(seed)
@@ -75,7 +75,7 @@ def available_cores() -> int:
 
 
 def progress(items: Iterable[Item], label: str, total: int | None = None, every_s: float = 5.0) -> Iterator[Item]:
-    """Pass items on and say on standard error how many of how many are done and how long still.
+    """Yield items, and write to standard error how many are done and the time left.
 
     A line is written at most every `every_s` seconds, so that a log file stays short.
     """

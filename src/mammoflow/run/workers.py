@@ -1,7 +1,7 @@
-"""Work on files that may be hostile, in processes that may die of them.
+"""Work on files that may be damaged or hostile, in separate processes that may crash.
 
-Image decoders are native code: a damaged file can end the process, hang it or eat the memory. Each worker is a process
-with a memory limit and each item has a deadline; a worker that is lost costs its item and nothing else.
+Image decoders are native code: a damaged file can crash the process, make it hang or use up the memory. Each worker is
+a process with a memory limit, and each item has a deadline. When a worker is lost, only its current item is lost.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mammoflow.errors import MammoflowError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# The standard library looks at all processes where it starts or ends one, and does not expect that of two threads.
+# The standard library checks all child processes where it starts or ends one, and is not safe for two threads there.
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -36,7 +36,7 @@ class Lost:
 
 
 class WorkerError(Exception):
-    """A worker failed for a reason of its own; the message is its traceback."""
+    """A worker failed because of a defect of the program; the message is its traceback."""
 
 
 @dataclass
@@ -55,14 +55,16 @@ def map_isolated(
     memory_bytes: int,
     preload: str,
 ) -> Iterator[tuple[int, Result | Lost]]:
-    """Apply a function to items in isolated processes; yield (index, result) as they come. Threads may call it at once.
+    """Apply a function to items in separate processes; yield (index, result) in the order in which they finish.
+
+    Several threads may call it at the same time.
 
     Parameters
     ----------
     function
-        Of a module, so that it can be sent to the workers; so can its items and results.
+        A function at the top level of a module. It, its items and its results must be picklable.
     items
-        Work.
+        What the function is applied to.
     workers
         Processes at a time.
     limit_s
@@ -70,14 +72,14 @@ def map_isolated(
     memory_bytes
         Memory for data that a worker may hold.
     preload
-        Module that is imported once, before the workers split off; those of an earlier call in this process stay.
+        Module that the fork server imports once for all workers. Modules of earlier calls in this process stay loaded.
 
     Raises
     ------
     MammoflowError
-        If the function raised one that is not about a single case, for example because the disk is full.
+        If the function raised one, for example because the disk is full.
     WorkerError
-        If it raised anything else: a defect of the program.
+        If it raised anything else, which is a defect of the program.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["cv2", preload])
@@ -121,7 +123,7 @@ def _start(
 
 def _give(worker: _Worker[Item], items: Sequence[Item], index: int, limit_s: float) -> None:
     worker.index, worker.deadline = index, time.monotonic() + limit_s
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a dead worker shows when its answer is read
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # `_collect` notices a dead worker
         worker.connection.send(items[index])
 
 

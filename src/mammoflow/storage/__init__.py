@@ -1,1 +1,1 @@
-"""Files that are never half written, and the store of arrays that all runs share."""
+"""Files that are written in one step, and the store of arrays that all runs share."""

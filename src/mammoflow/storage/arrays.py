@@ -1,4 +1,4 @@
-"""The store of arrays that all runs share, each entry under the digest of what made it."""
+"""The store of arrays that all runs share; the key of an entry is the digest of all that it was computed from."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ DAY_S = 86400.0
 
 
 class ArrayStore:
-    """Arrays under the digest of what made them, shared by stages and runs.
+    """Arrays that stages and runs share, found by a key: the digest of everything that they were computed from.
 
-    Each entry is one safetensors file that holds its arrays, written in one step, so two jobs that write the same key
-    leave one whole entry. An entry carries a digest of its values; one that is damaged is treated as absent. What it
-    is about stands in its header, for people and for `mammoflow store`; the key alone says what it holds.
+    Each entry is one safetensors file. It is written in one step, so two jobs that write the same key leave one whole
+    entry. An entry contains a digest of its values; a damaged entry counts as absent. Its header describes the entry
+    for people and for `mammoflow store`; only the key identifies it.
 
     Parameters
     ----------
     root
-        Folder of the store; it is made when the first entry is written.
+        Folder of the store; it is created with the first entry.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def path(self, key: str) -> Path:
-        """Return where the entry of a key lies, whether or not it exists."""
+        """Return the file of a key, whether or not it exists."""
         return self.root / key[:2] / f"{key}.safetensors"
 
     def write(self, key: str, arrays: Mapping[str, Array], about: Mapping[str, str] | None = None) -> None:
-        """Write the arrays of a key, replacing what was there.
+        """Write the arrays of a key and replace an earlier entry.
 
         Parameters
         ----------
         key
-            Digest of what made the arrays, in hexadecimal.
+            Digest of everything that the arrays were computed from, in hexadecimal.
         arrays
             The arrays by name.
         about
-            What the entry is about, such as `kind`, `model` and `image`; when it was made is added.
+            Description of the entry, such as `kind`, `model` and `image`; the time of writing is added.
 
         Raises
         ------
         StudyError
-            If it cannot be written: no room, no right, no folder.
+            If the entry cannot be written: no room, no permission, or no folder.
         """
         header = {**(about or {}), "created": datetime.now(UTC).isoformat(timespec="seconds")}
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -83,8 +83,8 @@ class ArrayStore:
 
     @staticmethod
     def _mark_used(path: Path) -> None:
-        """Set the time of the file to now, once a day, so that what is not used can be told."""
-        with suppress(OSError):  # a store that may only be read serves as well
+        """Set the time of the file to now, at most once a day. Pruning reads this time."""
+        with suppress(OSError):  # the store may be read-only
             if time.time() - path.stat().st_mtime > DAY_S:
                 os.utime(path)
 

@@ -1,4 +1,4 @@
-"""What lies in the store of arrays: listed, verified, and pruned."""
+"""The content of the store of arrays: listing, checking and pruning its entries."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ class Entry:
     Attributes
     ----------
     key, path, size
-        Its key, its file, and the bytes of that.
+        Its key, its file, and the size of the file in bytes.
     kind, model, image
-        What it is about; `unknown` for entries that were made before they said so, and for damaged ones.
+        What it describes; `unknown` for damaged entries and for those of early versions.
     shapes
         Type and shape of each array, as text.
     created
-        When it was made (UTC), or "".
+        When it was written (UTC), or "".
     used
-        When it was last read or written, to a day, in seconds since 1970.
+        When it was last read or written, in seconds since 1970, to within a day.
     """
 
     key: str
@@ -55,30 +55,30 @@ def check_store(root: Path) -> None:
     Raises
     ------
     StudyError
-        If it does not.
+        If there is no such folder.
     """
     if not root.is_dir():
         raise StudyError(f"store {root} does not exist; expected the folder that the configuration names under store")
 
 
 def entries(root: Path) -> Iterator[Entry]:
-    """Give the entries of a store, in the order of their keys; only their headers are read."""
+    """Yield the entries of a store in the order of their keys; only their headers are read."""
     for path in sorted(root.glob("??/*.safetensors")):
         if _KEY.fullmatch(path.stem) and path.stem.startswith(path.parent.name):
             try:
                 yield _entry(path)
-            except FileNotFoundError:  # another job pruned it meanwhile
+            except FileNotFoundError:  # another job removed it meanwhile
                 continue
 
 
 def unfinished(root: Path) -> list[Path]:
-    """Return files that a killed job left half written: those of no name yet that nobody touched for a day."""
-    found = []
+    """Return files that a killed job left half written: temporary files that are older than a day."""
+    old_files = []
     for path in root.glob("??/.*.safetensors"):
-        with suppress(FileNotFoundError):  # a job has just given it its name
+        with suppress(FileNotFoundError):  # a job has just renamed it
             if time.time() - path.stat().st_mtime > DAY_S:
-                found.append(path)
-    return sorted(found)
+                old_files.append(path)
+    return sorted(old_files)
 
 
 def _entry(path: Path) -> Entry:
@@ -90,10 +90,10 @@ def _entry(path: Path) -> Entry:
             about = file.metadata() or {}
             slices = {name: file.get_slice(name) for name in file.keys() if name != "digest"}  # noqa: SIM118
             shapes = ", ".join(
-                f"{name} {part.get_dtype()} {'x'.join(map(str, part.get_shape()))}" for name, part in slices.items()
+                f"{name} {array.get_dtype()} {'x'.join(map(str, array.get_shape()))}" for name, array in slices.items()
             )
     except (SafetensorError, OSError, ValueError):
-        path.stat()  # raises where it was pruned; else it is damaged, and listed
+        path.stat()  # raises where the file was removed; otherwise the entry is damaged and stays in the list
     return Entry(
         path.stem,
         path,
@@ -107,13 +107,13 @@ def _entry(path: Path) -> Entry:
     )
 
 
-def summary(found: Sequence[Entry]) -> pd.DataFrame:
+def summary(stored: Sequence[Entry]) -> pd.DataFrame:
     """Count entries by model, kind and shape: `entries`, `bytes`, `last_used` (UTC)."""
     columns = ["model", "kind", "shapes", "entries", "bytes", "last_used"]
-    if not found:
+    if not stored:
         return pd.DataFrame(columns=columns)
     table = pd.DataFrame(
-        [(entry.model, entry.kind, entry.shapes, entry.size, entry.used) for entry in found],
+        [(entry.model, entry.kind, entry.shapes, entry.size, entry.used) for entry in stored],
         columns=["model", "kind", "shapes", "bytes", "used"],
     )
     groups = table.groupby(["model", "kind", "shapes"])
@@ -122,46 +122,49 @@ def summary(found: Sequence[Entry]) -> pd.DataFrame:
 
 
 def damaged_entries(root: Path) -> list[Entry]:
-    """Read every entry and return those whose values are not what was written."""
+    """Read every entry and return those whose values are no longer the ones that were written."""
     store = ArrayStore(root)
-    found = list(entries(root))
+    stored = list(entries(root))
     return [
-        entry for entry in progress(found, "verify the store") if store.read(entry.key) is None and entry.path.is_file()
+        entry
+        for entry in progress(stored, "verify the store")
+        if store.read(entry.key) is None and entry.path.is_file()
     ]
 
 
 def to_prune(
-    found: Sequence[Entry],
+    stored: Sequence[Entry],
     models: Collection[str] = (),
     unused_days: float | None = None,
     most_bytes: int | None = None,
 ) -> list[Entry]:
-    """Choose entries that may go.
+    """Choose entries to remove.
 
     Parameters
     ----------
-    found
+    stored
         The entries of the store.
     models
-        Entries of these models alone; empty means all.
+        Only entries of these models; empty means all.
     unused_days
-        Entries that were not used for so many days.
+        Only entries that were not used for this many days.
     most_bytes
-        Of what the conditions above leave, the longest unused go until the whole store is no larger than this.
+        Of the entries that meet the conditions above, only as many as needed to bring the whole store down to this
+        size, the longest unused first.
 
     Returns
     -------
     list of Entry
         The longest unused first.
     """
-    candidates = [entry for entry in found if not models or entry.model in models]
+    candidates = [entry for entry in stored if not models or entry.model in models]
     candidates.sort(key=lambda entry: (entry.used, entry.key))
     if unused_days is not None:
         before = time.time() - unused_days * DAY_S
         candidates = [entry for entry in candidates if entry.used < before]
     if most_bytes is None:
         return candidates
-    excess = sum(entry.size for entry in found) - most_bytes
+    excess = sum(entry.size for entry in stored) - most_bytes
     chosen = []
     for entry in candidates:
         if excess <= 0:
@@ -172,6 +175,6 @@ def to_prune(
 
 
 def remove(paths: Sequence[Path]) -> None:
-    """Remove files of the store; a job that reads one at this moment finds it absent and computes it again."""
+    """Remove files of the store. A job that needs one of them computes it again."""
     for path in paths:
         path.unlink(missing_ok=True)

@@ -1,13 +1,15 @@
-"""Files that are never half written, digests, images, and the store of arrays that all runs share."""
+"""Files that are written in one step, reading JSON, images and masks as PNG, and digests."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +19,7 @@ from mammoflow.errors import StudyError
 
 Array = npt.NDArray[np.generic]
 
-# One fixed filter and run lengths write film grain 3.5 times as fast as zlib's default strategy, and no larger.
+# One fixed filter with run lengths writes film grain 3.5 times as fast as zlib's default strategy; files get no larger.
 PNG_OPTIONS = [
     cv2.IMWRITE_PNG_COMPRESSION,
     1,
@@ -30,7 +32,7 @@ PNG_OPTIONS = [
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder; on success sync it and rename it to `path`, else remove it."""
+    """Yield a temporary path in the same folder; on success sync it and rename it to `path`, otherwise remove it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
     os.close(handle)
@@ -53,6 +55,23 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises
+    ------
+    StudyError
+        If the file is missing, damaged, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{path} cannot be read ({error}); run the stage that writes it again") from error
+    if not isinstance(content, dict):
+        raise StudyError(f"{path} holds {type(content).__name__}, expected a JSON object; write it again")
+    return content
+
+
 def write_image(path: Path, image: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> None:
     """Write a grey (height, width) or RGB (height, width, 3) image of 8 or 16 bit as PNG."""
     with writing(path) as temporary:
@@ -62,7 +81,7 @@ def write_image(path: Path, image: npt.NDArray[np.uint8] | npt.NDArray[np.uint16
 
 
 def read_image(path: Path) -> Array:
-    """Read an image that `write_image` wrote, with its own depth.
+    """Read an image that `write_image` wrote, with 8 or 16 bits as in the file.
 
     Raises
     ------
@@ -98,6 +117,6 @@ def array_digest(array: Array) -> str:
     return digest.hexdigest()
 
 
-def text_digest(*parts: str) -> str:
-    """Return the SHA-256 of several texts, kept apart."""
-    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
+def text_digest(*texts: str) -> str:
+    """Return the SHA-256 of several texts with a separator between them."""
+    return hashlib.sha256("\x00".join(texts).encode()).hexdigest()

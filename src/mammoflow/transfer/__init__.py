@@ -1,1 +1,1 @@
-"""Files from the network: connections, downloads, checksums."""
+"""Files from the network: connections, downloads and checksums."""

@@ -1,7 +1,8 @@
 """Checksums of files, written as `algorithm:hexadecimal`.
 
-Known are `sha256`, `md5`, and `etag` for what an object store says of a file that was uploaded in parts: the MD5 over
-the MD5s of the parts, and their number (`etag:9b2c…-4`). The size of a part is not told; the usual ones are tried.
+The algorithms are `sha256`, `md5` and `etag`. An object store gives an ETag for a file that was uploaded in parts: the
+MD5 over the MD5s of the parts, and their number (`etag:9b2c…-4`). It does not give the size of a part, so the usual
+sizes are tried.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _PARTS = re.compile(r"[0-9a-f]{32}-(\d{1,5})")
 def checksum_of(path: Path, like: str) -> str:
     """Return the checksum of a file by the algorithm of another checksum, in the same form.
 
-    Of an `etag` that matches with no usual part size, the one by the smallest possible parts is returned.
+    Where no usual part size gives the ETag, the ETag for the smallest possible parts is returned.
 
     Raises
     ------
@@ -32,10 +33,10 @@ def checksum_of(path: Path, like: str) -> str:
     if algorithm in _SIMPLE:
         with path.open("rb") as file:
             return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
-    found = _PARTS.fullmatch(digits) if algorithm == "etag" else None
-    if not found:
+    count_of_parts = _PARTS.fullmatch(digits) if algorithm == "etag" else None
+    if not count_of_parts:
         raise ValueError(f"checksum {like!r} is of no known form, expected sha256:, md5: or etag:")
-    candidates = [f"etag:{etag}" for etag in _etags(path, int(found[1]))]
+    candidates = [f"etag:{etag}" for etag in _etags(path, int(count_of_parts[1]))]
     return like if like in candidates else candidates[0]
 
 
@@ -47,17 +48,17 @@ def matches_checksum(path: Path, checksum: str) -> bool:
 def can_be_checked(checksum: str, size: int) -> bool:
     """Tell whether a checksum can be recomputed from a file of this many bytes.
 
-    It cannot where it is empty, or says a number of parts that no usual part size gives.
+    It cannot where the checksum is empty, or where no usual part size gives its number of parts.
     """
     algorithm, _, digits = checksum.partition(":")
     if algorithm in _SIMPLE:
         return len(digits) == _SIMPLE[algorithm]
-    found = _PARTS.fullmatch(digits) if algorithm == "etag" else None
-    return bool(found) and bool(_part_sizes(size, int(found[1] if found else 0)))
+    count_of_parts = _PARTS.fullmatch(digits) if algorithm == "etag" else None
+    return count_of_parts is not None and bool(_part_sizes(size, int(count_of_parts[1])))
 
 
 def checksum_from_etag(etag: str) -> str:
-    """Turn an object store's ETag into a checksum; "" where it is neither an MD5 nor one over parts."""
+    """Turn an object store's ETag into a checksum; "" where it is neither an MD5 nor an MD5 over parts."""
     digits = etag.strip().removeprefix("W/").strip('"').lower()
     if re.fullmatch(r"[0-9a-f]{32}", digits):
         return f"md5:{digits}"
@@ -65,11 +66,11 @@ def checksum_from_etag(etag: str) -> str:
 
 
 def _part_sizes(size: int, parts: int) -> list[int]:
-    return [part for part in PART_SIZES if -(-size // part) == parts]
+    return [part_size for part_size in PART_SIZES if -(-size // part_size) == parts]
 
 
 def _etags(path: Path, parts: int) -> list[str]:
-    """Return the ETags of a file by all part sizes that give this many parts."""
+    """Return the ETags of a file for all part sizes that give this many parts."""
     etags = []
     for part_size in _part_sizes(path.stat().st_size, parts) or [PART_SIZES[0]]:
         joined = hashlib.md5(usedforsecurity=False)

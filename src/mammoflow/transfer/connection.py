@@ -1,4 +1,4 @@
-"""One connection to an address: where it may lead, what its answers mean, and how long to wait before the next."""
+"""One connection to an address: its redirections, the meaning of its answers, and the pause before the next attempt."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PASSING = {
     HTTPStatus.SERVICE_UNAVAILABLE,
     HTTPStatus.GATEWAY_TIMEOUT,
 }
-"""Answers after which the same question may well succeed."""
+"""Answers after which the same request may succeed later."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,15 @@ class Transfer:
     Attributes
     ----------
     attempts
-        Connections tried in a row that bring less than 1 MiB before giving up.
+        Connections in a row that bring less than 1 MiB; then the transfer gives up.
     timeout_s
         Seconds without a byte after which a connection counts as broken.
     pause_s
-        Pause after the first failure; it doubles with each further one, and is drawn from its upper half.
+        Pause after the first failure. It doubles after each further failure, and is drawn from its upper half.
     longest_pause_s
-        Longest pause, also where the server asks for a longer one by `Retry-After`.
+        Longest pause, also where the server asks for a longer one with `Retry-After`.
     hosts
-        Hosts that the address may be redirected to beside its own.
+        Other hosts that the address may redirect to.
     """
 
     attempts: int = 5
@@ -57,14 +57,14 @@ class Transfer:
 
 
 class BrokenConnectionError(Exception):
-    """This connection gave no whole file; the next one may.
+    """This connection did not bring the whole file; the next one may.
 
     Parameters
     ----------
     problem
         What happened.
     pause_s
-        What the server asks to wait.
+        Seconds that the server asks to wait.
     """
 
     def __init__(self, problem: str, pause_s: float | None = None) -> None:
@@ -78,15 +78,15 @@ def check_address(url: str) -> None:
     Raises
     ------
     DownloadError
-        If it is not.
+        If the address has another scheme or no host.
     """
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    address = urllib.parse.urlsplit(url)
+    if address.scheme not in ("http", "https") or not address.hostname:
         raise DownloadError(f"address {url!r} cannot be fetched; expected http:// or https:// and a host")
 
 
 def read_address(url: str, transfer: Transfer | None = None, most_bytes: int = 64 << 20) -> bytes:
-    """Return what a small page holds, such as the listing of a folder.
+    """Return the content of a small page, such as the listing of a folder.
 
     Raises
     ------
@@ -114,7 +114,15 @@ def read_address(url: str, transfer: Transfer | None = None, most_bytes: int = 6
 
 
 def open_address(url: str, headers: dict[str, str], transfer: Transfer) -> Any:
-    """Open an address; what may pass is a `BrokenConnectionError`, what will not is a `DownloadError`."""
+    """Open an address.
+
+    Raises
+    ------
+    BrokenConnectionError
+        If the problem may pass.
+    DownloadError
+        If it will not.
+    """
     always = {"User-Agent": f"mammoflow/{__version__}", "Accept-Encoding": "identity"}
     request = urllib.request.Request(url, headers={**always, **headers})
     try:
@@ -132,21 +140,21 @@ def open_address(url: str, headers: dict[str, str], transfer: Transfer) -> Any:
 
 @cache
 def _opener(hosts: frozenset[str]) -> urllib.request.OpenerDirector:
-    """Return the opener for a set of hosts; each new one reads the certificates of this machine again."""
+    """Return the opener for a set of hosts. It is cached, because a new one reads this machine's certificates again."""
     return urllib.request.build_opener(_Redirects(hosts))
 
 
 class NothingLeft(contextlib.AbstractContextManager["NothingLeft"]):
-    """Stands for the answer that nothing lies behind the last byte."""
+    """The answer of a server that has no bytes after the ones that were already fetched."""
 
     status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
 
     def __exit__(self, *_: object) -> None:
-        """Leave."""
+        """Do nothing: there is no connection to close."""
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows a redirection on the same host, or to one that the file's publisher is known to use."""
+    """Follows a redirection on the same host, or to a host that the publisher of the file uses."""
 
     def __init__(self, hosts: frozenset[str]) -> None:
         self.hosts = hosts
@@ -154,15 +162,15 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     def http_error_302(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage
     ) -> Any:
-        """Refuse a way to another host, to a file, or from https to http."""
+        """Refuse a redirection to another host, to a file, or from https to http."""
         old = urllib.parse.urlsplit(req.full_url)
         target = urllib.parse.urljoin(req.full_url, headers.get("Location") or headers.get("URI") or "")
         new = urllib.parse.urlsplit(target)
         schemes = ("https",) if old.scheme == "https" else ("http", "https")
         if new.scheme not in schemes or new.hostname not in {old.hostname, *self.hosts}:
             raise DownloadError(
-                f"{req.full_url} sends on to {target!r}, expected an address on {old.hostname}; where you trust "
-                "that address, give it in place of the first"
+                f"{req.full_url} redirects to {target!r}, expected an address on {old.hostname}; if you trust that "
+                "address, use it instead of the first"
             )
         return super().http_error_302(req, fp, code, msg, headers)
 
@@ -170,7 +178,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def _retry_after(error: urllib.error.HTTPError) -> float | None:
-    """Return the seconds that the server asks to wait, given as a number or as a date."""
+    """Return the seconds that the server asks to wait. It gives a number or a date."""
     text = error.headers.get("Retry-After", "").strip()
     if text.isdigit():
         return float(text)
@@ -181,7 +189,7 @@ def _retry_after(error: urllib.error.HTTPError) -> float | None:
 
 
 def pause(failures: int, error: Exception, transfer: Transfer) -> None:
-    """Wait before the next connection: what the server asks for, else twice as long after each failure."""
-    asked = error.pause_s if isinstance(error, BrokenConnectionError) else None
+    """Wait before the next connection: as long as the server asks, or twice as long after each failure."""
+    requested = error.pause_s if isinstance(error, BrokenConnectionError) else None
     usual = transfer.pause_s * 2 ** (failures - 1) * random.Random().uniform(0.5, 1)
-    time.sleep(min(max(asked if asked is not None else usual, 0.0), transfer.longest_pause_s))
+    time.sleep(min(max(requested if requested is not None else usual, 0.0), transfer.longest_pause_s))

@@ -1,4 +1,4 @@
-"""Files over HTTP: resumed where the connection broke, and in place only when whole and checked."""
+"""Downloads over HTTP: a broken connection is resumed, and a file gets its name only when it is whole and checked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CHUNK = 1 << 20
 
 
 class DiskFullError(DownloadError):
-    """There is no room for the file; trying again or trying another file will not help."""
+    """The disk has no room for the file, so a further attempt or another file cannot succeed."""
 
 
 def download(
@@ -36,34 +36,35 @@ def download(
     transfer: Transfer | None = None,
     label: str | None = None,
 ) -> None:
-    """Bring a file to `path`; what is there already and is the file that was asked for is kept.
+    """Download a file to `path`, unless the same file is already there.
 
-    The bytes go to `<name>.part` beside it, which a later connection or a later call continues. Only a whole file of
-    the right size and checksum takes the name. Two processes that want the same file wait for each other.
+    The bytes go to `<name>.part` in the same folder. A later connection or a later call continues that file. Only a
+    whole file with the right size and checksum gets the name. Two processes that want the same file wait for each
+    other.
 
     Parameters
     ----------
     url
         Address, http or https.
     path
-        Where the file shall lie.
+        Where to write the file.
     checksum
-        As `mammoflow.transfer.checksums` writes them. Empty where none is known: a file at `path` is then kept if it
-        has the size, and a part that an earlier call left is fetched again.
+        In the form of `mammoflow.transfer.checksums`. Empty where none is known: then a file at `path` of the right
+        size counts as the same file, and an unfinished file of an earlier call is fetched again.
     size
         Bytes of the file, where they are known.
     transfer
-        How stubbornly to try.
+        How often and how long to try.
     label
-        What the progress is shown as; None shows none.
+        Name of the file in the progress lines; None shows no progress.
 
     Raises
     ------
     DiskFullError
         If the disk has no room for the file.
     DownloadError
-        If the address cannot be read, the connection keeps breaking, or the file has another size or checksum, in
-        which case what came is removed.
+        If the address cannot be read, the connection keeps breaking, or the file has another size or checksum. A wrong
+        file is removed.
     """
     transfer = transfer or Transfer()
     check_address(url)
@@ -73,7 +74,7 @@ def download(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _part_file(part) as file:
-            if _is_there(path, checksum, size):  # another process brought it while this one waited
+            if _is_there(path, checksum, size):  # another process finished it while this one waited
                 part.unlink()
                 return
             _bring(_Download(url, part, file, checksum, size, transfer, label))
@@ -94,7 +95,7 @@ def _part_file(part: Path) -> Iterator[FileIO]:
     """Open the unfinished file for this process alone; wait where another one writes it."""
     while True:
         with part.open("a+b", buffering=0) as file:
-            # some network file systems know no locks; there two processes at a time are not held apart
+            # Some network file systems have no locks; there two processes may write at the same time.
             with contextlib.suppress(OSError):
                 fcntl.flock(file, fcntl.LOCK_EX)
             try:
@@ -108,7 +109,7 @@ def _part_file(part: Path) -> Iterator[FileIO]:
 
 @dataclass
 class _Download:
-    """One file on its way."""
+    """A file that is being downloaded."""
 
     url: str
     part: Path
@@ -117,21 +118,21 @@ class _Download:
     size: int | None
     transfer: Transfer
     label: str | None
-    entity: str = ""  # the server's name of this very version of the file
+    entity: str = ""  # the server's ETag of this version of the file
 
     def here(self) -> int:
-        """Return how many bytes have come."""
+        """Return how many bytes were received."""
         return self.file.seek(0, os.SEEK_END)
 
     def start_anew(self) -> None:
-        """Forget what has come."""
+        """Drop the bytes that were received."""
         self.file.truncate(0)
 
 
 def _bring(job: _Download) -> None:
-    """Fetch and check; a file that was put together from several connections and is wrong is fetched once more."""
+    """Fetch and check. A wrong file that came over several connections is fetched once more."""
     if not job.checksum:
-        job.start_anew()  # nothing would tell whether the rest belongs to what an earlier call left
+        job.start_anew()  # without a checksum, nothing proves that both parts belong to the same file
     while True:
         start = job.here()
         _fetch(job)
@@ -141,20 +142,22 @@ def _bring(job: _Download) -> None:
         job.start_anew()
         if start == 0:
             job.part.unlink()
-            raise DownloadError(f"{job.url} gave a file of {problem}; it was removed; fetch it again, or elsewhere")
+            raise DownloadError(
+                f"{job.url} gave a file of {problem}; it was removed; fetch it again, or from another place"
+            )
 
 
 def _wrong(job: _Download) -> str:
-    """Say what is wrong with the whole file, or nothing."""
+    """Say what is wrong with the whole file, or return ""."""
     if job.size is not None and job.here() != job.size:
         return f"{job.here()} bytes, expected {job.size}"
-    if not job.checksum or (found := checksum_of(job.part, job.checksum)) == job.checksum:
+    if not job.checksum or (received := checksum_of(job.part, job.checksum)) == job.checksum:
         return ""
-    return f"checksum {found}, expected {job.checksum}"
+    return f"checksum {received}, expected {job.checksum}"
 
 
 def _fetch(job: _Download) -> None:
-    """Connect until the end of the file is reached."""
+    """Connect again and again until the whole file is there."""
     failures = 0
     while True:
         start = job.here()
@@ -170,27 +173,27 @@ def _fetch(job: _Download) -> None:
             if failures >= job.transfer.attempts:
                 raise DownloadError(
                     f"could not fetch {job.url}: {error}; {job.here()} bytes are kept in {job.part}; run the same "
-                    "command again to go on from there"
+                    "command again to continue"
                 ) from error
             pause(failures, error, job.transfer)
 
 
 def _continue(job: _Download) -> None:
-    """Read on from the end of what is there; start anew where the server cannot."""
+    """Continue after the last byte that was received; start again where the server cannot do so."""
     start = job.here()
     headers = {"Range": f"bytes={start}-"} if start else {}
     if start and job.entity:
         headers["If-Range"] = job.entity
     with open_address(job.url, headers, job.transfer) as response:
         if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # nothing is left to read; the check tells whether it is the file
+            return  # there are no further bytes; the check decides whether the file is right
         if start and response.status != HTTPStatus.PARTIAL_CONTENT:
             job.start_anew()
             start = 0
         elif start and not re.match(rf"bytes {start}-", response.headers.get("Content-Range", f"bytes {start}-")):
             job.start_anew()
             raise BrokenConnectionError(
-                f"the server sent {response.headers['Content-Range']}, expected to go on from byte {start}"
+                f"the server sent {response.headers['Content-Range']}, expected it to continue from byte {start}"
             )
         job.entity = response.headers.get("ETag", "")
         job.entity = "" if job.entity.startswith("W/") else job.entity
@@ -203,7 +206,7 @@ def _continue(job: _Download) -> None:
 
 
 def _copy(job: _Download, response: Any, start: int, total: int | None) -> None:
-    """Write what comes to the end of the unfinished file, as it comes: a connection that falls silent loses nothing."""
+    """Append the bytes to the unfinished file as they arrive, so that a connection that stalls loses nothing."""
     steps = _steps(job, response, start, total)
     if job.label:
         steps = progress(steps, f"{job.label} (MiB)", -(-(total - start) // CHUNK) if total else None)
@@ -214,7 +217,7 @@ def _copy(job: _Download, response: Any, start: int, total: int | None) -> None:
 
 
 def _steps(job: _Download, response: Any, start: int, total: int | None) -> Iterator[None]:
-    """Read and write; give a sign at each `CHUNK` bytes."""
+    """Read and write; yield once for each `CHUNK` bytes."""
     written = start
     while chunk := response.read1(CHUNK):
         written += len(chunk)
@@ -243,5 +246,5 @@ def _check_room(part: Path, needed: int) -> None:
 
 def _no_room(part: Path, needed: int | None) -> DiskFullError:
     free = shutil.disk_usage(part.parent).free
-    wanted = f"{needed} bytes are needed for {part.name}, " if needed else ""
-    return DiskFullError(f"the disk of {part.parent} is full: {wanted}{free} are free; make room and run again")
+    need = f"{needed} bytes are needed for {part.name}, " if needed else ""
+    return DiskFullError(f"the disk of {part.parent} is full: {need}{free} are free; make room and run again")

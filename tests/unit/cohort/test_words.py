@@ -8,14 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mammoflow.cohort.words import (
-    parse_birads,
-    parse_density,
-    parse_integer,
-    parse_label,
-    parse_number,
-    parse_side,
-)
+from mammoflow.cohort.numbers import parse_integer, parse_number
+from mammoflow.cohort.words import parse_birads, parse_density, parse_label, parse_side
 from mammoflow.storage.names import safe_name
 
 

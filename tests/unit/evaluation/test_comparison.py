@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
-from mammoflow.evaluation.candidates import Candidate, display_name
+from mammoflow.evaluation.candidates import Candidate, classifier_titles, display_name
 from mammoflow.evaluation.comparison import candidate_row, common_lesions, comparison_table, confusion_table
 from mammoflow.evaluation.subgroups import subgroup_labels, subgroup_table
 
@@ -125,6 +125,8 @@ def test_subgroups_have_their_n_and_hold_what_is_not_known() -> None:
 
 
 def test_names_are_readable() -> None:
-    assert display_name("efficientnet_masked_crop") == "EfficientNet-B0 masked crop"
-    assert display_name("perceptron_all_tuned") == "Perceptron all tuned"
+    titles = classifier_titles({"efficientnet_masked_crop": {"title": "EfficientNet-B0, crops"}, "mine": {}})
+    assert display_name("efficientnet_masked_crop", titles) == "EfficientNet-B0, crops"
+    assert display_name("perceptron_all_tuned", titles) == "perceptron all tuned"
+    assert display_name("mine", titles) == "mine"
     assert display_name("BI-RADS > 3") == "BI-RADS > 3"

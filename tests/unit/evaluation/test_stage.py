@@ -268,7 +268,7 @@ def test_oracles_are_marked(write_run: Callable[..., Any], tmp_path: Path) -> No
         table = pd.read_parquet(folder / "scores.parquet")
         table.assign(choice="oracle").to_parquet(folder / "scores.parquet")
     record = run.predictions[0].parent / "training.json"
-    record.write_text(json.dumps({"settings": {"mask": "reference"}}))
+    record.write_text(json.dumps({"sees_reference_mask": True}))
     tables = read_run(**run.inputs())
     lesions = tables.lesions.set_index("lesion_id")
     notes = {candidate.model: " ".join(candidate.notes) for candidate in all_candidates(SETTINGS, tables, lesions)}

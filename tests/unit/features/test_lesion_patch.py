@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mammoflow.errors import ExcludedCase, StudyError
-from mammoflow.features.lesion_patch import PatchReader
+from mammoflow.features.lesion_patch import PatchFiles
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.files import write_mask
 from mammoflow.tables.files import read_table, write_table
@@ -19,15 +19,15 @@ def overlap(first: np.ndarray, second: np.ndarray) -> float:
 
 def test_predicted_mask_lies_on_the_lesion(make_shard):
     shard = make_shard([Lesion(centre=(35.0, 60.0), radius=12.0)])
-    patch = PatchReader(shard.images, shard.masks, "predicted", 0.5).read(0)
+    patch = PatchFiles(shard.images, shard.masks, "predicted", 0.5).read(0)
     expected = disc_mask((200, 200), (0.5, 0.5), (35.0, 60.0), 12.0)
     assert overlap(patch.mask, expected) > 0.93
 
 
 def test_reference_and_predicted_mask_agree_at_a_coarser_spacing(make_shard):
     shard = make_shard([Lesion(spacing=0.25, centre=(61.0, 44.0), radius=15.0)])
-    predicted = PatchReader(shard.images, shard.masks, "predicted", 1.0).read(0)
-    reference = PatchReader(shard.images, shard.masks, "reference", 1.0).read(0)
+    predicted = PatchFiles(shard.images, shard.masks, "predicted", 1.0).read(0)
+    reference = PatchFiles(shard.images, shard.masks, "reference", 1.0).read(0)
     assert predicted.image.shape == reference.mask.shape == (100, 100)
     assert reference.spacing_mm == 1.0
     assert overlap(predicted.mask, reference.mask) > 0.9
@@ -37,7 +37,7 @@ def test_reference_and_predicted_mask_agree_at_a_coarser_spacing(make_shard):
 def test_coarser_film_keeps_its_pixels(make_shard):
     lesion = Lesion(spacing=0.5)
     shard = make_shard([lesion])
-    patch = PatchReader(shard.images, shard.masks, "predicted", 0.2).read(0)
+    patch = PatchFiles(shard.images, shard.masks, "predicted", 0.2).read(0)
     assert patch.spacing_mm == 0.5
     assert np.array_equal(patch.image, lesion.image)
 
@@ -45,7 +45,7 @@ def test_coarser_film_keeps_its_pixels(make_shard):
 def test_coarser_spacing_averages_grey_levels(make_shard):
     lesion = Lesion(spacing=0.5)
     shard = make_shard([lesion])
-    image = PatchReader(shard.images, shard.masks, "predicted", 1.0).read(0).image
+    image = PatchFiles(shard.images, shard.masks, "predicted", 1.0).read(0).image
     expected = lesion.image.reshape(100, 2, 100, 2).mean(axis=(1, 3), dtype=float)
     np.testing.assert_allclose(image, expected, atol=0.5)
 
@@ -62,7 +62,7 @@ def test_coarser_spacing_averages_grey_levels(make_shard):
 def test_lesion_without_a_mask_is_told_apart(make_shard, lesion, source, reason):
     shard = make_shard([lesion])
     with pytest.raises(ExcludedCase) as caught:
-        PatchReader(shard.images, shard.masks, source, 2.0).read(0)
+        PatchFiles(shard.images, shard.masks, source, 2.0).read(0)
     assert caught.value.reason is reason
 
 
@@ -70,7 +70,7 @@ def test_damaged_patch_stops_the_stage(make_shard):
     shard = make_shard([Lesion()])
     (shard.images / "patch/0.png").write_bytes(b"nothing")
     with pytest.raises(StudyError, match=r"0\.png"):
-        PatchReader(shard.images, shard.masks, "predicted", 0.5).read(0)
+        PatchFiles(shard.images, shard.masks, "predicted", 0.5).read(0)
 
 
 @pytest.mark.parametrize("radius", [6.0, 20.0])
@@ -83,8 +83,8 @@ def test_pectoral_muscle_is_left_out_on_request(make_shard, radius):
     write_mask(shard.images / "pectoral/a.png", muscle)
     images = read_table(shard.images / "images.parquet", CANONICAL_IMAGES).assign(pectoral_file="pectoral/a.png")
     write_table(images, CANONICAL_IMAGES, shard.images / "images.parquet")
-    whole = PatchReader(shard.images, shard.masks, "reference", 0.5).read(0)
-    without = PatchReader(shard.images, shard.masks, "reference", 0.5, exclude_pectoral=True).read(0)
+    whole = PatchFiles(shard.images, shard.masks, "reference", 0.5).read(0)
+    without = PatchFiles(shard.images, shard.masks, "reference", 0.5, exclude_pectoral=True).read(0)
     assert whole.breast.all()
     above = np.zeros_like(whole.mask)
     above[:80] = True
@@ -98,4 +98,4 @@ def test_lesion_on_the_muscle_keeps_it(make_shard):
     write_mask(shard.images / "pectoral/a.png", muscle)
     images = read_table(shard.images / "images.parquet", CANONICAL_IMAGES).assign(pectoral_file="pectoral/a.png")
     write_table(images, CANONICAL_IMAGES, shard.images / "images.parquet")
-    assert PatchReader(shard.images, shard.masks, "reference", 0.5, exclude_pectoral=True).read(0).breast.all()
+    assert PatchFiles(shard.images, shard.masks, "reference", 0.5, exclude_pectoral=True).read(0).breast.all()

@@ -21,15 +21,10 @@ from pydicom.uid import (
 )
 
 from mammoflow.errors import ExcludedCase, Reason
-from mammoflow.formats.dicom_files import (
-    has_two_levels,
-    header_integer,
-    header_value,
-    image_shape,
-    open_dicom,
-    safe_path,
-    stored_pixels,
-)
+from mammoflow.formats.dicom_files import open_dicom
+from mammoflow.formats.dicom_header import header_integer, header_value, image_shape
+from mammoflow.formats.pixels import has_two_levels, stored_pixels
+from mammoflow.formats.study_paths import safe_path
 from mammoflow.reasons.files import FileReason
 
 PICTURE = (np.arange(30 * 20, dtype=np.uint16) * 97).reshape(30, 20)
@@ -239,6 +234,6 @@ def test_a_decoder_that_panics_costs_the_file_only(tmp_path, monkeypatch):
     path = tmp_path / "a.dcm"
     path.write_bytes(dicom_bytes())
     dataset = open_dicom(path)
-    monkeypatch.setattr("mammoflow.formats.dicom_files.pixel_array", panic)
+    monkeypatch.setattr("mammoflow.formats.pixels.pixel_array", panic)
     with pytest.raises(ExcludedCase, match="PanicError"):
         stored_pixels(dataset)

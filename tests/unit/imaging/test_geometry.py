@@ -11,13 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mammoflow.imaging.geometry import (
-    box_from_patch,
     box_of,
-    box_to_patch,
     covered_share,
     crop,
     longest_diameter_mm,
-    mask_from_patch,
     mask_to_patch,
     resample,
     resize,
@@ -126,29 +123,9 @@ def test_resize_of_a_mask_is_a_mask_by_majority() -> None:
     np.testing.assert_array_equal(resize(mask, (2, 2)), [[True, False], [False, False]])
 
 
-@given(
-    box=st.tuples(*[st.floats(-50, 2000)] * 4),
-    corner=st.tuples(st.floats(-500, 500), st.floats(-500, 500)),
-    spacings=st.tuples(*[st.floats(0.02, 2.0)] * 3),
-)
-def test_boxes_go_to_the_patch_and_back(
-    box: tuple[float, ...], corner: tuple[float, float], spacings: tuple[float, ...]
-) -> None:
-    lesion = {"patch_y0": corner[0], "patch_x0": corner[1], "patch_spacing_mm": spacings[0]}
-    image = {"row_spacing_mm": spacings[1], "column_spacing_mm": spacings[2]}
-    back = box_from_patch(box_to_patch(box, lesion, image), lesion, image)
-    assert back == pytest.approx(box, abs=1e-6)
-
-
-def test_box_to_patch_known_answer() -> None:
-    lesion = {"patch_y0": 10.0, "patch_x0": -4.0, "patch_spacing_mm": 0.05}
-    image = {"row_spacing_mm": 0.2, "column_spacing_mm": 0.1}
-    assert box_to_patch((10, 0, 12, 1), lesion, image) == pytest.approx((0, 8, 8, 10))
-
-
 @pytest.mark.parametrize("factor", [1, 2, 4, 5])
 @pytest.mark.parametrize(("top", "left"), [(0, 0), (2, 3), (-3, -2)])
-def test_masks_go_to_an_aligned_patch_and_back(factor: int, top: int, left: int) -> None:
+def test_masks_go_to_an_aligned_patch(factor: int, top: int, left: int) -> None:
     mask = resize(blob(1, (6, 5), 0.4), (30, 25))
     image = {"row_spacing_mm": 0.2, "column_spacing_mm": 0.2, "height": 30, "width": 25}
     lesion = {"patch_y0": float(top), "patch_x0": float(left), "patch_spacing_mm": 0.2 / factor}
@@ -157,12 +134,7 @@ def test_masks_go_to_an_aligned_patch_and_back(factor: int, top: int, left: int)
     padded = np.zeros((50, 50), dtype=bool)
     padded[5:35, 5:30] = mask
     expected = padded[5 + top : 45 + top, 5 + left : 45 + left]
-    if factor == 1:
-        np.testing.assert_array_equal(patch, expected)
-    back = mask_from_patch(patch, lesion, image)
-    visible = np.zeros_like(mask)
-    visible[max(0, top) :, max(0, left) :] = True
-    disagreement = (back != (mask & visible)).sum()
+    disagreement = (resize(patch, (40, 40)) != expected).sum()
     assert disagreement <= (0 if factor == 1 else 0.04 * mask.sum())
 
 

@@ -37,7 +37,8 @@ from pydicom.uid import (
 )
 
 from mammoflow.errors import ExcludedCase
-from mammoflow.formats.dicom_files import open_dicom, stored_pixels
+from mammoflow.formats.dicom_files import open_dicom
+from mammoflow.formats.pixels import stored_pixels
 from mammoflow.imaging.film import read_film
 from mammoflow.reasons.files import FileReason
 

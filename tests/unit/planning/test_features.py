@@ -6,7 +6,7 @@ import pytest
 
 from mammoflow.config.base import validate_settings
 from mammoflow.config.study import StudyConfig
-from mammoflow.planning import features
+from mammoflow.planning import workflow
 from mammoflow.planning.features import feature_gpus, feature_masks, feature_modules
 
 
@@ -16,19 +16,19 @@ def config(**values: object) -> StudyConfig:
 
 @pytest.mark.parametrize(("device", "present", "gpus"), [("cuda", False, 1), ("auto", True, 1), ("cpu", True, 0)])
 def test_a_family_that_can_use_a_gpu_reserves_one_where_its_device_asks(monkeypatch, device, present, gpus):
-    monkeypatch.setattr(features, "gpu_present", lambda: present)
+    monkeypatch.setattr(workflow, "gpu_present", lambda: present)
     assert feature_gpus(config(features={"families": {"gabor": {"device": device}}}), "gabor") == gpus
     assert feature_gpus(config(device=device), "gabor") == gpus
 
 
 def test_without_a_gpu_none_is_reserved(monkeypatch):
-    monkeypatch.setattr(features, "gpu_present", lambda: False)
+    monkeypatch.setattr(workflow, "gpu_present", lambda: False)
     assert feature_gpus(config(), "gabor") == 0
 
 
 @pytest.mark.parametrize("device", ["cuda", "auto", "cpu"])
 def test_a_family_of_the_cpu_reserves_no_gpu(monkeypatch, device):
-    monkeypatch.setattr(features, "gpu_present", lambda: True)
+    monkeypatch.setattr(workflow, "gpu_present", lambda: True)
     assert feature_gpus(config(device=device), "radiomics") == 0
 
 

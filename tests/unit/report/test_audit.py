@@ -119,7 +119,7 @@ def test_lists_are_cut_and_say_so(run: Any, tmp_path: Path) -> None:
     assert CliRunner().invoke(main, arguments, catch_exceptions=False).exit_code == 0
     html = (tmp_path / "out" / "audit.html").read_text(encoding="utf-8")
     assert "&lt;b&gt;Ours&lt;/b&gt;" in html
-    assert "0 of 1 are named here; <code>excluded.csv</code> names all" in html
+    assert "0 of 1 are listed here; <code>excluded.csv</code> lists all" in html
     assert "not looked at" in html
 
 

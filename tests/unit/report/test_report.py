@@ -122,9 +122,9 @@ def test_headline_table_has_every_row_with_n_and_interval(page: Page, report: Pa
             assert "n/a" in row
 
 
-def test_published_row_stands_beside_the_case_tables(page: Page) -> None:
+def test_published_row_is_next_to_the_case_tables(page: Page) -> None:
     assert "gives accuracy .51, precision .48, recall .69 and F1 .57" in page.text
-    assert "No cut of the four official CBIS-DDSM case tables gives that" in page.text
+    assert "No selection of rows from the four official CBIS-DDSM case tables gives these values" in page.text
     for figure in ("1696", "0.739", "0.690", "0.697", "0.840"):
         assert figure in page.text
 
@@ -205,12 +205,12 @@ def test_subgroups_of_the_segmentation_stand_with_n(report: Path, run: Any) -> N
 
 def test_captions_say_units_misses_and_what_distances_leave_out(page: Page) -> None:
     for words in (
-        "A missed lesion has precision and recall 0",
-        "both in millimetres",
-        "They are not defined for an empty mask: their means and the median leave empty masks out",
-        "in mm² and in shares of the reference's area",
-        "a missed lesion scores 0 and is counted",
-        "is chosen by the reference mask: an upper bound",
+        "It has precision and recall 0",
+        "both are in millimetres",
+        "They are not defined for an empty mask, so their means and the median leave empty masks out",
+        "in mm² and as share of the reference's area",
+        "A missed lesion scores 0 and is counted",
+        "uses the reference mask for the choice: an upper bound",
     ):
         assert words in page.text
 

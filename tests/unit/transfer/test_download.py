@@ -27,7 +27,7 @@ from mammoflow.transfer.download import DiskFullError, download
 
 if TYPE_CHECKING:
     from loopback import Handler, Loopback
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from loopback import answers, breaks, hangs, serving, without_range, wrong_bytes
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -196,7 +196,7 @@ def test_redirections_stay_on_the_host_unless_the_publisher_is_known_to_use_anot
     download(server.url("/moved"), tmp_path / "same", CHECKSUM, transfer=QUICK)
     for target in (f"http://localhost:{port}{FILE}", "file:///etc/hostname", "ftp://127.0.0.1/x"):
         server.faults["/moved"] = [answers(302, {"Location": target})]
-        with pytest.raises(DownloadError, match=r"sends on to .*expected an address on 127\.0\.0\.1"):
+        with pytest.raises(DownloadError, match=r"redirects to .*expected an address on 127\.0\.0\.1"):
             download(server.url("/moved"), tmp_path / "other", CHECKSUM, transfer=QUICK)
     server.faults["/moved"] = [answers(307, {"Location": f"http://localhost:{port}{FILE}"})]
     known = Transfer(hosts=frozenset({"localhost"}))

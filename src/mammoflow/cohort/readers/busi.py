@@ -18,7 +18,7 @@ from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLes
 from mammoflow.cohort.table_files import read_text_table, records, require_columns
 from mammoflow.cohort.words import Label
 from mammoflow.errors import ConfigError, ExcludedCase, StudyError
-from mammoflow.formats.dicom_files import safe_path
+from mammoflow.formats.study_paths import safe_path
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.lesions import LesionReason

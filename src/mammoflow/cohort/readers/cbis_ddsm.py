@@ -12,21 +12,16 @@ import pandas as pd
 from mammoflow.cohort.case_tables import count_case_tables, read_case_tables
 from mammoflow.cohort.download_layout import DownloadLayout
 from mammoflow.cohort.mask_content import resolve_mask
+from mammoflow.cohort.numbers import parse_integer
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.spacing_table import SPACING_TABLE, read_spacing_table
 from mammoflow.cohort.stored_copies import compare_copies
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, records
-from mammoflow.cohort.words import (
-    LESION_TYPES,
-    parse_birads,
-    parse_density,
-    parse_integer,
-    parse_label,
-    parse_side,
-)
+from mammoflow.cohort.words import LESION_TYPES, parse_birads, parse_density, parse_label, parse_side
 from mammoflow.config.cohort import DatasetSettings
 from mammoflow.errors import ExcludedCase
-from mammoflow.formats.dicom_files import image_shape, open_dicom
+from mammoflow.formats.dicom_files import open_dicom
+from mammoflow.formats.dicom_header import image_shape
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
 from mammoflow.storage.names import safe_name

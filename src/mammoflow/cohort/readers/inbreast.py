@@ -17,7 +17,9 @@ from mammoflow.cohort.words import parse_birads, parse_density, parse_side
 from mammoflow.config.cohort import DatasetSettings
 from mammoflow.errors import ExcludedCase, StudyError
 from mammoflow.formats.contour_files import read_contours
-from mammoflow.formats.dicom_files import image_shape, open_dicom, safe_path
+from mammoflow.formats.dicom_files import open_dicom
+from mammoflow.formats.dicom_header import image_shape
+from mammoflow.formats.study_paths import safe_path
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.lesions import LesionReason

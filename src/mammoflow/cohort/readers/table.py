@@ -11,6 +11,7 @@ import pandas as pd
 
 from mammoflow.cohort.column_mapping import BOX, map_columns
 from mammoflow.cohort.image_files import choose_file
+from mammoflow.cohort.numbers import parse_integer, parse_number
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
 from mammoflow.cohort.words import (
@@ -21,14 +22,14 @@ from mammoflow.cohort.words import (
     Label,
     parse_birads,
     parse_density,
-    parse_integer,
     parse_label,
-    parse_number,
     parse_side,
 )
 from mammoflow.config.cohort import DatasetSettings
 from mammoflow.errors import ExcludedCase, StudyError
-from mammoflow.formats.dicom_files import image_shape, open_dicom, safe_path
+from mammoflow.formats.dicom_files import open_dicom
+from mammoflow.formats.dicom_header import image_shape
+from mammoflow.formats.study_paths import safe_path
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.lesions import LesionReason

@@ -10,19 +10,15 @@ from typing import Any
 
 import pandas as pd
 
+from mammoflow.cohort.numbers import parse_integer, parse_number
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
-from mammoflow.cohort.words import (
-    OFFICIAL_SPLITS,
-    parse_birads,
-    parse_density,
-    parse_integer,
-    parse_number,
-    parse_side,
-)
+from mammoflow.cohort.words import OFFICIAL_SPLITS, parse_birads, parse_density, parse_side
 from mammoflow.config.cohort import DatasetSettings
 from mammoflow.errors import ExcludedCase
-from mammoflow.formats.dicom_files import LARGEST_PIXELS, image_shape, open_dicom, safe_path
+from mammoflow.formats.dicom_files import LARGEST_PIXELS, open_dicom
+from mammoflow.formats.dicom_header import image_shape
+from mammoflow.formats.study_paths import safe_path
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.lesions import LesionReason

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mammoflow.cohort.numbers import parse_number
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
-from mammoflow.cohort.words import parse_number
 from mammoflow.config.prompts import ReaderSettings
 from mammoflow.errors import Reason, StudyError
 from mammoflow.imaging.geometry import box_of

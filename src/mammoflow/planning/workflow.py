@@ -1,0 +1,158 @@
+"""What the rules of the workflow ask about a configuration: folders, tables, settings files, options, resources."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from mammoflow.config.base import validate_settings
+from mammoflow.config.documentation import settings_text
+from mammoflow.config.study import StudyConfig
+from mammoflow.planning.models import run_folder
+from mammoflow.planning.preflight import check_files, gpu_present
+from mammoflow.run.provenance import run_record, study_fingerprint
+from mammoflow.storage.files import write_text
+
+# These targets fetch the study or the weights, so the files need not be there yet.
+FETCHING_TARGETS = frozenset({"download", "prefetch"})
+MOST_THREADS = 16
+THREADS_ON_A_CLUSTER = 4
+
+
+def read_configuration(values: Mapping[str, object], arguments: Iterable[str]) -> StudyConfig:
+    """Validate the configuration that Snakemake read, and check that its files exist.
+
+    The files are not checked where a target that fetches them is asked for.
+
+    Parameters
+    ----------
+    values
+        The merged configuration files.
+    arguments
+        The command line of Snakemake. Snakemake knows its targets only after it has read the rules.
+
+    Raises
+    ------
+    ConfigError
+        If a key, a type or a value is wrong, or a study or a table does not exist.
+    WeightsError
+        If a weights file does not exist.
+    """
+    config = validate_settings(StudyConfig, dict(values), "the configuration")
+    if not FETCHING_TARGETS & {argument.partition(":")[0] for argument in arguments}:
+        check_files(config)
+    return config
+
+
+def shard_names(config: StudyConfig) -> list[str]:
+    """Return the names of the shards: two digits, or more where there are more than a hundred."""
+    return [f"{shard:02d}" for shard in range(config.cohort.shards)]
+
+
+def has_phantom(config: StudyConfig) -> bool:
+    """Tell whether the first study is the embedded phantom study, which the run itself writes."""
+    return config.cohort.dataset.reader == "phantom"
+
+
+def study_folders(config: StudyConfig) -> list[str]:
+    """Return the folder of each study, in the order of the configuration."""
+    first = f"{run_folder(config)}/study" if has_phantom(config) else config.cohort.dataset.folder
+    return [first, *(dataset.folder for dataset in config.cohort.more_datasets)]
+
+
+def study_tables(config: StudyConfig) -> list[str]:
+    """Return the paths of all tables that the configuration names for its studies."""
+    folders = zip(study_folders(config), config.cohort.datasets, strict=True)
+    return [f"{folder}/{table}" for folder, dataset in folders for table in dataset.every_table()]
+
+
+def study_fingerprints(config: StudyConfig) -> list[str]:
+    """Return a digest of the paths and sizes of the files of each study.
+
+    The embedded phantom study has none: its manifest is an input of the cohort instead.
+    """
+    folders = study_folders(config)[1:] if has_phantom(config) else study_folders(config)
+    return [study_fingerprint(Path(folder)) for folder in folders]
+
+
+def settings_file(config: StudyConfig, job: str) -> str:
+    """Return the path of a job's settings file."""
+    return f"{run_folder(config)}/settings/{job}.yaml"
+
+
+def write_settings(config: StudyConfig) -> None:
+    """Write the settings file of each job; a file whose content stays the same is not touched."""
+    for job, settings in config.stages().items():
+        path, text = Path(settings_file(config, job)), settings_text(settings)
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            write_text(path, text)
+
+
+def write_run_record(config: StudyConfig, executor: str, root: Path) -> None:
+    """Write `run.json`: versions, revision, platform and executor of the latest run that had something to do.
+
+    Parameters
+    ----------
+    config
+        The configuration of the run.
+    executor
+        Name of the Snakemake executor.
+    root
+        Folder of the project.
+    """
+    write_text(run_folder(config) / "run.json", json.dumps(run_record(executor, root), indent=2))
+
+
+def folder_options(option: str, files: Iterable[str | Path]) -> str:
+    """Return an option of a command, once for the folder of each file."""
+    return file_options(option, [Path(file).parent for file in files])
+
+
+def file_options(option: str, files: Iterable[str | Path]) -> str:
+    """Return an option of a command, once for each file."""
+    return " ".join(f"{option} {shlex.quote(str(file))}" for file in files)
+
+
+def gpus(config: StudyConfig, job: str) -> int:
+    """Return how many GPUs a job asks for: one where its device is `cuda`, or `auto` on a machine with a GPU.
+
+    Parameters
+    ----------
+    config
+        The configuration of the run.
+    job
+        Name of its settings file; the device is in the settings or in the options inside them.
+    """
+    settings = config.stages()[job]
+    device = getattr(getattr(settings, "options", settings), "device", "cpu")
+    return int(device == "cuda" or (device == "auto" and gpu_present()))
+
+
+def any_of(names: Iterable[str]) -> str:
+    """Return the regular expression of a wildcard that takes one of some names; without names it matches nothing."""
+    return "|".join(map(re.escape, names)) or r"(?!)"
+
+
+def threads_of_a_shard(shards: int, cores: int | None, remote: bool) -> int:
+    """Return the threads of one shard's job, so that the jobs of all shards together fill the machine.
+
+    Parameters
+    ----------
+    shards
+        Shards of the run.
+    cores
+        Cores that Snakemake may use on this machine; None where it was not told.
+    remote
+        Whether the jobs run on a cluster, where a job is not limited by the cores of this machine.
+
+    Returns
+    -------
+    int
+        1 to 16.
+    """
+    if remote or cores is None:
+        return min(cores or THREADS_ON_A_CLUSTER, MOST_THREADS)
+    return min(max(cores // shards, 1), MOST_THREADS)

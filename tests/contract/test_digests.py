@@ -1,0 +1,172 @@
+"""What an edit of the code reruns: the jobs that use the edited code, and no other.
+
+Each row edits a copy of the sources and names the jobs of a configuration whose code digest changes. Jobs that read the
+output of these run again as well, because their inputs change.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mammoflow.config.base import validate_settings
+from mammoflow.config.study import StudyConfig
+from mammoflow.planning.jobs import job_modules
+from mammoflow.run.provenance import SOURCES, code_digest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Beside the default: further models, one of them trained, with files that need not be there.
+SEVERAL_MODELS = {
+    "segmentation": {
+        "run": ["small", "sam_vit_b", "sam2.1_hiera_tiny", "tuned"],
+        "models": {"tuned": {"architecture": "small", "train": {"recipe": "tune", "from": "small"}}},
+    }
+}
+
+EFFICIENTNETS = {
+    "classifiers/efficientnet_masked_crop",
+    "classifiers/efficientnet_whole_image",
+    "classifiers/efficientnet_whole_image_radiomics",
+}
+PERCEPTRONS = {
+    "classifiers/perceptron_frozen",
+    "classifiers/perceptron_decoder_tuned",
+    "classifiers/perceptron_all_tuned",
+}
+CLASSIFIERS = EFFICIENTNETS | PERCEPTRONS
+NOTHING: set[str] = set()
+
+# What is edited -> the file, and the jobs of the default configuration with another digest. A file that is not there is
+# new: a new member, which no job of the configuration uses.
+EDITS: dict[str, tuple[str, set[str]]] = {
+    "a column of the predictions": ("tables/predictions.py", {*CLASSIFIERS, "compare", "report"}),
+    "an exclusion reason of the cohort": ("reasons/cohort.py", {"cohort"}),
+    "a word of the case tables": ("cohort/words.py", {"cohort", "audit"}),
+    "another data set": ("cohort/readers/new_set.py", NOTHING),
+    "the reader of a data set that is not used": ("cohort/readers/inbreast.py", NOTHING),
+    "a new architecture": ("segmentation/models/new_architecture.py", NOTHING),
+    "a line of SAM 2": ("segmentation/models/sam2.py", NOTHING),
+    "a published weights file of SAM": ("segmentation/models/sam.py", NOTHING),
+    "a line of the small model": ("segmentation/models/small.py", {"segmentation/small", *PERCEPTRONS}),
+    "a recipe of training": ("segmentation/recipes/tune.py", NOTHING),
+    "a new network": ("classification/networks/new_network.py", NOTHING),
+    "a published weights file of EfficientNet": ("classification/networks/efficientnet_b0.py", EFFICIENTNETS),
+    "a new input": ("classification/inputs/new_input.py", NOTHING),
+    "an option of masked crops": (
+        "classification/inputs/masked_crop.py",
+        {"classifiers/efficientnet_masked_crop"},
+    ),
+    "a setting of every classifier": ("config/classification.py", CLASSIFIERS),
+    "a new trainer": ("training/trainers/new_trainer.py", NOTHING),
+    "the supervised trainer": ("training/trainers/supervised.py", CLASSIFIERS),
+    "the training loop": ("training/loop.py", CLASSIFIERS),
+    "a column of the Gabor features": ("features/families/gabor.py", {"features/gabor"}),
+    "a new feature family": ("features/families/new_family.py", NOTHING),
+    "the page of the report": ("report/content.py", {"report"}),
+    "the floors of the comparison": ("evaluation/floors.py", {"compare"}),
+    "the check before the first job": ("planning/preflight.py", NOTHING),
+    "the command line": ("cli/results.py", NOTHING),
+}
+
+# The same for a configuration with several models.
+EDITS_OF_MODELS: dict[str, tuple[str, set[str]]] = {
+    "a line of SAM 2": ("segmentation/models/sam2.py", {"segmentation/sam2.1_hiera_tiny"}),
+    "a line of SAM": ("segmentation/models/sam.py", {"segmentation/sam_vit_b"}),
+    "a new architecture": ("segmentation/models/new_architecture.py", NOTHING),
+    "a recipe of training": ("segmentation/recipes/tune.py", {"segmentation_models/tuned"}),
+    "a new recipe": ("segmentation/recipes/new_recipe.py", NOTHING),
+    "the weights that are shipped": (
+        "segmentation/small/small.safetensors",
+        {"segmentation/small", "segmentation/tuned", "segmentation_models/tuned", *PERCEPTRONS},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the sources."""
+    folder = tmp_path_factory.mktemp("sources")
+    shutil.copytree(SOURCES / "mammoflow", folder / "mammoflow", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+@pytest.fixture
+def edit(sources: Path, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Add a line to a file of the copy, or write a new one, for one test."""
+    file = sources / "mammoflow" / request.param
+    original = file.read_bytes() if file.is_file() else None
+    file.write_bytes((original or b'"""A new member."""\n') + b"\n# edited\n")
+    yield
+    if original is None:
+        file.unlink()
+    else:
+        file.write_bytes(original)
+
+
+def digests(values: dict[str, object], sources: Path) -> dict[str, str]:
+    """Return the code digest of each job of a configuration."""
+    config = validate_settings(StudyConfig, values, "the test")
+    return {job: code_digest(*modules, sources=sources) for job, modules in job_modules(config).items()}
+
+
+@pytest.fixture(scope="module")
+def of_default() -> dict[str, str]:
+    return digests({}, SOURCES)
+
+
+@pytest.fixture(scope="module")
+def of_several_models() -> dict[str, str]:
+    return digests(SEVERAL_MODELS, SOURCES)
+
+
+def test_a_copy_has_the_same_digests(sources: Path, of_default: dict[str, str]) -> None:
+    assert digests({}, sources) == of_default
+
+
+@pytest.mark.parametrize(
+    ("edit", "jobs"), [pytest.param(*row, id=name) for name, row in EDITS.items()], indirect=["edit"]
+)
+@pytest.mark.usefixtures("edit")
+def test_an_edit_reruns_the_jobs_that_use_it(sources: Path, of_default: dict[str, str], jobs: set[str]) -> None:
+    edited = digests({}, sources)
+    assert {job for job, digest in edited.items() if digest != of_default[job]} == jobs
+
+
+@pytest.mark.parametrize(
+    ("edit", "jobs"), [pytest.param(*row, id=name) for name, row in EDITS_OF_MODELS.items()], indirect=["edit"]
+)
+@pytest.mark.usefixtures("edit")
+def test_models_do_not_rerun_each_other(sources: Path, of_several_models: dict[str, str], jobs: set[str]) -> None:
+    edited = digests(SEVERAL_MODELS, sources)
+    assert {job for job, digest in edited.items() if digest != of_several_models[job]} == jobs
+
+
+def test_every_job_with_a_settings_file_has_modules() -> None:
+    config = validate_settings(StudyConfig, SEVERAL_MODELS, "the test")
+    fetching = {"download", "prefetch"}  # they have no outputs, so nothing of theirs can be out of date
+    assert set(job_modules(config)) == set(config.stages()) - fetching
+
+
+def rules() -> dict[str, tuple[str, str]]:
+    """Return the job of the settings file and the job of the code digest of each rule that writes something."""
+    found = {}
+    for file in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
+        for text in re.split(r"^rule ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+            if "shell:" in text and "output:" in text:
+                settings = re.search(r"settings=settings_file\(\"(.+?)\"\)", text)
+                code = re.search(r"code=(?:lambda wildcards: )?code\(f?\"(.+?)\"\)", text)
+                assert settings, f"{file.name}: a rule has no settings file"
+                assert code, f"{file.name}: a rule has no code digest"
+                found[text.partition(":")[0]] = settings[1], code[1].replace("wildcards.", "")
+    return found
+
+
+def test_a_rule_has_the_digest_of_the_job_whose_settings_it_reads() -> None:
+    jobs = rules()
+    assert {"cohort", "images_shard", "segment_shard", "train_classifier", "compare"} <= set(jobs)
+    assert {rule: settings for rule, (settings, _) in jobs.items()} == {rule: code for rule, (_, code) in jobs.items()}

@@ -1,0 +1,148 @@
+"""What the rules ask about a configuration."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from mammoflow.config.base import validate_settings
+from mammoflow.config.reading import read_config
+from mammoflow.config.study import StudyConfig
+from mammoflow.errors import ConfigError
+from mammoflow.planning import workflow
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def configuration(**values: object) -> StudyConfig:
+    return validate_settings(StudyConfig, values, "the test")
+
+
+def two_studies(folder: Path) -> StudyConfig:
+    second = {
+        "reader": "table",
+        "name": "Second",
+        "folder": str(folder),
+        "tables": ["cases.csv"],
+        "joins": [{"table": "more.csv", "column": "image"}],
+    }
+    return configuration(results="out", run="two", cohort={"more_datasets": [second]})
+
+
+def test_an_absent_study_stops_every_target_but_those_that_fetch() -> None:
+    values = {"cohort": {"dataset": {"reader": "cbis-ddsm", "folder": "nowhere"}}}
+    for arguments in ([], ["--cores", "2", "all"], ["segment"]):
+        with pytest.raises(ConfigError, match=r"cohort\.dataset\.folder: found 'nowhere'"):
+            workflow.read_configuration(values, arguments)
+    for target in ("download", "prefetch", "prefetch:x"):
+        config = workflow.read_configuration(values, ["--cores", "1", target])
+        assert config.cohort.dataset.folder == "nowhere"
+
+
+def test_a_wrong_key_stops_a_fetching_target_too() -> None:
+    with pytest.raises(ConfigError, match=r"images\.side"):
+        workflow.read_configuration({"images": {"side": 1}}, ["download"])
+
+
+def test_the_phantom_study_is_inside_the_run_and_others_are_where_they_are(tmp_path: Path) -> None:
+    config = two_studies(tmp_path)
+    assert workflow.study_folders(config) == ["out/two/study", str(tmp_path)]
+    assert workflow.has_phantom(config)
+    elsewhere = configuration(cohort={"dataset": {"reader": "cbis-ddsm", "name": "CBIS-DDSM", "folder": "data"}})
+    assert workflow.study_folders(elsewhere) == ["data"]
+    assert not workflow.has_phantom(elsewhere)
+
+
+def test_tables_of_all_studies_are_inputs(tmp_path: Path) -> None:
+    assert workflow.study_tables(two_studies(tmp_path)) == [f"{tmp_path}/cases.csv", f"{tmp_path}/more.csv"]
+
+
+def test_a_file_that_comes_changes_the_fingerprint_of_its_study(tmp_path: Path) -> None:
+    config = two_studies(tmp_path)
+    (tmp_path / "cases.csv").write_text("image\n")
+    before = workflow.study_fingerprints(config)
+    assert len(before) == 1, "the phantom study, whose manifest is an input, has none"
+    (tmp_path / "film.png").write_bytes(b"film")
+    assert workflow.study_fingerprints(config) != before
+
+
+@pytest.mark.parametrize(("shards", "last"), [(1, "00"), (2, "01"), (101, "100")])
+def test_shard_names(shards: int, last: str) -> None:
+    names = workflow.shard_names(configuration(cohort={"shards": shards}))
+    assert (len(names), names[-1]) == (shards, last)
+
+
+def test_settings_are_written_for_each_job_and_only_when_they_change(tmp_path: Path) -> None:
+    config = configuration(results=str(tmp_path))
+    workflow.write_settings(config)
+    files = {job: Path(workflow.settings_file(config, job)) for job in config.stages()}
+    assert all(file.is_file() for file in files.values())
+    for file in files.values():
+        os.utime(file, (1, 1))
+    changed = config.model_copy(update={"report": config.report.model_copy(update={"title": "Another"})})
+    workflow.write_settings(changed)
+    assert {job for job, file in files.items() if file.stat().st_mtime != 1} == {"report"}
+    assert "title: Another" in files["report"].read_text(encoding="utf-8")
+
+
+def test_the_run_record_names_the_executor(tmp_path: Path) -> None:
+    workflow.write_run_record(configuration(results=str(tmp_path), run="mine"), "slurm", ROOT)
+    record = json.loads((tmp_path / "mine" / "run.json").read_text(encoding="utf-8"))
+    assert record["executor"] == "slurm"
+
+
+def test_options_of_a_command_survive_a_shell() -> None:
+    files = ["a folder/00/images.parquet", "b/01/images.parquet"]
+    assert shlex.split(workflow.folder_options("--images", files)) == ["--images", "a folder/00", "--images", "b/01"]
+    assert shlex.split(workflow.file_options("--prompts", files[:1])) == ["--prompts", files[0]]
+    assert workflow.folder_options("--images", []) == ""
+
+
+@pytest.mark.parametrize(
+    ("device", "present", "expected"), [("cuda", False, 1), ("auto", True, 1), ("auto", False, 0), ("cpu", True, 0)]
+)
+def test_a_job_asks_for_a_gpu_where_it_can_use_one(
+    monkeypatch: pytest.MonkeyPatch, device: str, present: bool, expected: int
+) -> None:
+    monkeypatch.setattr(workflow, "gpu_present", lambda: present)
+    config = configuration(device=device)
+    assert workflow.gpus(config, "segmentation/small") == expected
+    assert workflow.gpus(config, "cohort") == 0
+
+
+def test_a_wildcard_takes_whole_names_only() -> None:
+    pattern = re.compile(workflow.any_of(["sam.b", "small"]))
+    assert [bool(pattern.fullmatch(name)) for name in ("sam.b", "small", "samxb", "smaller")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert not re.fullmatch(workflow.any_of([]), "")
+
+
+@pytest.mark.parametrize(
+    ("shards", "cores", "remote", "threads"),
+    [
+        (2, 2, False, 1),
+        (2, 8, False, 4),
+        (8, 2, False, 1),
+        (1, 64, False, 16),
+        (2, None, False, 4),
+        (2, None, True, 4),
+        (2, 6, True, 6),
+        (2, 64, True, 16),
+    ],
+)
+def test_threads_fill_the_machine(shards: int, cores: int | None, remote: bool, threads: int) -> None:
+    assert workflow.threads_of_a_shard(shards, cores, remote) == threads
+
+
+def test_the_default_configuration_needs_no_file() -> None:
+    values = read_config([ROOT / "config.yaml"]).model_dump(mode="json")
+    assert workflow.read_configuration(values, []) == configuration()
