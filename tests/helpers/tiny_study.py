@@ -99,7 +99,7 @@ class Study:
 def make_study(root: Path, patients: int = 24, seed: int = 0, lesions_on_first: int = 2) -> Study:
     """Write a study whose malignant lesions are bright and whose benign ones are dim.
 
-    Every third patient stands in test, every third but one in validation; the first image has several lesions.
+    Every third patient is in test, every third but one in validation; the first image has several lesions.
     """
     generator = np.random.default_rng(seed)
     study = Study(root, pd.DataFrame())

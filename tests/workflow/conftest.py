@@ -58,7 +58,7 @@ names = {
 for path in [output / name for name in names[stage]] if stage in names else [output, *further]:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content)
-print(f"{stage} stands in", file=sys.stderr)
+print(f"{stage} is in", file=sys.stderr)
 """
 
 # Stand-ins of these stages write what their rule declares in its folder of the run.

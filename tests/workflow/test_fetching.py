@@ -32,7 +32,7 @@ def test_prefetch_is_told_the_published_models_and_leaves_a_record(project: Proj
     project.snakemake("--configfile", "overlay.yaml", "--", "prefetch")
     run = project.root / "results" / "fetched"
     assert (run / "prefetch" / "weights.json").is_file()
-    assert "prefetch stands in" in (run / "logs" / "prefetch" / "prefetch.log").read_text(encoding="utf-8")
+    assert "prefetch is in" in (run / "logs" / "prefetch" / "prefetch.log").read_text(encoding="utf-8")
     settings = (run / "settings" / "prefetch.yaml").read_text(encoding="utf-8")
     assert "medsam_vit_b: ''" in settings
     assert "my_tuned" not in settings

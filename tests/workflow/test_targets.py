@@ -53,7 +53,7 @@ def test_all_planned_outputs_stand_under_the_run(finished_project: Project) -> N
     classifiers = {path.stem for path in (settings / "classifiers").iterdir()}
     assert classifiers == {path.name for path in (run / "classification").iterdir()}
     assert len(classifiers) == 6
-    assert "segment stands in" in (run / "logs" / "segment" / "small_00.log").read_text(encoding="utf-8")
+    assert "segment is in" in (run / "logs" / "segment" / "small_00.log").read_text(encoding="utf-8")
 
 
 def test_the_run_record_names_the_executor(finished_project: Project) -> None:

@@ -48,7 +48,7 @@ class Cases:
 
 
 def read_cases(folders: list[Path]) -> Cases:
-    """Read the image stage's shards and check that no patient stands on two sides, unless the split leaks on purpose.
+    """Read the image stage's shards and check that no patient is on two sides, unless the split leaks on purpose.
 
     Raises
     ------

@@ -33,7 +33,7 @@ class PromptableSource:
     store
         Folder of the embeddings.
     margin_mm
-        Margin of the prompts whose masks go on to classifiers.
+        Margin of the prompts whose masks are used for classifiers.
     """
 
     model: ModelSpec

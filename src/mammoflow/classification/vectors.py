@@ -78,7 +78,7 @@ def feature_vectors(families: list[str], tables: list[Path], cases: Cases, train
     Parameters
     ----------
     families
-        Feature families; their columns stand in this order.
+        Feature families; their columns are in this order.
     tables
         Tables of all families, each in a folder with the name of its family.
     cases

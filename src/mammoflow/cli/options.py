@@ -70,7 +70,7 @@ architecture_option = click.option(
 weights_option = click.option("--weights", type=file(), help="Weights of the model; `small` brings its own.")
 store_option = click.option("--store", required=True, type=folder(), help="Folder of the embeddings.")
 margin_option = click.option(
-    "--default-margin-mm", required=True, type=float, help="Margin whose masks go on to features and classifiers."
+    "--default-margin-mm", required=True, type=float, help="Margin whose masks are used for features and classifiers."
 )
 precision_option = click.option(
     "--precision", default="auto", show_default=True, help="Numbers of the image encoder, as for segmentation."

@@ -1,7 +1,7 @@
 """The four case tables of CBIS-DDSM, with what is odd in them, and the counts that describe them.
 
 The tables put a newline inside a quoted path of every row, end the header in CRLF, and spell the density column in two
-ways; the type and the official side of a row stand in its image path (`Mass-Training_P_00001_LEFT_CC/...`).
+ways; the type and the official side of a row are in its image path (`Mass-Training_P_00001_LEFT_CC/...`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ FOLDER_PATTERN = re.compile(r"(?P<type>Mass|Calc)-(?P<side>Training|Test)_.+")
 
 
 def read_case_tables(folder: Path, tables: list[str] | None = None) -> pd.DataFrame:
-    """Read the case tables of a CBIS-DDSM download; one row a row of the tables, all values text.
+    """Read the case tables of a CBIS-DDSM download; one row for each of their rows, all values text.
 
     Parameters
     ----------

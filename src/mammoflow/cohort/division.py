@@ -78,7 +78,7 @@ def _further_columns(patients: pd.DataFrame, settings: SplitSettings) -> dict[st
 
 
 def _patients(pool: Pool) -> pd.DataFrame:
-    """Return one row a patient with an image that can be used."""
+    """Return one row per patient with an image that can be used."""
     malignant = set(pool.lesions.loc[pool.lesions["malignant"] == 1, "patient_id"])
     labelled = set(pool.images.loc[pool.images["labelled"].astype(bool), "patient_id"])
     patients = pool.images[["patient_id", "source"]].drop_duplicates("patient_id").sort_values("patient_id")

@@ -150,7 +150,7 @@ def _unfound(resolved: Resolved) -> set[str]:
 
 
 def _drop_repeated(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion], list[Exclusion]]:
-    """Keep one row a lesion, the first whose malignancy is known, and none where the rows disagree about it.
+    """Keep one row per lesion, the first whose malignancy is known, and none where the rows disagree about it.
 
     Returns
     -------

@@ -29,8 +29,8 @@ def split_patients(patients: pd.DataFrame, settings: SplitSettings) -> dict[str,
     Parameters
     ----------
     patients
-        One row a patient: `patient_id`; `source`, the data set; `malignant`, whether any lesion is; `labelled`, whether
-        the label of any image is known; `official_train` and `official_test`, whether the patient stands on that
+        One row per patient: `patient_id`; `source`, the data set; `malignant`, whether any lesion is;
+        `labelled`, whether the label of any image is known; `official_train` and `official_test`, whether the patient stands on that
         official side.
     settings
         Method, fractions, fold and seed; any method but `by_image`.
@@ -56,7 +56,7 @@ def split_images(images: pd.DataFrame, settings: SplitSettings) -> dict[str, str
     Parameters
     ----------
     images
-        One row an image: `image_id`; `source`; `malignant`, whether any lesion on it is; `labelled`, whether its label
+        One row per image: `image_id`; `source`; `malignant`, whether any lesion on it is; `labelled`, whether its label
         is known.
     settings
         Fractions and seed.
@@ -103,7 +103,7 @@ def beside_official_test(rows: pd.DataFrame, test_patients: set[str]) -> pd.Seri
 
 
 def check_no_leak(table: pd.DataFrame, by_image: bool = False) -> None:
-    """Stop if a patient, or a film whatever patient it is filed under, stands on two sides of the split.
+    """Stop if a patient, or a film whatever patient it is filed under, is on two sides of the split.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def check_no_leak(table: pd.DataFrame, by_image: bool = False) -> None:
                 f"{name} in {' and '.join(splits_of_name)}" for name, splits_of_name in shared.head(5).items()
             )
             raise LeakageError(
-                f"{len(shared)} {key} values stand in more than one split: {cases}. Expected every patient and film "
+                f"{len(shared)} {key} values are in more than one split: {cases}. Expected every patient and film "
                 "on one side only; nothing was written. Check the patient and image columns of the case table"
             )
 

@@ -35,7 +35,7 @@ def build_cohort(settings: CohortSettings, study: Path, output: Path) -> None:
     settings
         Data sets, split and number of shards.
     study
-        Folder of the first study; those of further ones stand in the settings. All paths in the tables are relative to
+        Folder of the first study; those of further ones are in the settings. All paths in the tables are relative to
         the folder of their study.
     output
         Folder for `rows.parquet`, `images.parquet`, `lesions.parquet`, `excluded.parquet`, `study.json`, `shards/K/`.
@@ -45,7 +45,7 @@ def build_cohort(settings: CohortSettings, study: Path, output: Path) -> None:
     StudyError
         If a folder, a table or a column is missing, no case of a study can be used, or the split cannot be made.
     LeakageError
-        If a patient or a film would stand on two sides of the split; nothing is written then.
+        If a patient or a film would be on two sides of the split; nothing is written then.
     """
     studies = [study, *(Path(dataset.folder) for dataset in settings.more_datasets)]
     for dataset, folder in zip(settings.datasets, studies, strict=True):

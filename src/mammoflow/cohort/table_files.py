@@ -63,7 +63,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     except (OSError, csv.Error) as error:
         raise StudyError(f"case table {path} cannot be read as CSV: {error}") from error
     if not lines:
-        raise StudyError(f"case table {path} is empty; expected a header and one row a lesion")
+        raise StudyError(f"case table {path} is empty; expected a header and one row per lesion")
     header = [name.strip().lstrip("\ufeff") for name in lines[0]]
     if len(set(header)) != len(header):
         twice = next(name for name in header if header.count(name) > 1)

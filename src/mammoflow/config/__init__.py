@@ -1,1 +1,1 @@
-"""The configuration as typed models, one module a stage; `study` composes them. They document every key."""
+"""The configuration as typed models, one module per stage; `study` composes them. They document every key."""

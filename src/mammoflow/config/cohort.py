@@ -123,7 +123,7 @@ class DatasetSettings(Settings):
 
 
 class SplitSettings(Settings):
-    """How patients are divided; no patient stands on two sides, except where the method says so."""
+    """How patients are divided; no patient is on two sides, except where the method says so."""
 
     method: Literal["official", "random", "kfold", "leave_one_source_out", "by_image"] = Field(
         "random",

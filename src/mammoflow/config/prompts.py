@@ -33,13 +33,13 @@ class PromptSettings(Settings):
         description="Margins in millimetres added on each side of the lesion's box; each gives a row in the tables.",
     )
     default_margin_mm: float = Field(
-        10.0, ge=0, description="The margin whose masks go on to features and classifiers; one of margins_mm."
+        10.0, ge=0, description="The margin whose masks are used for features and classifiers; one of margins_mm."
     )
     kinds: list[PromptKind] = Field(
         ["box"],
         min_length=1,
         description="What a prompt is made of: box, point (the deepest point of the mask), box_point (both). The first "
-        "kind's masks go on to features and classifiers.",
+        "kind's masks are used for features and classifiers.",
     )
     positive_points: int = Field(
         1, ge=1, le=10, description="Points on the lesion; the first is the deepest, the others are drawn inside."

@@ -44,7 +44,7 @@ CASE_TABLES = (
         "auc": 0.810,
     },
 )
-"""BI-RADS on CBIS-DDSM computed from its four official case tables, BI-RADS 0 as written, one row a lesion and view."""
+"""BI-RADS on CBIS-DDSM from its four official case tables, BI-RADS 0 as written, one row per lesion and view."""
 
 
 def birads_threshold(zero: BiradsZero) -> float:

@@ -121,7 +121,7 @@ def comparison_table(
     split
         `train`, `validation` or `test`.
     note
-        What is true of the whole study and must stand in every row ("phantom", "leaking"), or "".
+        What is true of the whole study and must be in every row ("phantom", "leaking"), or "".
     """
     rows = lesions[lesions["split"] == split]
     table = pd.DataFrame(
@@ -153,7 +153,7 @@ def common_lesions(candidates: Sequence[Candidate], lesions: pd.DataFrame) -> pd
 def confusion_table(candidates: Sequence[Candidate], lesions: pd.DataFrame, note: str) -> pd.DataFrame:
     """Count true and false positives and negatives of each candidate and seed on the given test lesions.
 
-    `note` is true of the whole study and stands in every row.
+    `note` is true of the whole study and is in every row.
     """
     rows = []
     for candidate in candidates:

@@ -126,7 +126,7 @@ def detection_table(run: Run, bootstrap: PatientBootstrap) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a split and model. `sensitivity` is the share of lesions that are hit by a component, whatever its
+        One row per split and model. `sensitivity` is the share of lesions that are hit by a component, whatever its
         score; `sensitivity_at_F` the highest with at most F false positives per image. `dice_hits` is the mean over the
         lesions that are hit, `dice_lesions` over all, where a missed lesion is 0; `dice_images` over whole images, 1
         where neither the reference nor the model marks anything (`images_both_empty` counts these), and
@@ -197,7 +197,7 @@ def _estimates(detected: Detected, bootstrap: PatientBootstrap) -> dict[str, flo
 
 
 def froc_table(run: Run) -> pd.DataFrame:
-    """Return the points of each automatic model's FROC curve, one row a split, model and score that cuts."""
+    """Return the points of each automatic model's FROC curve, one row per split, model and score that cuts."""
     tables = []
     for split in DETECTION_SPLITS:
         for model, detected in detected_by_model(run, split).items():

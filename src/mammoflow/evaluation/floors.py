@@ -83,6 +83,6 @@ def with_threshold(
 
 
 def undefined(name: str, family: str, lesions: pd.DataFrame, why: str) -> Candidate:
-    """Return a candidate without predictions, so that its row stands in the table with n = 0 and the reason."""
+    """Return a candidate without predictions, so that its row is in the table with n = 0 and the reason."""
     table = pd.DataFrame({"score": np.nan, "predicted": np.nan}, index=lesions.index, dtype="float64")
     return Candidate(name, family, {0: table}, (why,))

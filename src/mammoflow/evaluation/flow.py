@@ -24,7 +24,7 @@ CASE_COLUMNS = ["stage", "level", "patient_id", "image_id", "lesion_id", "path",
 
 
 def exclusions(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate]) -> pd.DataFrame:
-    """Return one row a case that some step left out, with its file and reason.
+    """Return one row per case that some step left out, with its file and reason.
 
     Beside what the stages recorded it names lesions that are gone without a record, lesions without a mask, lesions
     whose features are not defined, lesions of unknown malignancy, and test lesions that the readers or a trained

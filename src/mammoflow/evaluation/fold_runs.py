@@ -29,7 +29,7 @@ def pool_folds(settings: ComparisonSettings, folders: Sequence[Path], output: Pa
     """Join the test sides of the runs of all folds and hold every model against BI-RADS and its floors on them.
 
     Models, feature models and floors are those of each run, fitted without its test patients; scores of different
-    trainings stand in one ranking, which the note of each row says. `comparison_by_fold.csv` keeps the folds apart.
+    trainings are in one ranking, which the note of each row says. `comparison_by_fold.csv` keeps the folds apart.
 
     Parameters
     ----------

@@ -99,7 +99,7 @@ def read_run(
     StudyError
         If a table is missing, does not fit its schema, or belongs to another cohort than the rest.
     LeakageError
-        If a patient stands on two sides of the split and the study does not say so.
+        If a patient is on two sides of the split and the study does not say so.
     """
     prediction_files = [path / "predictions.parquet" if path.is_dir() else path for path in predictions]
     scores = _join([folder / "scores.parquet" for folder in segmentation], SEGMENTATION_SCORES)
@@ -159,7 +159,7 @@ def _check(run: Run) -> None:
     shared = sorted(sides.index[sides > 1])
     if shared and not run.leaking:
         raise LeakageError(
-            f"{len(shared)} patients stand on two sides of the split, for instance {', '.join(shared[:5])}; "
+            f"{len(shared)} patients are on two sides of the split, for instance {', '.join(shared[:5])}; "
             "expected each patient on one side; run the cohort stage again"
         )
     lesions = run.lesions.set_index("lesion_id")

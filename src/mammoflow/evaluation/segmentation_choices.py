@@ -52,7 +52,7 @@ def choices_table(scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: Patien
     Returns
     -------
     DataFrame
-        One row a split, model, field of view, kind of prompts, feedback, margin and way to choose; `among` is
+        One row per split, model, field of view, kind of prompts, feedback, margin and way to choose; `among` is
         `iterations` or `heads` (of the first iteration, where all three were asked for). `dice_difference` is that to
         the first row of the same group, on the same prompts.
     """

@@ -22,7 +22,7 @@ def case_numbers(lesion_ids: pd.Index) -> pd.Series:
 
 
 def dice_by_diameter(scores: pd.DataFrame, masks: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
-    """Return the Dice of each mask that went on beside the lesion's longest diameter, one row a model and lesion.
+    """Return the Dice of each mask that went on beside the lesion's longest diameter, one row per model and lesion.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ def _oracle(table: pd.DataFrame) -> pd.Series:
 
 
 def draw_dice_against_margin(path: Path, table: pd.DataFrame, phantom: bool) -> None:
-    """Draw mean Dice with interval against the margin of the box, one line a model, the ellipse dashed."""
+    """Draw mean Dice with interval against the margin of the box, one line per model, the ellipse dashed."""
     shown = exact_boxes(table)
     shown = shown[(shown["split"] == "test") & (shown["selection"] == CHOSEN) & shown["dice"].notna()]
     with drawing(path, 4.4) as figure:

@@ -31,7 +31,7 @@ def segmentation_subgroups(scores: pd.DataFrame, lesions: pd.DataFrame, bootstra
     Returns
     -------
     DataFrame
-        One row a grouping, group, model, field of view, kind of prompts, feedback and margin; the other columns are
+        One row per grouping, group, model, field of view, kind of prompts, feedback and margin; the other columns are
         those of `summary`. The groups of a grouping are parts of the test lesions that have a reference mask.
     """
     rows = scored_rows(scores, lesions)

@@ -42,7 +42,7 @@ def segmentation_table(scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: P
     Returns
     -------
     DataFrame
-        One row a split, model, field of view, kind of prompts, feedback, margin and selection: `iteration 1`, ... and
+        One row per split, model, field of view, kind of prompts, feedback, margin and selection: `iteration 1`, ... and
         `chosen`, the iteration that went on; `mark` is `oracle` where the reference chose the iteration, the head
         or the mask that the prompt was made around; the other columns are those of `summary`.
     """

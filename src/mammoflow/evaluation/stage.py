@@ -66,7 +66,7 @@ def compare(
     images
         One folder of the image stage a shard.
     segmentation
-        One folder a model and shard.
+        One folder per model and shard.
     features
         Feature tables `<family>/<shard>.parquet`; the folder names the family.
     predictions
@@ -81,7 +81,7 @@ def compare(
     StudyError
         If a table is missing, does not fit its schema, or belongs to another cohort.
     LeakageError
-        If a patient stands on two sides of the split and the study does not say so.
+        If a patient is on two sides of the split and the study does not say so.
     """
     run = read_run(cohort, images, segmentation, features, predictions, prompts)
     bootstrap = PatientBootstrap(settings.bootstrap, settings.confidence, settings.seed)

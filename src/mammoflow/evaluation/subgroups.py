@@ -64,7 +64,7 @@ def subgroup_table(
     bootstrap
         Resampling of patients.
     note
-        What is true of the whole study and stands in every row.
+        What is true of the whole study and is in every row.
     """
     rows = []
     for grouping, labels in subgroup_labels(lesions).items():

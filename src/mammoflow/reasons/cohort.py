@@ -12,4 +12,4 @@ class CohortReason(Reason):
     BAD_ROW = "row of the case table cannot be read"
     DUPLICATE_ROW = "row of the case table is repeated"
     MARKED_UNUSABLE = "row is marked unusable in the case table"
-    OFFICIAL_TEST_PATIENT = "patient stands in the official test set"
+    OFFICIAL_TEST_PATIENT = "patient is in the official test set"

@@ -14,12 +14,12 @@ _OF_COHORT = {
     "study": text(nullable=True, required=False),  # folder of the row's study, where several are read
     "phantom": flag(required=False),  # the row's study is synthetic
     "fold": integer(0, 1023, required=False),  # the part in which the patient is test, for a split into folds
-    # 1 where the split was drawn by image on purpose, so that patients stand on two sides
+    # 1 where the split was drawn by image on purpose, so that patients are on two sides
     "leaking": integer(0, 1, required=False),
 }
 
 
-# One row a film or exposure. Paths are relative to the study folder.
+# One row per film or exposure. Paths are relative to the study folder.
 IMAGES = pa.DataFrameSchema(
     {
         "image_id": text(),
@@ -47,7 +47,7 @@ IMAGES = pa.DataFrameSchema(
 )
 
 
-# One row a row of the case tables that could be read, before anything is left out: what the audit counts.
+# One row for each row of the case tables that could be read, before anything is left out: what the audit counts.
 ROWS = pa.DataFrameSchema(
     {
         "patient_id": text(),
@@ -69,7 +69,7 @@ ROWS = pa.DataFrameSchema(
 )
 
 
-# One row an annotated abnormality on one image.
+# One row per annotated abnormality on one image.
 LESIONS = pa.DataFrameSchema(
     {
         "lesion_id": text(),
@@ -106,7 +106,7 @@ LESIONS = pa.DataFrameSchema(
 )
 
 
-# One row a case that was left out, by whichever stage.
+# One row per case that was left out, by whichever stage.
 EXCLUDED = pa.DataFrameSchema(
     {
         "stage": text(),

@@ -12,7 +12,7 @@ NO_PROMPT = "none"
 AUTOMATIC = "automatic"
 """Origin of the prompt there."""
 
-# One row a connected component of an automatic model's probability map.
+# One row per connected component of an automatic model's probability map.
 DETECTIONS = pa.DataFrameSchema(
     {
         "image_id": text(),
@@ -38,7 +38,7 @@ DETECTIONS = pa.DataFrameSchema(
 )
 
 
-# One row an image and automatic model. Images without a lesion are among them.
+# One row per image and automatic model. Images without a lesion are among them.
 MAPS = pa.DataFrameSchema(
     {
         "image_id": text(),

@@ -10,7 +10,7 @@ from mammoflow.tables.columns import flag, integer, number, text
 FULLY_ANNOTATED = "fully_annotated"
 """Column of the tables of images that says whether all lesions of an image are known; without it they are."""
 
-# One row an image that later stages can use. Files are relative to the shard's folder.
+# One row per image that later stages can use. Files are relative to the shard's folder.
 CANONICAL_IMAGES = pa.DataFrameSchema(
     {
         **IMAGES.columns,
@@ -54,7 +54,7 @@ CANONICAL_IMAGES = pa.DataFrameSchema(
 )
 
 
-# One row a lesion that later stages can use.
+# One row per lesion that later stages can use.
 CANONICAL_LESIONS = pa.DataFrameSchema(
     {
         **LESIONS.columns,

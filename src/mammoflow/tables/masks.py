@@ -11,7 +11,7 @@ CHOICES = ("first", "predicted_iou", "oracle")
 HEAD_CHOICES = ("single", "predicted_iou", "head_1", "head_2", "head_3", "oracle")
 
 
-# One row a prompt, model, field of view and iteration.
+# One row per prompt, model, field of view and iteration.
 SEGMENTATION_SCORES = pa.DataFrameSchema(
     {
         "lesion_id": text(),
@@ -57,7 +57,7 @@ SEGMENTATION_SCORES = pa.DataFrameSchema(
 )
 
 
-# One row a lesion and model: the mask that goes on to features and classifiers.
+# One row per lesion and model: the mask that is used for features and classifiers.
 MASKS = pa.DataFrameSchema(
     {
         "lesion_id": text(),

@@ -6,7 +6,7 @@ import pandera.pandas as pa
 
 from mammoflow.tables.columns import NUMBER, SPLITS, integer, number, text
 
-# One row a lesion, model and seed.
+# One row per lesion, model and seed.
 PREDICTIONS = pa.DataFrameSchema(
     {
         "lesion_id": text(),

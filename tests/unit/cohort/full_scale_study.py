@@ -84,7 +84,7 @@ def write_study(tables: Path, folder: Path, layout: str, rows: int | None = None
     rows
         About so many rows, whole patients; without it all, and the tables byte for byte.
     below
-        Folder below the study folder that the films' folders stand in.
+        Folder below the study folder that the films' folders are in.
     """
     everything = {name: read_rows(tables / name) for name in TABLES}
     chosen = whole_patients([row for part in everything.values() for row in part], rows) if rows else None

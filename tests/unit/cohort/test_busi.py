@@ -220,7 +220,7 @@ def test_studies_that_are_none(busi, writer, tmp_path, cohort):
     twice = tmp_path / "twice"
     for below in ("one", "two"):
         busi.BusiWriter(twice, below).add_usual(1)
-    with pytest.raises(StudyError, match=r"stand in 2 places below .*: one, two"):
+    with pytest.raises(StudyError, match=r"are in 2 places below .*: one, two"):
         cohort(twice)
 
 

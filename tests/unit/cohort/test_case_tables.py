@@ -59,7 +59,7 @@ def test_a_ragged_row_is_marked_and_the_others_are_read(download, writer):
 
 
 def test_counts_of_the_real_tables(real_data):
-    # The facts that every result on these tables has to survive; they stand in docs/datasets/cbis-ddsm.md.
+    # The facts that every result on these tables has to survive; they are in docs/datasets/cbis-ddsm.md.
     table = read_case_tables(real_data / "cbis-ddsm")
     assert (table["row_problem"] == "").all()
     assert count_case_tables(table) == {

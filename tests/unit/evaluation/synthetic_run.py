@@ -252,7 +252,7 @@ def _write_images(folder: Path, lesions: pd.DataFrame, random: np.random.Generat
 
 
 def _write_prompts(root: Path, shard: int) -> pd.DataFrame:
-    """Make the prompts of a shard as the prompt stage does; one row a prompt."""
+    """Make the prompts of a shard as the prompt stage does; one row per prompt."""
     output = root / "prompts" / f"{shard:02d}.parquet"
     make_prompts(PromptSettings(margins_mm=list(MARGINS)), root / "images" / f"{shard:02d}", output)
     return read_table(output, PROMPTS)

@@ -71,7 +71,7 @@ def test_every_table_figure_caption_and_the_page_say_that_the_split_leaks(leakin
     assert len(figures) == 6
     assert all("Leaking split" in caption for caption in figures)
     assert "divided by image" in html
-    assert "No patient stands on two sides." not in html
+    assert "No patient is on two sides." not in html
 
 
 def test_what_the_study_does_not_declare_is_a_hard_stop(leaking_run, tmp_path):

@@ -22,7 +22,7 @@ def random_choices(seed: int) -> Table:
     generator = np.random.default_rng(seed)
     parts = []
     for model, feed, margin in (("small", "logits", 0.0), ("small", "box", 0.0), ("other", "logits", 5.0)):
-        # What the first iteration's heads gave stands in the rows of all iterations, as the segment stage writes it.
+        # What the first iteration's heads gave is in the rows of all iterations, as the segment stage writes it.
         heads = {
             f"head_{head}_{of}": generator.integers(0, 5, 12) / 4
             for head in (1, 2, 3)

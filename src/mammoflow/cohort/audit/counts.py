@@ -57,7 +57,7 @@ def assessment_by_pathology(rows: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row an assessment and one for all: `birads`, one column a word of the pathology (a label where they are
+        One row per assessment and one for all: `birads`, one column per word of the pathology (a label where they are
         more than 20) with the malignant ones first, `all`, and `malignant_share` among the rows whose label is known
         (null where there is none).
     """

@@ -1,4 +1,4 @@
-"""What stands in a study more than once: films, pixels, patients on two sides, several lesions and labels."""
+"""What is in a study more than once: films, pixels, patients on two sides, several lesions and labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SHOWN_DIGEST = 16
 
 
 def films_stored_twice(tables: StudyTables) -> pd.DataFrame:
-    """Return one row a film that the case tables name more than once, under different files.
+    """Return one row per film that the case tables name more than once, under different files.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def films_stored_twice(tables: StudyTables) -> pd.DataFrame:
 
 
 def identical_pixels(tables: StudyTables) -> pd.DataFrame:
-    """Return one row an image whose canonical pixels stand under another image's id too.
+    """Return one row per image whose canonical pixels are under another image's id too.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def identical_pixels(tables: StudyTables) -> pd.DataFrame:
 
 
 def patients_on_both_sides(tables: StudyTables) -> pd.DataFrame:
-    """Return one row a patient with rows in both the official training and the official test side.
+    """Return one row per patient with rows in both the official training and the official test side.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def patients_on_both_sides(tables: StudyTables) -> pd.DataFrame:
 
 
 def several_lesions(rows: pd.DataFrame, key: str = "film") -> pd.DataFrame:
-    """Return one row a film with more than one lesion.
+    """Return one row per film with more than one lesion.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def several_lesions(rows: pd.DataFrame, key: str = "film") -> pd.DataFrame:
 
 
 def conflicting_findings(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a finding that is malignant on one view and benign on another.
+    """Return one row per finding that is malignant on one view and benign on another.
 
     Returns
     -------

@@ -116,7 +116,7 @@ def _films(tables: StudyTables, audit_tables: Mapping[str, pd.DataFrame]) -> lis
         *answers,
         _counted(
             "identical_pixels",
-            "Images whose pixels stand under another image's id too",
+            "Images whose pixels are under another image's id too",
             same,
             "problem",
             "The same picture counts more than once.",
@@ -188,7 +188,7 @@ def _images(tables: StudyTables, audit_tables: Mapping[str, pd.DataFrame]) -> li
     flagged = audit_tables["flagged_images"]["image_id"].nunique()
     looked = has_flags(tables.canonical)
     default = (
-        "Every millimetre on these images hangs on one configured number." if guessed else "No spacing is guessed."
+        "Every millimetre on these images depends on one configured number." if guessed else "No spacing is guessed."
     )
     unflagged = "The image stage found nothing odd." if looked else "The image stage recorded no flags."
     counts = "; ".join(f"{row.flag}: {row.images}" for row in flags.itertuples())

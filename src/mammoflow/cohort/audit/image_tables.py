@@ -29,7 +29,7 @@ def spacing_by_origin(tables: StudyTables) -> pd.DataFrame:
 
 
 def flagged_images(images: pd.DataFrame) -> pd.DataFrame:
-    """Return one row an image and flag: `image_id`, `patient_id`, `flag`.
+    """Return one row per image and flag: `image_id`, `patient_id`, `flag`.
 
     Flags are the columns of the image stage whose name starts with `flag_`, where they are true, and the words of a
     column `flags`, parted by semicolons.

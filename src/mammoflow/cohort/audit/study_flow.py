@@ -43,7 +43,7 @@ class Step:
 
 @dataclass(frozen=True)
 class StudyFlow:
-    """The whole diagram: its steps, and what stands in each split at its end."""
+    """The whole diagram: its steps, and what is in each split at its end."""
 
     steps: list[Step]
     splits: dict[str, dict[str, int]]
@@ -53,7 +53,7 @@ class StudyFlow:
         return sum(step.excluded.get(UNEXPLAINED, 0) for step in self.steps)
 
     def table(self) -> pd.DataFrame:
-        """Return one row a step and reason: `step`, `lesions`, `images`, `patients`, `reason`, `left_out`."""
+        """Return one row per step and reason: `step`, `lesions`, `images`, `patients`, `reason`, `left_out`."""
         rows = []
         for step in self.steps:
             counted = {"step": step.name, "lesions": step.lesions, "images": step.images, "patients": step.patients}

@@ -1,4 +1,4 @@
-"""What has been fetched: one row a file, kept beside the study, so that a later call knows what is left."""
+"""What has been fetched: one row per file, kept beside the study, so that a later call knows what is left."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def packaged_index() -> Path:
 
 
 def read_index(path: Path) -> pd.DataFrame:
-    """Read what the index says of the collection; one row a series.
+    """Read what the index says of the collection; one row per series.
 
     Raises
     ------

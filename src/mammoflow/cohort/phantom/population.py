@@ -33,7 +33,7 @@ CLASS_SEPARATION = 1.75
 
 DENSITY_SHARES = (0.15, 0.38, 0.32, 0.15)
 
-# Findings of a patient: type and whether the breast is the first or the second one. The first six patterns stand in
+# Findings of a patient: type and whether the breast is the first or the second one. The first six patterns are in
 # every study, however small; among them a mass and a calcification on one film, and two lesions of a kind on one film.
 Pattern = tuple[tuple[LesionType, int], ...]
 PATTERNS: tuple[tuple[Pattern, float], ...] = (

@@ -64,7 +64,7 @@ def _case_row(lesion_type: str, row: TableRow) -> tuple[object, ...]:
 
 
 def case_tables(rows: Sequence[TableRow]) -> dict[str, str]:
-    """Return the four case tables by file name; their rows stand in the order of patient, breast, view and number."""
+    """Return the four case tables by file name; their rows are in the order of patient, breast, view and number."""
     ordered = sorted(rows, key=lambda r: (r.finding.patient_id, r.finding.laterality, r.view, r.finding.number))
     tables = {}
     for lesion_type in ("mass", "calcification"):
@@ -90,7 +90,7 @@ def marker(settings: PhantomSettings, films: int, lesions: int) -> str:
     return f"""# Phantom study
 
 Everything in this folder is synthetic. No picture shows a person, and no number says anything about patients.
-It was made by mammoflow in the form of a CBIS-DDSM download; what is modelled and what is not stands in
+It was made by mammoflow in the form of a CBIS-DDSM download; which parts are modelled is described in
 docs/phantom.md of the project.
 
 - patients: {settings.patients}

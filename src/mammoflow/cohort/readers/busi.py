@@ -68,7 +68,7 @@ class StudyReader(Reader):
     """The folders benign, malignant and normal; what stands for the patient is the group of near copies."""
 
     def read_rows(self) -> tuple[pd.DataFrame, list[Exclusion]]:
-        """Return one row a mask, and one a picture that has none; masks without a picture are excluded."""
+        """Return one row per mask, and one per picture without a mask; masks without a picture are excluded."""
         pictures, orphans = self._found
         patients, conflicts = self._groups, self._conflicts
         rows: list[dict[str, Any]] = []
@@ -221,7 +221,7 @@ def _root(study: Path) -> Path:
             return roots[0]
         if roots:
             raise StudyError(
-                f"the folders benign and malignant stand in {len(roots)} places below {study}: "
+                f"the folders benign and malignant are in {len(roots)} places below {study}: "
                 f"{', '.join(sorted(str(root.relative_to(study)) for root in roots)[:3])}; expected one, set "
                 "cohort.dataset.folder to it"
             )

@@ -69,7 +69,7 @@ BOTH_SIDES = frozenset({"both", "bilateral", "left and right", "right and left"}
 
 
 class StudyReader(Reader):
-    """The table of the set, one row an image, with its DICOM files and PNG masks anywhere below the study folder."""
+    """The table of the set, one row per image, with its DICOM files and PNG masks anywhere below the study folder."""
 
     def read_rows(self) -> tuple[pd.DataFrame, list[Exclusion]]:
         """Turn the table's rows into mammoflow's words; what cannot be read is excluded."""

@@ -59,7 +59,7 @@ class StudyReader(Reader):
         return {"films": sum(map(len, self.films.values())), "patients": len(patients), **sorted_counts(self.counts)}
 
     def read_rows(self) -> tuple[pd.DataFrame, list[Exclusion]]:
-        """Read the table and the contours of every film; one row a lesion, or a film without any."""
+        """Read the table and the contours of every film; one row per lesion, or a film without any."""
         rows: list[dict[str, Any]] = []
         excluded: list[Exclusion] = []
         self.counts = Counter()

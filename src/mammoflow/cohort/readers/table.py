@@ -110,7 +110,7 @@ class StudyReader(Reader):
 
 
 def _read_joined(name: str, joins: Sequence[JoinSettings], study: Path) -> pd.DataFrame:
-    """Read the table and add the columns of the joined ones, which must have one row a key; a blank key joins nothing.
+    """Read the table and add the columns of the joined ones, which have one row per key; a blank key joins nothing.
 
     A row that takes over values from one that cannot be read cannot be read either.
     """

@@ -11,7 +11,7 @@ a block to memory, 0.8 GB for an image with ViT-B, and goes over them five times
   part of the one product that the fused kernels know, with gradients. GPUs, training, and bf16 on a CPU, where products
   are cheap and scores in bf16 would be rounded more than the kernel rounds.
 
-What each takes beside the others stands in docs/benchmarks.md.
+What each takes beside the others is in docs/benchmarks.md.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ def draw_masks(upscaling: Any, cells: Tensor, weights: Tensor, grid: tuple[int, 
     cells
         (N, rows columns, C) cells.
     weights
-        (N, heads, channels) weights of the upscaled channels, one row a mask.
+        (N, heads, channels) weights of the upscaled channels, one row per mask.
     grid
         Rows and columns.
 

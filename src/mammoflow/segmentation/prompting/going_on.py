@@ -1,4 +1,4 @@
-"""Which prompts' masks go on to features and classifiers."""
+"""Which prompts' masks are used for features and classifiers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pandas as pd
 
 
 def default_prompts(prompts: pd.DataFrame, margin_mm: float) -> pd.DataFrame:
-    """Return the prompt of each lesion whose mask goes on to features and classifiers, at most one row a lesion.
+    """Return the prompt of each lesion whose mask is used for features and classifiers, at most one row per lesion.
 
     It is exact, not drawn, of the table's first kind, and has the margin if it has a box. Where a lesion has several
     such prompts the first one of the table counts: the reference before the readers, in the order of the settings.

@@ -104,7 +104,7 @@ class Archive:
 
 
 class AnyListing(list[Fault]):
-    """Answers listings, one file a page, and lets everything else pass; never used up."""
+    """Answers listings, one file per page, and lets everything else pass; never used up."""
 
     def __init__(self, archive: Archive) -> None:
         super().__init__([self.answer])
