@@ -29,8 +29,8 @@ def split_patients(patients: pd.DataFrame, settings: SplitSettings) -> dict[str,
     Parameters
     ----------
     patients
-        One row per patient: `patient_id`; `source`, the data set; `malignant`, whether any lesion is;
-        `labelled`, whether the label of any image is known; `official_train` and `official_test`, whether the patient stands on that
+        One row per patient: `patient_id`; `source`, the data set; `malignant`, whether any lesion is; `labelled`,
+        whether the label of any image is known; `official_train` and `official_test`, whether the patient is on that
         official side.
     settings
         Method, fractions, fold and seed; any method but `by_image`.
