@@ -25,7 +25,7 @@ demo: environment
 	@$(BIN)/mammoflow config results config.yaml
 
 test: environment
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: environment
 	$(BIN)/ruff format --check .

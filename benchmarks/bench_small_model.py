@@ -2,10 +2,10 @@
 
     python benchmarks/bench_small_model.py [--images FOLDER ...] [--epochs N] [--weights FILE]
 
-The U-Net (Ronneberger et al., MICCAI 2015) sees the grey level of the crop around the box and the box, and nothing
-else. It is trained here, on the training patients of the same shards, with the same augmentation, margins, loss and
-optimiser as the small model; `--epochs` says how long. Both are scored on the test patients, of whom neither was
-trained on any. Without the images of the real preset the benchmark says so and ends.
+The U-Net is that of the architecture `unet_16` with two input channels: the grey level of the crop around the box, and
+the inside of the box. It is trained here, on the training patients of the same shards, with the windows, boxes,
+schedule and averaging of the small model, by cross-entropy and Dice; `--epochs` says how long. Both are scored on the
+test patients, of whom neither was trained on any. Without the images of the real preset the benchmark says so and ends.
 """
 
 from __future__ import annotations
@@ -14,82 +14,111 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional
 
 from mammoflow.config.small import SmallTrainingSettings
+from mammoflow.run.runtime import seed_everything
+from mammoflow.segmentation.layers.unet import UNet
+from mammoflow.segmentation.losses import dice_loss
 from mammoflow.segmentation.models.small import WEIGHTS
+from mammoflow.segmentation.models.unet import BASE_WIDTHS
 from mammoflow.segmentation.scoring.scores import ellipse_in_box
-from mammoflow.segmentation.small.architecture import (
-    EMBEDDING_STRIDE,
-    HEADS,
-    INPUT_CHANNELS,
-    SIDE,
-    WIDTHS,
-    build_small_network,
+from mammoflow.segmentation.small.architecture import GRID, SIDE, SmallNetwork, build_small_network
+from mammoflow.segmentation.small.learner import make_plan
+from mammoflow.segmentation.small.network import (
+    SUPERSAMPLING,
+    SmallPrompts,
+    cut,
+    decode_regions,
+    place_regions,
+    put_back,
 )
-from mammoflow.segmentation.small.learner import make_learner, make_plan
-from mammoflow.segmentation.small.network import SmallPrompts, decode_regions, place_regions, put_back
-from mammoflow.segmentation.small.windows import LesionSample, load_samples
+from mammoflow.segmentation.small.windows import Batch, LesionSample, batches, load_samples
+from mammoflow.training.learner import Learner
 from mammoflow.training.loop import fit
 
 IMAGES = [Path("results/cbis-ddsm-mass-256/images")]
 MARGINS_MM = (0.0, 2.0, 5.0, 10.0, 20.0)
-UNET_WIDTHS = (16, 32, 64, 128, 256)
-INSIDE_BOX = INPUT_CHANNELS + 1
+
+Masks = Callable[[Tensor, SmallPrompts], Tensor]
+"""Turns the channels (1, C, SIDE, SIDE) of an image and N prompts into logits (N, 1, SIDE, SIDE)."""
 
 
-def double(channels: int, out: int) -> nn.Sequential:
-    """Two 3 x 3 convolutions with batch normalisation."""
-    return nn.Sequential(
-        nn.Conv2d(channels, out, 3, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True),
-        nn.Conv2d(out, out, 3, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True),
-    )  # fmt: skip
+def crop_input(channels: Tensor, prompts: SmallPrompts, regions: Tensor) -> Tensor:
+    """Return grey level and inside of the box (N, 2, GRID, GRID) on the regions around boxes."""
+    steps = (torch.arange(GRID, device=regions.device) + 0.5) / GRID
+    x, y = (regions[:, axis, None] + steps * (regions[:, axis + 2] - regions[:, axis])[:, None] for axis in (0, 1))
+    boxes = prompts.boxes
+    across = (x > boxes[:, 0, None]) & (x < boxes[:, 2, None])
+    down = (y > boxes[:, 1, None]) & (y < boxes[:, 3, None])
+    inside = (down[:, :, None] & across[:, None, :]).to(channels.dtype)
+    return torch.cat([cut(channels[:, :1], regions, GRID, 1, SUPERSAMPLING), inside[:, None]], dim=1)
 
 
-class UNet(nn.Module):
-    """A plain U-Net in the place of the small model's decoder: grey level and box in, one mask out."""
+class CropLearner(Learner):
+    """The training of the U-Net on the crops around boxes; the average of the weights after the last epoch is kept."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.down = nn.ModuleList(double(a, b) for a, b in zip((2, *UNET_WIDTHS), UNET_WIDTHS, strict=False))
-        pairs = list(zip(UNET_WIDTHS[1:], UNET_WIDTHS, strict=False))
-        self.grow = nn.ModuleList(nn.ConvTranspose2d(below, here, 2, 2) for below, here in pairs)
-        self.up = nn.ModuleList(double(2 * here, here) for _, here in pairs)
-        self.last = nn.Conv2d(UNET_WIDTHS[0], 1, 1)
-        self.iou = nn.Parameter(torch.zeros(1))
+    items = "windows"
 
-    def forward(self, region: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Segment regions; every head gives the one mask."""
-        values, passed = region[:, [0, INSIDE_BOX]], []
-        for level, block in enumerate(self.down):
-            values = block(nn.functional.max_pool2d(values, 2) if level else values)
-            passed.append(values)
-        for level in reversed(range(len(self.up))):
-            values = self.up[level](torch.cat([self.grow[level](values), passed[level]], dim=1))
-        logits = self.last(values).expand(-1, HEADS, -1, -1)
-        return logits, self.iou.expand(len(logits), HEADS), logits.new_zeros(len(logits), HEADS, WIDTHS[-1])
+    def __init__(self, samples: list[LesionSample], settings: SmallTrainingSettings) -> None:
+        seed_everything(settings.seed)
+        self.samples, self.settings = samples, settings
+        self.network = UNet(channels=2, base_width=BASE_WIDTHS["unet_16"])
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Yield the windows on which the small model is trained too."""
+        generator = np.random.default_rng((self.settings.seed, epoch))
+        return batches(self.samples, self.settings.batch_size, self.settings.prompts, generator)
+
+    def steps(self) -> int:
+        """Return the number of batches in an epoch."""
+        return -(-len(self.samples) // self.settings.batch_size)
+
+    def size(self, batch: Batch) -> int:
+        """Return the number of windows."""
+        return len(batch.channels)
+
+    def loss(self, batch: Batch, epoch: int, step: int) -> Tensor:
+        """Return cross-entropy and Dice loss on the crops of all boxes; prompts of points alone are left out."""
+        boxes = batch.boxes.flatten(0, 1)
+        has_box = boxes.isfinite().all(dim=1)
+        prompts = SmallPrompts.of_boxes(boxes[has_box])
+        regions = place_regions(prompts)
+        count = batch.boxes.shape[1]
+        channels, masks = (values.repeat_interleave(count, dim=0)[has_box] for values in (batch.channels, batch.masks))
+        targets = cut(masks, regions, GRID, 1, SUPERSAMPLING)
+        logits = self.network(crop_input(channels, prompts, regions)).float()
+        return functional.binary_cross_entropy_with_logits(logits, targets) + dice_loss(logits, targets).mean()
+
+    def validate(self, epoch: int) -> dict[str, float]:
+        """Return nothing: all lesions are trained on."""
+        return {}
+
+    def masks(self, channels: Tensor, prompts: SmallPrompts) -> Tensor:
+        """Return the logits (N, 1, SIDE, SIDE) of N boxes on one image."""
+        regions = place_regions(prompts)
+        inputs = crop_input(channels.expand(len(regions), -1, -1, -1), prompts, regions)
+        return put_back(self.network(inputs), regions)
 
 
-class NoEncoder(nn.Module):
-    """What stands in for the image encoder: the U-Net sees nothing but its crop."""
+def small_masks(network: SmallNetwork) -> Masks:
+    """Return the function that segments with the small model."""
 
-    def forward(self, values: Tensor) -> Tensor:
-        """Return the input at the embedding's cells."""
-        return values[:, :, ::EMBEDDING_STRIDE, ::EMBEDDING_STRIDE]
+    def masks(channels: Tensor, prompts: SmallPrompts) -> Tensor:
+        regions = place_regions(prompts)
+        image = network.image_encoder(channels.contiguous(memory_format=torch.channels_last))
+        parts = (tensor.expand(len(regions), -1, -1, -1) for tensor in (image, channels))
+        logits, _, _ = decode_regions(network, *parts, prompts, regions)
+        return put_back(logits[:, :1], regions)
 
-
-class UNetOnCrop(nn.Module):
-    """The U-Net with the parts that the training expects."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.image_encoder = NoEncoder()
-        self.mask_decoder = UNet()
+    return masks
 
 
 def prompt_boxes(sample: LesionSample) -> np.ndarray:
@@ -109,25 +138,16 @@ def dice(masks: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 @torch.inference_mode()
-def score(network: Any, samples: list[LesionSample]) -> tuple[np.ndarray, float, float]:
-    """Return the Dice (samples, margins), and the seconds an image and a prompt take."""
-    network.eval()
-    rows, encoding, decoding = [], 0.0, 0.0
+def score(masks: Masks, samples: list[LesionSample]) -> tuple[np.ndarray, float]:
+    """Return the Dice (samples, margins), and the seconds that an image with its prompts takes."""
+    rows, seconds = [], 0.0
     for sample in samples:
         channels = torch.from_numpy(sample.channels.astype(np.float32))[None]
         start = time.perf_counter()
-        image = network.image_encoder(channels.contiguous(memory_format=torch.channels_last))
-        encoded = time.perf_counter()
-        boxes = torch.from_numpy(prompt_boxes(sample))
-        prompts = SmallPrompts.of_boxes(boxes)
-        regions = place_regions(prompts)
-        parts = (tensor.expand(len(boxes), -1, -1, -1) for tensor in (image, channels))
-        logits, _, _ = decode_regions(network, *parts, prompts, regions)
-        masks = put_back(logits[:, :1], regions)[:, 0] > 0
-        decoding += (time.perf_counter() - encoded) / len(boxes)
-        encoding += encoded - start
-        rows.append(dice(masks.numpy(), sample.mask > 0))
-    return np.stack(rows), encoding / len(samples), decoding / len(samples)
+        logits = masks(channels, SmallPrompts.of_boxes(torch.from_numpy(prompt_boxes(sample))))
+        seconds += time.perf_counter() - start
+        rows.append(dice(logits[:, 0].numpy() > 0, sample.mask > 0))
+    return np.stack(rows), seconds / len(samples)
 
 
 def main() -> None:
@@ -147,11 +167,10 @@ def main() -> None:
     training, test = (load_samples(shards, (split,)).lesions for split in ("train", "test"))
     settings = SmallTrainingSettings(epochs=options.epochs, mixed_precision=True)
     start = time.perf_counter()
-    learner, plan = make_learner(training, settings, UNetOnCrop), make_plan(settings, torch.device("cpu"))
-    fit(learner, plan, options.output / "training", "U-Net on the crop")
-    unet = learner.network
+    learner = CropLearner(training, settings)
+    fit(learner, make_plan(settings, torch.device("cpu")), options.output / "training", "U-Net on the crop")
     seconds = time.perf_counter() - start
-    small = build_small_network()
+    small = build_small_network().eval()
     small.load_state_dict(load_file(options.weights))
     ellipses = np.stack(
         [
@@ -162,11 +181,11 @@ def main() -> None:
     print(f"{len(test)} lesions of {len({s.patient_id for s in test})} test patients; U-Net trained {seconds:.0f} s")
     print("margin in mm          ", "  ".join(f"{margin:6.0f}" for margin in MARGINS_MM))
     figures: dict[str, Any] = {"margins_mm": MARGINS_MM, "lesions": len(test), "unet_seconds": round(seconds)}
-    for name, network in (("small", small), ("U-Net on the crop", unet)):
-        values, image_seconds, prompt_seconds = score(network, test)
+    for name, masks in (("small", small_masks(small)), ("U-Net on the crop", learner.masks)):
+        values, image_seconds = score(masks, test)
         figures[name] = values.mean(axis=0).round(4).tolist()
         print(f"{name:22}", "  ".join(f"{value:6.3f}" for value in figures[name]), end="")
-        print(f"  ({1000 * image_seconds:.0f} ms an image, {1000 * prompt_seconds:.1f} ms a prompt)")
+        print(f"  ({1000 * image_seconds:.0f} ms for an image with {len(MARGINS_MM)} prompts)")
     figures["ellipse"] = ellipses.mean(axis=0).round(4).tolist()
     print(f"{'ellipse':22}", "  ".join(f"{value:6.3f}" for value in figures["ellipse"]))
     options.output.mkdir(parents=True, exist_ok=True)

@@ -39,6 +39,7 @@ FAMILIES = {
     ),
     "torch": (
         "segmentation.prompted.stage",
+        "segmentation.automatic.stage",
         "segmentation.training_stage",
         *members("segmentation.models"),
         *members("segmentation.recipes"),

@@ -80,10 +80,12 @@ def test_a_model_goes_from_a_canonical_image_to_a_mask_of_its_size(name: str, im
         return
     assert isinstance(model, AutomaticModel)
     assert not architecture(name).prompted
-    (lesion,) = model.probability_maps([image])
+    placed = model.input.place(image, (1.0, 1.0))
+    (probability,) = model.probability_maps([placed])
+    lesion = model.input.restore(probability, SIZE, (1.0, 1.0))
     assert (lesion.shape, lesion.dtype) == (SIZE, np.float32)
     assert 0 <= lesion.min() <= lesion.max() <= 1
-    logits = model.logits(inputs[None])
+    logits = model.logits(model.preprocess(placed)[None])
     assert logits.shape[:2] == (1, 1)
     logits.mean().backward()
     assert any(parameter.grad is not None for parameter in model.network.parameters())

@@ -93,10 +93,11 @@ cohort:
     reader: table
     name: BUSI
     tables: [images.csv]
-    columns:
-      image: "{label}/{image}.png"
-      mask: "{label}/{image}_mask.png"
-      patient: near_duplicate_group
+    options:
+      columns:
+        image: "{label}/{image}.png"
+        mask: "{label}/{image}_mask.png"
+        patient: near_duplicate_group
     spacing_mm: 0.18
 images:
   breast_region: whole

@@ -49,6 +49,7 @@ names = {
     + [f"shards/{shard:02d}/{table}.parquet" for shard in range(shards) for table in ("images", "lesions")],
     "images": ["images.parquet", "lesions.parquet", "excluded.parquet"],
     "segment": ["scores.parquet", "masks.parquet"],
+    "segment-automatic": ["scores.parquet", "masks.parquet", "detections.parquet", "maps.parquet"],
     "train-segmenter": ["model.safetensors", "record.json", "history.csv"],
     "classify": classifier,
     "audit": AUDIT,

@@ -14,7 +14,11 @@ pytestmark = pytest.mark.long(20)
 OVERLAY = """
 cohort:
   more_datasets:
-    - {reader: table, name: Second, folder: second, tables: [cases.csv], joins: [{table: more.csv, column: image}]}
+    - reader: table
+      name: Second
+      folder: second
+      tables: [cases.csv]
+      options: {joins: [{table: more.csv, column: image}]}
   split: {method: leave_one_source_out, test_source: Second}
 """
 
@@ -29,7 +33,7 @@ def test_a_further_study_is_an_input_of_the_cohort(project: Project) -> None:
     study.mkdir()
     (study / "cases.csv").write_text("image\n", encoding="utf-8")
     printed = project.snakemake(*arguments, check=False)
-    assert "cohort.more_datasets.0.joins: found 'more.csv'" in printed
+    assert "cohort.more_datasets.0.options: found 'more.csv'" in printed
     (study / "more.csv").write_text("image\n", encoding="utf-8")
     project.snakemake(*arguments)
     assert project.planned(*arguments) == {}

@@ -157,3 +157,31 @@ def test_a_model_that_prompts_another_runs_before_it(project: Project) -> None:
     masks.write_text("other masks", encoding="utf-8")
     planned = project.planned("--configfile", str(overlay), "--", "segment")
     assert (planned["prompts_from_model_shard"], planned["segment_shard"]) == (1, 1)
+
+
+def test_an_automatic_model_is_trained_and_segments_without_prompts(project: Project) -> None:
+    overlay = project.root / "overlay.yaml"
+    overlay.write_text(
+        "run: automatic\n"
+        "cohort: {shards: 1}\n"
+        "segmentation:\n"
+        "  run: [small, unet]\n"
+        "  models: {unet: {architecture: unet_16, train: {recipe: automatic, options: {epochs: 2}}}}\n",
+        encoding="utf-8",
+    )
+    planned = project.planned("--configfile", str(overlay), "--", "segment")
+    jobs = (planned["train_segmenter"], planned["segment_automatic_shard"], planned["segment_shard"])
+    assert jobs == (1, 1, 1)
+    project.snakemake("--configfile", str(overlay), "--", "segment")
+    shard = project.root / "results" / "automatic" / "segmentation" / "unet" / "00"
+    assert {path.name for path in shard.iterdir()} == {
+        "scores.parquet",
+        "masks.parquet",
+        "detections.parquet",
+        "maps.parquet",
+    }
+    # Another rule for a hit segments anew with the automatic model alone, and trains nothing.
+    text = overlay.read_text(encoding="utf-8")
+    overlay.write_text(f"{text}  detection: {{hit: centre}}\n", encoding="utf-8")
+    planned = project.planned("--configfile", str(overlay), "--", "segment")
+    assert planned == {"segment": 1, "segment_automatic_shard": 1}

@@ -1,3 +1,7 @@
+# The default model first: its masks go on.
+REPORTED = [MODEL, *(name for name in CONFIG.segmentation.run if name != MODEL)]
+
+
 rule compare:
     input:
         settings=settings_file("compare"),
@@ -12,13 +16,12 @@ rule compare:
                 *(f"from_{source}/" for source in CONFIG.segmentation.prompting_models()),
             ]
         ],
-        masks=shards(
-            "segmentation/{model}/{shard}/masks.parquet",
-            model=CONFIG.segmentation.run,
-        ),
-        scores=shards(
-            "segmentation/{model}/{shard}/scores.parquet",
-            model=CONFIG.segmentation.run,
+        masks=shards("segmentation/{model}/{shard}/masks.parquet", model=REPORTED),
+        scores=shards("segmentation/{model}/{shard}/scores.parquet", model=REPORTED),
+        detections=shards(
+            "segmentation/{model}/{shard}/{table}.parquet",
+            model=planned_models.automatic_models(CONFIG),
+            table=["detections", "maps"],
         ),
         features=rules.features.input,
         predictions=rules.classify.input,
@@ -48,6 +51,8 @@ rule compare:
                 "subgroups",
                 "segmentation_choices",
                 "segmentation_subgroups",
+                "detection",
+                "froc",
                 "dice_by_diameter",
                 "dice_diameter_correlation",
                 "features",

@@ -1,7 +1,3 @@
-# The default model first: its masks go on.
-REPORTED = [MODEL, *(name for name in CONFIG.segmentation.run if name != MODEL)]
-
-
 rule report:
     input:
         settings=settings_file("report"),

@@ -1,3 +1,6 @@
+# Promptable models segment the lesions that have a prompt, automatic models every image.
+
+
 rule segment_shard:
     input:
         settings=settings_file("segmentation/{model}"),
@@ -12,6 +15,8 @@ rule segment_shard:
         f"{RUN}/logs/segment/{{model}}_{{shard}}.log",
     benchmark:
         f"{RUN}/benchmarks/segment/{{model}}_{{shard}}.tsv"
+    wildcard_constraints:
+        model=one_of(planned_models.prompted_models(CONFIG)),
     conda:
         "../../envs/torch.yaml"
     threads: threads_of_a_shard()
@@ -32,6 +37,42 @@ rule segment_shard:
         "mammoflow segment --settings {input.settings} {params.model} {params.weights}"
         " --images {params.images} {params.prompts} --store {params.store:q}"
         " --default-margin-mm {params.margin} --output {params.shard} --threads {threads}"
+        " 2>&1 | tee {log} >&2"
+
+
+rule segment_automatic_shard:
+    input:
+        settings=settings_file("segmentation/{model}"),
+        images=f"{RUN}/images/{{shard}}/images.parquet",
+        lesions=f"{RUN}/images/{{shard}}/lesions.parquet",
+        weights=lambda wildcards: planned_models.weights_inputs(CONFIG, wildcards.model),
+    output:
+        scores=f"{RUN}/segmentation/{{model}}/{{shard}}/scores.parquet",
+        masks=f"{RUN}/segmentation/{{model}}/{{shard}}/masks.parquet",
+        detections=f"{RUN}/segmentation/{{model}}/{{shard}}/detections.parquet",
+        maps=f"{RUN}/segmentation/{{model}}/{{shard}}/maps.parquet",
+    log:
+        f"{RUN}/logs/segment/{{model}}_{{shard}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/segment/{{model}}_{{shard}}.tsv"
+    wildcard_constraints:
+        model=one_of(planned_models.automatic_models(CONFIG)),
+    conda:
+        "../../envs/torch.yaml"
+    threads: threads_of_a_shard()
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * planned_models.segment_memory_mb(CONFIG, wildcards.model),
+        runtime=240,
+        gpu=lambda wildcards: gpus(f"segmentation/{wildcards.model}"),
+    params:
+        code=lambda wildcards: code(f"segmentation/{wildcards.model}"),
+        model=lambda wildcards: planned_models.model_arguments(CONFIG, wildcards.model),
+        weights=lambda wildcards, input: files("--weights", input.weights),
+        images=lambda wildcards, input: Path(input.images).parent,
+        shard=lambda wildcards, output: Path(output.masks).parent,
+    shell:
+        "mammoflow segment-automatic --settings {input.settings} {params.model} {params.weights}"
+        " --images {params.images} --output {params.shard} --threads {threads}"
         " 2>&1 | tee {log} >&2"
 
 

@@ -1,4 +1,4 @@
-"""Commands on lesions: `prompts`, `segment`, `features`."""
+"""Commands on lesions: `prompts`, `segment`, `segment-automatic`, `features`."""
 
 from __future__ import annotations
 
@@ -71,6 +71,21 @@ def segment(
 
     stage = read_settings(SegmentSettings, settings)
     run(stage, model, images, prompts, store, default_margin_mm, output, threads)
+
+
+@main.command("segment-automatic")
+@settings_option
+@model_options
+@input_folder("--images", "Folder of one shard of images.")
+@output_folder("Folder of the shard's maps, detections, masks and scores.")
+@threads_option
+def segment_automatic(settings: Path, model: ModelSpec, images: Path, output: Path, threads: int) -> None:
+    """Segment all images of a shard without prompts with one automatic model."""
+    from mammoflow.config.base import read_settings
+    from mammoflow.config.detection import AutomaticSettings
+    from mammoflow.segmentation.automatic.stage import segment_automatic as run
+
+    run(read_settings(AutomaticSettings, settings), model, images, output, threads)
 
 
 @main.command()

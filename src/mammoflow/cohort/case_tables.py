@@ -62,10 +62,10 @@ def read_case_tables(folder: Path, tables: list[str] | None = None) -> pd.DataFr
     """
     names = tables or [name for name in USUAL_TABLES if (folder / name).is_file()]
     if not names:
-        found = ", ".join(sorted(path.name for path in folder.glob("*.csv"))[:10]) or "none"
+        present = ", ".join(sorted(path.name for path in folder.glob("*.csv"))[:10]) or "none"
         raise StudyError(
-            f"no case table in {folder}: expected at least one of {', '.join(USUAL_TABLES)}; CSV files found: {found}. "
-            "Put the tables of the data set's page there or name yours in cohort.dataset.tables"
+            f"no case table in {folder}: expected at least one of {', '.join(USUAL_TABLES)}; CSV files found: "
+            f"{present}. Put the tables of the data set's page there or name yours in cohort.dataset.tables"
         )
     return pd.concat([_read_one(folder / name) for name in names], ignore_index=True)
 
@@ -101,13 +101,13 @@ def _read_one(path: Path) -> pd.DataFrame:
     table = read_text_table(path)
     table.columns = [name if name in (ORIGIN, PROBLEM) else _plain(name) for name in table.columns]
     require_columns(table, COLUMNS, f"case table {path}")
-    kept = table[[*COLUMNS, ORIGIN, PROBLEM]].copy()
+    rows = table[[*COLUMNS, ORIGIN, PROBLEM]].copy()
     for name in ("shape", "margins"):
         sources = [old for old, new in DESCRIPTIONS.items() if new == name and old in table.columns]
-        kept[name] = table[sources[0]].replace("NA", "") if sources else ""
-    kept["image_folder"] = kept["image_file_path"].str.split("/").str[0]
-    kept["official_split"] = [_official_split(folder, path.name) for folder in kept["image_folder"]]
-    return kept
+        rows[name] = table[sources[0]].replace("NA", "") if sources else ""
+    rows["image_folder"] = rows["image_file_path"].str.split("/").str[0]
+    rows["official_split"] = [_official_split(folder, path.name) for folder in rows["image_folder"]]
+    return rows
 
 
 def _plain(name: str) -> str:
@@ -115,8 +115,8 @@ def _plain(name: str) -> str:
 
 
 def _official_split(folder: str, table: str) -> str:
-    found = FOLDER_PATTERN.fullmatch(folder)
-    if found:
-        return "train" if found["side"] == "Training" else "test"
+    side_of_folder = FOLDER_PATTERN.fullmatch(folder)
+    if side_of_folder:
+        return "train" if side_of_folder["side"] == "Training" else "test"
     words = re.split(r"[^a-z]+", table.lower())  # "latest" is no test set
     return next((side for side in ("train", "test") if any(word.startswith(side) for word in words)), "")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import get_args
 
 import pandas as pd
 
+from mammoflow.cohort.readers._table_options import TableColumn
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, records
-from mammoflow.config.cohort import DatasetSettings, TableColumn
 from mammoflow.errors import ConfigError
 
 PLACE = re.compile(r"\{([^{}]+)\}")
@@ -16,17 +17,23 @@ NEEDED: tuple[TableColumn, ...] = ("image", "patient", "label")
 BOX: tuple[TableColumn, ...] = ("box_y0", "box_x0", "box_y1", "box_x1")
 
 
-def map_columns(table: pd.DataFrame, dataset: DatasetSettings) -> pd.DataFrame:
+def map_columns(
+    table: pd.DataFrame, table_name: str, columns: Mapping[TableColumn, str], label_from_birads: bool
+) -> pd.DataFrame:
     """Return a table with every column of `TableColumn`, "" where the study has none.
 
     Parameters
     ----------
     table
         The study's table as text.
-    dataset
-        `columns` says where each comes from: the name of a column; a pattern with columns in braces, such as
-        ``{label}/{image}.png``; or a constant behind an equals sign. Columns that it does not name are taken from a
-        column of the same name.
+    table_name
+        The table's name, for messages.
+    columns
+        Where each column comes from: the name of a column; a pattern with columns in braces, such as
+        ``{label}/{image}.png``; or a constant behind an equals sign. What it does not name is taken from the column of
+        the same name.
+    label_from_birads
+        Whether lesions without a label get one from their BI-RADS assessment.
 
     Raises
     ------
@@ -35,36 +42,36 @@ def map_columns(table: pd.DataFrame, dataset: DatasetSettings) -> pd.DataFrame:
         from BI-RADS, if the settings say so.
     """
     names: tuple[TableColumn, ...] = get_args(TableColumn)
-    own = [str(name) for name in table.columns if name not in (ORIGIN, PROBLEM)]
-    sources = {name: dataset.columns.get(name) or (name if name in own else None) for name in names}
+    available = [str(name) for name in table.columns if name not in (ORIGIN, PROBLEM)]
+    sources = {name: columns.get(name) or (name if name in available else None) for name in names}
     missing = [name for name in NEEDED if sources[name] is None]
-    if dataset.malignant_from_birads is not None and sources["birads"] is not None and "label" in missing:
+    if label_from_birads and sources["birads"] is not None and "label" in missing:
         missing.remove("label")
     if sources["mask"] is None and any(sources[name] is None for name in BOX):
         missing.append("mask")
     if missing:
         raise ConfigError(
-            f"table {dataset.tables[0]} gives no {', '.join(missing)}: set cohort.dataset.columns.{missing[0]} to the "
+            f"table {table_name} gives no {', '.join(missing)}: set cohort.dataset.options.columns.{missing[0]} to the "
             f"column that holds it ('mask' may be given by the four box columns instead). Columns found: "
-            f"{', '.join(own)}"
+            f"{', '.join(available)}"
         )
-    mapped = pd.DataFrame({str(name): _values(table, own, name, sources[name]) for name in names}, dtype="str")
+    mapped = pd.DataFrame({str(name): _values(table, available, name, sources[name]) for name in names}, dtype="str")
     return mapped.assign(**{ORIGIN: table[ORIGIN], PROBLEM: table[PROBLEM]})
 
 
-def _values(table: pd.DataFrame, own: list[str], name: str, source: str | None) -> list[str]:
+def _values(table: pd.DataFrame, available: list[str], name: str, source: str | None) -> list[str]:
     if source is None:
         return [""] * len(table)
     if source.startswith("="):
         return [source[1:]] * len(table)
-    if source in own:
+    if source in available:
         return [str(value) for value in table[source]]
     used = PLACE.findall(source)
-    unknown = [place for place in used if place not in own] if used else [source]
+    unknown = [place for place in used if place not in available] if used else [source]
     if unknown:
         raise ConfigError(
-            f"cohort.dataset.columns.{name} is {source!r}, but the table has no column {', '.join(unknown)}; "
-            f"columns found: {', '.join(own)}"
+            f"cohort.dataset.options.columns.{name} is {source!r}, but the table has no column {', '.join(unknown)}; "
+            f"columns found: {', '.join(available)}"
         )
     return [_fill(source, row) for row in records(table[used])]
 
@@ -72,4 +79,4 @@ def _values(table: pd.DataFrame, own: list[str], name: str, source: str | None) 
 def _fill(pattern: str, row: dict[str, str]) -> str:
     """Put a row's values into the pattern; a row that lacks one of them has no value."""
     places = set(PLACE.findall(pattern))
-    return "" if any(not row[place] for place in places) else PLACE.sub(lambda found: row[found.group(1)], pattern)
+    return "" if any(not row[place] for place in places) else PLACE.sub(lambda place: row[place.group(1)], pattern)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from mammoflow.cohort.flow import describe
-from mammoflow.cohort.pooling import Pool
 from mammoflow.cohort.reader import Exclusion
+from mammoflow.cohort.several_studies import Pool
 from mammoflow.cohort.splits import beside_official_test, fold_of_patients, shard_of, split_images, split_patients
+from mammoflow.cohort.step_counts import describe
 from mammoflow.cohort.table_files import records
 from mammoflow.config.cohort import CohortSettings, SplitSettings
 from mammoflow.errors import ExcludedCase
@@ -80,9 +80,11 @@ def _further_columns(patients: pd.DataFrame, settings: SplitSettings) -> dict[st
 def _patients(pool: Pool) -> pd.DataFrame:
     """Return one row a patient with an image that can be used."""
     malignant = set(pool.lesions.loc[pool.lesions["malignant"] == 1, "patient_id"])
+    labelled = set(pool.images.loc[pool.images["labelled"].astype(bool), "patient_id"])
     patients = pool.images[["patient_id", "source"]].drop_duplicates("patient_id").sort_values("patient_id")
     return patients.assign(
         malignant=patients["patient_id"].isin(malignant),
+        labelled=patients["patient_id"].isin(labelled),
         official_train=patients["patient_id"].isin(_on_side(pool.rows, "train")),
         official_test=patients["patient_id"].isin(_on_side(pool.rows, "test")),
     )
@@ -90,7 +92,11 @@ def _patients(pool: Pool) -> pd.DataFrame:
 
 def _images(pool: Pool) -> pd.DataFrame:
     malignant = set(pool.lesions.loc[pool.lesions["malignant"] == 1, "image_id"])
-    return pool.images[["image_id", "source"]].assign(malignant=pool.images["image_id"].isin(malignant))
+    images = pool.images[["image_id", "source"]]
+    return images.assign(
+        malignant=images["image_id"].isin(malignant),
+        labelled=pool.images["labelled"].astype(bool),
+    )
 
 
 def _on_side(rows: pd.DataFrame, side: str) -> set[str]:

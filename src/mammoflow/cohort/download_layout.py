@@ -41,9 +41,9 @@ class DownloadLayout:
 
     def locate(self, name: str) -> list[str]:
         """Return where a table's path may lie, relative to the study folder; the files may not exist."""
-        parts = _parts(name)
-        folders = self._folders.get(parts[0], []) if parts else []
-        return ["/".join((folder, *parts[1:])) for folder in folders] or [name]
+        folders_and_file = _parts(name)
+        folders = self._folders.get(folders_and_file[0], []) if folders_and_file else []
+        return ["/".join((folder, *folders_and_file[1:])) for folder in folders] or [name]
 
     def files(self, folder: str) -> list[str]:
         """Return all files below a named folder that may be DICOM, relative to the study folder, sorted by path."""
@@ -86,9 +86,9 @@ def _parts(name: str) -> tuple[str, ...]:
 
 def _folders_of(names: Iterable[str]) -> list[str]:
     """Return the names of the folders that may hold the files of some paths: case folders first, then series."""
-    parts = [_parts(name) for name in names]
-    series = [place[-2] for place in parts if len(place) > 2 and SERIES_FOLDER.fullmatch(place[-2])]
-    return list(dict.fromkeys([*(place[0] for place in parts if place), *series]))
+    places = [_parts(name) for name in names]
+    series = [place[-2] for place in places if len(place) > 2 and SERIES_FOLDER.fullmatch(place[-2])]
+    return list(dict.fromkeys([*(place[0] for place in places if place), *series]))
 
 
 def _named_folders(folder: str, relative: str, depth: int) -> Iterator[tuple[str, str]]:

@@ -36,7 +36,10 @@ ROW_COLUMNS = [
     "box_x1",
     "official_split",
 ]
-"""What a reader gives for every row; further columns are its own. `label` is malignant, benign, normal or None."""
+"""What a reader gives for every row; further columns are its own. `label` is malignant, benign, normal or None.
+
+`lesion_id` is None in the rows of `Reader.unannotated_images` alone: an image of whose lesions nothing is known.
+"""
 
 
 @dataclass(frozen=True)
@@ -117,9 +120,21 @@ class Reader(ABC):
             If a table or a column is missing.
         """
 
+    def unannotated_images(self) -> list[dict[str, Any]]:
+        """Return one row for each image of whose lesions nothing is known, for `cohort.unlabelled: keep`.
+
+        Returns
+        -------
+        list of dict
+            The columns of `read_rows`, which is called before; `lesion_id`, `label` and `birads` are None. `read_rows`
+            gives no row for these images; where it excludes them, their exclusions do not count. Empty where a study
+            has no such image.
+        """
+        return []
+
     @abstractmethod
     def find_image(self, rows: Sequence[Row]) -> FoundImage:
-        """Find the film that all these rows stand on.
+        """Find the film of these rows, which share its `image_id`.
 
         Raises
         ------

@@ -56,20 +56,30 @@ class Resolved:
         self.excluded += other.excluded
 
 
-def resolve_files(reader: Reader, rows: pd.DataFrame) -> Resolved:
-    """Find the files of all rows, several images at a time; the order of the result is that of the rows."""
+def resolve_files(reader: Reader, rows: pd.DataFrame, keep_unlabelled: bool = False) -> Resolved:
+    """Find the files of all rows, several images at a time; the order of the result is that of the rows.
+
+    Parameters
+    ----------
+    reader
+        Of the study.
+    rows
+        With `ROW_COLUMNS`.
+    keep_unlabelled
+        Whether an image stays although none of its lesions can be used and it is not known to be normal.
+    """
     groups: dict[str, list[Row]] = {}
     for row in records(rows.astype(object).where(rows.notna(), None)):
         groups.setdefault(str(row["image_id"]), []).append(row)
     resolved = Resolved()
     with ThreadPoolExecutor(max_workers=2 * available_cores()) as workers:
-        parts = workers.map(lambda group: _resolve_image(reader, group), groups.values())
-        for part in progress(parts, "finding images and masks", total=len(groups)):
-            resolved.add(part)
+        resolved_images = workers.map(lambda group: _resolve_image(reader, group, keep_unlabelled), groups.values())
+        for of_image in progress(resolved_images, "finding images and masks", total=len(groups)):
+            resolved.add(of_image)
     return resolved
 
 
-def _resolve_image(reader: Reader, rows: Sequence[Row]) -> Resolved:
+def _resolve_image(reader: Reader, rows: Sequence[Row], keep_unlabelled: bool) -> Resolved:
     resolved = Resolved()
     first = rows[0]
     try:
@@ -77,22 +87,28 @@ def _resolve_image(reader: Reader, rows: Sequence[Row]) -> Resolved:
     except ExcludedCase as error:
         path = str(first.get("image_name") or "")
         resolved.excluded.append(Exclusion.of("image", error, first, path))
-        resolved.excluded += [Exclusion.of("lesion", error, row, path) for row in rows if row["label"] != "normal"]
+        resolved.excluded += [Exclusion.of("lesion", error, row, path) for row in rows if _is_lesion(row)]
         return resolved
     resolved.excluded += [Exclusion.of("file", error, first, path) for path, error in image.passed_over.items()]
-    for row in rows:
-        if row["label"] == "normal":
-            continue
+    for row in filter(_is_lesion, rows):
         try:
             resolved.lesions.append(_lesion_record(reader, row, image))
         except ExcludedCase as error:
             resolved.excluded.append(Exclusion.of("lesion", error, row, str(row.get("mask_name") or "")))
-    if resolved.lesions or any(row["label"] == "normal" for row in rows):
-        resolved.images.append(_image_record(rows, image))
+    normal = any(row["label"] == "normal" for row in rows)
+    if resolved.lesions or normal or keep_unlabelled:
+        labelled = [lesion for lesion in resolved.lesions if lesion["malignant"] is not None]
+        marks = {"labelled": normal or bool(labelled)}
+        marks |= {"stays_without_lesions": True} if keep_unlabelled else {}
+        resolved.images.append({**_image_record(rows, image), **marks})
     else:
         emptied = ExcludedCase(LesionReason.NO_LESIONS, f"none of {len(rows)} lesions can be used")
         resolved.excluded.append(Exclusion.of("image", emptied, first, image.path))
     return resolved
+
+
+def _is_lesion(row: Row) -> bool:
+    return row["label"] != "normal" and row["lesion_id"] is not None
 
 
 def _guarded(find: Callable[[], Found]) -> Found:
@@ -104,11 +120,11 @@ def _guarded(find: Callable[[], Found]) -> Found:
 
 
 def _lesion_record(reader: Reader, row: Row, image: FoundImage) -> dict[str, Any]:
-    found = _guarded(lambda: reader.find_lesion(row, image))
-    kept = {name: row.get(name) for name in LESION_COLUMNS}
-    malignant = int(row["label"] == "malignant")
-    masks = {"mask_path": found.mask_path, "mask_item": found.mask_item}
-    return {**kept, "malignant": malignant, **masks, **found.further}
+    files = _guarded(lambda: reader.find_lesion(row, image))
+    described = {name: row.get(name) for name in LESION_COLUMNS}
+    malignant = None if row["label"] is None else int(row["label"] == "malignant")
+    masks = {"mask_path": files.mask_path, "mask_item": files.mask_item}
+    return {**described, "malignant": malignant, **masks, **files.further}
 
 
 def _image_record(rows: Sequence[Row], image: FoundImage) -> dict[str, Any]:

@@ -9,13 +9,15 @@ from typing import Any
 import pandas as pd
 
 from mammoflow.cohort.birads_convention import label_by_birads
-from mammoflow.cohort.flow import flow_step
 from mammoflow.cohort.numbers import quoted
 from mammoflow.cohort.reader import Exclusion, Reader
 from mammoflow.cohort.resolution import Resolved, resolve_files
+from mammoflow.cohort.step_counts import flow_step
 from mammoflow.cohort.table_files import records
+from mammoflow.config.cohort import Unlabelled
 from mammoflow.errors import ExcludedCase, StudyError
 from mammoflow.reasons.cohort import CohortReason
+from mammoflow.reasons.labels import LabelReason
 from mammoflow.reasons.lesions import LesionReason
 
 Flow = list[dict[str, Any]]
@@ -33,57 +35,107 @@ class Selection:
         Images and lesions with their files, and every exclusion.
     flow
         Steps of the flow diagram.
+    phantom
+        Whether the study is synthetic.
     """
 
     rows: pd.DataFrame
     resolved: Resolved
     flow: Flow
+    phantom: bool
 
 
-def select_cases(reader: Reader) -> Selection:
+def select_cases(reader: Reader, unlabelled: Unlabelled = "leave_out") -> Selection:
     """Read a study and leave out what cannot be used.
+
+    Parameters
+    ----------
+    reader
+        Of the study.
+    unlabelled
+        What becomes of lesions of unknown malignancy, and of images without a lesion that can be used: `keep` or
+        `leave_out`.
 
     Raises
     ------
     StudyError
         If a table or a column is missing, or no lesion can be used.
     """
+    keep = unlabelled == "keep"
     rows, unread = reader.read_rows()
+    if keep:
+        rows, unread = _with_unannotated(reader, rows, unread)
     rows = label_by_birads(rows.reset_index(drop=True), reader.dataset)
     unique, repeated, repeated_normal = _drop_repeated(rows)
     unique, denied = _drop_denied(unique)
-    labelled, unlabelled = _drop_unlabelled(unique)
-    resolved = resolve_files(reader, labelled)
-    kept_images = {image["image_id"] for image in resolved.images}
-    kept_lesions = {lesion["lesion_id"] for lesion in resolved.lesions}
-    lost_images = {exclusion.image_id for exclusion in resolved.excluded if exclusion.level == "image"}
-    on_found_images = labelled[~labelled["image_id"].isin(_unfound(resolved))]
-    used = labelled[
-        labelled["image_id"].isin(kept_images)
-        & (labelled["lesion_id"].isin(kept_lesions) | (labelled["label"] == "normal"))
-    ]
-    of_images = [exclusion for exclusion in resolved.excluded if exclusion.image_id in _unfound(resolved)]
-    of_lesions = [exclusion for exclusion in resolved.excluded if exclusion.image_id not in _unfound(resolved)]
+    candidates, without_label = (unique, []) if keep else _drop_unlabelled(unique)
+    resolved = resolve_files(reader, candidates, keep)
     flow = [
         flow_step("rows of the case tables", rows, [], unread),
         flow_step("readable, not repeated, not marked unusable", unique, [*unread, *repeated]),
-        flow_step("malignancy known", labelled, unlabelled),
-        flow_step("image readable", on_found_images, of_images),
-        flow_step("mask or box found", used, of_lesions),
+        *([] if keep else [flow_step("malignancy known", candidates, without_label)]),
+        *_file_steps(candidates, resolved),
     ]
-    before = [*unread, *repeated, *repeated_normal, *denied, *unlabelled]
-    emptied = _images_without_rows(before, kept_images | lost_images)
+    before = [*unread, *repeated, *repeated_normal, *denied, *without_label]
+    images = {image["image_id"] for image in resolved.images}
+    lost_images = {exclusion.image_id for exclusion in resolved.excluded if exclusion.level == "image"}
+    emptied = _images_without_rows(before, images | lost_images)
     resolved.excluded = [*before, *emptied, *resolved.excluded]
+    _mark_annotated(resolved, candidates)
     if not resolved.lesions:
         raise StudyError(_nothing_left(reader, resolved))
-    return Selection(rows, resolved, flow)
+    return Selection(rows, resolved, flow, reader.is_phantom())
+
+
+def _with_unannotated(
+    reader: Reader, rows: pd.DataFrame, unread: list[Exclusion]
+) -> tuple[pd.DataFrame, list[Exclusion]]:
+    """Add the images of whose lesions nothing is known; their exclusions go."""
+    unannotated = reader.unannotated_images()
+    images = {row["image_id"] for row in unannotated}
+    return (
+        pd.DataFrame([*records(rows), *unannotated], columns=list(rows.columns)),
+        [exclusion for exclusion in unread if exclusion.image_id not in images],
+    )
+
+
+def _file_steps(rows: pd.DataFrame, resolved: Resolved) -> Flow:
+    """Return the steps that look for files: of images, and of the lesions on them."""
+    unfound = _unfound(resolved)
+    images = {image["image_id"] for image in resolved.images}
+    lesions = {lesion["lesion_id"] for lesion in resolved.lesions}
+    return [
+        flow_step(
+            "image readable",
+            rows[~rows["image_id"].isin(unfound)],
+            [exclusion for exclusion in resolved.excluded if exclusion.image_id in unfound],
+        ),
+        flow_step(
+            "mask or box found",
+            rows[rows["image_id"].isin(images)],
+            [exclusion for exclusion in resolved.excluded if exclusion.image_id not in unfound],
+            lesions=len(lesions),
+        ),
+    ]
+
+
+def _mark_annotated(resolved: Resolved, rows: pd.DataFrame) -> None:
+    """Say of each image whether every lesion that the case tables name on it can be used."""
+    lost = {
+        exclusion.image_id
+        for exclusion in resolved.excluded
+        if exclusion.level in ("row", "lesion") and exclusion.reason is not CohortReason.DUPLICATE_ROW
+    }
+    unannotated = set(rows.loc[rows["lesion_id"].isna(), "image_id"])
+    for image in resolved.images:
+        image["fully_annotated"] = image["image_id"] not in lost | unannotated
 
 
 def _nothing_left(reader: Reader, resolved: Resolved) -> str:
     reasons = Counter(str(exclusion.reason) for exclusion in resolved.excluded)
-    found = "; ".join(f"{reason}: {count}" for reason, count in reasons.most_common()) or "the table has no rows"
+    causes = "; ".join(f"{reason}: {count}" for reason, count in reasons.most_common()) or "the table has no rows"
     return (
-        f"no lesion of the study {reader.dataset.name!r} in {reader.study} can be used ({found}). "
+        f"no lesion of the study {reader.dataset.name!r} in {reader.study} can be used ({causes}). "
         "Check cohort.dataset.folder and that the tables belong to the files"
     )
 
@@ -106,13 +158,14 @@ def _drop_repeated(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion], l
         The rows that stay, and the exclusions of rows of lesions and of normal images; the latter are no lost lesions.
     """
     known_first = rows["label"].isna().sort_values(kind="stable").index
-    repeated = rows["lesion_id"].reindex(known_first).duplicated().reindex(rows.index)
+    lesion_ids = rows["lesion_id"].reindex(known_first)
+    repeated = (lesion_ids.duplicated() & lesion_ids.notna()).reindex(rows.index)
     torn = rows.groupby("lesion_id")["label"].transform("nunique") > 1
     of_lesions: list[Exclusion] = []
     of_normal: list[Exclusion] = []
     for row, conflict in zip(records(rows[repeated | torn]), torn[repeated | torn], strict=True):
         if conflict:
-            problem = ExcludedCase(CohortReason.LABEL_CONFLICT, f"rows of {row['lesion_id']} differ in malignancy")
+            problem = ExcludedCase(LabelReason.LABEL_CONFLICT, f"rows of {row['lesion_id']} differ in malignancy")
         else:
             problem = ExcludedCase(CohortReason.DUPLICATE_ROW, f"a second row for {row['lesion_id']}")
         (of_normal if row["label"] == "normal" else of_lesions).append(Exclusion.of("row", problem, row))
@@ -123,20 +176,20 @@ def _drop_denied(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
     """Leave out what calls an image normal on which other rows have lesions; if those are lost, so is the image."""
     normal = rows["label"] == "normal"
     denied = normal & rows["image_id"].isin(rows.loc[~normal, "image_id"])
-    problem = ExcludedCase(CohortReason.LABEL_CONFLICT, "labelled normal, but other rows of the image have lesions")
+    problem = ExcludedCase(LabelReason.LABEL_CONFLICT, "labelled normal, but other rows of the image have lesions")
     return rows[~denied], [Exclusion.of("row", problem, row) for row in records(rows[denied])]
 
 
 def _drop_unlabelled(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
-    known = rows["label"].notna()
-    unlabelled = rows[~known].astype(object)
+    labelled = rows["label"].notna()
+    unlabelled = rows[~labelled].astype(object)
     excluded = []
     for row in records(unlabelled.where(unlabelled.notna(), None)):
         pathology = "not given" if row["pathology"] is None else quoted(str(row["pathology"]))
         birads = "not given" if row["birads"] is None else f"{row['birads']:g}"
-        problem = ExcludedCase(CohortReason.NO_LABEL, f"pathology is {pathology}, BI-RADS {birads}")
+        problem = ExcludedCase(LabelReason.NO_LABEL, f"pathology is {pathology}, BI-RADS {birads}")
         excluded.append(Exclusion.of("lesion", problem, row))
-    return rows[known], excluded
+    return rows[labelled], excluded
 
 
 def _images_without_rows(excluded: list[Exclusion], accounted: set[str]) -> list[Exclusion]:

@@ -1,6 +1,7 @@
 """Division into train, validation and test by patient, and the hard stop against leakage.
 
-Patients with and without a malignant lesion are strata. Within each, patients are put in the order of a hash of seed
+Patients with a malignant lesion, those without one, and those of whom no label is known are strata: so patients without
+a label move no other patient to another side. Within each stratum, patients are put in the order of a hash of seed
 and id, and a block of that order is taken: the first ones, or one of k equal blocks. So the order of rows plays no
 part, and a few new patients move only patients at the borders of the blocks. Where several data sets are read, each is
 spread evenly over the order. Validation is drawn in the same way from what is left when the test side is gone.
@@ -18,6 +19,9 @@ from mammoflow.errors import LeakageError, StudyError
 from mammoflow.storage.files import text_digest
 from mammoflow.tables.columns import SPLITS
 
+MALIGNANT, BENIGN, UNLABELLED = "malignant", "benign", "unlabelled"
+"""Strata of the draw."""
+
 
 def split_patients(patients: pd.DataFrame, settings: SplitSettings) -> dict[str, str]:
     """Put every patient into train, validation or test.
@@ -25,8 +29,9 @@ def split_patients(patients: pd.DataFrame, settings: SplitSettings) -> dict[str,
     Parameters
     ----------
     patients
-        One row a patient: `patient_id`; `source`, the data set; `malignant`, whether any lesion is; `official_train`
-        and `official_test`, whether the patient stands on that official side.
+        One row a patient: `patient_id`; `source`, the data set; `malignant`, whether any lesion is; `labelled`, whether
+        the label of any image is known; `official_train` and `official_test`, whether the patient stands on that
+        official side.
     settings
         Method, fractions, fold and seed; any method but `by_image`.
 
@@ -51,7 +56,8 @@ def split_images(images: pd.DataFrame, settings: SplitSettings) -> dict[str, str
     Parameters
     ----------
     images
-        One row an image: `image_id`; `source`; `malignant`, whether any lesion on it is.
+        One row an image: `image_id`; `source`; `malignant`, whether any lesion on it is; `labelled`, whether its label
+        is known.
     settings
         Fractions and seed.
 
@@ -118,7 +124,9 @@ def check_no_leak(table: pd.DataFrame, by_image: bool = False) -> None:
         sides = table["split"].groupby(names).agg(lambda splits: sorted(set(splits)))
         shared = sides[sides.map(len) > 1]
         if len(shared):
-            cases = "; ".join(f"{name} in {' and '.join(found)}" for name, found in shared.head(5).items())
+            cases = "; ".join(
+                f"{name} in {' and '.join(splits_of_name)}" for name, splits_of_name in shared.head(5).items()
+            )
             raise LeakageError(
                 f"{len(shared)} {key} values stand in more than one split: {cases}. Expected every patient and film "
                 "on one side only; nothing was written. Check the patient and image columns of the case table"
@@ -176,9 +184,9 @@ def _official_test(units: pd.DataFrame) -> set[str]:
 
 def _folds(units: pd.DataFrame, settings: SplitSettings) -> dict[str, int]:
     folds: dict[str, int] = {}
-    for malignant, ordered in _drawing_order(units, settings.seed, "fold"):
-        if len(ordered) < settings.folds:
-            kind = "with a malignant lesion" if malignant else "without one"
+    for stratum, ordered in _drawing_order(units, settings.seed, "fold"):
+        if len(ordered) < settings.folds and stratum != UNLABELLED:
+            kind = "with a malignant lesion" if stratum == MALIGNANT else "without one"
             raise StudyError(
                 f"cohort.split.folds is {settings.folds}, but only {len(ordered)} of {len(units)} patients are {kind}; "
                 f"expected at least one such patient in each fold; set cohort.split.folds to {len(ordered)} or less"
@@ -195,14 +203,15 @@ def _draw(units: pd.DataFrame, fraction: float, seed: int, purpose: str) -> set[
     return drawn
 
 
-def _drawing_order(units: pd.DataFrame, seed: int, purpose: str) -> Iterator[tuple[bool, list[str]]]:
+def _drawing_order(units: pd.DataFrame, seed: int, purpose: str) -> Iterator[tuple[str, list[str]]]:
     """Yield each stratum with its units in the order of a hash, every data set spread evenly over it."""
-    for malignant, stratum in units.groupby("malignant"):
+    names = pd.Series(BENIGN, index=units.index).mask(units["malignant"], MALIGNANT)
+    for name, stratum in units.groupby(names.where(units["labelled"], UNLABELLED)):
         places: list[tuple[float, str, str]] = []
         for _, part in stratum.groupby("source"):
             hashed = sorted((text_digest(purpose, str(seed), str(unit)), str(unit)) for unit in part.index)
             places += [((rank + 0.5) / len(hashed), digest, unit) for rank, (digest, unit) in enumerate(hashed)]
-        yield bool(malignant), [unit for _, _, unit in sorted(places)]
+        yield str(name), [unit for _, _, unit in sorted(places)]
 
 
 def _share(count: int, fraction: float) -> int:

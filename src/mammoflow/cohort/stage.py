@@ -14,12 +14,12 @@ import pandas as pd
 
 from mammoflow.cohort.birads_convention import convention_notes
 from mammoflow.cohort.division import divide, keep_official_test
-from mammoflow.cohort.flow import describe
-from mammoflow.cohort.pooling import Pool, pool_studies
-from mammoflow.cohort.preflight import check_study
 from mammoflow.cohort.reader import Reader, open_reader
 from mammoflow.cohort.selection import select_cases
+from mammoflow.cohort.several_studies import Pool, pool_studies
 from mammoflow.cohort.splits import check_no_leak
+from mammoflow.cohort.step_counts import describe
+from mammoflow.cohort.study_files import require_study_files
 from mammoflow.config.cohort import CohortSettings
 from mammoflow.storage.files import write_text
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS, ROWS
@@ -49,9 +49,10 @@ def build_cohort(settings: CohortSettings, study: Path, output: Path) -> None:
     """
     studies = [study, *(Path(dataset.folder) for dataset in settings.more_datasets)]
     for dataset, folder in zip(settings.datasets, studies, strict=True):
-        check_study(dataset, folder)
+        require_study_files(dataset, folder)
     readers = [open_reader(dataset, folder) for dataset, folder in zip(settings.datasets, studies, strict=True)]
-    pool = pool_studies([select_cases(reader) for reader in readers], settings.datasets, studies)
+    selections = [select_cases(reader, settings.unlabelled) for reader in readers]
+    pool = pool_studies(selections, settings.datasets, studies)
     if settings.split.method == "official":
         pool = keep_official_test(pool)
     images, lesions = divide(settings, pool)
@@ -84,9 +85,9 @@ def _summary(
     """Return what `study.json` says."""
     reasons = Counter(str(exclusion.reason) for exclusion in pool.excluded if exclusion.level in ("row", "lesion"))
     lost_images = Counter(str(exclusion.reason) for exclusion in pool.excluded if exclusion.level == "image")
-    parts = {"by_split": _parts(images, lesions, "split", SPLITS)}
+    by_part = {"by_split": _parts(images, lesions, "split", SPLITS)}
     if settings.split.method == "kfold":
-        parts["by_fold"] = _parts(images, lesions, "fold", range(settings.split.folds))
+        by_part["by_fold"] = _parts(images, lesions, "fold", range(settings.split.folds))
     names = [dataset.name for dataset in settings.datasets]
     by_source = _parts(images, lesions, "source", names)
     sources = [
@@ -109,7 +110,7 @@ def _summary(
             "rows": pool.flow[0]["lesions"],
             **describe(images, lesions),
             "by_type": lesions["lesion_type"].value_counts().to_dict(),
-            **parts,
+            **by_part,
             "excluded_lesions": dict(reasons.most_common()),
             "excluded_images": dict(lost_images.most_common()),
             "audit": sources[0]["audit"] if len(sources) == 1 else {},

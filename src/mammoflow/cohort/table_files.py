@@ -45,8 +45,8 @@ def require_columns(table: pd.DataFrame, needed: list[str], origin: str) -> None
     """
     missing = [name for name in needed if name not in table.columns]
     if missing:
-        found = ", ".join(str(name) for name in table.columns if name not in (ORIGIN, PROBLEM))
-        raise StudyError(f"{origin} lacks the columns {', '.join(missing)}; it has: {found}")
+        present = ", ".join(str(name) for name in table.columns if name not in (ORIGIN, PROBLEM))
+        raise StudyError(f"{origin} lacks the columns {', '.join(missing)}; it has: {present}")
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -2,50 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from mammoflow.config.base import Settings
-from mammoflow.config.members import Family, MemberOf
+from mammoflow.config.members import Family, MemberOf, OptionsOf
 
-TableColumn = Literal[
-    "image",
-    "mask",
-    "box_y0",
-    "box_x0",
-    "box_y1",
-    "box_x1",
-    "patient",
-    "side",
-    "view",
-    "label",
-    "birads",
-    "density",
-    "subtlety",
-    "type",
-    "shape",
-    "margins",
-    "spacing",
-    "usable",
-    "split",
-    "image_id",
-    "lesion",
-    "finding",
-]
-
-LabelMeaning = Literal["malignant", "benign", "normal"]
+Unlabelled = Literal["leave_out", "keep"]
 
 
-READERS = Family("mammoflow.cohort.readers", "data set reader", hyphens=True)
+class ReaderOptions(Settings):
+    """Options that every reader has: none. A reader with options of its own derives its `Options` from it."""
+
+    def further_tables(self) -> list[str]:
+        """Return the tables of the study that the options name, relative to its folder."""
+        return []
+
+    def check_tables(self, tables: list[str]) -> None:
+        """Check the case tables that the settings name; a reader that cannot use any list of them says so here.
+
+        Parameters
+        ----------
+        tables
+            `tables` of the data set.
+
+        Raises
+        ------
+        ValueError
+            If the reader cannot use them.
+        """
+
+
+READERS = Family("mammoflow.cohort.readers", "data set reader", hyphens=True, default_options=ReaderOptions)
 ReaderName = Annotated[str, MemberOf(READERS)]
 
-
-class JoinSettings(Settings):
-    """A second table whose columns are added to the case table's rows."""
-
-    table: str = Field(min_length=1, description="The table to add, relative to the study folder.")
-    column: str = Field(min_length=1, description="The column that both tables have; unique in the added one.")
+MOVED_KEYS = ("joins", "columns", "labels", "spacing_factor")
+"""Keys of the reader `table`, which once stood in the settings of every data set."""
 
 
 class DatasetSettings(Settings):
@@ -64,22 +58,10 @@ class DatasetSettings(Settings):
         default_factory=list,
         description="Case tables, relative to the folder; empty takes the reader's usual file names.",
     )
-    joins: list[JoinSettings] = Field(
-        default_factory=list, description="For the reader `table`: further tables, each joined on one column."
-    )
-    columns: dict[TableColumn, str] = Field(
-        default_factory=dict,
-        description="For the reader `table`: what mammoflow looks for -> the column of your table, a pattern such as "
-        "'{label}/{image}.png', or a constant such as '=mass'. What is not named is taken from a column of its own "
-        "name, where there is one.",
-    )
-    labels: dict[str, LabelMeaning] = Field(
-        default_factory=dict,
-        description="For the reader `table`: words of the label column -> malignant, benign or normal, beside the "
-        "usual words.",
-    )
-    spacing_factor: float = Field(
-        1.0, gt=0, description="For the reader `table`: the spacing column times this is millimetres per pixel."
+    options: Annotated[ReaderOptions, OptionsOf(READERS, "reader")] = Field(
+        default_factory=ReaderOptions,
+        validate_default=True,
+        description="Options of the reader; those of `table` are in docs/datasets/table.md, the others have none.",
     )
     spacing_mm: float | None = Field(
         None, gt=0, description="Pixel spacing in millimetres where neither table nor header gives one; null excludes."
@@ -101,20 +83,30 @@ class DatasetSettings(Settings):
     )
 
     def every_table(self) -> list[str]:
-        """Return the tables that are named: case tables and those joined to them."""
-        return [*self.tables, *(join.table for join in self.joins)]
+        """Return the tables that are named: the case tables, and those that the options name."""
+        return [*self.tables, *self.options.further_tables()]
+
+    @model_validator(mode="before")
+    @classmethod
+    def check_moved_keys(cls, values: Any) -> Any:
+        """Say of options of the reader `table` that stand beside `options` where they belong."""
+        moved = [key for key in MOVED_KEYS if isinstance(values, dict) and key in values]
+        if moved:
+            problems: list[InitErrorDetails] = [
+                {
+                    "type": PydanticCustomError("moved", f"options.{key}, for it is an option of the reader 'table'"),
+                    "loc": (key,),
+                    "input": values[key],
+                }
+                for key in moved
+            ]
+            raise ValidationError.from_exception_data(cls.__name__, problems)
+        return values
 
     @model_validator(mode="after")
-    def check_table_settings(self) -> Self:
-        """Refuse settings that the chosen reader would not look at, and a study without a folder."""
-        if self.reader != "table":
-            for key in ("joins", "columns", "labels"):
-                if getattr(self, key):
-                    raise ValueError(
-                        f"{key} is set, but only the reader 'table' uses it; the reader is {self.reader!r}"
-                    )
-        if self.reader == "table" and len(self.tables) != 1:
-            raise ValueError(f"the reader 'table' needs exactly one entry in tables, found {self.tables}")
+    def check_reader(self) -> Self:
+        """Refuse tables that the reader cannot use, and a study without a folder."""
+        self.options.check_tables(self.tables)
         if self.reader != "phantom" and not self.folder:
             raise ValueError(f"the reader {self.reader!r} needs the study's folder, found an empty one")
         return self
@@ -182,6 +174,12 @@ class CohortSettings(Settings):
     )
     split: SplitSettings = Field(
         default_factory=SplitSettings, description="The division into train, validation, test."
+    )
+    unlabelled: Unlabelled = Field(
+        "leave_out",
+        description="Lesions of unknown malignancy, and images without a lesion that can be used: leave_out drops "
+        "them; keep segments them, computes their features and predicts them, and no training, threshold or figure "
+        "uses them.",
     )
     shards: int = Field(
         2,

@@ -6,6 +6,7 @@ takes long to load. The configuration names members; a job's code digest covers 
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import pkgutil
@@ -87,8 +88,27 @@ class Family:
         ValueError
             If there is no member of this name.
         """
-        model: type[Settings] = getattr(self.load(name), "Options", self.default_options)
+        origin = self._options_origin(name)
+        if origin is None:
+            return self.default_options
+        module, attribute = origin
+        model: type[Settings] = getattr(importlib.import_module(module), attribute)
         return model
+
+    def _options_origin(self, name: str) -> tuple[str, str] | None:
+        """Return the module and the name of a member's options, read from its source; None where it has none.
+
+        A member that takes long to load, such as a reader of tables, may import its options from a light module; the
+        configuration is then read without the member.
+        """
+        for statement in ast.parse(self.file(name).read_text(encoding="utf-8")).body:
+            if isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
+                for alias in statement.names:
+                    if (alias.asname or alias.name) == "Options":
+                        return statement.module, alias.name
+            elif "Options" in _bound_names(statement):
+                return self.module(name), "Options"
+        return None
 
     def check(self, name: str) -> str:
         """Return a name that a member has.
@@ -101,6 +121,14 @@ class Family:
         if name not in self.names():
             raise ValueError(f"{name!r} is no {self.noun}; expected one of {', '.join(self.names())}")
         return name
+
+
+def _bound_names(statement: ast.stmt) -> set[str]:
+    """Return the names that a class definition or an assignment gives."""
+    if isinstance(statement, ast.ClassDef):
+        return {statement.name}
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    return {target.id for target in targets if isinstance(target, ast.Name)}
 
 
 @dataclass(frozen=True)
@@ -157,11 +185,11 @@ class OptionsOf:
         """
         name = info.data.get(self.chosen_by)
         if name is None:  # the name was refused, which is reported already
-            return NoOptions()
+            return self.family.default_options()
         model = self.family.options(name)
         if isinstance(value, model):
             return value
-        return model.model_validate({} if type(value) is NoOptions else value)
+        return model.model_validate({} if type(value) in (NoOptions, self.family.default_options) else value)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         """Read a mapping by the model of the member, and write all its keys."""

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from mammoflow.config.architectures import architecture, architecture_names, published_names
 from mammoflow.config.base import Settings
+from mammoflow.config.detection import DetectionSettings
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.recipes import RECIPES, TrainSettings
 from mammoflow.config.training import TRAINERS
@@ -49,6 +50,10 @@ class SegmentationSettings(SegmentSettings):
         "tuned.safetensors}}, or weights that the run makes, {sam_lora: {train: {recipe: tune, from: sam_vit_b, "
         "options: {method: lora}}}}. A published name has an entry where its file is not in `prefetch.folder`: "
         "{sam_vit_b: {weights: FILE}}.",
+    )
+    detection: DetectionSettings = Field(
+        default_factory=DetectionSettings,
+        description="For automatic models: components of a probability map, and what a hit is.",
     )
     prompted_by: dict[str, list[str]] = Field(
         default_factory=dict,

@@ -11,6 +11,7 @@ from mammoflow.config.audit import AuditSettings
 from mammoflow.config.base import Device, Model, Settings, StageSettings
 from mammoflow.config.classification import INPUTS, NETWORKS, ClassificationSettings
 from mammoflow.config.cohort import CohortSettings
+from mammoflow.config.detection import AutomaticSettings
 from mammoflow.config.download import DownloadSettings, PrefetchJob, PrefetchSettings
 from mammoflow.config.evaluation import ComparisonSettings, ReportSettings
 from mammoflow.config.features import FeaturesSettings
@@ -109,10 +110,14 @@ class StudyConfig(Settings):
 
     def _segmentation_jobs(self) -> dict[str, Settings]:
         """Return the settings of each model that segments, and of each model that is trained."""
-        segment = self._part(SegmentSettings, self.segmentation)
+        prompted = self._part(SegmentSettings, self.segmentation)
+        automatic = self._part(AutomaticSettings, self.segmentation)
         trained = {name: entry.train for name, entry in self.segmentation.models.items() if entry.train is not None}
         return {
-            **{f"segmentation/{name}": segment for name in self.segmentation.run},
+            **{
+                f"segmentation/{name}": prompted if self.segmentation.is_prompted(name) else automatic
+                for name in self.segmentation.run
+            },
             **{f"segmentation_models/{name}": self._training_job(train) for name, train in trained.items()},
         }
 

@@ -8,8 +8,11 @@ import pandas as pd
 
 BiradsZero = Literal["as_written", "positive", "left_out"]
 
-THRESHOLD = 3
-"""An assessment above it is called malignant."""
+THRESHOLD = 4.0
+"""Assessments from this one on are called malignant."""
+
+POSITIVE_ZERO = 3.5
+"""Score of BI-RADS 0 where it counts as positive: above 3, below 4."""
 
 ZERO_NOTES: dict[BiradsZero, str] = {
     "as_written": "BI-RADS 0 (incomplete) counted as written: not above 3, and lowest in the AUC",
@@ -44,6 +47,11 @@ CASE_TABLES = (
 """BI-RADS on CBIS-DDSM computed from its four official case tables, BI-RADS 0 as written, one row a lesion and view."""
 
 
+def birads_threshold(zero: BiradsZero) -> float:
+    """Return the score from which on a lesion is called malignant: 4, or that of BI-RADS 0 where it is positive."""
+    return POSITIVE_ZERO if zero == "positive" else THRESHOLD
+
+
 def birads_scores(assessment: pd.Series, zero: BiradsZero) -> pd.DataFrame:
     """Return score and call of each assessment.
 
@@ -63,6 +71,6 @@ def birads_scores(assessment: pd.Series, zero: BiradsZero) -> pd.DataFrame:
     if zero == "left_out":
         score = score.where(score != 0)
     elif zero == "positive":
-        score = score.where(score != 0, THRESHOLD + 0.5)
-    predicted = (score > THRESHOLD).astype("float64").where(score.notna())
+        score = score.where(score != 0, POSITIVE_ZERO)
+    predicted = (score >= birads_threshold(zero)).astype("float64").where(score.notna())
     return pd.DataFrame({"score": score, "predicted": predicted})

@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from mammoflow.evaluation.birads import ZERO_NOTES, BiradsZero, birads_scores
+from mammoflow.evaluation.birads import ZERO_NOTES, BiradsZero, birads_scores, birads_threshold
 from mammoflow.evaluation.inputs import Run
+from mammoflow.evaluation.seen_patients import SeenPatients
 
 READER = "reader"
 CLASSIFIER = "classifier"
@@ -53,7 +54,9 @@ class Candidate:
     notes
         What a reader of the table must know.
     threshold
-        Score at or above which a lesion is called malignant, where all runs share one.
+        Score from which on a lesion is called malignant, where all runs share one.
+    seen
+        Training patients of the segmentation model whose masks or weights it rests on; None where there is none.
     """
 
     model: str
@@ -61,14 +64,15 @@ class Candidate:
     runs: Mapping[int, pd.DataFrame]
     notes: tuple[str, ...] = ()
     threshold: float = field(default=float("nan"))
+    seen: SeenPatients | None = None
 
     def scored(self, lesions: pd.DataFrame) -> pd.Index:
         """Return the lesions, of those given, that every run has a prediction for."""
-        kept = lesions.index
+        lesion_ids = lesions.index
         for run in self.runs.values():
             defined = run.index[run["score"].notna() & run["predicted"].notna()]
-            kept = kept.intersection(defined, sort=False)
-        return kept
+            lesion_ids = lesion_ids.intersection(defined, sort=False)
+        return lesion_ids
 
 
 def birads_candidate(lesions: pd.DataFrame, zero: BiradsZero) -> Candidate:
@@ -84,7 +88,7 @@ def birads_candidate(lesions: pd.DataFrame, zero: BiradsZero) -> Candidate:
     notes = [f"{ZERO_NOTES[zero]} ({int((lesions['birads'] == 0).sum())} lesions in all splits)"]
     if lesions["birads"].isna().all():
         notes = ["the study gives no BI-RADS assessment"]
-    return Candidate(BIRADS, READER, {0: birads_scores(lesions["birads"], zero)}, tuple(notes), threshold=3.0)
+    return Candidate(BIRADS, READER, {0: birads_scores(lesions["birads"], zero)}, tuple(notes), birads_threshold(zero))
 
 
 def classifier_candidates(run: Run) -> list[Candidate]:
@@ -93,7 +97,8 @@ def classifier_candidates(run: Run) -> list[Candidate]:
     for model, rows in run.predictions.groupby("model", sort=False):
         runs = {int(str(seed)): _scores(part) for seed, part in rows.groupby("seed")}
         thresholds = rows["threshold"].unique()
-        notes = _training_notes(run.training.get(str(model), {}), run.oracle)
+        record = run.training.get(str(model), {})
+        notes = _training_notes(record, run.oracle)
         if rows["probability"].isna().all():
             notes.append("no prediction is defined")
         candidates.append(
@@ -103,9 +108,26 @@ def classifier_candidates(run: Run) -> list[Candidate]:
                 runs,
                 tuple(notes),
                 threshold=float(thresholds[0]) if len(thresholds) == 1 else float("nan"),
+                seen=_seen_by_classifier(run, record),
             )
         )
     return candidates
+
+
+def _seen_by_classifier(run: Run, record: dict[str, Any]) -> SeenPatients | None:
+    """Return what the default model has seen, for a classifier whose record says that it rests on that model."""
+    if record.get("seen_test_patients") is None:
+        return None
+    return SeenPatients.of_scores(run.mask_model, run.scores)
+
+
+def seen_by_features(run: Run, features: pd.DataFrame) -> SeenPatients | None:
+    """Return what the model has seen whose masks a table of features was computed on; None for reference masks."""
+    models = sorted(set(features["mask_model"]) - {""})
+    if not models:
+        return None
+    seen = [SeenPatients.of_scores(model, run.scores) for model in models]
+    return SeenPatients(" and ".join(models), frozenset().union(*(each.patients for each in seen)))
 
 
 def _scores(rows: pd.DataFrame) -> pd.DataFrame:

@@ -10,20 +10,21 @@ import pandas as pd
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.metrics import METRICS, FloatArray, measure
+from mammoflow.evaluation.seen_patients import seen_columns
 
 DIFFERENCES = ("auc", "accuracy")
 
 
 def seed_metrics(
-    candidate: Candidate, lesions: pd.DataFrame, kept: pd.Index, weights: FloatArray
+    candidate: Candidate, lesions: pd.DataFrame, lesion_ids: pd.Index, weights: FloatArray
 ) -> dict[str, FloatArray]:
-    """Return each metric of a candidate's runs on the kept lesions, (seeds, 1 + resamples)."""
-    label = lesions.loc[kept, "malignant"].to_numpy(dtype=np.float64)
+    """Return each metric of a candidate's runs on some lesions, (seeds, 1 + resamples)."""
+    label = lesions.loc[lesion_ids, "malignant"].to_numpy(dtype=np.float64)
     measured = [
         measure(
             label,
-            run.loc[kept, "score"].to_numpy(dtype=np.float64),
-            run.loc[kept, "predicted"].to_numpy(dtype=np.float64),
+            run.loc[lesion_ids, "score"].to_numpy(dtype=np.float64),
+            run.loc[lesion_ids, "predicted"].to_numpy(dtype=np.float64),
             weights,
         )
         for run in candidate.runs.values()
@@ -50,17 +51,17 @@ def candidate_row(
     bootstrap
         Resampling of patients.
     """
-    kept = candidate.scored(lesions)
-    patients = lesions.loc[kept, "patient_id"].tolist()
-    values = seed_metrics(candidate, lesions, kept, bootstrap.weights(patients))
+    scored = candidate.scored(lesions)
+    patients = lesions.loc[scored, "patient_id"].tolist()
+    values = seed_metrics(candidate, lesions, scored, bootstrap.weights(patients))
     row: dict[str, object] = {
         "model": candidate.model,
         "family": candidate.family,
         "seeds": len(candidate.runs),
-        "n": len(kept),
-        "n_malignant": int(lesions.loc[kept, "malignant"].sum()),
+        "n": len(scored),
+        "n_malignant": int(lesions.loc[scored, "malignant"].sum()),
         "patients": len(set(patients)),
-        "n_without_prediction": len(lesions) - len(kept),
+        "n_without_prediction": len(lesions) - len(scored),
         "threshold": candidate.threshold,
     }
     for metric in METRICS:
@@ -69,7 +70,6 @@ def candidate_row(
         row[f"{metric}_resamples"] = estimate.resamples
         row[f"{metric}_seed_std"] = _spread(values[metric][:, 0])
     row |= _difference_columns(candidate, lesions, birads, bootstrap)
-    row["note"] = "; ".join(candidate.notes)
     return row
 
 
@@ -87,11 +87,13 @@ def _difference_columns(
         both = both[:0]
     patients = lesions.loc[both, "patient_id"].tolist()
     weights = bootstrap.weights(patients)
-    own = seed_metrics(candidate, lesions, both, weights)
-    reader = seed_metrics(birads, lesions, both, weights)
+    candidate_values = seed_metrics(candidate, lesions, both, weights)
+    birads_values = seed_metrics(birads, lesions, both, weights)
     columns: dict[str, float] = {"n_paired": len(both)}
     for metric in DIFFERENCES:
-        difference = bootstrap.estimate(own[metric].mean(axis=0) - reader[metric].mean(axis=0), patients)
+        difference = bootstrap.estimate(
+            candidate_values[metric].mean(axis=0) - birads_values[metric].mean(axis=0), patients
+        )
         columns |= difference.columns(f"{metric}_difference")
     return columns
 
@@ -122,40 +124,54 @@ def comparison_table(
         What is true of the whole study and must stand in every row ("phantom", "leaking"), or "".
     """
     rows = lesions[lesions["split"] == split]
-    table = pd.DataFrame([candidate_row(candidate, rows, birads, bootstrap) for candidate in candidates])
+    table = pd.DataFrame(
+        [
+            candidate_row(candidate, rows, birads, bootstrap) | _said(candidate, rows, split, note)
+            for candidate in candidates
+        ]
+    )
     table.insert(2, "split", split)
-    table["note"] = [f"{note}; {own}" if note and own else note or own for own in table["note"]]
     return table
+
+
+def _said(candidate: Candidate, lesions: pd.DataFrame, split: str, note: str) -> dict[str, object]:
+    """Return how many test patients were seen by the model that a row rests on, and the row's note."""
+    patients = lesions.loc[candidate.scored(lesions), "patient_id"].tolist()
+    return seen_columns(candidate.seen if split == "test" else None, patients, note, *candidate.notes)
 
 
 def common_lesions(candidates: Sequence[Candidate], lesions: pd.DataFrame) -> pd.DataFrame:
     """Return the lesions that every candidate scores; candidates without any prediction are not asked."""
-    kept = lesions.index
+    lesion_ids = lesions.index
     for candidate in candidates:
         scored = candidate.scored(lesions)
         if len(scored):
-            kept = kept.intersection(scored, sort=False)
-    return lesions.loc[kept]
+            lesion_ids = lesion_ids.intersection(scored, sort=False)
+    return lesions.loc[lesion_ids]
 
 
-def confusion_table(candidates: Sequence[Candidate], lesions: pd.DataFrame) -> pd.DataFrame:
-    """Count true and false positives and negatives of each candidate and seed on the given lesions."""
+def confusion_table(candidates: Sequence[Candidate], lesions: pd.DataFrame, note: str) -> pd.DataFrame:
+    """Count true and false positives and negatives of each candidate and seed on the given test lesions.
+
+    `note` is true of the whole study and stands in every row.
+    """
     rows = []
     for candidate in candidates:
-        kept = candidate.scored(lesions)
-        label = lesions.loc[kept, "malignant"].to_numpy(dtype=int)
+        scored = candidate.scored(lesions)
+        label = lesions.loc[scored, "malignant"].to_numpy(dtype=int)
         for seed, run in candidate.runs.items():
-            called = run.loc[kept, "predicted"].to_numpy(dtype=int)
+            called = run.loc[scored, "predicted"].to_numpy(dtype=int)
             rows.append(
                 {
                     "model": candidate.model,
                     "family": candidate.family,
                     "seed": seed,
-                    "n": len(kept),
+                    "n": len(scored),
                     "true_positive": int((label & called).sum()),
                     "false_positive": int(((1 - label) & called).sum()),
                     "false_negative": int((label & (1 - called)).sum()),
                     "true_negative": int(((1 - label) & (1 - called)).sum()),
+                    **seen_columns(candidate.seen, lesions.loc[scored, "patient_id"], note),
                 }
             )
     return pd.DataFrame(rows)

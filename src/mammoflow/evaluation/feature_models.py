@@ -61,17 +61,17 @@ def feature_candidate(
     training = lesions["split"] == "train"
     usable = training & matrix.notna().any(axis=1)
     stated = matrix[usable].notna().mean()
-    kept = stated.index[stated >= 0.8].tolist()
+    stated_features = stated.index[stated >= 0.8].tolist()
     label = lesions.loc[usable, "malignant"].astype("float64").to_numpy()
-    if not kept or len(np.unique(label)) < 2:
+    if not stated_features or len(np.unique(label)) < 2:
         return undefined(name, FEATURE_MODEL, lesions, "training lesions hold no defined feature or only one class")
-    matrix = matrix[kept]
+    matrix = matrix[stated_features]
     defined = matrix.notna().any(axis=1)
     values = matrix.to_numpy()
     score = pd.Series(np.nan, index=lesions.index)
     model, penalty = _fit(values[usable.to_numpy()], label, values, lesions, defined)
     score[defined] = model.predict_proba(values[defined.to_numpy()])[:, 1]
-    note = f"logistic regression on {len(kept)} features, L2 penalty C = {penalty:g} chosen on validation"
+    note = f"logistic regression on {len(stated_features)} features, L2 penalty C = {penalty:g} chosen on validation"
     return with_threshold(name, FEATURE_MODEL, score, lesions, (note, *notes))
 
 

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from sklearn.metrics import roc_curve
 
 from mammoflow.evaluation.candidates import FLOOR, READER, Candidate, classifier_titles, display_name
+from mammoflow.evaluation.detection_figures import draw_froc
 from mammoflow.evaluation.drawing import COLOURS, DASHES, GREY, INK, drawing, put_title, say_nothing_to_draw
 from mammoflow.evaluation.inputs import Run
 from mammoflow.evaluation.segmentation_figures import (
@@ -53,6 +54,9 @@ def write_figures(
     draw_dice_against_diameter(
         folder / "dice_diameter.png", tables["dice_by_diameter"], tables["dice_diameter_correlation"], run.phantom
     )
+    (folder / "froc.png").unlink(missing_ok=True)
+    if len(run.maps):
+        draw_froc(folder / "froc.png", tables["froc"], tables["detection"], run.phantom)
 
 
 def draw_roc(
@@ -64,13 +68,13 @@ def draw_roc(
         axes.plot([0, 1], [0, 1], color="#cbd2d9", linewidth=1, linestyle=":")
         colour = 0
         for candidate in candidates:
-            kept = candidate.scored(lesions)
-            label = lesions.loc[kept, "malignant"].to_numpy(dtype=int)
+            scored = candidate.scored(lesions)
+            label = lesions.loc[scored, "malignant"].to_numpy(dtype=int)
             if len(np.unique(label)) < 2:
                 continue
-            scores = [run.loc[kept, "score"].to_numpy(dtype=float) for run in candidate.runs.values()]
+            scores = [run.loc[scored, "score"].to_numpy(dtype=float) for run in candidate.runs.values()]
             if candidate.family == READER:
-                _draw_reader(axes, candidate.model, label, scores[0])
+                _draw_reader(axes, candidate, label, scores[0])
             elif candidate.family == FLOOR:
                 _draw_curves(axes, "floors", label, scores, {"color": "#9aa5b1", "linewidth": 0.9, "zorder": 1})
             else:
@@ -97,14 +101,14 @@ def _draw_curves(axes: Axes, name: str, label: np.ndarray, scores: Sequence[np.n
         axes.plot(false_positive, true_positive, label=name, **style)
 
 
-def _draw_reader(axes: Axes, name: str, label: np.ndarray, score: np.ndarray) -> None:
+def _draw_reader(axes: Axes, reader: Candidate, label: np.ndarray, score: np.ndarray) -> None:
     """Draw the assessment's curve, and a named point for each category that can be the cut."""
     false_positive, true_positive, cuts = roc_curve(label, score, drop_intermediate=False)
     axes.plot(false_positive, true_positive, color=INK, linewidth=2, label="BI-RADS assessment", zorder=3)
     for x, y, cut in zip(false_positive, true_positive, cuts, strict=True):
         if not np.isfinite(cut) or cut <= score.min():
             continue
-        working = cut == score[score > 3].min(initial=np.inf)
+        working = cut == score[score >= reader.threshold].min(initial=np.inf)
         axes.plot(
             x,
             y,
@@ -114,7 +118,7 @@ def _draw_reader(axes: Axes, name: str, label: np.ndarray, score: np.ndarray) ->
             markerfacecolor=INK if working else "white",
             zorder=4,
         )
-        text = name if working else f"{cut:g} and above"
+        text = reader.model if working else f"{cut:g} and above"
         axes.annotate(
             text,
             (x, y),

@@ -10,10 +10,16 @@ import pandas as pd
 from mammoflow.evaluation.candidates import CLASSIFIER, READER, Candidate, classifier_titles, display_name
 from mammoflow.evaluation.feature_models import feature_model_name
 from mammoflow.evaluation.inputs import Run
+from mammoflow.reasons.labels import LabelReason
 from mammoflow.reasons.prompts import PromptReason
 from mammoflow.tables.features import OK
 
+LABELS = "labels"
+"""Stage of the lesions of unknown malignancy that the cohort kept (`cohort.unlabelled: keep`)."""
+
 UNEXPLAINED = "lost without a reason"
+NO_MASK = "no mask"
+MISSED = "missed by the automatic model: no component hits the lesion"
 CASE_COLUMNS = ["stage", "level", "patient_id", "image_id", "lesion_id", "path", "reason", "detail"]
 
 
@@ -21,7 +27,8 @@ def exclusions(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate])
     """Return one row a case that some step left out, with its file and reason.
 
     Beside what the stages recorded it names lesions that are gone without a record, lesions without a mask, lesions
-    whose features are not defined, and test lesions that the readers or a trained classifier do not score.
+    whose features are not defined, lesions of unknown malignancy, and test lesions that the readers or a trained
+    classifier do not score.
 
     Parameters
     ----------
@@ -35,24 +42,35 @@ def exclusions(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate])
     cases = [run.excluded[CASE_COLUMNS], _unexplained(run)]
     indexed = run.lesions.set_index("lesion_id", drop=False)
     without_prompt = _without_prompt(run.excluded)
-    for model, rows in run.masks.groupby("model"):
-        without = indexed[~indexed.index.isin(rows["lesion_id"])]
-        lost = _cases(without, "segmentation", "no mask", f"model {model}")
+    for model, masked in masked_lesions(run).items():
+        without = indexed[~indexed.index.isin(masked)]
+        if model in set(run.maps["model"]):
+            cases.append(_cases(without, "segmentation", MISSED, f"model {model}"))
+            continue
+        lost = _cases(without, "segmentation", NO_MASK, f"model {model}")
         cases.append(
             lost.assign(reason=lost["reason"].mask(lost["lesion_id"].isin(without_prompt), PromptReason.NO_PROMPT))
         )
     for family, features in run.features.items():
         cases.append(_undefined_features(family, features, indexed))
+    unlabelled = indexed[~indexed.index.isin(lesions.index)]
+    cases.append(_cases(unlabelled, LABELS, LabelReason.NO_LABEL, "kept; in no training, threshold or figure"))
     test = lesions[lesions["split"] == "test"]
     for candidate in candidates:
         if candidate.family == CLASSIFIER:
             without = test[~test.index.isin(candidate.scored(test))]
-            named = indexed.loc[without.index]
-            cases.append(_cases(named, "classification", "no prediction on the test split", candidate.model))
+            unscored = indexed.loc[without.index]
+            cases.append(_cases(unscored, "classification", "no prediction on the test split", candidate.model))
         if candidate.family == READER:
-            named = indexed.loc[test.index[~test.index.isin(candidate.scored(test))]]
-            cases.append(_cases(named, "assessment", "no BI-RADS assessment that counts", candidate.model))
+            unscored = indexed.loc[test.index[~test.index.isin(candidate.scored(test))]]
+            cases.append(_cases(unscored, "assessment", "no BI-RADS assessment that counts", candidate.model))
     return pd.concat([part for part in cases if len(part)] or cases[:1], ignore_index=True)
+
+
+def masked_lesions(run: Run) -> dict[str, pd.Series]:
+    """Return the lesions that have a mask of each model; an automatic model that hits none has an empty entry."""
+    models = sorted({*run.masks["model"], *run.maps["model"]})
+    return {model: run.masks.loc[run.masks["model"] == model, "lesion_id"] for model in models}
 
 
 def _cases(lesions: pd.DataFrame, stage: str, reason: str, detail: str | pd.Series) -> pd.DataFrame:
@@ -108,14 +126,17 @@ def flow(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate], exclu
     if (excluded["stage"] == "prompts").any():
         prompted = run.lesions[~run.lesions["lesion_id"].isin(_without_prompt(excluded))]
         steps.append(_step("Lesions with a prompt", "prompts", prompted, detail=""))
-    for model, rows in run.masks.groupby("model"):
-        masked = run.lesions[run.lesions["lesion_id"].isin(rows["lesion_id"])]
+    for model, lesion_ids in masked_lesions(run).items():
+        masked = run.lesions[run.lesions["lesion_id"].isin(lesion_ids)]
         steps.append(_step(f"Segmented by {model}", "segmentation", masked, detail=f"model {model}"))
     for family, features in run.features.items():
         if len(features):
             complete = features.loc[features["status"] == OK, "lesion_id"]
             defined = run.lesions[run.lesions["lesion_id"].isin(complete)]
             steps.append(_step(f"{feature_model_name(family)} defined", family, defined, detail=""))
+    if (excluded["stage"] == LABELS).any():
+        labelled = run.lesions[run.lesions["lesion_id"].isin(lesions.index)]
+        steps.append(_step("Malignancy known", LABELS, labelled))
     test = lesions[lesions["split"] == "test"]
     steps.append(_step("Test split, with a label", "test", test))
     for candidate in candidates:

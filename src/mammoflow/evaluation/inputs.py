@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,13 @@ import pandas as pd
 from mammoflow.errors import LeakageError, StudyError
 from mammoflow.storage.files import read_json
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
+from mammoflow.tables.detections import DETECTIONS, MAPS
 from mammoflow.tables.features import FEATURES
 from mammoflow.tables.files import empty_table, read_table, read_tables
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
 from mammoflow.tables.predictions import PREDICTIONS
-
-LEAKING = "leaking split"
-"""The mark of results of a split that puts patients on two sides on purpose."""
+from mammoflow.tables.study import is_leaking, is_phantom
 
 
 @dataclass(frozen=True)
@@ -38,12 +37,16 @@ class Run:
         What both stages left out, and lesions and boxes that gave no prompt, with reasons.
     scores, masks
         Segmentation scores and the masks that went on, of all models.
+    mask_model
+        Name of the segmentation model whose masks went on to features and classifiers; "" without segmentation.
     features
         Name of each feature family to its features, one row per lesion.
     predictions
         Of all trained classifiers and seeds.
     training
         What each classifier's `training.json` says, by model.
+    detections, maps
+        Components and probability maps of all automatic models.
     """
 
     study: dict[str, Any]
@@ -54,35 +57,27 @@ class Run:
     excluded: pd.DataFrame
     scores: pd.DataFrame
     masks: pd.DataFrame
+    mask_model: str
     features: dict[str, pd.DataFrame]
     predictions: pd.DataFrame
     training: dict[str, Any]
+    detections: pd.DataFrame = field(default_factory=lambda: empty_table(DETECTIONS))
+    maps: pd.DataFrame = field(default_factory=lambda: empty_table(MAPS))
 
     @property
     def phantom(self) -> bool:
         """Whether the study is made of phantoms, so that its results say nothing about patients."""
-        return bool(self.study.get("phantom", False))
+        return is_phantom(self.study)
 
     @property
     def leaking(self) -> bool:
         """Whether the split puts patients on two sides on purpose (the published protocol)."""
-        split = self.study.get("split")
-        return isinstance(split, dict) and bool(split.get("leaking", False))
-
-    @property
-    def notes(self) -> list[str]:
-        """What the cohort says of the whole study, such as labels made from BI-RADS, as parts of a row's note."""
-        return study_notes(self.study)
+        return is_leaking(self.study)
 
     @property
     def oracle(self) -> bool:
         """Whether masks were chosen by the reference, among iterations or heads: the scores say so."""
         return any(bool((self.scores[column] == "oracle").any()) for column in ("choice", "head_choice"))
-
-
-def study_notes(study: dict[str, Any]) -> list[str]:
-    """Return the notes of `study.json`; a semicolon, which parts the notes of a row, becomes a comma."""
-    return [str(note).replace(";", ",") for note in study.get("notes") or []]
 
 
 def read_run(
@@ -95,8 +90,9 @@ def read_run(
 ) -> Run:
     """Read and check the tables of a run.
 
-    `features` are tables `<family>/<shard>.parquet`; the folder names the family. `prompts` are the tables of what gave
-    no prompt, one for each shard and source.
+    `segmentation` are folders `<model>/<shard>`; first come those of the model whose masks went on to features and
+    classifiers. `features` are tables `<family>/<shard>.parquet`; the folder names the family. `prompts` are the tables
+    of what gave no prompt, one for each shard and source.
 
     Raises
     ------
@@ -115,11 +111,16 @@ def read_run(
         lesions=_join([folder / "lesions.parquet" for folder in images], CANONICAL_LESIONS),
         excluded=_join([*(folder / "excluded.parquet" for folder in [cohort, *images]), *prompts], EXCLUDED),
         # Each model's folder holds the rows of the ellipse floor too.
-        scores=scores.drop_duplicates(["model", "field_of_view", "feed", "prompt_id", "iteration"], ignore_index=True),
+        scores=scores.drop_duplicates(
+            ["model", "field_of_view", "feed", "lesion_id", "prompt_id", "iteration"], ignore_index=True
+        ),
         masks=_join([folder / "masks.parquet" for folder in segmentation], MASKS),
+        mask_model=segmentation[0].parent.name if segmentation else "",
         features=_features(features),
         predictions=_join(prediction_files, PREDICTIONS),
         training=_training(prediction_files),
+        detections=_join(_existing(segmentation, "detections.parquet"), DETECTIONS),
+        maps=_join(_existing(segmentation, "maps.parquet"), MAPS),
     )
     _check(run)
     return run
@@ -127,6 +128,11 @@ def read_run(
 
 def _join(paths: list[Path], schema: Any) -> pd.DataFrame:
     return read_tables(paths, schema) if paths else empty_table(schema)
+
+
+def _existing(folders: list[Path], name: str) -> list[Path]:
+    """Return the files of this name; only automatic models write them."""
+    return [folder / name for folder in folders if (folder / name).is_file()]
 
 
 def _features(paths: list[Path]) -> dict[str, pd.DataFrame]:
@@ -156,9 +162,9 @@ def _check(run: Run) -> None:
             f"{len(shared)} patients stand on two sides of the split, for instance {', '.join(shared[:5])}; "
             "expected each patient on one side; run the cohort stage again"
         )
-    known = run.lesions.set_index("lesion_id")
+    lesions = run.lesions.set_index("lesion_id")
     for name, table in (("predictions", run.predictions), ("segmentation scores", run.scores), ("masks", run.masks)):
-        strangers = sorted(set(table["lesion_id"]) - set(known.index))
+        strangers = sorted(set(table["lesion_id"]) - set(lesions.index))
         if strangers:
             raise StudyError(
                 f"{name} hold {len(strangers)} lesions that the images do not, for instance {strangers[0]}; "
@@ -166,7 +172,7 @@ def _check(run: Run) -> None:
             )
     table = run.predictions
     for column in ("split", "malignant"):
-        expected = table["lesion_id"].map(known[column])
+        expected = table["lesion_id"].map(lesions[column])
         differing = table.loc[(table[column] != expected).fillna(False)]
         if len(differing):
             raise StudyError(

@@ -11,6 +11,7 @@ from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.metrics import FloatArray
 from mammoflow.evaluation.segmentation_summary import ELLIPSE, ORACLE, mark_of, mean_columns, scored_rows
 from mammoflow.evaluation.segmentation_tables import KEYS
+from mammoflow.tables.detections import AUTOMATIC
 
 HEADS = (1, 2, 3)
 BY_PREDICTED_IOU = "best by predicted IoU"
@@ -56,8 +57,8 @@ def choices_table(scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: Patien
         the first row of the same group, on the same prompts.
     """
     rows = scored_rows(scores, lesions)
-    rows = rows[rows["split"].isin(CHOICE_SPLITS) & (rows["model"] != ELLIPSE)]
-    parts = []
+    rows = rows[rows["split"].isin(CHOICE_SPLITS) & (rows["model"] != ELLIPSE) & (rows["origin"] != AUTOMATIC)]
+    table = []
     for values, group in rows.groupby(["split", *KEYS], sort=True, dropna=False):
         keys = dict(zip(("split", *KEYS), values, strict=True))
         prompts_by_reference = bool(group["oracle_prompt"].any())
@@ -71,19 +72,19 @@ def choices_table(scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: Patien
                 estimates = mean_columns(_ESTIMATES, np.column_stack([dice, dice - first]), patients, bootstrap)
                 counts = {"n": len(dice), "patients": len(set(patients)), "missed": int((dice == 0).sum())}
                 mark = ORACLE if oracle else ""
-                parts.append({**keys, "among": among, "choice": choice, "mark": mark, **counts} | estimates)
-    return pd.DataFrame(parts, columns=[*CHOICE_COLUMNS])
+                table.append({**keys, "among": among, "choice": choice, "mark": mark, **counts} | estimates)
+    return pd.DataFrame(table, columns=[*CHOICE_COLUMNS])
 
 
 def _ways(group: pd.DataFrame) -> Iterator[tuple[str, list[str], dict[str, FloatArray]]]:
     """Give what is chosen among, the patient of each prompt, and the Dice (prompts,) by each way to choose."""
     patients = group.drop_duplicates("prompt_id").set_index("prompt_id")["patient_id"]
     tables = [group.pivot(index="prompt_id", columns="iteration", values=name) for name in ("dice", "predicted_iou")]
-    kept = tables[0].index[tables[0].notna().all(axis=1)]
-    if tables[0].shape[1] > 1 and len(kept):
-        dice, predicted = (table.loc[kept].to_numpy(dtype=np.float64) for table in tables)
+    prompt_ids = tables[0].index[tables[0].notna().all(axis=1)]
+    if tables[0].shape[1] > 1 and len(prompt_ids):
+        dice, predicted = (table.loc[prompt_ids].to_numpy(dtype=np.float64) for table in tables)
         names = [f"iteration {iteration}" for iteration in tables[0].columns]
-        yield "iterations", patients.loc[kept].tolist(), _by_choice(names, dice, predicted)
+        yield "iterations", patients.loc[prompt_ids].tolist(), _by_choice(names, dice, predicted)
     asked = group[group["iteration"] == 1].dropna(subset=[f"head_{head}_dice" for head in HEADS])
     if len(asked):
         dice, predicted = (

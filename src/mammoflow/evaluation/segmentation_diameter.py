@@ -9,6 +9,7 @@ from scipy import stats
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.metrics import FloatArray
 from mammoflow.evaluation.segmentation_summary import ORACLE, by_reference, prompt_labels, prompted_by_reference
+from mammoflow.tables.detections import AUTOMATIC
 
 NULL = "no association: t with n - 2 degrees of freedom, two-sided"
 """The null hypothesis of the p-values; n is that of the lesions, or of the patients for the means of patients."""
@@ -37,7 +38,10 @@ def dice_by_diameter(scores: pd.DataFrame, masks: pd.DataFrame, lesions: pd.Data
     """
     chosen = scores[scores["chosen"] & scores["dice"].notna()]
     keys = ["model", "field_of_view", "lesion_id", "prompt_id"]
-    rows = chosen.assign(prompts=prompt_labels, oracle_prompt=prompted_by_reference).merge(masks[keys], on=keys)
+    rows = chosen.assign(prompts=prompt_labels, oracle_prompt=prompted_by_reference)
+    # A lesion that an automatic model missed has no mask that went on, but a score.
+    automatic = rows[rows["origin"] == AUTOMATIC]
+    rows = pd.concat([rows[rows["origin"] != AUTOMATIC].merge(masks[keys], on=keys), automatic], ignore_index=True)
     marks = pd.Series("", rows.index, dtype="object").mask(by_reference(rows, chosen=True), ORACLE)
     rows = rows.assign(mark=marks)[[*_DIAMETER_COLUMNS]]
     rows.insert(0, "case", rows["lesion_id"].map(case_numbers(lesions.index)))
@@ -103,14 +107,14 @@ def _correlation(part: pd.DataFrame, bootstrap: PatientBootstrap) -> dict[str, o
     means = part.groupby("patient_id")[["diameter_mm", "dice"]].mean()
     mean_size, mean_dice = (means[name].to_numpy(dtype=np.float64) for name in ("diameter_mm", "dice"))
     result |= {f"patients_{name}": value for name, value in _tests(mean_size, mean_dice).items()}
-    found = _tests(size, dice)
-    if not found:
+    tests = _tests(size, dice)
+    if not tests:
         return result
     drawn = [np.repeat(np.arange(len(part)), row.astype(int)) for row in bootstrap.weights(patients)]
     pearson = [_pearson(size[rows], dice[rows]) for rows in drawn]
     spearman = [_pearson(stats.rankdata(size[rows]), stats.rankdata(dice[rows])) for rows in drawn]
     intervals = bootstrap.estimate(np.array(pearson), patients).columns("r")
-    return result | found | intervals | bootstrap.estimate(np.array(spearman), patients).columns("rho")
+    return result | tests | intervals | bootstrap.estimate(np.array(spearman), patients).columns("rho")
 
 
 def _tests(first: FloatArray, second: FloatArray) -> dict[str, float]:

@@ -98,12 +98,12 @@ def draw_dice_by_iteration(path: Path, table: pd.DataFrame, phantom: bool) -> No
             axes.set_axis_off()
         if panels:
             # a model may lack a margin, so the legend is gathered from all panels
-            known = {
+            handles = {
                 label: handle for axes in grid for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
             }
             labels = [f"+{margin:g} mm" for margin in margins]
             figure.legend(
-                [known[label] for label in labels],
+                [handles[label] for label in labels],
                 labels,
                 loc="outside lower center",
                 ncols=5,

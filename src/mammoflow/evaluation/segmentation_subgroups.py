@@ -36,7 +36,7 @@ def segmentation_subgroups(scores: pd.DataFrame, lesions: pd.DataFrame, bootstra
     """
     rows = scored_rows(scores, lesions)
     rows = rows[(rows["split"] == "test") & rows["chosen"]]
-    parts = []
+    table = []
     for grouping, labels in lesion_groups(referenced(lesions, "test")).items():
         group_of = rows["lesion_id"].map(labels)
         for group in labels.unique():
@@ -44,9 +44,9 @@ def segmentation_subgroups(scores: pd.DataFrame, lesions: pd.DataFrame, bootstra
             for values, part in rows[group_of == group].groupby([*KEYS], sort=True, dropna=False):
                 keys = dict(zip(KEYS, values, strict=True))
                 mark = mark_of(part, chosen=True)
-                found = summary(part, members, bootstrap)
-                parts.append({"grouping": grouping, "group": group, **keys, "mark": mark} | found)
-    return pd.DataFrame(parts, columns=[*SUBGROUP_COLUMNS])
+                estimates = summary(part, members, bootstrap)
+                table.append({"grouping": grouping, "group": group, **keys, "mark": mark} | estimates)
+    return pd.DataFrame(table, columns=[*SUBGROUP_COLUMNS])
 
 
 def lesion_groups(lesions: pd.DataFrame) -> dict[str, pd.Series]:
@@ -56,14 +56,14 @@ def lesion_groups(lesions: pd.DataFrame) -> dict[str, pd.Series]:
     """
     density = lesions["density"].astype("Int64")
     label = lesions["malignant"].astype("Int64").map({1: "malignant", 0: "benign"})
-    found = {
+    groupings = {
         "lesion type": lesions["lesion_type"].astype("object").dropna().sort_values(),
         "longest diameter": size_terciles(lesions["diameter_mm"]),
         "breast density": density.dropna().sort_values().astype("string").astype("object"),
         "source": lesions["source"].astype("object").dropna().sort_values(),
         "label": label.astype("object").dropna().sort_values(),
     }
-    return {name: _with_rest(groups, lesions.index) for name, groups in found.items()}
+    return {name: _with_rest(groups, lesions.index) for name, groups in groupings.items()}
 
 
 def _with_rest(groups: pd.Series, lesion_ids: pd.Index) -> pd.Series:
@@ -76,10 +76,10 @@ def size_terciles(diameter_mm: pd.Series) -> pd.Series:
 
     Where fewer than three lesions or two diameters leave no thirds, all are one group.
     """
-    known = diameter_mm.dropna().astype("float64").sort_values()
-    low, high = np.quantile(known, [1 / PARTS, 2 / PARTS]) if len(known) >= PARTS else (np.nan, np.nan)
+    diameters = diameter_mm.dropna().astype("float64").sort_values()
+    low, high = np.quantile(diameters, [1 / PARTS, 2 / PARTS]) if len(diameters) >= PARTS else (np.nan, np.nan)
     if not low < high:
-        return pd.Series("all with a diameter", index=known.index, dtype="object")
+        return pd.Series("all with a diameter", index=diameters.index, dtype="object")
     names = [f"up to {low:.1f} mm", f"{low:.1f} to {high:.1f} mm", f"over {high:.1f} mm"]
-    place = np.searchsorted([low, high], known.to_numpy(), side="left")
-    return pd.Series([names[each] for each in place], index=known.index, dtype="object")
+    place = np.searchsorted([low, high], diameters.to_numpy(), side="left")
+    return pd.Series([names[each] for each in place], index=diameters.index, dtype="object")

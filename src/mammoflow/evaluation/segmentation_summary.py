@@ -7,6 +7,7 @@ import pandas as pd
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.metrics import FloatArray, ratio
+from mammoflow.tables.detections import AUTOMATIC
 
 ELLIPSE = "ellipse"
 """The floor: an ellipse inscribed in the prompt box."""
@@ -76,6 +77,7 @@ def prompt_labels(scores: pd.DataFrame) -> pd.Series:
     source = ("; " + scores["origin"]).where(scores["origin"] != "reference", "")
     # A reader's draws are further boxes that the reader gave; all others are moved at random.
     random = (scores["draw"] > 0) & ~scores["origin"].str.startswith("reader:")
+    source = source.where(scores["origin"] != AUTOMATIC, "")
     return scores["kind"] + source + pd.Series("; drawn", scores.index).where(random, "")
 
 
@@ -88,16 +90,16 @@ def prompted_by_reference(scores: pd.DataFrame) -> pd.Series:
 
 def by_reference(rows: pd.DataFrame, chosen: bool) -> pd.Series:
     """Tell of which masks the reference chose the prompt's mask, the head, or (of masks that went on) the iteration."""
-    found = rows["head_choice"] == ORACLE
+    chosen_by_reference = rows["head_choice"] == ORACLE
     if chosen:
-        found |= rows["choice"] == ORACLE
-    return (found & (rows["model"] != ELLIPSE)) | rows["oracle_prompt"]
+        chosen_by_reference |= rows["choice"] == ORACLE
+    return (chosen_by_reference & (rows["model"] != ELLIPSE)) | rows["oracle_prompt"]
 
 
 def referenced(lesions: pd.DataFrame, split: str) -> pd.DataFrame:
     """Return the lesions of a split, or of `all`, that have a reference mask."""
-    kept = lesions["mask_file"].notna()
-    return lesions[kept if split == "all" else kept & (lesions["split"] == split)]
+    with_mask = lesions["mask_file"].notna()
+    return lesions[with_mask if split == "all" else with_mask & (lesions["split"] == split)]
 
 
 def mark_of(rows: pd.DataFrame, chosen: bool) -> str:

@@ -47,17 +47,17 @@ def segmentation_table(scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: P
         or the mask that the prompt was made around; the other columns are those of `summary`.
     """
     scored = scored_rows(scores, lesions)
-    parts = []
+    table = []
     for split in ("test", "all"):
         rows = scored if split == "all" else scored[scored["split"] == split]
-        known = referenced(lesions, split).index
+        lesion_ids = referenced(lesions, split).index
         for values, group in rows.groupby([*KEYS], sort=True, dropna=False):
             keys = dict(zip(KEYS, values, strict=True))
             for selection, part in _selections(group, keys["model"] == ELLIPSE).items():
                 mark = mark_of(part, chosen=selection == CHOSEN)
-                found = summary(part, known, bootstrap)
-                parts.append({"split": split, **keys, "selection": selection, "mark": mark} | found)
-    return pd.DataFrame(parts, columns=[*SEGMENTATION_COLUMNS])
+                estimates = summary(part, lesion_ids, bootstrap)
+                table.append({"split": split, **keys, "selection": selection, "mark": mark} | estimates)
+    return pd.DataFrame(table, columns=[*SEGMENTATION_COLUMNS])
 
 
 def _selections(group: pd.DataFrame, floor: bool) -> dict[str, pd.DataFrame]:

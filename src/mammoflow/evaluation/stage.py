@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +13,33 @@ import pandas as pd
 from mammoflow.config.evaluation import ComparisonSettings
 from mammoflow.evaluation.birads import CASE_TABLES, PUBLISHED
 from mammoflow.evaluation.bootstrap import PatientBootstrap
-from mammoflow.evaluation.candidates import ORACLE_MASKS, Candidate, birads_candidate, classifier_candidates
+from mammoflow.evaluation.candidates import (
+    ORACLE_MASKS,
+    Candidate,
+    birads_candidate,
+    classifier_candidates,
+    seen_by_features,
+)
 from mammoflow.evaluation.comparison import common_lesions, comparison_table, confusion_table
+from mammoflow.evaluation.detection import detection_table, froc_table
 from mammoflow.evaluation.drawing import marked_figures
 from mammoflow.evaluation.feature_models import feature_candidate
 from mammoflow.evaluation.feature_table import feature_table
 from mammoflow.evaluation.figures import write_figures
 from mammoflow.evaluation.floors import floor_candidates
 from mammoflow.evaluation.flow import exclusions, flow
-from mammoflow.evaluation.inputs import LEAKING, Run, read_run
+from mammoflow.evaluation.inputs import Run, read_run
 from mammoflow.evaluation.provenance_record import provenance, recorded_inputs
+from mammoflow.evaluation.seen_patients import SEEN_MARK
 from mammoflow.evaluation.segmentation_choices import choices_table
 from mammoflow.evaluation.segmentation_diameter import diameter_correlation, dice_by_diameter
 from mammoflow.evaluation.segmentation_subgroups import segmentation_subgroups
 from mammoflow.evaluation.segmentation_tables import segmentation_table
 from mammoflow.evaluation.subgroups import subgroup_table
-from mammoflow.storage.files import write_text, writing
+from mammoflow.storage.files import write_text
 from mammoflow.tables.columns import SPLITS
+from mammoflow.tables.files import write_csv
+from mammoflow.tables.study import LEAKING, noted, study_note
 
 NOT_RESULTS = ("exclusions", "birads_published")
 """Tables that no split can spoil; every other one has a `note`, and the column `leaking` where the split leaks."""
@@ -78,11 +89,14 @@ def compare(
     labelled = described[described["malignant"].notna()]
     candidates = all_candidates(settings, run, labelled)
     tables = comparison_tables(run, candidates, labelled, bootstrap)
-    diameters = dice_by_diameter(run.scores, run.masks, described)
+    scores = run.scores[run.scores["lesion_id"].isin(labelled.index)]
+    diameters = dice_by_diameter(scores, run.masks, described)
     tables |= {
-        "segmentation": segmentation_table(run.scores, described, bootstrap),
-        "segmentation_choices": choices_table(run.scores, described, bootstrap),
-        "segmentation_subgroups": segmentation_subgroups(run.scores, described, bootstrap),
+        "segmentation": segmentation_table(scores, labelled, bootstrap),
+        "segmentation_choices": choices_table(scores, labelled, bootstrap),
+        "segmentation_subgroups": segmentation_subgroups(scores, labelled, bootstrap),
+        "detection": detection_table(run, bootstrap),
+        "froc": froc_table(run),
         "dice_by_diameter": diameters,
         "dice_diameter_correlation": diameter_correlation(diameters, bootstrap),
         "features": feature_table(run.features, labelled, bootstrap),
@@ -101,8 +115,15 @@ def compare(
         prompts=prompts,
     )
     write_record(output / "provenance.json", provenance(settings, run, inputs))
-    with marked_figures(LEAKING if run.leaking else ""):
+    with marked_figures(_figure_marks(run, tables)):
         write_figures(output / "figures", run, candidates, labelled, tables)
+
+
+def _figure_marks(run: Run, tables: Mapping[str, pd.DataFrame]) -> str:
+    """Return what the title of every figure says: a leaking split, and test patients that a model has seen."""
+    counted = pd.concat([tables["comparison"]["seen_test_patients"], tables["segmentation"]["patients_seen"]])
+    seen = bool((pd.to_numeric(counted) > 0).any())
+    return "; ".join(mark for mark, applies in ((LEAKING, run.leaking), (SEEN_MARK, seen)) if applies)
 
 
 def all_candidates(settings: ComparisonSettings, run: Run, lesions: pd.DataFrame) -> list[Candidate]:
@@ -111,7 +132,10 @@ def all_candidates(settings: ComparisonSettings, run: Run, lesions: pd.DataFrame
     return [
         birads_candidate(lesions, settings.birads_zero),
         *classifier_candidates(run),
-        *(feature_candidate(family, table, lesions, notes) for family, table in run.features.items()),
+        *(
+            replace(feature_candidate(family, table, lesions, notes), seen=seen_by_features(run, table))
+            for family, table in run.features.items()
+        ),
         *floor_candidates(lesions),
     ]
 
@@ -120,7 +144,7 @@ def comparison_tables(
     run: Run, candidates: Sequence[Candidate], lesions: pd.DataFrame, bootstrap: PatientBootstrap
 ) -> dict[str, pd.DataFrame]:
     """Return the comparison on each split and on the test lesions that all score, confusion counts and subgroups."""
-    note, birads = study_note(run), candidates[0]
+    note, birads = study_note(run.study), candidates[0]
     tables = {
         f"comparison_{split}": comparison_table(candidates, lesions, birads, bootstrap, split, note) for split in SPLITS
     }
@@ -128,21 +152,15 @@ def comparison_tables(
     test = lesions[lesions["split"] == "test"]
     common = common_lesions(candidates, test)
     tables["comparison_common_lesions"] = comparison_table(candidates, common, birads, bootstrap, "test", note)
-    tables["confusion"] = confusion_table(candidates, test)
-    tables["subgroups"] = subgroup_table(candidates, test, bootstrap)
+    tables["confusion"] = confusion_table(candidates, test, note)
+    tables["subgroups"] = subgroup_table(candidates, test, bootstrap, note)
     return tables
-
-
-def study_note(run: Run) -> str:
-    """Return what a reader must know of every result of a study: phantoms, a leaking split, its own notes."""
-    marks = [mark for mark, applies in (("phantom", run.phantom), (LEAKING, run.leaking)) if applies]
-    return "; ".join([*marks, *run.notes])
 
 
 def marked_table(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     """Return a table of results with the study's note in every row, and the column `leaking` where the split leaks."""
-    noted = table if "note" in table.columns else table.assign(note=study_note(run))
-    return noted.assign(leaking=True) if run.leaking else noted
+    marked = noted(table, run.study)
+    return marked.assign(leaking=True) if run.leaking else marked
 
 
 def published_table() -> pd.DataFrame:
@@ -153,12 +171,6 @@ def published_table() -> pd.DataFrame:
             *({"source": "official case tables of CBIS-DDSM", **row} for row in CASE_TABLES),
         ]
     )
-
-
-def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV in one step; `nan` is an empty field."""
-    with writing(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g")
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.comparison import seed_metrics
+from mammoflow.evaluation.seen_patients import seen_columns
 
 SIZE_EDGES_MM = (10.0, 20.0)
 """Longest diameters that part T1b, T1c and T2 in the TNM classification of breast cancer."""
@@ -42,35 +43,52 @@ def subgroup_labels(lesions: pd.DataFrame) -> dict[str, pd.Series]:
         "size": size.astype("object"),
         "view": lesions["view"].astype("object").where(lesions["view"] != ""),
     }
-    found = {name: groups.fillna(NOT_KNOWN) if groups.notna().any() else groups for name, groups in of_value.items()}
+    groupings = {
+        name: groups.fillna(NOT_KNOWN) if groups.notna().any() else groups for name, groups in of_value.items()
+    }
     alone = (lesions["birads"] == 4).fillna(False)
-    return found | {"BI-RADS": pd.Series("4 alone", index=lesions.index, dtype="object").where(alone)}
+    return groupings | {"BI-RADS": pd.Series("4 alone", index=lesions.index, dtype="object").where(alone)}
 
 
-def subgroup_table(candidates: Sequence[Candidate], lesions: pd.DataFrame, bootstrap: PatientBootstrap) -> pd.DataFrame:
-    """Return one row a grouping, group and candidate, with n, malignant n and intervals."""
+def subgroup_table(
+    candidates: Sequence[Candidate], lesions: pd.DataFrame, bootstrap: PatientBootstrap, note: str
+) -> pd.DataFrame:
+    """Return one row for each grouping, group and candidate, with n, malignant n and intervals.
+
+    Parameters
+    ----------
+    candidates
+        In the order of the rows of a group.
+    lesions
+        Labelled test lesions, indexed by lesion.
+    bootstrap
+        Resampling of patients.
+    note
+        What is true of the whole study and stands in every row.
+    """
     rows = []
     for grouping, labels in subgroup_labels(lesions).items():
         for group in sorted(labels.dropna().unique(), key=_group_order):
             part = lesions[(labels == group).fillna(False)]
             for candidate in candidates:
-                kept = candidate.scored(part)
-                patients = part.loc[kept, "patient_id"].tolist()
+                scored = candidate.scored(part)
+                patients = part.loc[scored, "patient_id"].tolist()
                 row: dict[str, object] = {
                     "grouping": grouping,
                     "group": group,
                     "model": candidate.model,
                     "family": candidate.family,
-                    "n": len(kept),
-                    "n_malignant": int(part.loc[kept, "malignant"].sum()),
+                    "n": len(scored),
+                    "n_malignant": int(part.loc[scored, "malignant"].sum()),
                     "patients": len(set(patients)),
                 }
-                values = seed_metrics(candidate, part, kept, bootstrap.weights(patients))
+                values = seed_metrics(candidate, part, scored, bootstrap.weights(patients))
                 for metric in METRICS:
                     row |= bootstrap.estimate(values[metric].mean(axis=0), patients).columns(metric)
-                rows.append(row)
+                rows.append(row | seen_columns(candidate.seen, patients, note))
     columns = ["grouping", "group", "model", "family", "n", "n_malignant", "patients"]
     columns += [f"{metric}{end}" for metric in METRICS for end in ("", "_low", "_high")]
+    columns += ["seen_test_patients", "note"]
     return pd.DataFrame(rows, columns=columns)
 
 

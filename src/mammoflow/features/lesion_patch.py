@@ -82,6 +82,7 @@ class PatchFiles:
         self._rows: list[Row] = [dict(row) for _, row in self.lesions.iterrows()]
         self._image_rows: dict[str, Row] = {str(row["image_id"]): dict(row) for _, row in table.iterrows()}
         self._mask_paths: dict[str, Path] = {}
+        self._models: dict[str, str] = {}
         if source == "predicted":
             if masks is None:
                 raise ConfigError(
@@ -90,13 +91,15 @@ class PatchFiles:
             predicted = read_table(masks / "masks.parquet", MASKS)
             files = [masks / name for name in predicted["mask_file"]]
             self._mask_paths = dict(zip(predicted["lesion_id"], files, strict=True))
+            self._models = dict(zip(predicted["lesion_id"], predicted["model"], strict=True))
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def keys(self, index: int) -> dict[str, object]:
-        """Return the ids of a lesion by column name."""
-        return {name: self._rows[index][name] for name in ("lesion_id", "patient_id")}
+        """Return the ids of a lesion and the model of its mask by column name."""
+        ids = {name: self._rows[index][name] for name in ("lesion_id", "patient_id")}
+        return {**ids, "mask_model": self._models.get(str(ids["lesion_id"]), "")}
 
     def spacing(self, index: int) -> float:
         """Return the pixel spacing in millimetres at which the features of a lesion are computed."""

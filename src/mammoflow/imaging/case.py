@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from mammoflow.config.images import ImagesSettings
 from mammoflow.errors import ExcludedCase
@@ -135,14 +136,31 @@ def _prepare(case: Case, result: CaseResult) -> None:
         except ExcludedCase as problem:
             mask_path = lesion["mask_path"]
             result.excluded.append(excluded_row(lesion, mask_path if isinstance(mask_path, str) else "", problem))
-    if case.lesions and not result.lesions:
+    if case.lesions and not result.lesions and not _stays(case):
         none_left = ExcludedCase(LesionReason.NO_LESIONS, f"none of {len(case.lesions)} lesions can be used")
         result.excluded.insert(0, excluded_row(case.image, str(case.image["image_path"]), none_left))
         return
     flags = spacing_flags(stored.header.spacing, spacing, case.image["spacing_mm"])
     header = {**_header_columns(case, stored, canonical, breast), **flags}
     muscle = _write_pectoral(case, canonical, breast, grid, stored.header.side.view)
+    header |= _annotation(case, result)
     result.image = _write_canonical(case, canonical, breast, grid, spacing.origin) | muscle | header
+
+
+def _stays(case: Case) -> bool:
+    """Tell whether the image stays where none of its lesions can be used (`cohort.unlabelled: keep`)."""
+    return bool(case.image.get("stays_without_lesions", False))
+
+
+def _annotation(case: Case, result: CaseResult) -> dict[str, bool]:
+    """Return what is known of the image's lesions once some are left out here; nothing for a cohort without it."""
+    if "labelled" not in case.image:
+        return {}
+    known = [lesion for lesion in result.lesions if not pd.isna(lesion["malignant"])]
+    return {
+        "labelled": bool(case.image["labelled"]) and (bool(known) or not case.lesions),
+        "fully_annotated": bool(case.image["fully_annotated"]) and len(result.lesions) == len(case.lesions),
+    }
 
 
 def _header_columns(case: Case, film: Film, canonical: Grey, breast: Mask) -> dict[str, Any]:

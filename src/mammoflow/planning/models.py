@@ -14,6 +14,7 @@ from mammoflow.errors import ConfigError
 from mammoflow.weights.registry import ModelSpec, remedy
 
 SEGMENT_STAGE = "mammoflow.segmentation.prompted.stage"
+AUTOMATIC_STAGE = "mammoflow.segmentation.automatic.stage"
 TRAINING_STAGE = "mammoflow.segmentation.training_stage"
 
 
@@ -88,7 +89,18 @@ def architecture_module(config: StudyConfig, model: str) -> str:
 
 def segment_modules(config: StudyConfig, model: str) -> list[str]:
     """Return the modules whose code segments with a model: the stage and the model's own module."""
-    return [SEGMENT_STAGE, architecture_module(config, model)]
+    stage = SEGMENT_STAGE if config.segmentation.is_prompted(model) else AUTOMATIC_STAGE
+    return [stage, architecture_module(config, model)]
+
+
+def prompted_models(config: StudyConfig) -> list[str]:
+    """Return the models of the run that need prompts."""
+    return [model for model in config.segmentation.run if config.segmentation.is_prompted(model)]
+
+
+def automatic_models(config: StudyConfig) -> list[str]:
+    """Return the models of the run that need no prompts."""
+    return [model for model in config.segmentation.run if not config.segmentation.is_prompted(model)]
 
 
 def training(config: StudyConfig, model: str) -> TrainSettings:

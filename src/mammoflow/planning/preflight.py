@@ -37,7 +37,7 @@ def check_study(key: str, dataset: DatasetSettings) -> None:
     for table in dataset.every_table():
         if not (folder / table).is_file():
             raise ConfigError(
-                f"{key}.{'tables' if table in dataset.tables else 'joins'}: found {table!r}, which does not exist in "
+                f"{key}.{'tables' if table in dataset.tables else 'options'}: found {table!r}, which does not exist in "
                 f"{folder}; expected a table, relative to {key}.folder; correct the name"
             )
     if dataset.malignant_from_birads is None and not has_pathology(dataset.reader):

@@ -9,8 +9,6 @@ class CohortReason(Reason):
     """A row of a case table is left out."""
 
     OTHER_FILE = "another file of the image was taken"
-    NO_LABEL = "malignancy is unknown"
-    LABEL_CONFLICT = "the same image has contradictory labels"
     BAD_ROW = "row of the case table cannot be read"
     DUPLICATE_ROW = "row of the case table is repeated"
     MARKED_UNUSABLE = "row is marked unusable in the case table"

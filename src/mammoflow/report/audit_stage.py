@@ -9,7 +9,9 @@ from mammoflow.cohort.audit.audit import Audit, audit_study
 from mammoflow.cohort.audit.study_tables import read_study
 from mammoflow.config.audit import AuditSettings
 from mammoflow.report.audit_page import render_audit, render_section
-from mammoflow.storage.files import read_json, write_text, writing
+from mammoflow.storage.files import read_json, write_text
+from mammoflow.tables.files import write_csv
+from mammoflow.tables.study import noted
 
 
 def write_audit(settings: AuditSettings, cohort: Path, images: list[Path], output: Path) -> Audit:
@@ -34,8 +36,7 @@ def write_audit(settings: AuditSettings, cohort: Path, images: list[Path], outpu
     """
     audit = audit_study(read_study(read_json(cohort / "study.json"), cohort, images))
     for name, table in audit.tables.items():
-        with writing(output / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False, float_format="%.6g")
+        write_csv(output / f"{name}.csv", noted(table, audit.study))
     write_text(output / "audit.json", json.dumps(audit.record(), indent=2, ensure_ascii=False, default=str) + "\n")
     write_text(output / "section.html", render_section(audit, settings.listed))
     write_text(output / "audit.html", render_audit(audit, settings.title, settings.listed))

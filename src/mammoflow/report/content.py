@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,13 @@ import pandas as pd
 
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.candidates import CLASSIFIER, FEATURE_MODEL, FLOOR, READER, classifier_titles, display_name
-from mammoflow.evaluation.inputs import LEAKING
+from mammoflow.evaluation.seen_patients import SEEN_NOTE
+from mammoflow.evaluation.segmentation_tables import CHOSEN
 from mammoflow.storage.files import file_digest, read_json
 from mammoflow.tables.cohort import LESIONS
 from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.files import read_table
+from mammoflow.tables.study import MARKS
 
 Row = dict[str, Any]
 
@@ -27,7 +29,6 @@ FAMILIES = (
     (FEATURE_MODEL, "Logistic regression on features"),
     (FLOOR, "Floors"),
 )
-STUDY_MARKS = ("phantom", LEAKING)
 
 FIGURES = {
     "roc": "ROC curves of every model on the test split, with the operating points of BI-RADS.",
@@ -38,6 +39,11 @@ FIGURES = {
     "the box as floor; bands are intervals.",
     "dice_iteration": "Mean Dice on the test split by refinement iteration, for each margin; bands are intervals.",
     "dice_diameter": "Dice of each test lesion against its longest diameter, at the default margin.",
+}
+
+FIGURES_OF_SOME_RUNS = {
+    "froc": "FROC curves of automatic models on the test split: the share of lesions that are hit against the false "
+    "positives per image. A mark is the end of a curve; vertical lines are intervals at the stated false positives.",
 }
 
 
@@ -81,7 +87,25 @@ def by_family(rows: Iterable[Row], titles: Mapping[str, str]) -> list[tuple[str,
 def own_notes(row: Row) -> list[str]:
     """Return a row's notes without those on the whole study, which are at the top of the page."""
     notes = str(row.get("note") or "").split("; ")
-    return [note for note in notes if note and note not in STUDY_MARKS]
+    return [note for note in notes if note and note not in MARKS]
+
+
+def seen_sentences(headline: Iterable[Row], segmentation: Iterable[Row]) -> list[str]:
+    """Say which models were trained on how many test patients, from the rows that rest on them.
+
+    Parameters
+    ----------
+    headline, segmentation
+        Rows of `comparison.csv` and of `segmentation.csv`.
+    """
+    notes = [note.removeprefix(SEEN_NOTE) for row in headline for note in own_notes(row) if note.startswith(SEEN_NOTE)]
+    notes += [
+        f"{display_name(str(row['model']))} segmented {row['patients']:g} test patients, {row['patients_seen']:g} of "
+        "whom it was trained on"
+        for row in segmentation
+        if row["split"] == "test" and row["selection"] == CHOSEN and row["patients_seen"]
+    ]
+    return list(dict.fromkeys(notes))
 
 
 def division(study: Row) -> str:
@@ -99,7 +123,7 @@ def division(study: Row) -> str:
 
 
 def split_counts(cohort: Path) -> list[Row]:
-    """Count patients, images, lesions and malignant lesions of each split, and of all."""
+    """Count patients, images, lesions, malignant and unlabelled ones of each split, and of all."""
     lesions = read_table(cohort / "lesions.parquet", LESIONS)
     by_split = [(split, lesions[lesions["split"] == split]) for split in SPLITS]
     return [
@@ -109,29 +133,42 @@ def split_counts(cohort: Path) -> list[Row]:
             "images": int(part["image_id"].nunique()),
             "lesions": len(part),
             "malignant": int((part["malignant"] == 1).sum()),
+            "unlabelled": int(part["malignant"].isna().sum()),
         }
         for name, part in [*by_split, ("all", lesions)]
     ]
 
 
-def figure_uris(folder: Path, leaking: bool = False) -> dict[str, Row]:
-    """Return each figure of the comparison as a data URI with its caption and size; a leaking split is in the caption.
+def figure_uris(folder: Path, leaking: bool = False, seen: Sequence[str] = ()) -> dict[str, Row]:
+    """Return each figure of the comparison as a data URI with its caption and size.
+
+    Parameters
+    ----------
+    folder
+        Of the figures.
+    leaking
+        Whether the split leaks, which each caption then says.
+    seen
+        Sentences of `seen_sentences`, which each caption repeats.
 
     Raises
     ------
     StudyError
-        If a figure is missing.
+        If a figure is missing that every run has.
     """
     figures = {}
-    for name, caption in FIGURES.items():
+    for name, caption in {**FIGURES, **FIGURES_OF_SOME_RUNS}.items():
         path = folder / f"{name}.png"
         if not path.is_file():
+            if name in FIGURES_OF_SOME_RUNS:
+                continue
             raise StudyError(f"figure {path} does not exist; run the comparison again")
         content = path.read_bytes()
         # A PNG's width and height are two big-endian numbers at byte 16 of the file (PNG specification, IHDR).
         width, height = (int.from_bytes(content[start : start + 4], "big") for start in (16, 20))
         uri = "data:image/png;base64," + base64.b64encode(content).decode("ascii")
         text = f"{caption} Leaking split: patients are on both sides of it." if leaking else caption
+        text += f" Test patients seen: {'; '.join(seen)}." if seen else ""
         figures[name] = {"uri": uri, "caption": text, "width": width, "height": height}
     return figures
 

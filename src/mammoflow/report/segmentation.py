@@ -7,6 +7,7 @@ from typing import Any
 from mammoflow.evaluation.candidates import display_name
 from mammoflow.evaluation.segmentation_summary import ELLIPSE
 from mammoflow.evaluation.segmentation_tables import CHOSEN, FEEDS
+from mammoflow.tables.detections import NO_PROMPT
 
 Row = dict[str, Any]
 
@@ -29,6 +30,8 @@ def prompt_words(row: Row, margin: bool = True) -> str:
         Whether the description includes the margin; some tables have a column for it.
     """
     kind, *sources = str(row["prompts"]).split("; ")
+    if kind == NO_PROMPT:
+        return "no prompt"
     words = kind.replace("_", " and ")
     if margin and row["margin_mm"] is not None:
         words += f" +{row['margin_mm']:g} mm"

@@ -13,7 +13,7 @@ from mammoflow.config.evaluation import ReportSettings
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.birads import ZERO_NOTES
 from mammoflow.evaluation.candidates import classifier_titles, display_name
-from mammoflow.evaluation.inputs import LEAKING
+from mammoflow.evaluation.detection import FALSE_POSITIVES_PER_IMAGE
 from mammoflow.evaluation.segmentation_tables import FEEDS
 from mammoflow.report.content import (
     Tables,
@@ -21,6 +21,7 @@ from mammoflow.report.content import (
     division,
     figure_uris,
     read_provenance,
+    seen_sentences,
     settings_files,
     split_counts,
     training_rows,
@@ -36,6 +37,7 @@ from mammoflow.report.segmentation import (
     with_prompts_of_masks,
 )
 from mammoflow.storage.files import read_json, write_text
+from mammoflow.tables.study import LEAKING
 
 SHOWN_FEATURES = 8
 
@@ -81,6 +83,7 @@ def write_report(
     model = masks[0].parent.name if masks else ""
     provenance = read_provenance(comparison)
     titles = classifier_titles(provenance.get("training", {}))
+    seen = seen_sentences(headline, tables.rows("segmentation"))
     leaking = any(LEAKING in str(row.get("note") or "") for row in headline)
     values: dict[str, Any] = {
         "title": settings.title,
@@ -89,6 +92,7 @@ def write_report(
         "phantom": bool(study.get("phantom", False)),
         "partly_phantom": any(not source.get("phantom", True) for source in study.get("sources", [])),
         "leaking": leaking,
+        "seen": seen,
         "division": division(study),
         "counts": split_counts(cohort),
         "birads": headline[0],
@@ -104,12 +108,14 @@ def write_report(
         "subgroups": tables.rows("subgroups"),
         "default_model": model,
         **segmentation_values(tables, model),
+        "detection": tables.rows("detection"),
+        "detection_levels": [f"{level:g}" for level in FALSE_POSITIVES_PER_IMAGE],
         "overlays": by_model(overlays(images, masks, settings.overlays)) if masks else [],
         "features": shown_features(tables.rows("features")),
         "feature_count": len(tables.rows("features")),
         "audit": audit_section(audit),
         "flow": read_json(comparison / "flow.json")["steps"],
-        "figures": figure_uris(comparison / "figures", leaking),
+        "figures": figure_uris(comparison / "figures", leaking, seen),
         "provenance": provenance,
         "training": training_rows(provenance),
         "settings_files": settings_files(comparison.parent / "settings"),

@@ -92,7 +92,7 @@ def train_segmenter(
         {**_facts(settings, architecture, start), **prepared.facts, **trained.facts},
         prepared.packages,
     )
-    header = WeightsHeader(architecture, trained.adapter_width).text()
+    header = WeightsHeader(architecture, trained.adapter_width, trained.automatic).text()
     write_training(output, WEIGHTS_FILE, RECORD_FILE, trained.state, record, fitted.history, header)
     remove_training_state(output)
 

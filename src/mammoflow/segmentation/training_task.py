@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mammoflow.training.learner import Learner, Stream
     from mammoflow.training.loop import Fit
     from mammoflow.training.plan import Plan
+    from mammoflow.weights.header import AutomaticSetup
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,15 @@ class TrainedWeights:
         What the record says of the result.
     adapter_width
         Width of the adapters among the weights; None without adapters.
+    automatic
+        How an automatic model is used with the weights; None for a promptable model.
     """
 
     state: Mapping[str, Tensor]
     chosen_epoch: int
     facts: Mapping[str, Any] = field(default_factory=dict)
     adapter_width: int | None = None
+    automatic: AutomaticSetup | None = None
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pandera.pandas as pa
 
-from mammoflow.tables.columns import SPLITS, integer, number, text
+from mammoflow.tables.columns import SPLITS, flag, integer, number, text
 
 LABEL_ORIGINS = ("pathology", "birads")
 
 # Of images and lesions, where the cohort has them.
 _OF_COHORT = {
     "study": text(nullable=True, required=False),  # folder of the row's study, where several are read
+    "phantom": flag(required=False),  # the row's study is synthetic
     "fold": integer(0, 1023, required=False),  # the part in which the patient is test, for a split into folds
     # 1 where the split was drawn by image on purpose, so that patients stand on two sides
     "leaking": integer(0, 1, required=False),
@@ -33,6 +35,11 @@ IMAGES = pa.DataFrameSchema(
         "official_split": text(choices=("train", "test", "")),
         "split": text(choices=SPLITS),
         "shard": integer(0, 1023),
+        # It has a lesion of known malignancy, or is known to have no lesion; others take no part in any figure.
+        "labelled": flag(required=False),
+        # Every lesion that the case tables name on it is in the table of lesions, so a normal film is annotated too.
+        "fully_annotated": flag(required=False),
+        "stays_without_lesions": flag(required=False),  # also where none of its lesions can be used
         **_OF_COHORT,
     },
     unique=["image_id"],
@@ -73,7 +80,7 @@ LESIONS = pa.DataFrameSchema(
         "laterality": text(choices=("L", "R", "")),
         "view": text(),
         "lesion_type": text(choices=("mass", "calcification", "unknown")),
-        "malignant": integer(0, 1),
+        "malignant": integer(0, 1),  # null: not known; only where `cohort.unlabelled` is keep
         "pathology": text(nullable=True),  # as the case table has it
         "birads": integer(0, 6),
         "density": integer(0, 4),
@@ -115,3 +122,8 @@ EXCLUDED = pa.DataFrameSchema(
     },
     name="excluded",
 )
+
+
+def made_of_phantoms(table: pd.DataFrame) -> bool:
+    """Tell whether any row of a table of images or lesions, of the cohort or canonical, is of a synthetic study."""
+    return "phantom" in table.columns and bool(table["phantom"].any())

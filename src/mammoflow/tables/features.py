@@ -19,7 +19,14 @@ FeatureRow = dict[str, object]
 
 # One row per lesion. Columns that begin with the name of the family are features; all others describe the measurement.
 FEATURES = pa.DataFrameSchema(
-    {"lesion_id": text(), "patient_id": text(), "status": text(), "detail": text(), "spacing_mm": number()},
+    {
+        "lesion_id": text(),
+        "patient_id": text(),
+        "mask_model": text(),  # whose mask marks the lesion; "" for the reference, or where there is none
+        "status": text(),
+        "detail": text(),
+        "spacing_mm": number(),
+    },
     unique=["lesion_id"],
     name="features",
 )
@@ -53,7 +60,7 @@ def write_features(
     Parameters
     ----------
     rows
-        Keys, `status`, `detail`, `spacing_mm` and numbers by column.
+        Keys, `mask_model` (none for the reference mask), `status`, `detail`, `spacing_mm` and numbers by column.
     family
         Name of the feature family.
     columns
@@ -78,7 +85,7 @@ def write_features(
             f"feature family {family!r} gave {', '.join(undeclared)}; expected features that it lists in `columns` and "
             "other numbers that it lists in `description`"
         )
-    table = pd.DataFrame(list(rows), columns=[*texts, *numbers])
+    table = pd.DataFrame(list(rows), columns=[*texts, *numbers]).fillna({"mask_model": ""})
     values = table[numbers].astype("float64").replace([math.inf, -math.inf], math.nan)
     return write_table(pd.concat([table[texts].astype("str"), values], axis=1), FEATURES, output)
 

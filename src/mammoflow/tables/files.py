@@ -1,4 +1,4 @@
-"""The one way to read and write tables: Parquet files with a declared schema.
+"""The one way to read and write tables: Parquet files with a declared schema, and CSV files for people.
 
 Keys never change meaning: `patient_id`; `image_id`, one film or exposure; `lesion_id`, one annotated abnormality on one
 image; `finding_id`, the same abnormality over its views. Columns beyond the declared ones are allowed and kept.
@@ -45,6 +45,12 @@ def write_table(table: pd.DataFrame, schema: pa.DataFrameSchema, path: Path) -> 
     with writing(path) as temporary:
         valid.reset_index(drop=True).to_parquet(temporary, index=False)
     return valid
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV in one step, numbers with six significant digits; what is not defined is an empty field."""
+    with writing(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g")
 
 
 def read_table(path: Path, schema: pa.DataFrameSchema) -> pd.DataFrame:

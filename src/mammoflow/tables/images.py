@@ -7,6 +7,9 @@ import pandera.pandas as pa
 from mammoflow.tables.cohort import IMAGES, LESIONS
 from mammoflow.tables.columns import flag, integer, number, text
 
+FULLY_ANNOTATED = "fully_annotated"
+"""Column of the tables of images that says whether all lesions of an image are known; without it they are."""
+
 # One row an image that later stages can use. Files are relative to the shard's folder.
 CANONICAL_IMAGES = pa.DataFrameSchema(
     {

@@ -19,6 +19,7 @@ from mammoflow.errors import ConfigError
 from mammoflow.imaging.stage import prepare_images
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.labels import LabelReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
 from mammoflow.tables.files import read_table
@@ -74,7 +75,7 @@ def test_the_printed_reader_and_configuration_run(readers_folder, export, tmp_pa
     assert sorted(lesions["lesion_id"]) == [f"X{number}-{'LR'[number % 2]}_1" for number in (0, 1, 3, 4, 5, 7)]
     reasons = excluded.loc[excluded["level"] != "image", ["patient_id", "reason"]].itertuples(index=False)
     assert sorted(tuple(row) for row in reasons) == [
-        ("X10", str(CohortReason.NO_LABEL)),
+        ("X10", str(LabelReason.NO_LABEL)),
         ("X11", str(CohortReason.BAD_ROW)),
         ("X8", str(LesionReason.MASK_NOT_FOUND)),
         ("X9", str(FileReason.NOT_DICOM)),

@@ -15,8 +15,8 @@ from mammoflow.config.cohort import CohortSettings, DatasetSettings, SplitSettin
 from mammoflow.config.images import ImagesSettings
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.imaging.stage import prepare_images
-from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.labels import LabelReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
 from mammoflow.tables.files import read_table
@@ -138,7 +138,7 @@ def test_the_same_picture_under_two_labels_is_left_out(busi, writer, cohort):
     writer.add("normal", 34, grey=busi.scene(10))
     writer.add("benign", 437, grey=np.roll(busi.scene(10), 1, axis=0))
     found = cohort()
-    conflict = str(CohortReason.LABEL_CONFLICT)
+    conflict = str(LabelReason.LABEL_CONFLICT)
     assert found.reasons() == dict.fromkeys(["benign_433", "malignant_145", "normal_34", "benign_437"], conflict)
     assert found.reasons("lesion") == dict.fromkeys(["benign_433_L0", "malignant_145_L0", "benign_437_L0"], conflict)
     assert "malignant/malignant (145).png (correlation 1.000)" in " ".join(found.excluded["detail"])
@@ -162,7 +162,7 @@ def test_bad_cases_are_rows_with_a_reason(busi, writer, cohort, tmp_path):
         "benign_2": str(FileReason.TRUNCATED),
         "benign_3": str(LesionReason.NO_LESIONS),
         "malignant_2": str(FileReason.OUTSIDE_STUDY),
-        "normal_2": str(CohortReason.LABEL_CONFLICT),
+        "normal_2": str(LabelReason.LABEL_CONFLICT),
     }
     assert found.reasons("lesion") == {
         "benign_1_L0": str(LesionReason.MASK_NOT_FOUND),

@@ -18,6 +18,7 @@ from mammoflow.errors import ConfigError, StudyError
 from mammoflow.imaging.stage import prepare_images
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.labels import LabelReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
 from mammoflow.tables.files import read_table
@@ -112,7 +113,7 @@ def test_the_convention_of_labels(writer, cohort):
         "00024_20990909_L_CC_1_L0",
         "00024_20990909_L_MLO_1_L0",
     }
-    assert found.reasons("lesion") == {str(LesionReason.MASK_NOT_FOUND): 2 + 2 + 2 + 4, str(CohortReason.NO_LABEL): 4}
+    assert found.reasons("lesion") == {str(LesionReason.MASK_NOT_FOUND): 2 + 2 + 2 + 4, str(LabelReason.NO_LABEL): 4}
     details = found.excluded[found.excluded["reason"] == str(LesionReason.MASK_NOT_FOUND)].set_index("image_id")[
         "detail"
     ]
@@ -145,7 +146,7 @@ def test_a_mask_where_no_cancer_is_contradicts_the_table(csaw, writer, cohort):
     writer.finish()
     found = cohort()
     lost = found.excluded[found.excluded["level"] == "image"].set_index("image_id")["reason"].to_dict()
-    conflict = str(CohortReason.LABEL_CONFLICT)
+    conflict = str(LabelReason.LABEL_CONFLICT)
     assert lost == {"00040_20990909_R_CC_1": conflict, "00001_20990909_R_CC_1": conflict}
 
 

@@ -19,6 +19,7 @@ from mammoflow.formats.contour_files import Contour
 from mammoflow.imaging.stage import prepare_images
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.labels import LabelReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.files import read_mask
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
@@ -191,7 +192,7 @@ def test_calcifications_inside_a_cluster_belong_to_it(inbreast, writer, cohort):
     assert audit["single calcifications inside a cluster"] == 3
     assert audit["single calcifications drawn as points"] == 3
     # The film's BI-RADS 5 is the cluster's; what the calcification beside it is, nobody has said.
-    assert found.reasons(films[0].number, "lesion") == [str(CohortReason.NO_LABEL)]
+    assert found.reasons(films[0].number, "lesion") == [str(LabelReason.NO_LABEL)]
 
 
 def test_neither_order_nor_a_further_region_changes_an_id(inbreast, writer, cohort):
@@ -231,8 +232,8 @@ def test_bad_films_and_regions_are_rows_with_a_reason(inbreast, writer, cohort, 
     add(LesionReason.MASK_NOT_FOUND, birads="2", regions=[])
     broken = add(FileReason.CONTOURS)
     outside = add(FileReason.OUTSIDE_STUDY)
-    add(CohortReason.NO_LABEL, birads="0")
-    add(CohortReason.NO_LABEL, birads="")
+    add(LabelReason.NO_LABEL, birads="0")
+    add(LabelReason.NO_LABEL, birads="")
     add(FileReason.CONTOURS, regions=[region("Mass", square[:2])])
     add(FileReason.CONTOURS, regions=[region("Cluster", [(5.0, 5.0), (5.0, 9.0), (5.0, 7.0)])])
     add(FileReason.CONTOURS, regions=[region("Pectoral Muscle", square)])
@@ -253,7 +254,7 @@ def test_bad_films_and_regions_are_rows_with_a_reason(inbreast, writer, cohort, 
         rows = [*found.reasons(number, "row"), *found.reasons(number, "lesion")]
         assert rows == [str(reason)], number
         assert len(found.reasons(number, "image")) == 1, number
-    assert found.reasons("80009999") == [str(CohortReason.NO_LABEL)]
+    assert found.reasons("80009999") == [str(LabelReason.NO_LABEL)]
     assert sum(found.excluded["image_id"] == "") == 1  # the line of totals is counted too
     assert found.summary["counts"]["rows"] == 8 + len(bad) + 1 + 1
 
@@ -308,3 +309,14 @@ def test_counts_of_regions_by_their_many_names() -> None:
     assert regions[-1].items == (1, 2, 3, 4, 5)
     assert not regions[-1].alone
     assert [region.lesion_type for region in regions] == ["mass", "calcification", "unknown", "calcification"]
+
+
+def test_a_film_whose_lesions_are_not_drawn_stays_if_asked(inbreast, writer, tmp_path):
+    undrawn = inbreast.Film("80000000", "f000000000000000", birads="5", regions=None)
+    study = writer.write([*inbreast.some_films(8), undrawn])
+    dataset = DatasetSettings(reader="inbreast", name="INbreast", folder=str(study), malignant_from_birads=4)
+    build_cohort(CohortSettings(dataset=dataset, shards=1, unlabelled="keep"), study, tmp_path / "cohort")
+    images = read_table(tmp_path / "cohort" / "images.parquet", IMAGES).set_index("image_id")
+    assert images.loc["80000000", ["labelled", "fully_annotated"]].tolist() == [False, False]
+    assert images.drop("80000000")[["labelled", "fully_annotated"]].all().all()
+    assert "80000000" not in set(read_table(tmp_path / "cohort" / "excluded.parquet", EXCLUDED)["image_id"])

@@ -12,7 +12,7 @@ import pytest
 
 from mammoflow.cohort.case_tables import read_case_tables
 from mammoflow.cohort.stage import build_cohort
-from mammoflow.config.cohort import CohortSettings, DatasetSettings, JoinSettings, SplitSettings
+from mammoflow.config.cohort import CohortSettings, DatasetSettings, SplitSettings
 from mammoflow.tables.cohort import IMAGES, LESIONS
 from mammoflow.tables.files import read_table
 
@@ -85,9 +85,7 @@ def test_the_real_256_set(real_data, tmp_path):
         name="CBIS-DDSM masses",
         folder=str(study),
         tables=["lesions.csv"],
-        joins=[JoinSettings(table="views.csv", column="view")],
-        columns=columns,
-        spacing_factor=0.05,
+        options={"joins": [{"table": "views.csv", "column": "view"}], "columns": columns, "spacing_factor": 0.05},
     )
     images, lesions, summary = run(dataset, study, tmp_path / "cohort")
     table = pd.read_csv(study / "lesions.csv")
@@ -115,10 +113,12 @@ def test_the_real_ultrasound_set(real_data, tmp_path):
         name="BUSI",
         folder=str(study),
         tables=["images.csv"],
-        columns={
-            "image": "{label}/{image}.png",
-            "mask": "{label}/{image}_mask.png",
-            "patient": "near_duplicate_group",
+        options={
+            "columns": {
+                "image": "{label}/{image}.png",
+                "mask": "{label}/{image}_mask.png",
+                "patient": "near_duplicate_group",
+            }
         },
         spacing_mm=0.2,
     )

@@ -45,7 +45,7 @@ MADE_UP = {
 
 
 def table_of(patients: list[Patient]) -> pd.DataFrame:
-    return pd.DataFrame(patients, columns=COLUMNS)
+    return pd.DataFrame(patients, columns=COLUMNS).assign(labelled=True)
 
 
 def numbered(count: int, every: int = 3, source: str = "one", letter: str = "P") -> list[Patient]:
@@ -146,7 +146,9 @@ def test_rows_beside_the_official_test_set():
 @settings(max_examples=40, deadline=None)
 @given(patients=PATIENTS, seed=st.integers(0, 1000))
 def test_images_are_divided_whatever_their_patient(patients, seed):
-    images = table_of(patients)[["patient_id", "malignant", "source"]].rename(columns={"patient_id": "image_id"})
+    images = table_of(patients)[["patient_id", "malignant", "labelled", "source"]].rename(
+        columns={"patient_id": "image_id"}
+    )
     wanted = SplitSettings(method="by_image", seed=seed)
     splits = split_images(images, wanted)
     assert set(splits) == set(images["image_id"])

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from mammoflow.cohort.division import divide, keep_official_test
-from mammoflow.cohort.pooling import Pool
 from mammoflow.cohort.reader import open_reader
+from mammoflow.cohort.several_studies import Pool
 from mammoflow.cohort.stage import build_cohort
 from mammoflow.config.cohort import CohortSettings, DatasetSettings, SplitSettings
 from mammoflow.config.reading import read_config
@@ -39,7 +39,7 @@ def pool(real_data: Path) -> Pool:
     assert not unread
     lesions = rows.assign(source="CBIS-DDSM", malignant=(rows["label"] == "malignant").astype(int), mask_path="")
     sides = rows.groupby("image_id")["official_split"].agg(lambda found: "test" if "test" in set(found) else "train")
-    images = lesions.drop_duplicates("image_id").assign(image_path="", spacing_mm=None)
+    images = lesions.drop_duplicates("image_id").assign(image_path="", spacing_mm=None, labelled=True)
     images["official_split"] = images["image_id"].map(sides)
     return Pool(rows.assign(source="CBIS-DDSM"), images, lesions, [], [])
 

@@ -14,6 +14,7 @@ from mammoflow.config.cohort import CohortSettings, DatasetSettings, SplitSettin
 from mammoflow.errors import LeakageError, StudyError
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.labels import LabelReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
 from mammoflow.tables.files import read_table
@@ -226,7 +227,7 @@ def test_bad_rows_are_counted(download, writer):
     ]
     cohort = build(writer.write([*cases, *wrong]))
     reasons = cohort.study["counts"]["excluded_lesions"]
-    assert reasons == {str(CohortReason.BAD_ROW): 3, str(CohortReason.DUPLICATE_ROW): 1, str(CohortReason.NO_LABEL): 1}
+    assert reasons == {str(CohortReason.BAD_ROW): 3, str(CohortReason.DUPLICATE_ROW): 1, str(LabelReason.NO_LABEL): 1}
     assert [step["lesions"] for step in cohort.study["flow"]] == [13, 9, 8, 8, 8]
     assert "assessment is '9'" in " ".join(cohort.excluded["detail"])
     assert cohort.reasons("image") == {"P_00003_LEFT_CC": str(LesionReason.NO_LESIONS)}

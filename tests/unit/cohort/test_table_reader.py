@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -12,12 +14,14 @@ import pandas as pd
 import pytest
 
 from mammoflow.cohort.reader import Reader
+from mammoflow.cohort.readers._table_options import JoinSettings, Options
 from mammoflow.cohort.stage import build_cohort
 from mammoflow.config.base import validate_settings
-from mammoflow.config.cohort import READERS, CohortSettings, DatasetSettings, JoinSettings
+from mammoflow.config.cohort import READERS, CohortSettings, DatasetSettings
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.labels import LabelReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
 from mammoflow.tables.files import read_table
@@ -54,7 +58,9 @@ class Study:
 
     def rebuild(self, name: str = "cases.csv", **values: object) -> Study:
         """Read the table that lies in the folder."""
-        dataset = DatasetSettings(reader="table", name="mine", folder=str(self.folder), tables=[name], **values)
+        options = {key: values.pop(key) for key in Options.model_fields if key in values}
+        shared = {"reader": "table", "name": "mine", "folder": str(self.folder), "tables": [name], "options": options}
+        dataset = DatasetSettings(**shared, **values)
         build_cohort(CohortSettings(dataset=dataset), self.folder, self.output)
         return self
 
@@ -117,7 +123,7 @@ def test_words_of_the_users_own(study):
 
 def test_an_unknown_word_is_excluded_and_counted(study):
     study.build(table_of().assign(label=["malignant", "benign", "?"] * 2 + ["benign", ""]))
-    assert study.reasons == {str(CohortReason.NO_LABEL): 3}
+    assert study.reasons == {str(LabelReason.NO_LABEL): 3}
 
 
 def test_boxes_in_place_of_masks(study):
@@ -232,7 +238,7 @@ def test_rows_of_one_lesion_that_differ_in_malignancy_are_left_out_in_any_order(
     labels = study.lesions.set_index("image_id")["malignant"]
     assert "images_0" not in labels.index
     assert labels.to_dict() == {f"images_{number}": number % 2 for number in range(1, 8)}
-    assert study.reasons == {str(CohortReason.LABEL_CONFLICT): 2, str(CohortReason.DUPLICATE_ROW): 1}
+    assert study.reasons == {str(LabelReason.LABEL_CONFLICT): 2, str(CohortReason.DUPLICATE_ROW): 1}
 
 
 def test_an_image_with_a_lesion_is_never_normal(study):
@@ -243,9 +249,9 @@ def test_an_image_with_a_lesion_is_never_normal(study):
     study.build(pd.concat([denied, table]))
     assert study.images["image_id"].tolist() == [f"images_{number}" for number in range(2, 8)]
     assert study.reasons == {
-        str(CohortReason.LABEL_CONFLICT): 3,
+        str(LabelReason.LABEL_CONFLICT): 3,
         str(FileReason.MISSING_FILE): 1,
-        str(CohortReason.NO_LABEL): 1,
+        str(LabelReason.NO_LABEL): 1,
     }
     flow = json.loads((study.output / "study.json").read_text())["flow"]
     assert [step["lesions"] for step in flow] == [8, 8, 7, 7, 6]
@@ -338,7 +344,7 @@ def test_a_column_that_stands_twice_is_named(study):
 def test_a_column_that_is_not_there_is_named_with_those_that_are(study):
     with pytest.raises(ConfigError, match=r"columns\.birads is 'BIRADS'.*columns found: image, mask, patient, label"):
         study.build(table_of(), columns={"birads": "BIRADS"})
-    with pytest.raises(ConfigError, match=r"gives no label: set cohort\.dataset\.columns\.label"):
+    with pytest.raises(ConfigError, match=r"gives no label: set cohort\.dataset\.options\.columns\.label"):
         study.build(table_of().drop(columns="label"))
     with pytest.raises(ConfigError, match="gives no mask"):
         study.build(table_of().drop(columns="mask"))
@@ -362,14 +368,38 @@ def test_every_module_of_the_readers_folder_is_a_reader(name):
         ),
         ({"reader": "table", "folder": "x"}, "exactly one entry in tables"),
         ({"reader": "cbis-ddsm"}, "needs the study's folder"),
-        ({"reader": "cbis-ddsm", "folder": "x", "columns": {"image": "y"}}, "only the reader 'table'"),
-        ({"reader": "table", "folder": "x", "tables": ["a.csv"], "columns": {"imge": "y"}}, "imge"),
-        ({"reader": "table", "folder": "x", "tables": ["a.csv"], "labels": {"a": "bad"}}, "labels"),
+        (
+            {"reader": "cbis-ddsm", "folder": "x", "options": {"columns": {"image": "y"}}},
+            r"dataset\.options\.columns: unknown key",
+        ),
+        (
+            {"reader": "table", "folder": "x", "tables": ["a.csv"], "options": {"columns": {"imge": "y"}}},
+            r"dataset\.options\.columns\.imge",
+        ),
+        (
+            {"reader": "table", "folder": "x", "tables": ["a.csv"], "options": {"labels": {"a": "bad"}}},
+            r"dataset\.options\.labels\.a: found 'bad'",
+        ),
+        (
+            {"reader": "table", "folder": "x", "tables": ["a.csv"], "labels": {"a": "benign"}, "spacing_factor": 2.0},
+            r"(?s)dataset\.labels: found .* expected: options\.labels, .*dataset\.spacing_factor: found 2\.0; "
+            r"expected: options\.spacing_factor, for it is an option of the reader 'table'",
+        ),
     ],
 )
 def test_wrong_settings_are_one_clear_error(values, message):
     with pytest.raises(ConfigError, match=message):
         validate_settings(CohortSettings, {"dataset": values}, "settings")
+
+
+def test_the_configuration_is_read_without_the_reader_and_pandas():
+    code = (
+        "import sys; from mammoflow.config.cohort import DatasetSettings as Dataset; "
+        "table = Dataset(reader='table', folder='x', tables=['a.csv'], options={'columns': {'image': 'y'}}); "
+        "Dataset(reader='vindr-mammo', folder='x'); "
+        "sys.exit(2 * ('pandas' in sys.modules) + (table.options.columns != {'image': 'y'}))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.fixture

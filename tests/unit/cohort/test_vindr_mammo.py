@@ -17,6 +17,7 @@ from mammoflow.errors import ConfigError, Reason, StudyError
 from mammoflow.imaging.stage import prepare_images
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.labels import LabelReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.files import read_image
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
@@ -160,13 +161,13 @@ def test_bad_rows_and_files_are_left_out_with_a_reason(vindr, writer, cohort):
     add(CohortReason.BAD_ROW, values={"xmin": "left"})
     add(CohortReason.BAD_ROW, values={"height": "401"})  # not the size of the file
     add(CohortReason.BAD_ROW, values={"laterality": "both"})
-    add(CohortReason.NO_LABEL, birads="")
-    add(CohortReason.NO_LABEL, birads="BI-RADS 0")
+    add(LabelReason.NO_LABEL, birads="")
+    add(LabelReason.NO_LABEL, birads="BI-RADS 0")
     add(LesionReason.BOX_INVALID, box=(40, 150, 40, 200))
     add(LesionReason.BOX_INVALID, box=(90, 150, 40, 200))
     add(LesionReason.BOX_INVALID, box=(300, 150, 350, 200))
     add(LesionReason.MASK_NOT_FOUND, box=("", "", "", ""))
-    denied = add(CohortReason.LABEL_CONFLICT)
+    denied = add(LabelReason.LABEL_CONFLICT)
     denied.findings.append(vindr.NONE)
     twice = add(CohortReason.DUPLICATE_ROW)
     twice.findings.append(twice.findings[0])
@@ -227,3 +228,35 @@ def test_lists_that_are_none(text):
 
 def test_a_list_as_python_writes_it():
     assert parse_categories("['Mass', \"Skin Thickening\"]") == ["Mass", "Skin Thickening"]
+
+
+def test_images_and_lesions_without_a_label_stay_if_asked(vindr, writer, tmp_path):
+    exams = vindr.some_exams(6)
+    exams[0].findings = []  # the table of findings does not name this image
+    exams[1].findings = [vindr.Finding("['Mass']", "BI-RADS 3", (10, 350, 90, 480))]
+    study = writer.write(exams)
+    dataset = DatasetSettings(
+        reader="vindr-mammo", name="VinDr", folder=str(study), malignant_from_birads=4, benign_to_birads=2
+    )
+    tables = {}
+    for choice in ("leave_out", "keep"):
+        split = SplitSettings(validation_fraction=0.3)
+        settings = CohortSettings(dataset=dataset, split=split, shards=1, unlabelled=choice)
+        build_cohort(settings, study, tmp_path / choice)
+        tables[choice] = [
+            read_table(tmp_path / choice / "images.parquet", IMAGES).set_index("image_id"),
+            read_table(tmp_path / choice / "lesions.parquet", LESIONS).set_index("image_id"),
+        ]
+    images, lesions = tables["keep"]
+    fewer_images, fewer_lesions = tables["leave_out"]
+    new = images.drop(fewer_images.index)
+    unnamed, ambiguous = exams[0].image(), exams[1].image()
+    assert {unnamed, ambiguous} <= set(new.index)
+    assert not new["labelled"].any()
+    assert new.index[~new["fully_annotated"]].tolist() == [unnamed]
+    assert new.loc[unnamed, "laterality"] == "L"
+    assert lesions.loc[ambiguous, "malignant"] is pd.NA
+    added = set(lesions.index) - set(fewer_lesions.index)
+    assert added == set(new.index) - {unnamed}
+    assert set(lesions.loc[list(added), "birads"]) == {3}
+    assert images.loc[fewer_images.index, "split"].equals(fewer_images["split"])

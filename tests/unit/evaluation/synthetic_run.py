@@ -10,19 +10,26 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
+from mammoflow.config.prompts import PromptSettings
 from mammoflow.reasons.features import FeatureReason
+from mammoflow.segmentation.prompting.prompts import make_prompts
+from mammoflow.segmentation.prompting.sources import BOX
+from mammoflow.segmentation.scoring.references import score_rows
+from mammoflow.segmentation.scoring.scores import Scores
 from mammoflow.storage.files import write_image, write_mask
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
 from mammoflow.tables.features import OK, write_features
-from mammoflow.tables.files import empty_table, write_table
+from mammoflow.tables.files import empty_table, read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
 from mammoflow.tables.predictions import PREDICTIONS
+from mammoflow.tables.prompts import PROMPTS
 
 HEIGHT, WIDTH, SPACING = 160, 120, 1.0
 MARGINS = (0.0, 5.0, 10.0, 20.0)
 MODELS = ("small", "sam2.1_hiera_tiny")
 SPLITS = ("train", "train", "train", "validation", "test", "test")
+PROMPT_COLUMNS = ("prompt_id", "lesion_id", "image_id", "kind", "origin", "draw", "margin_mm")
 EMPTY_MODEL = "efficientnet_whole_image"
 
 
@@ -55,14 +62,16 @@ def write_run(
 ) -> WrittenRun:
     """Write a run of two shards (three where one is to be empty) and return where it lies."""
     random = np.random.default_rng(seed)
-    lesions = _lesions(random, patients, with_birads, with_masks)
+    lesions = _lesions(random, patients, with_birads, with_masks).assign(phantom=phantom)
     shards = [0, 1, 2] if empty_shard else [0, 1]
     _write_cohort(root / "cohort", lesions, phantom)
     for shard in shards:
         part = lesions[lesions["shard"] == shard]
         _write_images(root / "images" / f"{shard:02d}", part, random, with_masks)
+        prompts = _write_prompts(root, shard)
         for model in MODELS:
-            _write_segmentation(root / "segmentation" / model / f"{shard:02d}", model, part, random, with_masks)
+            folder = root / "segmentation" / model / f"{shard:02d}"
+            _write_segmentation(folder, model, part, prompts, random, with_masks)
         _write_features(root, shard, part, random)
     _write_predictions(root / "classification", lesions, random)
     return WrittenRun(
@@ -110,7 +119,9 @@ def _lesions(random: np.random.Generator, patients: int, with_birads: bool, with
                     "margins": random.choice(
                         ["SPICULATED", "CIRCUMSCRIBED"], p=[0.8, 0.2] if malignant else [0.3, 0.7]
                     ),
+                    "label_origin": "pathology",
                     "mask_path": f"masks/{image}_1.png" if with_masks else None,
+                    "mask_item": None,
                     "official_split": "",
                     "split": SPLITS[number % len(SPLITS)],
                     "shard": number % 2,
@@ -128,8 +139,10 @@ def _lesions(random: np.random.Generator, patients: int, with_birads: bool, with
 
 
 def _image_columns(lesions: pd.DataFrame) -> pd.DataFrame:
-    kept = ["image_id", "patient_id", "source", "laterality", "view", "density", "official_split", "split", "shard"]
-    return lesions[kept].assign(
+    shared = ["image_id", "patient_id", "source", "laterality", "view", "density", "official_split", "split", "shard"]
+    return lesions[[*shared, "phantom"]].assign(
+        labelled=True,
+        fully_annotated=True,
         image_path=lesions["image_id"] + ".dcm",
         spacing_mm=SPACING,
         spacing_origin="table",
@@ -186,6 +199,18 @@ def _disc(lesion: pd.Series, scale: float = 1.0, shift: float = 0.0) -> np.ndarr
     return np.hypot(y - centre_y, x - centre_x) <= lesion["radius"] * scale
 
 
+_HEADER: dict[str, object] = {
+    **{name: False for name in CANONICAL_IMAGES.columns if name.startswith("flag_")},
+    **dict.fromkeys(("pectoral_file", "scanner")),
+    **dict.fromkeys(("pectoral_share", "pectoral_angle_deg", "pectoral_top_mm", "pectoral_side_mm"), np.nan),
+    **dict.fromkeys(("pectoral_contrast", "magnification"), np.nan),
+    **dict.fromkeys(("laterality_header", "laterality_image", "view_header"), ""),
+    "presentation": "unknown",
+    "voi": "none",
+}
+"""What the image stage says of a file without a header: nothing is flagged."""
+
+
 def _write_images(folder: Path, lesions: pd.DataFrame, random: np.random.Generator, with_masks: bool) -> None:
     images = _image_columns(lesions).assign(
         film_height=HEIGHT,
@@ -199,6 +224,7 @@ def _write_images(folder: Path, lesions: pd.DataFrame, random: np.random.Generat
         breast_file="breast/" + lesions["image_id"] + ".png",
         breast_area_mm2=9000.0,
         digest="0",
+        **_HEADER,
     )
     canonical = lesions.assign(
         mask_file="mask/" + lesions["lesion_id"] + ".png" if with_masks else None,
@@ -225,70 +251,43 @@ def _write_images(folder: Path, lesions: pd.DataFrame, random: np.random.Generat
             write_mask(folder / "mask" / f"{lesion['lesion_id']}.png", _disc(lesion))
 
 
+def _write_prompts(root: Path, shard: int) -> pd.DataFrame:
+    """Make the prompts of a shard as the prompt stage does; one row a prompt."""
+    output = root / "prompts" / f"{shard:02d}.parquet"
+    make_prompts(PromptSettings(margins_mm=list(MARGINS)), root / "images" / f"{shard:02d}", output)
+    return read_table(output, PROMPTS)
+
+
 def _write_segmentation(
-    folder: Path, model: str, lesions: pd.DataFrame, random: np.random.Generator, with_masks: bool
+    folder: Path,
+    model: str,
+    lesions: pd.DataFrame,
+    prompts: pd.DataFrame,
+    random: np.random.Generator,
+    with_masks: bool,
 ) -> None:
-    scores, masks = [], []
+    scores: list[dict[str, object]] = []
+    masks = []
     for _, lesion in lesions.iterrows():
-        key = {name: lesion[name] for name in ("lesion_id", "image_id", "patient_id")}
-        for margin in MARGINS:
-            prompt = f"{lesion['lesion_id']}+{margin:g}"
-            quality = 0.93 - 0.012 * margin - (0.05 if model != "small" else 0) + 0.03 * random.standard_normal()
-            rows = [(model, iteration, quality + 0.01 * iteration) for iteration in (1, 2, 3)]
-            rows.append(("ellipse", 1, 0.9 * np.exp(-margin / 9)))
-            for name, iteration, value in rows:
-                missed = name == model and margin == 20 and random.random() < 0.1
-                dice = 0.0 if missed else float(np.clip(value, 0, 1))
-                scores.append(
-                    {
-                        **key,
-                        "model": name,
-                        "field_of_view": "image" if name == model else "",
-                        "view_spacing_mm": 0.5 if name == model else np.nan,
-                        "prompt_id": prompt,
-                        "kind": "box",
-                        "origin": "reference",
-                        "draw": 0,
-                        "margin_mm": margin,
-                        "iteration": iteration,
-                        "dice": dice if with_masks else np.nan,
-                        "iou": dice / (2 - dice) if with_masks else np.nan,
-                        **dict.fromkeys(("precision", "recall"), dice if with_masks else np.nan),
-                        "pixel_accuracy": 0.95 + 0.05 * dice if with_masks else np.nan,
-                        # A missed mask is empty here, so that its surface is not defined.
-                        "hd95_mm": 9 * (1 - dice) if with_masks and not missed else np.nan,
-                        "surface_distance_mm": 3 * (1 - dice) if with_masks and not missed else np.nan,
-                        "predicted_iou": 0.8 if name == model else np.nan,
-                        "area_mm2": 0.0 if missed else 300.0,
-                        "area_error_mm2": (-280.0 if missed else 20.0) if with_masks else np.nan,
-                        "area_error_share": (-1.0 if missed else 20 / 280) if with_masks else np.nan,
-                        "missed": missed,
-                        "chosen": iteration == 1,
-                        "choice": "first" if name == model else "",
-                        "feed": "logits" if name == model else "",
-                        "head": 0 if name == model else None,
-                        "head_choice": "single" if name == model else "",
-                        **{f"head_{head}_{of}": np.nan for head in (1, 2, 3) for of in ("predicted_iou", "dice")},
-                        "seen": False,
-                    }
-                )
+        of_lesion = prompts[prompts["lesion_id"] == lesion["lesion_id"]]
+        for _, prompt in of_lesion.iterrows():
+            scores += _score_rows(model, prompt, str(lesion["patient_id"]), random, with_masks)
         mask_file = f"mask/{lesion['lesion_id']}.png"
         write_mask(folder / mask_file, _disc(lesion, random.uniform(0.75, 1.25), random.uniform(-4, 4)))
+        prompt = of_lesion.set_index("margin_mm").loc[10.0]
         masks.append(
             {
-                **key,
+                **{name: lesion[name] for name in ("lesion_id", "image_id", "patient_id")},
                 "model": model,
                 "field_of_view": "image",
-                "prompt_id": f"{lesion['lesion_id']}+10",
+                "prompt_id": prompt["prompt_id"],
                 "mask_file": mask_file,
                 "iteration": 1,
                 "choice": "first",
                 "head_choice": "single",
                 "area_mm2": 300.0,
                 "predicted_iou": 0.8,
-                **{f"prompt_{side}": lesion[side] - 10 for side in ("y0", "x0")},
-                **{f"prompt_{side}": lesion[side] + 10 for side in ("y1", "x1")},
-                "prompt_points": "",
+                **{f"prompt_{name}": prompt[name] for name in (*BOX, "points")},
             }
         )
     scores_table = pd.DataFrame(scores) if scores else empty_table(SEGMENTATION_SCORES)
@@ -296,8 +295,54 @@ def _write_segmentation(
     write_table(pd.DataFrame(masks) if masks else empty_table(MASKS), MASKS, folder / "masks.parquet")
 
 
+def _score_rows(
+    model: str, prompt: pd.Series, patient: str, random: np.random.Generator, with_masks: bool
+) -> list[dict[str, object]]:
+    """Return three iterations of a model and the ellipse for one prompt, with made-up scores."""
+    margin = float(prompt["margin_mm"])
+    quality = 0.93 - 0.012 * margin - (0.05 if model != "small" else 0) + 0.03 * random.standard_normal()
+    dice = [*(quality + 0.01 * iteration for iteration in (1, 2, 3)), 0.9 * np.exp(-margin / 9)]
+    by_model = np.array([True, True, True, False])
+    missed = np.array([of_model and margin == 20 and random.random() < 0.1 for of_model in by_model])
+    table = pd.DataFrame([prompt[list(PROMPT_COLUMNS)]] * len(dice)).assign(
+        patient_id=patient,
+        model=np.where(by_model, model, "ellipse"),
+        field_of_view=np.where(by_model, "image", ""),
+        view_spacing_mm=np.where(by_model, 0.5, np.nan),
+        iteration=[1, 2, 3, 1],
+        chosen=[True, False, False, True],
+        choice=np.where(by_model, "first", ""),
+        feed=np.where(by_model, "logits", ""),
+        head=[0, 0, 0, None],
+        head_choice=np.where(by_model, "single", ""),
+        **{f"head_{head}_{of}": np.nan for head in (1, 2, 3) for of in ("predicted_iou", "dice")},
+        seen=False,
+    )
+    overlap = _made_up_scores(np.where(missed, 0.0, np.clip(dice, 0, 1)), missed, with_masks)
+    return score_rows(table, overlap, np.where(by_model, 0.8, np.nan))
+
+
+def _made_up_scores(dice: np.ndarray, missed: np.ndarray, with_masks: bool) -> Scores:
+    """Return scores that agree with a Dice; a missed mask is empty, so that its surface is not defined."""
+    reference = 1.0 if with_masks else np.nan
+    surface = np.where(missed, np.nan, reference)
+    return Scores(
+        dice=dice * reference,
+        iou=dice / (2 - dice) * reference,
+        precision=dice * reference,
+        recall=dice * reference,
+        pixel_accuracy=(0.95 + 0.05 * dice) * reference,
+        hd95_mm=9 * (1 - dice) * surface,
+        surface_distance_mm=3 * (1 - dice) * surface,
+        area_mm2=np.where(missed, 0.0, 300.0),
+        area_error_mm2=np.where(missed, -280.0, 20.0) * reference,
+        area_error_share=np.where(missed, -1.0, 20 / 280) * reference,
+        missed=missed,
+    )
+
+
 def _write_features(root: Path, shard: int, lesions: pd.DataFrame, random: np.random.Generator) -> None:
-    keys = lesions[["lesion_id", "patient_id"]].assign(status=OK, detail="", spacing_mm=0.2)
+    keys = lesions[["lesion_id", "patient_id"]].assign(mask_model=MODELS[0], status=OK, detail="", spacing_mm=0.2)
     label = lesions["malignant"].to_numpy(dtype=float)
     noise = random.standard_normal((8, len(lesions)))
     gabor = {
@@ -337,4 +382,6 @@ def _write_predictions(folder: Path, lesions: pd.DataFrame, random: np.random.Ge
             )
         write_table(pd.concat(parts), PREDICTIONS, folder / model / "predictions.parquet")
         record = {"model": model, "device": "cpu", "settings": {"mask": "predicted", "learning_rate": 3e-4}}
+        # The classifier of whole images rests on no segmentation model.
+        record |= {} if model == EMPTY_MODEL else {"seen_test_patients": 0}
         (folder / model / "training.json").write_text(json.dumps(record), encoding="utf-8")

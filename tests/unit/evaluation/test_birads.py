@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from mammoflow.evaluation.birads import CASE_TABLES, PUBLISHED, BiradsZero, birads_scores
+from mammoflow.evaluation.candidates import birads_candidate
 from mammoflow.evaluation.metrics import measure
 
 POLICIES: tuple[BiradsZero, ...] = ("as_written", "positive", "left_out")
@@ -41,6 +42,15 @@ def test_policies_for_category_zero() -> None:
     assert left_out["score"].isna().tolist() == [True, False, False, False, False, True]
     assert left_out["predicted"].isna().tolist() == left_out["score"].isna().tolist()
     assert np.isnan(as_written["predicted"][5])
+
+
+@pytest.mark.parametrize("zero", POLICIES)
+def test_the_threshold_of_the_table_is_the_score_from_which_on_a_lesion_is_called(zero: BiradsZero) -> None:
+    lesions = pd.DataFrame({"birads": pd.array([0, 1, 2, 3, 4, 5, 6, None], dtype="Int64")})
+    reader = birads_candidate(lesions, zero)
+    scores = reader.runs[0].dropna()
+    assert ((scores["score"] >= reader.threshold) == (scores["predicted"] == 1)).all()
+    assert scores["predicted"].sum() == 3 + (zero == "positive")
 
 
 @pytest.mark.parametrize("expected", CASE_TABLES, ids=lambda row: row["rows"])

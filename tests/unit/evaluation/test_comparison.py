@@ -96,7 +96,7 @@ def test_common_lesions_are_those_that_all_score() -> None:
 
 
 def test_confusion_counts_every_seed() -> None:
-    table = confusion_table([MODEL, GAPS], TEST)
+    table = confusion_table([MODEL, GAPS], TEST, "phantom")
     assert table["seed"].tolist() == [0, 1, 2, 0]
     cells = table[["true_positive", "false_positive", "false_negative", "true_negative"]]
     assert cells.sum(axis=1).tolist() == [60, 60, 60, 50]
@@ -108,11 +108,11 @@ def test_subgroups_have_their_n_and_hold_what_is_not_known() -> None:
     labels = subgroup_labels(TEST)
     assert (labels["BI-RADS"] == "4 alone").sum() == 30
     assert (labels["breast density"] == "not known").sum() == 15
-    table = subgroup_table([READER, MODEL], TEST, BOOTSTRAP)
+    table = subgroup_table([READER, MODEL], TEST, BOOTSTRAP, "phantom")
     densities = table[(table["grouping"] == "breast density") & (table["model"] == READER.model)]
     assert densities["group"].tolist()[-1] == "not known"
     assert densities["n"].sum() == 60
-    unknown = subgroup_table([READER], TEST.assign(density=pd.NA), BOOTSTRAP)
+    unknown = subgroup_table([READER], TEST.assign(density=pd.NA), BOOTSTRAP, "")
     assert "breast density" not in set(unknown["grouping"])
     sizes = table[(table["grouping"] == "size") & (table["model"] == READER.model)]
     assert sizes["group"].tolist() == ["up to 10 mm", "10 to 20 mm", "over 20 mm"]

@@ -275,3 +275,36 @@ def test_peak_memory_is_reported(
     assert "1 of 2 films and 0 lesions prepared" in text
     assert "1 x file is not DICOM" in text
     assert 20 < float(text.split("peak memory of a worker ")[1].split()[0]) < 1500
+
+
+def test_an_image_says_what_is_known_of_it_once_lesions_are_lost(
+    study: Path, write_shard: Shard, tmp_path: Path
+) -> None:
+    known = {"labelled": True, "fully_annotated": True}
+    stays = {**known, "stays_without_lesions": True}
+    shard = write_shard(
+        [
+            image("whole", "good.dcm", **known),
+            image("part", "good.dcm", **known),
+            image("unlabelled", "good.dcm", **stays),
+            image("normal", "good.dcm", **known),
+            image("emptied", "good.dcm", **stays),
+        ],
+        [
+            lesion("w", "whole"),
+            lesion("p", "part"),
+            lesion("p_lost", "part", "black.png"),
+            lesion("u", "unlabelled", malignant=None),
+            lesion("u_lost", "unlabelled", "black.png"),
+            lesion("e_lost", "emptied", "black.png"),
+        ],
+    )
+    prepare_images(SETTINGS, study, shard, tmp_path / "out", 1)
+    images, _, excluded = tables(tmp_path / "out")
+    said = images.set_index("image_id")[["labelled", "fully_annotated"]]
+    assert said.loc["whole"].tolist() == [True, True]
+    assert said.loc["part"].tolist() == [True, False]
+    assert said.loc["unlabelled"].tolist() == [False, False]
+    assert said.loc["normal"].tolist() == [True, True]
+    assert said.loc["emptied"].tolist() == [False, False]
+    assert set(excluded["level"]) == {"lesion"}

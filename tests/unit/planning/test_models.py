@@ -12,6 +12,7 @@ from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.planning import models
 from mammoflow.planning.preflight import check_files
+from mammoflow.run.provenance import code_modules
 
 LORA = {"train": {"recipe": "tune", "from": "sam_vit_b", "options": {"method": "lora"}}}
 SMALL_AGAIN = {"architecture": "small", "train": {"recipe": "small"}}
@@ -108,3 +109,29 @@ def test_images_of_further_runs_must_be_there(tmp_path: Path) -> None:
     (tmp_path / "00").mkdir()
     (tmp_path / "00" / "images.parquet").touch()
     assert models.further_images(study, "again") == [str(tmp_path / "00" / "images.parquet")]
+
+
+def test_an_automatic_model_has_its_own_stage_settings_and_no_prompts() -> None:
+    unet = {"architecture": "unet_16", "train": {"recipe": "automatic"}}
+    study = config(["small", "unet"], {"unet": unet}, detection={"threshold": 0.3})
+    assert (models.prompted_models(study), models.automatic_models(study)) == (["small"], ["unet"])
+    assert models.prompt_tables(study, "unet") == []
+    assert models.segment_modules(study, "unet") == [
+        "mammoflow.segmentation.automatic.stage",
+        "mammoflow.segmentation.models.unet",
+    ]
+    assert "mammoflow.segmentation.recipes.automatic" in models.training_modules(study, "unet")
+    stages = study.stages()
+    assert stages["segmentation/unet"].model_dump()["detection"]["threshold"] == 0.3
+    assert "detection" not in stages["segmentation/small"].model_dump()
+    assert "iterations" not in stages["segmentation/unet"].model_dump()
+
+
+def test_stages_of_promptable_and_automatic_models_share_no_code_of_their_own() -> None:
+    prompted = set(code_modules(models.SEGMENT_STAGE))
+    automatic = set(code_modules(models.AUTOMATIC_STAGE))
+    assert models.AUTOMATIC_STAGE not in prompted
+    assert models.SEGMENT_STAGE not in automatic
+    assert "mammoflow.segmentation.matching" not in prompted
+    assert "mammoflow.tables.detections" not in prompted
+    assert "mammoflow.config.detection" not in prompted

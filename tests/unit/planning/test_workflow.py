@@ -29,7 +29,7 @@ def two_studies(folder: Path) -> StudyConfig:
         "name": "Second",
         "folder": str(folder),
         "tables": ["cases.csv"],
-        "joins": [{"table": "more.csv", "column": "image"}],
+        "options": {"joins": [{"table": "more.csv", "column": "image"}]},
     }
     return configuration(results="out", run="two", cohort={"more_datasets": [second]})
 

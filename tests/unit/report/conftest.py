@@ -18,8 +18,8 @@ POINTED = "sam2.1_hiera_tiny"
 
 
 def _point_instead_of_the_box(table: pd.DataFrame) -> pd.DataFrame:
-    rows = (table["model"] == POINTED) & table["prompt_id"].str.endswith("+10")
-    named = table["prompt_id"].str.replace("+10", "@point", regex=False)
+    rows = (table["model"] == POINTED) & table["prompt_id"].str.endswith("+10mm")
+    named = table["prompt_id"].str.replace("@box+10mm", "@point", regex=False)
     table = table.assign(prompt_id=table["prompt_id"].mask(rows, named), choice=table["choice"].mask(rows, "oracle"))
     if "kind" in table.columns:
         return table.assign(kind=table["kind"].mask(rows, "point"), margin_mm=table["margin_mm"].mask(rows, np.nan))

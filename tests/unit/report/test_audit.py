@@ -72,6 +72,13 @@ def test_the_command_writes_page_record_and_tables(written: Path, run: Any) -> N
     assert sum(counts["lesions"] for counts in record["flow"]["splits"].values()) == usable
 
 
+def test_every_table_says_phantom_in_every_row(written: Path) -> None:
+    for name in TABLES:
+        table = pd.read_csv(written / f"{name}.csv")
+        assert (table["note"] == "phantom").all(), name
+        assert table.columns[-1] == "note"
+
+
 def test_the_page_stands_alone_and_says_phantom(written: Path) -> None:
     html = (written / "audit.html").read_text(encoding="utf-8")
     assert "<script" not in html

@@ -12,15 +12,16 @@ from mammoflow.config.architectures import ARCHITECTURE_MODULES, architecture_na
 from mammoflow.config.base import validate_settings
 from mammoflow.config.recipes import RECIPES
 from mammoflow.config.study import StudyConfig
-from mammoflow.planning.models import SEGMENT_STAGE, TRAINING_STAGE, segment_modules, training_modules
+from mammoflow.planning.models import PROMPTED_STAGE, TRAINING_STAGE, segment_modules, training_modules
 from mammoflow.run.provenance import SOURCES, code_digest, code_modules
 
 STUDY = validate_settings(
     StudyConfig,
     {
         "segmentation": {
-            "run": ["small", "sam_vit_b", "sam2.1_hiera_tiny"],
+            "run": ["small", "sam_vit_b", "sam2.1_hiera_tiny", "unet"],
             "models": {
+                "unet": {"architecture": "unet_16", "train": {"recipe": "automatic"}},
                 "tuned": {"train": {"recipe": "tune", "from": "small"}},
                 "again": {"architecture": "small", "train": {"recipe": "small"}},
             },
@@ -59,7 +60,9 @@ def add(file: str, text: str) -> Callable[[Path], None]:
     return change
 
 
-EVERY_JOB = {"segment small", "segment sam_vit_b", "segment sam2.1_hiera_tiny", "train tuned", "train again"}
+PROMPTED = {"segment small", "segment sam_vit_b", "segment sam2.1_hiera_tiny"}
+AUTOMATIC = {"segment unet", "train unet"}
+EVERY_JOB = {*PROMPTED, *AUTOMATIC, "train tuned", "train again"}
 
 
 @pytest.mark.parametrize(
@@ -69,12 +72,22 @@ EVERY_JOB = {"segment small", "segment sam_vit_b", "segment sam2.1_hiera_tiny", 
         (append("segmentation/models/sam.py"), {"segment sam_vit_b"}),
         (append("segmentation/small/model.py"), {"segment small", "train tuned", "train again"}),
         (append("segmentation/recipes/tune.py"), {"train tuned"}),
-        (append("segmentation/prompted/refinement.py"), {name for name in EVERY_JOB if name.startswith("segment")}),
+        (append("segmentation/prompted/refinement.py"), PROMPTED),
         (add("segmentation/models/new.py", "ARCHITECTURES = {}\n"), set()),
         (add("segmentation/recipes/new.py", "PROMPTED = True\n"), set()),
         (append("config/segmentation.py"), set()),
         (append("config/study.py"), set()),
-        (append("config/recipes.py"), {"train tuned", "train again"}),
+        (append("config/recipes.py"), {"train tuned", "train again", "train unet"}),
+        (append("segmentation/models/unet.py"), AUTOMATIC),
+        (append("segmentation/layers/unet.py"), AUTOMATIC),
+        (append("segmentation/protocol/network_input.py"), AUTOMATIC),
+        (append("segmentation/automatic/learner.py"), {"train unet"}),
+        (append("segmentation/recipes/automatic.py"), {"train unet"}),
+        (append("config/automatic.py"), {"train unet"}),
+        (append("segmentation/automatic/stage.py"), {"segment unet"}),
+        (append("segmentation/matching.py"), {"segment unet"}),
+        (append("config/detection.py"), {"segment unet"}),
+        (append("tables/detections.py"), {"segment unet"}),
         (append("config/prompts.py"), {"train tuned"}),
         (append("config/classification.py"), set()),
         (append("tables/predictions.py"), set()),
@@ -104,7 +117,7 @@ def test_shipped_weights_are_part_of_the_code_of_their_architecture_alone(source
     assert not changed & {"segment sam_vit_b", "segment sam2.1_hiera_tiny"}
 
 
-@pytest.mark.parametrize("stage", [SEGMENT_STAGE, TRAINING_STAGE])
+@pytest.mark.parametrize("stage", [PROMPTED_STAGE, TRAINING_STAGE])
 def test_stages_import_no_member_and_no_settings_of_other_stages(stage: str) -> None:
     modules = set(code_modules(stage))
     members = {ARCHITECTURE_MODULES.module(name) for name in ARCHITECTURE_MODULES.names()}
@@ -114,7 +127,7 @@ def test_stages_import_no_member_and_no_settings_of_other_stages(stage: str) -> 
     assert not {module for module in modules if module.startswith("mammoflow.segmentation.networks")}
     settings = {module.removeprefix("mammoflow.config.") for module in modules if ".config." in module}
     # settings of the stage itself, and what all families share
-    own = {"prompted", "inference"} if stage == SEGMENT_STAGE else {"recipes", "inference"}
+    own = {"prompted", "inference"} if stage == PROMPTED_STAGE else {"recipes", "inference"}
     assert settings <= own | {"architectures", "weights", "members", "base", "training"}
 
 

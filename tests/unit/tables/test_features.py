@@ -10,7 +10,7 @@ import pytest
 from mammoflow.tables.features import FEATURES, OK, feature_columns, write_features
 from mammoflow.tables.files import read_table
 
-KEYS = {"lesion_id": "L1", "patient_id": "P1", "status": OK, "detail": "", "spacing_mm": 0.2}
+KEYS = {"lesion_id": "L1", "patient_id": "P1", "mask_model": "small", "status": OK, "detail": "", "spacing_mm": 0.2}
 
 
 def test_features_are_the_columns_that_begin_with_the_family():

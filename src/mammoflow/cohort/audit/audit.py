@@ -19,7 +19,9 @@ from mammoflow.cohort.audit.doubles import (
 from mammoflow.cohort.audit.findings import Finding, findings
 from mammoflow.cohort.audit.image_tables import flag_counts, flagged_images, spacing_by_origin
 from mammoflow.cohort.audit.study_flow import StudyFlow, exclusion_reasons, study_flow
-from mammoflow.cohort.audit.study_tables import NORMAL, StudyTables
+from mammoflow.cohort.audit.study_tables import StudyTables
+from mammoflow.cohort.step_counts import names_lesion
+from mammoflow.tables.study import is_phantom
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Audit:
     Attributes
     ----------
     study
-        Name, reader and split of the study, and whether it is made of phantoms.
+        Name, reader, split and notes of the study, and whether it is made of phantoms.
     published
         Counts of the study before anything is left out.
     findings
@@ -49,7 +51,7 @@ class Audit:
     @property
     def phantom(self) -> bool:
         """Whether the study is made of phantoms."""
-        return bool(self.study["phantom"])
+        return is_phantom(self.study)
 
     def record(self) -> dict[str, Any]:
         """Return the audit as a JSON object, without the tables."""
@@ -65,7 +67,7 @@ def audit_study(tables: StudyTables) -> Audit:
     """Audit a study."""
     flow = study_flow(tables)
     flagged = flagged_images(tables.canonical)
-    found = {
+    audit_tables = {
         "counts": count_groups(tables),
         "birads_by_pathology": assessment_by_pathology(tables.rows),
         "films_stored_twice": films_stored_twice(tables),
@@ -81,8 +83,10 @@ def audit_study(tables: StudyTables) -> Audit:
         "excluded": tables.excluded,
         "flow": flow.table(),
     }
-    study = {name: tables.study.get(name) for name in ("name", "reader", "split")} | {"phantom": tables.phantom}
-    return Audit(study, published_counts(tables), findings(tables, found, flow), flow, found)
+    study = {name: tables.study.get(name) for name in ("name", "reader", "split", "notes")} | {
+        "phantom": tables.phantom
+    }
+    return Audit(study, published_counts(tables), findings(tables, audit_tables, flow), flow, audit_tables)
 
 
 def published_counts(tables: StudyTables) -> dict[str, int]:
@@ -91,7 +95,7 @@ def published_counts(tables: StudyTables) -> dict[str, int]:
     files = rows["image_name"].where(rows["image_name"].notna(), rows["image_id"])
     return {
         "rows": int(tables.study.get("counts", {}).get("rows", len(rows))),
-        "readable_rows": int((rows["label"] != NORMAL).sum()),
+        "readable_rows": int(names_lesion(rows).sum()),
         "patients": int(rows["patient_id"].nunique()),
         "stored_films": int(files.nunique()),
         "films": int(rows["image_id"].nunique()),

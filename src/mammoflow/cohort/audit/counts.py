@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from mammoflow.cohort.audit.study_tables import MALIGNANT, NORMAL, StudyTables
+from mammoflow.cohort.audit.study_tables import MALIGNANT, StudyTables
+from mammoflow.cohort.step_counts import names_lesion
 from mammoflow.tables.columns import SPLITS
 
 NOT_GIVEN = "not given"
@@ -31,15 +32,15 @@ def count_groups(tables: StudyTables) -> pd.DataFrame:
         `grouping`, `value`; `rows` and `rows_malignant`, of the case tables; `usable` and `malignant`, lesions that
         later stages use, with their `images` and `patients`; for each split its lesions and malignant ones.
     """
-    rows = tables.rows[tables.rows["label"] != NORMAL]
+    rows = tables.rows[names_lesion(tables.rows)]
     usable = tables.usable.assign(label=_labels(tables.usable["malignant"]))
     counted = [_count("all", "all", rows, usable)]
     for column, grouping in GROUPINGS.items():
         values = {name: _as_text(table[column]) for name, table in (("rows", rows), ("usable", usable))}
-        found = {*values["rows"], *values["usable"]}
-        if column == "pathology" and len(found) > MOST_WORDS:
+        groups = {*values["rows"], *values["usable"]}
+        if column == "pathology" and len(groups) > MOST_WORDS:
             continue
-        for value in sorted(found, key=lambda text: (text == NOT_GIVEN, text)):
+        for value in sorted(groups, key=lambda text: (text == NOT_GIVEN, text)):
             chosen = rows[values["rows"] == value], usable[values["usable"] == value]
             counted.append(_count(grouping, value, *chosen))
     return pd.DataFrame(counted)
@@ -60,7 +61,7 @@ def assessment_by_pathology(rows: pd.DataFrame) -> pd.DataFrame:
         more than 20) with the malignant ones first, `all`, and `malignant_share` among the rows whose label is known
         (null where there is none).
     """
-    rows = rows[rows["label"] != NORMAL]
+    rows = rows[names_lesion(rows)]
     words = rows["pathology"].where(rows["pathology"].notna(), rows["label"]).fillna(NOT_GIVEN)
     if words.nunique() > MOST_WORDS:
         words = rows["label"].fillna("unknown")
@@ -70,9 +71,9 @@ def assessment_by_pathology(rows: pd.DataFrame) -> pd.DataFrame:
     crossed = crossed.reindex(columns=columns)
     crossed = crossed.loc[sorted(crossed.index, key=lambda value: (value == NOT_GIVEN, value))]
     crossed.loc["all"] = crossed.sum()
-    known = _as_text(rows["birads"])[rows["label"].notna()]
+    assessments = _as_text(rows["birads"])[rows["label"].notna()]
     malignant = (rows["label"] == MALIGNANT)[rows["label"].notna()].astype("float64")
-    shares = {"all": malignant.mean(), **malignant.groupby(known).mean().to_dict()}
+    shares = {"all": malignant.mean(), **malignant.groupby(assessments).mean().to_dict()}
     crossed["all"] = crossed.sum(axis=1)
     crossed["malignant_share"] = pd.Series(shares).reindex(crossed.index)
     return crossed.rename_axis("birads", axis=0).rename_axis(None, axis=1).reset_index()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from mammoflow.cohort.audit.study_tables import MALIGNANT, NORMAL, StudyTables, label_of
+from mammoflow.cohort.audit.study_tables import MALIGNANT, NORMAL, UNKNOWN, StudyTables, label_of
+from mammoflow.cohort.step_counts import names_lesion
 
 SHOWN_DIGEST = 16
 
@@ -18,16 +19,16 @@ def films_stored_twice(tables: StudyTables) -> pd.DataFrame:
         `image_id`, `patient_id`, `files`, their `folders`, the `lesion_types` and `official_splits` of its rows, its
         `labels`, and `content`: whether the files hold the same pixels, as far as the reader compared them.
     """
-    named = tables.rows[tables.rows["image_name"].notna()]
-    repeated = named.groupby("image_id")["image_name"].nunique()
-    named = named[named["image_id"].isin(repeated.index[repeated > 1])]
-    known = tables.images.set_index("image_id")
-    contents = known["copy_content"] if "copy_content" in known.columns else pd.Series(dtype=object)
-    found = []
-    for image, rows in named.groupby("image_id"):
+    stored = tables.rows[tables.rows["image_name"].notna()]
+    repeated = stored.groupby("image_id")["image_name"].nunique()
+    stored = stored[stored["image_id"].isin(repeated.index[repeated > 1])]
+    images = tables.images.set_index("image_id")
+    contents = images["copy_content"] if "copy_content" in images.columns else pd.Series(dtype=object)
+    films = []
+    for image, rows in stored.groupby("image_id"):
         content = contents.get(image)
         names = sorted(set(rows["image_name"]))
-        found.append(
+        films.append(
             {
                 "image_id": image,
                 "patient_id": rows["patient_id"].iloc[0],
@@ -40,7 +41,7 @@ def films_stored_twice(tables: StudyTables) -> pd.DataFrame:
             }
         )
     columns = ["image_id", "patient_id", "files", "folders", "lesion_types", "official_splits", "labels", "content"]
-    return pd.DataFrame(found, columns=columns)
+    return pd.DataFrame(films, columns=columns)
 
 
 def identical_pixels(tables: StudyTables) -> pd.DataFrame:
@@ -58,7 +59,9 @@ def identical_pixels(tables: StudyTables) -> pd.DataFrame:
     if same.empty:
         return pd.DataFrame(columns=[*columns, *more])
     labels = tables.usable.groupby("image_id")["malignant"].agg(label_of)
-    same = same.assign(label=same["image_id"].map(labels).fillna(NORMAL)).sort_values(["digest", "image_id"])
+    unlabelled = ~same["labelled"] if "labelled" in same.columns else pd.Series(False, index=same.index)
+    label = same["image_id"].map(labels).fillna(pd.Series(NORMAL, same.index).mask(unlabelled, UNKNOWN))
+    same = same.assign(label=label).sort_values(["digest", "image_id"])
     groups = same.groupby("digest")
     same = same.assign(
         images=groups["image_id"].transform("size"),
@@ -82,10 +85,10 @@ def patients_on_both_sides(tables: StudyTables) -> pd.DataFrame:
     official = tables.rows[tables.rows["official_split"].isin(["train", "test"])]
     sides = official.groupby("patient_id")["official_split"].nunique()
     given = tables.images.groupby("patient_id")["split"].agg(_joined)
-    found = []
+    patients = []
     for patient, rows in official[official["patient_id"].isin(sides.index[sides > 1])].groupby("patient_id"):
         train, test = (rows[rows["official_split"] == side] for side in ("train", "test"))
-        found.append(
+        patients.append(
             {
                 "patient_id": patient,
                 "train_rows": len(train),
@@ -96,7 +99,7 @@ def patients_on_both_sides(tables: StudyTables) -> pd.DataFrame:
             }
         )
     columns = ["patient_id", "train_rows", "test_rows", "train_types", "test_types", "split"]
-    return pd.DataFrame(found, columns=columns)
+    return pd.DataFrame(patients, columns=columns)
 
 
 def several_lesions(rows: pd.DataFrame, key: str = "film") -> pd.DataFrame:
@@ -115,7 +118,7 @@ def several_lesions(rows: pd.DataFrame, key: str = "film") -> pd.DataFrame:
     DataFrame
         `film` or `image_id`, `patient_id`, `lesions`, `malignant`, `benign`, and `mixed`: malignant and benign ones.
     """
-    lesions = rows[rows["label"] != NORMAL].drop_duplicates("lesion_id")
+    lesions = rows[names_lesion(rows)].drop_duplicates("lesion_id")
     lesions = lesions.assign(film=lesions["image_name"].where(lesions["image_name"].notna(), lesions["image_id"]))
     counted = lesions.groupby(key).agg(
         patient_id=("patient_id", "first"),
@@ -135,13 +138,13 @@ def conflicting_findings(rows: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         `finding_id`, `patient_id`, `lesions`, and `labels`: lesion and label of each.
     """
-    known = rows[rows["label"].isin(["malignant", "benign"]) & rows["finding_id"].notna()]
-    labels = known.groupby("finding_id")["label"].nunique()
-    known = known[known["finding_id"].isin(labels.index[labels > 1])]
-    found = []
-    for finding, group in known.groupby("finding_id"):
+    labelled = rows[rows["label"].isin(["malignant", "benign"]) & rows["finding_id"].notna()]
+    labels = labelled.groupby("finding_id")["label"].nunique()
+    labelled = labelled[labelled["finding_id"].isin(labels.index[labels > 1])]
+    conflicts = []
+    for finding, group in labelled.groupby("finding_id"):
         pairs = zip(group["lesion_id"], group["label"], strict=True)
-        found.append(
+        conflicts.append(
             {
                 "finding_id": finding,
                 "patient_id": group["patient_id"].iloc[0],
@@ -149,7 +152,7 @@ def conflicting_findings(rows: pd.DataFrame) -> pd.DataFrame:
                 "labels": "; ".join(f"{lesion}: {label}" for lesion, label in pairs),
             }
         )
-    return pd.DataFrame(found, columns=["finding_id", "patient_id", "lesions", "labels"])
+    return pd.DataFrame(conflicts, columns=["finding_id", "patient_id", "lesions", "labels"])
 
 
 def patients_on_two_sides_of_the_split(tables: StudyTables) -> pd.DataFrame:

@@ -11,7 +11,8 @@ import pandas as pd
 from mammoflow.cohort.audit.doubles import several_lesions
 from mammoflow.cohort.audit.image_tables import has_flags
 from mammoflow.cohort.audit.study_flow import StudyFlow
-from mammoflow.cohort.audit.study_tables import MALIGNANT, NORMAL, StudyTables
+from mammoflow.cohort.audit.study_tables import MALIGNANT, StudyTables
+from mammoflow.cohort.step_counts import names_lesion
 from mammoflow.cohort.words import IDENTICAL
 
 State = Literal["in order", "worth knowing", "problem", "not looked at"]
@@ -42,31 +43,31 @@ class Finding:
     meaning: str
 
 
-def findings(tables: StudyTables, found: Mapping[str, pd.DataFrame], flow: StudyFlow) -> list[Finding]:
+def findings(tables: StudyTables, audit_tables: Mapping[str, pd.DataFrame], flow: StudyFlow) -> list[Finding]:
     """Answer every question, from the tables that the audit made.
 
     Parameters
     ----------
     tables
         Of the study.
-    found
-        The audit's own tables by name.
+    audit_tables
+        Tables that the audit made, by name.
     flow
         The flow diagram.
     """
     return [
-        *_leaks(tables, found),
-        *_films(tables, found),
-        *_lesions(tables.rows, found),
-        *_images(tables, found),
+        *_leaks(tables, audit_tables),
+        *_films(tables, audit_tables),
+        *_lesions(tables.rows, audit_tables),
+        *_images(tables, audit_tables),
         _losses(flow),
     ]
 
 
-def _leaks(tables: StudyTables, found: Mapping[str, pd.DataFrame]) -> list[Finding]:
+def _leaks(tables: StudyTables, audit_tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
     split = tables.study.get("split")
     leaking = isinstance(split, dict) and bool(split.get("leaking") or split.get("method") == "by_image")
-    shared, official = found["split_leaks"], found["patients_in_both_official_splits"]
+    shared, official = audit_tables["split_leaks"], audit_tables["patients_in_both_official_splits"]
     meaning = "Figures of this run are too good: models have seen patients of the test split."
     meaning += " The split was asked to be so (the published protocol)." if leaking else ""
     both = "Each type's own official split is clean; pooled, the types share these patients, and a model that is "
@@ -92,8 +93,8 @@ def _leaks(tables: StudyTables, found: Mapping[str, pd.DataFrame]) -> list[Findi
     ]
 
 
-def _films(tables: StudyTables, found: Mapping[str, pd.DataFrame]) -> list[Finding]:
-    twice, same = found["films_stored_twice"], found["identical_pixels"]
+def _films(tables: StudyTables, audit_tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
+    twice, same = audit_tables["films_stored_twice"], audit_tables["identical_pixels"]
     differing = twice[~twice["content"].isin([IDENTICAL, "not compared"])]
     meaning = "Each counts as one image; a split by file would put the same film on both sides."
     answers = [
@@ -140,10 +141,10 @@ def _films(tables: StudyTables, found: Mapping[str, pd.DataFrame]) -> list[Findi
     ]
 
 
-def _lesions(rows: pd.DataFrame, found: Mapping[str, pd.DataFrame]) -> list[Finding]:
-    several, conflicts = found["several_lesions"], found["conflicting_findings"]
+def _lesions(rows: pd.DataFrame, audit_tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
+    several, conflicts = audit_tables["several_lesions"], audit_tables["conflicting_findings"]
     once = several_lesions(rows, "image_id")
-    lesions = rows[rows["label"] != NORMAL]
+    lesions = rows[names_lesion(rows)]
     incomplete, benign_like = lesions["birads"] == 0, lesions["birads"].isin([1, 2]) & (lesions["label"] == MALIGNANT)
     meaning = "A label of the whole image is no label of a lesion."
     if len(once) != len(several):
@@ -181,16 +182,16 @@ def _lesions(rows: pd.DataFrame, found: Mapping[str, pd.DataFrame]) -> list[Find
     ]
 
 
-def _images(tables: StudyTables, found: Mapping[str, pd.DataFrame]) -> list[Finding]:
-    spacing, flags = found["spacing"], found["flags"]
+def _images(tables: StudyTables, audit_tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
+    spacing, flags = audit_tables["spacing"], audit_tables["flags"]
     guessed = int(spacing.loc[spacing["origin"] == "default", "images"].sum())
-    flagged = found["flagged_images"]["image_id"].nunique()
+    flagged = audit_tables["flagged_images"]["image_id"].nunique()
     looked = has_flags(tables.canonical)
     default = (
         "Every millimetre on these images hangs on one configured number." if guessed else "No spacing is guessed."
     )
     unflagged = "The image stage found nothing odd." if looked else "The image stage recorded no flags."
-    named = "; ".join(f"{row.flag}: {row.images}" for row in flags.itertuples())
+    counts = "; ".join(f"{row.flag}: {row.images}" for row in flags.itertuples())
     if not tables.prepared:
         later = "Known once the images are prepared."
         return [
@@ -204,7 +205,7 @@ def _images(tables: StudyTables, found: Mapping[str, pd.DataFrame]) -> list[Find
             "Images that the image stage flags",
             flagged if looked else None,
             _state(flagged) if looked else "not looked at",
-            named or unflagged,
+            counts or unflagged,
         ),
     ]
 

@@ -34,19 +34,19 @@ def flagged_images(images: pd.DataFrame) -> pd.DataFrame:
     Flags are the columns of the image stage whose name starts with `flag_`, where they are true, and the words of a
     column `flags`, parted by semicolons.
     """
-    parts = []
+    raised_flags = []
     for column in images.columns:
         if str(column).startswith(FLAG):
             raised = images[images[column].fillna(False).astype(bool)]
             name = str(column).removeprefix(FLAG).replace("_", " ")
-            parts.append(raised[["image_id", "patient_id"]].assign(flag=name))
+            raised_flags.append(raised[["image_id", "patient_id"]].assign(flag=name))
     if "flags" in images.columns:
         words = images["flags"].fillna("").astype(str).str.split(";")
         exploded = images[["image_id", "patient_id"]].assign(flag=words).explode("flag")
         exploded["flag"] = exploded["flag"].str.strip().str.replace("_", " ")
-        parts.append(exploded[exploded["flag"] != ""])
+        raised_flags.append(exploded[exploded["flag"] != ""])
     columns = ["image_id", "patient_id", "flag"]
-    filled = [part for part in parts if len(part)]
+    filled = [rows for rows in raised_flags if len(rows)]
     if not filled:
         return pd.DataFrame(columns=columns)
     return pd.concat(filled)[columns].drop_duplicates().sort_values(["flag", "image_id"], ignore_index=True)

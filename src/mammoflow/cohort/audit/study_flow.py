@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from mammoflow.cohort.audit.study_tables import StudyTables
-from mammoflow.cohort.flow import describe
+from mammoflow.cohort.step_counts import describe
 from mammoflow.tables.columns import SPLITS
 
 UNEXPLAINED = "lost without a reason"
@@ -56,13 +56,13 @@ class StudyFlow:
         """Return one row a step and reason: `step`, `lesions`, `images`, `patients`, `reason`, `left_out`."""
         rows = []
         for step in self.steps:
-            kept = {"step": step.name, "lesions": step.lesions, "images": step.images, "patients": step.patients}
-            rows += [{**kept, "reason": reason, "left_out": count} for reason, count in step.excluded.items()] or [
-                {**kept, "reason": "", "left_out": 0}
+            counted = {"step": step.name, "lesions": step.lesions, "images": step.images, "patients": step.patients}
+            rows += [{**counted, "reason": reason, "left_out": count} for reason, count in step.excluded.items()] or [
+                {**counted, "reason": "", "left_out": 0}
             ]
         for name, counts in self.splits.items():
-            kept = {key: counts[key] for key in ("lesions", "images", "patients")}
-            rows.append({"step": f"{name} split", **kept, "reason": "", "left_out": 0})
+            counted = {key: counts[key] for key in ("lesions", "images", "patients")}
+            rows.append({"step": f"{name} split", **counted, "reason": "", "left_out": 0})
         return pd.DataFrame(rows, columns=["step", "lesions", "images", "patients", "reason", "left_out"])
 
 
@@ -76,10 +76,12 @@ def study_flow(tables: StudyTables) -> StudyFlow:
     if not steps or steps[-1].lesions != cohort["lesions"]:
         steps.append(_step(steps, "cohort", cohort, {}))
     if tables.prepared:
-        own = tables.excluded[(tables.excluded["stage"] == "images") & tables.excluded["level"].isin(["row", "lesion"])]
+        left_out = tables.excluded[
+            (tables.excluded["stage"] == "images") & tables.excluded["level"].isin(["row", "lesion"])
+        ]
         left = {**_counts(tables.usable), "images": len(tables.canonical)}
         left["patients"] = int(tables.canonical["patient_id"].nunique())
-        steps.append(_step(steps, "image and mask usable", left, dict(Counter(own["reason"]))))
+        steps.append(_step(steps, "image and mask usable", left, dict(Counter(left_out["reason"]))))
     splits = {}
     for split in SPLITS:
         images = tables.usable_images[tables.usable_images["split"] == split]

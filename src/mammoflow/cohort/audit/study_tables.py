@@ -11,6 +11,7 @@ import pandas as pd
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS, ROWS
 from mammoflow.tables.files import empty_table, read_table, read_tables
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.tables.study import is_phantom
 
 MALIGNANT, BENIGN, NORMAL, UNKNOWN = "malignant", "benign", "normal", "unknown"
 
@@ -49,7 +50,7 @@ class StudyTables:
     @property
     def phantom(self) -> bool:
         """Whether the study is made of phantoms."""
-        return bool(self.study.get("phantom", False))
+        return is_phantom(self.study)
 
     @property
     def usable_images(self) -> pd.DataFrame:
@@ -93,9 +94,9 @@ def read_study(study: dict[str, Any], cohort: Path, images: list[Path]) -> Study
 
 def label_of(malignant: pd.Series) -> str:
     """Return what a group of lesions says about malignancy: malignant where one is; normal where there is none."""
-    known = malignant.dropna()
+    labels = malignant.dropna()
     if malignant.empty:
         return NORMAL
-    if known.empty:
+    if labels.empty:
         return UNKNOWN
-    return MALIGNANT if (known == 1).any() else BENIGN
+    return MALIGNANT if (labels == 1).any() else BENIGN

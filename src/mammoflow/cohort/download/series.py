@@ -154,15 +154,15 @@ def _named_series(rows: pd.DataFrame) -> pd.DataFrame:
     return named.sort_values(["patient_id", "folder", "series_uid"], ignore_index=True)
 
 
-def _wanted_patients(settings: DownloadSettings, named: pd.DataFrame) -> list[str]:
-    there = sorted(set(named["patient_id"]))
-    unknown = sorted(set(settings.patients) - set(there))
+def _wanted_patients(settings: DownloadSettings, series: pd.DataFrame) -> list[str]:
+    patients = sorted(set(series["patient_id"]))
+    unknown = sorted(set(settings.patients) - set(patients))
     if unknown:
         raise ConfigError(
             f"download.patients names {', '.join(unknown[:5])}, which the case tables "
             f"{', '.join(wanted_tables(settings))} do not have; correct the ids, or widen download.types and splits"
         )
-    return (sorted(set(settings.patients)) or there)[: settings.at_most]
+    return (sorted(set(settings.patients)) or patients)[: settings.at_most]
 
 
 def _series(row: dict[Hashable, Any]) -> Series:

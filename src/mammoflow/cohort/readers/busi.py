@@ -19,8 +19,8 @@ from mammoflow.cohort.table_files import read_text_table, records, require_colum
 from mammoflow.cohort.words import Label
 from mammoflow.errors import ConfigError, ExcludedCase, StudyError
 from mammoflow.formats.study_paths import safe_path
-from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.labels import LabelReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.names import safe_name
 
@@ -104,7 +104,7 @@ class StudyReader(Reader):
         name = str(rows[0]["image_name"])
         _refuse_empty(safe_path(self.study, name))
         if rows[0]["conflict"]:
-            raise ExcludedCase(CohortReason.LABEL_CONFLICT, str(rows[0]["conflict"]))
+            raise ExcludedCase(LabelReason.LABEL_CONFLICT, str(rows[0]["conflict"]))
         if rows[0]["label"] == "normal":
             self._refuse_marked(next(picture for picture in self._found[0] if picture.path == name))
         return FoundImage(name)
@@ -208,7 +208,7 @@ class StudyReader(Reader):
             marked = 0 if mask is None else int(cv2.countNonZero(mask))
             if mask is not None and 0 < marked < mask.size:  # all white marks as little as all black
                 raise ExcludedCase(
-                    CohortReason.LABEL_CONFLICT, f"lies under normal, but {name} marks {marked} pixels; expected none"
+                    LabelReason.LABEL_CONFLICT, f"lies under normal, but {name} marks {marked} pixels; expected none"
                 )
 
 

@@ -27,6 +27,7 @@ from mammoflow.formats.dicom_header import image_shape
 from mammoflow.formats.study_paths import safe_path
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.labels import LabelReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.names import safe_name
 
@@ -97,7 +98,7 @@ class StudyReader(Reader):
         if row["label"] == "normal" and row["mask_name"] and self._marked(str(row["mask_name"])) > 1:
             found = f"x_case {row['x_case']}, cancer in the breast {row['x_cancer_laterality'] or 'none'}"
             raise ExcludedCase(
-                CohortReason.LABEL_CONFLICT, f"{row[ORIGIN]}: {row['mask_name']} marks a cancer, the table says {found}"
+                LabelReason.LABEL_CONFLICT, f"{row[ORIGIN]}: {row['mask_name']} marks a cancer, the table says {found}"
             )
         if path.suffix.lower() in DICOM_SUFFIXES:
             height, width = image_shape(open_dicom(path))

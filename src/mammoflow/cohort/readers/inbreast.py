@@ -22,6 +22,7 @@ from mammoflow.formats.dicom_header import image_shape
 from mammoflow.formats.study_paths import safe_path
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.labels import LabelReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.names import safe_name
 
@@ -50,6 +51,7 @@ class StudyReader(Reader):
             if found := FILE_NAME.fullmatch(path.name):
                 self.films.setdefault(found["film"], []).append(found)
         self.counts: Counter[str] = Counter()
+        self.undrawn: list[dict[str, Any]] = []
 
     def audit(self) -> dict[str, int]:
         """Count films, patients and drawn regions as published."""
@@ -61,6 +63,7 @@ class StudyReader(Reader):
         rows: list[dict[str, Any]] = []
         excluded: list[Exclusion] = []
         self.counts = Counter()
+        self.undrawn = []
         listed = set()
         for values in records(self._read_table()):
             film = values["file name"].removesuffix(".0")
@@ -78,6 +81,10 @@ class StudyReader(Reader):
             excluded += film_excluded
         excluded += self._unlisted(listed)
         return pd.DataFrame(rows, columns=[*ROW_COLUMNS, *PRIVATE_COLUMNS, ORIGIN]), excluded
+
+    def unannotated_images(self) -> list[dict[str, Any]]:
+        """Return the films of the table whose lesions are not drawn, or in a file that cannot be read."""
+        return [dict.fromkeys(ROW_COLUMNS) | row for row in self.undrawn]
 
     def find_image(self, rows: Sequence[Row]) -> FoundImage:
         """Check that the film's header can be read."""
@@ -149,6 +156,7 @@ class StudyReader(Reader):
                 detail = f"no region drawn, but the film's BI-RADS is {common['birads']}; only BI-RADS 1 is normal"
                 raise ExcludedCase(LesionReason.MASK_NOT_FOUND, detail)
         except ExcludedCase as error:
+            self.undrawn.append({**common, "birads": None, "lesion_type": "unknown"})
             return [], [Exclusion("row", error.reason, error.detail, patient, image, path=name)]
         if not regions:
             return [{**common, "lesion_id": f"{image}_normal", "label": "normal", "lesion_type": "unknown"}], []
@@ -176,7 +184,7 @@ class StudyReader(Reader):
         return [
             Exclusion(
                 "row",
-                CohortReason.NO_LABEL,
+                LabelReason.NO_LABEL,
                 detail,
                 found["patient"].lower(),
                 safe_name(film),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pandas as pd
 
@@ -13,6 +13,7 @@ from mammoflow.cohort.column_mapping import BOX, map_columns
 from mammoflow.cohort.image_files import choose_file
 from mammoflow.cohort.numbers import parse_integer, parse_number
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
+from mammoflow.cohort.readers._table_options import JoinSettings, Options
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
 from mammoflow.cohort.words import (
     BLANKS,
@@ -25,7 +26,6 @@ from mammoflow.cohort.words import (
     parse_label,
     parse_side,
 )
-from mammoflow.config.cohort import DatasetSettings
 from mammoflow.errors import ExcludedCase, StudyError
 from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.formats.dicom_header import image_shape
@@ -47,12 +47,15 @@ class StudyReader(Reader):
 
     def read_rows(self) -> tuple[pd.DataFrame, list[Exclusion]]:
         """Map the table's columns and words; what cannot be read or is marked unusable is excluded."""
-        mapped = map_columns(_read_joined(self.dataset, self.study), self.dataset)
+        options = cast("Options", self.dataset.options)
+        table_name = self.dataset.tables[0]
+        joined = _read_joined(table_name, options.joins, self.study)
+        mapped = map_columns(joined, table_name, options.columns, self.dataset.malignant_from_birads is not None)
         rows: list[dict[str, Any]] = []
         excluded = []
         for values in records(mapped):
             try:
-                rows.append(_read_row(values, self.dataset.labels, self.dataset.spacing_factor))
+                rows.append(_read_row(values, options.labels, options.spacing_factor))
             except ValueError as error:
                 detail = f"{values[ORIGIN]}: {error}"
                 excluded.append(Exclusion("row", CohortReason.BAD_ROW, detail, str(values["patient"])))
@@ -106,14 +109,14 @@ class StudyReader(Reader):
         return FoundLesion(None)
 
 
-def _read_joined(dataset: DatasetSettings, study: Path) -> pd.DataFrame:
+def _read_joined(name: str, joins: Sequence[JoinSettings], study: Path) -> pd.DataFrame:
     """Read the table and add the columns of the joined ones, which must have one row a key; a blank key joins nothing.
 
     A row that takes over values from one that cannot be read cannot be read either.
     """
-    table = read_text_table(study / dataset.tables[0])
-    for join in dataset.joins:
-        require_columns(table, [join.column], f"table {dataset.tables[0]}")
+    table = read_text_table(study / name)
+    for join in joins:
+        require_columns(table, [join.column], f"table {name}")
         further = read_text_table(study / join.table)
         require_columns(further, [join.column], f"joined table {join.table}")
         further = further[further[join.column] != ""]
@@ -126,8 +129,8 @@ def _read_joined(dataset: DatasetSettings, study: Path) -> pd.DataFrame:
         if len(table) and not table[join.column].isin(further[join.column]).any():
             examples = ", ".join(repr(part[join.column].iloc[0]) for part in (table, further) if len(part))
             raise StudyError(
-                f"joined table {join.table} shares no {join.column} with table {dataset.tables[0]}: found {examples}; "
-                "expected the same spelling in both; mend one, or correct cohort.dataset.joins"
+                f"joined table {join.table} shares no {join.column} with table {name}: found {examples}; "
+                "expected the same spelling in both; mend one, or correct cohort.dataset.options.joins"
             )
         new = [name for name in further.columns if name not in table.columns]
         added = further[[join.column, *new]].assign(**{JOINED_PROBLEM: further[PROBLEM]})

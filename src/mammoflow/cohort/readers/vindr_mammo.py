@@ -21,6 +21,7 @@ from mammoflow.formats.dicom_header import image_shape
 from mammoflow.formats.study_paths import safe_path
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
+from mammoflow.reasons.labels import LabelReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.files import text_digest
 from mammoflow.storage.names import safe_name
@@ -124,14 +125,18 @@ class StudyReader(Reader):
         self.counts["images without a finding"] = int(table.loc[normal, "image_id"].nunique())
         self.counts["findings without an assessment"] = int((~normal & table["birads"].isna()).sum())
 
+    def unannotated_images(self) -> list[dict[str, Any]]:
+        """Return the images of the table of breasts that the table of findings does not name and that can be read."""
+        rows = []
+        for values in self._unlisted():
+            try:
+                rows.append(_read_unannotated(values))
+            except ValueError:
+                continue  # its exclusion stays
+        return rows
+
     def _without_row(self) -> list[Exclusion]:
         """Exclude the images of the table of breasts, if there is one, that the table of findings does not name."""
-        path = self.study / BREASTS_TABLE
-        if not path.is_file():
-            return []
-        breasts = read_text_table(path)
-        require_columns(breasts, ["study_id", "image_id"], f"table {BREASTS_TABLE}")
-        missing = breasts[~breasts["image_id"].isin(self.findings["image_id"])]
         return [
             Exclusion(
                 "row",
@@ -140,9 +145,18 @@ class StudyReader(Reader):
                 row["study_id"],
                 safe_name(row["image_id"]),
             )
-            for row in records(missing)
-            if row["image_id"]
+            for row in self._unlisted()
         ]
+
+    def _unlisted(self) -> list[dict[str, str]]:
+        """Return the rows of the table of breasts, if there is one, whose image the table of findings does not name."""
+        path = self.study / BREASTS_TABLE
+        if not path.is_file():
+            return []
+        breasts = read_text_table(path)
+        require_columns(breasts, ["study_id", "image_id"], f"table {BREASTS_TABLE}")
+        missing = ~breasts["image_id"].isin(self.findings["image_id"]) & (breasts["image_id"] != "")
+        return records(breasts[missing])
 
 
 def parse_categories(text: str) -> list[str]:
@@ -199,6 +213,27 @@ def _read_row(values: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def _read_unannotated(values: dict[str, str]) -> dict[str, Any]:
+    """Turn a row of the table of breasts into a row without a lesion; raise ValueError where it cannot be read."""
+    study, image = values["study_id"], values["image_id"]
+    if values[PROBLEM] or not study:
+        raise ValueError(values[PROBLEM] or "no value for study_id")
+    return dict.fromkeys(ROW_COLUMNS) | {
+        "patient_id": study,
+        "image_id": safe_name(image),
+        "laterality": parse_side(values.get("laterality", "")),
+        "view": values.get("view_position", "").upper(),
+        "lesion_type": "unknown",
+        "density": parse_density(values.get("breast_density", "").upper().removeprefix("DENSITY").strip()),
+        "official_split": OFFICIAL_SPLITS.get(values.get("split", "").lower(), ""),
+        "image_name": f"images/{study}/{image}.dicom",
+        "height": parse_integer(values.get("height", ""), 1, LARGEST_PIXELS),
+        "width": parse_integer(values.get("width", ""), 1, LARGEST_PIXELS),
+        "categories": "",
+        ORIGIN: values[ORIGIN],
+    }
+
+
 def _lesion_type(categories: list[str]) -> str:
     """Return the type; a mass with calcifications is a mass."""
     if MASS in categories:
@@ -215,7 +250,7 @@ def _refuse_contradictions(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Excl
     excluded = []
     for chosen, reason, detail in (
         (torn, CohortReason.BAD_ROW, "the rows of the image differ in study, side, view or split"),
-        (denied, CohortReason.LABEL_CONFLICT, f"{NO_FINDING}, but other rows of the image have findings"),
+        (denied, LabelReason.LABEL_CONFLICT, f"{NO_FINDING}, but other rows of the image have findings"),
     ):
         excluded += [
             Exclusion("row", reason, f"{row[ORIGIN]}: {detail}", row["patient_id"], row["image_id"], row["lesion_id"])

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 
+from mammoflow.errors import StudyError
 from mammoflow.imaging.geometry import Mask, box_of
-from mammoflow.segmentation.scoring.scores import box_mask
+from mammoflow.segmentation.scoring.scores import box_mask, ellipse_in_box
+from mammoflow.storage.files import read_mask
 
 Point = tuple[float, float, int]
 """y, x in canonical pixels, and 1 where it lies on the lesion, 0 where it does not."""
@@ -64,6 +68,7 @@ def random_points(region: Mask, count: int, generator: np.random.Generator) -> l
 
 def lesion_points(
     mask: Mask,
+    neighbours: Mask | None,
     box: npt.NDArray[np.float64],
     spacing_mm: tuple[float, float],
     counts: tuple[int, int],
@@ -76,12 +81,15 @@ def lesion_points(
     ----------
     mask
         (height, width) of the lesion.
+    neighbours
+        (height, width): all other lesions of the image; None where there is none.
     box
-        (4,): y0, x0, y1, x1 in pixels; points beside the lesion are drawn in it, outside the mask.
+        (4,): y0, x0, y1, x1 in pixels. Points beside the lesion are drawn in it, outside the mask and outside the
+        neighbours, so that none of them lies on a lesion.
     spacing_mm
         Row and column spacing.
     counts
-        Points on the lesion, and beside it; none is drawn beside a lesion that fills its box.
+        Points on the lesion, and beside it; none is drawn where lesions fill the box.
     exact
         Whether the first point is the deepest one; else all are drawn.
     generator
@@ -90,6 +98,45 @@ def lesion_points(
     positive, negative = counts
     inside = [deepest_point(mask, spacing_mm)] if exact else []
     inside += random_points(mask, positive - len(inside), generator)
-    size = (mask.shape[0], mask.shape[1])
-    beside = random_points(box_mask(box, size) & ~mask, negative, generator) if negative else []
+    beside = random_points(_outside(mask, neighbours, box), negative, generator) if negative else []
     return [*((y, x, 1) for y, x in inside), *((y, x, 0) for y, x in beside)]
+
+
+def lesion_region(path: Path | None, box: npt.NDArray[np.float64], size: tuple[int, int]) -> Mask:
+    """Return the region (height, width) of a lesion: its mask, or the ellipse inscribed in its box where it has none.
+
+    Parameters
+    ----------
+    path
+        PNG file of the mask on the grid of the canonical image; None for a lesion that has a box alone.
+    box
+        (4,): y0, x0, y1, x1 in canonical pixels.
+    size
+        Height and width of the image.
+
+    Raises
+    ------
+    StudyError
+        If the mask does not have the size of the image.
+    """
+    mask = ellipse_in_box(box, size) if path is None else read_mask(path)
+    if mask.shape != size:
+        raise StudyError(f"mask {path} is {mask.shape}, expected {size}; run the image stage again")
+    if mask.any():
+        return mask
+    # A box smaller than a pixel holds the centre of none: every pixel that it touches is the lesion.
+    return box_mask(np.concatenate([np.floor(box[:2]), np.ceil(box[2:])]), size)
+
+
+def united(regions: Iterable[Mask]) -> Mask | None:
+    """Return the union of regions (height, width); None where there is none."""
+    union: Mask | None = None
+    for region in regions:
+        union = region if union is None else union | region
+    return union
+
+
+def _outside(mask: Mask, neighbours: Mask | None, box: npt.NDArray[np.float64]) -> Mask:
+    """Return the pixels (height, width) of the box that lie on no lesion."""
+    outside = box_mask(box, (mask.shape[0], mask.shape[1])) & ~mask
+    return outside if neighbours is None else outside & ~neighbours

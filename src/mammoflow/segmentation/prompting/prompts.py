@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mammoflow.cohort.table_files import records
 from mammoflow.config.prompts import PromptKind, PromptSettings
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.imaging.geometry import Mask
 from mammoflow.segmentation.prompting.boxes import Floats, expand_boxes, jitter_box
-from mammoflow.segmentation.prompting.points import lesion_points, points_text
+from mammoflow.segmentation.prompting.points import lesion_points, lesion_region, points_text, united
 from mammoflow.segmentation.prompting.prompt_names import prompt_name
 from mammoflow.segmentation.prompting.sources import (
     Excluded,
@@ -22,15 +24,16 @@ from mammoflow.segmentation.prompting.sources import (
     reference_source,
     unprompted,
 )
-from mammoflow.segmentation.scoring.scores import box_mask, ellipse_in_box
-from mammoflow.storage.files import read_mask, text_digest
+from mammoflow.storage.files import text_digest
 from mammoflow.tables.cohort import EXCLUDED
 from mammoflow.tables.files import empty_table, read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.prompts import BOX, PROMPTS
 
 
-def prompt_table(settings: PromptSettings, images: pd.DataFrame, sources: pd.DataFrame) -> pd.DataFrame:
+def prompt_table(
+    settings: PromptSettings, images: pd.DataFrame, sources: pd.DataFrame, references: pd.DataFrame
+) -> pd.DataFrame:
     """Make the prompts of a shard: every kind, margin and draw for every row of the sources.
 
     Parameters
@@ -41,6 +44,9 @@ def prompt_table(settings: PromptSettings, images: pd.DataFrame, sources: pd.Dat
         Table CANONICAL_IMAGES.
     sources
         Rows of `prompting.sources`: lesion, origin, box and mask file.
+    references
+        The reference of every lesion on the images, as `reference_source` returns them. Points beside a lesion are on
+        none of them.
 
     Returns
     -------
@@ -56,9 +62,12 @@ def prompt_table(settings: PromptSettings, images: pd.DataFrame, sources: pd.Dat
     if absent:
         raise StudyError(f"lesions name images that the images table lacks: {absent[:5]}; run the image stage again")
     facts = images.set_index("image_id")
+    on_image = {str(image_id): table for image_id, table in references.groupby("image_id")}
     rows: list[dict[str, Any]] = []
     for source in sources.to_dict("records"):
-        rows += _Target(settings, {str(name): value for name, value in source.items()}, facts).prompts()
+        others = on_image.get(str(source["image_id"]), references[:0])
+        others = others[others["lesion_id"] != source["lesion_id"]]
+        rows += _Target(settings, {str(name): value for name, value in source.items()}, facts, others).prompts()
     if not rows:
         return empty_table(PROMPTS)
     prompts = pd.DataFrame(rows)
@@ -72,18 +81,20 @@ def prompt_table(settings: PromptSettings, images: pd.DataFrame, sources: pd.Dat
 
 
 class _Target:
-    """One row of the sources, and the prompts around it."""
+    """One row of the sources, and the prompts around it; `others` are the references of the image's other lesions."""
 
-    def __init__(self, settings: PromptSettings, source: dict[str, Any], images: pd.DataFrame) -> None:
+    def __init__(
+        self, settings: PromptSettings, source: dict[str, Any], images: pd.DataFrame, others: pd.DataFrame
+    ) -> None:
         image = images.loc[source["image_id"]]
         self.settings = settings
         self.source = source
+        self.others = others
         self.box = np.array([source[name] for name in BOX], dtype=np.float64)
         self.size = np.array([image["height"], image["width"]], dtype=np.float64)
         self.spacing = np.array([image["row_spacing_mm"], image["column_spacing_mm"]], dtype=np.float64)
         self.counts = (settings.positive_points, settings.negative_points)
         self.jitter = f"{settings.jitter_mm:g}mm" if settings.jitter_mm else f"{settings.jitter_share:g}"
-        self._mask: Mask | None = None
 
     def prompts(self) -> list[dict[str, Any]]:
         """Return rows of the table PROMPTS: kind by kind, margin by margin, the exact one before those drawn."""
@@ -110,7 +121,8 @@ class _Target:
         points = ""
         if kind != "box":
             spacing = (float(self.spacing[0]), float(self.spacing[1]))
-            points = points_text(lesion_points(self._region(), near, spacing, self.counts, exact, generator))
+            drawn = lesion_points(self._region, self._neighbours, near, spacing, self.counts, exact, generator)
+            points = points_text(drawn)
         box = np.full(4, np.nan) if margin is None else near
         return {
             "prompt_id": prompt_id,
@@ -133,22 +145,22 @@ class _Target:
             most = self.settings.jitter_share * (box[2:] - box[:2])
         return jitter_box(box, np.asarray(most, dtype=np.float64), self.size, generator)
 
+    @cached_property
     def _region(self) -> Mask:
-        """Return the mask that points are taken from; of a box alone the ellipse inscribed in it."""
-        if self._mask is None:
-            size = (int(self.size[0]), int(self.size[1]))
-            path = str(self.source["mask_path"])
-            mask = read_mask(Path(path)) if path else ellipse_in_box(self.box, size)
-            if mask.shape != size:
-                raise StudyError(f"mask {path} is {mask.shape}, expected {size}; run the image stage again")
-            # A box smaller than a pixel holds the centre of none.
-            self._mask = mask if mask.any() else _pixels_touched(self.box, size)
-        return self._mask
+        """The region (height, width) that points are taken from."""
+        return self._region_of(self.source)
 
+    @cached_property
+    def _neighbours(self) -> Mask | None:
+        """The image's other lesions (height, width); not read where no point is drawn beside a lesion."""
+        if not self.settings.negative_points:
+            return None
+        return united(self._region_of(other) for other in records(self.others))
 
-def _pixels_touched(box: Floats, size: tuple[int, int]) -> Mask:
-    whole = np.concatenate([np.floor(box[:2]), np.ceil(box[2:])])
-    return box_mask(whole, size)
+    def _region_of(self, row: Mapping[str, Any]) -> Mask:
+        box = np.array([row[name] for name in BOX], dtype=np.float64)
+        path = str(row["mask_path"])
+        return lesion_region(Path(path) if path else None, box, (int(self.size[0]), int(self.size[1])))
 
 
 def make_prompts(
@@ -187,7 +199,9 @@ def make_prompts(
     image_table = read_table(images / "images.parquet", CANONICAL_IMAGES)
     lesions = read_table(images / "lesions.parquet", CANONICAL_LESIONS)
     sources, left_out = _sources(settings, images, image_table, lesions, cohort, masks)
-    tables = [table for source in sources if not (table := prompt_table(settings, image_table, source)).empty]
+    references = reference_source(images, lesions)
+    tables = [prompt_table(settings, image_table, source, references) for source in sources]
+    tables = [table for table in tables if not table.empty]
     write_table(pd.concat(tables, ignore_index=True) if tables else empty_table(PROMPTS), PROMPTS, output)
     if excluded is not None:
         write_table(pd.DataFrame(left_out) if left_out else empty_table(EXCLUDED), EXCLUDED, excluded)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mammoflow.segmentation.precision import computing_in
+from mammoflow.segmentation.protocol.network_input import NetworkInput
 from mammoflow.segmentation.protocol.segmenter import Segmenter
 
 
@@ -18,8 +19,19 @@ class AutomaticModel(Segmenter):
     """A segmentation model that needs no prompt.
 
     `logits` is the differentiable core for training. `probability_maps` is what the stages use; a model that looks at
-    an image in several parts overrides it.
+    an image in several parts overrides it. Images come on the network's grid (`NetworkInput.place`), so `preprocess`
+    makes channels of grey levels and leaves rows and columns as they are.
+
+    Attributes
+    ----------
+    input
+        The grid on which the network sees an image.
+    threshold
+        Probability above which a pixel is lesion, as the training chose it on validation images.
     """
+
+    input: NetworkInput = NetworkInput()
+    threshold: float = 0.5
 
     @abstractmethod
     def logits(self, batch: Tensor) -> Tensor:
@@ -30,9 +42,9 @@ class AutomaticModel(Segmenter):
 
     @torch.inference_mode()
     def probability_maps(self, images: Sequence[npt.NDArray[np.uint16]]) -> list[npt.NDArray[np.float32]]:
-        """Return the probability of lesion (height, width) for each canonical image (height, width).
+        """Return the probability of lesion (height, width) for each image (height, width) on the network's grid.
 
-        The inputs that `preprocess` makes of the images must have one size; the images may differ in size.
+        The images have one size.
         """
         self.network.eval()
         batch = torch.stack([self.preprocess(image) for image in images]).to(self.device)
@@ -40,6 +52,6 @@ class AutomaticModel(Segmenter):
             logits = self.logits(batch)
         maps = []
         for image, image_logits in zip(images, logits.float(), strict=True):
-            canonical = self.upscale(image_logits[None], (image.shape[0], image.shape[1]))
-            maps.append(canonical[0, 0].sigmoid().cpu().numpy())
+            enlarged = self.upscale(image_logits[None], (image.shape[0], image.shape[1]))
+            maps.append(enlarged[0, 0].sigmoid().cpu().numpy())
         return maps

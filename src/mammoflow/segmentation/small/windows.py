@@ -115,7 +115,7 @@ def load_samples(folders: list[Path], splits: tuple[str, ...] = ("train",)) -> L
     for folder in progress(folders, "loading shards"):
         images = read_table(folder / "images.parquet", CANONICAL_IMAGES).set_index("image_id").to_dict("index")
         lesions = read_table(folder / "lesions.parquet", CANONICAL_LESIONS)
-        lesions = lesions[lesions["split"].isin(splits)]
+        lesions = lesions[lesions["split"].isin(splits) & lesions["malignant"].notna()]
         without_mask += int(lesions["mask_file"].isna().sum())
         phantom |= "phantom" in lesions.columns and bool(lesions["phantom"].any())
         for image_id, group in lesions[lesions["mask_file"].notna()].groupby("image_id", sort=True):

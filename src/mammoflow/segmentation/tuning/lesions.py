@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mammoflow.cohort.table_files import records
 from mammoflow.config.prompts import PromptKind
 from mammoflow.config.tuning import TuneSettings
 from mammoflow.errors import StudyError
 from mammoflow.imaging.geometry import Mask
 from mammoflow.segmentation.prompting.boxes import expand_boxes, jitter_box
-from mammoflow.segmentation.prompting.points import lesion_points
+from mammoflow.segmentation.prompting.points import lesion_points, lesion_region, united
 from mammoflow.storage.files import read_mask
 from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
@@ -34,10 +35,13 @@ class TuningLesions:
         Rows of CANONICAL_IMAGES with the column `folder`, that of their shard.
     lesions
         Rows of CANONICAL_LESIONS with the columns `folder` and `image_index`, the row of their image.
+    on_images
+        Rows of CANONICAL_LESIONS, with `folder`, of every lesion on these images, whether or not it is tuned on.
     """
 
     images: pd.DataFrame
     lesions: pd.DataFrame
+    on_images: pd.DataFrame
 
     def rows(self, split: str) -> Rows:
         """Return the rows of the lesions of a split."""
@@ -84,6 +88,20 @@ class TuningLesions:
             raise StudyError(f"mask {path} is {mask.shape}, expected {size}; run the image stage again")
         return mask
 
+    def neighbours(self, row: int) -> Mask | None:
+        """Return the other lesions (height, width) on the image of a lesion; None where there is none."""
+        lesion = self.lesions.iloc[row]
+        size = self.size(int(lesion["image_index"]))
+        on_image = self.on_images[self.on_images["image_id"] == lesion["image_id"]]
+        return united(
+            lesion_region(
+                None if pd.isna(other["mask_file"]) else Path(other["folder"]) / other["mask_file"],
+                np.array([other[name] for name in BOX], dtype=np.float64),
+                size,
+            )
+            for other in records(on_image[on_image["lesion_id"] != lesion["lesion_id"]])
+        )
+
     def box(self, row: int, margin_mm: float) -> Floats:
         """Return the box (4,) y0, x0, y1, x1 of a lesion with a margin, in canonical pixels, clipped to the image."""
         lesion = self.lesions.iloc[row]
@@ -101,24 +119,26 @@ def read_lesions(folders: list[Path]) -> TuningLesions:
     StudyError
         If there is none to train on or none to validate on, or two images have one id.
     """
-    images, lesions = [], []
+    images, lesions, on_images = [], [], []
     for folder in folders:
         table = read_table(folder / "lesions.parquet", CANONICAL_LESIONS)
         used = table[table["mask_file"].notna() & table["split"].isin(["train", "validation"])]
+        used = used[used["malignant"].notna()]  # lesions of unknown malignancy are in no training
         shown = read_table(folder / "images.parquet", CANONICAL_IMAGES)
         images.append(shown[shown["image_id"].isin(used["image_id"])].assign(folder=str(folder)))
         lesions.append(used.assign(folder=str(folder)))
+        on_images.append(table[table["image_id"].isin(used["image_id"])].assign(folder=str(folder)))
     all_images = pd.concat(images, ignore_index=True).sort_values("image_id", ignore_index=True)
     all_lesions = pd.concat(lesions, ignore_index=True).sort_values("lesion_id", ignore_index=True)
     repeated = all_images["image_id"][all_images["image_id"].duplicated()]
     if len(repeated):
         raise StudyError(
-            f"{len(repeated)} images have an id that another one has too, such as {repeated.iloc[0]!r}; expected each id "
-            "once; leave out the run of train.more_images that has the same ids"
+            f"{len(repeated)} images have an id that another one has too, such as {repeated.iloc[0]!r}; expected each "
+            "id once; leave out the run of train.more_images that has the same ids"
         )
     row_of = {image_id: row for row, image_id in enumerate(all_images["image_id"])}
     all_lesions["image_index"] = [row_of[image_id] for image_id in all_lesions["image_id"]]
-    data = TuningLesions(all_images, all_lesions)
+    data = TuningLesions(all_images, all_lesions, pd.concat(on_images, ignore_index=True))
     for split in ("train", "validation"):
         if not len(data.rows(split)):
             raise StudyError(
@@ -166,6 +186,7 @@ def draw_prompts(
     image = int(data.lesions["image_index"].iloc[row])
     spacing, size = data.spacing_mm(image), np.array(data.size(image), dtype=np.float64)
     mask = data.mask(row) if kind != "box" else None
+    neighbours = data.neighbours(row) if kind != "box" and settings.negative_points else None
     boxes, points, labels = [], [], []
     for _ in range(settings.prompts):
         box = data.box(row, float(generator.uniform(settings.margins_mm[0], settings.margins_mm[1])))
@@ -173,7 +194,7 @@ def draw_prompts(
         boxes.append(box[[1, 0, 3, 2]])
         if mask is not None:
             counts = (settings.positive_points, settings.negative_points)
-            drawn = lesion_points(mask, box, spacing, counts, False, generator)
+            drawn = lesion_points(mask, neighbours, box, spacing, counts, False, generator)
             drawn += [(0.0, 0.0, -1)] * (sum(counts) - len(drawn))
             points.append([[x, y] for y, x, _ in drawn])
             labels.append([label for *_, label in drawn])

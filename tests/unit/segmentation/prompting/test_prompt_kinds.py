@@ -26,6 +26,7 @@ from mammoflow.segmentation.prompting.points import (
     read_points,
 )
 from mammoflow.segmentation.prompting.prompts import make_prompts
+from mammoflow.segmentation.scoring.scores import ellipse_in_box
 from mammoflow.storage.files import read_mask, write_mask
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
 from mammoflow.tables.files import read_table, write_table
@@ -62,18 +63,47 @@ def test_points_lie_on_the_lesion_or_in_the_ring_beside_it() -> None:
     mask = np.zeros((60, 50), dtype=bool)
     mask[20:30, 10:40] = True
     box = np.array([15.0, 5.0, 35.0, 45.0])
-    points = lesion_points(mask, box, (1.0, 1.0), (4, 6), True, np.random.default_rng(0))
+    points = lesion_points(mask, None, box, (1.0, 1.0), (4, 6), True, np.random.default_rng(0))
     assert [label for _, _, label in points] == [1] * 4 + [0] * 6
     for y, x, label in points:
         assert mask[int(y), int(x)] == (label == 1)
         assert box[0] <= y < box[2]
         assert box[1] <= x < box[3]
-    tight = lesion_points(mask, np.array([20.0, 10.0, 30.0, 40.0]), (1.0, 1.0), (1, 3), True, np.random.default_rng(0))
+    tight = lesion_points(
+        mask, None, np.array([20.0, 10.0, 30.0, 40.0]), (1.0, 1.0), (1, 3), True, np.random.default_rng(0)
+    )
     assert [label for _, _, label in tight] == [1]  # no room beside a lesion that fills its box
     drawn = np.array(random_points(mask, 3000, np.random.default_rng(1)))
     np.testing.assert_allclose(drawn.mean(axis=0), [25, 25], atol=0.6)
     assert read_points(points_text(points))[0] == points[0]
     assert read_points("") == []
+
+
+def beside_another(shard: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Move the second lesion of the first image next to the first one; return the masks of both."""
+    lesions = read_table(shard / "lesions.parquet", CANONICAL_LESIONS)
+    box = {"y0": 20.0, "x0": 32.0, "y1": 50.0, "x1": 60.0}
+    lesions.loc[lesions["lesion_id"] == "one_b", list(box)] = list(box.values())
+    write_table(lesions, CANONICAL_LESIONS, shard / "lesions.parquet")
+    second = np.zeros((96, 72), dtype=bool)
+    second[20:50, 32:60] = True
+    write_mask(shard / "mask/one_b.png", second)
+    return read_mask(shard / "mask/one-a.png"), second
+
+
+@pytest.mark.parametrize("box_alone", [False, True])
+def test_points_beside_a_lesion_lie_on_no_other_lesion(shard: Path, tmp_path: Path, box_alone: bool) -> None:
+    first, second = beside_another(shard)
+    if box_alone:
+        lesions = read_table(shard / "lesions.parquet", CANONICAL_LESIONS)
+        lesions.loc[lesions["lesion_id"] == "one_b", "mask_file"] = None
+        write_table(lesions, CANONICAL_LESIONS, shard / "lesions.parquet")
+        second = ellipse_in_box(np.array([20.0, 32.0, 50.0, 60.0]), (96, 72))
+    table = made(shard, tmp_path, margins_mm=[10.0], kinds=["box_point"], negative_points=10, draws=3, jitter_mm=2.0)
+    texts = table.loc[table["lesion_id"] == "one/a", "points"]
+    beside = [(int(y), int(x)) for text in texts for y, x, label in read_points(text) if label == 0]
+    assert len(beside) == 40
+    assert not any(first[place] or second[place] for place in beside)
 
 
 def test_kinds_cross_margins_and_a_point_stands_alone(shard: Path, tmp_path: Path) -> None:

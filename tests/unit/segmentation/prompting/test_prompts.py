@@ -42,11 +42,12 @@ def test_a_shard_without_lesions_gives_an_empty_table(empty_shard: Path, tmp_pat
 def test_boxes_off_the_image_and_lesions_without_an_image_are_refused(shard: Path) -> None:
     images = read_table(shard / "images.parquet", CANONICAL_IMAGES)
     lesions = read_table(shard / "lesions.parquet", CANONICAL_LESIONS)
+    references = reference_source(shard, lesions)
     with pytest.raises(StudyError, match=r"images table lacks.*two"):
-        prompt_table(PromptSettings(), images[images["image_id"] != "two"], reference_source(shard, lesions))
+        prompt_table(PromptSettings(), images[images["image_id"] != "two"], references, references)
     outside = lesions.assign(x0=lesions["x0"] + 500, x1=lesions["x1"] + 500)
     with pytest.raises(StudyError, match="without a pixel"):
-        prompt_table(PromptSettings(), images, reference_source(shard, outside))
+        prompt_table(PromptSettings(), images, reference_source(shard, outside), references)
 
 
 def test_expanding_never_shrinks_a_box_and_never_leaves_the_image() -> None:

@@ -11,8 +11,17 @@ import pandas as pd
 from mammoflow.cohort.reader import Exclusion
 
 
+def names_lesion(rows: pd.DataFrame) -> pd.Series:
+    """Tell which rows are of a lesion: not those of normal images, nor those of images of which nothing is known."""
+    return (rows["label"] != "normal") & rows["lesion_id"].notna()
+
+
 def flow_step(
-    name: str, rows: pd.DataFrame, excluded: Sequence[Exclusion], unread: Sequence[Exclusion] = ()
+    name: str,
+    rows: pd.DataFrame,
+    excluded: Sequence[Exclusion],
+    unread: Sequence[Exclusion] = (),
+    lesions: int | None = None,
 ) -> dict[str, Any]:
     """Describe one step.
 
@@ -21,11 +30,13 @@ def flow_step(
     name
         What the remaining rows are.
     rows
-        The remaining rows; those of normal images are no lesions.
+        The remaining rows; those of normal images and of images without a lesion id are no lesions.
     excluded
         What this step took away.
     unread
         Rows to be counted that are not in `rows`, because they could not be read or are marked unusable.
+    lesions
+        How many lesions remain, where images stay whose lesions do not; None counts those of the rows.
 
     Returns
     -------
@@ -36,17 +47,18 @@ def flow_step(
     return {
         "step": name,
         "images": len({*rows["image_id"], *(row.image_id for row in unread)} - {""}),
-        "lesions": int((rows["label"] != "normal").sum()) + len(unread),
+        "lesions": (int(names_lesion(rows).sum()) if lesions is None else lesions) + len(unread),
         "patients": len({*rows["patient_id"], *(row.patient_id for row in unread)} - {""}),
         "excluded": dict(reasons.most_common()),
     }
 
 
 def describe(images: pd.DataFrame, lesions: pd.DataFrame) -> dict[str, int]:
-    """Count patients, images, lesions and malignant lesions of a cohort or of one side of its split."""
+    """Count patients, images, lesions, malignant and unlabelled ones of a cohort or of one side of its split."""
     return {
         "patients": int(images["patient_id"].nunique()),
         "images": len(images),
         "lesions": len(lesions),
         "malignant": int((lesions["malignant"] == 1).sum()),
+        "unlabelled": int(lesions["malignant"].isna().sum()),
     }

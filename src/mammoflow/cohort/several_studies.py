@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -58,10 +59,11 @@ def pool_studies(selections: Sequence[Selection], datasets: Sequence[DatasetSett
         while not taken.isdisjoint((name, prefix + value) for name, value in ids):
             prefix += f"{safe_name(dataset.name)}_"
         taken.update((name, prefix + value) for name, value in ids)
-        place = {"source": dataset.name} | ({"study": str(study)} if len(studies) > 1 else {})
+        place: dict[str, Any] = {"source": dataset.name, "phantom": selection.phantom}
+        place |= {"study": str(study)} if len(studies) > 1 else {}
         rows.append(_renamed(selection.rows, prefix).assign(source=dataset.name))
-        part = _renamed(pd.DataFrame(selection.resolved.images), prefix)
-        images.append(part.assign(**place, default_spacing_mm=dataset.spacing_mm))
+        study_images = _renamed(pd.DataFrame(selection.resolved.images), prefix)
+        images.append(study_images.assign(**place, default_spacing_mm=dataset.spacing_mm))
         lesions.append(_renamed(pd.DataFrame(selection.resolved.lesions), prefix).assign(**place))
         excluded += [_renamed_exclusion(exclusion, prefix) for exclusion in selection.resolved.excluded]
     flow = _added([selection.flow for selection in selections])
@@ -79,10 +81,8 @@ def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def _renamed(table: pd.DataFrame, prefix: str) -> pd.DataFrame:
     if not prefix:
         return table
-    named = [name for name in IDS if name in table.columns]
-    return table.assign(
-        **{name: table[name].map(lambda value: f"{prefix}{value}", na_action="ignore") for name in named}
-    )
+    ids = [name for name in IDS if name in table.columns]
+    return table.assign(**{name: table[name].map(lambda value: f"{prefix}{value}", na_action="ignore") for name in ids})
 
 
 def _renamed_exclusion(exclusion: Exclusion, prefix: str) -> Exclusion:
@@ -97,10 +97,10 @@ def _added(flows: Sequence[Flow]) -> Flow:
     if len(flows) == 1:
         return flows[0]
     steps: Flow = []
-    for parts in zip(*flows, strict=True):
+    for of_studies in zip(*flows, strict=True):
         reasons: Counter[str] = Counter()
-        for part in parts:
-            reasons.update(part["excluded"])
-        counts = {name: sum(part[name] for part in parts) for name in ("images", "lesions", "patients")}
-        steps.append({"step": parts[0]["step"], **counts, "excluded": dict(reasons.most_common())})
+        for step in of_studies:
+            reasons.update(step["excluded"])
+        counts = {name: sum(step[name] for step in of_studies) for name in ("images", "lesions", "patients")}
+        steps.append({"step": of_studies[0]["step"], **counts, "excluded": dict(reasons.most_common())})
     return steps

@@ -1,4 +1,4 @@
-"""What can be told about a study before the first job: that its folder and its tables are there."""
+"""The stop of the cohort stage where the folder of a study or one of its tables is missing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mammoflow.config.cohort import DatasetSettings
 from mammoflow.errors import StudyError
 
 
-def check_study(dataset: DatasetSettings, study: Path) -> None:
+def require_study_files(dataset: DatasetSettings, study: Path) -> None:
     """Stop if the study folder or a table that the settings name is missing; cheap, reads no file.
 
     Raises
@@ -24,4 +24,6 @@ def check_study(dataset: DatasetSettings, study: Path) -> None:
         )
     for name in dataset.every_table():
         if not (study / name).is_file():
-            raise StudyError(f"case table {study / name} does not exist; check cohort.dataset.tables and joins")
+            raise StudyError(
+                f"case table {study / name} does not exist; check cohort.dataset.tables and cohort.dataset.options"
+            )

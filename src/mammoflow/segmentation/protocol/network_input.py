@@ -1,0 +1,81 @@
+"""How an image reaches an automatic network: its size in the network's pixels, and the way back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mammoflow.imaging.geometry import Mask, resize, shrink_mask
+from mammoflow.segmentation.protocol.segmenter import ImageSize
+
+MULTIPLE = 32
+"""Rows and columns of what a network sees are multiples of this, the stride of common networks."""
+
+
+@dataclass(frozen=True)
+class NetworkInput:
+    """The grid on which an automatic network sees an image; the image is at its top left, the rest is 0.
+
+    Attributes
+    ----------
+    side_px
+        Side of the network's square input in pixels. An image is reduced or enlarged until its longest side fits.
+        Where `spacing_mm` is given it is the side of a training patch only.
+    spacing_mm
+        Millimetres from pixel to pixel; None where the side decides.
+    """
+
+    side_px: int = 256
+    spacing_mm: float | None = None
+
+    def shape(self, size: ImageSize, spacing_mm: tuple[float, float]) -> ImageSize:
+        """Return the (height, width) of an image in the network's pixels.
+
+        Parameters
+        ----------
+        size
+            (height, width) of the canonical image.
+        spacing_mm
+            Its (row, column) spacing in millimetres.
+        """
+        if self.spacing_mm is None:
+            scales = (self.side_px / max(size),) * 2
+        else:
+            scales = (spacing_mm[0] / self.spacing_mm, spacing_mm[1] / self.spacing_mm)
+        return max(1, round(size[0] * scales[0])), max(1, round(size[1] * scales[1]))
+
+    def pixel_mm(self, size: ImageSize, spacing_mm: tuple[float, float]) -> float:
+        """Return the millimetres from row to row of the network's pixels; arguments as for `shape`."""
+        return spacing_mm[0] * size[0] / self.shape(size, spacing_mm)[0]
+
+    def place(self, image: npt.NDArray[np.uint16], spacing_mm: tuple[float, float]) -> npt.NDArray[np.uint16]:
+        """Bring a canonical image (height, width) to the network's grid, filled up with 0 below and on the right."""
+        shape = self.shape((image.shape[0], image.shape[1]), spacing_mm)
+        return self._fill(resize(image, shape))
+
+    def place_mask(self, mask: Mask, spacing_mm: tuple[float, float]) -> Mask:
+        """Bring a canonical mask (height, width) to the network's grid; a small lesion keeps a pixel at least."""
+        shape = self.shape((mask.shape[0], mask.shape[1]), spacing_mm)
+        smaller = shape[0] <= mask.shape[0] and shape[1] <= mask.shape[1]
+        return self._fill(shrink_mask(mask, shape) if smaller else resize(mask, shape))
+
+    def restore(
+        self, values: npt.NDArray[np.float32], size: ImageSize, spacing_mm: tuple[float, float]
+    ) -> npt.NDArray[np.float32]:
+        """Bring values on the network's grid to the canonical grid (height, width)."""
+        rows, columns = self.shape(size, spacing_mm)
+        return np.asarray(resize(np.ascontiguousarray(values[:rows, :columns]), size), dtype=np.float32)
+
+    def _fill(self, grid: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Fill a grid up to the square of the network, or to multiples of MULTIPLE."""
+        sides = [
+            self.side_px if self.spacing_mm is None else MULTIPLE * math.ceil(length / MULTIPLE)
+            for length in grid.shape[:2]
+        ]
+        filled = np.zeros(sides, dtype=grid.dtype)
+        filled[: grid.shape[0], : grid.shape[1]] = grid
+        return filled

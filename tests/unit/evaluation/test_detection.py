@@ -1,0 +1,107 @@
+"""Tables of detection against a run counted by hand (`made_up_detections`)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up_detections import made_up_run
+
+from mammoflow.evaluation.bootstrap import PatientBootstrap
+from mammoflow.evaluation.detection import DETECTION_COLUMNS, detection_table, froc_table
+from mammoflow.evaluation.detection_figures import draw_froc
+
+BOOTSTRAP = PatientBootstrap(resamples=100, confidence=0.95, seed=1)
+
+
+@pytest.fixture(scope="module")
+def row() -> pd.Series:
+    table = detection_table(made_up_run(), BOOTSTRAP)
+    assert table["split"].tolist() == ["test", "all"]
+    return table.iloc[0]
+
+
+def test_counts(row: pd.Series) -> None:
+    expected = {
+        "images": 5,
+        "images_with_lesions": 2,
+        "images_without_lesions": 3,
+        "images_not_fully_annotated": 1,
+        "patients": 3,
+        "patients_seen": 1,
+        "lesions": 3,
+        "hits": 2,
+        "missed": 1,
+        "false_positives": 3,
+        "further_components": 1,
+        "images_both_empty": 1,
+    }
+    assert row[[*expected]].to_dict() == expected
+
+
+def test_false_positives_per_image_leave_out_the_image_with_a_lost_lesion(row: pd.Series) -> None:
+    assert row["false_positives_per_image"] == pytest.approx(3 / 4)
+    assert row["false_positives_with_lesions"] == pytest.approx(2 / 2)
+    assert row["false_positives_without_lesions"] == pytest.approx(1 / 2)
+
+
+def test_sensitivity(row: pd.Series) -> None:
+    assert row["sensitivity"] == pytest.approx(2 / 3)
+    assert row["sensitivity_at_0.25"] == pytest.approx(1 / 3)
+    assert row["sensitivity_at_0.5"] == pytest.approx(2 / 3)
+    assert row["sensitivity_at_4"] == pytest.approx(2 / 3)
+
+
+def test_dice_counts_misses_as_0_and_empty_against_empty_as_1(row: pd.Series) -> None:
+    assert row["dice_hits"] == pytest.approx((0.8 + 0.5) / 2)
+    assert row["dice_lesions"] == pytest.approx((0.8 + 0.5 + 0.0) / 3)
+    assert row["dice_images"] == pytest.approx((0.6 + 0.0 + 0.0 + 1.0) / 4)
+    assert row["dice_images_with_lesions"] == pytest.approx((0.6 + 0.0) / 2)
+
+
+def test_intervals_come_from_whole_patients(row: pd.Series) -> None:
+    weights = BOOTSTRAP.weights(["P1", "P2", "P3"])[1:]
+    lesions, hits = weights @ [2, 1, 0], weights @ [2, 0, 0]
+    defined = hits[lesions > 0] / lesions[lesions > 0]
+    assert (row["sensitivity_low"], row["sensitivity_high"]) == pytest.approx(
+        tuple(np.quantile(defined, [0.025, 0.975]))
+    )
+
+
+def test_curve(row: pd.Series) -> None:
+    curve = froc_table(made_up_run())
+    points = curve[curve["split"] == "test"]
+    assert points["score"].tolist() == [0.9, 0.8, 0.7, 0.6, 0.5]
+    assert points["false_positives_per_image"].tolist() == [0, 0.25, 0.5, 0.5, 0.75]
+    assert points["sensitivity"].tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3, 2 / 3, 2 / 3])
+    assert set(points["images"]) == {4}
+
+
+def test_splits_are_kept_apart() -> None:
+    table = detection_table(made_up_run("train"), BOOTSTRAP)
+    assert table["split"].tolist() == ["all"]
+
+
+def test_a_run_without_automatic_models_has_empty_tables() -> None:
+    run = made_up_run()
+    none = replace(run, detections=run.detections[:0], maps=run.maps[:0], scores=run.scores[:0])
+    assert list(detection_table(none, BOOTSTRAP).columns) == list(DETECTION_COLUMNS)
+    assert len(detection_table(none, BOOTSTRAP)) == len(froc_table(none)) == 0
+
+
+def test_a_model_that_finds_nothing_has_a_row() -> None:
+    run = made_up_run()
+    blind = replace(run, detections=run.detections[:0], maps=run.maps.assign(components=0))
+    row = detection_table(blind, BOOTSTRAP).iloc[0]
+    assert (row["hits"], row["missed"], row["sensitivity_at_1"]) == (0, 3, 0.0)
+    assert np.isnan(row["dice_hits"])
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_figure_is_drawn_with_and_without_a_curve(tmp_path: Path, found: bool) -> None:
+    run = made_up_run() if found else made_up_run("train")
+    draw_froc(tmp_path / "froc.png", froc_table(run), detection_table(run, BOOTSTRAP), phantom=True)
+    assert (tmp_path / "froc.png").stat().st_size > 5000

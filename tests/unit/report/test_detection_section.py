@@ -1,0 +1,129 @@
+"""A run with an automatic model, from the stage's own tables to the comparison and the report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mammoflow.config.detection import AutomaticSettings
+from mammoflow.config.evaluation import ComparisonSettings, ReportSettings
+from mammoflow.evaluation.stage import compare
+from mammoflow.report.stage import write_report
+from mammoflow.segmentation.automatic import stage
+from mammoflow.segmentation.protocol.automatic import AutomaticModel
+from mammoflow.segmentation.protocol.network_input import NetworkInput
+from mammoflow.segmentation.protocol.segmenter import ImageSize
+from mammoflow.tables.files import read_table, write_table
+from mammoflow.tables.images import CANONICAL_IMAGES
+from mammoflow.weights.registry import ModelSpec
+
+MODEL = "bright"
+
+
+class BrightPixels(AutomaticModel):
+    """Marks bright pixels in the upper part of an image, so that it misses some lesions."""
+
+    input = NetworkInput(side_px=160)
+
+    def __init__(self) -> None:
+        self.name, self.digest, self.network = MODEL, MODEL, nn.Linear(1, 1)
+
+    def preprocess(self, image: np.ndarray) -> Tensor:
+        return torch.from_numpy(image.astype(np.float32))[None]
+
+    def logits(self, batch: Tensor) -> Tensor:
+        lower = torch.arange(batch.shape[-2])[:, None] > 0.45 * batch.shape[-2]
+        return torch.where((batch > 28000) & ~lower, 2.0, -2.0)
+
+    def upscale(self, logits: Tensor, size: ImageSize) -> Tensor:
+        return logits
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, write_run: Callable[..., Any]) -> Any:
+    """A run of 12 patients in which the automatic model is the second one; one image shows no lesion."""
+    written = write_run(tmp_path_factory.mktemp("automatic"), patients=12)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage, "load_automatic", lambda *arguments: BrightPixels())
+        folders = []
+        for images in written.images:
+            _add_normal_image(images)
+            output = written.root / "segmentation" / MODEL / images.name
+            model = ModelSpec(MODEL, "unet_16", written.root / "none")
+            stage.segment_automatic(AutomaticSettings(device="cpu"), model, images, output, threads=1)
+            folders.append(output)
+    run = replace(written, segmentation=[*written.segmentation, *folders])
+    compare(ComparisonSettings(bootstrap=100), output=run.root / "comparison", **run.inputs())
+    return run
+
+
+def _add_normal_image(images: Path) -> None:
+    """Add an image without a lesion: the first test image's pixels, which the tables then say nothing about."""
+    table = read_table(images / "images.parquet", CANONICAL_IMAGES)
+    normal = table[table["split"] == "test"].iloc[[0]].assign(image_id=f"normal_{images.name}")
+    write_table(pd.concat([table, normal]), CANONICAL_IMAGES, images / "images.parquet")
+
+
+def test_tables_hold_the_automatic_model_beside_the_prompted_ones(run: Any) -> None:
+    detection = pd.read_csv(run.root / "comparison" / "detection.csv").set_index("split")
+    test = detection.loc["test"]
+    assert test["note"] == "phantom"
+    assert (test["lesions"], test["images_without_lesions"]) == (8, 2)
+    assert 0 < test["missed"] < 8
+    assert test["hits"] + test["missed"] == 8
+    segmentation = pd.read_csv(run.root / "comparison" / "segmentation.csv", keep_default_na=False)
+    row = segmentation[(segmentation["model"] == MODEL) & (segmentation["split"] == "test")]
+    assert row["prompts"].tolist() == ["none"]
+    assert row["selection"].tolist() == ["chosen"]
+    assert row["n"].astype(int).tolist() == [8]
+    assert float(row["dice"].iloc[0]) == pytest.approx(test["dice_lesions"], rel=1e-4)
+    assert int(row["missed"].iloc[0]) == test["missed"]
+
+
+def test_missed_lesions_are_in_every_table_and_in_the_flow(run: Any) -> None:
+    folder = run.root / "comparison"
+    detection = pd.read_csv(folder / "detection.csv").set_index("split").loc["all"]
+    diameter = pd.read_csv(folder / "dice_by_diameter.csv")
+    assert diameter[diameter["model"] == MODEL]["missed"].sum() == detection["missed"]
+    excluded = pd.read_csv(folder / "exclusions.csv")
+    missed = excluded[excluded["reason"].str.startswith("missed by the automatic model")]
+    assert len(missed) == detection["missed"]
+    choices = pd.read_csv(folder / "segmentation_choices.csv")
+    assert MODEL not in set(choices["model"])
+    subgroups = pd.read_csv(folder / "segmentation_subgroups.csv", keep_default_na=False)
+    assert "none" in set(subgroups.loc[subgroups["model"] == MODEL, "prompts"])
+
+
+@pytest.mark.parametrize("first", [MODEL, "small"])
+def test_report_has_the_section_with_table_and_figure(run: Any, first: str, tmp_path: Path) -> None:
+    folders = sorted(run.segmentation, key=lambda folder: folder.parent.name != first)
+    output = tmp_path / "report.html"
+    write_report(ReportSettings(), run.cohort, run.root / "comparison", run.images, folders, output)
+    page = re.sub(r"data:[^\"]+", "", output.read_text(encoding="utf-8"))
+    section = page[page.index('<section id="detection"') : page.index('<section id="features"')]
+    assert '<a href="#detection">' in page
+    assert "FROC curves" in section
+    assert section.count('<span class="pill">phantom</span>') == 3
+    assert "no prompt" in page[page.index('id="segmentation-table"') :]
+
+
+def test_a_run_without_automatic_models_has_no_section(write_run: Callable[..., Any], tmp_path: Path) -> None:
+    written = write_run(tmp_path, patients=12)
+    compare(ComparisonSettings(bootstrap=100), output=tmp_path / "comparison", **written.inputs())
+    output = tmp_path / "report.html"
+    write_report(
+        ReportSettings(overlays=0), written.cohort, tmp_path / "comparison", written.images, written.masks, output
+    )
+    page = output.read_text(encoding="utf-8")
+    assert 'id="detection"' not in page
+    assert "FROC" not in page
+    assert not (tmp_path / "comparison" / "figures" / "froc.png").exists()
