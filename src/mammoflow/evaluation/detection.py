@@ -12,7 +12,7 @@ from mammoflow.evaluation.froc import Marks, froc_curve, sensitivity_estimates
 from mammoflow.evaluation.inputs import Run
 from mammoflow.evaluation.metrics import FloatArray, ratio
 from mammoflow.tables.detections import AUTOMATIC
-from mammoflow.tables.images import FULLY_ANNOTATED
+from mammoflow.tables.images import FULLY_ANNOTATED, LABELLED
 
 FALSE_POSITIVES_PER_IMAGE = (0.25, 0.5, 1.0, 2.0, 4.0)
 """False positives per image at which the sensitivity is stated."""
@@ -106,17 +106,26 @@ class Detected:
 
 
 def detected_by_model(run: Run, split: str) -> dict[str, Detected]:
-    """Return what each automatic model of a run found on the images of a split, or of `all`."""
+    """Return what each automatic model of a run found on the images of a split, or of `all`.
+
+    Lesions of unknown malignancy take no part, as in every other figure, and so do images that have no others; a
+    component that hits such a lesion is no false positive.
+    """
     chosen = run.maps if split == "all" else run.maps[run.maps["split"] == split]
+    if LABELLED in run.images.columns:
+        chosen = chosen[~chosen["image_id"].isin(run.images.loc[~run.images[LABELLED], "image_id"])]
+    labelled = run.lesions.loc[run.lesions["malignant"].notna(), "lesion_id"]
     models = {}
     for model, maps in chosen.groupby("model", sort=True):
-        found = run.detections[(run.detections["model"] == model) & run.detections["image_id"].isin(maps["image_id"])]
-        found = found.assign(**{FULLY_ANNOTATED: found["image_id"].map(maps.set_index("image_id")[FULLY_ANNOTATED])})
+        on_maps = run.detections["image_id"].isin(maps["image_id"])
+        components = run.detections[(run.detections["model"] == model) & on_maps]
+        annotated = components["image_id"].map(maps.set_index("image_id")[FULLY_ANNOTATED]).astype(bool)
+        components = components.assign(**{FULLY_ANNOTATED: annotated})
         scored = run.scores[(run.scores["model"] == model) & (run.scores["origin"] == AUTOMATIC)]
-        scored = scored[scored["image_id"].isin(maps["image_id"])]
-        best = found[found["lesion_id"].notna()].groupby("lesion_id")["score"].max()
+        scored = scored[scored["image_id"].isin(maps["image_id"]) & scored["lesion_id"].isin(labelled)]
+        best = components[components["lesion_id"].notna()].groupby("lesion_id")["score"].max()
         score = scored["lesion_id"].map(best).astype("float64")
-        models[str(model)] = Detected(maps, found, scored.assign(hit=score.notna(), score=score.fillna(-np.inf)))
+        models[str(model)] = Detected(maps, components, scored.assign(hit=score.notna(), score=score.fillna(-np.inf)))
     return models
 
 

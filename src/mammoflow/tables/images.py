@@ -10,6 +10,9 @@ from mammoflow.tables.columns import flag, integer, number, text
 FULLY_ANNOTATED = "fully_annotated"
 """Column of the tables of images that says whether all lesions of an image are known; without it they are."""
 
+LABELLED = "labelled"
+"""Column that says whether an image takes part in figures: it has a lesion of known malignancy, or none at all."""
+
 # One row per image that later stages can use. Files are relative to the shard's folder.
 CANONICAL_IMAGES = pa.DataFrameSchema(
     {

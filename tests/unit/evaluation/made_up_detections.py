@@ -99,7 +99,7 @@ def made_up_run(split: str = "test") -> Run:
         cohort_images=empty_table(IMAGES),
         cohort_lesions=empty_table(LESIONS),
         images=empty_table(CANONICAL_IMAGES),
-        lesions=empty_table(CANONICAL_LESIONS).assign(lesion_id=[*LESION_DICE]),
+        lesions=empty_table(CANONICAL_LESIONS).assign(lesion_id=[*LESION_DICE]).assign(malignant=1),
         excluded=empty_table(EXCLUDED),
         scores=scores(),
         masks=empty_table(MASKS),

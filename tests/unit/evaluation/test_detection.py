@@ -100,6 +100,16 @@ def test_a_model_that_finds_nothing_has_a_row() -> None:
     assert np.isnan(row["dice_hits"])
 
 
+def test_lesions_and_images_without_a_label_take_no_part() -> None:
+    run = made_up_run()
+    unknown = run.lesions.assign(malignant=run.lesions["lesion_id"].map({"L1": 1, "L2": None, "L3": 0}).astype("Int64"))
+    images = pd.DataFrame({"image_id": [*"ABCDE"], "labelled": [True, False, True, True, True]})
+    row = detection_table(replace(run, lesions=unknown, images=images), BOOTSTRAP).iloc[0]
+    assert (row["lesions"], row["hits"], row["missed"]) == (2, 1, 1)
+    # Image B with its false positive is gone; the component on L2 is no false positive.
+    assert (row["images"], row["false_positives"]) == (4, 2)
+
+
 @pytest.mark.parametrize("found", [True, False])
 def test_figure_is_drawn_with_and_without_a_curve(tmp_path: Path, found: bool) -> None:
     run = made_up_run() if found else made_up_run("train")

@@ -130,7 +130,7 @@ class AutomaticLearner(Learner):
         return {"validation_loss": float(np.mean(losses)), DICE: mean, THRESHOLD: threshold}
 
     def _samples(self) -> np.ndarray:
-        """Return the rows of an epoch's samples; each image stands for as many as it gives patches."""
+        """Return the rows of the samples of an epoch; the row of an image comes once for each of its patches."""
         return np.repeat(self.train_rows, self.settings.patches if self.settings.input == "patch" else 1)
 
     def _sample(self, row: int, seed: tuple[int, ...]) -> tuple[Tensor, Tensor]:

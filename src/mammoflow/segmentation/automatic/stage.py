@@ -89,7 +89,7 @@ class _Detection:
     def add(self, image: Row, levels: npt.NDArray[np.uint16]) -> None:
         """Write the map of an image and gather its rows.
 
-        What is found is found on the map as its file holds it.
+        Components are those of the map as its file holds it.
         """
         map_file = f"map/{quote(str(image['image_id']), safe=' ')}.png"
         write_image(self.output / map_file, levels)
@@ -112,8 +112,8 @@ class _Detection:
             self._add_lesions(image, keys, components, matching, references)
 
     def _add_map(self, image: Row, keys: Row, map_file: str, components: Components, references: References) -> None:
-        """Add the row of the image: everything found against all of its lesions."""
-        found = components.union
+        """Add the row of the image: all components against all of its lesions."""
+        marked = components.union
         row = {
             **keys,
             "map_file": map_file,
@@ -122,16 +122,16 @@ class _Detection:
             "fully_annotated": bool(image.get(FULLY_ANNOTATED, True)),
             "lesions": len(references.masks),
             "components": len(components),
-            "area_mm2": np.count_nonzero(found) * references.pixel_mm2,
+            "area_mm2": np.count_nonzero(marked) * references.pixel_mm2,
             "reference_area_mm2": None,
             "dice": None,
             "iou": None,
         }
         if all(references.has_mask.values()):
-            reference = np.zeros_like(found)
+            reference = np.zeros_like(marked)
             for mask in references.masks.values():
                 reference |= mask
-            scored = overlap(found[None], reference[None])
+            scored = overlap(marked[None], reference[None])
             row |= {"dice": float(scored.dice[0]), "iou": float(scored.iou[0])}
             row["reference_area_mm2"] = np.count_nonzero(reference) * references.pixel_mm2
         self.rows["maps"].append(row)
