@@ -42,11 +42,6 @@ wildcard_constraints:
     classifier=planning.any_of(CONFIG.classification.run),
 
 
-def one_of(names):
-    """A regular expression for any of some names; one that nothing fits where there are none."""
-    return "|".join(map(re.escape, names)) or "(?!)"
-
-
 def command_prefix():
     """Make each command use the library of this checkout, with the Python of Snakemake or of the conda environment."""
     in_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method

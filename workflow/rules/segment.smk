@@ -16,7 +16,7 @@ rule segment_shard:
     benchmark:
         f"{RUN}/benchmarks/segment/{{model}}_{{shard}}.tsv"
     wildcard_constraints:
-        model=one_of(planned_models.prompted_models(CONFIG)),
+        model=planning.any_of(planned_models.prompted_models(CONFIG)),
     conda:
         "../../envs/torch.yaml"
     threads: threads_of_a_shard()
@@ -56,7 +56,7 @@ rule segment_automatic_shard:
     benchmark:
         f"{RUN}/benchmarks/segment/{{model}}_{{shard}}.tsv"
     wildcard_constraints:
-        model=one_of(planned_models.automatic_models(CONFIG)),
+        model=planning.any_of(planned_models.automatic_models(CONFIG)),
     conda:
         "../../envs/torch.yaml"
     threads: threads_of_a_shard()
