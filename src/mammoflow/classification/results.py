@@ -17,6 +17,7 @@ from mammoflow.classification.cases import Cases
 from mammoflow.classification.threshold import Threshold, area_under_curve, choose_threshold
 from mammoflow.config.classification import ClassifierSettings
 from mammoflow.storage.files import text_digest, write_text
+from mammoflow.tables.cohort import made_of_phantoms
 from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.files import read_tables, write_table
 from mammoflow.tables.masks import SEGMENTATION_SCORES
@@ -225,7 +226,7 @@ def _record(
         threads,
         patients["train"],
         patients["validation"],
-        "phantom" in cases.lesions and bool(cases.lesions["phantom"].any()),
+        made_of_phantoms(cases.lesions),
         trained.parameters,
         facts,
         FURTHER_PACKAGES,

@@ -302,6 +302,12 @@ def test_constant_outputs_are_marked(study: Any, monkeypatch: pytest.MonkeyPatch
     assert 1e-4 < results.CONSTANT_BELOW < 1e-2
 
 
+def test_the_record_says_whether_patients_are_phantoms(study: Any) -> None:
+    study.rewrite_lesions(lambda table: table.assign(phantom=True))
+    output = train(study, settings_of(PICTURE, input="whole_image"), "phantoms")
+    assert json.loads((output / "seeds/0/record.json").read_text())["phantom"] is True
+
+
 def test_weights_that_do_not_exist(study: Any) -> None:
     settings = settings_of(PICTURE, input="whole_image", weights=str(study.root / "none.pth"))
     with pytest.raises((WeightsError, FileNotFoundError), match=r"none\.pth"):
