@@ -1,4 +1,4 @@
-# The default model first: its masks go on.
+# The default model first: later stages use its masks.
 REPORTED = [MODEL, *(name for name in CONFIG.segmentation.run if name != MODEL)]
 
 

@@ -31,7 +31,7 @@ def weights_list() -> None:
 @click.option("--to", "target", required=True, type=click.Path(path_type=Path), help="Folder or file to fetch to.")
 @click.option("--url", help="Another address of the same file, such as a mirror.")
 def weights_fetch(name: str, target: Path, url: str | None) -> None:
-    """Fetch and check the published weights NAME; a broken download goes on where it stopped."""
+    """Fetch and check the published weights NAME; a broken download continues where it stopped."""
     from mammoflow.weights.fetch import fetch_weights
     from mammoflow.weights.published import segmentation_sources
 

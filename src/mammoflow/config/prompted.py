@@ -25,7 +25,7 @@ class SegmentSettings(InferenceSettings):
     )
     choose: Choice = Field(
         "first",
-        description="Which iteration goes on: the first, the one with the best predicted IoU, or the best by the "
+        description="Which iteration is chosen: the first, the one with the best predicted IoU, or the best by the "
         "reference mask (an oracle, marked as such everywhere).",
     )
     heads: Heads = Field(
@@ -38,7 +38,7 @@ class SegmentSettings(InferenceSettings):
         ["image"],
         min_length=1,
         description="What the network sees: the whole image, as published, or a window of the film around each prompt "
-        "(window). Each has its own rows; the first one's masks go on.",
+        "(window). Each has its own rows; later stages use the masks of the first.",
     )
     window_boxes: float = Field(
         1.5, ge=1, le=10, description="Side of a window in longest sides of the prompt's box; at least window_mm."

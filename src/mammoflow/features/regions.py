@@ -95,7 +95,7 @@ def _share(pixels: Mask, whole: float) -> float:
 def without_edge(breast: Mask, band_px: float) -> Mask:
     """Return the breast without the band of this width, in pixels, along its edge and that of the film.
 
-    The patch's own edge is none: the breast goes on beyond it.
+    The patch's own edge is none: the breast continues beyond it.
     """
     distance = cv2.distanceTransform(breast.astype(np.uint8), cv2.DIST_L2, 5)
     return np.asarray(breast & (distance > band_px))

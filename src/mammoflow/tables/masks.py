@@ -38,7 +38,7 @@ SEGMENTATION_SCORES = pa.DataFrameSchema(
         "area_error_mm2": number(),  # area of the mask less that of the reference
         "area_error_share": number(),  # the same in shares of the reference's area; null where that is 0
         "missed": flag(),  # the mask shares no pixel with the reference
-        "chosen": flag(),  # the iteration that goes on
+        "chosen": flag(),  # the chosen iteration
         "choice": text(nullable=True, choices=(*CHOICES, "")),  # how it was chosen; "" for a floor, null as prompt_id
         "feed": text(choices=("logits", "box", "both", "")),  # what iterations take from the one before
         "head": integer(0, 3),  # whose mask this is: 0 the single-mask head, 1 to 3 one of the three; null for a floor

@@ -99,7 +99,7 @@ def prompts_at(tables: list[Path], margin_mm: float) -> pd.DataFrame:
         If no prompt has the margin.
     """
     from mammoflow.errors import StudyError
-    from mammoflow.segmentation.prompting.going_on import default_prompts
+    from mammoflow.segmentation.prompting.default_prompts import default_prompts
     from mammoflow.tables.files import read_tables
     from mammoflow.tables.prompts import PROMPTS
 

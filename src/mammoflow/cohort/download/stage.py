@@ -66,7 +66,7 @@ def download_study(
     DiskFullError
         If the disk has no room for what is left.
     DownloadError
-        If files could not be fetched; the manifest says which and why, and the same call goes on.
+        If files could not be fetched; the manifest says which and why, and the same call continues.
     StudyError
         If tables, index or manifest cannot be read.
     """
@@ -89,7 +89,7 @@ def download_study(
     if failed:
         raise DownloadError(
             f"{len(failed)} of {len(wanted)} series are not whole, such as {failed[0].folder}: "
-            f"{_why(failed, manifest)}; {manifest.path} has them all; run the same command again to go on"
+            f"{_why(failed, manifest)}; {manifest.path} has them all; run the same command again to continue"
         )
 
 
@@ -199,7 +199,7 @@ def _fetch_all(left: Sequence[Series], fetcher: _Fetcher, connections: int) -> l
             if in_a_row >= FAILURES_IN_A_ROW * connections:
                 raise DownloadError(
                     f"the last {in_a_row} series all failed, so the rest was not tried: "
-                    f"{_why(failed[-1:], fetcher.manifest)}; see {fetcher.manifest.path}, and run again to go on"
+                    f"{_why(failed[-1:], fetcher.manifest)}; see {fetcher.manifest.path}, and run again to continue"
                 )
     finally:
         workers.shutdown(wait=True, cancel_futures=True)

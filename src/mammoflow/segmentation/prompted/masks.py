@@ -1,4 +1,4 @@
-"""The masks that go on to features and classifiers: one file for each lesion, and the rows of their table."""
+"""The masks that features and classifiers use: one file for each lesion, and the rows of their table."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ PROMPT_COLUMNS = [*BOX, "points"]
 
 
 class MaskWriter:
-    """Writes the chosen masks of the prompts that go on and collects rows of the table MASKS.
+    """Writes the chosen masks of the default prompts and collects rows of the table MASKS.
 
     Parameters
     ----------
     folder
         Folder of the shard; masks go to `mask/` in it.
-    going_on
-        Ids of the prompts whose masks go on.
+    default_ids
+        Ids of the prompts whose masks later stages use.
 
     Attributes
     ----------
@@ -34,8 +34,8 @@ class MaskWriter:
         The rows so far.
     """
 
-    def __init__(self, folder: Path, going_on: frozenset[str]) -> None:
-        self.folder, self.going_on = folder, going_on
+    def __init__(self, folder: Path, default_ids: frozenset[str]) -> None:
+        self.folder, self.default_ids = folder, default_ids
         self.rows: list[dict[str, Any]] = []
 
     def write(
@@ -46,7 +46,7 @@ class MaskWriter:
         chosen: npt.NDArray[np.int64],
         pixel_mm2: float,
     ) -> None:
-        """Write the masks of those prompts that go on.
+        """Write the masks of those that are default prompts.
 
         Parameters
         ----------
@@ -57,13 +57,13 @@ class MaskWriter:
         refined
             Their masks.
         chosen
-            (N,) the iteration that goes on, from 0.
+            (N,) the chosen iteration, from 0.
         pixel_mm2
             Area of a canonical pixel.
         """
         joined = table[COLUMNS].join(prompts[PROMPT_COLUMNS].add_prefix("prompt_"))
         for index, row in enumerate(joined.to_dict("records")):
-            if row["prompt_id"] not in self.going_on:
+            if row["prompt_id"] not in self.default_ids:
                 continue
             mask = refined.masks[chosen[index], index]
             file = f"mask/{quote(row['lesion_id'], safe=' ')}.png"  # an id from a user's table may hold a slash

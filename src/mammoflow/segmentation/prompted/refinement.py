@@ -169,7 +169,7 @@ def _only(decoded: Decoded, heads: Integers) -> Decoded:
 
 
 def choose_head(heads: Heads, predicted_iou: Float64, dice: Float64) -> Integers:
-    """Return which of the three heads (counted from 1) of each prompt goes on.
+    """Return which of the three heads (counted from 1) of each prompt is chosen.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ def choose_head(heads: Heads, predicted_iou: Float64, dice: Float64) -> Integers
 
 
 def choose_iteration(choice: Choice, predicted_iou: npt.NDArray[np.float32], dice: Float64) -> Integers:
-    """Return which iteration (counted from 0) of each prompt goes on.
+    """Return which iteration (counted from 0) of each prompt is chosen.
 
     Parameters
     ----------

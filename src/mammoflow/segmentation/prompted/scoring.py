@@ -68,7 +68,7 @@ class PromptScorer:
         Returns
         -------
         table, chosen
-            The columns that all iterations share, one row for each prompt; (N,) the iteration that goes on, from 0.
+            The columns that all iterations share, one row for each prompt; (N,) the chosen iteration, from 0.
         """
         settings = self.settings
         table = prompts[PROMPT_COLUMNS]

@@ -14,7 +14,7 @@ from mammoflow.segmentation.loading import load_promptable
 from mammoflow.segmentation.prompted.decoding import PromptedShard, segment_views
 from mammoflow.segmentation.prompted.masks import MaskWriter
 from mammoflow.segmentation.prompted.scoring import PromptScorer
-from mammoflow.segmentation.prompting.going_on import default_prompts
+from mammoflow.segmentation.prompting.default_prompts import default_prompts
 from mammoflow.storage.arrays import ArrayStore
 from mammoflow.tables.files import empty_table, read_table, read_tables, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
@@ -34,7 +34,7 @@ def segment(
     output: Path,
     threads: int,
 ) -> None:
-    """Segment a shard with one model, from its prompts to scores and to the masks that go on.
+    """Segment a shard with one model, from its prompts to scores and to the masks that later stages use.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def segment(
     store
         Folder of the embeddings, shared by all runs.
     default_margin_mm
-        Margin of the prompts whose masks go on (`default_prompts`), in the first field of view.
+        Margin of the prompts whose masks later stages use (`default_prompts`), in the first field of view.
     output
         Folder for `scores.parquet` (with the rows of the floor, model `ellipse`), `masks.parquet` and `mask/`.
     threads
@@ -73,9 +73,9 @@ def segment(
         set_threads(threads)
         loaded = load_promptable(model, choose_device(settings.device), settings.precision)
         seen = seen_patients(model.file) if model.file else frozenset()
-        going_on = frozenset(default_prompts(prompt_table, default_margin_mm)["prompt_id"])
+        default_ids = frozenset(default_prompts(prompt_table, default_margin_mm)["prompt_id"])
         scorer = PromptScorer(settings, loaded.name, seen)
-        writer = MaskWriter(output, going_on)
+        writer = MaskWriter(output, default_ids)
         shard = PromptedShard(settings, loaded, images, lesions, prompt_table, ArrayStore(store))
         prompted = image_table[image_table["image_id"].isin(prompt_table["image_id"])]
         segment_views(shard, prompted, scorer, writer)

@@ -197,7 +197,7 @@ def _image_border(
         return tight[:2], tight[2:]
     low = np.array([across[0], down[0]], dtype=np.float32)
     high = np.array([across[-1] + 1, down[-1] + 1], dtype=np.float32)
-    # where the window ends the image may go on
+    # the image may continue beyond the end of the window
     low[low == 0], high[high == inside.shape[0]] = -np.inf, np.inf
     return np.minimum(low, tight[:2]), np.maximum(high, tight[2:])
 

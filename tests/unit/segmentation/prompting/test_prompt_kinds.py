@@ -17,7 +17,7 @@ from mammoflow.errors import ConfigError, StudyError
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.reasons.prompts import PromptReason
 from mammoflow.segmentation.prompting.boxes import jitter_box
-from mammoflow.segmentation.prompting.going_on import default_prompts
+from mammoflow.segmentation.prompting.default_prompts import default_prompts
 from mammoflow.segmentation.prompting.points import (
     deepest_point,
     lesion_points,

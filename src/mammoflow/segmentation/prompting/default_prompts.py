@@ -11,7 +11,7 @@ def default_prompts(prompts: pd.DataFrame, margin_mm: float) -> pd.DataFrame:
 
     It is exact, not drawn, of the table's first kind, and has the margin if it has a box. Where a lesion has several
     such prompts the first one of the table counts: the reference before the readers, in the order of the settings.
-    Prompts around another model's masks only compare models, and never go on.
+    Prompts around another model's masks only serve to compare models; later stages never use their masks.
     """
     if prompts.empty:
         return prompts
