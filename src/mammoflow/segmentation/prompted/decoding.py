@@ -122,7 +122,7 @@ class PromptedShard:
 
 
 def segment_views(shard: PromptedShard, images: pd.DataFrame, scorer: PromptScorer, writer: MaskWriter) -> None:
-    """Decode and score all prompts of a shard in each field of view; write the masks of the default prompts in the first.
+    """Decode and score the prompts of a shard in each field of view; write the masks of default prompts in the first.
 
     Parameters
     ----------
