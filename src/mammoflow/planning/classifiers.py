@@ -79,11 +79,13 @@ def job_memory_mb(config: StudyConfig, name: str) -> int:
     # a network whose size depends on its options has a function in place of the constant
     of_options = getattr(network, "network_mb", None)
     network_mb = of_options(entry.network_options) if of_options else network.NETWORK_MB
-    needed = PROCESS_MB + network_mb + entry.batch_size * network.SAMPLE_MB * area
-    if "model" in INPUTS.load(entry.input).NEEDS:
-        model = config.segmentation.default_model
-        tunes_encoder = getattr(entry.input_options, "tune", "none") == "all"
-        needed += (
-            training_memory_mb(config, model, entry.batch_size) if tunes_encoder else segment_memory_mb(config, model)
-        )
-    return int(needed)
+    needed = network_mb + entry.batch_size * network.SAMPLE_MB * area
+    if "model" not in INPUTS.load(entry.input).NEEDS:
+        return int(needed + PROCESS_MB)
+    model = config.segmentation.default_model
+    tunes_encoder = getattr(entry.input_options, "tune", "none") == "all"
+    # what a model asks for includes the process
+    model_mb = (
+        training_memory_mb(config, model, entry.batch_size) if tunes_encoder else segment_memory_mb(config, model)
+    )
+    return int(needed + memory)

@@ -28,9 +28,9 @@ ARCHITECTURES = {
             "convolutional encoder at 256 x 256 and residual U-Net decoder on the region around the prompt",
             shipped=WEIGHTS,
         ),
-        memory_mb=4000,
+        memory_mb=3000,
         image_mb=100,
-        training_image_mb=400,
+        training_image_mb=120,
     )
 }
 
