@@ -26,6 +26,9 @@ from ..unit.features.conftest import Lesion, disc_mask
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding-a-model.md"
 
+NO_VECTORS = {"classification": {"run": ["efficientnet_masked_crop"]}}
+"""A classifier without feature vectors: the default ones take radiomics."""
+
 
 def block(language: str) -> str:
     """Return the only block of code in a language in the section on feature families."""
@@ -74,7 +77,7 @@ def test_dimensions_of_a_disc_are_those_of_a_line_and_of_an_area() -> None:
 
 @pytest.mark.usefixtures("fractal")
 def test_a_mistake_in_its_options_names_the_key() -> None:
-    values = {"features": {"run": ["fractal"], "families": {"fractal": {"box_sizes": [1]}}}}
+    values = {"features": {"run": ["fractal"], "families": {"fractal": {"box_sizes": [1]}}}, **NO_VECTORS}
     with pytest.raises(ConfigError, match=r"features\.families\.fractal\.box_sizes: found \[1\]"):
         validate_settings(StudyConfig, values, "the configuration")
 
@@ -83,5 +86,6 @@ def test_a_further_family_changes_no_job_of_the_others(request: pytest.FixtureRe
     before = {name: code_digest(*feature_modules(name)) for name in FEATURE_FAMILIES.names()}
     request.getfixturevalue("fractal")
     assert {name: code_digest(*feature_modules(name)) for name in before} == before
-    study = validate_settings(StudyConfig, {"device": "cuda", "features": {"run": ["fractal"]}}, "the configuration")
+    values = {"device": "cuda", "features": {"run": ["fractal"]}, **NO_VECTORS}
+    study = validate_settings(StudyConfig, values, "the configuration")
     assert feature_gpus(study, "fractal") == 0

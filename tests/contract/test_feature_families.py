@@ -121,5 +121,7 @@ def test_code_of_a_job_holds_its_own_family_only(family: str) -> None:
 
 
 def test_every_family_can_run_by_configuration(family: str) -> None:
-    study = StudyConfig.model_validate({"features": {"run": [family]}})
+    study = StudyConfig.model_validate(
+        {"features": {"run": [family]}, "classification": {"run": ["efficientnet_masked_crop"]}}
+    )
     assert study.stages()[f"features/{family}"] == options_of(family)

@@ -85,7 +85,6 @@ def job_memory_mb(config: StudyConfig, name: str) -> int:
     model = config.segmentation.default_model
     tunes_encoder = getattr(entry.input_options, "tune", "none") == "all"
     # what a model asks for includes the process
-    model_mb = (
-        training_memory_mb(config, model, entry.batch_size) if tunes_encoder else segment_memory_mb(config, model)
-    )
-    return int(needed + memory)
+    if tunes_encoder:
+        return int(needed + training_memory_mb(config, model, entry.batch_size))
+    return int(needed + segment_memory_mb(config, model))
