@@ -16,6 +16,7 @@ from mammoflow.report.stage import write_report
 from mammoflow.segmentation.small.windows import load_samples
 from mammoflow.segmentation.tuning.lesions import read_lesions
 from mammoflow.tables.cohort import IMAGES, LESIONS
+from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.features import FEATURES, feature_columns
 from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
@@ -141,7 +142,7 @@ def test_the_training_saw_no_lesion_without_a_label(runs: dict[str, TinyRun]) ->
 
 
 def test_segmentation_models_train_on_labelled_lesions_alone(runs: dict[str, TinyRun]) -> None:
-    assert len(load_samples([runs["keep"].images])) == LABELLED
+    assert len(load_samples([runs["keep"].images], SPLITS).lesions) == LABELLED
     assert read_lesions([runs["keep"].images]).lesions["malignant"].notna().all()
 
 

@@ -12,7 +12,7 @@ from mammoflow.config.architectures import ARCHITECTURE_MODULES, architecture_na
 from mammoflow.config.base import validate_settings
 from mammoflow.config.recipes import RECIPES
 from mammoflow.config.study import StudyConfig
-from mammoflow.planning.models import PROMPTED_STAGE, TRAINING_STAGE, segment_modules, training_modules
+from mammoflow.planning.models import SEGMENT_STAGE, TRAINING_STAGE, segment_modules, training_modules
 from mammoflow.run.provenance import SOURCES, code_digest, code_modules
 
 STUDY = validate_settings(
@@ -117,7 +117,7 @@ def test_shipped_weights_are_part_of_the_code_of_their_architecture_alone(source
     assert not changed & {"segment sam_vit_b", "segment sam2.1_hiera_tiny"}
 
 
-@pytest.mark.parametrize("stage", [PROMPTED_STAGE, TRAINING_STAGE])
+@pytest.mark.parametrize("stage", [SEGMENT_STAGE, TRAINING_STAGE])
 def test_stages_import_no_member_and_no_settings_of_other_stages(stage: str) -> None:
     modules = set(code_modules(stage))
     members = {ARCHITECTURE_MODULES.module(name) for name in ARCHITECTURE_MODULES.names()}
@@ -127,7 +127,7 @@ def test_stages_import_no_member_and_no_settings_of_other_stages(stage: str) -> 
     assert not {module for module in modules if module.startswith("mammoflow.segmentation.networks")}
     settings = {module.removeprefix("mammoflow.config.") for module in modules if ".config." in module}
     # settings of the stage itself, and what all families share
-    own = {"prompted", "inference"} if stage == PROMPTED_STAGE else {"recipes", "inference"}
+    own = {"prompted", "inference"} if stage == SEGMENT_STAGE else {"recipes", "inference"}
     assert settings <= own | {"architectures", "weights", "members", "base", "training"}
 
 

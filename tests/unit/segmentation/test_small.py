@@ -77,7 +77,7 @@ def shard(folder: Path, patients: int = 4, split: str = "train") -> Path:
             common
             | {"lesion_id": name, "finding_id": name, "lesion_type": "mass", "mask_file": f"mask/{name}.png"}
             | {"y0": 1.0, "x0": 1.0, "y1": 2.0, "x1": 2.0, "patch_file": "", "patch_breast_file": ""}
-            | {"patch_spacing_mm": 1.0, "patch_y0": 0.0, "patch_x0": 0.0}
+            | {"patch_spacing_mm": 1.0, "patch_y0": 0.0, "patch_x0": 0.0, "malignant": index % 2}
         )
     for rows, schema, file in ((images, CANONICAL_IMAGES, "images"), (lesions, CANONICAL_LESIONS, "lesions")):
         required = [name for name, column in schema.columns.items() if column.required]
