@@ -168,16 +168,16 @@ class Samples:
         StudyError
             If train lacks a class, or validation is empty.
         """
-        found = {split: self.labels[self.labelled(split)] for split in ("train", "validation")}
+        labels_of = {split: self.labels[self.labelled(split)] for split in ("train", "validation")}
         counts = {
-            split: f"{int((of == 1).sum())} malignant, {int((of == 0).sum())} benign" for split, of in found.items()
+            split: f"{int((of == 1).sum())} malignant, {int((of == 0).sum())} benign" for split, of in labels_of.items()
         }
-        if set(found["train"].tolist()) != {0.0, 1.0}:
+        if set(labels_of["train"].tolist()) != {0.0, 1.0}:
             raise StudyError(
                 f"train has {counts['train']}; expected both classes to train a classifier. Add patients, or change "
                 "cohort.split"
             )
-        if not found["validation"].size:
+        if not labels_of["validation"].size:
             raise StudyError(
                 f"validation has no labelled lesion (train: {counts['train']}); expected some to choose the epoch and "
                 "the threshold on. Raise cohort.split.validation_fraction or add patients"

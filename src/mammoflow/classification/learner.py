@@ -157,9 +157,11 @@ class FrontLearner(ClassifierLearner):
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Copy what `state` returned into classifier and front."""
-        own = {name: tensor for name, tensor in state.items() if not name.startswith("front.")}
-        self.classifier.load_state_dict(own)
-        self.front.load_state_dict({name.removeprefix("front."): state[name] for name in state if name not in own})
+        classifier_state = {name: tensor for name, tensor in state.items() if not name.startswith("front.")}
+        self.classifier.load_state_dict(classifier_state)
+        self.front.load_state_dict(
+            {name.removeprefix("front."): state[name] for name in state if name not in classifier_state}
+        )
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Yield the training batches of an epoch."""
@@ -169,11 +171,11 @@ class FrontLearner(ClassifierLearner):
     def loss(self, batch: Batch, epoch: int, step: int) -> Tensor:
         """Return classification loss and front's loss together."""
         output: FrontOutput = self.front(batch.rows)
-        own = self.classification_loss(self.logits(output.inputs, batch), batch.labels)
-        further = torch.zeros_like(own) if output.loss is None else output.loss
+        classification = self.classification_loss(self.logits(output.inputs, batch), batch.labels)
+        front_loss = torch.zeros_like(classification) if output.loss is None else output.loss
         # by row, so that a batch that is computed again in halves counts once
-        self.losses |= dict.fromkeys(batch.rows.tolist(), (own.detach(), further.detach()))
-        return own + further
+        self.losses |= dict.fromkeys(batch.rows.tolist(), (classification.detach(), front_loss.detach()))
+        return classification + front_loss
 
     def outputs(self, batch: Batch) -> Tensor:
         """Return the logits (n,) of malignancy."""
@@ -181,8 +183,10 @@ class FrontLearner(ClassifierLearner):
 
     def validate(self, epoch: int) -> dict[str, float]:
         """Return loss and AUC of validation, and the parts of the training loss."""
-        own, further = torch.stack([torch.stack(pair) for pair in self.losses.values()]).double().mean(dim=0).tolist()
-        return {"train_loss": own, f"train_{self.front.loss_name}": further, **super().validate(epoch)}
+        classification, further = (
+            torch.stack([torch.stack(pair) for pair in self.losses.values()]).double().mean(dim=0).tolist()
+        )
+        return {"train_loss": classification, f"train_{self.front.loss_name}": further, **super().validate(epoch)}
 
     def predicted(self, batch: Batch) -> Tensor:
         """Return the logits (n,) of a batch of predictions, of which the front takes note."""

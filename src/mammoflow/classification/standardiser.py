@@ -38,8 +38,8 @@ class Standardiser:
         )
         filled = np.where(finite, training, median)
         mean, deviation = filled.mean(axis=0), filled.std(axis=0)
-        kept = deviation > 1e-6 * np.maximum(np.abs(mean), 1e-12)
-        return cls(kept, median[kept], mean[kept], deviation[kept])
+        varying = deviation > 1e-6 * np.maximum(np.abs(mean), 1e-12)
+        return cls(varying, median[varying], mean[varying], deviation[varying])
 
     def transform(self, matrix: Matrix) -> npt.NDArray[np.float32]:
         """Return the kept columns (rows, kept), standardised, without gaps, cut off at five deviations."""

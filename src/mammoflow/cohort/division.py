@@ -59,12 +59,12 @@ def divide(settings: CohortSettings, pool: Pool) -> tuple[pd.DataFrame, pd.DataF
         key, splits = "image_id", split_images(_images(pool), settings.split)
     else:
         key, splits = "patient_id", split_patients(patients, settings.split)
-    further = _further_columns(patients, settings.split)
+    split_columns = _further_columns(patients, settings.split)
     images, lesions = (
         table.assign(
             split=table[key].map(splits),
             shard=table["patient_id"].map(shards),
-            **{name: table["patient_id"].map(values) for name, values in further.items()},
+            **{name: table["patient_id"].map(values) for name, values in split_columns.items()},
         )
         for table in (images, lesions)
     )

@@ -57,9 +57,9 @@ class DownloadLayout:
         ExcludedCase
             OUTSIDE_STUDY where a path leaves the study folder; MISSING_FILE where there is no file at all.
         """
-        named = [name for name in names if name]
-        relative = [path for name in named for path in self.locate(name)]
-        relative += [path for folder in _folders_of(named) for path in self.files(folder)]
+        given_names = [name for name in names if name]
+        relative = [path for name in given_names for path in self.locate(name)]
+        relative += [path for folder in _folders_of(given_names) for path in self.files(folder)]
         found: dict[str, Path] = {}
         missing: ExcludedCase | None = None
         for path in dict.fromkeys(relative):

@@ -69,11 +69,11 @@ def _fingerprint_inside(study: Path, name: str) -> Fingerprint | None:
 
 def near_copies(marks: Sequence[Fingerprint | None], threshold: float = NEAR_COPY) -> list[tuple[int, int, float]]:
     """Return every pair of near copies: places of the first and the second, first before second, and correlation."""
-    known = [place for place, mark in enumerate(marks) if mark is not None]
-    if not known:
+    marked = [place for place, mark in enumerate(marks) if mark is not None]
+    if not marked:
         return []
     table = np.stack([mark for mark in marks if mark is not None])
-    return [(known[first], known[second], correlation) for first, second, correlation in _pairs(table, threshold)]
+    return [(marked[first], marked[second], correlation) for first, second, correlation in _pairs(table, threshold)]
 
 
 def _pairs(table: npt.NDArray[np.float32], threshold: float) -> Iterator[tuple[int, int, float]]:

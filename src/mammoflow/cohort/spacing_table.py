@@ -33,9 +33,9 @@ def read_spacing_table(path: Path) -> dict[str, float]:
         try:
             spacing = parse_number(text, above=0) if column == "spacing_mm" else SCANNER_SPACING_MM[text.upper()]
         except (ValueError, KeyError) as error:
-            known = ", ".join(SCANNER_SPACING_MM)
+            scanners = ", ".join(SCANNER_SPACING_MM)
             raise StudyError(
-                f"spacing table {origin}: {column} is {text!r}; expected millimetres above 0, or a scanner of {known}"
+                f"spacing table {origin}: {column} is {text!r}; expected millimetres above 0, or a scanner: {scanners}"
             ) from error
         if spacing is not None:
             spacings[folder] = spacing

@@ -17,10 +17,10 @@ def require_study_files(dataset: DatasetSettings, study: Path) -> None:
         With what was looked for.
     """
     if not study.is_dir():
-        found = "it is a file" if study.exists() else "there is nothing at that path"
+        obstacle = "it is a file" if study.exists() else "there is nothing at that path"
         raise StudyError(
-            f"study folder {study} is expected to be a folder, but {found}; set cohort.dataset.folder to the folder of "
-            f"the data set {dataset.name!r}"
+            f"study folder {study} is expected to be a folder, but {obstacle}; set cohort.dataset.folder to the folder "
+            f"of the data set {dataset.name!r}"
         )
     for name in dataset.every_table():
         if not (study / name).is_file():

@@ -41,10 +41,10 @@ def parse_birads(text: str) -> int | None:
     """
     if not text:
         return None
-    found = BIRADS_PATTERN.fullmatch(text.strip())
-    if found is None:
+    match = BIRADS_PATTERN.fullmatch(text.strip())
+    if match is None:
         raise ValueError(f"BI-RADS assessment is {quoted(text)}, expected 0 to 6")
-    return int(found.group(1))
+    return int(match.group(1))
 
 
 def parse_density(text: str) -> int | None:
@@ -78,5 +78,5 @@ def parse_side(text: str) -> str:
 def parse_label(text: str, further: dict[str, Label] | None = None) -> Label | None:
     """Read what a word says about malignancy; None where the word is not known."""
     words = USUAL_LABELS | {word.strip().lower(): label for word, label in (further or {}).items()}
-    found = words.get(text.lower())
-    return found if found is not None else words.get(text.removesuffix(".0").lower())
+    meaning = words.get(text.lower())
+    return meaning if meaning is not None else words.get(text.removesuffix(".0").lower())

@@ -130,17 +130,17 @@ class GaborBank:
             (regions, filters, 2): mean and standard deviation (of the region's pixels as a whole population).
         """
         filled = [number for number, region in enumerate(regions) if region.any()]
-        found = np.full((len(regions), len(self.filters), 2), np.nan)
+        responses = np.full((len(regions), len(self.filters), 2), np.nan)
         if not filled:
-            return found
+            return responses
         places = [torch.from_numpy(np.flatnonzero(regions[number])).to(self.device) for number in filled]
-        parts = []
+        spectra = []
         for magnitude in self._magnitudes(image):
             flat = magnitude.flatten(1)
             values = [flat[:, place].double() for place in places]
-            parts.append(torch.stack([torch.stack([v.mean(1), v.std(1, correction=0)], 1) for v in values]))
-        found[filled] = torch.cat(parts, dim=1).cpu().numpy()
-        return found
+            spectra.append(torch.stack([torch.stack([v.mean(1), v.std(1, correction=0)], 1) for v in values]))
+        responses[filled] = torch.cat(spectra, dim=1).cpu().numpy()
+        return responses
 
     def _magnitudes(self, image: npt.NDArray[np.float32]) -> Iterator[Tensor]:
         """Yield magnitudes (some filters, rows, columns): one at a time fits a CPU's cache, all at once suit a GPU."""

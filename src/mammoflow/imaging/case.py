@@ -156,9 +156,9 @@ def _annotation(case: Case, result: CaseResult) -> dict[str, bool]:
     """Return what is known of the image's lesions once some are left out here; nothing for a cohort without it."""
     if "labelled" not in case.image:
         return {}
-    known = [lesion for lesion in result.lesions if not pd.isna(lesion["malignant"])]
+    labelled_lesions = [lesion for lesion in result.lesions if not pd.isna(lesion["malignant"])]
     return {
-        "labelled": bool(case.image["labelled"]) and (bool(known) or not case.lesions),
+        "labelled": bool(case.image["labelled"]) and (bool(labelled_lesions) or not case.lesions),
         "fully_annotated": bool(case.image["fully_annotated"]) and len(result.lesions) == len(case.lesions),
     }
 

@@ -58,7 +58,7 @@ def describe_weights(path: Path) -> str:
         for name, source in published_sources().items()
         if source.checksum and matches_checksum(path, source.checksum)
     ]
-    known = f"the published {names[0]}" if names else "none of the published weights"
+    origin = f"the published {names[0]}" if names else "none of the published weights"
     numbers = sum(tensor.numel() for tensor in state.values())
     modules = ", ".join(dict.fromkeys(name.partition(".")[0] for name in state))
-    return f"{path}\n  sha256:{digest}; {known}\n  {len(state)} tensors of {numbers} numbers: {modules}"
+    return f"{path}\n  sha256:{digest}; {origin}\n  {len(state)} tensors of {numbers} numbers: {modules}"

@@ -85,17 +85,19 @@ def wanted_series(settings: DownloadSettings, study: Path, index: Path) -> list[
     StudyError
         If a table cannot be read, or the index lacks series that the tables name.
     """
-    named = _named_series(read_case_tables(study, wanted_tables(settings)))
-    named = named[named["patient_id"].isin(_wanted_patients(settings, named))]
-    found = named.merge(read_index(index), left_on="series_uid", right_on="SeriesInstanceUID", how="left")
-    absent = found.loc[found["SeriesInstanceUID"].isna(), "series_uid"]
+    named_series = _named_series(read_case_tables(study, wanted_tables(settings)))
+    named_series = named_series[named_series["patient_id"].isin(_wanted_patients(settings, named_series))]
+    indexed_series = named_series.merge(
+        read_index(index), left_on="series_uid", right_on="SeriesInstanceUID", how="left"
+    )
+    absent = indexed_series.loc[indexed_series["SeriesInstanceUID"].isna(), "series_uid"]
     if len(absent):
         raise StudyError(
-            f"{len(absent)} of {len(found)} series of the case tables are not in the index {index}, such as "
+            f"{len(absent)} of {len(indexed_series)} series of the case tables are not in the index {index}, such as "
             f"{absent.iloc[0]}; expected an index of the Imaging Data Commons with the collection {COLLECTION}; name a "
             "newer one under download.index"
         )
-    return [_series(row) for row in found.to_dict("records")]
+    return [_series(row) for row in indexed_series.to_dict("records")]
 
 
 def packaged_index() -> Path:
@@ -136,22 +138,22 @@ def read_index(path: Path) -> pd.DataFrame:
 
 def _named_series(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the series that case tables name, each once: folder, study_uid, series_uid, patient_id."""
-    parts = []
+    columns = []
     for column in PATH_COLUMNS:
         split = rows[column].str.split("/", expand=True).reindex(columns=range(3)).fillna("")
         split.columns = pd.Index(["folder", "study_uid", "series_uid"])
-        parts.append(split.assign(patient_id=rows["patient_id"]))
-    named = pd.concat(parts, ignore_index=True).drop_duplicates("series_uid")
-    named = named[named["series_uid"] != ""]
+        columns.append(split.assign(patient_id=rows["patient_id"]))
+    series = pd.concat(columns, ignore_index=True).drop_duplicates("series_uid")
+    series = series[series["series_uid"] != ""]
     patterns = {"folder": _FOLDER, "study_uid": _UID, "series_uid": _UID}
     for column, pattern in patterns.items():
-        odd = [value for value in named[column] if not pattern.fullmatch(value) or set(value) == {"."}]
+        odd = [value for value in series[column] if not pattern.fullmatch(value) or set(value) == {"."}]
         if odd:
             raise StudyError(
                 f"the case tables name {odd[0]!r} as {column} of a file, expected paths such as "
                 "Mass-Training_P_00001_LEFT_CC/<study UID>/<series UID>/000000.dcm; take the tables as published"
             )
-    return named.sort_values(["patient_id", "folder", "series_uid"], ignore_index=True)
+    return series.sort_values(["patient_id", "folder", "series_uid"], ignore_index=True)
 
 
 def _wanted_patients(settings: DownloadSettings, series: pd.DataFrame) -> list[str]:

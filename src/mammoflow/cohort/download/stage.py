@@ -154,9 +154,9 @@ class _Fetcher:
 
     def _files(self, series: Series) -> list[BucketFile]:
         """Return the files of a series, from the manifest where it has them all."""
-        known = [row for row in self.manifest.rows(series) if row.path]
-        if len(known) >= series.files:
-            return [BucketFile(Path(row.path).name, row.url, row.bytes, row.checksum) for row in known]
+        recorded = [row for row in self.manifest.rows(series) if row.path]
+        if len(recorded) >= series.files:
+            return [BucketFile(Path(row.path).name, row.url, row.bytes, row.checksum) for row in recorded]
         listed = list_files(self.bucket.format(bucket=series.bucket), series.prefix, self.transfer)
         if len(listed) < series.files:
             raise DownloadError(f"the bucket lists {len(listed)} files of {series.prefix}, expected {series.files}")

@@ -157,14 +157,16 @@ class FilmWriter:
         rows: list[TableRow] = []
         spacings: list[tuple[str, float]] = []
         for lesion_type in ("mass", "calcification"):
-            own = [index for index, finding in enumerate(film.findings) if finding.lesion_type == lesion_type]
-            if not own:
+            indices_of_type = [
+                index for index, finding in enumerate(film.findings) if finding.lesion_type == lesion_type
+            ]
+            if not indices_of_type:
                 continue
-            folder = film_folder(film.findings[own[0]], film.view)
+            folder = film_folder(film.findings[indices_of_type[0]], film.view)
             place = self._place(folder, "full", 0)
             files.append(self._store(film, place, film.pixels, "full mammogram", film.breast.spacing_mm))
             spacings.append((folder, film.breast.spacing_mm))
-            for index in own:
+            for index in indices_of_type:
                 stored, row = self._write_lesion(film, index, folder, place.table_path)
                 files.extend(stored)
                 rows.append(row)

@@ -149,14 +149,16 @@ def _draw_splits(
     rng: np.random.Generator, slots: Sequence[_Slot], malignant: Sequence[bool]
 ) -> dict[tuple[str, str], Literal["Training", "Test"]]:
     """Divide the patients of each type; some patients with both types fall on two sides, as 31 of CBIS-DDSM do."""
-    own = {name: {slot.patient_id for slot in slots if slot.lesion_type == name} for name in MALIGNANT_SHARE}
+    patients_of_type = {
+        name: {slot.patient_id for slot in slots if slot.lesion_type == name} for name in MALIGNANT_SHARE
+    }
     # The first pattern with both types makes sure of one such patient, in studies of any size.
-    astride = min(own["mass"] & own["calcification"])
+    astride = min(patients_of_type["mass"] & patients_of_type["calcification"])
     splits: dict[tuple[str, str], Literal["Training", "Test"]] = {
         (astride, "mass"): "Training",
         (astride, "calcification"): "Test",
     }
-    for name, patients in own.items():
+    for name, patients in patients_of_type.items():
         ill = {
             slot.patient_id for slot, sick in zip(slots, malignant, strict=True) if sick and slot.lesion_type == name
         }
@@ -277,7 +279,9 @@ def draw_study(settings: PhantomSettings) -> list[Breast]:
         sides: tuple[Literal["L", "R"], ...] = ("L", "R")
         for side in sides:
             seed = int(rng.integers(2**31))
-            own = tuple(f for f in findings if f.patient_id == patient and f.laterality == side)
-            if own:
-                breasts.append(Breast(patient, side, own[0].density, spacing, bool(finely), seed, own))
+            breast_findings = tuple(f for f in findings if f.patient_id == patient and f.laterality == side)
+            if breast_findings:
+                breasts.append(
+                    Breast(patient, side, breast_findings[0].density, spacing, bool(finely), seed, breast_findings)
+                )
     return breasts

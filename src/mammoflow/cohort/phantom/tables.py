@@ -69,8 +69,8 @@ def case_tables(rows: Sequence[TableRow]) -> dict[str, str]:
     tables = {}
     for lesion_type in ("mass", "calcification"):
         for split in ("Training", "Test"):
-            own = [r for r in ordered if (r.finding.lesion_type, r.finding.split) == (lesion_type, split)]
-            tables[case_table_name(lesion_type, split)] = case_table(lesion_type, own)
+            rows_of_table = [r for r in ordered if (r.finding.lesion_type, r.finding.split) == (lesion_type, split)]
+            tables[case_table_name(lesion_type, split)] = case_table(lesion_type, rows_of_table)
     return tables
 
 

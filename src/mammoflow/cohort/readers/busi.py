@@ -141,8 +141,8 @@ class StudyReader(Reader):
         pictures: list[Picture] = []
         orphans: list[str] = []
         for label in LABELS:
-            found, lost = _list_folder(self.study, root / label, label)
-            pictures += found
+            of_label, lost = _list_folder(self.study, root / label, label)
+            pictures += of_label
             orphans += lost
         if not pictures:
             raise StudyError(f"no picture *{SUFFIX} in the folders {', '.join(LABELS)} of {root}")

@@ -64,7 +64,7 @@ class StudyReader(Reader):
     def find_image(self, rows: Sequence[Row]) -> FoundImage:
         """Find the film; where it is stored twice the first usable copy is taken, and the copies are compared."""
         problem: ExcludedCase | None = None
-        found: FoundImage | None = None
+        film: FoundImage | None = None
         copies: dict[str, str] = {}
         for name in dict.fromkeys(str(row["image_name"]) for row in rows):
             try:
@@ -73,13 +73,13 @@ class StudyReader(Reader):
                 problem = problem or error
                 copies[name] = str(error.reason)
                 continue
-            if found is None:
-                found = FoundImage(path, height, width, self.spacings.get(name.split("/")[0]))
-            elif path != found.path:
-                copies[path] = compare_copies(self.study / found.path, self.study / path)
-        if found is None:
+            if film is None:
+                film = FoundImage(path, height, width, self.spacings.get(name.split("/")[0]))
+            elif path != film.path:
+                copies[path] = compare_copies(self.study / film.path, self.study / path)
+        if film is None:
             raise problem or ExcludedCase(FileReason.MISSING_FILE, "the case table names no film")
-        return replace(found, further={"copy_path": " ".join(copies), "copy_content": "; ".join(copies.values())})
+        return replace(film, further={"copy_path": " ".join(copies), "copy_content": "; ".join(copies.values())})
 
     def find_lesion(self, row: Row, image: FoundImage) -> FoundLesion:
         """Find mask and crop among all files of the lesion's folders, by content."""

@@ -94,16 +94,17 @@ class StudyReader(Reader):
         path = safe_path(self.study, name)
         if path.stat().st_size == 0:
             raise ExcludedCase(FileReason.TRUNCATED, f"{path.name} is empty")
-        further = {column: row[column] for column in EXAM_COLUMNS}
+        exam = {column: row[column] for column in EXAM_COLUMNS}
         if row["label"] == "normal" and row["mask_name"] and self._marked(str(row["mask_name"])) > 1:
-            found = f"x_case {row['x_case']}, cancer in the breast {row['x_cancer_laterality'] or 'none'}"
+            annotation = f"x_case {row['x_case']}, cancer in the breast {row['x_cancer_laterality'] or 'none'}"
             raise ExcludedCase(
-                LabelReason.LABEL_CONFLICT, f"{row[ORIGIN]}: {row['mask_name']} marks a cancer, the table says {found}"
+                LabelReason.LABEL_CONFLICT,
+                f"{row[ORIGIN]}: {row['mask_name']} marks a cancer, the table says {annotation}",
             )
         if path.suffix.lower() in DICOM_SUFFIXES:
             height, width = image_shape(open_dicom(path))
-            return FoundImage(name, height, width, further=further, passed_over=others)
-        return FoundImage(name, further=further)
+            return FoundImage(name, height, width, further=exam, passed_over=others)
+        return FoundImage(name, further=exam)
 
     def find_lesion(self, row: Row, image: FoundImage) -> FoundLesion:
         """Check that the cancer is outlined on this image; a mask of one pixel stands for none."""
@@ -125,8 +126,8 @@ class StudyReader(Reader):
         table = self._table
         cases = table[table["x_case"].str.removesuffix(".0") == "1"]
         sides = cases["x_cancer_laterality"].str.lower()
-        own = cases[(cases["imagelaterality"].str[:1].str.lower() == sides.str[:1]) | sides.isin(BOTH_SIDES)]
-        timings = Counter(text.removesuffix(".0") or "blank" for text in own.get("rad_timing", []))
+        same_breast = cases[(cases["imagelaterality"].str[:1].str.lower() == sides.str[:1]) | sides.isin(BOTH_SIDES)]
+        timings = Counter(text.removesuffix(".0") or "blank" for text in same_breast.get("rad_timing", []))
         stems = {PurePosixPath(name).stem.lower() for name in table["anon_filename"]}
         exams = table.get("exam_year", pd.Series([""] * len(table)))
         return {
@@ -143,8 +144,8 @@ class StudyReader(Reader):
     def _table(self) -> pd.DataFrame:
         name = self._table_name
         table = read_text_table(self.study / name)
-        named = {old: new for old, new in ALIASES.items() if old in table.columns and new not in table.columns}
-        table = table.rename(columns=named)
+        new_names = {old: new for old, new in ALIASES.items() if old in table.columns and new not in table.columns}
+        table = table.rename(columns=new_names)
         require_columns(table, NEEDED, f"case table {name}")
         return table
 
@@ -156,16 +157,16 @@ class StudyReader(Reader):
             )
         if self.dataset.tables:
             return self.dataset.tables[0]
-        found = sorted(
+        masks = sorted(
             (path for name in TABLES for path in self._files.get(Path(name).stem.lower(), []) if path.endswith(".csv")),
             key=lambda path: (path.count("/"), path),
         )
-        if not found:
+        if not masks:
             raise StudyError(
                 f"no case table {' or '.join(TABLES)} in {self.study} or below; set cohort.dataset.folder to the "
                 "folder of the data set, or cohort.dataset.tables to its table"
             )
-        return found[0]
+        return masks[0]
 
     @cached_property
     def _files(self) -> dict[str, list[str]]:
@@ -252,18 +253,18 @@ def _label(case: str, cancer_side: str, side: str) -> Label | None:
         return "normal"
     if cancer_side.lower() in BOTH_SIDES:
         return "malignant"
-    found = parse_side("" if cancer_side.upper() in ("NULL", "NA", "NAN") else cancer_side)
-    if not found:
+    diseased = parse_side("" if cancer_side.upper() in ("NULL", "NA", "NAN") else cancer_side)
+    if not diseased:
         return None
-    return "malignant" if found == side else "normal"
+    return "malignant" if diseased == side else "normal"
 
 
 def _compare_with_name(stem: str, patient: str, side: str, view: str) -> None:
     """Refuse a row whose file is, by its own name, another patient's, side or view."""
-    named = FILE_NAME.fullmatch(stem)
-    if named is None:
+    match = FILE_NAME.fullmatch(stem)
+    if match is None:
         return
-    found = named["patient"].lstrip("0"), named["side"].upper(), named["view"].upper()
+    patient_side_view = match["patient"].lstrip("0"), match["side"].upper(), match["view"].upper()
     expected = patient.lstrip("0"), side, view
-    if found != expected:
+    if patient_side_view != expected:
         raise ValueError(f"the file is called {stem}, but the row says patient {patient}, side {side}, view {view}")

@@ -126,24 +126,26 @@ class StudyReader(Reader):
         if len(files) != 1:
             reason = CohortReason.BAD_ROW if files else FileReason.MISSING_FILE
             raise ExcludedCase(reason, f"{len(files)} files {film}_..._ANON.dcm in {DICOM_FOLDER}, expected one")
-        found = files[0]
+        file_name = files[0]
         try:
             side, view = parse_side(values["laterality"]), _view(values["view"])
             birads, density = parse_birads(values["bi-rads"]), parse_density(values["acr"])
         except ValueError as error:
             raise ExcludedCase(CohortReason.BAD_ROW, str(error)) from error
-        named = found["side"].upper(), _view(found["view"])
-        if (side or named[0], view or named[1]) != named:
-            raise ExcludedCase(CohortReason.BAD_ROW, f"the table says {side} {view}, the file's name {' '.join(named)}")
+        side_and_view = file_name["side"].upper(), _view(file_name["view"])
+        if (side or side_and_view[0], view or side_and_view[1]) != side_and_view:
+            raise ExcludedCase(
+                CohortReason.BAD_ROW, f"the table says {side} {view}, the file's name {' '.join(side_and_view)}"
+            )
         return {
-            "patient_id": found["patient"].lower(),
+            "patient_id": file_name["patient"].lower(),
             "image_id": safe_name(film),
-            "laterality": named[0],
-            "view": named[1],
+            "laterality": side_and_view[0],
+            "view": side_and_view[1],
             "birads": birads,
             "density": density,
             "official_split": "",
-            "image_name": (self.root / DICOM_FOLDER / found[0]).as_posix(),
+            "image_name": (self.root / DICOM_FOLDER / file_name[0]).as_posix(),
             ORIGIN: values[ORIGIN],
         }
 

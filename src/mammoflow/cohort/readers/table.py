@@ -117,23 +117,23 @@ def _read_joined(name: str, joins: Sequence[JoinSettings], study: Path) -> pd.Da
     table = read_text_table(study / name)
     for join in joins:
         require_columns(table, [join.column], f"table {name}")
-        further = read_text_table(study / join.table)
-        require_columns(further, [join.column], f"joined table {join.table}")
-        further = further[further[join.column] != ""]
-        repeated = further.loc[further[join.column].duplicated(), join.column]
+        joined = read_text_table(study / join.table)
+        require_columns(joined, [join.column], f"joined table {join.table}")
+        joined = joined[joined[join.column] != ""]
+        repeated = joined.loc[joined[join.column].duplicated(), join.column]
         if len(repeated):
             raise StudyError(
                 f"joined table {join.table} has several rows for {join.column} {repeated.iloc[0]!r}; expected one: "
                 "remove the others, or join by another column"
             )
-        if len(table) and not table[join.column].isin(further[join.column]).any():
-            examples = ", ".join(repr(part[join.column].iloc[0]) for part in (table, further) if len(part))
+        if len(table) and not table[join.column].isin(joined[join.column]).any():
+            examples = ", ".join(repr(part[join.column].iloc[0]) for part in (table, joined) if len(part))
             raise StudyError(
                 f"joined table {join.table} shares no {join.column} with table {name}: found {examples}; "
                 "expected the same spelling in both; mend one, or correct cohort.dataset.options.joins"
             )
-        new = [name for name in further.columns if name not in table.columns]
-        added = further[[join.column, *new]].assign(**{JOINED_PROBLEM: further[PROBLEM]})
+        new = [name for name in joined.columns if name not in table.columns]
+        added = joined[[join.column, *new]].assign(**{JOINED_PROBLEM: joined[PROBLEM]})
         table = table.merge(added, on=join.column, how="left").fillna("")
         theirs = table.pop(JOINED_PROBLEM)
         theirs = theirs.where(theirs == "", f"joined table {join.table}: " + theirs)
@@ -193,10 +193,10 @@ def _files_of(study: Path, name: str) -> list[str]:
     if place.is_absolute() or ".." in place.parts or "\x00" in name or not folder.is_dir():
         return [name]
     files = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    found = [str(PurePosixPath(name, file)) for file in files if _is_dicom(file)]
-    if not found:
+    dicom_files = [str(PurePosixPath(name, file)) for file in files if _is_dicom(file)]
+    if not dicom_files:
         raise ExcludedCase(FileReason.MISSING_FILE, f"the folder {name!r} holds no DICOM file")
-    return found
+    return dicom_files
 
 
 def _is_dicom(name: str) -> bool:
@@ -223,8 +223,8 @@ def _refuse_shared_images(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclu
     """Exclude the rows of an image that is filed under several patients, or of an id that names several pictures."""
     excluded: dict[str, Exclusion] = {}
     for column, other in (("image_id", "patient_id"), ("image_id", "image_name"), ("image_name", "image_id")):
-        found = table.groupby(column)[other].agg(lambda values: sorted(set(values)))
-        for key, values in found[found.map(len) > 1].items():
+        values_of = table.groupby(column)[other].agg(lambda values: sorted(set(values)))
+        for key, values in values_of[values_of.map(len) > 1].items():
             if other == "image_name" and all(map(_is_dicom, values)):
                 continue  # files of one image, between which `find_image` chooses
             rows = table[table[column] == key]
@@ -244,14 +244,14 @@ def _name_lesions(table: pd.DataFrame) -> pd.DataFrame:
     Without a number of its own a lesion is named by a digest of mask name and box, so that neither the order of the
     rows nor a further lesion changes its id.
     """
-    parts = table[["mask_name", *BOX]].astype(object)
+    references = table[["mask_name", *BOX]].astype(object)
     # A blank is the same text whether or not another row of the table has a number there.
-    places = [text_digest(*map(str, row.values()))[:8] for row in records(parts.where(parts.notna(), None))]
-    own = [number or place for number, place in zip(table["lesion"], places, strict=True)]
-    lesions = [safe_name(image, name) for image, name in zip(table["image_id"], own, strict=True)]
-    named = table.assign(lesion_id=pd.Series(lesions, index=table.index, dtype="str"))
-    named["finding_id"] = named["finding_id"].where(named["finding_id"] != "", named["lesion_id"])
-    return named
+    places = [text_digest(*map(str, row.values()))[:8] for row in records(references.where(references.notna(), None))]
+    lesion_numbers = [number or place for number, place in zip(table["lesion"], places, strict=True)]
+    lesions = [safe_name(image, name) for image, name in zip(table["image_id"], lesion_numbers, strict=True)]
+    with_ids = table.assign(lesion_id=pd.Series(lesions, index=table.index, dtype="str"))
+    with_ids["finding_id"] = with_ids["finding_id"].where(with_ids["finding_id"] != "", with_ids["lesion_id"])
+    return with_ids
 
 
 def _refuse_empty(path: Path) -> None:

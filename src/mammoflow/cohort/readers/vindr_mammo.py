@@ -168,12 +168,16 @@ def parse_categories(text: str) -> list[str]:
         If the text is anything else; it is never run.
     """
     try:
-        found = ast.literal_eval(text) if len(text) <= LONGEST_LIST else None
+        categories = ast.literal_eval(text) if len(text) <= LONGEST_LIST else None
     except (ValueError, SyntaxError, MemoryError, RecursionError):
-        found = None
-    if not isinstance(found, list) or not found or not all(isinstance(part, str) and part.strip() for part in found):
+        categories = None
+    if (
+        not isinstance(categories, list)
+        or not categories
+        or not all(isinstance(part, str) and part.strip() for part in categories)
+    ):
         raise ValueError(f"finding_categories is {text[:60]!r}, expected a list such as ['Mass']")
-    return [part.strip() for part in found]
+    return [part.strip() for part in categories]
 
 
 def _read_row(values: dict[str, str]) -> dict[str, Any]:
