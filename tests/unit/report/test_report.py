@@ -47,6 +47,10 @@ def make_report(run: Any, settings: ReportSettings | None = None) -> Path:
     settings_folder.mkdir(exist_ok=True)
     (settings_folder / "features").mkdir()
     (settings_folder / "features" / "gabor.yaml").write_text("orientations: 6\n", encoding="utf-8")
+    # the longest name of a default job: it must not make the page wider than a telephone
+    classifier = settings_folder / "classifiers" / "efficientnet_whole_image_radiomics.yaml"
+    classifier.parent.mkdir()
+    classifier.write_text("epochs: 12\n", encoding="utf-8")
     output = run.root / "report" / "report.html"
     chosen = settings or ReportSettings()
     write_report(chosen, run.cohort, run.root / "comparison", run.images, run.segmentation, output)
