@@ -89,7 +89,7 @@ class DatasetSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def check_moved_keys(cls, values: Any) -> Any:
-        """Say of options of the reader `table` that stand beside `options` where they belong."""
+        """Refuse options of the reader `table` outside `options`, and say where they belong."""
         moved = [key for key in MOVED_KEYS if isinstance(values, dict) and key in values]
         if moved:
             problems: list[InitErrorDetails] = [
