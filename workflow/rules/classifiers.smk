@@ -3,17 +3,17 @@
 
 rule train_classifier:
     input:
-        unpack(lambda wildcards: planned_classifiers.classifier_inputs(CONFIG, wildcards.classifier)),
+        unpack(lambda wildcards: planned_classifiers.classifier_inputs(CONFIG, wildcards.classifier, wildcards.fold)),
         settings=settings_file("classifiers/{classifier}"),
     output:
-        predictions=f"{RUN}/classification/{{classifier}}/predictions.parquet",
-        history=f"{RUN}/classification/{{classifier}}/history.csv",
-        training=f"{RUN}/classification/{{classifier}}/training.json",
-        seeds=directory(f"{RUN}/classification/{{classifier}}/seeds"),
+        predictions=f"{RUN}/{{fold}}classification/{{classifier}}/predictions.parquet",
+        history=f"{RUN}/{{fold}}classification/{{classifier}}/history.csv",
+        training=f"{RUN}/{{fold}}classification/{{classifier}}/training.json",
+        seeds=directory(f"{RUN}/{{fold}}classification/{{classifier}}/seeds"),
     log:
-        f"{RUN}/logs/classify/{{classifier}}.log",
+        f"{RUN}/logs/{{fold}}classify/{{classifier}}.log",
     benchmark:
-        f"{RUN}/benchmarks/classify/{{classifier}}.tsv"
+        f"{RUN}/benchmarks/{{fold}}classify/{{classifier}}.tsv"
     conda:
         "../../envs/torch.yaml"
     threads: 2
@@ -41,6 +41,7 @@ rule train_classifier:
 rule classify:
     input:
         expand(
-            f"{RUN}/classification/{{classifier}}/predictions.parquet",
+            f"{RUN}/{{fold}}classification/{{classifier}}/predictions.parquet",
+            fold=FOLDS,
             classifier=CONFIG.classification.run,
         ),

@@ -9,6 +9,7 @@ rule cohort:
         excluded=f"{RUN}/cohort/excluded.parquet",
         rows=f"{RUN}/cohort/rows.parquet",
         study=f"{RUN}/cohort/study.json",
+        folds=f"{RUN}/cohort/folds.parquet" if planned_folds.has_folds(CONFIG) else [],
         shards=shards("cohort/shards/{shard}/{table}.parquet", table=["images", "lesions"]),
     log:
         f"{RUN}/logs/cohort/cohort.log",

@@ -13,6 +13,7 @@ sys.path.insert(0, str(ROOT / "src"))
 from mammoflow.errors import MammoflowError
 from mammoflow.planning import classifiers as planned_classifiers
 from mammoflow.planning import features as planned_features
+from mammoflow.planning import folds as planned_folds
 from mammoflow.planning import models as planned_models
 from mammoflow.planning import workflow as planning
 from mammoflow.planning.jobs import job_modules
@@ -29,11 +30,13 @@ SHARDS = planning.shard_names(CONFIG)
 STUDY = planning.study_folders(CONFIG)[0]
 MODEL = CONFIG.segmentation.default_model
 MODULES = job_modules(CONFIG)
+FOLDS = planned_folds.fold_folders(CONFIG)
 
 planning.write_settings(CONFIG)
 
 
 wildcard_constraints:
+    fold=planned_folds.FOLD,
     shard=r"\d{2,4}",
     model=planning.any_of(CONFIG.segmentation.run),
     source=planning.any_of(CONFIG.segmentation.run),
@@ -68,6 +71,28 @@ def code(job):
 def shards(pattern, **values):
     """The files of all shards of a stage; other wildcards are filled from `values` or stay as they are."""
     return expand(f"{RUN}/{pattern}", shard=SHARDS, allow_missing=True, **values)
+
+
+def of_model(model, table):
+    """A table of the masks of a segmentation model, of all shards and of every fold in which they differ."""
+    return shards(
+        "{fold}segmentation/{model}/{shard}/{table}.parquet",
+        fold=planned_folds.model_folders(CONFIG, model),
+        model=model,
+        table=table,
+    )
+
+
+def of_models(models, tables):
+    """Tables of the masks of several segmentation models."""
+    return [file for model in models for table in tables for file in of_model(model, table)]
+
+
+def of_family(family):
+    """The features of a family, of all shards and of every fold in which they differ."""
+    return shards(
+        "{fold}features/{family}/{shard}.parquet", fold=planned_folds.family_folders(CONFIG, family), family=family
+    )
 
 
 def gpus(job):

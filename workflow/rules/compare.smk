@@ -9,20 +9,18 @@ rule compare:
         cohort=rules.cohort.output,
         images=shards("images/{shard}/images.parquet"),
         tables=shards("images/{shard}/{table}.parquet", table=["lesions", "excluded"]),
+        folds=expand(f"{RUN}/{{fold}}cohort/study.json", fold=[fold for fold in FOLDS if fold]),
         prompts=[
-            shards(f"prompts/{folder}excluded/{{shard}}.parquet")
-            for folder in [
-                "",
-                *(f"from_{source}/" for source in CONFIG.segmentation.prompting_models()),
-            ]
+            shards("prompts/excluded/{shard}.parquet"),
+            *(
+                shards(f"{fold}prompts/from_{source}/excluded/{{shard}}.parquet")
+                for source in CONFIG.segmentation.prompting_models()
+                for fold in planned_folds.model_folders(CONFIG, source)
+            ),
         ],
-        masks=shards("segmentation/{model}/{shard}/masks.parquet", model=REPORTED),
-        scores=shards("segmentation/{model}/{shard}/scores.parquet", model=REPORTED),
-        detections=shards(
-            "segmentation/{model}/{shard}/{table}.parquet",
-            model=planned_models.automatic_models(CONFIG),
-            table=["detections", "maps"],
-        ),
+        masks=of_models(REPORTED, ["masks"]),
+        scores=of_models(REPORTED, ["scores"]),
+        detections=of_models(planned_models.automatic_models(CONFIG), ["detections", "maps"]),
         features=rules.features.input,
         predictions=rules.classify.input,
     output:
@@ -47,6 +45,7 @@ rule compare:
                 "comparison_train",
                 "comparison_validation",
                 "comparison_common_lesions",
+                *(["comparison_by_fold"] if planned_folds.has_folds(CONFIG) else []),
                 "confusion",
                 "subgroups",
                 "segmentation_choices",
@@ -79,10 +78,11 @@ rule compare:
         features=lambda wildcards, input: files("--features", input.features),
         predictions=lambda wildcards, input: folders("--predictions", input.predictions),
         prompts=lambda wildcards, input: files("--prompts", input.prompts),
+        folds=lambda wildcards, input: files("--fold", [Path(study).parent.parent for study in input.folds]),
         comparison=lambda wildcards, output: Path(output.table).parent,
     shell:
         "mammoflow compare --settings {input.settings} --cohort {params.cohort}"
         " {params.images} {params.segmentation} {params.features} {params.predictions}"
-        " {params.prompts}"
+        " {params.prompts} {params.folds}"
         " --output {params.comparison}"
         " 2>&1 | tee {log} >&2"

@@ -1,15 +1,17 @@
 rule features_shard:
     input:
         settings=settings_file("features/{family}"),
-        images=f"{RUN}/images/{{shard}}/images.parquet",
-        lesions=f"{RUN}/images/{{shard}}/lesions.parquet",
-        masks=lambda wildcards: expand(planned_features.feature_masks(CONFIG, wildcards.family), shard=wildcards.shard),
+        images=f"{RUN}/{{fold}}images/{{shard}}/images.parquet",
+        lesions=f"{RUN}/{{fold}}images/{{shard}}/lesions.parquet",
+        masks=lambda wildcards: expand(
+            planned_features.feature_masks(CONFIG, wildcards.family, wildcards.fold), shard=wildcards.shard
+        ),
     output:
-        f"{RUN}/features/{{family}}/{{shard}}.parquet",
+        f"{RUN}/{{fold}}features/{{family}}/{{shard}}.parquet",
     log:
-        f"{RUN}/logs/features/{{family}}/{{shard}}.log",
+        f"{RUN}/logs/{{fold}}features/{{family}}/{{shard}}.log",
     benchmark:
-        f"{RUN}/benchmarks/features/{{family}}/{{shard}}.tsv"
+        f"{RUN}/benchmarks/{{fold}}features/{{family}}/{{shard}}.tsv"
     conda:
         "../../envs/features.yaml"
     threads: threads_of_a_shard()
@@ -33,9 +35,9 @@ for family in CONFIG.features.run:
         name:
             family
         input:
-            shards("features/{family}/{shard}.parquet", family=family),
+            of_family(family),
 
 
 rule features:
     input:
-        shards("features/{family}/{shard}.parquet", family=CONFIG.features.run),
+        [file for family in CONFIG.features.run for file in of_family(family)],

@@ -35,16 +35,16 @@ rule prompts_shard:
 rule prompts_from_model_shard:
     input:
         settings=settings_file("prompts"),
-        images=f"{RUN}/images/{{shard}}/images.parquet",
-        lesions=f"{RUN}/images/{{shard}}/lesions.parquet",
-        masks=f"{RUN}/segmentation/{{source}}/{{shard}}/masks.parquet",
+        images=f"{RUN}/{{fold}}images/{{shard}}/images.parquet",
+        lesions=f"{RUN}/{{fold}}images/{{shard}}/lesions.parquet",
+        masks=f"{RUN}/{{fold}}segmentation/{{source}}/{{shard}}/masks.parquet",
     output:
-        prompts=f"{RUN}/prompts/from_{{source}}/{{shard}}.parquet",
-        excluded=f"{RUN}/prompts/from_{{source}}/excluded/{{shard}}.parquet",
+        prompts=f"{RUN}/{{fold}}prompts/from_{{source}}/{{shard}}.parquet",
+        excluded=f"{RUN}/{{fold}}prompts/from_{{source}}/excluded/{{shard}}.parquet",
     log:
-        f"{RUN}/logs/prompts/from_{{source}}_{{shard}}.log",
+        f"{RUN}/logs/{{fold}}prompts/from_{{source}}_{{shard}}.log",
     benchmark:
-        f"{RUN}/benchmarks/prompts/from_{{source}}_{{shard}}.tsv"
+        f"{RUN}/benchmarks/{{fold}}prompts/from_{{source}}_{{shard}}.tsv"
     conda:
         "../../envs/images.yaml"
     threads: 1

@@ -6,8 +6,8 @@ rule report:
         comparison=rules.compare.output,
         audit=rules.audit.output.section,
         images=rules.images.input,
-        masks=shards("segmentation/{model}/{shard}/masks.parquet", model=REPORTED),
-        scores=shards("segmentation/{model}/{shard}/scores.parquet", model=REPORTED),
+        masks=of_models(REPORTED, ["masks"]),
+        scores=of_models(REPORTED, ["scores"]),
     output:
         page=report(
             f"{RUN}/report/report.html",

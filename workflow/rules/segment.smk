@@ -4,17 +4,17 @@
 rule segment_shard:
     input:
         settings=settings_file("segmentation/{model}"),
-        images=f"{RUN}/images/{{shard}}/images.parquet",
-        lesions=f"{RUN}/images/{{shard}}/lesions.parquet",
-        prompts=lambda wildcards: planned_models.prompt_tables(CONFIG, wildcards.model),
-        weights=lambda wildcards: planned_models.weights_inputs(CONFIG, wildcards.model),
+        images=f"{RUN}/{{fold}}images/{{shard}}/images.parquet",
+        lesions=f"{RUN}/{{fold}}images/{{shard}}/lesions.parquet",
+        prompts=lambda wildcards: planned_models.prompt_tables(CONFIG, wildcards.model, wildcards.fold),
+        weights=lambda wildcards: planned_models.weights_inputs(CONFIG, wildcards.model, wildcards.fold),
     output:
-        scores=f"{RUN}/segmentation/{{model}}/{{shard}}/scores.parquet",
-        masks=f"{RUN}/segmentation/{{model}}/{{shard}}/masks.parquet",
+        scores=f"{RUN}/{{fold}}segmentation/{{model}}/{{shard}}/scores.parquet",
+        masks=f"{RUN}/{{fold}}segmentation/{{model}}/{{shard}}/masks.parquet",
     log:
-        f"{RUN}/logs/segment/{{model}}_{{shard}}.log",
+        f"{RUN}/logs/{{fold}}segment/{{model}}_{{shard}}.log",
     benchmark:
-        f"{RUN}/benchmarks/segment/{{model}}_{{shard}}.tsv"
+        f"{RUN}/benchmarks/{{fold}}segment/{{model}}_{{shard}}.tsv"
     wildcard_constraints:
         model=planning.any_of(planned_models.prompted_models(CONFIG)),
     conda:
@@ -43,18 +43,18 @@ rule segment_shard:
 rule segment_automatic_shard:
     input:
         settings=settings_file("segmentation/{model}"),
-        images=f"{RUN}/images/{{shard}}/images.parquet",
-        lesions=f"{RUN}/images/{{shard}}/lesions.parquet",
-        weights=lambda wildcards: planned_models.weights_inputs(CONFIG, wildcards.model),
+        images=f"{RUN}/{{fold}}images/{{shard}}/images.parquet",
+        lesions=f"{RUN}/{{fold}}images/{{shard}}/lesions.parquet",
+        weights=lambda wildcards: planned_models.weights_inputs(CONFIG, wildcards.model, wildcards.fold),
     output:
-        scores=f"{RUN}/segmentation/{{model}}/{{shard}}/scores.parquet",
-        masks=f"{RUN}/segmentation/{{model}}/{{shard}}/masks.parquet",
-        detections=f"{RUN}/segmentation/{{model}}/{{shard}}/detections.parquet",
-        maps=f"{RUN}/segmentation/{{model}}/{{shard}}/maps.parquet",
+        scores=f"{RUN}/{{fold}}segmentation/{{model}}/{{shard}}/scores.parquet",
+        masks=f"{RUN}/{{fold}}segmentation/{{model}}/{{shard}}/masks.parquet",
+        detections=f"{RUN}/{{fold}}segmentation/{{model}}/{{shard}}/detections.parquet",
+        maps=f"{RUN}/{{fold}}segmentation/{{model}}/{{shard}}/maps.parquet",
     log:
-        f"{RUN}/logs/segment/{{model}}_{{shard}}.log",
+        f"{RUN}/logs/{{fold}}segment/{{model}}_{{shard}}.log",
     benchmark:
-        f"{RUN}/benchmarks/segment/{{model}}_{{shard}}.tsv"
+        f"{RUN}/benchmarks/{{fold}}segment/{{model}}_{{shard}}.tsv"
     wildcard_constraints:
         model=planning.any_of(planned_models.automatic_models(CONFIG)),
     conda:
@@ -78,7 +78,4 @@ rule segment_automatic_shard:
 
 rule segment:
     input:
-        shards(
-            "segmentation/{model}/{shard}/masks.parquet",
-            model=CONFIG.segmentation.run,
-        ),
+        of_models(CONFIG.segmentation.run, ["masks"]),

@@ -5,18 +5,18 @@
 rule train_segmenter:
     input:
         settings=settings_file("segmentation_models/{trained}"),
-        images=shards("images/{shard}/images.parquet"),
-        lesions=shards("images/{shard}/lesions.parquet"),
+        images=shards("{fold}images/{shard}/images.parquet"),
+        lesions=shards("{fold}images/{shard}/lesions.parquet"),
         further=lambda wildcards: further_images(wildcards.trained),
-        weights=lambda wildcards: planned_models.start_weights(CONFIG, wildcards.trained),
+        weights=lambda wildcards: planned_models.start_weights(CONFIG, wildcards.trained, wildcards.fold),
     output:
-        weights=f"{RUN}/segmentation_models/{{trained}}/model.safetensors",
-        record=f"{RUN}/segmentation_models/{{trained}}/record.json",
-        history=f"{RUN}/segmentation_models/{{trained}}/history.csv",
+        weights=f"{RUN}/{{fold}}segmentation_models/{{trained}}/model.safetensors",
+        record=f"{RUN}/{{fold}}segmentation_models/{{trained}}/record.json",
+        history=f"{RUN}/{{fold}}segmentation_models/{{trained}}/history.csv",
     log:
-        f"{RUN}/logs/train_segmenter/{{trained}}.log",
+        f"{RUN}/logs/{{fold}}train_segmenter/{{trained}}.log",
     benchmark:
-        f"{RUN}/benchmarks/train_segmenter/{{trained}}.tsv"
+        f"{RUN}/benchmarks/{{fold}}train_segmenter/{{trained}}.tsv"
     conda:
         "../../envs/torch.yaml"
     threads: 2
@@ -43,6 +43,7 @@ rule train_segmenter:
 rule tune:
     input:
         expand(
-            f"{RUN}/segmentation_models/{{trained}}/model.safetensors",
+            f"{RUN}/{{fold}}segmentation_models/{{trained}}/model.safetensors",
+            fold=FOLDS,
             trained=CONFIG.segmentation.trained_models(),
         ),

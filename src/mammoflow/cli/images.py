@@ -1,12 +1,15 @@
-"""Commands from the study to its images: `phantom`, `cohort`, `images`."""
+"""Commands from the study to its images: `phantom`, `cohort`, `images`, `fold`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import click
+
 from mammoflow.cli.group import main
 from mammoflow.cli.options import (
     input_folder,
+    input_folders,
     output_folder,
     settings_option,
     threads_option,
@@ -52,3 +55,15 @@ def images(settings: Path, study: Path, cohort_shard: Path, output: Path, thread
     from mammoflow.imaging.stage import prepare_images
 
     prepare_images(read_settings(ImagesSettings, settings), study, cohort_shard, output, threads)
+
+
+@main.command()
+@click.option("--number", required=True, type=click.IntRange(min=0), help="Number of the fold, from 0.")
+@input_folder("--cohort", "Folder of the cohort tables.")
+@input_folders("--images", "Folder of a shard of images; once for each shard.")
+@output_folder("Folder of the fold.")
+def fold(number: int, cohort: Path, images: tuple[Path, ...], output: Path) -> None:
+    """Write the tables of cohort and images with the sides that patients have in one fold."""
+    from mammoflow.cohort.folds import write_fold
+
+    write_fold(number, cohort, images, output)

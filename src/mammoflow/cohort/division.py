@@ -6,7 +6,14 @@ import pandas as pd
 
 from mammoflow.cohort.reader import Exclusion
 from mammoflow.cohort.several_studies import Pool
-from mammoflow.cohort.splits import beside_official_test, fold_of_patients, shard_of, split_images, split_patients
+from mammoflow.cohort.splits import (
+    beside_official_test,
+    fold_of_patients,
+    shard_of,
+    sides_of_folds,
+    split_images,
+    split_patients,
+)
 from mammoflow.cohort.step_counts import describe
 from mammoflow.cohort.table_files import records
 from mammoflow.config.cohort import CohortSettings, SplitSettings
@@ -45,7 +52,7 @@ def divide(settings: CohortSettings, pool: Pool) -> tuple[pd.DataFrame, pd.DataF
     """Return the tables of images and lesions with split and shard, in the order of their ids.
 
     For the method kfold both have the column `fold`, the part in which the patient is test; for by_image the column
-    `leaking`, which is 1.
+    `leaking`, which is 1. Where one run makes every fold, each patient is test once, and all are on the test side here.
 
     Raises
     ------
@@ -57,6 +64,8 @@ def divide(settings: CohortSettings, pool: Pool) -> tuple[pd.DataFrame, pd.DataF
     shards = {patient: shard_of(patient, settings.shards) for patient in patients["patient_id"]}
     if settings.split.leaking:
         key, splits = "image_id", split_images(_images(pool), settings.split)
+    elif settings.split.all_folds:
+        key, splits = "patient_id", dict.fromkeys(patients["patient_id"], "test")
     else:
         key, splits = "patient_id", split_patients(patients, settings.split)
     split_columns = _further_columns(patients, settings.split)
@@ -69,6 +78,17 @@ def divide(settings: CohortSettings, pool: Pool) -> tuple[pd.DataFrame, pd.DataF
         for table in (images, lesions)
     )
     return images.sort_values("image_id", ignore_index=True), lesions.sort_values("lesion_id", ignore_index=True)
+
+
+def divide_folds(settings: CohortSettings, pool: Pool) -> pd.DataFrame:
+    """Return the side of every patient in every fold, the table FOLDS.
+
+    Raises
+    ------
+    StudyError
+        If the patients cannot be divided in this way.
+    """
+    return sides_of_folds(_patients(pool), settings.split)
 
 
 def _further_columns(patients: pd.DataFrame, settings: SplitSettings) -> dict[str, dict[str, int]]:

@@ -89,6 +89,22 @@ def fold_of_patients(patients: pd.DataFrame, settings: SplitSettings) -> dict[st
     return _folds(patients.set_index("patient_id"), settings)
 
 
+def sides_of_folds(patients: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
+    """Return the side of every patient in every fold, the table FOLDS: each fold draws its own validation.
+
+    Raises
+    ------
+    StudyError
+        If a stratum has fewer patients than there are folds, or a side of a fold would stay empty.
+    """
+    sides = [
+        {"patient_id": patient, "fold": fold, "split": split}
+        for fold in range(settings.folds)
+        for patient, split in split_patients(patients, settings.of_fold(fold)).items()
+    ]
+    return pd.DataFrame(sides)
+
+
 def beside_official_test(rows: pd.DataFrame, test_patients: set[str]) -> pd.Series:
     """Tell which rows have to leave: those of official test patients that are not official test rows themselves.
 

@@ -13,16 +13,16 @@ from typing import Any
 import pandas as pd
 
 from mammoflow.cohort.birads_convention import convention_notes
-from mammoflow.cohort.division import divide, keep_official_test
+from mammoflow.cohort.division import divide, divide_folds, keep_official_test
 from mammoflow.cohort.reader import Reader, open_reader
 from mammoflow.cohort.selection import select_cases
 from mammoflow.cohort.several_studies import Pool, pool_studies
 from mammoflow.cohort.splits import check_no_leak
-from mammoflow.cohort.step_counts import describe
+from mammoflow.cohort.step_counts import describe, describe_parts
 from mammoflow.cohort.study_files import require_study_files
 from mammoflow.config.cohort import CohortSettings
 from mammoflow.storage.files import write_text
-from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS, ROWS
+from mammoflow.tables.cohort import EXCLUDED, FOLDS, IMAGES, LESIONS, ROWS
 from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.files import empty_table, write_table
 
@@ -38,7 +38,8 @@ def build_cohort(settings: CohortSettings, study: Path, output: Path) -> None:
         Folder of the first study; those of further ones are in the settings. All paths in the tables are relative to
         the folder of their study.
     output
-        Folder for `rows.parquet`, `images.parquet`, `lesions.parquet`, `excluded.parquet`, `study.json`, `shards/K/`.
+        Folder for `rows.parquet`, `images.parquet`, `lesions.parquet`, `excluded.parquet`, `study.json`, `shards/K/`;
+        and for `folds.parquet` where one run makes every fold.
 
     Raises
     ------
@@ -56,10 +57,13 @@ def build_cohort(settings: CohortSettings, study: Path, output: Path) -> None:
     if settings.split.method == "official":
         pool = keep_official_test(pool)
     images, lesions = divide(settings, pool)
+    folds = divide_folds(settings, pool) if settings.split.all_folds else None
     for table in (images, lesions, pd.concat([images, lesions], ignore_index=True)):
         check_no_leak(table, by_image=settings.split.leaking)
     excluded = pd.DataFrame([{"stage": "cohort", **asdict(exclusion)} for exclusion in pool.excluded])
     _write(output, settings.shards, images, lesions, excluded if len(excluded) else empty_table(EXCLUDED))
+    if folds is not None:
+        write_table(folds, FOLDS, output / "folds.parquet")
     rows = pool.rows.reindex(columns=list(ROWS.columns)).sort_values(["lesion_id", "image_name"], kind="stable")
     write_table(rows.astype(object).where(rows.notna(), None), ROWS, output / "rows.parquet")
     summary = _summary(settings, readers, images, lesions, pool)
@@ -85,11 +89,11 @@ def _summary(
     """Return what `study.json` says."""
     reasons = Counter(str(exclusion.reason) for exclusion in pool.excluded if exclusion.level in ("row", "lesion"))
     lost_images = Counter(str(exclusion.reason) for exclusion in pool.excluded if exclusion.level == "image")
-    by_part = {"by_split": _parts(images, lesions, "split", SPLITS)}
+    by_part = {"by_split": describe_parts(images, lesions, "split", SPLITS)}
     if settings.split.method == "kfold":
-        by_part["by_fold"] = _parts(images, lesions, "fold", range(settings.split.folds))
+        by_part["by_fold"] = describe_parts(images, lesions, "fold", range(settings.split.folds))
     names = [dataset.name for dataset in settings.datasets]
-    by_source = _parts(images, lesions, "source", names)
+    by_source = describe_parts(images, lesions, "source", names)
     sources = [
         {"name": dataset.name, "reader": dataset.reader, "phantom": reader.is_phantom(), "audit": reader.audit()}
         | by_source[dataset.name]
@@ -116,13 +120,4 @@ def _summary(
             "audit": sources[0]["audit"] if len(sources) == 1 else {},
         },
         "flow": pool.flow,
-    }
-
-
-def _parts(
-    images: pd.DataFrame, lesions: pd.DataFrame, column: str, values: Sequence[str] | range
-) -> dict[str, dict[str, int]]:
-    """Describe the cohort by the values of a column."""
-    return {
-        str(value): describe(images[images[column] == value], lesions[lesions[column] == value]) for value in values
     }

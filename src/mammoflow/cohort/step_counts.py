@@ -62,3 +62,12 @@ def describe(images: pd.DataFrame, lesions: pd.DataFrame) -> dict[str, int]:
         "malignant": int((lesions["malignant"] == 1).sum()),
         "unlabelled": int(lesions["malignant"].isna().sum()),
     }
+
+
+def describe_parts(
+    images: pd.DataFrame, lesions: pd.DataFrame, column: str, values: Sequence[str] | range
+) -> dict[str, dict[str, int]]:
+    """Describe the cohort by the values of a column of both tables."""
+    return {
+        str(value): describe(images[images[column] == value], lesions[lesions[column] == value]) for value in values
+    }

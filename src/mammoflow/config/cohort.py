@@ -128,7 +128,7 @@ class SplitSettings(Settings):
     method: Literal["official", "random", "kfold", "leave_one_source_out", "by_image"] = Field(
         "random",
         description="official keeps the data set's own test set as it is (training rows of its patients are left out); "
-        "random draws patients, stratified by malignancy; kfold takes one of `folds` parts of the patients as test; "
+        "random draws patients, stratified by malignancy; kfold takes each of `folds` parts of the patients as test, in turn; "
         "leave_one_source_out takes one data set as test; by_image is the published protocol, which puts patients on "
         "both sides and is marked as leaking everywhere.",
     )
@@ -142,7 +142,11 @@ class SplitSettings(Settings):
         description="Share of the training patients on which thresholds and epochs are chosen; of images for by_image.",
     )
     folds: int = Field(5, ge=2, description="For the method kfold: number of parts; every patient is in one.")
-    fold: int = Field(0, ge=0, description="For the method kfold: the part that is test in this run, from 0.")
+    fold: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
+        "all",
+        description="For the method kfold: all makes every fold in one run, so that each patient is test once; a "
+        "number, from 0, makes that fold alone.",
+    )
     test_source: str = Field("", description="For the method leave_one_source_out: name of the data set that is test.")
     seed: int = Field(0, ge=0, description="Seed of the draw.")
 
@@ -151,11 +155,20 @@ class SplitSettings(Settings):
         """Whether the split puts patients on several sides on purpose."""
         return self.method == "by_image"
 
+    @property
+    def all_folds(self) -> bool:
+        """Whether one run makes every fold."""
+        return self.method == "kfold" and self.fold == "all"
+
+    def of_fold(self, fold: int) -> Self:
+        """Return the settings of one fold of the run."""
+        return self.model_copy(update={"fold": fold})
+
     @model_validator(mode="after")
     def check_method(self) -> Self:
         """Refuse a fold that does not exist, and a test source that the method would not look at or lacks."""
-        if self.fold >= self.folds:
-            raise ValueError(f"fold is {self.fold}, expected 0 to {self.folds - 1}, as folds is {self.folds}")
+        if self.fold != "all" and self.fold >= self.folds:
+            raise ValueError(f"fold is {self.fold}, expected all, or 0 to {self.folds - 1}, as folds is {self.folds}")
         if (self.method == "leave_one_source_out") != bool(self.test_source):
             raise ValueError(
                 f"method is {self.method!r} and test_source is {self.test_source!r}; expected the name of a data set "

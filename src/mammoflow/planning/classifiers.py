@@ -9,6 +9,7 @@ from mammoflow.config.classification import INPUTS, NETWORKS
 from mammoflow.config.pictures import PictureOptions
 from mammoflow.config.study import StudyConfig
 from mammoflow.planning.features import feature_masks
+from mammoflow.planning.folds import family_folder, model_folder
 from mammoflow.planning.models import (
     architecture_module,
     model_arguments,
@@ -31,8 +32,17 @@ def classifier_modules(config: StudyConfig, name: str) -> tuple[str, ...]:
     return (*modules, architecture_module(config, config.segmentation.default_model)) if needs_model else modules
 
 
-def classifier_inputs(config: StudyConfig, name: str) -> dict[str, list[str]]:
+def classifier_inputs(config: StudyConfig, name: str, fold: str = "") -> dict[str, list[str]]:
     """Return the files that the job of a classifier reads, beside its settings.
+
+    Parameters
+    ----------
+    config
+        The configuration of the run.
+    name
+        Name of the classifier.
+    fold
+        Folder of its fold; "" in a run without folds.
 
     Returns
     -------
@@ -43,7 +53,7 @@ def classifier_inputs(config: StudyConfig, name: str) -> dict[str, list[str]]:
     entry = config.classification.classifiers[name]
     needs = INPUTS.load(entry.input).NEEDS
     run, model = Path(config.results) / config.run, config.segmentation.default_model
-    segmentation = f"segmentation/{model}"
+    segmentation = f"{model_folder(config, model, fold)}segmentation/{model}"
     rests_on_masks = "masks" in needs or any(feature_masks(config, family) for family in entry.vectors)
 
     def shards(wanted: bool, *patterns: str) -> list[str]:
@@ -51,14 +61,17 @@ def classifier_inputs(config: StudyConfig, name: str) -> dict[str, list[str]]:
         return [str(run / pattern.format(shard=f"{number:02d}")) for pattern in patterns for number in numbers]
 
     return {
-        "images": shards(True, "images/{shard}/images.parquet"),
-        "lesions": shards(True, "images/{shard}/lesions.parquet"),
+        "images": shards(True, fold + "images/{shard}/images.parquet"),
+        "lesions": shards(True, fold + "images/{shard}/lesions.parquet"),
         "masks": shards("masks" in needs, f"{segmentation}/{{shard}}/masks.parquet"),
         "scores": shards(rests_on_masks, f"{segmentation}/{{shard}}/scores.parquet"),
         "prompts": shards("prompts" in needs, "prompts/{shard}.parquet"),
-        "features": shards(True, *(f"features/{family}/{{shard}}.parquet" for family in entry.vectors)),
+        "features": shards(
+            True,
+            *(f"{family_folder(config, family, fold)}features/{family}/{{shard}}.parquet" for family in entry.vectors),
+        ),
         "weights": [entry.weights] if entry.weights else [],
-        "model_weights": weights_inputs(config, model) if "model" in needs else [],
+        "model_weights": weights_inputs(config, model, fold) if "model" in needs else [],
     }
 
 

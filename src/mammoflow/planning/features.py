@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mammoflow.config.features import FEATURE_FAMILIES
 from mammoflow.config.study import StudyConfig
+from mammoflow.planning.folds import family_folder
 from mammoflow.planning.workflow import gpus
 
 
@@ -20,9 +21,9 @@ def feature_gpus(config: StudyConfig, family: str) -> int:
     return gpus(config, f"features/{family}") if FEATURE_FAMILIES.load(family).GPU else 0
 
 
-def feature_masks(config: StudyConfig, family: str) -> list[str]:
+def feature_masks(config: StudyConfig, family: str, fold: str = "") -> list[str]:
     """Return the mask tables that a feature family reads, with the wildcard `{shard}`: none for reference masks."""
     if config.features.families[family].mask == "reference":
         return []
-    model = config.segmentation.default_model
-    return [f"{config.results}/{config.run}/segmentation/{model}/{{shard}}/masks.parquet"]
+    model, folder = config.segmentation.default_model, family_folder(config, family, fold)
+    return [f"{config.results}/{config.run}/{folder}segmentation/{model}/{{shard}}/masks.parquet"]

@@ -27,6 +27,7 @@ def job_modules(config: StudyConfig) -> dict[str, tuple[str, ...]]:
         "phantom": ("mammoflow.cohort.phantom.stage",),
         "cohort": ("mammoflow.cohort.stage", *readers),
         "images": ("mammoflow.imaging.stage",),
+        "fold": ("mammoflow.cohort.folds",),
         "audit": ("mammoflow.report.audit_stage",),
         "prompts": ("mammoflow.segmentation.prompting.prompts",),
         **{f"segmentation_models/{name}": (*training_modules(config, name),) for name in segmentation.trained_models()},

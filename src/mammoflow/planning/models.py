@@ -11,6 +11,7 @@ from mammoflow.config.segmentation import ModelSettings
 from mammoflow.config.study import StudyConfig
 from mammoflow.config.training import TRAINERS
 from mammoflow.errors import ConfigError
+from mammoflow.planning.folds import model_folder
 from mammoflow.weights.registry import ModelSpec, remedy
 
 SEGMENT_STAGE = "mammoflow.segmentation.prompted.stage"
@@ -23,9 +24,9 @@ def run_folder(config: StudyConfig) -> Path:
     return Path(config.results) / config.run
 
 
-def trained_weights(config: StudyConfig, model: str) -> Path:
-    """Return the weights file of a model that the run trains."""
-    return run_folder(config) / "segmentation_models" / model / "model.safetensors"
+def trained_weights(config: StudyConfig, model: str, fold: str = "") -> Path:
+    """Return the weights file of a model that the run trains, in the folder of a fold."""
+    return run_folder(config) / fold / "segmentation_models" / model / "model.safetensors"
 
 
 def model_spec(config: StudyConfig, model: str) -> ModelSpec:
@@ -33,20 +34,20 @@ def model_spec(config: StudyConfig, model: str) -> ModelSpec:
     return ModelSpec(model, config.segmentation.architecture_of(model), weights_path(config, model))
 
 
-def weights_path(config: StudyConfig, model: str) -> Path | None:
+def weights_path(config: StudyConfig, model: str, fold: str = "") -> Path | None:
     """Return the weights file of a model of the configuration, there or not; None for a file that the package ships."""
     entry = config.segmentation.models.get(model, ModelSettings())
     if entry.train is not None:
-        return trained_weights(config, model)
+        return trained_weights(config, model, fold)
     if entry.weights:
         return Path(entry.weights)
     source = architecture(config.segmentation.architecture_of(model)).source
     return Path(config.prefetch.folder) / source.file if source and source.url else None
 
 
-def weights_inputs(config: StudyConfig, model: str) -> list[str]:
+def weights_inputs(config: StudyConfig, model: str, fold: str = "") -> list[str]:
     """Return the weights file of a model as the inputs of a rule; none for a file that the package ships."""
-    file = weights_path(config, model)
+    file = weights_path(config, model, fold)
     return [] if file is None else [str(file)]
 
 
@@ -70,7 +71,7 @@ def model_arguments(config: StudyConfig, model: str) -> str:
     return f"--model {shlex.quote(model)} --architecture {shlex.quote(config.segmentation.architecture_of(model))}"
 
 
-def prompt_tables(config: StudyConfig, model: str) -> list[str]:
+def prompt_tables(config: StudyConfig, model: str, fold: str = "") -> list[str]:
     """Return the tables of prompts of a model: its own, and those around the masks of the models that prompt it.
 
     The wildcard `{shard}` stays. An automatic model has none.
@@ -78,8 +79,8 @@ def prompt_tables(config: StudyConfig, model: str) -> list[str]:
     if not config.segmentation.is_prompted(model):
         return []
     sources = config.segmentation.prompted_by.get(model, [])
-    folder = run_folder(config) / "prompts"
-    return [str(folder / origin / "{shard}.parquet") for origin in ["", *(f"from_{source}" for source in sources)]]
+    origins = ["prompts", *(f"{model_folder(config, source, fold)}prompts/from_{source}" for source in sources)]
+    return [str(run_folder(config) / origin / "{shard}.parquet") for origin in origins]
 
 
 def architecture_module(config: StudyConfig, model: str) -> str:
@@ -136,10 +137,10 @@ def training_arguments(config: StudyConfig, model: str) -> str:
     return " ".join(map(shlex.quote, words))
 
 
-def start_weights(config: StudyConfig, model: str) -> list[str]:
+def start_weights(config: StudyConfig, model: str, fold: str = "") -> list[str]:
     """Return the weights file that a training starts from as the inputs of a rule."""
     start = start_of(config, model)
-    return weights_inputs(config, start) if start else []
+    return weights_inputs(config, start, fold) if start else []
 
 
 def further_images(config: StudyConfig, model: str) -> list[str]:

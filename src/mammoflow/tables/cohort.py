@@ -106,6 +106,18 @@ LESIONS = pa.DataFrameSchema(
 )
 
 
+# One row per patient and fold, of a run that makes every fold.
+FOLDS = pa.DataFrameSchema(
+    {
+        "patient_id": text(),
+        "fold": integer(0, 1023),
+        "split": text(choices=SPLITS),  # the side of the patient in this fold
+    },
+    unique=["patient_id", "fold"],
+    name="folds",
+)
+
+
 # One row per case that was left out, by whichever stage.
 EXCLUDED = pa.DataFrameSchema(
     {
