@@ -28,6 +28,9 @@ from mammoflow.cli.options import (
 @input_files("--features", "Table FAMILY/SHARD.parquet of features; once for each family and shard.", required=False)
 @input_folders("--predictions", "Folder of a classifier; once for each.", required=False)
 @input_files("--prompts", "Table of what gave no prompt; once for each shard and source of prompts.", required=False)
+@input_folders(
+    "--fold", "Folder of a fold, in a run that makes every fold; once for each. Other paths are shared.", required=False
+)
 @output_folder("Folder of the tables and figures.")
 def compare(
     settings: Path,
@@ -37,6 +40,7 @@ def compare(
     features: tuple[Path, ...],
     predictions: tuple[Path, ...],
     prompts: tuple[Path, ...],
+    fold: tuple[Path, ...],
     output: Path,
 ) -> None:
     """Compare every model with BI-RADS and the floors; write tables and figures."""
@@ -45,7 +49,7 @@ def compare(
     from mammoflow.evaluation.stage import compare as run
 
     shards = (list(images), list(segmentation), list(features))
-    run(read_settings(ComparisonSettings, settings), cohort, *shards, list(predictions), output, prompts)
+    run(read_settings(ComparisonSettings, settings), cohort, *shards, list(predictions), output, prompts, fold)
 
 
 @main.command()

@@ -52,13 +52,13 @@ def write_fold(fold: int, cohort: Path, images: Sequence[Path], output: Path) ->
             f"{', '.join(map(str, sorted(folds['fold'].unique())))}"
         )
     tables = {name: read_table(cohort / f"{name}.parquet", schema) for name, schema in _OF_COHORT.items()}
-    for name, table in tables.items():
-        write_table(_on_sides(table, sides, name), _OF_COHORT[name], output / "cohort" / f"{name}.parquet")
+    divided = {name: _on_sides(table, sides, name) for name, table in tables.items()}
+    for name, table in divided.items():
+        write_table(table, _OF_COHORT[name], output / "cohort" / f"{name}.parquet")
     _write_excluded(cohort, output / "cohort")
     study = read_json(cohort / "study.json")
     study["split"]["fold"] = fold
-    divided = [_on_sides(tables[name], sides, name) for name in ("images", "lesions")]
-    study["counts"]["by_split"] = describe_parts(*divided, "split", SPLITS)
+    study["counts"]["by_split"] = describe_parts(divided["images"], divided["lesions"], "split", SPLITS)
     write_text(output / "cohort" / "study.json", json.dumps(study, indent=2, ensure_ascii=False) + "\n")
     for folder in images:
         target = output / "images" / folder.name

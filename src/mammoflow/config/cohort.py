@@ -128,9 +128,9 @@ class SplitSettings(Settings):
     method: Literal["official", "random", "kfold", "leave_one_source_out", "by_image"] = Field(
         "random",
         description="official keeps the data set's own test set as it is (training rows of its patients are left out); "
-        "random draws patients, stratified by malignancy; kfold takes each of `folds` parts of the patients as test, in turn; "
-        "leave_one_source_out takes one data set as test; by_image is the published protocol, which puts patients on "
-        "both sides and is marked as leaking everywhere.",
+        "random draws patients, stratified by malignancy; kfold takes each of `folds` parts of the patients as "
+        "test, in turn; leave_one_source_out takes one data set as test; by_image is the published protocol, which "
+        "puts patients on both sides and is marked as leaking everywhere.",
     )
     test_fraction: float = Field(
         0.3, gt=0, lt=1, description="Share of patients held out for test (method random), or of images (by_image)."

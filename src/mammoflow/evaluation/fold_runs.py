@@ -10,10 +10,9 @@ import pandas as pd
 from mammoflow.config.evaluation import ComparisonSettings
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.bootstrap import PatientBootstrap
-from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.comparison import comparison_table, confusion_table
-from mammoflow.evaluation.inputs import Run, read_run
-from mammoflow.evaluation.seen_patients import SeenPatients
+from mammoflow.evaluation.inputs import Run, labelled_lesions, read_run
+from mammoflow.evaluation.pooling import Fold, pooled_candidates, pooled_note, tables_by_fold
 from mammoflow.evaluation.stage import all_candidates, write_record
 from mammoflow.evaluation.subgroups import subgroup_table
 from mammoflow.storage.files import read_json
@@ -48,27 +47,24 @@ def pool_folds(settings: ComparisonSettings, folders: Sequence[Path], output: Pa
         compare the same models.
     """
     runs = [_read(folder) for folder in folders]
-    folds = _check_folds(folders, runs)
-    labelled = [run.lesions[run.lesions["malignant"].notna()].set_index("lesion_id") for run in runs]
-    tests = [lesions[lesions["split"] == "test"] for lesions in labelled]
-    of_folds = [all_candidates(settings, run, lesions) for run, lesions in zip(runs, labelled, strict=True)]
-    candidates = _pooled(folders, of_folds, tests)
-    bootstrap = PatientBootstrap(settings.bootstrap, settings.confidence, settings.seed)
-    pooled = f"pooled over {len(runs)} folds, each scored by its own training"
-    note = "; ".join(filter(None, [study_note(runs[0].study), pooled]))
-    lesions = pd.concat(tests)
-    by_fold = [
-        comparison_table(of_fold, test, of_fold[0], bootstrap, "test", study_note(run.study)).assign(fold=fold)
-        for of_fold, test, run, fold in zip(of_folds, tests, runs, folds, strict=True)
+    numbers = _check_folds(folders, runs)
+    folds = [
+        Fold(number, folder, run, lesions, all_candidates(settings, run, lesions))
+        for number, folder, run in zip(numbers, folders, runs, strict=True)
+        for lesions in [labelled_lesions(run)]
     ]
+    candidates = pooled_candidates(folds)
+    bootstrap = PatientBootstrap(settings.bootstrap, settings.confidence, settings.seed)
+    note = "; ".join(filter(None, [study_note(runs[0].study), pooled_note(folds)]))
+    lesions = pd.concat([fold.test for fold in folds])
     write_csv(output / "comparison.csv", comparison_table(candidates, lesions, candidates[0], bootstrap, "test", note))
-    write_csv(output / "comparison_by_fold.csv", pd.concat(by_fold, ignore_index=True))
+    write_csv(output / "comparison_by_fold.csv", tables_by_fold(folds, bootstrap, "test"))
     write_csv(output / "confusion.csv", confusion_table(candidates, lesions, note))
     write_csv(output / "subgroups.csv", subgroup_table(candidates, lesions, bootstrap, note))
     predictions = pd.concat([run.predictions[run.predictions["split"] == "test"] for run in runs], ignore_index=True)
     write_table(predictions, PREDICTIONS, output / "predictions.parquet")
     record = {"study": runs[0].study.get("name"), "split": runs[0].study["split"], "comparison": settings.model_dump()}
-    write_record(output / "pooled.json", record | {"runs": [str(folder) for folder in folders], "folds": folds})
+    write_record(output / "pooled.json", record | {"runs": [str(folder) for folder in folders], "folds": numbers})
 
 
 def _read(folder: Path) -> Run:
@@ -104,41 +100,3 @@ def _check_folds(folders: Sequence[Path], runs: Sequence[Run]) -> list[int]:
                 "of folds; run the cohort stage of both again"
             )
     return folds
-
-
-def _pooled(
-    folders: Sequence[Path], of_folds: Sequence[Sequence[Candidate]], tests: Sequence[pd.DataFrame]
-) -> list[Candidate]:
-    """Join each candidate's runs over the folds, each fold with its own test lesions."""
-    names = [{(candidate.model, tuple(sorted(candidate.runs))) for candidate in candidates} for candidates in of_folds]
-    for folder, other in zip(folders[1:], names[1:], strict=True):
-        if other != names[0]:
-            differing = ", ".join(sorted(model for model, _ in other ^ names[0]))
-            raise StudyError(
-                f"{folder} and {folders[0]} differ in the models or seeds of {differing}; expected the same in each "
-                "fold; run them with one configuration"
-            )
-    pooled = []
-    for first in of_folds[0]:
-        of_model = [
-            next(candidate for candidate in candidates if candidate.model == first.model) for candidates in of_folds
-        ]
-        thresholds = {of_fold.threshold for of_fold in of_model}
-        pooled.append(
-            Candidate(
-                first.model,
-                first.family,
-                {
-                    seed: pd.concat(
-                        [of_fold.runs[seed].reindex(test.index) for of_fold, test in zip(of_model, tests, strict=True)]
-                    )
-                    for seed in first.runs
-                },
-                tuple(note for note in first.notes if all(note in of_fold.notes for of_fold in of_model)),
-                threshold=thresholds.pop() if len(thresholds) == 1 else float("nan"),
-                seen=SeenPatients.pooled(
-                    [(of_fold.seen, test["patient_id"]) for of_fold, test in zip(of_model, tests, strict=True)]
-                ),
-            )
-        )
-    return pooled

@@ -126,6 +126,12 @@ def read_run(
     return run
 
 
+def labelled_lesions(run: Run) -> pd.DataFrame:
+    """Return the usable lesions of known malignancy, indexed by lesion."""
+    lesions = run.lesions.set_index("lesion_id")
+    return lesions[lesions["malignant"].notna()]
+
+
 def _join(paths: list[Path], schema: Any) -> pd.DataFrame:
     return read_tables(paths, schema) if paths else empty_table(schema)
 

@@ -28,7 +28,8 @@ from mammoflow.evaluation.feature_table import feature_table
 from mammoflow.evaluation.figures import write_figures
 from mammoflow.evaluation.floors import floor_candidates
 from mammoflow.evaluation.flow import exclusions, flow
-from mammoflow.evaluation.inputs import Run, read_run
+from mammoflow.evaluation.inputs import Run, labelled_lesions, read_run
+from mammoflow.evaluation.pooling import Fold, pooled_candidates, pooled_note, pooled_run, read_fold, tables_by_fold
 from mammoflow.evaluation.provenance_record import provenance, recorded_inputs
 from mammoflow.evaluation.seen_patients import SEEN_MARK
 from mammoflow.evaluation.segmentation_choices import choices_table
@@ -54,6 +55,7 @@ def compare(
     predictions: list[Path],
     output: Path,
     prompts: Sequence[Path] = (),
+    folds: Sequence[Path] = (),
 ) -> None:
     """Hold every model against BI-RADS and its floors, and write tables, flow diagram and figures.
 
@@ -75,6 +77,9 @@ def compare(
         Folder that the tables go to; figures go to `figures/` in it.
     prompts
         Tables of what gave no prompt, one a shard and source of prompts.
+    folds
+        Folders of the folds, for a run that makes every fold. What lies in one of them belongs to that fold; the other
+        paths are shared.
 
     Raises
     ------
@@ -83,12 +88,19 @@ def compare(
     LeakageError
         If a patient is on two sides of the split and the study does not say so.
     """
-    run = read_run(cohort, images, segmentation, features, predictions, prompts)
     bootstrap = PatientBootstrap(settings.bootstrap, settings.confidence, settings.seed)
+    if folds:
+        parts = _read_folds(settings, folds, images, segmentation, features, predictions, prompts)
+        run = pooled_run(read_run(cohort, images, [], [], []), parts)
+        labelled, training = labelled_lesions(run), parts[0].lesions
+        candidates = pooled_candidates(parts)
+        tables = comparison_tables(run, candidates, labelled, bootstrap, parts)
+    else:
+        run = read_run(cohort, images, segmentation, features, predictions, prompts)
+        labelled = training = labelled_lesions(run)
+        candidates = all_candidates(settings, run, labelled)
+        tables = comparison_tables(run, candidates, labelled, bootstrap)
     described = run.lesions.set_index("lesion_id")
-    labelled = described[described["malignant"].notna()]
-    candidates = all_candidates(settings, run, labelled)
-    tables = comparison_tables(run, candidates, labelled, bootstrap)
     scores = run.scores[run.scores["lesion_id"].isin(labelled.index)]
     diameters = dice_by_diameter(scores, run.masks, described)
     tables |= {
@@ -99,7 +111,8 @@ def compare(
         "froc": froc_table(run),
         "dice_by_diameter": diameters,
         "dice_diameter_correlation": diameter_correlation(diameters, bootstrap),
-        "features": feature_table(run.features, labelled, bootstrap),
+        # in a run that makes every fold: on the training lesions of the first
+        "features": feature_table(run.features, training, bootstrap),
         "exclusions": exclusions(run, labelled, candidates),
         "birads_published": published_table(),
     }
@@ -140,14 +153,46 @@ def all_candidates(settings: ComparisonSettings, run: Run, lesions: pd.DataFrame
     ]
 
 
+def _read_folds(
+    settings: ComparisonSettings,
+    folders: Sequence[Path],
+    images: Sequence[Path],
+    segmentation: Sequence[Path],
+    features: Sequence[Path],
+    predictions: Sequence[Path],
+    prompts: Sequence[Path],
+) -> list[Fold]:
+    """Read every fold, and fit what is fitted here on the training lesions of each."""
+    folds = []
+    for folder in folders:
+        run = read_fold(folder, folders, images, segmentation, features, predictions, prompts)
+        lesions = labelled_lesions(run)
+        number = int(run.study["split"]["fold"])
+        folds.append(Fold(number, folder, run, lesions, all_candidates(settings, run, lesions)))
+    return folds
+
+
 def comparison_tables(
-    run: Run, candidates: Sequence[Candidate], lesions: pd.DataFrame, bootstrap: PatientBootstrap
+    run: Run,
+    candidates: Sequence[Candidate],
+    lesions: pd.DataFrame,
+    bootstrap: PatientBootstrap,
+    folds: Sequence[Fold] = (),
 ) -> dict[str, pd.DataFrame]:
-    """Return the comparison on each split and on the test lesions that all score, confusion counts and subgroups."""
+    """Return the comparison on each split and on the test lesions that all score, confusion counts and subgroups.
+
+    In a run that makes every fold the test rows are pooled; train and validation, and the test rows once more, are
+    apart for each fold.
+    """
     note, birads = study_note(run.study), candidates[0]
-    tables = {
-        f"comparison_{split}": comparison_table(candidates, lesions, birads, bootstrap, split, note) for split in SPLITS
-    }
+    tables: dict[str, pd.DataFrame] = {}
+    if folds:
+        note = "; ".join(filter(None, [note, pooled_note(folds)]))
+        tables = {f"comparison_{split}": tables_by_fold(folds, bootstrap, split) for split in SPLITS}
+        tables["comparison_by_fold"] = tables.pop("comparison_test")
+    for split in SPLITS:
+        if f"comparison_{split}" not in tables:
+            tables[f"comparison_{split}"] = comparison_table(candidates, lesions, birads, bootstrap, split, note)
     tables["comparison"] = tables.pop("comparison_test")
     test = lesions[lesions["split"] == "test"]
     common = common_lesions(candidates, test)

@@ -114,6 +114,8 @@ def division(study: Row) -> str:
     method = split.get("method") if isinstance(split, dict) else None
     if not isinstance(split, dict) or method is None:
         return "divided by patient"
+    if split.get("fold") == "all":
+        return f"divided by patient into {split.get('folds')} folds, each of which is test once"
     words = {
         "kfold": f"divided by patient (fold {split.get('fold')} of {split.get('folds')}, counted from 0, is test)",
         "leave_one_source_out": f"divided by source ({split.get('test_source')} is test)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,10 +121,10 @@ def overlays(images: list[Path], masks: list[Path], count: int) -> list[Overlay]
     """
     lesions = _joined(images, "lesions.parquet", CANONICAL_LESIONS)
     films = _joined(images, "images.parquet", CANONICAL_IMAGES).set_index("image_id")
-    predicted = _joined(masks, "masks.parquet", MASKS)
+    predicted = _held_out(_joined(masks, "masks.parquet", MASKS), lesions, images)
     if lesions.empty or predicted.empty or count == 0:
         return []
-    scores = _joined(masks, "scores.parquet", SEGMENTATION_SCORES)
+    scores = _held_out(_joined(masks, "scores.parquet", SEGMENTATION_SCORES), lesions, images)
     keys = ["lesion_id", "model", "field_of_view", "prompt_id"]
     scored = scores[scores["chosen"]].assign(prompts=prompt_labels)[[*keys, "prompts", "margin_mm", "dice"]]
     rows = predicted.merge(scored, on=keys, how="left").merge(
@@ -157,6 +158,16 @@ def _joined(folders: list[Path], name: str, schema: DataFrameSchema) -> pd.DataF
     if not filled:
         raise StudyError(f"no folder holds {name}; expected the folders of at least one shard")
     return pd.concat(filled, ignore_index=True)
+
+
+def _held_out(table: pd.DataFrame, lesions: pd.DataFrame, images: list[Path]) -> pd.DataFrame:
+    """Return a table without what a fold says of lesions that it was trained on, in a run that makes every fold."""
+    run = images[0].parents[1]
+    folders = table["folder"].map(lambda folder: Path(os.path.relpath(folder, run)).parts[0])
+    if "fold" not in lesions.columns or not folders.str.startswith("fold-").any():
+        return table
+    tested = "fold-" + table["lesion_id"].map(lesions.set_index("lesion_id")["fold"].astype("string"))
+    return table[~folders.str.startswith("fold-") | (folders == tested).fillna(False)].reset_index(drop=True)
 
 
 def _overlay(row: pd.Series, film: pd.Series, rank: str) -> Overlay:

@@ -84,6 +84,7 @@ def write_report(
     provenance = read_provenance(comparison)
     titles = classifier_titles(provenance.get("training", {}))
     seen = seen_sentences(headline, tables.rows("segmentation"))
+    by_fold = tables.rows("comparison_by_fold") if (study.get("split") or {}).get("fold") == "all" else []
     leaking = any(LEAKING in str(row.get("note") or "") for row in headline)
     values: dict[str, Any] = {
         "title": settings.title,
@@ -101,7 +102,12 @@ def write_report(
         "same_rows": len({row["n"] for row in headline if row["n"]}) <= 1,
         "common": by_family(tables.rows("comparison_common_lesions"), titles),
         "other_splits": [
-            (split, by_family(tables.rows(f"comparison_{split}"), titles)) for split in ("validation", "train")
+            (split, by_family(tables.rows(f"comparison_{split}"), titles))
+            for split in (() if by_fold else ("validation", "train"))
+        ],
+        "by_fold": [
+            (f"{fold:g}", by_family([row for row in by_fold if row["fold"] == fold], titles))
+            for fold in dict.fromkeys(row["fold"] for row in by_fold)
         ],
         "published": tables.rows("birads_published"),
         "confusion": tables.rows("confusion"),

@@ -183,8 +183,8 @@ def test_the_seed_changes_the_draw():
 
 def test_two_data_sets_are_both_on_every_side():
     patients = table_of([*numbered(300, source="large"), *numbered(20, source="small", letter="Q")])
-    for method in ("random", "kfold"):
-        splits = split_patients(patients, SplitSettings(method=method))
+    for method, fold in (("random", "all"), ("kfold", 0)):
+        splits = split_patients(patients, SplitSettings(method=method, fold=fold))
         found = patients.assign(split=patients["patient_id"].map(splits)).groupby(["source", "split"]).size()
         assert set(found.loc["small"].index) == {"train", "validation", "test"}
 
@@ -217,7 +217,7 @@ def test_three_patients_of_a_kind_are_enough():
 def test_fewer_patients_of_a_kind_than_folds_is_an_error():
     patients = table_of(numbered(12, every=4))
     with pytest.raises(StudyError, match=r"folds is 5, but only 3 of 12 patients are with.*folds to 3 or less"):
-        split_patients(patients, SplitSettings(method="kfold"))
+        split_patients(patients, SplitSettings(method="kfold", fold=0))
     assert set(fold_of_patients(patients, SplitSettings(method="kfold", folds=3)).values()) == {0, 1, 2}
 
 
@@ -242,7 +242,7 @@ def test_a_film_under_two_patients_on_two_sides_is_a_hard_stop():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"split": {"method": "kfold", "fold": 5}}, "fold is 5, expected 0 to 4"),
+        ({"split": {"method": "kfold", "fold": 5}}, "fold is 5, expected all, or 0 to 4"),
         ({"split": {"method": "leave_one_source_out"}}, "expected the name of a data set"),
         ({"split": {"test_source": "phantom"}}, "an empty one with any other method"),
         ({"split": {"method": "leave_one_source_out", "test_source": "INbreast"}}, "at least two data sets"),

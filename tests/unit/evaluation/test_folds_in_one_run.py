@@ -1,0 +1,154 @@
+"""A run that makes every fold gives the tables of the runs of single folds, from one set of images and features."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mammoflow.cohort.folds import write_fold
+from mammoflow.cohort.stage import build_cohort
+from mammoflow.config.cohort import CohortSettings, DatasetSettings
+from mammoflow.config.evaluation import ComparisonSettings
+from mammoflow.config.features import FEATURE_FAMILIES
+from mammoflow.config.images import ImagesSettings
+from mammoflow.errors import StudyError
+from mammoflow.evaluation.fold_runs import pool_folds
+from mammoflow.evaluation.stage import compare
+from mammoflow.features.stage import extract
+from mammoflow.imaging.stage import prepare_images
+from mammoflow.storage.files import read_image, text_digest
+from mammoflow.tables.files import write_table
+from mammoflow.tables.predictions import PREDICTIONS
+from tests.unit.evaluation.tiny_run import write_study
+
+FOLDS = 2
+SETTINGS = ComparisonSettings(bootstrap=100)
+IMAGES = ImagesSettings(breast_region="whole")
+
+
+def cohort_settings(study: Path, fold: int | str) -> CohortSettings:
+    dataset = DatasetSettings(reader="table", name="tiny", folder=str(study), tables=["cases.csv"])
+    split = {"method": "kfold", "folds": FOLDS, "fold": fold}
+    return CohortSettings.model_validate({"dataset": dataset, "shards": 1, "split": split})
+
+
+def write_features(images: Path, output: Path) -> Path:
+    options = FEATURE_FAMILIES.options("gabor")(mask="reference")  # type: ignore[call-arg]
+    extract("gabor", options, images, None, output, 1)  # type: ignore[arg-type]
+    return output
+
+
+def write_predictions(images: Path, fold: int, folder: Path) -> Path:
+    """Write what a classifier of a fold might say: other numbers in each fold, all lesions with the fold's sides."""
+    lesions = pd.read_parquet(images / "lesions.parquet")
+    values = [int(text_digest(str(fold), name)[:8], 16) / 16**8 for name in lesions["lesion_id"]]
+    table = lesions[["lesion_id", "image_id", "patient_id", "split", "malignant"]].assign(
+        model="made_up", seed=0, probability=values, threshold=0.4 + 0.1 * fold
+    )
+    predicted = (table["probability"] >= table["threshold"]).astype(int)
+    write_table(table.assign(predicted=predicted), PREDICTIONS, folder / "predictions.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    write_study(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tables before the comparison of a run that makes every fold."""
+    root = tmp_path_factory.mktemp("run")
+    build_cohort(cohort_settings(study, "all"), study, root / "cohort")
+    prepare_images(IMAGES, study, root / "cohort" / "shards" / "00", root / "images" / "00", 2)
+    write_features(root / "images" / "00", root / "features" / "gabor" / "00.parquet")
+    for fold in range(FOLDS):
+        folder = root / f"fold-{fold}"
+        write_fold(fold, root / "cohort", [root / "images" / "00"], folder)
+        write_predictions(folder / "images" / "00", fold, folder / "classification" / "made_up")
+    return root
+
+
+@pytest.fixture(scope="module")
+def single_runs(study: Path, run: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The runs of the folds one by one, each with images and features of its own."""
+    runs = []
+    for fold in range(FOLDS):
+        root = tmp_path_factory.mktemp(f"fold{fold}")
+        build_cohort(cohort_settings(study, fold), study, root / "cohort")
+        prepare_images(IMAGES, study, root / "cohort" / "shards" / "00", root / "images" / "00", 2)
+        features = write_features(root / "images" / "00", root / "features" / "gabor" / "00.parquet")
+        predictions = write_predictions(root / "images" / "00", fold, root / "classification" / "made_up")
+        compare(SETTINGS, root / "cohort", [root / "images" / "00"], [], [features], [predictions], root / "comparison")
+        runs.append(root)
+    return runs
+
+
+@pytest.fixture(scope="module")
+def comparison(run: Path) -> Path:
+    folds = [run / f"fold-{fold}" for fold in range(FOLDS)]
+    predictions = [fold / "classification" / "made_up" for fold in folds]
+    features = [run / "features" / "gabor" / "00.parquet"]
+    output = run / "comparison"
+    compare(SETTINGS, run / "cohort", [run / "images" / "00"], [], features, predictions, output, folds=folds)
+    return output
+
+
+def test_each_patient_is_on_the_test_side_of_one_fold(run: Path) -> None:
+    folds = pd.read_parquet(run / "cohort" / "folds.parquet")
+    assert folds[folds["split"] == "test"].groupby("patient_id").size().eq(1).all()
+    assert set(folds.groupby("fold")["split"].unique().map(sorted).map(tuple)) == {("test", "train", "validation")}
+    lesions = pd.read_parquet(run / "cohort" / "lesions.parquet")
+    assert set(lesions["split"]) == {"test"}
+    test = folds[folds["split"] == "test"].set_index("patient_id")["fold"]
+    assert (lesions["patient_id"].map(test) == lesions["fold"]).all()
+
+
+def test_the_tables_of_a_fold_are_those_of_its_own_run(run: Path, single_runs: list[Path]) -> None:
+    for fold, single in enumerate(single_runs):
+        for name in ("cohort/images", "cohort/lesions", "cohort/excluded", "images/00/images", "images/00/lesions"):
+            of_fold, alone = (pd.read_parquet(root / f"{name}.parquet") for root in (run / f"fold-{fold}", single))
+            files = [column for column in alone.columns if column.endswith("_file")]
+            pd.testing.assert_frame_equal(of_fold.drop(columns=files), alone.drop(columns=files))
+        counts = [
+            json.loads((root / "cohort" / "study.json").read_text())["counts"]
+            for root in (run / f"fold-{fold}", single)
+        ]
+        assert counts[0] == counts[1]
+
+
+def test_the_tables_of_a_fold_point_to_the_images_of_the_run(run: Path) -> None:
+    folder = run / "fold-1" / "images" / "00"
+    images, lesions = (pd.read_parquet(folder / f"{name}.parquet") for name in ("images", "lesions"))
+    row = images.iloc[0]
+    assert read_image(folder / row["image_file"]).shape == (row["height"], row["width"])
+    for table in (images, lesions):
+        for column in (name for name in table.columns if name.endswith("_file")):
+            assert all((folder / file).is_file() for file in table[column].dropna())
+    assert sorted(path.name for path in folder.iterdir()) == ["excluded.parquet", "images.parquet", "lesions.parquet"]
+
+
+def test_the_comparison_is_that_of_the_pooled_runs(comparison: Path, single_runs: list[Path], tmp_path: Path) -> None:
+    pool_folds(SETTINGS, single_runs, tmp_path)
+    for name in ("comparison", "comparison_by_fold", "confusion", "subgroups"):
+        one, pooled = (pd.read_csv(folder / f"{name}.csv") for folder in (comparison, tmp_path))
+        pd.testing.assert_frame_equal(one[pooled.columns], pooled)
+    table = pd.read_csv(comparison / "comparison.csv", index_col="model")
+    assert table.loc["made_up", ["n", "n_malignant", "patients"]].tolist() == [16, 8, 16]
+    assert table["note"].str.contains("pooled over 2 folds").all()
+    validation = pd.read_csv(comparison / "comparison_validation.csv")
+    assert set(validation["fold"]) == {0, 1}
+    assert set(validation["split"]) == {"validation"}
+    assert np.isfinite(pd.read_csv(comparison / "features.csv")["auc"]).any()
+
+
+def test_a_fold_that_does_not_exist_is_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"has no fold 7; expected one of 0, 1"):
+        write_fold(7, run / "cohort", [run / "images" / "00"], tmp_path / "fold-7")
+    assert not (tmp_path / "fold-7").exists()
