@@ -33,36 +33,38 @@ rule images:
         shards("images/{shard}/images.parquet"),
 
 
-# In a run that makes every fold: the tables of one fold, which point to the images above.
-rule fold:
-    input:
-        cohort=rules.cohort.output,
-        study=rules.cohort.output.study,
-        images=shards("images/{shard}/images.parquet"),
-        tables=shards("images/{shard}/{table}.parquet", table=["lesions", "excluded"]),
-    output:
-        study=f"{RUN}/fold-{{number}}/cohort/study.json",
-        cohort=[f"{RUN}/fold-{{number}}/cohort/{table}.parquet" for table in ["images", "lesions", "excluded"]],
-        images=[f"{RUN}/fold-{{number}}/images/{shard}/images.parquet" for shard in SHARDS],
-        lesions=[f"{RUN}/fold-{{number}}/images/{shard}/lesions.parquet" for shard in SHARDS],
-        excluded=[f"{RUN}/fold-{{number}}/images/{shard}/excluded.parquet" for shard in SHARDS],
-    log:
-        f"{RUN}/logs/fold-{{number}}/fold.log",
-    benchmark:
-        f"{RUN}/benchmarks/fold-{{number}}/fold.tsv"
-    wildcard_constraints:
-        number=r"\d+",
-    conda:
-        "../../envs/images.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=10,
-    params:
-        code=code("fold"),
-        cohort=lambda wildcards, input: Path(input.study).parent,
-        images=lambda wildcards, input: folders("--images", input.images),
-        fold=lambda wildcards, output: Path(output.study).parent.parent,
-    shell:
-        "mammoflow fold --number {wildcards.number} --cohort {params.cohort} {params.images} --output {params.fold}"
-        " 2>&1 | tee {log} >&2"
+# The tables of one fold, which point to the images above.
+if planned_folds.has_folds(CONFIG):
+
+    rule fold:
+        input:
+            cohort=rules.cohort.output,
+            study=rules.cohort.output.study,
+            images=shards("images/{shard}/images.parquet"),
+            tables=shards("images/{shard}/{table}.parquet", table=["lesions", "excluded"]),
+        output:
+            study=f"{RUN}/fold-{{number}}/cohort/study.json",
+            cohort=[f"{RUN}/fold-{{number}}/cohort/{table}.parquet" for table in ["images", "lesions", "excluded"]],
+            images=[f"{RUN}/fold-{{number}}/images/{shard}/images.parquet" for shard in SHARDS],
+            lesions=[f"{RUN}/fold-{{number}}/images/{shard}/lesions.parquet" for shard in SHARDS],
+            excluded=[f"{RUN}/fold-{{number}}/images/{shard}/excluded.parquet" for shard in SHARDS],
+        log:
+            f"{RUN}/logs/fold-{{number}}/fold.log",
+        benchmark:
+            f"{RUN}/benchmarks/fold-{{number}}/fold.tsv"
+        wildcard_constraints:
+            number=r"\d+",
+        conda:
+            "../../envs/images.yaml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=10,
+        params:
+            code=code("fold"),
+            cohort=lambda wildcards, input: Path(input.study).parent,
+            images=lambda wildcards, input: folders("--images", input.images),
+            fold=lambda wildcards, output: Path(output.study).parent.parent,
+        shell:
+            "mammoflow fold --number {wildcards.number} --cohort {params.cohort} {params.images} --output {params.fold}"
+            " 2>&1 | tee {log} >&2"

@@ -10,6 +10,7 @@ from mammoflow.config.cohort import READERS
 from mammoflow.config.study import StudyConfig
 from mammoflow.planning.classifiers import classifier_modules
 from mammoflow.planning.features import feature_modules
+from mammoflow.planning.folds import has_folds
 from mammoflow.planning.models import segment_modules, training_modules
 
 
@@ -27,7 +28,7 @@ def job_modules(config: StudyConfig) -> dict[str, tuple[str, ...]]:
         "phantom": ("mammoflow.cohort.phantom.stage",),
         "cohort": ("mammoflow.cohort.stage", *readers),
         "images": ("mammoflow.imaging.stage",),
-        "fold": ("mammoflow.cohort.folds",),
+        **({"fold": ("mammoflow.cohort.folds",)} if has_folds(config) else {}),
         "audit": ("mammoflow.report.audit_stage",),
         "prompts": ("mammoflow.segmentation.prompting.prompts",),
         **{f"segmentation_models/{name}": (*training_modules(config, name),) for name in segmentation.trained_models()},
