@@ -34,7 +34,7 @@ def model_spec(config: StudyConfig, model: str) -> ModelSpec:
 
 
 def weights_path(config: StudyConfig, model: str) -> Path | None:
-    """Return the weights file of a model of the configuration, there or not; None for a file that the package ships."""
+    """Return the weights file of a model of the configuration, there or not; None for one that a package brings."""
     entry = config.segmentation.models.get(model, ModelSettings())
     if entry.train is not None:
         return trained_weights(config, model)
@@ -45,7 +45,7 @@ def weights_path(config: StudyConfig, model: str) -> Path | None:
 
 
 def weights_inputs(config: StudyConfig, model: str) -> list[str]:
-    """Return the weights file of a model as the inputs of a rule; none for a file that the package ships."""
+    """Return the weights file of a model as the inputs of a rule; none for a file that a package brings."""
     file = weights_path(config, model)
     return [] if file is None else [str(file)]
 
@@ -54,7 +54,10 @@ def missing_weights(config: StudyConfig, model: str) -> str:
     """Say what is missing and how to get it, where the weights file of a model is not there; else ""."""
     entry = config.segmentation.models.get(model, ModelSettings())
     file = weights_path(config, model)
-    if entry.train is not None or file is None or file.is_file():
+    if file is None:
+        spec = model_spec(config, model)
+        return "" if spec.file else f"the weights for {model} are not installed; {remedy(spec)}"
+    if entry.train is not None or file.is_file():
         return ""
     return f"weights file {file} for {model} does not exist; {remedy(model_spec(config, model))}"
 
