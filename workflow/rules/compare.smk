@@ -18,6 +18,7 @@ rule compare:
         ],
         masks=shards("segmentation/{model}/{shard}/masks.parquet", model=REPORTED),
         scores=shards("segmentation/{model}/{shard}/scores.parquet", model=REPORTED),
+        weights=shards("segmentation/{model}/{shard}/weights.json", model=REPORTED),
         detections=shards(
             "segmentation/{model}/{shard}/{table}.parquet",
             model=planned_models.automatic_models(CONFIG),

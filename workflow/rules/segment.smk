@@ -11,6 +11,7 @@ rule segment_shard:
     output:
         scores=f"{RUN}/segmentation/{{model}}/{{shard}}/scores.parquet",
         masks=f"{RUN}/segmentation/{{model}}/{{shard}}/masks.parquet",
+        weights=f"{RUN}/segmentation/{{model}}/{{shard}}/weights.json",
     log:
         f"{RUN}/logs/segment/{{model}}_{{shard}}.log",
     benchmark:
@@ -49,6 +50,7 @@ rule segment_automatic_shard:
     output:
         scores=f"{RUN}/segmentation/{{model}}/{{shard}}/scores.parquet",
         masks=f"{RUN}/segmentation/{{model}}/{{shard}}/masks.parquet",
+        weights=f"{RUN}/segmentation/{{model}}/{{shard}}/weights.json",
         detections=f"{RUN}/segmentation/{{model}}/{{shard}}/detections.parquet",
         maps=f"{RUN}/segmentation/{{model}}/{{shard}}/maps.parquet",
     log:

@@ -16,6 +16,7 @@ from mammoflow.planning.models import (
     training_memory_mb,
     weights_inputs,
 )
+from mammoflow.planning.network_weights import network_weights
 
 PROCESS_MB = 2000
 """Megabytes of Python, torch and the tables."""
@@ -57,7 +58,7 @@ def classifier_inputs(config: StudyConfig, name: str) -> dict[str, list[str]]:
         "scores": shards(rests_on_masks, f"{segmentation}/{{shard}}/scores.parquet"),
         "prompts": shards("prompts" in needs, "prompts/{shard}.parquet"),
         "features": shards(True, *(f"features/{family}/{{shard}}.parquet" for family in entry.vectors)),
-        "weights": [entry.weights] if entry.weights else [],
+        "weights": network_weights(config, name),
         "model_weights": weights_inputs(config, model) if "model" in needs else [],
     }
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mammoflow.config.architectures import architecture, published_names
-from mammoflow.config.weights import WeightsSource
+from mammoflow.config.weights import PUBLISHED, WeightsSource
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.transfer.checksums import checksum_of, matches_checksum
 
@@ -102,6 +102,44 @@ def packaged_weights(name: str, source: WeightsSource) -> Path:
             f"{install(source)}, in the version of requirements.txt"
         )
     return path
+
+
+def first_weights(network: str, wanted: str, source: WeightsSource | None, file: Path | None) -> Path | None:
+    """Return the file that a classifier's network starts from; None for random weights.
+
+    Parameters
+    ----------
+    network
+        Name of the network.
+    wanted
+        What the setting `weights` says: "", `published`, or a file.
+    source
+        Published weights of the network.
+    file
+        Where those are that no package brings.
+
+    Raises
+    ------
+    WeightsError
+        If published weights are not there, or are not the published ones.
+    """
+    if wanted != PUBLISHED:
+        return Path(wanted) if wanted else None
+    if source is None:
+        raise WeightsError(f"the network {network} has no published weights; expected an empty text for `weights`")
+    if source.package is not None:
+        return packaged_weights(network, source)
+    if file is None or not file.is_file():
+        raise WeightsError(
+            f"the published weights of {network} are not there: found {file}, expected {source.file}; fetch it with "
+            "the workflow's target `prefetch`, or name it with --network-weights"
+        )
+    checksum = source.checksum or recorded_checksum(file)
+    if checksum and not matches_checksum(file, checksum):
+        raise WeightsError(
+            f"weights file {file} for {network} has {checksum_of(file, checksum)}, expected {checksum}; fetch it again"
+        )
+    return file
 
 
 def record_path(path: Path) -> Path:
