@@ -14,6 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
+from mammoflow.config.architectures import architecture, architecture_names  # noqa: E402
+from mammoflow.config.classification import NETWORKS  # noqa: E402
 from mammoflow.run.provenance import outside_imports  # noqa: E402
 from mammoflow.storage.files import write_text  # noqa: E402
 
@@ -123,7 +125,15 @@ def direct_needs(family: str) -> set[str]:
     names = outside_imports(*modules, without=frozenset({"mammoflow.run.runtime"}))
     needs = {DISTRIBUTIONS.get(name, name.lower().replace("_", "-")) for name in names} | set(EVERYWHERE)
     needs |= set(DECODERS) if "pydicom" in needs else set()
+    needs |= brought_by_packages() if family == "torch" else set()
     return needs | {builder for name in needs & set(BUILT) for builder in BUILT[name]}
+
+
+def brought_by_packages() -> set[str]:
+    """Return the distributions that bring weights and that nothing imports."""
+    sources = [architecture(name).source for name in architecture_names()]
+    sources += [NETWORKS.load(name).WEIGHTS for name in NETWORKS.names()]
+    return {source.package.distribution for source in sources if source and source.package}
 
 
 def described(module: str) -> str:

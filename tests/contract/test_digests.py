@@ -156,8 +156,9 @@ def rules() -> dict[str, tuple[str, str]]:
     """Return the job of the settings file and the job of the code digest of each rule that writes something."""
     found = {}
     for file in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
-        for text in re.split(r"^rule ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
-            if "shell:" in text and "output:" in text:
+        for text in re.split(r"^ *rule ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+            # a fold has no settings of its own
+            if "shell:" in text and "output:" in text and not text.startswith("fold:"):
                 settings = re.search(r"settings=settings_file\(\"(.+?)\"\)", text)
                 code = re.search(r"code=(?:lambda wildcards: )?code\(f?\"(.+?)\"\)", text)
                 assert settings, f"{file.name}: a rule has no settings file"

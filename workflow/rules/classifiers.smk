@@ -30,11 +30,12 @@ rule train_classifier:
         features=lambda wildcards, input: files("--features", input.features),
         model=lambda wildcards: planned_classifiers.model_options(CONFIG, wildcards.classifier),
         weights=lambda wildcards, input: files("--weights", input.model_weights),
+        network_weights=lambda wildcards, input: files("--network-weights", input.weights),
         classifier=lambda wildcards, output: Path(output.predictions).parent,
     shell:
         "mammoflow classify --settings {input.settings} --name {wildcards.classifier}"
         " {params.images} {params.masks} {params.scores} {params.prompts} {params.features}"
-        " {params.model} {params.weights} --output {params.classifier} --threads {threads}"
+        " {params.model} {params.weights} {params.network_weights} --output {params.classifier} --threads {threads}"
         " 2>&1 | tee {log} >&2"
 
 

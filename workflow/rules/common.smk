@@ -73,19 +73,19 @@ def shards(pattern, **values):
     return expand(f"{RUN}/{pattern}", shard=SHARDS, allow_missing=True, **values)
 
 
-def of_model(model, table):
-    """A table of the masks of a segmentation model, of all shards and of every fold in which they differ."""
+def of_model(model, file):
+    """A file of a segmentation model, of all shards and of every fold in which its masks differ."""
     return shards(
-        "{fold}segmentation/{model}/{shard}/{table}.parquet",
+        "{fold}segmentation/{model}/{shard}/{file}",
         fold=planned_folds.model_folders(CONFIG, model),
         model=model,
-        table=table,
+        file=file,
     )
 
 
-def of_models(models, tables):
-    """Tables of the masks of several segmentation models."""
-    return [file for model in models for table in tables for file in of_model(model, table)]
+def of_models(models, *names):
+    """Files of several segmentation models."""
+    return [file for model in models for name in names for file in of_model(model, name)]
 
 
 def of_family(family):

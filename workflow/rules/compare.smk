@@ -18,9 +18,10 @@ rule compare:
                 for fold in planned_folds.model_folders(CONFIG, source)
             ),
         ],
-        masks=of_models(REPORTED, ["masks"]),
-        scores=of_models(REPORTED, ["scores"]),
-        detections=of_models(planned_models.automatic_models(CONFIG), ["detections", "maps"]),
+        masks=of_models(REPORTED, "masks.parquet"),
+        scores=of_models(REPORTED, "scores.parquet"),
+        weights=of_models(REPORTED, "weights.json"),
+        detections=of_models(planned_models.automatic_models(CONFIG), "detections.parquet", "maps.parquet"),
         features=rules.features.input,
         predictions=rules.classify.input,
     output:

@@ -6,8 +6,8 @@ rule report:
         comparison=rules.compare.output,
         audit=rules.audit.output.section,
         images=rules.images.input,
-        masks=of_models(REPORTED, ["masks"]),
-        scores=of_models(REPORTED, ["scores"]),
+        masks=of_models(REPORTED, "masks.parquet"),
+        scores=of_models(REPORTED, "scores.parquet"),
     output:
         page=report(
             f"{RUN}/report/report.html",

@@ -11,6 +11,7 @@ rule segment_shard:
     output:
         scores=f"{RUN}/{{fold}}segmentation/{{model}}/{{shard}}/scores.parquet",
         masks=f"{RUN}/{{fold}}segmentation/{{model}}/{{shard}}/masks.parquet",
+        weights=f"{RUN}/{{fold}}segmentation/{{model}}/{{shard}}/weights.json",
     log:
         f"{RUN}/logs/{{fold}}segment/{{model}}_{{shard}}.log",
     benchmark:
@@ -51,6 +52,7 @@ rule segment_automatic_shard:
         masks=f"{RUN}/{{fold}}segmentation/{{model}}/{{shard}}/masks.parquet",
         detections=f"{RUN}/{{fold}}segmentation/{{model}}/{{shard}}/detections.parquet",
         maps=f"{RUN}/{{fold}}segmentation/{{model}}/{{shard}}/maps.parquet",
+        weights=f"{RUN}/{{fold}}segmentation/{{model}}/{{shard}}/weights.json",
     log:
         f"{RUN}/logs/{{fold}}segment/{{model}}_{{shard}}.log",
     benchmark:
@@ -78,4 +80,4 @@ rule segment_automatic_shard:
 
 rule segment:
     input:
-        of_models(CONFIG.segmentation.run, ["masks"]),
+        of_models(CONFIG.segmentation.run, "masks.parquet"),

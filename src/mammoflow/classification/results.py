@@ -26,7 +26,7 @@ from mammoflow.training.loop import Fit
 from mammoflow.training.plan import Plan
 from mammoflow.training.record import HISTORY_FILE, TrainingRecord, write_history, write_record, write_weights
 
-FURTHER_PACKAGES = ("efficientnet-pytorch",)
+FURTHER_PACKAGES = ("efficientnet-pytorch", "efficientnet-lite-pytorch")
 
 WEIGHTS_FILE = "model.safetensors"
 RECORD_FILE = "record.json"

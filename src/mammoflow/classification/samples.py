@@ -61,6 +61,8 @@ class Files:
         Tables of scores of the segmentation that masks or features rest on; they say which patients the model has seen.
     model
         The promptable model; given where the input needs it.
+    weights
+        First weights of the network; given where they are published weights that no package brings.
     """
 
     images: list[Path]
@@ -69,6 +71,7 @@ class Files:
     features: list[Path] = field(default_factory=list)
     scores: list[Path] = field(default_factory=list)
     model: PromptableSource | None = None
+    weights: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ from mammoflow.training.loop import Fit, fit
 from mammoflow.training.plan import Plan, choose_precision
 from mammoflow.training.record import count_parameters
 from mammoflow.training.state import FOLDER, remove_training_state, training_state
+from mammoflow.weights.origin import weights_origin
+from mammoflow.weights.registry import first_weights
 
 CACHE_PREFIX = ".inputs-"
 """No classifier's name begins with a point."""
@@ -60,6 +62,8 @@ def train_classifier(settings: ClassifierSettings, name: str, files: Files, outp
     set_threads(threads)
     cases = read_cases(files.images)
     device = choose_device(settings.device)
+    source = NETWORKS.load(settings.network).WEIGHTS
+    weights = first_weights(settings.network, settings.weights, source, files.weights)
     cache = output.parent / FOLDER / f"{CACHE_PREFIX}{output.name}"
     job = Job(cache, threads, device, each_lesion=bool(settings.vectors))
     samples: Samples = INPUTS.load(settings.input).read(settings.input_options, cases, files, job)
@@ -68,15 +72,16 @@ def train_classifier(settings: ClassifierSettings, name: str, files: Files, outp
     state = training_state(
         output,
         settings.model_dump_json(),
-        file_digest(Path(settings.weights)) if settings.weights else "random weights",
+        file_digest(weights) if weights else "random weights",
         samples.digest,
         "no vectors" if vectors is None else array_digest(vectors.values),
         case_digest(cases),
         code=code_digest(*settings.modules(), *samples.further_modules),
     )
-    training = _Training(settings, name, cases, samples, vectors, device, choose_workers(threads, device))
+    training = _Training(settings, name, cases, samples, vectors, device, choose_workers(threads, device), weights)
     trained = [training.run(seed, state / f"seed-{seed}") for seed in settings.seeds]
-    write_results(output, name, settings, cases, trained, _facts(samples, vectors, cases, files), threads)
+    facts = {"first_weights": weights_origin(weights, source), **_facts(samples, vectors, cases, files)}
+    write_results(output, name, settings, cases, trained, facts, threads)
     remove_training_state(output.with_name(cache.name))
     remove_training_state(output)
 
@@ -102,6 +107,7 @@ class _Training:
     vectors: FeatureVectors | None
     device: torch.device
     workers: int
+    weights: Path | None
 
     def run(self, seed: int, state: Path) -> Trained:
         """Train with one seed; with a front, network and head first and all together after that."""
@@ -149,9 +155,8 @@ class _Training:
     def _classifier(self) -> Classifier:
         """Build network and head; inputs are standardised by training samples, or as the weights ask for."""
         member = NETWORKS.load(self.settings.network)
-        weights = Path(self.settings.weights) if self.settings.weights else None
         numbers = self.samples[0]["vector"].shape[0] if member.TAKES == "vector" else 0
-        network = member.build(self.settings.network_options, weights, numbers)
+        network = member.build(self.settings.network_options, self.weights, numbers)
         mean, deviation = self.samples.levels(self.samples.labelled("train"))
         if network.levels is not None:
             mean, deviation = (torch.tensor(values).view(-1, 1, 1) for values in network.levels)

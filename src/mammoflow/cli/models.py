@@ -33,6 +33,7 @@ from mammoflow.errors import ConfigError
 @click.option("--model", help="Name of the promptable model, where the input needs one.")
 @click.option("--architecture", default="", help="Architecture of the model, where it is no published one.")
 @click.option("--weights", type=file(), help="Weights of the model.")
+@click.option("--network-weights", type=file(), help="First weights of the network, where no package brings them.")
 @click.option("--store", type=folder(), help="Folder of the embeddings, where the input needs a promptable model.")
 @click.option("--default-margin-mm", type=float, help="Margin of the prompts, where the input needs them.")
 @precision_option
@@ -49,6 +50,7 @@ def classify(
     model: str | None,
     architecture: str,
     weights: Path | None,
+    network_weights: Path | None,
     store: Path | None,
     default_margin_mm: float | None,
     precision: Any,
@@ -73,4 +75,4 @@ def classify(
         spec = ModelSpec(model, architecture or model, weights)
         promptable = PromptableSource(spec, precision, store, default_margin_mm)
     tables = (list(images), list(masks), list(prompts), list(features), list(scores))
-    train_classifier(stage, name, Files(*tables, promptable), output, threads)
+    train_classifier(stage, name, Files(*tables, promptable, network_weights), output, threads)

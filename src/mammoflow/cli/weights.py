@@ -21,9 +21,8 @@ def weights_list() -> None:
     from mammoflow.weights.published import published_sources
 
     for name, source in published_sources().items():
-        origin = source.url or "inside the package"
         checksum = source.checksum or ("recorded when it is first fetched" if source.url else "")
-        click.echo(f"{name}\n  {source.title}; {source.licence}\n  {source.file}  {checksum}\n  {origin}")
+        click.echo(f"{name}\n  {source.title}; {source.licence}\n  {source.file}  {checksum}\n  {source.origin}")
 
 
 @weights.command("fetch")
@@ -33,9 +32,12 @@ def weights_list() -> None:
 def weights_fetch(name: str, target: Path, url: str | None) -> None:
     """Fetch and check the published weights NAME; a broken download continues where it stopped."""
     from mammoflow.weights.fetch import fetch_weights
-    from mammoflow.weights.published import segmentation_sources
+    from mammoflow.weights.published import segmentation_sources, weights_source
 
     path = fetch_weights(name, target, url)
+    if not weights_source(name).url:
+        click.echo(f"{path}\nan installed package brings it; there is nothing to fetch")
+        return
     entry = f"segmentation: {{models: {{{name}: {{weights: {path}}}}}}}"
     if name not in segmentation_sources():
         entry = f"classification: {{classifiers: {{NAME: {{network: {name}, weights: {path}}}}}}}"

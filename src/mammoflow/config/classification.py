@@ -25,7 +25,11 @@ class ClassifierSettings(Settings):
     input: Annotated[str, MemberOf(INPUTS, listed=False)] = Field(description="What the network sees of a lesion.")
     network: Annotated[str, MemberOf(NETWORKS, listed=False)] = Field(description="The network behind it.")
     trainer: Annotated[str, MemberOf(TRAINERS, listed=False)] = Field("supervised", description="How it is trained.")
-    weights: str = Field("", description="File of the network's first weights; empty starts from random weights.")
+    weights: str = Field(
+        "",
+        description="First weights of the network: a file, or published for those that its publisher gives, from the "
+        "package that brings them or from prefetch.folder; empty starts from random weights.",
+    )
     vectors: list[str] = Field(
         default_factory=list,
         description="Feature families whose columns join the network's features before the last layer; one of "
@@ -90,8 +94,8 @@ class ClassifierSettings(Settings):
             )
         if self.weights and NETWORKS.load(self.network).WEIGHTS is None:
             raise ValueError(
-                f"weights is {self.weights!r}, but the network {self.network} starts from random weights; expected an "
-                "empty text"
+                f"weights is {self.weights!r}, but the network {self.network} has no published weights and starts from "
+                "random ones; expected an empty text"
             )
         if self.patience is not None and self.keep == "last":
             raise ValueError(

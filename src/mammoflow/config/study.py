@@ -22,6 +22,7 @@ from mammoflow.config.prompts import PromptSettings
 from mammoflow.config.recipes import RecipeSettings, TrainSettings
 from mammoflow.config.segmentation import ModelSettings, SegmentationSettings
 from mammoflow.config.segmentation_checks import check_box_prompts, check_promptable
+from mammoflow.config.weights import PUBLISHED
 
 
 class StudyConfig(Settings):
@@ -135,7 +136,7 @@ class StudyConfig(Settings):
         for name in self.classification.run:
             entry = self.classification.classifiers[name]
             if entry.weights and NETWORKS.load(entry.network).WEIGHTS is not None:
-                models[entry.network] = entry.weights
+                models[entry.network] = "" if entry.weights == PUBLISHED else entry.weights
         return PrefetchJob(**self.prefetch.model_dump(), models=models)
 
     def _part(self, model: type[StageSettings], settings: StageSettings) -> StageSettings:

@@ -45,6 +45,8 @@ class Run:
         Of all trained classifiers and seeds.
     training
         What each classifier's `training.json` says, by model.
+    weights
+        What each segmentation model's `weights.json` says, by model.
     detections, maps
         Components and probability maps of all automatic models.
     """
@@ -61,6 +63,7 @@ class Run:
     features: dict[str, pd.DataFrame]
     predictions: pd.DataFrame
     training: dict[str, Any]
+    weights: dict[str, Any] = field(default_factory=dict)
     detections: pd.DataFrame = field(default_factory=lambda: empty_table(DETECTIONS))
     maps: pd.DataFrame = field(default_factory=lambda: empty_table(MAPS))
 
@@ -119,6 +122,7 @@ def read_run(
         features=_features(features),
         predictions=_join(prediction_files, PREDICTIONS),
         training=_training(prediction_files),
+        weights={path.parents[1].name: read_json(path) for path in _existing(segmentation, "weights.json")},
         detections=_join(_existing(segmentation, "detections.parquet"), DETECTIONS),
         maps=_join(_existing(segmentation, "maps.parquet"), MAPS),
     )

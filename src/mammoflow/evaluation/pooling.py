@@ -116,6 +116,7 @@ def pooled_run(whole: Run, folds: Sequence[Fold]) -> Run:
         },
         predictions=held_out([fold.run.predictions for fold in folds], "lesion_id", lesions),
         training=_training(folds),
+        weights=folds[0].run.weights,
         detections=held_out([fold.run.detections for fold in folds], "image_id", images).assign(split="test"),
         maps=held_out([fold.run.maps for fold in folds], "image_id", images).assign(split="test"),
     )

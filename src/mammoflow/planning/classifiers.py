@@ -17,6 +17,7 @@ from mammoflow.planning.models import (
     training_memory_mb,
     weights_inputs,
 )
+from mammoflow.planning.network_weights import network_weights
 
 PROCESS_MB = 2000
 """Megabytes of Python, torch and the tables."""
@@ -70,7 +71,7 @@ def classifier_inputs(config: StudyConfig, name: str, fold: str = "") -> dict[st
             True,
             *(f"{family_folder(config, family, fold)}features/{family}/{{shard}}.parquet" for family in entry.vectors),
         ),
-        "weights": [entry.weights] if entry.weights else [],
+        "weights": network_weights(config, name),
         "model_weights": weights_inputs(config, model, fold) if "model" in needs else [],
     }
 

@@ -35,7 +35,7 @@ def model_spec(config: StudyConfig, model: str) -> ModelSpec:
 
 
 def weights_path(config: StudyConfig, model: str, fold: str = "") -> Path | None:
-    """Return the weights file of a model of the configuration, there or not; None for a file that the package ships."""
+    """Return the weights file of a model of the configuration, there or not; None for one that a package brings."""
     entry = config.segmentation.models.get(model, ModelSettings())
     if entry.train is not None:
         return trained_weights(config, model, fold)
@@ -46,7 +46,7 @@ def weights_path(config: StudyConfig, model: str, fold: str = "") -> Path | None
 
 
 def weights_inputs(config: StudyConfig, model: str, fold: str = "") -> list[str]:
-    """Return the weights file of a model as the inputs of a rule; none for a file that the package ships."""
+    """Return the weights file of a model as the inputs of a rule; none for one that a package brings."""
     file = weights_path(config, model, fold)
     return [] if file is None else [str(file)]
 
@@ -55,7 +55,10 @@ def missing_weights(config: StudyConfig, model: str) -> str:
     """Say what is missing and how to get it, where the weights file of a model is not there; else ""."""
     entry = config.segmentation.models.get(model, ModelSettings())
     file = weights_path(config, model)
-    if entry.train is not None or file is None or file.is_file():
+    if file is None:
+        spec = model_spec(config, model)
+        return "" if spec.file else f"the weights for {model} are not installed; {remedy(spec)}"
+    if entry.train is not None or file.is_file():
         return ""
     return f"weights file {file} for {model} does not exist; {remedy(model_spec(config, model))}"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from mammoflow.config.classification import NETWORKS
 from mammoflow.config.cohort import READERS, DatasetSettings
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.planning.models import missing_weights, needed_models
+from mammoflow.planning.network_weights import missing_network_weights
 
 
 def gpu_present() -> bool:
@@ -93,11 +93,6 @@ def check_files(config: StudyConfig) -> None:
         if missing:
             raise WeightsError(missing)
     for name in config.classification.run:
-        entry = config.classification.classifiers[name]
-        if entry.weights and not Path(entry.weights).is_file():
-            source = NETWORKS.load(entry.network).WEIGHTS
-            raise ConfigError(
-                f"classification.classifiers.{name}.weights: found {entry.weights!r}, which does not exist; expected a "
-                f"weights file of {source.title}; fetch it with the target `prefetch`, correct the path, or leave it "
-                "empty to start from random weights"
-            )
+        missing = missing_network_weights(config, name)
+        if missing:
+            raise ConfigError(missing)

@@ -195,6 +195,15 @@ def training_rows(provenance: Row) -> list[Row]:
     return [{"name": display_name(model, titles), "facts": dict(_flat(record))} for model, record in records]
 
 
+def weights_rows(provenance: Row) -> list[Row]:
+    """Return one row for each segmentation model and classifier: which weights, their licence, digest and origin."""
+    recorded = provenance.get("weights", {})
+    titles = classifier_titles(provenance.get("training", {}))
+    rows = [("segmentation", model, origin) for model, origin in recorded.get("segmentation", {}).items()]
+    rows += [("first weights", model, origin) for model, origin in sorted(recorded.get("classification", {}).items())]
+    return [{"kind": kind, "name": display_name(model, titles), **origin} for kind, model, origin in rows]
+
+
 def _flat(record: Row, before: str = "") -> list[tuple[str, Any]]:
     facts: list[tuple[str, Any]] = []
     for key, value in record.items():

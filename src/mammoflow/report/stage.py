@@ -25,6 +25,7 @@ from mammoflow.report.content import (
     settings_files,
     split_counts,
     training_rows,
+    weights_rows,
 )
 from mammoflow.report.overlays import by_model, overlays
 from mammoflow.report.page import render
@@ -124,6 +125,7 @@ def write_report(
         "figures": figure_uris(comparison / "figures", leaking, seen),
         "provenance": provenance,
         "training": training_rows(provenance),
+        "weights": weights_rows(provenance),
         "settings_files": settings_files(comparison.parent / "settings"),
     }
     filters: dict[str, Callable[..., object]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import tarfile
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,7 +68,9 @@ def _read_checkpoint(path: Path) -> Any:
             f"weights file {path} was refused: it has the .tar format of torch before 0.1.10, which cannot be read "
             "without executing what it carries; save the tensors again, as safetensors"
         )
-    return torch.load(path, map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():  # a newer pickle protocol than torch's own; what it cannot read, it refuses
+        warnings.filterwarnings("ignore", "Detected pickle protocol")
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _check_archive(path: Path) -> None:

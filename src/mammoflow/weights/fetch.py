@@ -15,14 +15,15 @@ from mammoflow.transfer.checksums import checksum_of, matches_checksum
 from mammoflow.transfer.connection import Transfer
 from mammoflow.transfer.download import download
 from mammoflow.weights.published import weights_source
-from mammoflow.weights.registry import record_path, recorded_checksum
+from mammoflow.weights.registry import packaged_weights, record_path, recorded_checksum
 
 
 def fetch_weights(name: str, target: Path, url_override: str | None = None, transfer: Transfer | None = None) -> Path:
     """Bring published weights to this machine, for nodes without a network; return the file.
 
-    What is there already and whole is kept; what was broken off is continued. Where the publisher gives no SHA-256,
-    the one that was found is said and recorded beside the file, and the file is held to it from then on.
+    What a package brings, and what is there already and whole, is kept; what was broken off is continued. Where the
+    publisher gives no SHA-256, the one that was found is said and recorded beside the file, and the file is held to it
+    from then on.
 
     Parameters
     ----------
@@ -43,9 +44,12 @@ def fetch_weights(name: str, target: Path, url_override: str | None = None, tran
     DownloadError
         If the file cannot be fetched, or another file came.
     WeightsError
-        If another file lies there already; it is left alone.
+        If another file lies there already; it is left alone. If the package that brings the file is not installed, or
+        brings another file.
     """
     source = weights_source(name)
+    if source.package is not None:
+        return packaged_weights(name, source)
     if source.shipped is not None:
         return source.shipped
     path = target if target.suffix == Path(source.file).suffix and not target.is_dir() else target / source.file
@@ -104,9 +108,11 @@ def prefetch(settings: PrefetchJob, output: Path) -> None:
         source = weights_source(name)
         path = fetch_weights(name, Path(file) if file else Path(settings.folder), transfer=transfer)
         record[name] = {
-            "file": "inside the package" if source.shipped else str(path),
+            "file": str(path) if source.url else source.origin,
             "sha256": file_digest(path),
             "licence": source.licence,
             "source": source.url or source.page,
         }
+        if source.package is not None:
+            record[name] |= {"package": source.package.distribution, "version": source.package.version()}
     write_text(output, json.dumps(record, indent=2) + "\n")

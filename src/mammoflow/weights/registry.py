@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mammoflow.config.architectures import architecture, published_names
-from mammoflow.config.weights import WeightsSource
+from mammoflow.config.weights import PUBLISHED, WeightsSource
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.transfer.checksums import checksum_of, matches_checksum
 
@@ -22,7 +22,7 @@ class ModelSpec:
     architecture
         Its architecture; the same as the name for a published model.
     weights
-        Its weights file; None for the file that the package ships.
+        Its weights file; None for the file that mammoflow or another package brings.
 
     Raises
     ------
@@ -56,8 +56,8 @@ class ModelSpec:
 
     @property
     def file(self) -> Path | None:
-        """Its weights file, there or not; None where none is given and the package ships none."""
-        return self.weights or (self.published.shipped if self.published else None)
+        """Its weights file, there or not; None where none is given and no installed package brings one."""
+        return self.weights or (self.published.installed if self.published else None)
 
 
 def find_weights(model: ModelSpec) -> Path:
@@ -85,6 +85,63 @@ def find_weights(model: ModelSpec) -> Path:
     return path
 
 
+def packaged_weights(name: str, source: WeightsSource) -> Path:
+    """Return the weights file that an installed package brings, after a check of its SHA-256; nothing is imported.
+
+    Raises
+    ------
+    WeightsError
+        If the package is not installed, or its file is another one.
+    """
+    path = source.installed
+    if path is None:
+        raise WeightsError(f"weights {source.file} for {name} are not installed; {install(source)}")
+    if not matches_checksum(path, source.checksum):
+        raise WeightsError(
+            f"weights file {path} for {name} has {checksum_of(path, source.checksum)}, expected {source.checksum}; "
+            f"{install(source)}, in the version of requirements.txt"
+        )
+    return path
+
+
+def first_weights(network: str, wanted: str, source: WeightsSource | None, file: Path | None) -> Path | None:
+    """Return the file that a classifier's network starts from; None for random weights.
+
+    Parameters
+    ----------
+    network
+        Name of the network.
+    wanted
+        What the setting `weights` says: "", `published`, or a file.
+    source
+        Published weights of the network.
+    file
+        Where those are that no package brings.
+
+    Raises
+    ------
+    WeightsError
+        If published weights are not there, or are not the published ones.
+    """
+    if wanted != PUBLISHED:
+        return Path(wanted) if wanted else None
+    if source is None:
+        raise WeightsError(f"the network {network} has no published weights; expected an empty text for `weights`")
+    if source.package is not None:
+        return packaged_weights(network, source)
+    if file is None or not file.is_file():
+        raise WeightsError(
+            f"the published weights of {network} are not there: found {file}, expected {source.file}; fetch it with "
+            "the workflow's target `prefetch`, or name it with --network-weights"
+        )
+    checksum = source.checksum or recorded_checksum(file)
+    if checksum and not matches_checksum(file, checksum):
+        raise WeightsError(
+            f"weights file {file} for {network} has {checksum_of(file, checksum)}, expected {checksum}; fetch it again"
+        )
+    return file
+
+
 def record_path(path: Path) -> Path:
     """Return where the digest of a fetched file is recorded, in the form of the tool sha256sum."""
     return path.with_name(f"{path.name}.sha256")
@@ -107,11 +164,19 @@ def recorded_checksum(path: Path) -> str:
     return f"sha256:{words[0].lower()}"
 
 
+def install(source: WeightsSource) -> str:
+    """Say which package to install for weights that come with one."""
+    distribution = source.package.distribution if source.package else "mammoflow"
+    return f"install the package {distribution}, which brings {source.file} ({source.checksum})"
+
+
 def remedy(model: ModelSpec) -> str:
     """Say how to get the weights file of a model."""
     source = model.published
     if source is None:
         return f"correct segmentation.models.{model.name}.weights"
+    if source.package is not None:
+        return f"{install(source)}, or name the file under segmentation.models.{model.name}.weights"
     if not source.url:
         return "install the package again, it ships this file"
     return (

@@ -23,6 +23,7 @@ from mammoflow.tables.detections import AUTOMATIC, DETECTIONS, MAPS, NO_PROMPT
 from mammoflow.tables.files import empty_table, read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS, FULLY_ANNOTATED
 from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
+from mammoflow.weights.origin import write_origin
 from mammoflow.weights.registry import ModelSpec
 from mammoflow.weights.seen_patients import is_seen, seen_patients
 
@@ -41,7 +42,8 @@ def segment_automatic(settings: AutomaticSettings, model: ModelSpec, images: Pat
     images
         Folder of the shard's canonical images.
     output
-        Folder for `map/`, `mask/`, `detections.parquet`, `maps.parquet`, `masks.parquet` and `scores.parquet`.
+        Folder for `map/`, `mask/`, `detections.parquet`, `maps.parquet`, `masks.parquet`, `scores.parquet`, and
+        `weights.json`, which says what the weights are.
     threads
         Threads of this job.
 
@@ -62,6 +64,7 @@ def segment_automatic(settings: AutomaticSettings, model: ModelSpec, images: Pat
     run = _Detection(settings, network, lesions, images, output, seen_patients(weights) if weights else frozenset())
     for image, levels in probability_maps(network, image_table, images, settings.batch_images):
         run.add(image, levels)
+    write_origin(output, model)
     for name, schema in TABLES.items():
         rows = run.rows[name]
         write_table(pd.DataFrame(rows) if rows else empty_table(schema), schema, output / f"{name}.parquet")

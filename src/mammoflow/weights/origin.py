@@ -1,0 +1,56 @@
+"""What a record says about weights: which they are, under what licence, from where, and their digest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from mammoflow.config.architectures import architecture
+from mammoflow.config.weights import WeightsSource
+from mammoflow.storage.files import file_digest, write_text
+from mammoflow.weights.registry import ModelSpec
+
+Origin = dict[str, str]
+
+RANDOM: Origin = {"title": "random weights", "file": "", "sha256": "", "licence": "", "source": ""}
+OWN = "weights of one's own"
+
+ORIGIN_FILE = "weights.json"
+"""Name of the record beside the tables of a segmentation."""
+
+
+def weights_origin(path: Path | None, source: WeightsSource | None) -> Origin:
+    """Return what is known of weights.
+
+    Parameters
+    ----------
+    path
+        The file; None for random weights.
+    source
+        The published weights that it may be; None where there are none.
+
+    Returns
+    -------
+    dict
+        `title`, `file`, `sha256`, `licence`, `source` (address, or package and version). Licence and source are empty
+        where the file is not the published one: another SHA-256, or, where the publisher gives none, another name.
+    """
+    if path is None:
+        return dict(RANDOM)
+    digest = file_digest(path)
+    known = {"title": OWN, "file": path.name, "sha256": digest, "licence": "", "source": ""}
+    if source is None or not _is_published(path, digest, source):
+        return known
+    return known | {"title": source.title, "licence": source.licence, "source": source.origin}
+
+
+def write_origin(folder: Path, model: ModelSpec) -> None:
+    """Record the weights of a segmentation model beside its tables, in `ORIGIN_FILE`."""
+    origin = weights_origin(model.file, architecture(model.architecture).source)
+    write_text(folder / ORIGIN_FILE, json.dumps({"architecture": model.architecture, **origin}, indent=2) + "\n")
+
+
+def _is_published(path: Path, digest: str, source: WeightsSource) -> bool:
+    if source.checksum.startswith("sha256:"):
+        return source.checksum == f"sha256:{digest}"
+    return path.name == source.file
