@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mammoflow.config.pictures import ContextCropOptions as Options
@@ -27,7 +28,7 @@ def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
     from mammoflow.classification.pictures import prepare_pictures
 
     looks_at_mask = options.centre == "mask" or options.mask_channel
-    masks = (
+    masks: list[Path | None] = (
         mask_paths(cases, predicted_masks(files.masks), options.mask) if looks_at_mask else [None] * len(cases.lesions)
     )
     items = list(enumerate(files_of_lesions(cases, masks)))
