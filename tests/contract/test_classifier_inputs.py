@@ -93,7 +93,7 @@ def test_pictures_are_in_0_to_1(name: str, tiny_study: Any, tmp_path: Path) -> N
     for row in range(len(samples)):
         picture = samples[row]["picture"]
         assert 0 <= picture.min() < picture.max() <= 1
-        drawn = samples.augment(samples[row], np.random.default_rng(row))["picture"]
+        drawn = samples.drawn(row, np.random.default_rng(row))["picture"]
         assert drawn.shape == picture.shape
         assert 0 <= drawn.min() <= drawn.max() <= 1
 
@@ -102,7 +102,7 @@ def test_what_is_drawn_follows_from_the_generator_alone(name: str, tiny_study: A
     samples = read(name, tiny_study, tmp_path)
     key = INPUTS.load(name).GIVES
     for row in range(3):
-        one, other = (samples.augment(samples[row], np.random.default_rng([1, row]))[key] for _ in range(2))
+        one, other = (samples.drawn(row, np.random.default_rng([1, row]))[key] for _ in range(2))
         assert torch.equal(one, other)
 
 

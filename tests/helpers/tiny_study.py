@@ -77,8 +77,8 @@ class Study:
         return Files(self.images, self.masks, self.prompts, self.features, self.scores, source)
 
     def brighten(self, image: Path) -> None:
-        """Make an image brighter, and its digest in the table with it."""
-        grey = np.clip(read_image(image).astype(np.int64) + 700, 0, 65535).astype(np.uint16)
+        """Make the darker levels of an image brighter than the others, and change its digest in the table with it."""
+        grey = np.round(65535 * (read_image(image) / 65535) ** 0.8).astype(np.uint16)
         write_image(image, grey)
         table = pd.read_parquet(image.parents[1] / "images.parquet")
         table.loc[table["image_id"] == image.stem, "digest"] = array_digest(grey)

@@ -66,7 +66,7 @@ class _Drawn(Dataset[Inputs]):
 
     def __getitem__(self, row: int) -> Inputs:
         generator = np.random.default_rng([self.seed, self.epoch, row])
-        return self.samples.augment(self.samples[row], generator)
+        return self.samples.drawn(row, generator)
 
 
 class Loader:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -24,16 +28,33 @@ class Classifier(nn.Module):
     vectors
         Columns of the feature vectors; 0 without.
     dropout
-        Before the last layer.
+        Before each layer of the head.
+    hidden
+        Widths of dense layers with ReLU before the last layer.
+    outputs
+        1 for a logit; 2 for a softmax over two outputs, whose probability is the sigmoid of their difference.
     """
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, network: Network, mean: Tensor, deviation: Tensor, vectors: int, dropout: float) -> None:
+    def __init__(
+        self,
+        network: Network,
+        mean: Tensor,
+        deviation: Tensor,
+        vectors: int,
+        dropout: float,
+        hidden: Sequence[int] = (),
+        outputs: Literal[1, 2] = 1,
+    ) -> None:
         super().__init__()
         self.network = network
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(network.width + vectors, 1))
+        layers: list[nn.Module] = []
+        widths = [network.width + vectors, *hidden]
+        for before, after in pairwise(widths):
+            layers += [nn.Dropout(dropout), nn.Linear(before, after), nn.ReLU()]
+        self.head = nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(widths[-1], outputs))
         self.register_buffer("mean", mean.float())
         self.register_buffer("deviation", torch.where(deviation > SMALLEST_DEVIATION, deviation, 1.0).float())
 
@@ -51,8 +72,8 @@ class Classifier(nn.Module):
         features = self.network(standard)
         if vectors is not None:
             features = torch.cat([features, vectors.to(features.dtype)], dim=1)
-        logits: Tensor = self.head(features)[:, 0]
-        return logits
+        outputs: Tensor = self.head(features)
+        return outputs[:, 1] - outputs[:, 0] if outputs.shape[1] == 2 else outputs[:, 0]
 
     def _standardise(self, name: str, tensor: Tensor) -> Tensor:
         standard: Tensor = (tensor - self.mean) / self.deviation

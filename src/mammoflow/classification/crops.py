@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from mammoflow.classification.cases import Cases
 from mammoflow.classification.pictures import Grey, as_grey, cut, resize
+from mammoflow.segmentation.scoring.scores import overlap
 from mammoflow.storage.files import read_image, read_mask
 
 SMALLEST_MARGIN_PX = 2
@@ -28,7 +29,11 @@ class CropRegion:
 
 
 def region_around(
-    box: tuple[float, float, float, float], margin: float, row_spacing_mm: float, column_spacing_mm: float
+    box: tuple[float, float, float, float],
+    margin: float,
+    row_spacing_mm: float,
+    column_spacing_mm: float,
+    padding_px: int | None = None,
 ) -> CropRegion:
     """Return the region around a box that is square in millimetres.
 
@@ -40,11 +45,17 @@ def region_around(
         Added on each side, as a share of the box's longer side; at least two pixels.
     row_spacing_mm, column_spacing_mm
         Canonical pixel spacing.
+    padding_px
+        Canonical pixels on each side of the box, in place of the margin.
     """
     y0, x0, y1, x1 = box
-    side_mm = max((y1 - y0) * row_spacing_mm, (x1 - x0) * column_spacing_mm) * (1 + 2 * margin)
-    height = max(side_mm / row_spacing_mm, y1 - y0 + 2 * SMALLEST_MARGIN_PX)
-    width = max(side_mm / column_spacing_mm, x1 - x0 + 2 * SMALLEST_MARGIN_PX)
+    least = SMALLEST_MARGIN_PX if padding_px is None else padding_px
+    if padding_px is None:
+        side_mm = max((y1 - y0) * row_spacing_mm, (x1 - x0) * column_spacing_mm) * (1 + 2 * margin)
+    else:
+        side_mm = max((y1 - y0 + 2 * least) * row_spacing_mm, (x1 - x0 + 2 * least) * column_spacing_mm)
+    height = max(side_mm / row_spacing_mm, y1 - y0 + 2 * least)
+    width = max(side_mm / column_spacing_mm, x1 - x0 + 2 * least)
     top, left = round((y0 + y1 - height) / 2), round((x0 + x1 - width) / 2)
     return CropRegion(top, left, top + round(height), left + round(width))
 
@@ -84,11 +95,12 @@ def files_of_lesions(cases: Cases, masks: list[Path | None]) -> list[LesionFiles
     ]
 
 
-def masked_crop(files: LesionFiles, margin: float, side: int) -> tuple[Grey, bool]:
+def masked_crop(files: LesionFiles, margin: float, side: int, padding_px: int | None = None) -> tuple[Grey, bool]:
     """Return the lesion cut out along its mask, and whether its box took the place of an empty mask.
 
     The grey levels come from the film-resolution patch where that is finer than the canonical image and holds the
-    whole region, otherwise from the canonical image. Pixels outside the mask are 0.
+    whole region, otherwise from the canonical image. Pixels outside the mask are 0. `margin` and `padding_px` are those
+    of `region_around`.
 
     Returns
     -------
@@ -101,12 +113,23 @@ def masked_crop(files: LesionFiles, margin: float, side: int) -> tuple[Grey, boo
     if mask is not None and not fallback:
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         box = (float(rows[0]), float(columns[0]), float(rows[-1] + 1), float(columns[-1] + 1))
-    region = region_around(box, margin, *files.spacing_mm)
+    region = region_around(box, margin, *files.spacing_mm, padding_px)
     levels = _levels(files, region, side)
     if mask is None or fallback:
         return as_grey(levels), True
     inside = resize(cut(mask, region.y0, region.x0, region.y1, region.x1).astype(np.float32), side) > 0.5
     return as_grey(levels * inside), False
+
+
+def mask_dice(masks: list[Path | None], references: list[Path | None]) -> npt.NDArray[np.float64]:
+    """Return the Dice (lesions,) of each mask with its reference: 0 without a mask, NaN without a reference."""
+    return np.array([_dice(mask, reference) for mask, reference in zip(masks, references, strict=True)])
+
+
+def _dice(mask: Path | None, reference: Path | None) -> float:
+    if reference is None:
+        return float("nan")
+    return float(overlap(read_mask(mask)[None], read_mask(reference)[None]).dice[0]) if mask else 0.0
 
 
 def _levels(files: LesionFiles, region: CropRegion, side: int) -> npt.NDArray[np.float32]:

@@ -1,8 +1,9 @@
-"""How a classifier learns: cross entropy in which both classes weigh the same, validated by loss and AUC."""
+"""How a classifier learns: cross entropy, validated by loss and AUC; and how it predicts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -17,7 +18,7 @@ from mammoflow.classification.batches import Batch, Loader
 from mammoflow.classification.classifier import Classifier
 from mammoflow.classification.front import Front, FrontOutput
 from mammoflow.classification.threshold import area_under_curve
-from mammoflow.config.classification import Keep
+from mammoflow.config.classification import ClassWeights, Keep, TestTimeFlips
 from mammoflow.run.runtime import progress
 from mammoflow.training.batch_norm import recompute_statistics
 from mammoflow.training.batching import Rows
@@ -26,6 +27,13 @@ from mammoflow.training.plan import Plan
 
 STATISTICS_BATCHES = 64
 """Training batches from which the statistics of batch normalisation are computed before each validation."""
+
+FLIPPED_AXES: dict[TestTimeFlips, list[tuple[int, ...]]] = {
+    "none": [()],
+    "horizontal": [(), (-1,)],
+    "all": [(), (-1,), (-2,), (-2, -1)],
+}
+"""Axes along which pictures (n, channels, rows, columns) are flipped for predictions."""
 
 BEST_AUC = Watched("validation_auc", "max", smoothing=3)
 
@@ -41,16 +49,27 @@ class ClassifierLearner(Learner):
         Gives batches of the samples.
     keep
         Which epoch is kept.
+    class_weights
+        Whether both classes weigh the same in the loss.
+    flips
+        Flips of pictures over which the logits of predictions are averaged.
     """
 
-    def __init__(self, classifier: Classifier, loader: Loader, keep: Keep) -> None:
-        self.classifier, self.loader = classifier, loader
+    def __init__(
+        self,
+        classifier: Classifier,
+        loader: Loader,
+        keep: Keep,
+        class_weights: ClassWeights = "balanced",
+        flips: TestTimeFlips = "none",
+    ) -> None:
+        self.classifier, self.loader, self.flips = classifier, loader, flips
         self.network: nn.Module = classifier
         self.watched = BEST_AUC if keep == "best_auc" else None
         samples = loader.samples
         self.rows = {split: samples.labelled(split) for split in ("train", "validation")}
         malignant = float(samples.labels[self.rows["train"]].mean())
-        self.malignant_weight = (1 - malignant) / malignant
+        self.malignant_weight = (1 - malignant) / malignant if class_weights == "balanced" else 1.0
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Yield the augmented training batches of an epoch."""
@@ -80,7 +99,7 @@ class ClassifierLearner(Learner):
         return self.classifier(inputs, vectors)  # type: ignore[no-any-return]
 
     def classification_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the cross entropy in which both classes weigh the same over the training rows."""
+        """Return the cross entropy; both classes weigh the same over the training rows unless asked otherwise."""
         weight = torch.tensor(self.malignant_weight, device=logits.device, dtype=torch.float32)
         return binary_cross_entropy_with_logits(logits.float(), labels.to(logits.device), pos_weight=weight)
 
@@ -102,20 +121,26 @@ class ClassifierLearner(Learner):
             yield partial(self.outputs, batch)
 
     def predict(self, plan: Plan) -> npt.NDArray[np.float64]:
-        """Return the probability of malignancy (samples,); NaN for samples without an input."""
-        probabilities = np.full(len(self.loader.samples), np.nan)
+        """Return the logits of malignancy (samples,); NaN for samples without an input."""
+        logits = np.full(len(self.loader.samples), np.nan)
         usable = np.flatnonzero(self.loader.samples.usable)
         self.mode(training=False)
         half = plan.precision != "32-true"
         batches = progress(self.loader.plain(usable), "predictions, batches", -(-len(usable) // self.loader.size))
         with torch.inference_mode(), torch.autocast(plan.device.type, torch.bfloat16, enabled=half):
             for batch in batches:
-                probabilities[batch.rows] = self.predicted(batch).double().sigmoid().cpu().numpy()
-        return probabilities
+                logits[batch.rows] = self.predicted(batch).double().cpu().numpy()
+        return logits
 
     def predicted(self, batch: Batch) -> Tensor:
-        """Return the logits (n,) of a batch of predictions."""
-        return self.outputs(batch)
+        """Return the logits (n,) of a batch of predictions, averaged over the flips of its pictures."""
+        flipped = [self.outputs(_flipped(batch, axes)).float() for axes in FLIPPED_AXES[self.flips]]
+        return torch.stack(flipped).mean(dim=0)
+
+
+def _flipped(batch: Batch, axes: tuple[int, ...]) -> Batch:
+    """Return a batch with its pictures flipped along some axes."""
+    return replace(batch, inputs={name: tensor.flip(axes) for name, tensor in batch.inputs.items()}) if axes else batch
 
 
 class FrontLearner(ClassifierLearner):
@@ -133,10 +158,19 @@ class FrontLearner(ClassifierLearner):
         Gives batches without inputs.
     keep
         Which epoch is kept.
+    class_weights
+        Whether both classes weigh the same in the loss.
     """
 
-    def __init__(self, classifier: Classifier, front: Front, loader: Loader, keep: Keep) -> None:
-        super().__init__(classifier, loader, keep)
+    def __init__(
+        self,
+        classifier: Classifier,
+        front: Front,
+        loader: Loader,
+        keep: Keep,
+        class_weights: ClassWeights = "balanced",
+    ) -> None:
+        super().__init__(classifier, loader, keep, class_weights)
         self.front = front
         self.network = nn.ModuleDict({"classifier": classifier, "front": front})
         self.losses: dict[int, tuple[Tensor, Tensor]] = {}
@@ -196,6 +230,6 @@ class FrontLearner(ClassifierLearner):
 
 
 def predict_lesions(learner: ClassifierLearner, plan: Plan) -> npt.NDArray[np.float64]:
-    """Return the probability of malignancy (lesions,): that of the sample which shows the lesion."""
+    """Return the logits of malignancy (lesions,): those of the samples which show the lesions."""
     sample_of: Rows = learner.loader.samples.sample_of
     return learner.predict(plan)[sample_of]

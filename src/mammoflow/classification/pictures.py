@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mammoflow.classification.samples import Inputs, Samples
-from mammoflow.config.pictures import PictureOptions
+from mammoflow.config.pictures import Flips, PictureOptions
 from mammoflow.run.runtime import progress
 from mammoflow.training.batching import Rows
 
@@ -51,7 +51,13 @@ def as_grey(levels: npt.NDArray[np.floating]) -> Grey:
 
 
 def prepare_pictures(
-    work: Callable[[Item], Grey], items: Sequence[Item], side: int, file: Path, threads: int, label: str
+    work: Callable[[Item], Grey],
+    items: Sequence[Item],
+    side: int,
+    file: Path,
+    threads: int,
+    label: str,
+    channels: int | None = None,
 ) -> Grey:
     """Make one picture of each item and keep them all in one file.
 
@@ -69,14 +75,18 @@ def prepare_pictures(
         Threads that make pictures.
     label
         What the progress lines call them.
+    channels
+        Channels of a picture (channels, side, side); None for pictures (side, side).
 
     Returns
     -------
     ndarray
-        (items, side, side) uint16, mapped from the file: memory does not grow with the study.
+        (items, side, side) or (items, channels, side, side) uint16, mapped from the file: memory does not grow with the
+        study.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    pictures = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint16, shape=(len(items), side, side))
+    shape = (side, side) if channels is None else (channels, side, side)
+    pictures = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint16, shape=(len(items), *shape))
     with ThreadPoolExecutor(max(1, threads)) as pool:
         for row, picture in enumerate(progress(pool.map(work, items), label, total=len(items))):
             pictures[row] = picture
@@ -86,7 +96,11 @@ def prepare_pictures(
 
 
 def augmented(
-    picture: npt.NDArray[np.float32], degrees: float, brightness: float, generator: np.random.Generator
+    picture: npt.NDArray[np.float32],
+    degrees: float,
+    brightness: float,
+    generator: np.random.Generator,
+    flips: Flips = "both",
 ) -> npt.NDArray[np.float32]:
     """Return a picture (side, side) in 0..1 flipped, rotated and changed in brightness at random.
 
@@ -100,11 +114,13 @@ def augmented(
         Grey levels are multiplied by a number from 1 - brightness to 1 + brightness and cut off at 1.
     generator
         Where all of it is drawn.
+    flips
+        Directions in which pictures are flipped.
     """
     horizontally, vertically, turn, gain = generator.random(4)
-    if horizontally < 0.5:
+    if horizontally < 0.5 and flips != "none":
         picture = picture[:, ::-1]
-    if vertically < 0.5:
+    if vertically < 0.5 and flips == "both":
         picture = picture[::-1]
     picture = np.ascontiguousarray(picture)
     if degrees:
@@ -152,10 +168,11 @@ class PictureSamples(Samples):
         levels = self.pictures[self.picture_of[row]].astype(np.float32) / np.float32(WHITE)
         return {"picture": torch.from_numpy(levels)[None]}
 
-    def augment(self, inputs: Inputs, generator: np.random.Generator) -> Inputs:
-        """Flip, rotate and brighten the picture."""
-        picture = inputs["picture"][0].numpy()
-        changed = augmented(picture, self.options.rotation_degrees, self.options.brightness, generator)
+    def drawn(self, row: int, generator: np.random.Generator) -> Inputs:
+        """Return `picture`, flipped, rotated and brightened."""
+        picture = self[row]["picture"][0].numpy()
+        options = self.options
+        changed = augmented(picture, options.rotation_degrees, options.brightness, generator, options.flips)
         return {"picture": torch.from_numpy(changed)[None]}
 
     def levels(self, rows: Rows) -> tuple[Tensor, Tensor]:

@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.special import expit
 from torch import Tensor
 
+from mammoflow.classification.calibration import Temperature, fit_temperature
 from mammoflow.classification.cases import Cases
 from mammoflow.classification.threshold import Threshold, area_under_curve, choose_threshold
 from mammoflow.config.classification import ClassifierSettings
+from mammoflow.config.operating_point import ThresholdSettings
 from mammoflow.storage.files import text_digest, write_text
 from mammoflow.tables.cohort import made_of_phantoms
 from mammoflow.tables.columns import SPLITS
@@ -54,8 +57,10 @@ class Trained:
         The seed.
     state
         Weights of the kept epoch, by name.
-    probabilities
-        (lesions,) NaN where there is nothing to predict from.
+    logits
+        (lesions,) of malignancy, before calibration; NaN where there is nothing to predict from.
+    temperature
+        What logits are divided by.
     fits
         Each phase of the training by name, in order.
     plan
@@ -68,11 +73,18 @@ class Trained:
 
     seed: int
     state: dict[str, Tensor]
-    probabilities: npt.NDArray[np.float64]
+    logits: npt.NDArray[np.float64]
+    temperature: Temperature
     fits: dict[str, Fit]
     plan: Plan
     parameters: tuple[int, int]
     facts: dict[str, object]
+
+    @property
+    def probabilities(self) -> npt.NDArray[np.float64]:
+        """(lesions,) calibrated probabilities of malignancy."""
+        calibrated: npt.NDArray[np.float64] = expit(self.logits / self.temperature.value)
+        return calibrated
 
     @property
     def last_fit(self) -> Fit:
@@ -85,10 +97,18 @@ def case_digest(cases: Cases) -> str:
     return text_digest(cases.lesions[["lesion_id", "image_id", "split", "malignant"]].to_csv(index=False))
 
 
-def lesion_threshold(cases: Cases, probabilities: npt.NDArray[np.float64]) -> Threshold:
+def lesion_threshold(
+    cases: Cases, probabilities: npt.NDArray[np.float64], settings: ThresholdSettings | None = None
+) -> Threshold:
     """Choose the threshold on the labelled validation lesions, and on nothing else."""
     chosen = _labelled(cases, "validation", probabilities)
-    return choose_threshold(cases.labels[chosen], probabilities[chosen])
+    return choose_threshold(cases.labels[chosen], probabilities[chosen], settings)
+
+
+def lesion_temperature(cases: Cases, logits: npt.NDArray[np.float64], malignant_weight: float) -> Temperature:
+    """Fit the temperature on the labelled validation lesions, and on nothing else."""
+    chosen = _labelled(cases, "validation", logits)
+    return fit_temperature(cases.labels[chosen], logits[chosen], malignant_weight)
 
 
 def is_constant(cases: Cases, probabilities: npt.NDArray[np.float64]) -> bool:
@@ -152,11 +172,12 @@ def write_results(
     shared = {
         "title": settings.title or name.replace("_", " "),
         "n": {split: _counts(cases.lesions[cases.lesions["split"] == split]) for split in SPLITS},
+        "note": settings.note,
         **facts,
     }
     by_seed: dict[str, dict[str, object]] = {}
     for one in trained:
-        folder, chosen = output / SEEDS_FOLDER / str(one.seed), _choices(cases, one)
+        folder, chosen = output / SEEDS_FOLDER / str(one.seed), _choices(cases, one, settings)
         record = _record(name, settings, cases, one, threads, {**shared, **chosen})
         write_weights(folder / WEIGHTS_FILE, one.state, record)
         write_record(folder / RECORD_FILE, record, folder / WEIGHTS_FILE)
@@ -170,14 +191,22 @@ def write_results(
     write_history(output / HISTORY_FILE, rows)
     constant = any(bool(chosen["constant"]) for chosen in by_seed.values())
     settings_values = settings.model_dump(mode="json")
-    summary = {"model": name, "settings": settings_values, **shared, "constant": constant, "seeds": by_seed}
+    origins = sorted({str(chosen["threshold_origin"]) for chosen in by_seed.values()})
+    summary = {
+        "model": name,
+        "settings": settings_values,
+        **shared,
+        "constant": constant,
+        "threshold_origin": "; ".join(origins),
+        "seeds": by_seed,
+    }
     write_text(output / "training.json", json.dumps(summary, indent=2, sort_keys=True) + "\n")
-    predictions = pd.concat([_predictions(name, cases, one) for one in trained], ignore_index=True)
+    predictions = pd.concat([_predictions(name, settings, cases, one) for one in trained], ignore_index=True)
     write_table(predictions, PREDICTIONS, output / "predictions.parquet")
 
 
-def _predictions(model: str, cases: Cases, trained: Trained) -> pd.DataFrame:
-    threshold = lesion_threshold(cases, trained.probabilities)
+def _predictions(model: str, settings: ClassifierSettings, cases: Cases, trained: Trained) -> pd.DataFrame:
+    threshold = lesion_threshold(cases, trained.probabilities, settings.threshold)
     predicted = pd.array((trained.probabilities >= threshold.value).astype(int), dtype="Int64")
     predicted[~np.isfinite(trained.probabilities)] = pd.NA
     columns = cases.lesions[["lesion_id", "image_id", "patient_id", "split", "malignant"]]
@@ -190,9 +219,9 @@ def _predictions(model: str, cases: Cases, trained: Trained) -> pd.DataFrame:
     )[list(PREDICTIONS.columns)]
 
 
-def _choices(cases: Cases, trained: Trained) -> dict[str, object]:
+def _choices(cases: Cases, trained: Trained, settings: ClassifierSettings) -> dict[str, object]:
     """Return what was chosen and found with one seed."""
-    threshold = lesion_threshold(cases, trained.probabilities)
+    threshold = lesion_threshold(cases, trained.probabilities, settings.threshold)
     validation = _labelled(cases, "validation", trained.probabilities)
     auc = area_under_curve(cases.labels[validation], trained.probabilities[validation])
     return {
@@ -200,8 +229,10 @@ def _choices(cases: Cases, trained: Trained) -> dict[str, object]:
         "epochs_run": sum(len(fitted.history) for fitted in trained.fits.values()),
         "threshold": threshold.value,
         "threshold_origin": threshold.origin,
+        "temperature": trained.temperature.value,
+        "temperature_origin": trained.temperature.origin,
         "validation_auc": None if math.isnan(auc) else auc,
-        "constant": is_constant(cases, trained.probabilities),
+        "constant": is_constant(cases, np.asarray(expit(trained.logits))),
         **trained.facts,
     }
 

@@ -142,9 +142,9 @@ class Samples(Dataset[Inputs], ABC):
     def __getitem__(self, row: int) -> Inputs:
         """Return the tensors of one sample, as they are in validation and prediction."""
 
-    def augment(self, inputs: Inputs, generator: np.random.Generator) -> Inputs:
+    def drawn(self, row: int, generator: np.random.Generator) -> Inputs:
         """Return the tensors of one sample as training sees them; what is drawn comes from the generator alone."""
-        return inputs
+        return self[row]
 
     @abstractmethod
     def levels(self, rows: Rows) -> tuple[Tensor, Tensor]:

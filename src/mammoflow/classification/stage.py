@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import nn
 
 from mammoflow.classification.batches import Loader, choose_workers
+from mammoflow.classification.calibration import Temperature
 from mammoflow.classification.cases import Cases, read_cases
 from mammoflow.classification.classifier import Classifier
+from mammoflow.classification.covariates import covariate_vectors
+from mammoflow.classification.front import Front
 from mammoflow.classification.learner import ClassifierLearner, FrontLearner, predict_lesions
-from mammoflow.classification.results import Trained, case_digest, seen_test_patients, write_results
+from mammoflow.classification.results import Trained, case_digest, lesion_temperature, seen_test_patients, write_results
 from mammoflow.classification.samples import Files, Job, Samples
 from mammoflow.classification.vectors import FeatureVectors, feature_vectors
 from mammoflow.config.classification import INPUTS, NETWORKS, ClassifierSettings
@@ -22,11 +26,14 @@ from mammoflow.run.runtime import choose_device, seed_everything, set_threads
 from mammoflow.storage.files import array_digest, file_digest
 from mammoflow.training.learner import Learner
 from mammoflow.training.loop import Fit, fit
-from mammoflow.training.plan import Plan, choose_precision
+from mammoflow.training.plan import OneCycle, Plan, Precision, choose_precision
 from mammoflow.training.record import count_parameters
 from mammoflow.training.state import FOLDER, remove_training_state, training_state
 from mammoflow.weights.origin import weights_origin
 from mammoflow.weights.registry import first_weights
+
+CONSTANT_RATE = OneCycle(first_share=1.0, final_share=1.0)
+"""A cycle whose ends are as high as its peak."""
 
 CACHE_PREFIX = ".inputs-"
 """No classifier's name begins with a point."""
@@ -65,10 +72,10 @@ def train_classifier(settings: ClassifierSettings, name: str, files: Files, outp
     source = NETWORKS.load(settings.network).WEIGHTS
     weights = first_weights(settings.network, settings.weights, source, files.weights)
     cache = output.parent / FOLDER / f"{CACHE_PREFIX}{output.name}"
-    job = Job(cache, threads, device, each_lesion=bool(settings.vectors))
+    job = Job(cache, threads, device, each_lesion=bool(settings.vectors or settings.covariates))
     samples: Samples = INPUTS.load(settings.input).read(settings.input_options, cases, files, job)
     samples.check()
-    vectors = feature_vectors(settings.vectors, files.features, cases, samples.labelled("train"))
+    vectors = _vectors(settings, cases, files, samples)
     state = training_state(
         output,
         settings.model_dump_json(),
@@ -80,18 +87,30 @@ def train_classifier(settings: ClassifierSettings, name: str, files: Files, outp
     )
     training = _Training(settings, name, cases, samples, vectors, device, choose_workers(threads, device), weights)
     trained = [training.run(seed, state / f"seed-{seed}") for seed in settings.seeds]
-    facts = {"first_weights": weights_origin(weights, source), **_facts(samples, vectors, cases, files)}
+    facts = {"first_weights": weights_origin(weights, source), **_facts(settings, samples, vectors, cases, files)}
     write_results(output, name, settings, cases, trained, facts, threads)
     remove_training_state(output.with_name(cache.name))
     remove_training_state(output)
 
 
-def _facts(samples: Samples, vectors: FeatureVectors | None, cases: Cases, files: Files) -> dict[str, object]:
+def _vectors(settings: ClassifierSettings, cases: Cases, files: Files, samples: Samples) -> FeatureVectors | None:
+    """Return what joins the network's features: columns of feature families, and covariates."""
+    training = samples.labelled("train")
+    vectors = feature_vectors(settings.vectors, files.features, cases, training)
+    if not settings.covariates:
+        return vectors
+    covariates = covariate_vectors(list(settings.covariates), cases, training)
+    return covariates if vectors is None else vectors.joined(covariates)
+
+
+def _facts(
+    settings: ClassifierSettings, samples: Samples, vectors: FeatureVectors | None, cases: Cases, files: Files
+) -> dict[str, object]:
     """Return what the record says about the input."""
     facts = dict(samples.notes)
     if vectors is not None:
         facts |= {"vector_columns": vectors.columns, "lesions_without_vectors": vectors.missing}
-    if samples.rests_on_model or vectors is not None:
+    if samples.rests_on_model or settings.vectors:
         facts["seen_test_patients"] = seen_test_patients(cases, files.scores)
     return facts
 
@@ -113,27 +132,34 @@ class _Training:
         """Train with one seed; with a front, network and head first and all together after that."""
         seed_everything(seed)
         classifier = self._classifier()
-        learner = ClassifierLearner(classifier, self._loader(seed), self.settings.keep)
+        weights = self.settings.class_weights
+        learner = ClassifierLearner(
+            classifier, self._loader(seed), self.settings.keep, weights, self.settings.test_time_flips
+        )
         plan = self._plan(seed)
         fits = {"network": self._fit(learner, plan, state / "network", seed)}
         front, facts = self.samples.front, {}
         if front is None:
-            probabilities = predict_lesions(learner, plan)
+            logits = predict_lesions(learner, plan)
         else:
             at_start = {name: tensor.detach().cpu().clone() for name, tensor in front.state_dict().items()}
-            learner = FrontLearner(classifier, front, self._loader(seed, with_inputs=False), self.settings.keep)
-            plan = Plan(
-                front.epochs, self.settings.patience, front.learning_rate, self.settings.weight_decay, seed,
-                self.device, choose_precision(self.device, front.attention),
-            )  # fmt: skip
+            learner = FrontLearner(
+                classifier, front, self._loader(seed, with_inputs=False), self.settings.keep, weights
+            )
+            plan = self._plan(seed, front)
             fits["together"] = self._fit(learner, plan, state / "together", seed)
-            probabilities = predict_lesions(learner, plan)
+            logits = predict_lesions(learner, plan)
             facts = front.summary(self.samples.split)
         tensors = {name: tensor.detach().cpu().clone() for name, tensor in learner.state().items()}
         parameters = self._parameters(learner.network)
         if front is not None:  # the next seed starts from the model as it was
             front.load_state_dict(at_start)
-        return Trained(seed, tensors, probabilities, fits, plan, parameters, facts)
+        temperature = (
+            lesion_temperature(self.cases, logits, learner.malignant_weight)
+            if self.settings.calibrate == "temperature"
+            else Temperature(1.0, "none")
+        )
+        return Trained(seed, tensors, logits, temperature, fits, plan, parameters, facts)
 
     def _fit(self, learner: ClassifierLearner, plan: Plan, state: Path, seed: int) -> Fit:
         """Train a learner in the way of the trainer."""
@@ -144,13 +170,21 @@ class _Training:
         label = self.name if len(self.settings.seeds) == 1 else f"{self.name}, seed {seed}"
         return fit(wrapped, plan, state, label)
 
-    def _plan(self, seed: int) -> Plan:
-        """Return the plan of the training of network and head."""
+    def _plan(self, seed: int, front: Front | None = None) -> Plan:
+        """Return the plan of the training of network and head, or of all together with a front."""
         chosen = self.settings
+        transformer = front is not None and front.attention
+        of_names: dict[str, Precision] = {"fp32": "32-true", "bf16": "bf16-mixed"}
         return Plan(
-            chosen.epochs, chosen.patience, chosen.learning_rate, chosen.weight_decay, seed, self.device,
-            choose_precision(self.device, transformer=False),
-        )  # fmt: skip
+            chosen.epochs if front is None else front.epochs,
+            chosen.patience,
+            chosen.learning_rate if front is None else front.learning_rate,
+            chosen.weight_decay,
+            seed,
+            self.device,
+            of_names.get(chosen.precision, choose_precision(self.device, transformer)),
+            schedule=OneCycle() if chosen.schedule == "one_cycle" else CONSTANT_RATE,
+        )
 
     def _classifier(self) -> Classifier:
         """Build network and head; inputs are standardised by training samples, or as the weights ask for."""
@@ -161,7 +195,8 @@ class _Training:
         if network.levels is not None:
             mean, deviation = (torch.tensor(values).view(-1, 1, 1) for values in network.levels)
         columns = 0 if self.vectors is None else len(self.vectors.columns)
-        return Classifier(network, mean, deviation, columns, self.settings.dropout)
+        outputs: Literal[1, 2] = 2 if self.settings.outputs == "softmax" else 1
+        return Classifier(network, mean, deviation, columns, self.settings.dropout, self.settings.hidden, outputs)
 
     def _loader(self, seed: int, with_inputs: bool = True) -> Loader:
         values = None if self.vectors is None else self.vectors.values

@@ -71,6 +71,11 @@ class FeatureVectors:
     columns: list[str]
     missing: int
 
+    def joined(self, other: FeatureVectors) -> FeatureVectors:
+        """Return these columns and others after them; lesions without features are those that these lack."""
+        values = np.concatenate([self.values, other.values], axis=1)
+        return FeatureVectors(values, [*self.columns, *other.columns], self.missing)
+
 
 def feature_vectors(families: list[str], tables: list[Path], cases: Cases, training: Rows) -> FeatureVectors | None:
     """Read the features of some families; None where no family is asked for.

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from mammoflow.config.base import Device, Settings, overlay
 from mammoflow.config.members import Family, MemberOf, NoOptions, OptionsOf
+from mammoflow.config.operating_point import ThresholdSettings
 from mammoflow.config.training import TRAINERS
 
 INPUTS = Family("mammoflow.classification.inputs", "classifier input")
@@ -16,6 +17,9 @@ NETWORKS = Family("mammoflow.classification.networks", "classifier network")
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 Keep = Literal["last", "best_auc"]
+ClassWeights = Literal["balanced", "none"]
+TestTimeFlips = Literal["none", "horizontal", "all"]
+Covariate = Literal["lesion_type", "density", "view"]
 
 
 class ClassifierSettings(Settings):
@@ -35,13 +39,19 @@ class ClassifierSettings(Settings):
         description="Feature families whose columns join the network's features before the last layer; one of "
         "features.run each. Each lesion is then a sample of its own.",
     )
+    covariates: list[Covariate] = Field(
+        default_factory=list,
+        description="What the case table says that joins the network's features as columns of 0 and 1. Each lesion is "
+        "then a sample of its own.",
+    )
+    note: str = Field("", description="What the row of the comparison says beside it, such as a published protocol.")
     seeds: list[Annotated[int, Field(ge=0)]] = Field(
         [0], min_length=1, description="One training for each seed; tables show their mean and its spread."
     )
     device: Device = Field(
         "auto", description="Where it is trained: auto takes a GPU where there is one, cpu or cuda force it."
     )
-    epochs: int = Field(12, ge=1, description="Epochs of the one-cycle schedule.")
+    epochs: int = Field(12, ge=1, description="Epochs of the schedule.")
     patience: int | None = Field(
         None,
         ge=1,
@@ -54,11 +64,38 @@ class ClassifierSettings(Settings):
         "over three epochs.",
     )
     batch_size: int = Field(16, ge=1, description="Lesions or images in a batch.")
-    learning_rate: float = Field(
-        1e-3, gt=0, description="Highest learning rate of AdamW; it rises to this value and falls again (one cycle)."
+    learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of AdamW.")
+    schedule: Literal["one_cycle", "constant"] = Field(
+        "one_cycle", description="Whether the learning rate rises to its highest value and falls again, or is constant."
     )
-    weight_decay: float = Field(1e-2, ge=0, description="Weight decay of AdamW.")
-    dropout: float = Field(0.2, ge=0, lt=1, description="Dropout before the last layer.")
+    weight_decay: float = Field(1e-2, ge=0, description="Weight decay of AdamW; 0 makes it Adam.")
+    class_weights: ClassWeights = Field(
+        "balanced", description="Weights of the classes in the loss: both weigh the same, or each case weighs the same."
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="Arithmetic: auto takes bf16 where the device has it and it pays; the others force one."
+    )
+    hidden: list[Annotated[int, Field(ge=1)]] = Field(
+        default_factory=list,
+        description="Widths of dense layers with ReLU between the network's features and the last layer.",
+    )
+    dropout: float = Field(0.2, ge=0, lt=1, description="Dropout before each layer of the head.")
+    outputs: Literal["sigmoid", "softmax"] = Field(
+        "sigmoid", description="One output and a sigmoid, or two outputs and a softmax."
+    )
+    test_time_flips: TestTimeFlips = Field(
+        "none",
+        description="Flips of a picture over which the logits of predictions are averaged: none, the picture and its "
+        "mirror image, or all four.",
+    )
+    calibrate: Literal["none", "temperature"] = Field(
+        "temperature",
+        description="Divide logits by a temperature fitted on validation, where that has at least 10 cases of each "
+        "class; the order of the lesions stays.",
+    )
+    threshold: ThresholdSettings = Field(
+        default_factory=ThresholdSettings, description="Probability from which a lesion counts as malignant."
+    )
     input_options: Annotated[Settings, OptionsOf(INPUTS, "input")] = Field(
         default_factory=NoOptions, validate_default=True, description="Options of the input."
     )
@@ -74,10 +111,10 @@ class ClassifierSettings(Settings):
         members = INPUTS.module(self.input), NETWORKS.module(self.network), TRAINERS.module(self.trainer)
         return "mammoflow.classification.stage", *members
 
-    @field_validator("seeds", "vectors")
+    @field_validator("seeds", "vectors", "covariates")
     @classmethod
     def check_each_once(cls, values: list[Any]) -> list[Any]:
-        """Refuse a seed or a feature family that is named twice."""
+        """Refuse a seed, a feature family or a covariate that is named twice."""
         if len(set(values)) < len(values):
             raise ValueError(f"{values} names one twice; expected each once")
         return values
@@ -96,6 +133,11 @@ class ClassifierSettings(Settings):
             raise ValueError(
                 f"weights is {self.weights!r}, but the network {self.network} has no published weights and starts from "
                 "random ones; expected an empty text"
+            )
+        if self.test_time_flips != "none" and gives != "picture":
+            raise ValueError(
+                f"test_time_flips is {self.test_time_flips}, but the input {self.input} gives a {gives}; expected "
+                "none, or an input of pictures"
             )
         if self.patience is not None and self.keep == "last":
             raise ValueError(

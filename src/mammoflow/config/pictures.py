@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from mammoflow.config.base import Settings
+
+Flips = Literal["none", "horizontal", "both"]
 
 
 class PictureOptions(Settings):
@@ -14,4 +18,48 @@ class PictureOptions(Settings):
     rotation_degrees: float = Field(15.0, ge=0, le=180, description="Largest random rotation in training; 0 is none.")
     brightness: float = Field(
         0.15, ge=0, lt=1, description="Largest random change of brightness in training; 0 is none."
+    )
+    flips: Flips = Field(
+        "both", description="Directions in which training flips pictures at random: none, left-right, or both."
+    )
+
+
+class ContextCropOptions(PictureOptions):
+    """Options of the input `context_crop`."""
+
+    image_px: int = Field(160, ge=32, le=1024, description="Side of the square picture in pixels.")
+    size_mm: float = Field(
+        48.0, gt=0, le=300, description="Side of the square in millimetres, the same for all lesions."
+    )
+    centre: Literal["mask", "box"] = Field(
+        "mask",
+        description="What the square is centred on: the box around the lesion's mask (the annotated box where the mask "
+        "is empty or absent), or the annotated box, which prompts are made from.",
+    )
+    mask: Literal["predicted", "reference"] = Field(
+        "predicted",
+        description="Whose mask gives the centre and the mask channel; reference is an oracle, and marked as such.",
+    )
+    mask_channel: bool = Field(
+        False, description="Show the mask as the third channel beside the grey levels; nothing is masked out."
+    )
+    standardise: Literal["crop", "breast"] = Field(
+        "crop",
+        description="By which pixels grey levels get mean 0 and deviation 1: those of the square, or of the breast.",
+    )
+    rotation_degrees: float = Field(180.0, ge=0, le=180, description="Largest random rotation in training; 0 is none.")
+    scale: float = Field(
+        0.1, ge=0, le=0.5, description="Largest random change of size in training, as a share; 0 is none."
+    )
+    shift_mm: float = Field(
+        2.0, ge=0, le=30, description="Largest random shift in training in each direction; 0 is none."
+    )
+    contrast: float = Field(
+        0.2, ge=0, lt=1, description="Largest random change of contrast in training, as a share; 0 is none."
+    )
+    brightness: float = Field(
+        0.2,
+        ge=0,
+        lt=1,
+        description="Largest random change of brightness in training, in deviations of the grey levels; 0 is none.",
     )

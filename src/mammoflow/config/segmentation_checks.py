@@ -51,3 +51,28 @@ def check_promptable(segmentation: SegmentationSettings, classifiers: Sequence[s
             f"{', '.join(classifiers)} decode prompts with it; expected a promptable default model, or none of these "
             "classifiers"
         )
+
+
+def check_embedding_model(segmentation: SegmentationSettings, classifier: str, model: str) -> None:
+    """Refuse a model that a classifier takes embeddings from, and that does not run or takes no prompts.
+
+    Parameters
+    ----------
+    segmentation
+        The models.
+    classifier
+        Name of the classifier.
+    model
+        The model that its input names; "" is the default model.
+
+    Raises
+    ------
+    ValueError
+        Naming the key.
+    """
+    key = f"classification.classifiers.{classifier}.input_options.model"
+    if model and model not in segmentation.run:
+        raise ValueError(f"{key} is {model!r}; expected one of segmentation.run {segmentation.run}")
+    taken = model or segmentation.default_model
+    if not segmentation.is_prompted(taken):
+        raise ValueError(f"{key} takes {taken}, an automatic model; expected a promptable one of segmentation.run")

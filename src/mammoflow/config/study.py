@@ -21,7 +21,7 @@ from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.prompts import PromptSettings
 from mammoflow.config.recipes import RecipeSettings, TrainSettings
 from mammoflow.config.segmentation import ModelSettings, SegmentationSettings
-from mammoflow.config.segmentation_checks import check_box_prompts, check_promptable
+from mammoflow.config.segmentation_checks import check_box_prompts, check_embedding_model, check_promptable
 from mammoflow.config.weights import PUBLISHED
 
 
@@ -75,6 +75,10 @@ class StudyConfig(Settings):
         ]
         check_box_prompts(self.prompts, reading_prompts)
         check_promptable(self.segmentation, reading_prompts)
+        for name in self.classification.run:
+            options = self.classification.classifiers[name].input_options
+            if hasattr(options, "model"):
+                check_embedding_model(self.segmentation, name, options.model)
         for family in self.features.run:
             try:
                 self.features.families[family].check_patch(self.images.patch_mm)

@@ -12,6 +12,7 @@ from mammoflow.planning.features import feature_masks
 from mammoflow.planning.folds import family_folder, model_folder
 from mammoflow.planning.models import (
     architecture_module,
+    classifier_model,
     model_arguments,
     segment_memory_mb,
     training_memory_mb,
@@ -30,7 +31,7 @@ def classifier_modules(config: StudyConfig, name: str) -> tuple[str, ...]:
     """Return the modules whose code the job of a classifier runs, for its code digest."""
     modules = config.classification.classifiers[name].modules()
     needs_model = "model" in INPUTS.load(config.classification.classifiers[name].input).NEEDS
-    return (*modules, architecture_module(config, config.segmentation.default_model)) if needs_model else modules
+    return (*modules, architecture_module(config, classifier_model(config, name))) if needs_model else modules
 
 
 def classifier_inputs(config: StudyConfig, name: str, fold: str = "") -> dict[str, list[str]]:
@@ -53,9 +54,10 @@ def classifier_inputs(config: StudyConfig, name: str, fold: str = "") -> dict[st
     """
     entry = config.classification.classifiers[name]
     needs = INPUTS.load(entry.input).NEEDS
-    run, model = Path(config.results) / config.run, config.segmentation.default_model
+    run, model = Path(config.results) / config.run, classifier_model(config, name)
     segmentation = f"{model_folder(config, model, fold)}segmentation/{model}"
-    rests_on_masks = "masks" in needs or any(feature_masks(config, family) for family in entry.vectors)
+    takes_model = {"masks", "model"} & set(needs)
+    rests_on_model = bool(takes_model) or any(feature_masks(config, family) for family in entry.vectors)
 
     def shards(wanted: bool, *patterns: str) -> list[str]:
         numbers = range(config.cohort.shards) if wanted else ()
@@ -65,7 +67,7 @@ def classifier_inputs(config: StudyConfig, name: str, fold: str = "") -> dict[st
         "images": shards(True, fold + "images/{shard}/images.parquet"),
         "lesions": shards(True, fold + "images/{shard}/lesions.parquet"),
         "masks": shards("masks" in needs, f"{segmentation}/{{shard}}/masks.parquet"),
-        "scores": shards(rests_on_masks, f"{segmentation}/{{shard}}/scores.parquet"),
+        "scores": shards(rests_on_model, f"{segmentation}/{{shard}}/scores.parquet"),
         "prompts": shards("prompts" in needs, "prompts/{shard}.parquet"),
         "features": shards(
             True,
@@ -82,7 +84,7 @@ def model_options(config: StudyConfig, name: str) -> str:
         return ""
     margin = f"{config.prompts.default_margin_mm:g}"
     words = ["--store", config.store, "--default-margin-mm", margin, "--precision", config.segmentation.precision]
-    return f"{model_arguments(config, config.segmentation.default_model)} {shlex.join(words)}"
+    return f"{model_arguments(config, classifier_model(config, name))} {shlex.join(words)}"
 
 
 def job_memory_mb(config: StudyConfig, name: str) -> int:
@@ -96,7 +98,7 @@ def job_memory_mb(config: StudyConfig, name: str) -> int:
     needed = network_mb + entry.batch_size * network.SAMPLE_MB * area
     if "model" not in INPUTS.load(entry.input).NEEDS:
         return int(needed + PROCESS_MB)
-    model = config.segmentation.default_model
+    model = classifier_model(config, name)
     tunes_encoder = getattr(entry.input_options, "tune", "none") == "all"
     # what a model asks for includes the process
     if tunes_encoder:

@@ -69,6 +69,12 @@ def needed_models(config: StudyConfig) -> list[str]:
     return list(dict.fromkeys([*config.segmentation.run, *starts]))
 
 
+def classifier_model(config: StudyConfig, name: str) -> str:
+    """Return the segmentation model that a classifier's input names, or whose masks and embeddings it takes."""
+    options = config.classification.classifiers[name].input_options
+    return getattr(options, "model", "") or config.segmentation.default_model
+
+
 def model_arguments(config: StudyConfig, model: str) -> str:
     """Return the words of a command that name a model, quoted for a shell; its weights file is an input."""
     return f"--model {shlex.quote(model)} --architecture {shlex.quote(config.segmentation.architecture_of(model))}"

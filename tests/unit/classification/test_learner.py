@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mammoflow.classification.batches import Loader
 from mammoflow.classification.classifier import Classifier
 from mammoflow.classification.learner import ClassifierLearner
-from mammoflow.classification.network import VectorNetwork
+from mammoflow.classification.network import Network, VectorNetwork
 from mammoflow.classification.networks import efficientnet_b0, perceptron
 from mammoflow.classification.pictures import PictureSamples
 from mammoflow.classification.samples import Samples
@@ -165,7 +165,7 @@ def test_predictions_are_those_of_the_kept_weights_and_undefined_without_an_inpu
     learner = perceptron_learner(samples)
     chosen = plan(4, rate=1e-2)
     fitted = fit(learner, chosen, tmp_path, "predictions")
-    probabilities = learner.predict(chosen)
+    probabilities = 1 / (1 + np.exp(-learner.predict(chosen)))
     assert np.flatnonzero(np.isnan(probabilities)).tolist() == [7]
     rows = samples.labelled("validation")
     truth, p = LABELS[rows], probabilities[rows]
@@ -195,3 +195,36 @@ def test_studies_that_cannot_be_trained_on(labels: list[float], split: list[str]
     samples = VectorSamples(np.zeros((3, 1), np.float32), values, np.array(split, dtype=object), np.ones(3, np.bool_))
     with pytest.raises(StudyError, match=message):
         samples.check()
+
+
+@pytest.mark.parametrize(("flips", "views"), [("none", 1), ("horizontal", 2), ("all", 4)])
+def test_predictions_average_the_logits_of_flipped_pictures(flips: str, views: int) -> None:
+    class Corner(Network):
+        """Reads the pixel of one corner."""
+
+        width = 1
+
+        def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+            return inputs["picture"][:, :, 0, 0]
+
+    samples = pictures()
+    classifier = Classifier(Corner(), torch.zeros(1, 1, 1), torch.ones(1, 1, 1), 0, 0.0)
+    learner = ClassifierLearner(classifier, Loader(samples, None, 8, 0, 0), "last", flips=flips)  # type: ignore[arg-type]
+    weight, bias = (float(item.detach()) for item in classifier.head.parameters())
+    corners = [(0, 0), (0, -1), (-1, 0), (-1, -1)][:views]
+    levels = np.mean([samples.pictures[:, y, x] for y, x in corners], axis=0) / 65535
+    np.testing.assert_allclose(learner.predict(plan(1)), weight * levels + bias, rtol=1e-4)
+
+
+def test_without_class_weights_the_loss_is_plain() -> None:
+    samples = blobs()
+    samples.labels = np.where(np.arange(60) % 5 == 0, 1, 0).astype(np.float32)
+    logits, labels = torch.tensor([0.4, -0.3]), torch.tensor([1.0, 0.0])
+    losses = {}
+    for weights in ("balanced", "none"):
+        learner = perceptron_learner(samples)
+        plain = ClassifierLearner(learner.classifier, learner.loader, "last", weights)  # type: ignore[arg-type]
+        losses[weights] = float(plain.classification_loss(logits, labels))
+    of_malignant, of_benign = np.log1p(np.exp(-0.4)), np.log1p(np.exp(-0.3))
+    assert losses["none"] == pytest.approx((of_malignant + of_benign) / 2)
+    assert losses["balanced"] == pytest.approx((4 * of_malignant + of_benign) / 2)

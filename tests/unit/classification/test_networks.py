@@ -10,6 +10,7 @@ import pytest
 import torch
 from efficientnet_pytorch import EfficientNet
 from safetensors.torch import save_file
+from torch import nn
 
 from mammoflow.classification.classifier import Classifier
 from mammoflow.classification.networks import efficientnet_b0, perceptron
@@ -75,6 +76,30 @@ def test_feature_vectors_join_before_the_last_layer() -> None:
         head.weight[:, -3:] = 0
     assert not torch.equal(classifier(inputs, vectors), logits)
     torch.testing.assert_close(classifier(inputs, vectors), classifier(inputs, vectors * 7))
+
+
+def test_dense_layers_lie_between_features_and_the_last_layer() -> None:
+    network = perceptron.build(perceptron.Options(hidden=[4]), None, 2)
+    head = Classifier(network, torch.zeros(2), torch.ones(2), 3, 0.5, hidden=[6, 5]).head
+    kinds = [type(layer).__name__ for layer in head]
+    assert kinds == ["Dropout", "Linear", "ReLU", "Dropout", "Linear", "ReLU", "Dropout", "Linear"]
+    assert [tuple(layer.weight.shape) for layer in head if isinstance(layer, nn.Linear)] == [(6, 7), (5, 6), (1, 5)]
+
+
+def test_two_outputs_are_a_softmax() -> None:
+    network = perceptron.build(perceptron.Options(hidden=[4]), None, 2)
+    classifier = Classifier(network, torch.zeros(2), torch.ones(2), 0, 0.0, outputs=2).eval()
+    inputs = {"vector": torch.rand(5, 2)}
+    with torch.inference_mode():
+        expected = classifier.head(network(inputs)).softmax(dim=1)[:, 1]
+        torch.testing.assert_close(classifier(inputs).sigmoid(), expected)
+
+
+def test_a_perceptron_with_batch_normalisation() -> None:
+    network = perceptron.build(perceptron.Options(hidden=[100, 50], dropout=0.5, batch_norm=True), None, 7)
+    kinds = [type(layer).__name__ for layer in network.layers]  # type: ignore[union-attr]
+    assert kinds == ["Linear", "BatchNorm1d", "ReLU", "Dropout", "Linear", "BatchNorm1d", "ReLU"]
+    assert network.width == 50
 
 
 def test_missing_wrong_and_unsafe_weights_are_refused(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mammoflow.classification.crops import LesionFiles, masked_crop, region_around
+from mammoflow.classification.crops import LesionFiles, mask_dice, masked_crop, region_around
 from mammoflow.classification.inputs.whole_image import breast_picture
 from mammoflow.classification.pictures import PictureSamples, augmented, cut, prepare_pictures
-from mammoflow.config.pictures import PictureOptions
+from mammoflow.config.pictures import Flips, PictureOptions
 from mammoflow.storage.files import write_image, write_mask
 
 
@@ -85,6 +85,30 @@ def test_patch_coordinates_meet_the_mask(files: LesionFiles) -> None:
     picture, _ = masked_crop(replace(files, patch_spacing_mm=0.5, patch_corner=(5.0, 5.0)), 0.1, 28)
     whole, _ = masked_crop(files, 0.1, 28)
     np.testing.assert_array_equal(picture > 20000, whole > 15000)
+
+
+def test_padding_in_pixels_takes_the_place_of_the_margin() -> None:
+    region = region_around((10, 20, 20, 60), 0.5, 0.5, 0.5, padding_px=20)
+    assert (region.x0, region.x1, region.y1 - region.y0) == (0, 80, 80)
+    narrow = region_around((10, 20, 20, 60), 0.5, 1.0, 0.25, padding_px=5)
+    assert (narrow.y1 - narrow.y0, narrow.x1 - narrow.x0) == (20, 80)  # 20 mm by 20 mm
+
+
+def test_dice_of_masks_that_are_empty_absent_or_without_a_reference(files: LesionFiles) -> None:
+    mask, empty = files.mask, files.image.parent / "empty.png"
+    box = np.zeros((40, 40), dtype=np.bool_)
+    box[10:20, 10:20] = True
+    write_mask(files.image.parent / "box.png", box)
+    dice = mask_dice([mask, empty, None, mask], [files.image.parent / "box.png", mask, mask, None])
+    np.testing.assert_allclose(dice, [2 * 75 / 175, 0, 0, np.nan])
+
+
+@pytest.mark.parametrize(("flips", "ways"), [("none", 1), ("horizontal", 2), ("both", 4)])
+def test_pictures_are_flipped_in_the_directions_that_are_asked_for(flips: Flips, ways: int) -> None:
+    picture = np.arange(9, dtype=np.float32).reshape(3, 3) / 9
+    drawn = {augmented(picture, 0.0, 0.0, np.random.default_rng(seed), flips).tobytes() for seed in range(40)}
+    possible = [picture, picture[:, ::-1], picture[::-1], picture[::-1, ::-1]][:ways]
+    assert drawn == {np.ascontiguousarray(each).tobytes() for each in possible}
 
 
 def test_breast_is_cut_padded_and_cleared_of_labels(tmp_path: Path) -> None:

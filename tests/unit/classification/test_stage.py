@@ -38,6 +38,7 @@ PICTURE = {
     "device": "cpu",
     "input_options": {"image_px": 32},
 }
+SMALL = {**PICTURE, "network": "resnet_small", "network_options": {"width": 8, "blocks": 1}}
 PERCEPTRON = {
     "input": "prompted", "network": "perceptron", "epochs": 12, "batch_size": 8, "learning_rate": 3e-3, "dropout": 0.3,
     "device": "cpu",
@@ -114,6 +115,51 @@ def test_masked_crop(study: Any) -> None:
     assert record["title"] == "Crops"
     assert record["seen_test_patients"] == 0
     assert not record["sees_reference_mask"]
+
+
+def test_lesions_with_a_poor_mask_are_left_out_where_that_is_asked_for(study: Any) -> None:
+    lesion = study.lesions["lesion_id"].iloc[3]
+    path = next(path for folder in study.masks if (path := folder / "mask" / f"{lesion}.png").is_file())
+    write_mask(path, np.zeros((64, 48), dtype=np.bool_))
+    settings = settings_of(
+        SMALL, input="masked_crop", input_options={"image_px": 32, "least_dice": 0.0}, note="published protocol",
+        threshold={"method": "fixed"}, covariates=["lesion_type", "density"], hidden=[4], outputs="softmax",
+    )  # fmt: skip
+    output = train(study, settings)
+    table, record = predictions(output).set_index("lesion_id"), record_of(output)
+    assert table.index[table["probability"].isna()].tolist() == [lesion]
+    assert (record["lesions_left_out_by_dice"], record["sees_reference_mask"]) == (1, True)
+    assert record["note"] == "published protocol"
+    assert set(table["threshold"]) == {0.5}
+    assert record["threshold_origin"] == "fixed at 0.5"
+    assert record["seeds"]["0"]["temperature"] == 1.0
+    assert "fewer than 10" in record["seeds"]["0"]["temperature_origin"]
+
+
+def test_calibration_changes_probabilities_and_neither_order_nor_weights(
+    study: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mammoflow.classification.threshold.FEWEST_CASES", 2)
+    tables = {}
+    for calibrate in ("none", "temperature"):
+        output = train(study, settings_of(PERCEPTRON, epochs=3, calibrate=calibrate), calibrate)
+        tables[calibrate] = predictions(output)["probability"].to_numpy(float)
+    temperature = record_of(study.root / "classification" / "temperature")["seeds"]["0"]["temperature"]
+    assert temperature != 1.0
+    logit = np.log(tables["none"] / (1 - tables["none"]))
+    np.testing.assert_allclose(tables["temperature"], 1 / (1 + np.exp(-logit / temperature)), rtol=1e-6)
+    np.testing.assert_array_equal(np.argsort(tables["none"]), np.argsort(tables["temperature"]))
+
+
+@pytest.mark.usefixtures("fake_model")
+def test_whole_image_embedding_reads_neither_masks_nor_prompts(study: Any) -> None:
+    values = {**PERCEPTRON, "input": "whole_image_embedding", "epochs": 2, "network_options": {"batch_norm": True}}
+    output = train(study, settings_of(values), masks=[], prompts=[])
+    record = check_whole(study, output)
+    table = predictions(output).set_index("lesion_id")
+    assert table.loc["P000_L_CC_0", "probability"] == table.loc["P000_L_CC_1", "probability"]
+    assert record["promptable_model"]["name"] == "fake"
+    assert record["seen_test_patients"] == 0
 
 
 def test_whole_image_gives_lesions_of_an_image_one_probability_and_reads_no_mask(study: Any) -> None:

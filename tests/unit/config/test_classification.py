@@ -70,6 +70,17 @@ def test_each_classifier_that_is_trained_has_its_settings_file() -> None:
         (classifier("perceptron_frozen", weights="x.pth"), "perceptron starts from random weights"),
         (classifier("perceptron_frozen", patience=3), r"patience is 3 and keep is last.*keep: best_auc"),
         (classifier("perceptron_frozen", seeds=[1, 1]), r"seeds: .*names one twice"),
+        (
+            classifier("perceptron_frozen", test_time_flips="all"),
+            r"test_time_flips is all, but the input prompted gives a vector",
+        ),
+        (
+            classifier("perceptron_frozen", threshold={"method": "sensitivity"}),
+            r"perceptron_frozen\.threshold: .*value is null and method is sensitivity",
+        ),
+        (classifier("perceptron_frozen", threshold={"value": 0.4}), "value is 0.4 and method is youden"),
+        (classifier("perceptron_frozen", covariates=["birads"]), r"covariates\.0: found 'birads'"),
+        (classifier("perceptron_frozen", covariates=["view", "view"]), r"covariates: .*names one twice"),
         (classifier("a/b", input="whole_image", network="efficientnet_b0"), "classifiers names 'a/b'"),
         ({"classification": {"run": ["vgg"]}}, "run names 'vgg'; expected one of classifiers: efficientnet_masked"),
         (

@@ -8,6 +8,7 @@ import pytest
 
 from mammoflow.config.base import validate_settings
 from mammoflow.config.study import StudyConfig
+from mammoflow.errors import ConfigError
 from mammoflow.planning.classifiers import (
     classifier_inputs,
     classifier_modules,
@@ -61,6 +62,30 @@ def test_weights_of_network_and_promptable_model_are_inputs() -> None:
     config = validate_settings(StudyConfig, values, "test")
     assert classifier_inputs(config, "perceptron_frozen")["model_weights"] == ["weights/sam_vit_b_01ec64.pth"]
     assert classifier_inputs(config, "efficientnet_masked_crop")["model_weights"] == []
+
+
+def test_an_input_may_name_its_model() -> None:
+    values = {
+        "segmentation": {"run": ["small", "sam_vit_b"]},
+        "classification": {
+            "run": ["embedding"],
+            "classifiers": {
+                "embedding": {
+                    "input": "whole_image_embedding", "network": "perceptron", "input_options": {"model": "sam_vit_b"},
+                }
+            },
+        },
+    }  # fmt: skip
+    config = validate_settings(StudyConfig, values, "test")
+    inputs = classifier_inputs(config, "embedding")
+    assert inputs["model_weights"] == ["weights/sam_vit_b_01ec64.pth"]
+    assert inputs["scores"][0] == f"{RUN}/segmentation/sam_vit_b/00/scores.parquet"
+    assert inputs["masks"] == inputs["prompts"] == []
+    assert model_options(config, "embedding").startswith("--model sam_vit_b --architecture sam_vit_b ")
+    assert classifier_modules(config, "embedding")[-1] == "mammoflow.segmentation.models.sam"
+    values["segmentation"] = {"run": ["small"]}
+    with pytest.raises(ConfigError, match=r"input_options.model is 'sam_vit_b'; expected one of segmentation.run"):
+        validate_settings(StudyConfig, values, "test")
 
 
 def test_code_is_that_of_stage_input_network_trainer_and_promptable_model() -> None:

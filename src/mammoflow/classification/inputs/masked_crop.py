@@ -29,6 +29,16 @@ class Options(PictureOptions):
     crop_margin: float = Field(
         0.1, ge=0, le=1, description="Margin of the crop on each side, as a share of the lesion's longer side."
     )
+    padding_px: int | None = Field(
+        None, ge=0, le=500, description="Canonical pixels on each side in place of the margin; null takes the margin."
+    )
+    least_dice: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Lesions whose predicted mask has a Dice of this or less with the reference are neither trained on "
+        "nor predicted, an oracle, and marked as such; null keeps all.",
+    )
 
 
 def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
@@ -36,30 +46,36 @@ def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
     import numpy as np
 
     from mammoflow.classification.cases import mask_paths, predicted_masks
-    from mammoflow.classification.crops import files_of_lesions, masked_crop
+    from mammoflow.classification.crops import files_of_lesions, mask_dice, masked_crop
     from mammoflow.classification.pictures import PictureSamples, prepare_pictures
 
-    masks = mask_paths(cases, predicted_masks(files.masks), options.mask)
+    masks_of_model = predicted_masks(files.masks)
+    masks = mask_paths(cases, masks_of_model, options.mask)
     items = list(enumerate(files_of_lesions(cases, masks)))
     fallback = np.zeros(len(items), dtype=np.bool_)
 
     def picture(item: tuple[int, LesionFiles]) -> npt.NDArray[np.uint16]:
         row, lesion = item
-        crop, fallback[row] = masked_crop(lesion, options.crop_margin, options.image_px)
+        crop, fallback[row] = masked_crop(lesion, options.crop_margin, options.image_px, options.padding_px)
         return crop
 
     pictures = prepare_pictures(
         picture, items, options.image_px, job.cache / "pictures.npy", job.threads, "masked crops"
     )
     lesions = np.arange(len(cases.lesions))
+    oracle = options.mask == "reference" or options.least_dice is not None
     samples = PictureSamples(
         pictures,
         lesions,
         cases.labels,
         cases.lesions["split"].to_numpy(dtype=object),
         lesions,
-        {"lesions_without_mask": int(fallback.sum()), "sees_reference_mask": options.mask == "reference"},
+        {"lesions_without_mask": int(fallback.sum()), "sees_reference_mask": oracle},
         options,
     )
     samples.rests_on_model = options.mask == "predicted"
+    if options.least_dice is not None:
+        dice = mask_dice(mask_paths(cases, masks_of_model, "predicted"), mask_paths(cases, masks_of_model, "reference"))
+        samples.usable = dice > options.least_dice
+        samples.notes["lesions_left_out_by_dice"] = int((~samples.usable).sum())
     return samples

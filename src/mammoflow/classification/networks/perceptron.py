@@ -24,6 +24,7 @@ class Options(Settings):
 
     hidden: list[Annotated[int, Field(ge=1)]] = Field([256, 64], min_length=1, description="Widths of the layers.")
     dropout: float = Field(0.3, ge=0, lt=1, description="Dropout between the layers.")
+    batch_norm: bool = Field(False, description="Batch normalisation between each layer and its ReLU.")
 
 
 def build(options: Options, weights: Path | None, vectors: int) -> Network:
@@ -36,5 +37,6 @@ def build(options: Options, weights: Path | None, vectors: int) -> Network:
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):
         dropout = [nn.Dropout(options.dropout)] if layers else []
-        layers += [*dropout, nn.Linear(before, after), nn.ReLU()]
+        norm = [nn.BatchNorm1d(after)] if options.batch_norm else []
+        layers += [*dropout, nn.Linear(before, after), *norm, nn.ReLU()]
     return VectorNetwork(nn.Sequential(*layers), widths[-1])

@@ -1,0 +1,51 @@
+"""Context crop: a square of fixed size in millimetres around the lesion, standardised in grey level, nothing masked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mammoflow.config.pictures import ContextCropOptions as Options
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from mammoflow.classification.cases import Cases
+    from mammoflow.classification.context import ContextFiles
+    from mammoflow.classification.samples import Files, Job, Samples
+
+NEEDS = ("images", "masks")
+GIVES = "picture"
+
+
+def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
+    """Cut a square around every lesion; where a mask is empty or absent the annotated box takes its place, counted."""
+    import numpy as np
+
+    from mammoflow.classification.cases import mask_paths, predicted_masks
+    from mammoflow.classification.context import ContextSamples, cached_side, context_crop, files_of_lesions
+    from mammoflow.classification.pictures import prepare_pictures
+
+    looks_at_mask = options.centre == "mask" or options.mask_channel
+    masks: list[Path | None] = (
+        mask_paths(cases, predicted_masks(files.masks), options.mask) if looks_at_mask else [None] * len(cases.lesions)
+    )
+    items = list(enumerate(files_of_lesions(cases, masks)))
+    fallback = np.zeros(len(items), dtype=np.bool_)
+
+    def picture(item: tuple[int, ContextFiles]) -> npt.NDArray[np.uint16]:
+        row, lesion = item
+        crop, fallback[row] = context_crop(lesion, options)
+        return crop
+
+    channels = 2 if options.mask_channel else 1
+    file = job.cache / "pictures.npy"
+    pictures = prepare_pictures(picture, items, cached_side(options), file, job.threads, "context crops", channels)
+    notes: dict[str, object] = {"sees_reference_mask": looks_at_mask and options.mask == "reference"}
+    if looks_at_mask:
+        notes["lesions_without_mask"] = int(fallback.sum())
+    split = cases.lesions["split"].to_numpy(dtype=object)
+    samples = ContextSamples(pictures, cases.labels, split, notes, options)
+    samples.rests_on_model = looks_at_mask and options.mask == "predicted"
+    return samples
