@@ -82,9 +82,9 @@ def cached_side(options: ContextCropOptions) -> int:
 def context_crop(files: ContextFiles, options: ContextCropOptions) -> tuple[Grey, bool]:
     """Return the square around a lesion with its margin, and whether the annotated box took the place of its mask.
 
-    Grey levels have the mean 0 and the deviation 1 over the square without its margin, or over the breast, and are cut
-    off at four deviations. What lies outside the film has the mean. All lesions come from the canonical image, so that
-    sharpness does not depend on the size of the lesion.
+    Grey levels have the mean 0 and the deviation 1 over the square without its margin, over that part of it which lies
+    in the breast, or over the breast, and are cut off at four deviations. What lies outside the film has the mean. All
+    lesions come from the canonical image, so that sharpness does not depend on the size of the lesion.
 
     Returns
     -------
@@ -103,11 +103,13 @@ def context_crop(files: ContextFiles, options: ContextCropOptions) -> tuple[Grey
     image = read_image(files.image).astype(np.float32)
     grey = _sampled(image, centre, steps, side)
     film = _sampled(np.ones_like(image), centre, steps, side) > 0.999
-    if options.standardise == "crop":
-        inside = _middle(film, options.image_px)
-        measured = _middle(grey, options.image_px)[inside]
-    else:
+    if options.standardise == "breast":
         measured = image[read_mask(files.breast)]
+    else:
+        inside = film
+        if options.standardise == "tissue":
+            inside = film & (_sampled(read_mask(files.breast).astype(np.float32), centre, steps, side) > 0.5)
+        measured = _middle(grey, options.image_px)[_middle(inside, options.image_px)]
     channels = [_standardised(grey, film, measured)]
     if options.mask_channel:
         shown = _box_mask(image.shape, files.box) if mask is None or fallback else mask

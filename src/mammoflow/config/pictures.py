@@ -43,9 +43,10 @@ class ContextCropOptions(PictureOptions):
     mask_channel: bool = Field(
         False, description="Show the mask as the third channel beside the grey levels; nothing is masked out."
     )
-    standardise: Literal["crop", "breast"] = Field(
+    standardise: Literal["crop", "tissue", "breast"] = Field(
         "crop",
-        description="By which pixels grey levels get mean 0 and deviation 1: those of the square, or of the breast.",
+        description="By which pixels grey levels get mean 0 and deviation 1: those of the square, those of the "
+        "square that lie in the breast, or those of the breast.",
     )
     rotation_degrees: float = Field(180.0, ge=0, le=180, description="Largest random rotation in training; 0 is none.")
     scale: float = Field(

@@ -79,6 +79,22 @@ def test_grey_levels_have_mean_0_and_deviation_1_and_are_cut_off(files: ContextF
     assert not np.array_equal(breast, picture)
 
 
+def test_air_beside_the_breast_does_not_flatten_the_tissue(files: ContextFiles) -> None:
+    image = np.random.default_rng(0).normal(30000, 500, SIZE)
+    image[:, :90] = 0  # the square's middle is at column 100
+    write_image(files.image, np.clip(image, 0, 65535).astype(np.uint16))
+    breast = np.zeros(SIZE, dtype=np.bool_)
+    breast[:, 90:] = True
+    write_mask(files.breast, breast)
+    deviations = {}
+    for standardise in ("crop", "tissue"):
+        picture, _ = context_crop(files, options_of(**STILL, standardise=standardise))
+        deviations[standardise] = float(picture[0][:, 25:].std()) / ((MIDDLE - 1) / LARGEST_DEVIATIONS)
+        assert picture[0][:, :10].max() < MIDDLE
+    assert deviations["tissue"] == pytest.approx(1, abs=0.15)
+    assert deviations["crop"] < 0.2
+
+
 def test_nothing_inside_the_film_is_masked_and_outside_lies_the_mean(files: ContextFiles) -> None:
     picture, _ = context_crop(files, options_of(**STILL, size_mm=70.0))
     outside = np.zeros((40, 40), dtype=np.bool_)

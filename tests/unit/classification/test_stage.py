@@ -136,6 +136,7 @@ def test_lesions_with_a_poor_mask_are_left_out_where_that_is_asked_for(study: An
     assert "fewer than 10" in record["seeds"]["0"]["temperature_origin"]
 
 
+@pytest.mark.usefixtures("fake_model")
 def test_calibration_changes_probabilities_and_neither_order_nor_weights(
     study: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
