@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cv2
@@ -92,6 +94,18 @@ def test_a_training_step_changes_no_dropout_of_its_own() -> None:
     network = efficientnet_lite0.build(NoOptions(), None, 0)
     assert network.levels is None
     assert network.backbone._dropout.p == 0  # type: ignore[attr-defined, union-attr]
+
+
+@pytest.mark.usefixtures("fake_model")
+def test_a_training_from_published_weights_records_them(tiny: ModuleType, tiny_study: Any) -> None:
+    values = {"input": "masked_crop", "network": "efficientnet_lite0", "epochs": 1, "device": "cpu"}
+    values |= {"weights": "published", "input_options": {"image_px": 32}}
+    output = tiny.train(tiny_study, values, "published")
+    source = efficientnet_lite0.WEIGHTS
+    for file in (output / "training.json", output / "seeds" / "0" / "record.json"):
+        first = json.loads(file.read_text(encoding="utf-8"))["first_weights"]
+        assert f"sha256:{first['sha256']}" == source.checksum
+        assert (first["licence"], first["source"]) == ("Apache-2.0", source.origin)
 
 
 def test_other_weights_are_refused(tmp_path: Path) -> None:
