@@ -177,6 +177,7 @@ def test_a_record_says_licence_and_origin_of_published_weights_alone(package: We
     own.write_bytes(b"something else")
     assert weights_origin(own, package)["licence"] == ""
     assert weights_origin(None, package) == RANDOM
+    assert weights_origin(tmp_path / "gone.pth", package)["sha256"] == ""
     write_origin(tmp_path, ModelSpec("lite_medsam", "lite_medsam"))
     record = json.loads((tmp_path / "weights.json").read_text())
     assert (record["architecture"], record["licence"]) == ("lite_medsam", "Apache-2.0")
