@@ -152,7 +152,7 @@ def test_prefetch_brings_published_weights_of_classifiers() -> None:
 
 
 def test_a_network_without_published_weights_refuses_the_word() -> None:
-    with pytest.raises(ConfigError, match=r"classifiers.*weights is 'published', but the network perceptron has no"):
+    with pytest.raises(ConfigError, match=r"classifiers.*weights is 'published', but the network perceptron starts"):
         study(
             classification={
                 "classifiers": {"it": {"input": "prompted", "network": "perceptron", "weights": "published"}}
