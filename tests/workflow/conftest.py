@@ -48,8 +48,8 @@ names = {
     "cohort": ["images.parquet", "lesions.parquet", "excluded.parquet", "rows.parquet", "study.json"]
     + [f"shards/{shard:02d}/{table}.parquet" for shard in range(shards) for table in ("images", "lesions")],
     "images": ["images.parquet", "lesions.parquet", "excluded.parquet"],
-    "segment": ["scores.parquet", "masks.parquet"],
-    "segment-automatic": ["scores.parquet", "masks.parquet", "detections.parquet", "maps.parquet"],
+    "segment": ["scores.parquet", "masks.parquet", "weights.json"],
+    "segment-automatic": ["scores.parquet", "masks.parquet", "weights.json", "detections.parquet", "maps.parquet"],
     "train-segmenter": ["model.safetensors", "record.json", "history.csv"],
     "classify": classifier,
     "audit": AUDIT,

@@ -177,6 +177,7 @@ def test_an_automatic_model_is_trained_and_segments_without_prompts(project: Pro
     assert {path.name for path in shard.iterdir()} == {
         "scores.parquet",
         "masks.parquet",
+        "weights.json",
         "detections.parquet",
         "maps.parquet",
     }

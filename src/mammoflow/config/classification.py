@@ -131,8 +131,8 @@ class ClassifierSettings(Settings):
             )
         if self.weights and NETWORKS.load(self.network).WEIGHTS is None:
             raise ValueError(
-                f"weights is {self.weights!r}, but the network {self.network} has no published weights and starts from "
-                "random ones; expected an empty text"
+                f"weights is {self.weights!r}, but the network {self.network} starts from random weights, as none are "
+                "published; expected an empty text"
             )
         if self.test_time_flips != "none" and gives != "picture":
             raise ValueError(

@@ -14,6 +14,7 @@ Origin = dict[str, str]
 
 RANDOM: Origin = {"title": "random weights", "file": "", "sha256": "", "licence": "", "source": ""}
 OWN = "weights of one's own"
+ABSENT = "file that is no longer there"
 
 ORIGIN_FILE = "weights.json"
 """Name of the record beside the tables of a segmentation."""
@@ -34,9 +35,12 @@ def weights_origin(path: Path | None, source: WeightsSource | None) -> Origin:
     dict
         `title`, `file`, `sha256`, `licence`, `source` (address, or package and version). Licence and source are empty
         where the file is not the published one: another SHA-256, or, where the publisher gives none, another name.
+        A file that is not there has a name alone.
     """
     if path is None:
         return dict(RANDOM)
+    if not path.is_file():
+        return RANDOM | {"title": ABSENT, "file": path.name}
     digest = file_digest(path)
     known = {"title": OWN, "file": path.name, "sha256": digest, "licence": "", "source": ""}
     if source is None or not _is_published(path, digest, source):

@@ -290,6 +290,9 @@ def _write_segmentation(
                 **{f"prompt_{name}": prompt[name] for name in (*BOX, "points")},
             }
         )
+    origin = {"title": "shipped", "file": "w.safetensors", "sha256": "5e" * 32, "licence": "MIT", "source": "a package"}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "weights.json").write_text(json.dumps({"architecture": model, **origin}), encoding="utf-8")
     scores_table = pd.DataFrame(scores) if scores else empty_table(SEGMENTATION_SCORES)
     write_table(scores_table, SEGMENTATION_SCORES, folder / "scores.parquet")
     write_table(pd.DataFrame(masks) if masks else empty_table(MASKS), MASKS, folder / "masks.parquet")
@@ -382,6 +385,8 @@ def _write_predictions(folder: Path, lesions: pd.DataFrame, random: np.random.Ge
             )
         write_table(pd.concat(parts), PREDICTIONS, folder / model / "predictions.parquet")
         record = {"model": model, "device": "cpu", "settings": {"mask": "predicted", "learning_rate": 3e-4}}
+        random_weights = {"title": "random weights", "file": "", "sha256": "", "licence": "", "source": ""}
+        record["first_weights"] = random_weights
         # The classifier of whole images rests on no segmentation model.
         record |= {} if model == EMPTY_MODEL else {"seen_test_patients": 0}
         (folder / model / "training.json").write_text(json.dumps(record), encoding="utf-8")

@@ -280,6 +280,16 @@ def test_provenance_names_settings_and_versions(page: Page) -> None:
         assert text in page.text
 
 
+def test_weights_stand_with_licence_and_digest(report: Path) -> None:
+    table = part(report.read_text(encoding="utf-8"), 'id="weights-table"', "</table>")
+    rows = {(row[0], row[1]): row[2:] for row in cells(table) if len(row) == 6}
+    segmentation = [values for (_, use), values in rows.items() if use == "segmentation"]
+    assert segmentation
+    assert all(values == ["shipped", "MIT", "a package", "5e" * 8] for values in segmentation)
+    started = [values for (_, use), values in rows.items() if use == "first weights"]
+    assert started == [["random weights", "", "", ""]] * 3
+
+
 def test_a_study_of_patients_with_boxes_alone(write_run: Callable[..., Any], tmp_path: Path) -> None:
     run = write_run(tmp_path, patients=12, phantom=False, with_birads=False, with_masks=False)
     study = json.loads((run.cohort / "study.json").read_text())

