@@ -9,12 +9,13 @@ import pandas as pd
 
 from mammoflow.config.evaluation import ComparisonSettings
 from mammoflow.errors import StudyError
+from mammoflow.evaluation.all_candidates import all_candidates
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.comparison import comparison_table, confusion_table
 from mammoflow.evaluation.inputs import Run, read_run
 from mammoflow.evaluation.seen_patients import SeenPatients
-from mammoflow.evaluation.stage import all_candidates, write_record
+from mammoflow.evaluation.stage import write_record
 from mammoflow.evaluation.subgroups import subgroup_table
 from mammoflow.storage.files import read_json
 from mammoflow.tables.files import write_csv, write_table

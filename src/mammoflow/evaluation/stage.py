@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from mammoflow.config.evaluation import ComparisonSettings
+from mammoflow.evaluation.all_candidates import all_candidates
 from mammoflow.evaluation.birads import CASE_TABLES, PUBLISHED
 from mammoflow.evaluation.bootstrap import PatientBootstrap
-from mammoflow.evaluation.candidates import (
-    ORACLE_MASKS,
-    Candidate,
-    birads_candidate,
-    classifier_candidates,
-    seen_by_features,
-)
+from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.comparison import common_lesions, comparison_table, confusion_table
 from mammoflow.evaluation.detection import detection_table, froc_table
 from mammoflow.evaluation.drawing import marked_figures
-from mammoflow.evaluation.feature_models import feature_candidate
 from mammoflow.evaluation.feature_table import feature_table
 from mammoflow.evaluation.figures import write_figures
-from mammoflow.evaluation.floors import floor_candidates
 from mammoflow.evaluation.flow import exclusions, flow
 from mammoflow.evaluation.inputs import Run, read_run
 from mammoflow.evaluation.provenance_record import provenance, recorded_inputs
@@ -124,20 +116,6 @@ def _figure_marks(run: Run, tables: Mapping[str, pd.DataFrame]) -> str:
     counted = pd.concat([tables["comparison"]["seen_test_patients"], tables["segmentation"]["patients_seen"]])
     seen = bool((pd.to_numeric(counted) > 0).any())
     return "; ".join(mark for mark, applies in ((LEAKING, run.leaking), (SEEN_MARK, seen)) if applies)
-
-
-def all_candidates(settings: ComparisonSettings, run: Run, lesions: pd.DataFrame) -> list[Candidate]:
-    """Return everything that the table compares, in the order of its rows: reader, classifiers, features, floors."""
-    notes = (ORACLE_MASKS,) if run.oracle else ()
-    return [
-        birads_candidate(lesions, settings.birads_zero),
-        *classifier_candidates(run),
-        *(
-            replace(feature_candidate(family, table, lesions, notes), seen=seen_by_features(run, table))
-            for family, table in run.features.items()
-        ),
-        *floor_candidates(lesions),
-    ]
 
 
 def comparison_tables(
