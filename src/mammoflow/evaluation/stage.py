@@ -11,8 +11,10 @@ import pandas as pd
 
 from mammoflow.config.evaluation import ComparisonSettings
 from mammoflow.evaluation.all_candidates import all_candidates
+from mammoflow.evaluation.auc_tests import auc_test_table
 from mammoflow.evaluation.birads import CASE_TABLES, PUBLISHED
 from mammoflow.evaluation.bootstrap import PatientBootstrap
+from mammoflow.evaluation.calibration import calibration_table
 from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.comparison import common_lesions, comparison_table, confusion_table
 from mammoflow.evaluation.detection import detection_table, froc_table
@@ -20,7 +22,9 @@ from mammoflow.evaluation.drawing import marked_figures
 from mammoflow.evaluation.feature_table import feature_table
 from mammoflow.evaluation.figures import write_figures
 from mammoflow.evaluation.flow import exclusions, flow
+from mammoflow.evaluation.fusion import fusion_table
 from mammoflow.evaluation.inputs import Run, read_run
+from mammoflow.evaluation.levels import level_table, prediction_table
 from mammoflow.evaluation.provenance_record import provenance, recorded_inputs
 from mammoflow.evaluation.seen_patients import SEEN_MARK
 from mammoflow.evaluation.segmentation_choices import choices_table
@@ -121,7 +125,7 @@ def _figure_marks(run: Run, tables: Mapping[str, pd.DataFrame]) -> str:
 def comparison_tables(
     run: Run, candidates: Sequence[Candidate], lesions: pd.DataFrame, bootstrap: PatientBootstrap
 ) -> dict[str, pd.DataFrame]:
-    """Return the comparison on each split and on the test lesions that all score, confusion counts and subgroups."""
+    """Return the tables of candidates: each split, common lesions, counts, subgroups, tests, calibration, levels."""
     note, birads = study_note(run.study), candidates[0]
     tables = {
         f"comparison_{split}": comparison_table(candidates, lesions, birads, bootstrap, split, note) for split in SPLITS
@@ -132,7 +136,13 @@ def comparison_tables(
     tables["comparison_common_lesions"] = comparison_table(candidates, common, birads, bootstrap, "test", note)
     tables["confusion"] = confusion_table(candidates, test, note)
     tables["subgroups"] = subgroup_table(candidates, test, bootstrap, note)
-    return tables
+    return tables | {
+        "auc_tests": auc_test_table(candidates, test, bootstrap.confidence, note),
+        "calibration": calibration_table(candidates, test, note),
+        "fusion": fusion_table(candidates),
+        "predictions_by_level": prediction_table(candidates, test, note),
+        "comparison_by_level": level_table(candidates, test, bootstrap, note),
+    }
 
 
 def marked_table(run: Run, table: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,16 @@ from typing import Any
 import pandas as pd
 
 from mammoflow.errors import StudyError
-from mammoflow.evaluation.candidates import CLASSIFIER, FEATURE_MODEL, FLOOR, READER, classifier_titles, display_name
+from mammoflow.evaluation.candidates import (
+    CEILING,
+    CLASSIFIER,
+    FEATURE_MODEL,
+    FLOOR,
+    FUSION,
+    READER,
+    classifier_titles,
+    display_name,
+)
 from mammoflow.evaluation.seen_patients import SEEN_NOTE
 from mammoflow.evaluation.segmentation_tables import CHOSEN
 from mammoflow.storage.files import file_digest, read_json
@@ -26,8 +35,10 @@ Row = dict[str, Any]
 FAMILIES = (
     (READER, "The radiologist"),
     (CLASSIFIER, "Trained classifiers"),
-    (FEATURE_MODEL, "Logistic regression on features"),
+    (FUSION, "The radiologist's words, alone and with a classifier"),
+    (FEATURE_MODEL, "Models on features"),
     (FLOOR, "Floors"),
+    (CEILING, "Ceiling"),
 )
 
 FIGURES = {
