@@ -30,6 +30,9 @@ WITH_WORDS = " + reader's words"
 WORDS = ("birads", "density", "shape", "margins", "lesion_type")
 """What the reader says of a lesion: assessment, breast density, shape, margins, type."""
 
+PRIOR_DEVIATION = 2.0
+"""Standard deviation of the prior of a fusion's weights, for inputs with a standard deviation of 1."""
+
 _TOO_FEW = "no weights: validation lesions with both inputs do not hold both classes"
 
 
@@ -122,7 +125,7 @@ def _weights(inputs: pd.DataFrame, label: FloatArray) -> tuple[pd.Series, float]
     """Return the weight of each input and the intercept: the largest likelihood under a weak prior.
 
     The log-odds of the reader are log-odds already, so the prior is the reader alone: weight 1, and 0 for the model.
-    Its standard deviation is 1 on the scale of standardised inputs, so it counts where lesions are few. No weight is
+    It is wide on the scale of standardised inputs, so it counts where lesions are few. No weight is
     negative, as in stacked regressions (Breiman, Machine Learning 24, 1996): few lesions must not turn a model round.
 
     Parameters
@@ -132,21 +135,25 @@ def _weights(inputs: pd.DataFrame, label: FloatArray) -> tuple[pd.Series, float]
     label
         (lesions,): 1 malignant, 0 benign; both occur.
     """
-    centre, spread = inputs.mean(), inputs.std(ddof=0).replace(0, 1)
-    standardised = ((inputs - centre) / spread).to_numpy()
-    prior = np.array([0.0, 1.0]) * spread.to_numpy()
+    values = inputs.to_numpy()
+    centre, spread = values.mean(axis=0), values.std(axis=0)
+    spread = np.where(spread > 0, spread, 1.0)
+    standardised = (values - centre) / spread
+    prior = np.array([0.0, 1.0]) * spread
 
-    def loss(values: FloatArray) -> tuple[float, FloatArray]:
-        logits = standardised @ values[:2] + values[2]
+    def loss(point: FloatArray) -> tuple[float, FloatArray]:
+        logits = standardised @ point[:2] + point[2]
         residual = expit(logits) - label
-        away = values[:2] - prior
-        value = float(np.logaddexp(0, logits).sum() - (label * logits).sum() + (away**2).sum() / 2)
-        return value, np.append(standardised.T @ residual + away, residual.sum())
+        away = point[:2] - prior
+        value = float(
+            np.logaddexp(0, logits).sum() - (label * logits).sum() + (away**2).sum() / (2 * PRIOR_DEVIATION**2)
+        )
+        return value, np.append(standardised.T @ residual + away / PRIOR_DEVIATION**2, residual.sum())
 
     start = np.append(prior, logit(label.mean()))
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None), (0, None), (None, None)]).x
-    weights = pd.Series(found[:2], index=inputs.columns) / spread
-    return weights, float(found[2] - (weights * centre).sum())
+    weights = pd.Series(found[:2] / spread, index=inputs.columns)
+    return weights, float(found[2] - weights.to_numpy() @ centre)
 
 
 def _probability(log_odds: pd.Series) -> pd.Series:

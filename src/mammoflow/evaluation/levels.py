@@ -132,16 +132,25 @@ def level_table(
         reader = unit_scores(of_reader, lesions, units, level, "max").reindex(described.index)
         probabilities = unit_scores(of_models, lesions, units, level, "mean").reindex(described.index)
         for one in [birads, *models]:
-            scores = (reader if one is birads else probabilities)[one.model]
-            scored = scores.notna().all(axis=1)
-            both = scored & reader.notna().all(axis=1)
-            found = described[scored]
-            patients = found.index.get_level_values("patient_id").tolist()
-            row: dict[str, object] = {"level": level, "model": one.model, "family": one.family, "n": len(found)}
-            row |= {"n_malignant": int(found["malignant"].sum()), "patients": len(set(patients))}
-            row |= {"n_paired": int(both.sum())} | _area(found, scores[scored], bootstrap, "auc")
-            row |= _area(described[both], reader[both], bootstrap, "birads_auc")
-            row |= {"auc_on_paired": row["auc"] if both.equals(scored) else _plain_area(described[both], scores[both])}
+            scores = (reader if one is birads else probabilities)[[(one.model, seed) for seed in one.runs]]
+            is_scored = scores.notna().all(axis=1).to_numpy()
+            is_paired = is_scored & reader.notna().all(axis=1).to_numpy()
+            scored, paired = described[is_scored], described[is_paired]
+            patients = scored.index.get_level_values("patient_id").tolist()
+            area = _area(scored, scores[is_scored], bootstrap, "auc")
+            own = area["auc"] if len(paired) == len(scored) else _plain_area(paired, scores[is_paired])
+            row: dict[str, object] = {
+                "level": level,
+                "model": one.model,
+                "family": one.family,
+                "n": len(scored),
+                "n_malignant": int(scored["malignant"].sum()),
+                "patients": len(set(patients)),
+                **area,
+                "n_paired": len(paired),
+                "auc_on_paired": own,
+                **_area(paired, reader[is_paired], bootstrap, "birads_auc"),
+            }
             rows.append(row | seen_columns(one.seen, patients, note))
     return pd.DataFrame(rows, columns=_COMPARISON_COLUMNS)
 
