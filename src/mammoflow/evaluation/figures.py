@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from sklearn.metrics import roc_curve
 
+from mammoflow.evaluation.calibration_figure import draw_reliability
 from mammoflow.evaluation.candidates import CEILING, FLOOR, FUSION, READER, Candidate, classifier_titles, display_name
 from mammoflow.evaluation.detection_figures import draw_froc
 from mammoflow.evaluation.drawing import COLOURS, DASHES, GREY, INK, drawing, put_title, say_nothing_to_draw
@@ -49,6 +50,7 @@ def write_figures(
     draw_roc(folder / "roc.png", candidates, test, run.phantom, titles)
     draw_auc(folder / "auc.png", tables["comparison"], run.phantom, titles)
     draw_confusion(folder / "confusion.png", tables["confusion"], run.phantom, titles)
+    draw_reliability(folder / "reliability.png", candidates, test, run.phantom, titles)
     draw_dice_against_margin(folder / "dice_margin.png", tables["segmentation"], run.phantom)
     draw_dice_by_iteration(folder / "dice_iteration.png", tables["segmentation"], run.phantom)
     draw_dice_against_diameter(

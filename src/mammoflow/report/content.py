@@ -42,10 +42,13 @@ FAMILIES = (
 )
 
 FIGURES = {
-    "roc": "ROC curves of every model on the test split, with the operating points of BI-RADS.",
+    "roc": "ROC curves on the test split, with the operating points of BI-RADS; floors and the ceiling are grey, and "
+    "models joined with the reader are in the figure of AUCs.",
     "auc": "AUC of every model on the test split with its interval; the dashed line is BI-RADS, the dotted one chance.",
     "confusion": "Confusion matrices on the test split; shading is the share of the true class. "
     "Of several seeds the first is shown.",
+    "reliability": "Calibration of each classifier on the test split: the share of malignant lesions against the mean "
+    "predicted probability, in ten bins of equal counts; the dotted line is where probabilities are right.",
     "dice_margin": "Mean Dice on the test split against the margin of the box prompt, with the ellipse inscribed in "
     "the box as floor; bands are intervals.",
     "dice_iteration": "Mean Dice on the test split by refinement iteration, for each margin; bands are intervals.",

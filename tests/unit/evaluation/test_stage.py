@@ -33,7 +33,7 @@ from mammoflow.tables.files import write_table
 
 SETTINGS = ComparisonSettings(bootstrap=100)
 FLOORS = ["majority class", "assessment alone", "shape alone", "margins alone", "size alone"]
-FIGURES = {"roc", "auc", "confusion", "dice_margin", "dice_iteration", "dice_diameter"}
+FIGURES = {"roc", "auc", "confusion", "reliability", "dice_margin", "dice_iteration", "dice_diameter"}
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +50,11 @@ def headline(folder: Path) -> pd.DataFrame:
 def test_every_model_and_floor_has_its_row(comparison: Path) -> None:
     table = headline(comparison)
     classifiers = ["efficientnet_masked_crop", "efficientnet_whole_image", "perceptron_frozen"]
+    fusions = [f"{model} + {reader}" for model in classifiers for reader in ("BI-RADS", "reader's words")]
     assert table.index.tolist() == [
-        "BI-RADS > 3", *classifiers, "Gabor features", "Radiomics features", *FLOORS
+        "BI-RADS > 3", *classifiers, "perceptron_frozen (mean of 3 seeds)", "Reader's words", *fusions,
+        "Gabor features", "Gabor features, boosted", "Radiomics features", "Radiomics features, boosted",
+        "All features", *FLOORS,
     ]  # fmt: skip
     scored = table[table["n"] > 0]
     assert (scored[["accuracy_low", "accuracy_high"]].notna()).all(axis=None)
