@@ -48,7 +48,8 @@ def test_every_table_figure_caption_and_the_page_say_that_the_split_leaks(leakin
         if "leaking" in table.columns:
             assert table["leaking"].all(), path.name
     headline = pd.read_csv(tmp_path / "comparison" / "comparison.csv", index_col="model")
-    assert headline.loc["patient identity alone", "n"] == 4
+    assert headline.loc["patient identity alone", "n"] == 7
+    assert "1 test lesions are of patients" in headline.loc["patient identity alone", "note"]
     assert headline["note"].str.startswith("leaking split").all()
     assert len(titles) == len(list((tmp_path / "comparison" / "figures").glob("*.png")))
     assert all(title.endswith("(leaking split)") for title in titles)
