@@ -46,9 +46,15 @@ def draw_reliability(
             label = lesions.loc[scored, "malignant"].to_numpy(dtype=np.float64)
             probability = [run.loc[scored, "score"].to_numpy(dtype=np.float64) for run in one.runs.values()]
             means, shares, _ = reliability(np.tile(label, len(probability)), np.concatenate(probability))
-            style = {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[place % len(DASHES)]}
             axes.plot(
-                means, shares, marker="o", markersize=4, linewidth=1.3, label=display_name(one.model, titles), **style
+                means,
+                shares,
+                marker="o",
+                markersize=4,
+                linewidth=1.3,
+                color=COLOURS[place % len(COLOURS)],
+                linestyle=DASHES[place % len(DASHES)],
+                label=display_name(one.model, titles),
             )
         axes.set(
             xlim=(-0.01, 1.01), ylim=(-0.02, 1.02), xlabel="Mean predicted probability", ylabel="Share of malignant"

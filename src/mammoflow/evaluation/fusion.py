@@ -109,7 +109,7 @@ def _joined(model: Candidate, ending: str, name: str, reader: pd.Series, lesions
     if label.nunique() < 2:
         return replace(undefined(f"{model.model}{ending}", FUSION, lesions, _TOO_FEW), seen=model.seen)
     weights, intercept = _weights(inputs[fitted], label.to_numpy())
-    said = ", ".join(f"{weight:.2f} x {column.replace('_', ' ')}" for column, weight in weights.items())
+    said = ", ".join(f"{weight:.2f} x {str(column).replace('_', ' ')}" for column, weight in weights.items())
     notes = (
         "logistic regression of the two, fitted on the validation lesions, which the model did not train on",
         f"fitted on {len(label)} validation lesions: {said}",
