@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mammoflow.config.base import Settings
 
@@ -19,6 +20,55 @@ class ComparisonSettings(Settings):
     bootstrap: int = Field(1000, ge=100, description="Resamples of patients behind each interval.")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Coverage of the intervals.")
     seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
+    fusion: bool | list[str] = Field(
+        True,
+        description="Join each classifier with the BI-RADS assessment and with the reader's words, with weights fitted "
+        "on validation: true for all classifiers and ensembles, false for none, or a list of names.",
+    )
+    ensembles: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description="Ensembles by name, each a list of classifiers of classification.run; the score is the mean of "
+        "their logits over classifiers and seeds.",
+    )
+
+    @model_validator(mode="after")
+    def check_ensembles(self) -> Self:
+        """Refuse an ensemble without classifiers, or with one twice."""
+        for name, members in self.ensembles.items():
+            if not name.strip() or not members or len(set(members)) < len(members):
+                raise ValueError(
+                    f"ensembles.{name} is {members}; expected a name and at least one classifier, each once"
+                )
+        return self
+
+    def check_classifiers(self, classifiers: Sequence[str]) -> None:
+        """Check that ensembles and fusions name classifiers that run.
+
+        Parameters
+        ----------
+        classifiers
+            Names of the classifiers of the run, `classification.run`.
+
+        Raises
+        ------
+        ValueError
+            If one does not, or if an ensemble has the name of a classifier; the message begins with the key.
+        """
+        for name, members in self.ensembles.items():
+            if name in classifiers:
+                raise ValueError(f"comparison.ensembles.{name} has the name of a classifier; expected another name")
+            for member in members:
+                if member not in classifiers:
+                    raise ValueError(
+                        f"comparison.ensembles.{name} names {member!r}; expected one of classification.run "
+                        f"{[*classifiers]}"
+                    )
+        for name in self.fusion if isinstance(self.fusion, list) else []:
+            if name not in (*classifiers, *self.ensembles):
+                raise ValueError(
+                    f"comparison.fusion names {name!r}; expected one of classification.run or comparison.ensembles "
+                    f"{[*classifiers, *self.ensembles]}"
+                )
 
 
 class ReportSettings(Settings):

@@ -91,6 +91,7 @@ class StudyConfig(Settings):
                         f"classification.classifiers.{name}.vectors names {family!r}; expected one of features.run "
                         f"{self.features.run}"
                     )
+        self.comparison.check_classifiers(self.classification.run)
         return self
 
     def stages(self) -> dict[str, Settings]:

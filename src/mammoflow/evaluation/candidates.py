@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, reduce
 from typing import Any
 
 import pandas as pd
@@ -14,8 +15,10 @@ from mammoflow.evaluation.seen_patients import SeenPatients
 
 READER = "reader"
 CLASSIFIER = "classifier"
+FUSION = "fusion"
 FEATURE_MODEL = "features"
 FLOOR = "floor"
+CEILING = "ceiling"
 
 BIRADS = "BI-RADS > 3"
 
@@ -47,7 +50,7 @@ class Candidate:
     model
         Its name in the tables.
     family
-        `reader`, `classifier`, `features` or `floor`.
+        `reader`, `classifier`, `fusion`, `features`, `floor` or `ceiling`.
     runs
         Seed to a table indexed by lesion, with `score` (higher is more suspicious) and `predicted` (0, 1); `nan`
         where there is no prediction. What is not trained has one run.
@@ -57,6 +60,10 @@ class Candidate:
         Score from which on a lesion is called malignant, where all runs share one.
     seen
         Training patients of the segmentation model whose masks or weights it rests on; None where there is none.
+    coefficients
+        Of a fusion: name of each input to its weight, with `intercept`; empty for everything else.
+    n_fitted
+        Of a fusion: number of lesions that the weights were fitted on.
     """
 
     model: str
@@ -65,14 +72,18 @@ class Candidate:
     notes: tuple[str, ...] = ()
     threshold: float = field(default=float("nan"))
     seen: SeenPatients | None = None
+    coefficients: Mapping[str, float] = field(default_factory=dict)
+    n_fitted: int = 0
 
     def scored(self, lesions: pd.DataFrame) -> pd.Index:
         """Return the lesions, of those given, that every run has a prediction for."""
-        lesion_ids = lesions.index
-        for run in self.runs.values():
-            defined = run.index[run["score"].notna() & run["predicted"].notna()]
-            lesion_ids = lesion_ids.intersection(defined, sort=False)
-        return lesion_ids
+        return lesions.index[lesions.index.isin(self._defined)]
+
+    @cached_property
+    def _defined(self) -> pd.Index:
+        """Lesions that every run has a prediction for; looked up once for all tables."""
+        defined = [run.index[run["score"].notna() & run["predicted"].notna()] for run in self.runs.values()]
+        return reduce(lambda first, second: first.intersection(second, sort=False), defined)
 
 
 def birads_candidate(lesions: pd.DataFrame, zero: BiradsZero) -> Candidate:
@@ -124,10 +135,7 @@ def _seen_by_classifier(run: Run, record: dict[str, Any]) -> SeenPatients | None
 def seen_by_features(run: Run, features: pd.DataFrame) -> SeenPatients | None:
     """Return what the model has seen whose masks a table of features was computed on; None for reference masks."""
     models = sorted(set(features["mask_model"]) - {""})
-    if not models:
-        return None
-    seen = [SeenPatients.of_scores(model, run.scores) for model in models]
-    return SeenPatients(" and ".join(models), frozenset().union(*(each.patients for each in seen)))
+    return SeenPatients.joined(SeenPatients.of_scores(model, run.scores) for model in models)
 
 
 def _scores(rows: pd.DataFrame) -> pd.DataFrame:

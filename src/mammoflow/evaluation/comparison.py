@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from mammoflow.evaluation.auc_tests import paired_difference
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.metrics import METRICS, FloatArray, measure
@@ -38,7 +39,8 @@ def candidate_row(
     """Return one row of the table.
 
     Metrics are means over the candidate's seeds, each seed scored on the same resamples; `*_seed_std` is the standard
-    deviation over seeds. Differences against BI-RADS are taken on the lesions that both score.
+    deviation over seeds. Differences against BI-RADS are taken on the lesions that both score; `auc_difference_p` is
+    the p value of the paired test of `mammoflow.evaluation.delong`.
 
     Parameters
     ----------
@@ -69,7 +71,7 @@ def candidate_row(
         row |= estimate.columns(metric)
         row[f"{metric}_resamples"] = estimate.resamples
         row[f"{metric}_seed_std"] = _spread(values[metric][:, 0])
-    row |= _difference_columns(candidate, lesions, birads, bootstrap)
+    row |= _difference_columns(candidate, lesions, birads, bootstrap, values if len(scored) else None)
     return row
 
 
@@ -79,15 +81,26 @@ def _spread(values: FloatArray) -> float:
 
 
 def _difference_columns(
-    candidate: Candidate, lesions: pd.DataFrame, birads: Candidate, bootstrap: PatientBootstrap
+    candidate: Candidate,
+    lesions: pd.DataFrame,
+    birads: Candidate,
+    bootstrap: PatientBootstrap,
+    on_scored: dict[str, FloatArray] | None,
 ) -> dict[str, float]:
-    """Return candidate minus BI-RADS on the lesions that both score, resampled together."""
-    both = birads.scored(lesions.loc[candidate.scored(lesions)])
+    """Return candidate minus BI-RADS on the lesions that both score, resampled together.
+
+    `on_scored` are the candidate's metrics on all lesions that it scores, used again where BI-RADS scores them all.
+    """
+    scored = candidate.scored(lesions)
+    both = birads.scored(lesions.loc[scored])
     if candidate is birads:
         both = both[:0]
     patients = lesions.loc[both, "patient_id"].tolist()
     weights = bootstrap.weights(patients)
-    candidate_values = seed_metrics(candidate, lesions, both, weights)
+    if on_scored is not None and len(both) == len(scored):
+        candidate_values = on_scored
+    else:
+        candidate_values = seed_metrics(candidate, lesions, both, weights)
     birads_values = seed_metrics(birads, lesions, both, weights)
     columns: dict[str, float] = {"n_paired": len(both)}
     for metric in DIFFERENCES:
@@ -95,6 +108,7 @@ def _difference_columns(
             candidate_values[metric].mean(axis=0) - birads_values[metric].mean(axis=0), patients
         )
         columns |= difference.columns(f"{metric}_difference")
+    columns["auc_difference_p"] = paired_difference(candidate, birads, lesions.loc[both]).p_value
     return columns
 
 

@@ -11,7 +11,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from sklearn.metrics import roc_curve
 
-from mammoflow.evaluation.candidates import FLOOR, READER, Candidate, classifier_titles, display_name
+from mammoflow.evaluation.calibration_figure import draw_reliability
+from mammoflow.evaluation.candidates import CEILING, FLOOR, FUSION, READER, Candidate, classifier_titles, display_name
 from mammoflow.evaluation.detection_figures import draw_froc
 from mammoflow.evaluation.drawing import COLOURS, DASHES, GREY, INK, drawing, put_title, say_nothing_to_draw
 from mammoflow.evaluation.inputs import Run
@@ -49,6 +50,7 @@ def write_figures(
     draw_roc(folder / "roc.png", candidates, test, run.phantom, titles)
     draw_auc(folder / "auc.png", tables["comparison"], run.phantom, titles)
     draw_confusion(folder / "confusion.png", tables["confusion"], run.phantom, titles)
+    draw_reliability(folder / "reliability.png", candidates, test, run.phantom, titles)
     draw_dice_against_margin(folder / "dice_margin.png", tables["segmentation"], run.phantom)
     draw_dice_by_iteration(folder / "dice_iteration.png", tables["segmentation"], run.phantom)
     draw_dice_against_diameter(
@@ -75,8 +77,16 @@ def draw_roc(
             scores = [run.loc[scored, "score"].to_numpy(dtype=float) for run in candidate.runs.values()]
             if candidate.family == READER:
                 _draw_reader(axes, candidate, label, scores[0])
-            elif candidate.family == FLOOR:
-                _draw_curves(axes, "floors", label, scores, {"color": "#9aa5b1", "linewidth": 0.9, "zorder": 1})
+            elif candidate.family == FUSION:
+                continue  # twice as many curves as classifiers; the figure of AUCs has them
+            elif candidate.family in (FLOOR, CEILING):
+                _draw_curves(
+                    axes,
+                    "floors" if candidate.family == FLOOR else "ceiling",
+                    label,
+                    scores,
+                    {"color": "#9aa5b1", "linewidth": 0.9, "zorder": 1},
+                )
             else:
                 style = {"color": COLOURS[colour % len(COLOURS)], "linestyle": DASHES[colour % len(DASHES)]}
                 width = 1.7 if len(scores) == 1 else 1.0
@@ -142,11 +152,13 @@ def draw_auc(path: Path, table: pd.DataFrame, phantom: bool, titles: Mapping[str
             return
         axes.axvline(0.5, color=GREY, linewidth=1, linestyle=":")
         for place, row in enumerate(shown.to_dict("records")):
-            colour = {READER: INK, FLOOR: "#7b8794"}.get(row["family"], COLOURS[0])
+            colour = {READER: INK, FLOOR: "#7b8794", CEILING: "#7b8794", FUSION: COLOURS[2]}.get(
+                row["family"], COLOURS[0]
+            )
             axes.plot(
                 [row["auc_low"], row["auc_high"]], [place, place], color=colour, linewidth=2.2, solid_capstyle="butt"
             )
-            marker = {READER: "D", FLOOR: "o"}.get(row["family"], "s")
+            marker = {READER: "D", FLOOR: "o", CEILING: "o", FUSION: "^"}.get(row["family"], "s")
             axes.plot(row["auc"], place, marker, color=colour, markersize=6)
             axes.text(1.015, place, f"{row['auc']:.2f}", va="center", fontsize=9, transform=axes.get_yaxis_transform())
         reader = shown[shown["family"] == READER]

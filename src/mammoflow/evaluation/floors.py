@@ -6,10 +6,14 @@ import numpy as np
 import pandas as pd
 
 from mammoflow.classification.threshold import choose_threshold
-from mammoflow.evaluation.candidates import FLOOR, Candidate
+from mammoflow.evaluation.candidates import CEILING, FLOOR, Candidate
+from mammoflow.evaluation.seen_patients import SeenPatients
 
 COLUMN_FLOORS = {"birads": "assessment alone", "shape": "shape alone", "margins": "margins alone"}
 NOT_STATED = "(not stated)"
+PATIENT_IDENTITY = "patient identity alone"
+HIDDEN_SUSPICION = "ceiling: hidden suspicion"
+SIZE_ALONE = "size alone"
 
 
 def floor_candidates(lesions: pd.DataFrame) -> list[Candidate]:
@@ -62,11 +66,59 @@ def size_floor(lesions: pd.DataFrame) -> Candidate:
     """Score a lesion by its longest diameter: larger is more suspicious."""
     from_box = bool(lesions["mask_file"].isna().all()) if len(lesions) else False
     note = f"longest diameter of the reference {'box' if from_box else 'mask'}, in mm"
-    return with_threshold("size alone", FLOOR, lesions["diameter_mm"].astype("float64"), lesions, (note,))
+    return with_threshold(SIZE_ALONE, FLOOR, lesions["diameter_mm"].astype("float64"), lesions, (note,))
+
+
+def identity_floor(lesions: pd.DataFrame) -> Candidate:
+    """Score a lesion by the share of malignant ones among its patient's training lesions, without looking at an image.
+
+    The share is drawn towards the training prevalence by one pseudo-lesion, and a training lesion does not count for
+    itself. Where no patient is on two sides of the split, every lesion outside training scores the prevalence, and the
+    AUC is 0.5; where the split leaks, this is what any model may reach by recognising the patient.
+
+    Parameters
+    ----------
+    lesions
+        Usable lesions with a label, indexed by lesion: `patient_id`, `split`, `malignant`.
+    """
+    training = lesions["split"] == "train"
+    if not training.any():
+        return undefined(PATIENT_IDENTITY, FLOOR, lesions, "no training lesion")
+    label = lesions["malignant"].astype("float64").where(training)
+    by_patient = label.groupby(lesions["patient_id"])
+    malignant = by_patient.transform("sum") - label.fillna(0)
+    others = by_patient.transform("count") - training.astype("float64")
+    prevalence = float(label.mean())
+    known = int((others[lesions["split"] == "test"] > 0).sum())
+    notes = (
+        "share of malignant lesions among the training lesions of the same patient, without any image",
+        f"{known} test lesions are of patients with training lesions",
+    )
+    return with_threshold(PATIENT_IDENTITY, FLOOR, (malignant + prevalence) / (others + 1), lesions, notes)
+
+
+def suspicion_ceiling(lesions: pd.DataFrame) -> Candidate:
+    """Score a phantom lesion by the hidden suspicion that its appearance was drawn from.
+
+    Appearance depends on malignancy through this number alone, so no image model can be better but by chance.
+
+    Parameters
+    ----------
+    lesions
+        Usable lesions with a label, indexed by lesion: `split`, `malignant`, `hidden_suspicion`.
+    """
+    score = lesions["hidden_suspicion"].astype("float64")
+    note = "the number that a phantom lesion's appearance was drawn from, which is all that images show of malignancy"
+    return with_threshold(HIDDEN_SUSPICION, CEILING, score, lesions, (note,))
 
 
 def with_threshold(
-    name: str, family: str, score: pd.Series, lesions: pd.DataFrame, notes: tuple[str, ...]
+    name: str,
+    family: str,
+    score: pd.Series,
+    lesions: pd.DataFrame,
+    notes: tuple[str, ...],
+    seen: SeenPatients | None = None,
 ) -> Candidate:
     """Choose the threshold of a score on the validation split and return the candidate."""
     validation = (lesions["split"] == "validation") & score.notna()
@@ -79,7 +131,7 @@ def with_threshold(
         notes = (*notes, f"threshold {threshold:.3g}: validation does not hold both classes")
     predicted = (score >= threshold).astype("float64").where(score.notna())
     table = pd.DataFrame({"score": score, "predicted": predicted}, index=lesions.index)
-    return Candidate(name, family, {0: table}, notes, threshold=threshold)
+    return Candidate(name, family, {0: table}, notes, threshold=threshold, seen=seen)
 
 
 def undefined(name: str, family: str, lesions: pd.DataFrame, why: str) -> Candidate:

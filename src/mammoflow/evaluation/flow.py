@@ -56,8 +56,9 @@ def exclusions(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate])
     unlabelled = indexed[~indexed.index.isin(lesions.index)]
     cases.append(_cases(unlabelled, LABELS, LabelReason.NO_LABEL, "kept; in no training, threshold or figure"))
     test = lesions[lesions["split"] == "test"]
+    trained = set(run.predictions["model"])
     for candidate in candidates:
-        if candidate.family == CLASSIFIER:
+        if candidate.family == CLASSIFIER and candidate.model in trained:
             without = test[~test.index.isin(candidate.scored(test))]
             unscored = indexed.loc[without.index]
             cases.append(_cases(unscored, "classification", "no prediction on the test split", candidate.model))
@@ -139,8 +140,9 @@ def flow(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate], exclu
         steps.append(_step("Malignancy known", LABELS, labelled))
     test = lesions[lesions["split"] == "test"]
     steps.append(_step("Test split, with a label", "test", test))
+    trained = set(run.predictions["model"])
     for candidate in candidates:
-        if candidate.family == CLASSIFIER:
+        if candidate.family == CLASSIFIER and candidate.model in trained:
             scored = test.loc[candidate.scored(test)]
             name = f"Scored by {display_name(candidate.model, classifier_titles(run.training))}"
             steps.append(_step(name, "classification", scored, detail=candidate.model))

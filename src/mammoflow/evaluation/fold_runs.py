@@ -9,11 +9,12 @@ import pandas as pd
 
 from mammoflow.config.evaluation import ComparisonSettings
 from mammoflow.errors import StudyError
+from mammoflow.evaluation.all_candidates import all_candidates
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.comparison import comparison_table, confusion_table
 from mammoflow.evaluation.inputs import Run, labelled_lesions, read_run
 from mammoflow.evaluation.pooling import Fold, pooled_candidates, pooled_note, tables_by_fold
-from mammoflow.evaluation.stage import all_candidates, write_record
+from mammoflow.evaluation.stage import write_record
 from mammoflow.evaluation.subgroups import subgroup_table
 from mammoflow.storage.files import read_json
 from mammoflow.tables.files import write_csv, write_table

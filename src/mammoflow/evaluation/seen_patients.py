@@ -43,6 +43,15 @@ class SeenPatients:
             return None
         return cls(models[0][0].model, frozenset().union(*(seen.patients & patients for seen, patients in models)))
 
+    @classmethod
+    def joined(cls, parts: Iterable[SeenPatients | None]) -> SeenPatients | None:
+        """Join what several models have seen that one row rests on; None where it rests on none."""
+        found = [seen for seen in parts if seen is not None]
+        if not found:
+            return None
+        models = dict.fromkeys(seen.model for seen in found)
+        return cls(" and ".join(models), frozenset().union(*(seen.patients for seen in found)))
+
     def among(self, patients: Iterable[str]) -> int:
         """Count how many distinct patients of those given the model was trained on."""
         return len(self.patients & set(patients))

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from mammoflow.config.evaluation import ComparisonSettings
+from mammoflow.evaluation.all_candidates import all_candidates
+from mammoflow.evaluation.auc_tests import auc_test_table
 from mammoflow.evaluation.birads import CASE_TABLES, PUBLISHED
 from mammoflow.evaluation.bootstrap import PatientBootstrap
-from mammoflow.evaluation.candidates import (
-    ORACLE_MASKS,
-    Candidate,
-    birads_candidate,
-    classifier_candidates,
-    seen_by_features,
-)
+from mammoflow.evaluation.calibration import calibration_table
+from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.comparison import common_lesions, comparison_table, confusion_table
 from mammoflow.evaluation.detection import detection_table, froc_table
 from mammoflow.evaluation.drawing import marked_figures
-from mammoflow.evaluation.feature_models import feature_candidate
 from mammoflow.evaluation.feature_table import feature_table
 from mammoflow.evaluation.figures import write_figures
-from mammoflow.evaluation.floors import floor_candidates
 from mammoflow.evaluation.flow import exclusions, flow
+from mammoflow.evaluation.fusion import fusion_table
 from mammoflow.evaluation.inputs import Run, labelled_lesions, read_run
+from mammoflow.evaluation.levels import level_table, prediction_table
 from mammoflow.evaluation.pooling import Fold, pooled_candidates, pooled_note, pooled_run, read_fold, tables_by_fold
 from mammoflow.evaluation.provenance_record import provenance, recorded_inputs
 from mammoflow.evaluation.seen_patients import SEEN_MARK
@@ -139,20 +135,6 @@ def _figure_marks(run: Run, tables: Mapping[str, pd.DataFrame]) -> str:
     return "; ".join(mark for mark, applies in ((LEAKING, run.leaking), (SEEN_MARK, seen)) if applies)
 
 
-def all_candidates(settings: ComparisonSettings, run: Run, lesions: pd.DataFrame) -> list[Candidate]:
-    """Return everything that the table compares, in the order of its rows: reader, classifiers, features, floors."""
-    notes = (ORACLE_MASKS,) if run.oracle else ()
-    return [
-        birads_candidate(lesions, settings.birads_zero),
-        *classifier_candidates(run),
-        *(
-            replace(feature_candidate(family, table, lesions, notes), seen=seen_by_features(run, table))
-            for family, table in run.features.items()
-        ),
-        *floor_candidates(lesions),
-    ]
-
-
 def _read_folds(
     settings: ComparisonSettings,
     folders: Sequence[Path],
@@ -179,7 +161,7 @@ def comparison_tables(
     bootstrap: PatientBootstrap,
     folds: Sequence[Fold] = (),
 ) -> dict[str, pd.DataFrame]:
-    """Return the comparison on each split and on the test lesions that all score, confusion counts and subgroups.
+    """Return the tables of candidates: each split, common lesions, counts, subgroups, tests, calibration, levels.
 
     In a run that makes every fold the test rows are pooled; train and validation, and the test rows once more, are
     apart for each fold.
@@ -199,7 +181,17 @@ def comparison_tables(
     tables["comparison_common_lesions"] = comparison_table(candidates, common, birads, bootstrap, "test", note)
     tables["confusion"] = confusion_table(candidates, test, note)
     tables["subgroups"] = subgroup_table(candidates, test, bootstrap, note)
-    return tables
+    return tables | {
+        "auc_tests": auc_test_table(candidates, test, bootstrap.confidence, note),
+        "calibration": calibration_table(candidates, test, note),
+        "fusion": (
+            pd.concat([fusion_table(fold.candidates).assign(fold=fold.number) for fold in folds], ignore_index=True)
+            if folds
+            else fusion_table(candidates)
+        ),
+        "predictions_by_level": prediction_table(candidates, test, note),
+        "comparison_by_level": level_table(candidates, test, bootstrap, note),
+    }
 
 
 def marked_table(run: Run, table: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,16 @@ from typing import Any
 import pandas as pd
 
 from mammoflow.errors import StudyError
-from mammoflow.evaluation.candidates import CLASSIFIER, FEATURE_MODEL, FLOOR, READER, classifier_titles, display_name
+from mammoflow.evaluation.candidates import (
+    CEILING,
+    CLASSIFIER,
+    FEATURE_MODEL,
+    FLOOR,
+    FUSION,
+    READER,
+    classifier_titles,
+    display_name,
+)
 from mammoflow.evaluation.seen_patients import SEEN_NOTE
 from mammoflow.evaluation.segmentation_tables import CHOSEN
 from mammoflow.storage.files import file_digest, read_json
@@ -26,15 +35,20 @@ Row = dict[str, Any]
 FAMILIES = (
     (READER, "The radiologist"),
     (CLASSIFIER, "Trained classifiers"),
-    (FEATURE_MODEL, "Logistic regression on features"),
+    (FUSION, "The radiologist's words, alone and with a classifier"),
+    (FEATURE_MODEL, "Models on features"),
     (FLOOR, "Floors"),
+    (CEILING, "Ceiling"),
 )
 
 FIGURES = {
-    "roc": "ROC curves of every model on the test split, with the operating points of BI-RADS.",
+    "roc": "ROC curves on the test split, with the operating points of BI-RADS; floors and the ceiling are grey, and "
+    "models joined with the reader are in the figure of AUCs.",
     "auc": "AUC of every model on the test split with its interval; the dashed line is BI-RADS, the dotted one chance.",
     "confusion": "Confusion matrices on the test split; shading is the share of the true class. "
     "Of several seeds the first is shown.",
+    "reliability": "Calibration of each classifier on the test split: the share of malignant lesions against the mean "
+    "predicted probability, in ten bins of equal counts; the dotted line is where probabilities are right.",
     "dice_margin": "Mean Dice on the test split against the margin of the box prompt, with the ellipse inscribed in "
     "the box as floor; bands are intervals.",
     "dice_iteration": "Mean Dice on the test split by refinement iteration, for each margin; bands are intervals.",

@@ -52,6 +52,7 @@ def test_a_row_holds_what_an_independent_implementation_gives() -> None:
     assert (row["n"], row["patients"], row["n_malignant"]) == (60, 30, label.sum())
     assert row["auc_low"] < row["auc"] < row["auc_high"]
     assert np.isnan(row["auc_difference"])
+    assert np.isnan(row["auc_difference_p"])
     assert np.isnan(row["auc_seed_std"])
 
 

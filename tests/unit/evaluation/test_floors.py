@@ -5,7 +5,14 @@ import pandas as pd
 import pytest
 
 from mammoflow.evaluation.feature_models import feature_candidate, feature_matrix
-from mammoflow.evaluation.floors import category_floor, floor_candidates, majority_floor, size_floor
+from mammoflow.evaluation.floors import (
+    category_floor,
+    floor_candidates,
+    identity_floor,
+    majority_floor,
+    size_floor,
+    suspicion_ceiling,
+)
 
 
 def lesions(n: int = 120, seed: int = 0) -> pd.DataFrame:
@@ -19,6 +26,7 @@ def lesions(n: int = 120, seed: int = 0) -> pd.DataFrame:
             "birads": pd.array(np.where(malignant == 1, 4, 2), dtype="Int64"),
             "shape": np.where(random.random(n) < 0.3 + 0.4 * malignant, "IRREGULAR", "OVAL"),
             "margins": None,
+            "lesion_type": "mass",
             "diameter_mm": 10.0 + 5 * malignant + random.random(n),
             "mask_file": "m.png",
         },
@@ -60,6 +68,35 @@ def test_size_is_cut_where_validation_says() -> None:
     candidate = size_floor(lesions())
     assert 11 < candidate.threshold < 15
     assert (candidate.runs[0]["predicted"] == lesions()["malignant"]).all()
+
+
+def test_a_patient_is_scored_by_its_other_training_lesions() -> None:
+    table = lesions(12)
+    table["patient_id"] = list("AAABBBCCDDEE")
+    table["split"] = ["train", "train", "test", "train", "validation", "test"] + ["train"] * 3 + ["test"] * 3
+    table["malignant"] = pd.array([1, 1, 1, 0, 0, 0, 1, 0, 0, 1, 1, 0], dtype="Int64")
+    score = identity_floor(table).runs[0]["score"]
+    prevalence = 3 / 6
+    assert score["L002"] == pytest.approx((2 + prevalence) / 3)
+    assert score["L005"] == score["L004"] == pytest.approx(prevalence / 2)
+    assert score["L000"] == pytest.approx((1 + prevalence) / 2)
+    assert score["L006"] == pytest.approx(prevalence / 2)
+    assert score["L011"] == prevalence
+    assert identity_floor(table).notes[1] == "3 test lesions are of patients with training lesions"
+
+
+def test_a_clean_split_tells_nothing_by_the_patient() -> None:
+    score = identity_floor(lesions()).runs[0]["score"]
+    assert score[lesions()["split"] != "train"].nunique() == 1
+    assert identity_floor(lesions().assign(split="test")).scored(lesions()).empty
+
+
+def test_the_ceiling_is_cut_on_validation() -> None:
+    table = lesions().assign(hidden_suspicion=np.random.default_rng(1).normal(0, 1, 120))
+    table["hidden_suspicion"] += 8 * table["malignant"].astype(float)
+    candidate = suspicion_ceiling(table)
+    assert 2 < candidate.threshold < 6
+    assert (candidate.runs[0]["predicted"] == table["malignant"]).all()
 
 
 def test_nothing_is_chosen_on_test_labels() -> None:

@@ -47,7 +47,10 @@ def test_every_table_figure_caption_and_the_page_say_that_the_split_leaks(leakin
         assert ("leaking" in table.columns) == (path.stem not in NOT_RESULTS), path.name
         if "leaking" in table.columns:
             assert table["leaking"].all(), path.name
-    assert pd.read_csv(tmp_path / "comparison" / "comparison.csv")["note"].str.startswith("leaking split").all()
+    headline = pd.read_csv(tmp_path / "comparison" / "comparison.csv", index_col="model")
+    assert headline.loc["patient identity alone", "n"] == 7
+    assert "1 test lesions are of patients" in headline.loc["patient identity alone", "note"]
+    assert headline["note"].str.startswith("leaking split").all()
     assert len(titles) == len(list((tmp_path / "comparison" / "figures").glob("*.png")))
     assert all(title.endswith("(leaking split)") for title in titles)
 
@@ -68,7 +71,7 @@ def test_every_table_figure_caption_and_the_page_say_that_the_split_leaks(leakin
     assert len(captions) > 8
     assert ["BI-RADS on CBIS-DDSM" in caption for caption in unmarked] == [True]
     figures = re.findall(r"<figcaption>.*?</figcaption>", html, flags=re.DOTALL)
-    assert len(figures) == 6
+    assert len(figures) == 7
     assert all("Leaking split" in caption for caption in figures)
     assert "divided by image" in html
     assert "No patient is on two sides." not in html

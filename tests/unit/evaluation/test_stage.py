@@ -16,13 +16,14 @@ from sklearn.metrics import roc_auc_score
 
 from mammoflow.config.evaluation import ComparisonSettings
 from mammoflow.errors import LeakageError, StudyError
+from mammoflow.evaluation.all_candidates import all_candidates
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.candidates import ORACLE_MASKS
 from mammoflow.evaluation.drawing import put_title
 from mammoflow.evaluation.flow import UNEXPLAINED, exclusions
 from mammoflow.evaluation.inputs import read_run
 from mammoflow.evaluation.segmentation_tables import segmentation_table
-from mammoflow.evaluation.stage import all_candidates, compare
+from mammoflow.evaluation.stage import compare
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.reasons.prompts import PromptReason
 from mammoflow.storage.files import read_image
@@ -32,7 +33,7 @@ from mammoflow.tables.files import write_table
 
 SETTINGS = ComparisonSettings(bootstrap=100)
 FLOORS = ["majority class", "assessment alone", "shape alone", "margins alone", "size alone"]
-FIGURES = {"roc", "auc", "confusion", "dice_margin", "dice_iteration", "dice_diameter"}
+FIGURES = {"roc", "auc", "confusion", "reliability", "dice_margin", "dice_iteration", "dice_diameter"}
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +50,11 @@ def headline(folder: Path) -> pd.DataFrame:
 def test_every_model_and_floor_has_its_row(comparison: Path) -> None:
     table = headline(comparison)
     classifiers = ["efficientnet_masked_crop", "efficientnet_whole_image", "perceptron_frozen"]
+    fusions = [f"{model} + {reader}" for model in classifiers for reader in ("BI-RADS", "reader's words")]
     assert table.index.tolist() == [
-        "BI-RADS > 3", *classifiers, "Gabor features", "Radiomics features", *FLOORS
+        "BI-RADS > 3", *classifiers, "perceptron_frozen (mean of 3 seeds)", "Reader's words", *fusions,
+        "Gabor features", "Gabor features, boosted", "Radiomics features", "Radiomics features, boosted",
+        "All features", *FLOORS,
     ]  # fmt: skip
     scored = table[table["n"] > 0]
     assert (scored[["accuracy_low", "accuracy_high"]].notna()).all(axis=None)

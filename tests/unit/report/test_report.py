@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -114,10 +115,11 @@ def test_headline_table_has_every_row_with_n_and_interval(page: Page, report: Pa
     table = pd.read_csv(run.root / "comparison" / "comparison.csv")
     html = report.read_text(encoding="utf-8")
     headline = html[html.index('id="headline-table"') : html.index("</table>", html.index('id="headline-table"'))]
-    rows = dict(re.findall(r'data-model="(.*?)">(.*?)</tr>', headline, flags=re.DOTALL))
-    assert [name.replace("&gt;", ">") for name in rows] == table["model"].tolist()
+    found = re.findall(r'data-model="(.*?)">(.*?)</tr>', headline, flags=re.DOTALL)
+    rows = {unescape(name): row for name, row in found}
+    assert [*rows] == table["model"].tolist()
     for expected in table.to_dict("records"):
-        row = rows[expected["model"].replace(">", "&gt;")]
+        row = rows[expected["model"]]
         assert f"{expected['n']} ({expected['n_malignant']})" in row
         if expected["n"]:
             assert f"{expected['accuracy']:.3f}" in row

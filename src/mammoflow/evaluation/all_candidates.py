@@ -1,0 +1,76 @@
+"""Everything that a comparison holds against each other, computed from one run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pandas as pd
+
+from mammoflow.config.evaluation import ComparisonSettings
+from mammoflow.evaluation.candidates import (
+    ORACLE_MASKS,
+    Candidate,
+    birads_candidate,
+    classifier_candidates,
+    seen_by_features,
+)
+from mammoflow.evaluation.ensembles import named_ensembles, seed_ensembles
+from mammoflow.evaluation.feature_models import boosted_candidate, feature_candidate, joint_candidate
+from mammoflow.evaluation.floors import floor_candidates, identity_floor, suspicion_ceiling
+from mammoflow.evaluation.fusion import fusion_candidates
+from mammoflow.evaluation.inputs import Run
+from mammoflow.evaluation.seen_patients import SeenPatients
+
+
+def all_candidates(settings: ComparisonSettings, run: Run, lesions: pd.DataFrame) -> list[Candidate]:
+    """Return everything that the table compares, in the order of its rows.
+
+    These are the reader, classifiers and their ensembles, fusions of both with the reader, models on features, floors,
+    and the ceiling of a phantom study. Names do not depend on how lesions fall into splits, so that the folds of a
+    cross-validation have the same ones.
+
+    Parameters
+    ----------
+    settings
+        Policy for BI-RADS 0, ensembles and fusions.
+    run
+        Tables of one run.
+    lesions
+        Its usable lesions with a label, indexed by lesion.
+    """
+    classifiers = classifier_candidates(run)
+    ensembles = named_ensembles(settings.ensembles, classifiers, lesions)
+    return [
+        birads_candidate(lesions, settings.birads_zero),
+        *classifiers,
+        *seed_ensembles(classifiers, lesions),
+        *ensembles,
+        *_fusions(settings, [*classifiers, *ensembles], lesions),
+        *_feature_models(run, lesions),
+        *floor_candidates(lesions),
+        *([identity_floor(lesions)] if run.leaking else []),
+        *([suspicion_ceiling(lesions)] if "hidden_suspicion" in lesions.columns else []),
+    ]
+
+
+def _fusions(settings: ComparisonSettings, models: Iterable[Candidate], lesions: pd.DataFrame) -> list[Candidate]:
+    """Return the model on the reader's words and the fusions that the settings ask for."""
+    if settings.fusion is False:
+        return []
+    asked = [one for one in models if settings.fusion is True or one.model in settings.fusion]
+    return fusion_candidates(asked, lesions)
+
+
+def _feature_models(run: Run, lesions: pd.DataFrame) -> list[Candidate]:
+    """Return a regression and boosted trees for each feature family, and one regression on several families."""
+    notes = (ORACLE_MASKS,) if run.oracle else ()
+    seen = {family: seen_by_features(run, table) for family, table in run.features.items()}
+    found = [
+        replace(model(family, table, lesions, notes), seen=seen[family])
+        for family, table in run.features.items()
+        for model in (feature_candidate, boosted_candidate)
+    ]
+    if len(run.features) > 1:
+        found.append(replace(joint_candidate(run.features, lesions, notes), seen=SeenPatients.joined(seen.values())))
+    return found

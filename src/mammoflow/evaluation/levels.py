@@ -1,0 +1,193 @@
+"""Predictions of images, findings, breasts and patients from those of their lesions, and the AUC at each level."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from mammoflow.evaluation.bootstrap import PatientBootstrap
+from mammoflow.evaluation.calibration import WITH_PROBABILITIES
+from mammoflow.evaluation.candidates import Candidate
+from mammoflow.evaluation.metrics import FloatArray, auc
+from mammoflow.evaluation.seen_patients import seen_columns
+
+LEVELS = ("lesion", "image", "finding", "breast", "patient")
+
+_KEYS = ["patient_id", "id"]
+
+_PREDICTION_COLUMNS = [
+    "level", "id", "patient_id", "model", "family", "split", "probability", "malignant", "n_lesions", "birads", "note",
+]  # fmt: skip
+_COMPARISON_COLUMNS = [
+    "level", "model", "family", "n", "n_malignant", "patients", "auc", "auc_low", "auc_high", "n_paired",
+    "auc_on_paired", "birads_auc", "birads_auc_low", "birads_auc_high", "seen_test_patients", "note",
+]  # fmt: skip
+
+
+def level_units(lesions: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return, for each level, the unit of every lesion: `patient_id` and `id`, indexed by lesion.
+
+    The breast of a lesion without a stated side is not known, so the lesion is not in the table of breasts.
+
+    Parameters
+    ----------
+    lesions
+        Indexed by lesion: `image_id`, `finding_id`, `patient_id`, `laterality`.
+    """
+    breast = lesions["patient_id"] + "_" + lesions["laterality"]
+    names = {
+        "lesion": pd.Series(lesions.index, index=lesions.index),
+        "image": lesions["image_id"],
+        "finding": lesions["finding_id"],
+        "breast": breast[lesions["laterality"] != ""],
+        "patient": lesions["patient_id"],
+    }
+    return {
+        level: pd.DataFrame({"patient_id": lesions["patient_id"].reindex(names[level].index), "id": names[level]})
+        for level in LEVELS
+    }
+
+
+def unit_scores(
+    scores: pd.DataFrame, lesions: pd.DataFrame, units: pd.DataFrame, level: str, views: str
+) -> pd.DataFrame:
+    """Return the scores of each unit; `nan` where none of its lesions has a score.
+
+    A finding takes `views` over its lesions, which are its views. An image takes the maximum over its lesions, a breast
+    and a patient the maximum over their findings.
+
+    Parameters
+    ----------
+    scores
+        Indexed by lesion, one column for each model or seed; `nan` where there is none.
+    lesions
+        Indexed by lesion: `finding_id`.
+    units
+        Units of the level, of `level_units`.
+    level
+        One of `LEVELS`.
+    views
+        `mean` or `max`: how the views of a finding are joined.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by `patient_id` and `id`, the columns of `scores`.
+    """
+    keys = [units["patient_id"], units["id"]]
+    of_lesions = scores.reindex(units.index)
+    if level in ("breast", "patient"):
+        finding = lesions["finding_id"].reindex(units.index)
+        of_findings = of_lesions.groupby([*keys, finding], sort=False).agg(views)
+        return of_findings.groupby(level=_KEYS, sort=False).max()
+    return of_lesions.groupby(keys, sort=False).agg(views if level == "finding" else "max")
+
+
+def prediction_table(candidates: Sequence[Candidate], lesions: pd.DataFrame, note: str) -> pd.DataFrame:
+    """Return the predictions of each model at each level, as means over its seeds.
+
+    Parameters
+    ----------
+    candidates
+        What the comparison compares; only models that give probabilities have rows.
+    lesions
+        Labelled test lesions, indexed by lesion.
+    note
+        What is true of the whole study and is in every row.
+    """
+    models = [one for one in candidates if one.family in WITH_PROBABILITIES]
+    families = {one.model: one.family for one in models}
+    means = pd.DataFrame({one.model: _scores([one], lesions).mean(axis=1) for one in models}, index=lesions.index)
+    parts = []
+    for level, units, described in _described(lesions):
+        probabilities = unit_scores(means, lesions, units, level, "mean").join(described)
+        table = probabilities.reset_index().melt([*_KEYS, *described], var_name="model", value_name="probability")
+        parts.append(table.dropna(subset=["probability"]).assign(level=level, split="test", note=note))
+    joined = pd.concat(parts, ignore_index=True)
+    return joined.assign(family=joined["model"].map(families)).reindex(columns=_PREDICTION_COLUMNS)
+
+
+def level_table(
+    candidates: Sequence[Candidate], lesions: pd.DataFrame, bootstrap: PatientBootstrap, note: str
+) -> pd.DataFrame:
+    """Return the AUC of BI-RADS and of each model at each level, with the AUC of BI-RADS on the same units.
+
+    Parameters
+    ----------
+    candidates
+        The first one is BI-RADS; of the others, models that give probabilities have rows.
+    lesions
+        Labelled test lesions, indexed by lesion.
+    bootstrap
+        Resampling of patients.
+    note
+        What is true of the whole study and is in every row.
+    """
+    rows: list[dict[str, object]] = []
+    birads, models = candidates[0], [one for one in candidates[1:] if one.family in WITH_PROBABILITIES]
+    of_reader, of_models = _scores([birads], lesions), _scores(models, lesions)
+    for level, units, described in _described(lesions):
+        reader = unit_scores(of_reader, lesions, units, level, "max").reindex(described.index)
+        probabilities = unit_scores(of_models, lesions, units, level, "mean").reindex(described.index)
+        for one in [birads, *models]:
+            scores = (reader if one is birads else probabilities)[[(one.model, seed) for seed in one.runs]]
+            is_scored = scores.notna().all(axis=1).to_numpy()
+            is_paired = is_scored & reader.notna().all(axis=1).to_numpy()
+            scored, paired = described[is_scored], described[is_paired]
+            patients = scored.index.get_level_values("patient_id").tolist()
+            area = _area(scored, scores[is_scored], bootstrap, "auc")
+            own = area["auc"] if len(paired) == len(scored) else _plain_area(paired, scores[is_paired])
+            row: dict[str, object] = {
+                "level": level,
+                "model": one.model,
+                "family": one.family,
+                "n": len(scored),
+                "n_malignant": int(scored["malignant"].sum()),
+                "patients": len(set(patients)),
+                **area,
+                "n_paired": len(paired),
+                "auc_on_paired": own,
+                **_area(paired, reader[is_paired], bootstrap, "birads_auc"),
+            }
+            rows.append(row | seen_columns(one.seen, patients, note))
+    return pd.DataFrame(rows, columns=_COMPARISON_COLUMNS)
+
+
+def _described(lesions: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
+    """Go through the levels: name, unit of each lesion, and label, count and assessment of each unit."""
+    for level, units in level_units(lesions).items():
+        table = units.join(lesions[["malignant", "birads"]])
+        groups = table.groupby(_KEYS, sort=False)
+        described = groups.agg(
+            malignant=("malignant", "max"), n_lesions=("malignant", "size"), birads=("birads", "max")
+        )
+        yield level, units, described
+
+
+def _scores(candidates: Sequence[Candidate], lesions: pd.DataFrame) -> pd.DataFrame:
+    """Return the scores of the lesions that all seeds of a candidate score, one column for each candidate and seed."""
+    columns = {
+        (one.model, seed): run["score"].astype("float64").reindex(one.scored(lesions))
+        for one in candidates
+        for seed, run in one.runs.items()
+    }
+    return pd.DataFrame(columns, index=lesions.index)
+
+
+def _area(described: pd.DataFrame, scores: pd.DataFrame, bootstrap: PatientBootstrap, name: str) -> dict[str, float]:
+    """Return the AUC as the mean over seeds, with its interval."""
+    patients = described.index.get_level_values("patient_id").tolist()
+    return bootstrap.estimate(_areas(described, scores, bootstrap.weights(patients)), patients).columns(name)
+
+
+def _plain_area(described: pd.DataFrame, scores: pd.DataFrame) -> float:
+    return float(_areas(described, scores, np.ones((1, len(described))))[0])
+
+
+def _areas(described: pd.DataFrame, scores: pd.DataFrame, weights: FloatArray) -> FloatArray:
+    """Return the AUC on each resample as the mean over seeds."""
+    label = described["malignant"].to_numpy(dtype=np.float64)
+    areas = [auc(label, scores[seed].to_numpy(dtype=np.float64), weights) for seed in scores]
+    return np.asarray(np.mean(areas, axis=0))
