@@ -111,6 +111,12 @@ class ClassifierSettings(Settings):
         members = INPUTS.module(self.input), NETWORKS.module(self.network), TRAINERS.module(self.trainer)
         return "mammoflow.classification.stage", *members
 
+    def needs(self) -> tuple[str, ...]:
+        """Return what the input reads with its options, such as `images` and `masks`."""
+        member = INPUTS.load(self.input)
+        needs: tuple[str, ...] = member.needs(self.input_options) if hasattr(member, "needs") else member.NEEDS
+        return needs
+
     @field_validator("seeds", "vectors", "covariates")
     @classmethod
     def check_each_once(cls, values: list[Any]) -> list[Any]:

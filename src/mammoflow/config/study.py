@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from mammoflow.config.architectures import published_names
 from mammoflow.config.audit import AuditSettings
 from mammoflow.config.base import Device, Model, Settings, StageSettings
-from mammoflow.config.classification import INPUTS, NETWORKS, ClassificationSettings
+from mammoflow.config.classification import NETWORKS, ClassificationSettings
 from mammoflow.config.cohort import CohortSettings
 from mammoflow.config.detection import AutomaticSettings
 from mammoflow.config.download import DownloadSettings, PrefetchJob, PrefetchSettings
@@ -69,9 +69,7 @@ class StudyConfig(Settings):
                 f"expected one of prompts.margins_mm {self.prompts.margins_mm}"
             )
         reading_prompts = [
-            name
-            for name in self.classification.run
-            if "prompts" in INPUTS.load(self.classification.classifiers[name].input).NEEDS
+            name for name in self.classification.run if "prompts" in self.classification.classifiers[name].needs()
         ]
         check_box_prompts(self.prompts, reading_prompts)
         check_promptable(self.segmentation, reading_prompts)

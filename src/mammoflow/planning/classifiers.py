@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from mammoflow.config.classification import INPUTS, NETWORKS
+from mammoflow.config.classification import NETWORKS
 from mammoflow.config.pictures import PictureOptions
 from mammoflow.config.study import StudyConfig
 from mammoflow.planning.features import feature_masks
@@ -30,7 +30,7 @@ PICTURE_PX = 128
 def classifier_modules(config: StudyConfig, name: str) -> tuple[str, ...]:
     """Return the modules whose code the job of a classifier runs, for its code digest."""
     modules = config.classification.classifiers[name].modules()
-    needs_model = "model" in INPUTS.load(config.classification.classifiers[name].input).NEEDS
+    needs_model = "model" in config.classification.classifiers[name].needs()
     return (*modules, architecture_module(config, classifier_model(config, name))) if needs_model else modules
 
 
@@ -53,7 +53,7 @@ def classifier_inputs(config: StudyConfig, name: str, fold: str = "") -> dict[st
         the promptable model; an empty list where the classifier does not need them.
     """
     entry = config.classification.classifiers[name]
-    needs = INPUTS.load(entry.input).NEEDS
+    needs = entry.needs()
     run, model = Path(config.results) / config.run, classifier_model(config, name)
     segmentation = f"{model_folder(config, model, fold)}segmentation/{model}"
     takes_model = {"masks", "model"} & set(needs)
@@ -80,7 +80,7 @@ def classifier_inputs(config: StudyConfig, name: str, fold: str = "") -> dict[st
 
 def model_options(config: StudyConfig, name: str) -> str:
     """Return the options of the command about the promptable model; "" for a classifier without one."""
-    if "model" not in INPUTS.load(config.classification.classifiers[name].input).NEEDS:
+    if "model" not in config.classification.classifiers[name].needs():
         return ""
     margin = f"{config.prompts.default_margin_mm:g}"
     words = ["--store", config.store, "--default-margin-mm", margin, "--precision", config.segmentation.precision]
@@ -96,7 +96,7 @@ def job_memory_mb(config: StudyConfig, name: str) -> int:
     of_options = getattr(network, "network_mb", None)
     network_mb = of_options(entry.network_options) if of_options else network.NETWORK_MB
     needed = network_mb + entry.batch_size * network.SAMPLE_MB * area
-    if "model" not in INPUTS.load(entry.input).NEEDS:
+    if "model" not in entry.needs():
         return int(needed + PROCESS_MB)
     model = classifier_model(config, name)
     tunes_encoder = getattr(entry.input_options, "tune", "none") == "all"

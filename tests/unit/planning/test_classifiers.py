@@ -42,6 +42,20 @@ def test_a_job_reads_what_its_input_and_vectors_need(name: str, read: set[str]) 
     assert inputs["images"] == [f"{RUN}/images/00/images.parquet", f"{RUN}/images/01/images.parquet"]
 
 
+@pytest.mark.parametrize(
+    ("options", "read"),
+    [
+        ({}, {"masks", "scores"}),
+        ({"centre": "box"}, set()),
+        ({"centre": "box", "mask_channel": True}, {"masks", "scores"}),
+    ],
+)
+def test_a_context_crop_reads_masks_only_where_it_looks_at_them(options: dict[str, object], read: set[str]) -> None:
+    config = entry("efficientnet_masked_crop", input="context_crop", input_options=options)
+    inputs = classifier_inputs(config, "efficientnet_masked_crop")
+    assert {key for key, files in inputs.items() if files} == {"images", "lesions"} | read
+
+
 def test_tables_of_every_family_are_read() -> None:
     config = entry("efficientnet_whole_image", vectors=["gabor", "radiomics"])
     assert classifier_inputs(config, "efficientnet_whole_image")["features"] == [
