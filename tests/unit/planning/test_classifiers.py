@@ -51,8 +51,8 @@ def test_a_job_reads_what_its_input_and_vectors_need(name: str, read: set[str]) 
     ],
 )
 def test_a_context_crop_reads_masks_only_where_it_looks_at_them(options: dict[str, object], read: set[str]) -> None:
-    config = entry("efficientnet_masked_crop", input="context_crop", input_options=options)
-    inputs = classifier_inputs(config, "efficientnet_masked_crop")
+    config = entry("crop", input="context_crop", network="efficientnet_b0", input_options=options)
+    inputs = classifier_inputs(config, "crop")
     assert {key for key, files in inputs.items() if files} == {"images", "lesions"} | read
 
 
