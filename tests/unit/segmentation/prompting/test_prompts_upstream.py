@@ -50,9 +50,8 @@ def sam() -> SamModel:
 
 
 @pytest.fixture(scope="module")
-def sam2() -> PromptableModel:
-    torch.manual_seed(3)
-    return build_model("sam2.1_hiera_tiny", None, "random", torch.device("cpu"))
+def sam2(thin_sam2: PromptableModel) -> PromptableModel:
+    return thin_sam2
 
 
 def embedding_of(model: PromptableModel, film: npt.NDArray[np.uint16]) -> Embedding:
