@@ -13,7 +13,6 @@ from segment_anything import SamPredictor
 from segment_anything.build_sam import _build_sam
 from skimage import data
 
-from mammoflow.segmentation.loading import build_model
 from mammoflow.segmentation.networks.rgb_input import grey_to_rgb
 from mammoflow.segmentation.networks.sam import MedSamModel, SamModel
 from mammoflow.segmentation.protocol.prediction import Embedding
