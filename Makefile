@@ -24,8 +24,9 @@ demo: environment
 	$(BIN)/snakemake --cores $(CORES)
 	@$(BIN)/mammoflow config results config.yaml
 
+# Tests start many interpreters, each of which would compile the library anew without its bytecode.
 test: environment
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: environment
 	$(BIN)/ruff format --check .

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torchvision.models import vgg
 
 from mammoflow.classification.batches import Batch
 from mammoflow.classification.learner import ClassifierLearner
@@ -87,7 +88,16 @@ def test_it_is_built_from_the_generator_of_torch_alone(network: str) -> None:
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.usefixtures("fake_model")
+@pytest.fixture
+def _narrow_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give VGG-16 layers of 8 channels before its last one: writing 15 million weights takes most of its training."""
+    layers = vgg.cfgs["D"]
+    last = max(index for index, layer in enumerate(layers) if layer != "M")
+    narrow = [8 if layer != "M" and index != last else layer for index, layer in enumerate(layers)]
+    monkeypatch.setitem(vgg.cfgs, "D", narrow)
+
+
+@pytest.mark.usefixtures("fake_model", "_narrow_layers")
 def test_a_killed_training_ends_with_the_same_weights(
     network: str, tiny: ModuleType, tiny_study: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

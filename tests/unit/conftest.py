@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,9 +26,18 @@ def _load() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def write_run() -> Callable[..., Any]:
-    """Return the function that writes a made-up run."""
-    return _load().write_run
+def write_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """Return the function that writes a made-up run; each kind of run is written once, and then copied."""
+    kinds: dict[tuple[tuple[str, Any], ...], Any] = {}
+
+    def write(root: Path, **kind: Any) -> Any:
+        key = tuple(sorted(kind.items()))
+        if key not in kinds:
+            kinds[key] = _load().write_run(tmp_path_factory.mktemp("made_up"), **kind)
+        shutil.copytree(kinds[key].root, root, dirs_exist_ok=True)
+        return kinds[key].moved(root)
+
+    return write
 
 
 @pytest.fixture(scope="session")

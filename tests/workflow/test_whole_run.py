@@ -33,18 +33,18 @@ def short_training(name: str) -> dict[str, object]:
     """Return the settings with which a classifier of the default run trains in seconds."""
     options = DEFAULT.classification.classifiers[name].input_options
     shorter = {"image_px": 32, "tuning_epochs": 1}
-    return {"epochs": 2, "input_options": {key: value for key, value in shorter.items() if hasattr(options, key)}}
+    return {"epochs": 1, "input_options": {key: value for key, value in shorter.items() if hasattr(options, key)}}
 
 
 # All models, families and classifiers of the default run, on smaller images and with fewer epochs.
 OVERLAY = {
     "run": "faults",
-    "images": {"longest_side_px": 256},
-    "segmentation": {"iterations": 2},
+    "images": {"longest_side_px": 192},
+    "segmentation": {"iterations": 1},
     "prompts": {"margins_mm": [0.0, 10.0]},
-    "features": {"families": {"gabor": {"wavelengths_mm": [4.0, 8.0]}}},
+    "features": {"families": {"gabor": {"wavelengths_mm": [4.0, 8.0], "orientations": 2}}},
     "classification": {"classifiers": {name: short_training(name) for name in DEFAULT.classification.run}},
-    "comparison": {"bootstrap": 200},
+    "comparison": {"bootstrap": 100},
 }
 
 
@@ -89,7 +89,7 @@ def spoil(study: Path) -> dict[str, Reason]:
 def spoilt(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Reason]]:
     root = tmp_path_factory.mktemp("faults")
     study = root / "study"
-    write_phantom_study(PhantomSettings(patients=24, spacing_mm=0.5), study, 1)
+    write_phantom_study(PhantomSettings(patients=14, spacing_mm=0.6), study, 1)
     expected = spoil(study)
     overlay = OVERLAY | {"results": str(root / "results"), "store": str(root / "store")}
     overlay |= {"cohort": {"dataset": {"reader": "cbis-ddsm", "name": "spoilt phantoms", "folder": str(study)}}}

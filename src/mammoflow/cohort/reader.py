@@ -86,7 +86,7 @@ class FoundLesion:
     """
 
     mask_path: str | None
-    further: dict[str, str] = field(default_factory=dict)
+    further: Mapping[str, Any] = field(default_factory=dict)
     mask_item: str | None = None
 
 

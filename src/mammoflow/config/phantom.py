@@ -12,7 +12,14 @@ from mammoflow.config.base import Settings
 class PhantomSettings(Settings):
     """The synthetic study of the default configuration, in the layout of a CBIS-DDSM download."""
 
-    patients: int = Field(60, ge=6, le=9999, description="Number of phantom patients.")
+    patients: int = Field(120, ge=6, le=9999, description="Number of phantom patients.")
+    normal_share: float = Field(
+        0.1,
+        ge=0,
+        le=0.5,
+        description="Share of the patients without a lesion; each has a CC and an MLO film of one breast. At least six "
+        "patients have lesions.",
+    )
     seed: int = Field(2016, ge=0, description="Seed of the whole phantom study.")
     spacing_mm: float = Field(
         0.25,

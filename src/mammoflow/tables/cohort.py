@@ -92,6 +92,8 @@ LESIONS = pa.DataFrameSchema(
         "mask_item": text(nullable=True, required=False),
         # Whether malignancy is a biopsy's result or follows from BI-RADS by convention.
         "label_origin": text(nullable=True, choices=LABEL_ORIGINS, required=False),
+        # Of a synthetic study: the number from which label, assessment and appearance of the lesion follow.
+        "hidden_suspicion": number(required=False),
         "box_y0": number(),  # half-open box in film pixels, where the table gives one
         "box_x0": number(),
         "box_y1": number(),

@@ -45,6 +45,12 @@ class WrittenRun:
     features: list[Path]
     predictions: list[Path]
 
+    def moved(self, root: Path) -> WrittenRun:
+        """Return the same run in another folder, to which its files were copied."""
+        parts = {name: value for name, value in vars(self).items() if name not in ("root", "cohort")}
+        placed = {name: [root / path.relative_to(self.root) for path in paths] for name, paths in parts.items()}
+        return WrittenRun(root=root, cohort=root / self.cohort.relative_to(self.root), **placed)
+
     def inputs(self) -> dict[str, object]:
         """Return the folders and tables that `compare` reads."""
         names = ("cohort", "images", "segmentation", "features", "predictions")

@@ -113,12 +113,12 @@ def write_tiny_run(study: Path, root: Path, unlabelled: str) -> TinyRun:
     cohort = CohortSettings.model_validate({"dataset": dataset, "shards": 1, "unlabelled": unlabelled})
     build_cohort(cohort, study, run.cohort)
     images = ImagesSettings(breast_region="whole")
-    prepare_images(images, study, run.cohort / "shards" / "00", run.images, 2)
+    prepare_images(images, study, run.cohort / "shards" / "00", run.images, 1)
     make_prompts(PromptSettings(margins_mm=[MARGIN_MM], default_margin_mm=MARGIN_MM), run.images, run.prompts)
     store = root.parent / "store"
     model = ModelSpec("small", "small")
     segment(SegmentSettings(device="cpu"), model, run.images, [run.prompts], store, MARGIN_MM, run.segmentation, 1)
-    options = FEATURE_FAMILIES.options(FAMILY)()
+    options = FEATURE_FAMILIES.options(FAMILY).model_validate({"wavelengths_mm": [4.0, 8.0], "orientations": 2})
     extract(FAMILY, options, run.images, run.segmentation, run.features, 1)  # type: ignore[arg-type]
     settings = ClassifierSettings.model_validate(
         {"input": "prompted", "network": "perceptron", "device": "cpu", "epochs": 2, "input_options": {"tune": "none"}}

@@ -19,6 +19,13 @@ from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 
 HEIGHT, WIDTH = 96, 72
 ROW_SPACING, COLUMN_SPACING = 0.8, 0.5
+THIN_HIERA = {
+    "trunk.embed_dim": 16,
+    "trunk.stages": "[1,1,2,1]",
+    "trunk.global_att_blocks": "[3]",
+    "neck.backbone_channel_list": "[128,64,32,16]",
+}
+"""A block of global attention stays."""
 
 
 def image_row(image_id: str, image: np.ndarray) -> dict[str, Any]:
@@ -129,6 +136,21 @@ def small_model() -> PromptableModel:
     """The small network with seeded random weights."""
     torch.manual_seed(0)
     return build_model("small", None, "random", torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def thin_sam2() -> PromptableModel:
+    """SAM 2.1 tiny at its own resolution with a thin image encoder; tests marked slow hold the full one to upstream."""
+    from sam2.build_sam import build_sam2
+
+    from mammoflow.segmentation.models.sam2 import CONFIGURATIONS
+    from mammoflow.segmentation.networks.sam2 import Sam2Model
+
+    name = "sam2.1_hiera_tiny"
+    overrides = [f"++model.image_encoder.{key}={value}" for key, value in THIN_HIERA.items()]
+    torch.manual_seed(3)
+    network = build_sam2(CONFIGURATIONS[name], ckpt_path=None, device="cpu", hydra_overrides_extra=overrides)
+    return Sam2Model(name, network.eval(), "random")
 
 
 @pytest.fixture(scope="session")

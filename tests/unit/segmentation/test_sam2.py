@@ -17,9 +17,8 @@ BOXES = np.array([[30, 40, 90, 120], [10.5, 20, 50, 80.25]], dtype=np.float32)
 
 
 @pytest.fixture(scope="module")
-def model() -> PromptableModel:
-    torch.manual_seed(3)
-    return build_model("sam2.1_hiera_tiny", None, "random", torch.device("cpu"))
+def model(thin_sam2: PromptableModel) -> PromptableModel:
+    return thin_sam2
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,8 @@ class MassAppearance:
         Number of spicules.
     spicule_length
         Their mean length over the mean radius.
+    mottling
+        Amplitude of the uneven brightness inside over the mass's own brightness.
     """
 
     aspect: float
@@ -38,6 +40,7 @@ class MassAppearance:
     edge_mm: float
     spicules: int
     spicule_length: float
+    mottling: float
 
 
 @dataclass(frozen=True)
@@ -73,15 +76,16 @@ class CalcificationAppearance:
 
 def draw_mass(rng: np.random.Generator, suspicion: float) -> MassAppearance:
     """Draw form and margin of a mass of the given suspicion."""
-    noise = rng.standard_normal(4)
-    spicules = round(22 * float(expit(1.6 * suspicion - 1.2 + 0.7 * noise[2])))
+    noise = rng.standard_normal(5)
+    spicules = round(24 * float(expit(1.6 * suspicion - 0.8 + 0.6 * noise[2])))
     return MassAppearance(
         aspect=float(rng.uniform(0.62, 1.0)),
         lobulation=float(rng.uniform(0.0, 0.12)),
         irregularity=float(0.015 + 0.13 * expit(1.5 * suspicion - 0.4 + 1.1 * noise[0])),
         edge_mm=float(0.35 + 1.5 * expit(1.2 * suspicion - 0.2 + 0.9 * noise[1])),
         spicules=spicules if spicules >= 4 else 0,
-        spicule_length=float(0.35 + 0.5 * expit(suspicion + noise[3])),
+        spicule_length=float(0.45 + 0.8 * expit(suspicion + 0.8 * noise[3])),
+        mottling=float(0.04 + 0.5 * expit(1.6 * suspicion - 0.4 + 0.6 * noise[4])),
     )
 
 
@@ -90,9 +94,9 @@ def draw_calcification(rng: np.random.Generator, suspicion: float) -> Calcificat
     noise = rng.standard_normal(5)
     coarse = expit(-1.4 * suspicion + 0.6 * noise[0])
     return CalcificationAppearance(
-        particles=round(9 + 22 * float(expit(1.0 * suspicion + 0.6 * noise[1]))),
-        radius_mm=float(0.22 + 0.30 * coarse),
-        variety=float(0.12 + 0.40 * expit(1.4 * suspicion + 0.7 * noise[2])),
+        particles=round(7 + 30 * float(expit(1.4 * suspicion + 0.5 * noise[1]))),
+        radius_mm=float(0.26 + 0.24 * coarse),
+        variety=float(0.10 + 0.36 * expit(1.5 * suspicion + 0.6 * noise[2])),
         elongation=float(1.0 + 1.8 * expit(1.4 * suspicion - 0.5 + 0.7 * noise[3])),
         clustering=float(expit(1.0 * suspicion + rng.standard_normal())),
         narrowness=float(1.0 - 0.6 * expit(1.2 * suspicion - 0.7 + 0.8 * noise[4])),

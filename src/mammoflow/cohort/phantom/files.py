@@ -17,7 +17,7 @@ import numpy.typing as npt
 from mammoflow.cohort.phantom.anatomy import Mask
 from mammoflow.cohort.phantom.dicom import Pixels, phantom_uid, write_dicom
 from mammoflow.cohort.phantom.film import Film, Film16
-from mammoflow.cohort.phantom.population import FINE_SCANNER_RATIO, Finding
+from mammoflow.cohort.phantom.population import FINE_SCANNER_RATIO, Breast, Finding
 from mammoflow.storage.files import file_digest
 
 SWAPPED_SHARE = 0.3
@@ -88,12 +88,22 @@ class TableRow:
 
 
 @dataclass(frozen=True)
+class NormalRow:
+    """One row of the table of normal films."""
+
+    breast: Breast
+    view: str
+    image_path: str
+
+
+@dataclass(frozen=True)
 class WrittenFilm:
     """What one film left on disk."""
 
     files: tuple[StoredFile, ...]
     rows: tuple[TableRow, ...]
     spacings: tuple[tuple[str, float], ...]
+    normal: NormalRow | None = None
 
 
 def film_folder(finding: Finding, view: str) -> str:
@@ -153,6 +163,8 @@ class FilmWriter:
 
     def write(self, film: Film) -> WrittenFilm:
         """Write a film, once for each type of lesion on it, and the masks and crops of its lesions."""
+        if not film.findings:
+            return self._write_normal(film)
         files: list[StoredFile] = []
         rows: list[TableRow] = []
         spacings: list[tuple[str, float]] = []
@@ -171,6 +183,14 @@ class FilmWriter:
                 files.extend(stored)
                 rows.append(row)
         return WrittenFilm(tuple(files), tuple(rows), tuple(spacings))
+
+    def _write_normal(self, film: Film) -> WrittenFilm:
+        breast = film.breast
+        side = "LEFT" if breast.laterality == "L" else "RIGHT"
+        place = self._place(f"Normal-{breast.split}_{breast.patient_id}_{side}_{film.view}", "full", 0)
+        file = self._store(film, place, film.pixels, "full mammogram", breast.spacing_mm)
+        row = NormalRow(breast, film.view, place.table_path)
+        return WrittenFilm((file,), (), ((place.folder, breast.spacing_mm),), row)
 
     def _write_lesion(
         self, film: Film, index: int, film_folder_name: str, image_path: str

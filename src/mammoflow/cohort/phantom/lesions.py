@@ -19,6 +19,9 @@ MASS_CONTRAST = (0.16, 0.33)
 CALCIFICATION_CONTRAST = (0.30, 0.62)
 """Film density that a particle of 1 mm adds at its centre, faintest and brightest."""
 
+MOTTLING_MM = (0.5, 1.3)
+"""Standard deviations of the two blurs whose difference makes the mottling inside a mass."""
+
 READER_SMOOTHING = 0.18
 """Standard deviation, over the radius, of the smoothing that turns a mass into the outline that a reader draws."""
 
@@ -79,10 +82,18 @@ def _spicules(rng: np.random.Generator, mass: MassAppearance, radius_mm: float, 
         reach = 0.7 * radius_mm + steps * (length + 0.3 * radius_mm)
         path = np.stack([np.cos(turns) * reach, np.sin(turns) * reach], axis=1) / spacing_mm + centre
         points = np.round(path * 16).astype(np.int32)[:, None, :]
-        for start, end, width in ((0, 5, 0.75), (4, 9, 0.5), (8, 12, 0.25)):
+        for start, end, width in ((0, 5, 0.9), (4, 9, 0.65), (8, 12, 0.4)):
             grey = int(255 * min(1.0, 0.4 + width * 0.8) * min(1.0, 0.6 + width / spacing_mm * 0.4))
             cv2.polylines(canvas, [points[start:end]], False, grey, max(1, round(width / spacing_mm)), cv2.LINE_AA, 4)
     return _blur(np.asarray(canvas / 255, dtype=np.float32), 0.2, spacing_mm)
+
+
+def _mottling(rng: np.random.Generator, side: int, spacing_mm: float) -> Plane:
+    """Draw noise of a few millimetres' wavelength, (side, side), mean 0 and standard deviation 1, cut at 2."""
+    noise = rng.standard_normal((side, side), dtype=np.float32)
+    fine, coarse = (_blur(noise, sigma, spacing_mm) for sigma in MOTTLING_MM)
+    band = fine - coarse
+    return np.asarray(np.clip((band - band.mean()) / band.std(), -2, 2), dtype=np.float32)
 
 
 def draw_mass_on(
@@ -97,7 +108,7 @@ def draw_mass_on(
     """
     rng = np.random.default_rng([seed, 21, 0 if view == "CC" else 1])
     radius_mm = 0.5 * diameter_mm * rng.uniform(0.95, 1.05)
-    side = _side(2.6 * radius_mm + 4, spacing_mm)
+    side = _side(3.1 * radius_mm + 4, spacing_mm)
     down, right = _grid(side, spacing_mm)
     distance, angle = np.hypot(down, right), np.arctan2(down, right)
     outline = _outline(rng, mass, np.asarray(angle, dtype=np.float32))
@@ -108,9 +119,9 @@ def draw_mass_on(
     sharp = np.where(relative < 1, (1 - np.clip(relative, 0, 1) ** 2) ** 0.35, 0)
     body = _blur(np.asarray(sharp, dtype=np.float32), mass.edge_mm, spacing_mm)
     low, high = MASS_CONTRAST
-    added = body
+    added = body * (1 + mass.mottling * _mottling(rng, side, spacing_mm))
     if mass.spicules:
-        added = np.maximum(body, 0.55 * _spicules(rng, mass, radius_mm * float(scale), side, spacing_mm))
+        added = np.maximum(added, 0.7 * _spicules(rng, mass, radius_mm * float(scale), side, spacing_mm))
     inside = relative < 1
     # A blurred margin dims a mass; the mean over the outline is kept, so brightness does not tell the margin.
     level = (low + (high - low) * contrast) / max(float(added[inside].mean()), 1e-3) * 0.8

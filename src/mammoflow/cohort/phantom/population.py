@@ -11,42 +11,32 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import ndtri
 
 from mammoflow.cohort.phantom.appearance import Appearance, draw_calcification, draw_mass
 from mammoflow.cohort.phantom.assessment import Assessment, describe, draw_birads, name_pathology, rate_subtlety
+from mammoflow.cohort.phantom.patients import (
+    TEST_SHARE,
+    Floats,
+    LesionType,
+    Slot,
+    Split,
+    draw_normal,
+    draw_patterns,
+    draw_slots,
+    patient_id,
+    spread,
+)
 from mammoflow.config.phantom import PhantomSettings
-
-Floats = npt.NDArray[np.float64]
-LesionType = Literal["mass", "calcification"]
 
 MALIGNANT_SHARE: dict[LesionType, float] = {"mass": 0.46, "calcification": 0.44}
 ONE_VIEW_SHARE = 0.12
-TEST_SHARE = 0.21
 FINE_SCANNER_SHARE = 0.25
 FINE_SCANNER_RATIO = 0.870
 """Pixel of the HOWTEK over that of the LUMISYS scanner of DDSM: 43.5 over 50 micrometres."""
 
-CLASS_SEPARATION = 1.75
-"""Distance of the class means of the latent appearance, in its standard deviations: an AUC of 0.89 if it were seen."""
-
-DENSITY_SHARES = (0.15, 0.38, 0.32, 0.15)
-
-# Findings of a patient: type and whether the breast is the first or the second one. The first six patterns are in
-# every study, however small; among them a mass and a calcification on one film, and two lesions of a kind on one film.
-Pattern = tuple[tuple[LesionType, int], ...]
-PATTERNS: tuple[tuple[Pattern, float], ...] = (
-    ((("mass", 0),), 0.37),
-    ((("calcification", 0),), 0.26),
-    ((("mass", 0), ("calcification", 0)), 0.08),
-    ((("mass", 0), ("mass", 0)), 0.04),
-    ((("mass", 0), ("mass", 1)), 0.09),
-    ((("calcification", 0), ("calcification", 0)), 0.05),
-    ((("mass", 0), ("calcification", 1)), 0.07),
-    ((("calcification", 0), ("calcification", 1)), 0.04),
-)
-FIRST_PATTERNS = 6
+CLASS_SEPARATION = 2.33
+"""Distance of the class means of the latent appearance, in its standard deviations: an AUC of 0.95 if it were seen."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +72,7 @@ class Finding:
     across: float
     height: float
     views: tuple[str, ...]
-    split: Literal["Training", "Test"]
+    split: Split
     seed: int
     appearance: Appearance
     assessment: Assessment
@@ -95,7 +85,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Breast:
-    """One breast with findings; its films are those on which one of them is seen."""
+    """One breast; its films are those on which one of its findings is seen, and both views where it has none.
+
+    Attributes
+    ----------
+    split
+        Side of a breast without findings; each finding has its own.
+    """
 
     patient_id: str
     laterality: Literal["L", "R"]
@@ -104,26 +100,13 @@ class Breast:
     fine_scanner: bool
     seed: int
     findings: tuple[Finding, ...]
+    split: Split = "Training"
 
     @property
     def views(self) -> tuple[str, ...]:
         """Views of which the study holds a film."""
-        return tuple(view for view in ("CC", "MLO") if any(view in finding.views for finding in self.findings))
-
-
-def _spread(rng: np.random.Generator, count: int) -> Floats:
-    """Return `count` numbers in (0, 1), one in each equal interval, in random order."""
-    return (rng.permutation(count) + rng.uniform(0.05, 0.95, count)) / max(1, count)
-
-
-def _draw_patterns(rng: np.random.Generator, patients: int) -> list[Pattern]:
-    """Choose each patient's findings; shares are met as nearly as the number of patients allows."""
-    chosen = [pattern for pattern, _ in PATTERNS[:FIRST_PATTERNS]]
-    while len(chosen) < patients:
-        size = len(chosen) + 1
-        lack = [share * size - chosen.count(pattern) for pattern, share in PATTERNS]
-        chosen.append(PATTERNS[int(np.argmax(lack))][0])
-    return [chosen[index] for index in rng.permutation(patients)]
+        seen = {view for finding in self.findings for view in finding.views} or {"CC", "MLO"}
+        return tuple(view for view in ("CC", "MLO") if view in seen)
 
 
 def _draw_malignancy(rng: np.random.Generator, types: Sequence[LesionType]) -> list[bool]:
@@ -135,26 +118,16 @@ def _draw_malignancy(rng: np.random.Generator, types: Sequence[LesionType]) -> l
     return [bool(value) for value in malignant]
 
 
-@dataclass(frozen=True)
-class _Slot:
-    """Where a finding is to be, before it is drawn."""
-
-    patient_id: str
-    laterality: Literal["L", "R"]
-    lesion_type: LesionType
-    density: int
-
-
 def _draw_splits(
-    rng: np.random.Generator, slots: Sequence[_Slot], malignant: Sequence[bool]
-) -> dict[tuple[str, str], Literal["Training", "Test"]]:
+    rng: np.random.Generator, slots: Sequence[Slot], malignant: Sequence[bool]
+) -> dict[tuple[str, str], Split]:
     """Divide the patients of each type; some patients with both types fall on two sides, as 31 of CBIS-DDSM do."""
     patients_of_type = {
         name: {slot.patient_id for slot in slots if slot.lesion_type == name} for name in MALIGNANT_SHARE
     }
     # The first pattern with both types makes sure of one such patient, in studies of any size.
     astride = min(patients_of_type["mass"] & patients_of_type["calcification"])
-    splits: dict[tuple[str, str], Literal["Training", "Test"]] = {
+    splits: dict[tuple[str, str], Split] = {
         (astride, "mass"): "Training",
         (astride, "calcification"): "Test",
     }
@@ -188,22 +161,10 @@ def _diameters(rank: Floats, lesion_type: LesionType) -> Floats:
     return diameters
 
 
-def _draw_slots(rng: np.random.Generator, patterns: Sequence[Pattern]) -> list[_Slot]:
-    """Give each patient a density and the findings of its pattern a breast."""
-    densities = 1 + np.searchsorted(np.cumsum(DENSITY_SHARES)[:-1], _spread(rng, len(patterns)))
-    slots = []
-    for index, pattern in enumerate(patterns):
-        first = int(rng.integers(2))
-        for lesion_type, breast in pattern:
-            side: Literal["L", "R"] = "L" if (first + breast) % 2 == 0 else "R"
-            slots.append(_Slot(f"P_{90001 + index:05d}", side, lesion_type, int(densities[index])))
-    return slots
-
-
 def draw_findings(settings: PhantomSettings) -> list[Finding]:
     """Draw all findings of a study, in the order of patients."""
     rng = np.random.default_rng([settings.seed, 1])
-    slots = _draw_slots(rng, _draw_patterns(rng, settings.patients))
+    slots = draw_slots(rng, draw_patterns(rng, settings))
     malignant = _draw_malignancy(rng, [slot.lesion_type for slot in slots])
     splits = _draw_splits(rng, slots, malignant)
     views = _draw_views(rng, len(slots))
@@ -245,7 +206,7 @@ def draw_findings(settings: PhantomSettings) -> list[Finding]:
 
 
 def _draw_ranked(
-    rng: np.random.Generator, slots: Sequence[_Slot], malignant: Sequence[bool]
+    rng: np.random.Generator, slots: Sequence[Slot], malignant: Sequence[bool]
 ) -> tuple[Floats, Floats, Floats, list[int]]:
     """Draw suspicion, diameter, contrast and BI-RADS by rank within each type and class."""
     count = len(slots)
@@ -254,9 +215,9 @@ def _draw_ranked(
     for lesion_type in MALIGNANT_SHARE:
         for ill in (False, True):
             rows = [i for i, slot in enumerate(slots) if slot.lesion_type == lesion_type and malignant[i] == ill]
-            suspicion[rows] = ndtri(_spread(rng, len(rows))) + (0.5 if ill else -0.5) * CLASS_SEPARATION
-            diameter[rows] = _diameters(_spread(rng, len(rows)), lesion_type)
-            contrast[rows] = _spread(rng, len(rows))
+            suspicion[rows] = ndtri(spread(rng, len(rows))) + (0.5 if ill else -0.5) * CLASS_SEPARATION
+            diameter[rows] = _diameters(spread(rng, len(rows)), lesion_type)
+            contrast[rows] = spread(rng, len(rows))
             birads[rows] = draw_birads(rng, lesion_type, ill, suspicion[rows])
     return suspicion, diameter, contrast, [int(value) for value in birads]
 
@@ -267,18 +228,23 @@ def draw_study(settings: PhantomSettings) -> list[Breast]:
     Returns
     -------
     list[Breast]
-        All breasts with findings, in the order of patients. The same settings give the same study.
+        All breasts with findings, and one breast of each patient who has none, in the order of patients. The same
+        settings give the same study.
     """
     findings = draw_findings(settings)
     rng = np.random.default_rng([settings.seed, 2])
-    patients = sorted({finding.patient_id for finding in findings})
-    fine = _spread(rng, len(patients)) < FINE_SCANNER_SHARE
+    patients = [patient_id(index) for index in range(settings.patients)]
+    normal = draw_normal(settings, [patient for patient in patients if all(f.patient_id != patient for f in findings)])
+    fine = spread(rng, len(patients)) < FINE_SCANNER_SHARE
     breasts = []
     for patient, finely in zip(patients, fine, strict=True):
         spacing = round(settings.spacing_mm * (FINE_SCANNER_RATIO if finely else 1.0), 6)
         sides: tuple[Literal["L", "R"], ...] = ("L", "R")
         for side in sides:
             seed = int(rng.integers(2**31))
+            if (patient, side) in normal:
+                density, split = normal[patient, side]
+                breasts.append(Breast(patient, side, density, spacing, bool(finely), seed, (), split))
             breast_findings = tuple(f for f in findings if f.patient_id == patient and f.laterality == side)
             if breast_findings:
                 breasts.append(

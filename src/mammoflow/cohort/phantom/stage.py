@@ -15,10 +15,12 @@ from mammoflow.cohort.phantom.population import Breast, draw_study
 from mammoflow.cohort.phantom.tables import (
     MANIFEST,
     MARKER,
+    NORMAL_TABLE,
     SPACING_TABLE,
     case_tables,
     manifest,
     marker,
+    normal_table,
     spacing_table,
 )
 from mammoflow.config.phantom import PhantomSettings
@@ -85,12 +87,15 @@ def _write_into(root: Path, settings: PhantomSettings, threads: int) -> None:
     files = [file for film in written for file in film.files]
     rows = [row for film in written for row in film.rows]
     tables = case_tables(rows)
+    normal = [film.normal for film in written if film.normal]
+    if normal:
+        tables[NORMAL_TABLE] = normal_table(normal)
     tables[SPACING_TABLE] = spacing_table([spacing for film in written for spacing in film.spacings])
     for name, text in tables.items():
         write_text(root / name, text)
         files.append(StoredFile(name, file_digest(root / name), "table", None))
     write_text(root / MANIFEST, manifest(files))
-    write_text(root / MARKER, marker(settings, len(films), len(rows)))
+    write_text(root / MARKER, marker(settings, len(films), len(normal), len(rows)))
 
 
 def _uneven(settings: PhantomSettings, breasts: Sequence[Breast]) -> tuple[str, str] | None:

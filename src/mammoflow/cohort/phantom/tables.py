@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from mammoflow.cohort.phantom.files import StoredFile, TableRow
+from mammoflow.cohort.phantom.files import NormalRow, StoredFile, TableRow
 from mammoflow.config.phantom import PhantomSettings
 
 MARKER = "PHANTOM.md"
@@ -14,6 +14,12 @@ MARKER = "PHANTOM.md"
 
 MANIFEST = "manifest.csv"
 SPACING_TABLE = "film_spacing.csv"
+
+NORMAL_TABLE = "normal_films.csv"
+"""Table of the films without a lesion, which CBIS-DDSM does not have."""
+
+HIDDEN_SUSPICION = "hidden_suspicion"
+"""Column of the case tables with the number from which label, assessment and appearance of a lesion follow."""
 
 MASS_COLUMNS = ("breast_density", "mass shape", "mass margins")
 CALCIFICATION_COLUMNS = ("breast density", "calc type", "calc distribution")
@@ -39,6 +45,8 @@ def _set(split: str) -> str:
 def case_table(lesion_type: str, rows: Sequence[TableRow]) -> str:
     """Return a case table as text.
 
+    The last column, which the real tables do not have, is the lesion's hidden suspicion.
+
     As in the real tables lines end in CRLF, the density column is spelt in two ways, and the path of the mask (masses)
     or of the crop (calcifications) is quoted and ends in a newline.
     """
@@ -46,7 +54,7 @@ def case_table(lesion_type: str, rows: Sequence[TableRow]) -> str:
     header = (
         *("patient_id", density, "left or right breast", "image view", "abnormality id", "abnormality type"),
         *(shape, margins, "assessment", "pathology", "subtlety"),
-        *("image file path", "cropped image file path", "ROI mask file path"),
+        *("image file path", "cropped image file path", "ROI mask file path", HIDDEN_SUSPICION),
     )
     return _csv(header, [_case_row(lesion_type, row) for row in rows])
 
@@ -55,12 +63,27 @@ def _case_row(lesion_type: str, row: TableRow) -> tuple[object, ...]:
     finding, assessment = row.finding, row.finding.assessment
     crop = row.crop_path if lesion_type == "mass" else f"{row.crop_path}\n"
     mask = f"{row.mask_path}\n" if lesion_type == "mass" else row.mask_path
-    side = "LEFT" if finding.laterality == "L" else "RIGHT"
     return (
-        *(finding.patient_id, finding.density, side, row.view, finding.number, lesion_type),
+        *(finding.patient_id, finding.density, _side(finding.laterality), row.view, finding.number, lesion_type),
         *(assessment.shape, assessment.margins, assessment.birads, assessment.pathology, assessment.subtlety),
-        *(row.image_path, crop, mask),
+        *(row.image_path, crop, mask, f"{finding.suspicion:.4f}"),
     )
+
+
+def normal_table(rows: Sequence[NormalRow]) -> str:
+    """Return the table of the films without a lesion."""
+    header = ("patient_id", "breast_density", "left or right breast", "image view", "image file path")
+    return _csv(
+        header,
+        [
+            (row.breast.patient_id, row.breast.density, _side(row.breast.laterality), row.view, row.image_path)
+            for row in rows
+        ],
+    )
+
+
+def _side(laterality: str) -> str:
+    return "LEFT" if laterality == "L" else "RIGHT"
 
 
 def case_tables(rows: Sequence[TableRow]) -> dict[str, str]:
@@ -85,7 +108,7 @@ def manifest(files: Sequence[StoredFile]) -> str:
     return _csv(("path", "sha256", "kind", "spacing_mm"), rows)
 
 
-def marker(settings: PhantomSettings, films: int, lesions: int) -> str:
+def marker(settings: PhantomSettings, films: int, normal: int, lesions: int) -> str:
     """Return the text of the marker file."""
     return f"""# Phantom study
 
@@ -94,7 +117,7 @@ It was made by mammoflow in the form of a CBIS-DDSM download; which parts are mo
 docs/phantom.md of the project.
 
 - patients: {settings.patients}
-- films: {films}
+- films: {films}, {normal} of them without a lesion (see {NORMAL_TABLE})
 - lesions, counted once a view: {lesions}
 - seed: {settings.seed}
 - pixel spacing: {settings.spacing_mm} mm, a quarter of the patients 0.870 of it (see {SPACING_TABLE})

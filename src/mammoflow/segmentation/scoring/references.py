@@ -78,5 +78,9 @@ class References:
 
 def score_rows(table: pd.DataFrame, scored: Scores, predicted_iou: npt.NDArray[np.floating]) -> list[dict[str, Any]]:
     """Return rows of the table SEGMENTATION_SCORES: a row of `table` with the scores of its mask."""
-    filled = table.assign(predicted_iou=predicted_iou, **scored.columns())
-    return [{str(name): value for name, value in row.items()} for row in filled.to_dict("records")]
+    columns = {"predicted_iou": predicted_iou, **scored.columns()}
+    added = zip(*(values.tolist() for values in columns.values()), strict=True)
+    return [
+        {str(name): value for name, value in row.items()} | dict(zip(columns, values, strict=True))
+        for row, values in zip(table.to_dict("records"), added, strict=True)
+    ]

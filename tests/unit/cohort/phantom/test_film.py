@@ -13,8 +13,8 @@ from mammoflow.cohort.phantom.lesions import draw_calcification_on, draw_mass_on
 from mammoflow.cohort.phantom.population import draw_study
 from mammoflow.config.phantom import PhantomSettings
 
-SMOOTH = MassAppearance(1.0, 0.0, 0.0, 0.4, 0, 0.5)
-SPICULATED = MassAppearance(0.8, 0.05, 0.12, 0.6, 14, 0.8)
+SMOOTH = MassAppearance(1.0, 0.0, 0.0, 0.4, 0, 0.5, 0.0)
+SPICULATED = MassAppearance(0.8, 0.05, 0.12, 0.6, 14, 0.8, 0.3)
 
 
 @pytest.fixture(scope="module")
@@ -101,11 +101,11 @@ def test_films_are_the_same_each_time_they_are_drawn() -> None:
 def test_masks_lie_in_the_breast_and_do_not_touch_one_another(films: list[Film]) -> None:
     for film in films:
         breast = film.geometry.breast[:, ::-1] if film.breast.laterality == "R" else film.geometry.breast
-        assert len(film.masks) == len(film.findings) >= 1
+        assert len(film.masks) == len(film.findings) == len({f.finding_id for f in film.findings})
         for mask in film.masks:
             assert mask.any()
             assert (mask & breast).sum() >= 0.9 * mask.sum()
-        assert np.sum(film.masks, axis=0).max() <= 1
+        assert not film.masks or np.sum(film.masks, axis=0).max() <= 1
 
 
 def test_the_background_is_dark_and_a_right_breast_hangs_on_the_right(films: list[Film]) -> None:
@@ -117,7 +117,7 @@ def test_the_background_is_dark_and_a_right_breast_hangs_on_the_right(films: lis
 
 
 def test_the_word_phantom_is_burned_in_outside_the_breast() -> None:
-    for breast in draw_study(PhantomSettings(patients=8, spacing_mm=0.4)):
+    for breast in draw_study(PhantomSettings(patients=6, spacing_mm=0.4)):
         film = draw_film(breast, breast.views[-1])
         body = film.geometry.breast[:, ::-1] if breast.laterality == "R" else film.geometry.breast
         interior = np.zeros_like(body)
@@ -141,7 +141,7 @@ def test_a_finding_is_as_far_from_the_nipple_in_one_view_as_in_the_other(films: 
 
 def test_size_and_grey_level_of_the_rendered_lesions_keep_below_the_bound() -> None:
     rows = []
-    for breast in draw_study(PhantomSettings(spacing_mm=1.0)):
+    for breast in draw_study(PhantomSettings(patients=80, spacing_mm=1.0)):
         for view in breast.views:
             film = draw_film(breast, view)
             for finding, mask in zip(film.findings, film.masks, strict=True):

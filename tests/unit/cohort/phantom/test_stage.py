@@ -86,10 +86,34 @@ def test_the_case_tables_have_the_real_tables_oddities(study: Path, name: str) -
         assert row["ROI mask file path"].split("/")[0] == f"{folder}_{row['abnormality id']}"
 
 
-def test_the_headers_of_the_tables_are_those_of_the_real_ones(study: Path, real_data: Path) -> None:
+def test_the_headers_of_the_tables_are_those_of_the_real_ones_and_the_suspicion(study: Path, real_data: Path) -> None:
     for name in TABLES:
-        real = (real_data / "cbis-ddsm" / name).read_bytes().split(b"\n", 1)[0]
-        assert (study / name).read_bytes().split(b"\n", 1)[0] == real
+        real = (real_data / "cbis-ddsm" / name).read_bytes().split(b"\r\n", 1)[0]
+        assert (study / name).read_bytes().split(b"\r\n", 1)[0] == real + b",hidden_suspicion"
+
+
+def test_the_hidden_suspicion_of_each_row_is_that_from_which_the_lesion_was_drawn(
+    study: Path, case_rows: list[dict[str, str]]
+) -> None:
+    drawn = {f.finding_id: f.suspicion for breast in stage.draw_study(SMALL) for f in breast.findings}
+    sides = {"LEFT": "L", "RIGHT": "R"}
+    for row in case_rows:
+        side, kind = sides[row["left or right breast"]], row["abnormality type"]
+        finding = f"{row['patient_id']}_{side}_{kind}_{row['abnormality id']}"
+        assert float(row["hidden_suspicion"]) == pytest.approx(drawn[finding], abs=1e-4)
+
+
+def test_normal_films_have_a_table_of_their_own_and_no_mask(study: Path, case_rows: list[dict[str, str]]) -> None:
+    rows = read_csv(study / "normal_films.csv")
+    assert [row["image view"] for row in rows] == ["CC", "MLO"]
+    assert {row["patient_id"] for row in rows}.isdisjoint(row["patient_id"] for row in case_rows)
+    for row in rows:
+        folder = Path(row["image file path"]).parts[0]
+        assert folder.startswith(("Normal-Training_P_", "Normal-Test_P_"))
+        assert len(list((study / folder).rglob("*.dcm"))) == 1
+        assert not list(study.glob(f"{folder}_*"))
+    without = SMALL.model_copy(update={"normal_share": 0.0})
+    assert all(breast.findings for breast in stage.draw_study(without))
 
 
 def test_masks_can_be_told_from_crops_by_content_and_not_by_name(study: Path, case_rows: list[dict[str, str]]) -> None:
@@ -200,7 +224,7 @@ def test_the_download_layout_keeps_tables_and_moves_files_into_dated_folders(stu
     assert len(files) == len(list(study.rglob("*.dcm")))
     for path in files:
         folder, dated, series, name = path.parts
-        assert folder.startswith(("Mass-", "Calc-"))
+        assert folder.startswith(("Mass-", "Calc-", "Normal-"))
         assert dated.startswith("01-01-2000-DDSM-")
         assert series.startswith(("1-full mammogram images-", "1-ROI mask images-"))
         assert name in ("1-1.dcm", "1-2.dcm")

@@ -13,7 +13,6 @@ from segment_anything import SamPredictor
 from segment_anything.build_sam import _build_sam
 from skimage import data
 
-from mammoflow.segmentation.loading import build_model
 from mammoflow.segmentation.networks.rgb_input import grey_to_rgb
 from mammoflow.segmentation.networks.sam import MedSamModel, SamModel
 from mammoflow.segmentation.protocol.prediction import Embedding
@@ -50,9 +49,8 @@ def sam() -> SamModel:
 
 
 @pytest.fixture(scope="module")
-def sam2() -> PromptableModel:
-    torch.manual_seed(3)
-    return build_model("sam2.1_hiera_tiny", None, "random", torch.device("cpu"))
+def sam2(thin_sam2: PromptableModel) -> PromptableModel:
+    return thin_sam2
 
 
 def embedding_of(model: PromptableModel, film: npt.NDArray[np.uint16]) -> Embedding:
