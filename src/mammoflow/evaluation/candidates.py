@@ -31,9 +31,14 @@ def display_name(model: str, titles: Mapping[str, str] | None = None) -> str:
     model
         Its name in the tables.
     titles
-        Titles of classifiers by name, as their training records give them.
+        Titles of classifiers by name, as their training records give them; a fusion or a mean of seeds has the title of
+        its classifier.
     """
-    return (titles or {}).get(model) or model.replace("_", " ")
+    known = titles or {}
+    classifier, space, rest = model.partition(" ")
+    if rest.startswith(("+ ", "(mean of ")):
+        return f"{display_name(classifier, known)}{space}{rest}"
+    return known.get(model) or model.replace("_", " ")
 
 
 def classifier_titles(training: Mapping[str, Any]) -> dict[str, str]:

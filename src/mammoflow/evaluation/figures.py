@@ -22,6 +22,9 @@ from mammoflow.evaluation.segmentation_figures import (
     draw_dice_by_iteration,
 )
 
+LONGEST_NAME = 36
+"""Characters of a name in the figure of AUCs; a longer one of a fusion or a mean goes over two lines."""
+
 
 def write_figures(
     folder: Path,
@@ -164,7 +167,11 @@ def draw_auc(path: Path, table: pd.DataFrame, phantom: bool, titles: Mapping[str
         reader = shown[shown["family"] == READER]
         if len(reader):
             axes.axvline(reader["auc"].iloc[0], color=INK, linewidth=0.8, linestyle="--", zorder=0)
-        names = [f"{display_name(name, titles)}  (n = {n})" for name, n in zip(shown["model"], shown["n"], strict=True)]
+        named = [f"{display_name(name, titles)}  (n = {n})" for name, n in zip(shown["model"], shown["n"], strict=True)]
+        names = [
+            name.replace(" + ", "\n+ ").replace(" (mean", "\n(mean") if len(name) > LONGEST_NAME else name
+            for name in named
+        ]
         axes.set_yticks(range(len(shown)), names)
         axes.grid(axis="y", visible=False)
         low = float(np.nanmin(shown[["auc", "auc_low"]].to_numpy()))

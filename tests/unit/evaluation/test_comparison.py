@@ -131,3 +131,7 @@ def test_names_are_readable() -> None:
     assert display_name("perceptron_all_tuned", titles) == "perceptron all tuned"
     assert display_name("mine", titles) == "mine"
     assert display_name("BI-RADS > 3") == "BI-RADS > 3"
+    assert (
+        display_name("efficientnet_masked_crop + reader's words", titles) == "EfficientNet-B0, crops + reader's words"
+    )
+    assert display_name("perceptron_all_tuned (mean of 2 seeds)", titles) == "perceptron all tuned (mean of 2 seeds)"
