@@ -153,11 +153,20 @@ class ClassifierSettings(Settings):
         return self
 
 
+DEFAULT_RUN = ("context_crop", "perceptron_frozen", "perceptron_decoder_tuned", "perceptron_all_tuned")
+"""Classifiers that the default configuration trains; an overlay may name the others."""
+
+
 def default_classifiers() -> dict[str, ClassifierSettings]:
     """Return the classifiers of the default configuration, by name."""
     efficientnet = {"network": "efficientnet_b0", "epochs": 12, "dropout": 0.2}
     perceptron = {"input": "prompted", "network": "perceptron", "epochs": 15, "dropout": 0.3}
     entries: dict[str, dict[str, Any]] = {
+        "context_crop": {
+            "title": "EfficientNet-Lite0 context crop", "input": "context_crop", "network": "efficientnet_lite0",
+            "weights": "published", "epochs": 12, "learning_rate": 3e-4, "test_time_flips": "all",
+            "input_options": {"image_px": 128},
+        },
         "efficientnet_masked_crop": {
             **efficientnet, "title": "EfficientNet-B0 masked crop", "input": "masked_crop",
         },
@@ -181,7 +190,7 @@ class ClassificationSettings(Settings):
     """All classifiers."""
 
     run: list[str] = Field(
-        default_factory=lambda: list(default_classifiers()),
+        default_factory=lambda: list(DEFAULT_RUN),
         description="Classifiers to train, by their names under `classifiers`; an empty list trains none.",
     )
     classifiers: dict[str, ClassifierSettings] = Field(
