@@ -101,6 +101,8 @@ def boosted_candidate(
     """
     name = f"{feature_model_name(family)}{BOOSTED}"
     matrix = feature_matrix(family, features, lesions)
+    # Trees cannot be grown on a feature that no training lesion states, such as a wavelength below the pixel spacing.
+    matrix = matrix.loc[:, matrix[lesions["split"] == "train"].notna().any()]
     defined = matrix.notna().any(axis=1)
     training = (defined & (lesions["split"] == "train")).to_numpy()
     label = lesions.loc[training, "malignant"].astype("float64").to_numpy()

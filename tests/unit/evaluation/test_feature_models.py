@@ -92,7 +92,7 @@ def test_boosted_trees_find_what_no_line_does() -> None:
     # Malignant lesions lie at both ends, benign ones in the middle.
     ends = np.where(label == 1, random.choice([-2, 2], N), 0) + random.normal(0, 0.5, N)
     ends[5] = np.nan
-    features = table(lesions, "gabor", ends=ends)
+    features = table(lesions, "gabor", ends=ends, never_stated=np.full(N, np.nan))
     boosted = boosted_candidate("gabor", features, lesions)
     assert boosted.model == "Gabor features, boosted"
     assert test_area(boosted, lesions.drop("L005")) > 0.9
