@@ -42,7 +42,8 @@ def films(every: int) -> Iterator[tuple[int, Film, Mask]]:
 
     phantom._borders = remember
     try:
-        views = [(breast, view) for breast in draw_study(PhantomSettings()) for view in breast.views]
+        breasts = draw_study(PhantomSettings(patients=60, normal_share=0.0))
+        views = [(breast, view) for breast in breasts for view in breast.views]
         for number in range(0, len(views), every):
             film = draw_film(*views[number])
             yield number, film, drawn[0]

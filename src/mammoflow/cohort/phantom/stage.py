@@ -11,11 +11,11 @@ from pathlib import Path
 
 from mammoflow.cohort.phantom.files import FilmWriter, StoredFile, WrittenFilm
 from mammoflow.cohort.phantom.film import draw_film
+from mammoflow.cohort.phantom.names import NORMAL_TABLE
 from mammoflow.cohort.phantom.population import Breast, draw_study
 from mammoflow.cohort.phantom.tables import (
     MANIFEST,
     MARKER,
-    NORMAL_TABLE,
     SPACING_TABLE,
     case_tables,
     manifest,

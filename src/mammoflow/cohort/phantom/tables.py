@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Sequence
 
 from mammoflow.cohort.phantom.files import NormalRow, StoredFile, TableRow
+from mammoflow.cohort.phantom.names import HIDDEN_SUSPICION, NORMAL_TABLE
 from mammoflow.config.phantom import PhantomSettings
 
 MARKER = "PHANTOM.md"
@@ -14,12 +15,6 @@ MARKER = "PHANTOM.md"
 
 MANIFEST = "manifest.csv"
 SPACING_TABLE = "film_spacing.csv"
-
-NORMAL_TABLE = "normal_films.csv"
-"""Table of the films without a lesion, which CBIS-DDSM does not have."""
-
-HIDDEN_SUSPICION = "hidden_suspicion"
-"""Column of the case tables with the number from which label, assessment and appearance of a lesion follow."""
 
 MASS_COLUMNS = ("breast_density", "mass shape", "mass margins")
 CALCIFICATION_COLUMNS = ("breast density", "calc type", "calc distribution")

@@ -10,7 +10,7 @@ import pandas as pd
 
 from mammoflow.cohort.case_tables import USUAL_TABLES
 from mammoflow.cohort.numbers import parse_number
-from mammoflow.cohort.phantom.tables import HIDDEN_SUSPICION, NORMAL_TABLE
+from mammoflow.cohort.phantom.names import HIDDEN_SUSPICION, NORMAL_TABLE
 from mammoflow.cohort.reader import Exclusion, FoundImage, FoundLesion, Row
 from mammoflow.cohort.readers import cbis_ddsm
 from mammoflow.cohort.table_files import ORIGIN, read_text_table, records, require_columns
