@@ -5,6 +5,8 @@ CORES ?= all
 WORKERS ?= 2
 BIN := .venv/bin
 export PYTHON
+# Every job is a fresh interpreter; an environment that forbids bytecode would make each of them compile the library anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test lint bench format generate requirements environment
 
@@ -26,7 +28,7 @@ demo: environment
 
 # Tests start many interpreters, each of which would compile the library anew without its bytecode.
 test: environment
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: environment
 	$(BIN)/ruff format --check .
