@@ -25,7 +25,7 @@ from mammoflow.training.batching import Rows
 from mammoflow.training.learner import Learner, Watched
 from mammoflow.training.plan import Plan
 
-STATISTICS_BATCHES = 64
+STATISTICS_BATCHES = 16
 """Training batches from which the statistics of batch normalisation are computed before each validation."""
 
 FLIPPED_AXES: dict[TestTimeFlips, list[tuple[int, ...]]] = {
