@@ -20,7 +20,7 @@ from mammoflow.run.provenance import SOURCES, code_digest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Beside the default: further models, one of them trained, with files that need not be there.
+# The default with further models, one of them trained, with files that need not be there.
 SEVERAL_MODELS = {
     "segmentation": {
         "run": ["small", "sam_vit_b", "sam2.1_hiera_tiny", "tuned"],
@@ -28,6 +28,7 @@ SEVERAL_MODELS = {
     }
 }
 
+CONTEXT = {"classifiers/context_crop"}
 EFFICIENTNETS = {
     "classifiers/efficientnet_masked_crop",
     "classifiers/efficientnet_whole_image",
@@ -38,10 +39,15 @@ PERCEPTRONS = {
     "classifiers/perceptron_decoder_tuned",
     "classifiers/perceptron_all_tuned",
 }
-CLASSIFIERS = EFFICIENTNETS | PERCEPTRONS
+CLASSIFIERS = CONTEXT | EFFICIENTNETS | PERCEPTRONS
 NOTHING: set[str] = set()
 
-# What is edited -> the file, and the jobs of the default configuration with another digest. A file that is not there is
+# The default, with every classifier that it defines.
+ALL_CLASSIFIERS: dict[str, object] = {
+    "classification": {"run": sorted(job.removeprefix("classifiers/") for job in CLASSIFIERS)}
+}
+
+# What is edited -> the file, and the jobs of that configuration with another digest. A file that is not there is
 # new: a new member, which no job of the configuration uses.
 EDITS: dict[str, tuple[str, set[str]]] = {
     "a column of the predictions": ("tables/predictions.py", {*CLASSIFIERS, "compare", "report"}),
@@ -56,11 +62,13 @@ EDITS: dict[str, tuple[str, set[str]]] = {
     "a recipe of training": ("segmentation/recipes/tune.py", NOTHING),
     "a new network": ("classification/networks/new_network.py", NOTHING),
     "a published weights file of EfficientNet": ("classification/networks/efficientnet_b0.py", EFFICIENTNETS),
+    "a published weights file of EfficientNet-Lite0": ("classification/networks/efficientnet_lite0.py", CONTEXT),
     "a new input": ("classification/inputs/new_input.py", NOTHING),
     "an option of masked crops": (
         "classification/inputs/masked_crop.py",
         {"classifiers/efficientnet_masked_crop"},
     ),
+    "a line of context crops": ("classification/inputs/context_crop.py", CONTEXT),
     "a setting of every classifier": ("config/classification.py", CLASSIFIERS),
     "a new trainer": ("training/trainers/new_trainer.py", NOTHING),
     "the supervised trainer": ("training/trainers/supervised.py", CLASSIFIERS),
@@ -115,8 +123,8 @@ def digests(values: dict[str, object], sources: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def of_default() -> dict[str, str]:
-    return digests({}, SOURCES)
+def of_all_classifiers() -> dict[str, str]:
+    return digests(ALL_CLASSIFIERS, SOURCES)
 
 
 @pytest.fixture(scope="module")
@@ -124,17 +132,17 @@ def of_several_models() -> dict[str, str]:
     return digests(SEVERAL_MODELS, SOURCES)
 
 
-def test_a_copy_has_the_same_digests(sources: Path, of_default: dict[str, str]) -> None:
-    assert digests({}, sources) == of_default
+def test_a_copy_has_the_same_digests(sources: Path, of_all_classifiers: dict[str, str]) -> None:
+    assert digests(ALL_CLASSIFIERS, sources) == of_all_classifiers
 
 
 @pytest.mark.parametrize(
     ("edit", "jobs"), [pytest.param(*row, id=name) for name, row in EDITS.items()], indirect=["edit"]
 )
 @pytest.mark.usefixtures("edit")
-def test_an_edit_reruns_the_jobs_that_use_it(sources: Path, of_default: dict[str, str], jobs: set[str]) -> None:
-    edited = digests({}, sources)
-    assert {job for job, digest in edited.items() if digest != of_default[job]} == jobs
+def test_an_edit_reruns_the_jobs_that_use_it(sources: Path, of_all_classifiers: dict[str, str], jobs: set[str]) -> None:
+    edited = digests(ALL_CLASSIFIERS, sources)
+    assert {job for job, digest in edited.items() if digest != of_all_classifiers[job]} == jobs
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_all_planned_outputs_stand_under_the_run(finished_project: Project) -> N
     assert {path.name for path in (settings / "segmentation").iterdir()} == {"small.yaml"}
     classifiers = {path.stem for path in (settings / "classifiers").iterdir()}
     assert classifiers == {path.name for path in (run / "classification").iterdir()}
-    assert len(classifiers) == 6
+    assert len(classifiers) == 4
     assert "segment is in" in (run / "logs" / "segment" / "small_00.log").read_text(encoding="utf-8")
 
 

@@ -131,10 +131,18 @@ def classifier_candidates(run: Run) -> list[Candidate]:
 
 
 def _seen_by_classifier(run: Run, record: dict[str, Any]) -> SeenPatients | None:
-    """Return what the default model has seen, for a classifier whose record says that it rests on that model."""
+    """Return what the models have seen that a classifier rests on; None where its record says that it rests on none.
+
+    These are the model that the input's option `model` names, else the one whose masks went on, and those whose masks
+    the features were computed on that join the network's features.
+    """
     if record.get("seen_test_patients") is None:
         return None
-    return SeenPatients.of_scores(run.mask_model, run.scores)
+    settings = record.get("settings", {})
+    named = settings.get("input_options", {}).get("model") or run.mask_model
+    families = [run.features[family] for family in settings.get("vectors", []) if family in run.features]
+    of_features = (seen_by_features(run, features) for features in families)
+    return SeenPatients.joined([SeenPatients.of_scores(named, run.scores), *of_features])
 
 
 def seen_by_features(run: Run, features: pd.DataFrame) -> SeenPatients | None:

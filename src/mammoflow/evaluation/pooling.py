@@ -14,6 +14,7 @@ from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.comparison import comparison_table
 from mammoflow.evaluation.inputs import Run, read_run
+from mammoflow.evaluation.pooled_notes import pooled_notes
 from mammoflow.evaluation.seen_patients import SeenPatients
 from mammoflow.tables.study import study_note
 
@@ -171,7 +172,7 @@ def _pooled(first: Candidate, folds: Sequence[Fold]) -> Candidate:
         first.model,
         first.family,
         {seed: pd.concat([part.runs[seed].reindex(test.index) for part, test in parts]) for seed in first.runs},
-        tuple(note for note in first.notes if all(note in part.notes for part, _ in parts)),
+        pooled_notes({fold.number: part.notes for fold, (part, _) in zip(folds, parts, strict=True)}),
         threshold=thresholds.pop() if len(thresholds) == 1 else float("nan"),
         seen=SeenPatients.pooled([(part.seen, test["patient_id"]) for part, test in parts]),
     )

@@ -98,8 +98,6 @@ LESIONS = pa.DataFrameSchema(
         "box_x0": number(),
         "box_y1": number(),
         "box_x1": number(),
-        # Of a phantom: the number that the lesion's appearance was drawn from, larger for what looks more malignant.
-        "hidden_suspicion": number(required=False),
         "official_split": text(choices=("train", "test", "")),
         "split": text(choices=SPLITS),
         "shard": integer(0, 1023),

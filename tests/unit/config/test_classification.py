@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from mammoflow.config.base import validate_settings
+from mammoflow.config.classification import DEFAULT_RUN
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError
 
-DEFAULT = [
-    "efficientnet_masked_crop", "efficientnet_whole_image", "efficientnet_whole_image_radiomics", "perceptron_frozen",
-    "perceptron_decoder_tuned", "perceptron_all_tuned",
+DEFINED = [
+    "context_crop", "efficientnet_masked_crop", "efficientnet_whole_image", "efficientnet_whole_image_radiomics",
+    "perceptron_frozen", "perceptron_decoder_tuned", "perceptron_all_tuned",
 ]  # fmt: skip
 
 
@@ -24,11 +25,18 @@ def classifier(name: str, **changes: Any) -> dict[str, Any]:
     return {"classification": {"classifiers": {name: changes}}}
 
 
-def test_the_default_trains_six_classifiers() -> None:
+def test_the_default_trains_one_network_of_pictures_and_three_perceptrons() -> None:
     classification = StudyConfig().classification
-    assert classification.run == list(classification.classifiers) == DEFAULT
+    assert list(classification.classifiers) == DEFINED
+    assert classification.run == list(DEFAULT_RUN) == ["context_crop", *DEFINED[4:]]
     titles = [classification.classifiers[name].title for name in classification.run]
-    assert titles[:1] + titles[3:4] == ["EfficientNet-B0 masked crop", "Perceptron frozen"]
+    assert titles[:2] == ["EfficientNet-Lite0 context crop", "Perceptron frozen"]
+
+
+def test_the_network_of_pictures_starts_from_published_weights() -> None:
+    entries = StudyConfig().classification.classifiers
+    assert {name: entry.weights for name, entry in entries.items() if entry.weights} == {"context_crop": "published"}
+    assert entries["context_crop"].network == "efficientnet_lite0"
 
 
 def test_entries_merge_and_the_list_is_replaced() -> None:
@@ -40,7 +48,7 @@ def test_entries_merge_and_the_list_is_replaced() -> None:
     changed: Any = classification.classifiers["efficientnet_masked_crop"]
     assert (changed.epochs, changed.input, changed.title) == (3, "masked_crop", "EfficientNet-B0 masked crop")
     assert (changed.input_options.image_px, changed.input_options.crop_margin) == (64, 0.1)
-    assert list(classification.classifiers) == [*DEFAULT, "mine"]
+    assert list(classification.classifiers) == [*DEFINED, "mine"]
 
 
 def test_each_classifier_that_is_trained_has_its_settings_file() -> None:
@@ -82,7 +90,7 @@ def test_each_classifier_that_is_trained_has_its_settings_file() -> None:
         (classifier("perceptron_frozen", covariates=["birads"]), r"covariates\.0: found 'birads'"),
         (classifier("perceptron_frozen", covariates=["view", "view"]), r"covariates: .*names one twice"),
         (classifier("a/b", input="whole_image", network="efficientnet_b0"), "classifiers names 'a/b'"),
-        ({"classification": {"run": ["vgg"]}}, "run names 'vgg'; expected one of classifiers: efficientnet_masked"),
+        ({"classification": {"run": ["vgg"]}}, "run names 'vgg'; expected one of classifiers: context_crop, eff"),
         (
             {"classification": {"run": ["perceptron_frozen", "perceptron_frozen"]}},
             "expected each classifier once",
@@ -92,8 +100,8 @@ def test_each_classifier_that_is_trained_has_its_settings_file() -> None:
             r"prompts\.kinds is \['point'\], but perceptron_frozen, .* decode each lesion from a box",
         ),
         (
-            {**classifier("efficientnet_whole_image", vectors=["gabor"]), "features": {"run": ["radiomics"]}},
-            r"classifiers\.efficientnet_whole_image\.vectors names 'gabor'; expected one of features\.run",
+            {**classifier("perceptron_frozen", vectors=["gabor"]), "features": {"run": ["radiomics"]}},
+            r"classifiers\.perceptron_frozen\.vectors names 'gabor'; expected one of features\.run",
         ),
     ],
 )

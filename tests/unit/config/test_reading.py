@@ -69,14 +69,15 @@ def test_missing_weights_name_file_checksum_and_command(tmp_path: Path) -> None:
 
 def test_missing_weights_of_a_classifier(tmp_path: Path) -> None:
     entry = {"weights": str(tmp_path / "b0.pth")}
-    values = {"classification": {"classifiers": {"efficientnet_whole_image": entry}}}
+    name = "efficientnet_whole_image"
+    values = {"classification": {"run": [name], "classifiers": {name: entry}}}
     expected = r"classification\.classifiers\.efficientnet_whole_image\.weights: found .*b0\.pth.*EfficientNet-B0"
     with pytest.raises(ConfigError, match=expected):
         check_files(validate_settings(StudyConfig, values, "test"))
     (tmp_path / "b0.pth").write_bytes(b"weights")
     check_files(validate_settings(StudyConfig, values, "test"))
     (tmp_path / "b0.pth").unlink()
-    values["classification"]["run"] = ["perceptron_frozen"]  # type: ignore[assignment]
+    values["classification"]["run"] = ["perceptron_frozen"]
     check_files(validate_settings(StudyConfig, values, "test"))
 
 

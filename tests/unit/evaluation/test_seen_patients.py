@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 
 from mammoflow.config.evaluation import ComparisonSettings, ReportSettings
 from mammoflow.evaluation import drawing
+from mammoflow.evaluation.candidates import classifier_candidates
+from mammoflow.evaluation.inputs import read_run
 from mammoflow.evaluation.seen_patients import SEEN_MARK, SeenPatients, seen_columns
 from mammoflow.evaluation.stage import compare
 from mammoflow.report.stage import write_report
@@ -80,6 +83,32 @@ def test_figures_and_page_carry_the_mark(written: tuple[Path, list[str]]) -> Non
     page = (root / "page.html").read_text(encoding="utf-8")
     assert page.count(f"Test patients seen: {NOTE.format(3, 6).removeprefix('seen: ')}") == 1 + 7  # banner, captions
     assert page.count(f'<span class="pill">{SEEN_MARK}</span>') > 8
+
+
+@pytest.mark.parametrize(
+    ("settings", "model", "patients"),
+    [
+        ({}, "small", {"P000"}),
+        ({"input_options": {"model": ""}}, "small", {"P000"}),
+        ({"input_options": {"model": "sam2.1_hiera_tiny"}}, "sam2.1_hiera_tiny", {"P001", "P004"}),
+        (
+            {"input_options": {"model": "sam2.1_hiera_tiny"}, "vectors": ["gabor"]},
+            "sam2.1_hiera_tiny and small",
+            {"P000", "P001", "P004"},
+        ),
+    ],
+)
+def test_a_classifier_rests_on_the_model_that_its_input_names(
+    run: Any, settings: dict[str, Any], model: str, patients: set[str]
+) -> None:
+    tables = read_run(**run.inputs())
+    of_small = (tables.scores["model"] == "small") & (tables.scores["patient_id"] == "P000")
+    of_other = (tables.scores["model"] == "sam2.1_hiera_tiny") & tables.scores["patient_id"].isin(["P001", "P004"])
+    records = {"perceptron_frozen": {"seen_test_patients": 1, "settings": settings}}
+    seen = replace(tables, scores=tables.scores.assign(seen=of_small | of_other), training=records)
+    found = {one.model: one.seen for one in classifier_candidates(seen)}
+    assert found["perceptron_frozen"] == SeenPatients(model, frozenset(patients))
+    assert found["efficientnet_whole_image"] is None
 
 
 def test_a_model_that_saw_nobody_counts_none_and_notes_nothing() -> None:

@@ -20,8 +20,12 @@ SMALL_AGAIN = {"architecture": "small", "train": {"recipe": "small"}}
 
 def config(run: list[str] | None = None, entries: dict[str, Any] | None = None, **segmentation: Any) -> StudyConfig:
     run = run or ["small"]
-    values = {"run": run, "default_model": run[0], "models": entries or {}, **segmentation}
-    return validate_settings(StudyConfig, {"segmentation": values, "prefetch": {"folder": "brought"}}, "test")
+    values = {
+        "segmentation": {"run": run, "default_model": run[0], "models": entries or {}, **segmentation},
+        "classification": {"run": ["perceptron_frozen"]},
+        "prefetch": {"folder": "brought"},
+    }
+    return validate_settings(StudyConfig, values, "test")
 
 
 def test_weights_are_shipped_prefetched_named_or_made_by_the_run() -> None:
