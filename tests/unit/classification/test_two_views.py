@@ -172,4 +172,4 @@ def test_both_lesions_of_a_finding_get_one_probability_where_the_order_does_not_
     assert cc.std() > 1e-4
     assert bool(np.allclose(cc, mlo, atol=1e-6)) == agree
     record = json.loads((output / "training.json").read_text(encoding="utf-8"))
-    assert record["input"]["lesions_without_other_view"] == 9
+    assert record["lesions_without_other_view"] == 9
