@@ -20,7 +20,7 @@ from mammoflow.classification.samples import Job, Samples
 from mammoflow.config.classification import INPUTS, NETWORKS
 
 KINDS = {"picture": 3, "vector": 1}
-"""Axes of a sample of each kind."""
+"""Axes of a sample of each kind; an input of several pictures has one more."""
 
 QUICK = {"picture": "resnet_small", "vector": "perceptron"}
 """A network of each kind that trains in a moment."""
@@ -83,7 +83,10 @@ def test_every_lesion_has_a_sample_and_every_sample_its_tensor(
         inputs = samples[int(row)]
         assert list(inputs) == [INPUTS.load(name).GIVES]
         tensor = inputs[INPUTS.load(name).GIVES]
-        assert (tensor.dtype, tensor.dim()) == (torch.float32, KINDS[INPUTS.load(name).GIVES])
+        pictures = getattr(INPUTS.load(name), "PICTURES", None)
+        assert (tensor.dtype, tensor.dim()) == (torch.float32, KINDS[INPUTS.load(name).GIVES] + (pictures is not None))
+        assert pictures in (None, tensor.shape[0])
+        assert (samples.combine is None) == (pictures is None)
         assert torch.isfinite(tensor).all()
         shapes.add(tensor.shape)
     assert len(shapes) == 1

@@ -41,7 +41,8 @@ def build(name: str) -> Network:
 
 def batch_of(name: str) -> dict[str, Tensor]:
     shape = {"picture": (1, SIDE, SIDE), "vector": (NUMBERS,)}[NETWORKS.load(name).TAKES]
-    return {NETWORKS.load(name).TAKES: torch.rand(SAMPLES, *shape, generator=torch.Generator().manual_seed(1))}
+    tensor = torch.rand(SAMPLES, *shape, generator=torch.Generator().manual_seed(1))
+    return {NETWORKS.load(name).TAKES: tensor.requires_grad_()}  # `linear` has no parameters of its own
 
 
 def test_top_level_says_what_the_network_takes_and_needs(network: str) -> None:

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mammoflow.classification.cases import Cases
-from mammoflow.classification.pictures import PICTURES_AT_ONCE, WHITE, Grey, PictureSamples, cut
-from mammoflow.classification.samples import Inputs
+from mammoflow.classification.cases import Cases, mask_paths, predicted_masks
+from mammoflow.classification.pictures import PICTURES_AT_ONCE, WHITE, Grey, PictureSamples, cut, prepare_pictures
+from mammoflow.classification.samples import Files, Inputs, Job
 from mammoflow.config.pictures import ContextCropOptions
 from mammoflow.storage.files import read_image, read_mask
 from mammoflow.training.batching import Rows
@@ -242,3 +242,29 @@ class ContextSamples(PictureSamples):
         with_mask = self.pictures.shape[1] == 2
         of_channels = ([mean, mean, 0.5], [deviation, deviation, 0.5]) if with_mask else ([mean], [deviation])
         return torch.tensor(of_channels[0]).view(-1, 1, 1), torch.tensor(of_channels[1]).view(-1, 1, 1)
+
+
+def read_squares(options: ContextCropOptions, cases: Cases, files: Files, job: Job) -> ContextSamples:
+    """Cut a square around every lesion; where a mask is empty or absent the annotated box takes its place, counted."""
+    with_mask = options.looks_at_mask
+    masks: list[Path | None] = (
+        mask_paths(cases, predicted_masks(files.masks), options.mask) if with_mask else [None] * len(cases.lesions)
+    )
+    items = list(enumerate(files_of_lesions(cases, masks)))
+    fallback = np.zeros(len(items), dtype=np.bool_)
+
+    def picture(item: tuple[int, ContextFiles]) -> Grey:
+        row, lesion = item
+        crop, fallback[row] = context_crop(lesion, options)
+        return crop
+
+    channels = 2 if options.mask_channel else 1
+    file = job.cache / "pictures.npy"
+    pictures = prepare_pictures(picture, items, cached_side(options), file, job.threads, "context crops", channels)
+    notes: dict[str, object] = {"sees_reference_mask": with_mask and options.mask == "reference"}
+    if with_mask:
+        notes["lesions_without_mask"] = int(fallback.sum())
+    split = cases.lesions["split"].to_numpy(dtype=object)
+    samples = ContextSamples(pictures, cases.labels, split, notes, options)
+    samples.rests_on_model = with_mask and options.mask == "predicted"
+    return samples

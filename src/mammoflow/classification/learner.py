@@ -33,7 +33,7 @@ FLIPPED_AXES: dict[TestTimeFlips, list[tuple[int, ...]]] = {
     "horizontal": [(), (-1,)],
     "all": [(), (-1,), (-2,), (-2, -1)],
 }
-"""Axes along which pictures (n, channels, rows, columns) are flipped for predictions."""
+"""Axes along which pictures (..., rows, columns) are flipped for predictions."""
 
 BEST_AUC = Watched("validation_auc", "max", smoothing=3)
 

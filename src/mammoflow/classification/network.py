@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mammoflow.config.pictures import Combine
 from mammoflow.config.weights import WeightsSource
 from mammoflow.errors import WeightsError
 from mammoflow.weights.checkpoint import read_state
@@ -62,6 +63,34 @@ class PictureNetwork(Network):
         colour = inputs["picture"].expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
         features: Tensor = self.backbone(colour)
         return features.flatten(1)
+
+
+class SharedNetwork(Network):
+    """A network of pictures that looks at each picture of a sample with the same weights.
+
+    Parameters
+    ----------
+    network
+        Turns one picture into features.
+    combine
+        How the features of the pictures become those of the sample. `mean` and `max` do not depend on the order of the
+        pictures.
+    pictures
+        Pictures of a sample.
+    """
+
+    def __init__(self, network: Network, combine: Combine, pictures: int) -> None:
+        super().__init__()
+        self.network, self.combine, self.levels = network, combine, network.levels
+        self.width = network.width * (pictures if combine == "concatenate" else 1)
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        """Return features (n, width) of `picture` (n, pictures, channels, side, side)."""
+        pictures = inputs["picture"]
+        features: Tensor = self.network({"picture": pictures.flatten(0, 1)}).unflatten(0, pictures.shape[:2])
+        if self.combine == "concatenate":
+            return features.flatten(1)
+        return features.amax(dim=1) if self.combine == "max" else features.mean(dim=1)
 
 
 class VectorNetwork(Network):

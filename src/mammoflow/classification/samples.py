@@ -14,12 +14,16 @@ from torch.utils.data import Dataset
 
 from mammoflow.classification.front import Front
 from mammoflow.config.inference import Precision
+from mammoflow.config.pictures import Combine
 from mammoflow.errors import StudyError
 from mammoflow.training.batching import Rows
 from mammoflow.weights.registry import ModelSpec
 
 Inputs = dict[str, Tensor]
-"""Tensors of one sample, or of a batch of them, by name: `picture` or `vector`, as the input's GIVES says."""
+"""Tensors of one sample, or of a batch of them, by name: `picture` or `vector`, as the input's GIVES says.
+
+A sample of several pictures has them along the first axis of `picture`: (pictures, channels, side, side).
+"""
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,8 @@ class Samples(Dataset[Inputs], ABC):
         What the training record says about the input, such as counts of fallbacks.
     rests_on_model
         Whether the samples come from masks or weights of a segmentation model, which may have seen test patients.
+    combine
+        How the features of the pictures of a sample become one; None where a sample has one picture.
     front
         What is trained before the network in a second phase, or None.
     further_parameters
@@ -130,6 +136,7 @@ class Samples(Dataset[Inputs], ABC):
     digest: str
     notes: dict[str, object]
     rests_on_model: bool = False
+    combine: Combine | None = None
     front: Front | None = None
     further_parameters: int = 0
     further_modules: tuple[str, ...] = ()

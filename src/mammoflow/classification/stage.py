@@ -16,6 +16,7 @@ from mammoflow.classification.classifier import Classifier
 from mammoflow.classification.covariates import covariate_vectors
 from mammoflow.classification.front import Front
 from mammoflow.classification.learner import ClassifierLearner, FrontLearner, predict_lesions
+from mammoflow.classification.network import SharedNetwork
 from mammoflow.classification.results import Trained, case_digest, lesion_temperature, seen_test_patients, write_results
 from mammoflow.classification.samples import Files, Job, Samples
 from mammoflow.classification.vectors import FeatureVectors, feature_vectors
@@ -191,6 +192,8 @@ class _Training:
         member = NETWORKS.load(self.settings.network)
         numbers = self.samples[0]["vector"].shape[0] if member.TAKES == "vector" else 0
         network = member.build(self.settings.network_options, self.weights, numbers)
+        if self.samples.combine is not None:
+            network = SharedNetwork(network, self.samples.combine, self.samples[0]["picture"].shape[0])
         mean, deviation = self.samples.levels(self.samples.labelled("train"))
         if network.levels is not None:
             mean, deviation = (torch.tensor(values).view(-1, 1, 1) for values in network.levels)

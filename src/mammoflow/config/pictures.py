@@ -9,6 +9,7 @@ from pydantic import Field
 from mammoflow.config.base import Settings
 
 Flips = Literal["none", "horizontal", "both"]
+Combine = Literal["mean", "max", "concatenate"]
 
 
 class PictureOptions(Settings):
@@ -63,4 +64,19 @@ class ContextCropOptions(PictureOptions):
         ge=0,
         lt=1,
         description="Largest random change of brightness in training, in deviations of the grey levels; 0 is none.",
+    )
+
+    @property
+    def looks_at_mask(self) -> bool:
+        """Whether a mask gives the centre or a channel."""
+        return self.centre == "mask" or self.mask_channel
+
+
+class TwoViewOptions(ContextCropOptions):
+    """Options of the input `context_two_views`."""
+
+    combine: Combine = Field(
+        "mean",
+        description="How the features of the two views become those of the lesion: their mean, the larger of each "
+        "feature, or one behind the other, the lesion's own view first.",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from mammoflow.config.classification import NETWORKS
+from mammoflow.config.classification import INPUTS, NETWORKS
 from mammoflow.config.pictures import PictureOptions
 from mammoflow.config.study import StudyConfig
 from mammoflow.planning.features import feature_masks
@@ -92,6 +92,7 @@ def job_memory_mb(config: StudyConfig, name: str) -> int:
     entry = config.classification.classifiers[name]
     network, options = NETWORKS.load(entry.network), entry.input_options
     area = (options.image_px / PICTURE_PX) ** 2 if isinstance(options, PictureOptions) else 1.0
+    area *= getattr(INPUTS.load(entry.input), "PICTURES", 1)
     # a network whose size depends on its options has a function in place of the constant
     of_options = getattr(network, "network_mb", None)
     network_mb = of_options(entry.network_options) if of_options else network.NETWORK_MB

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sized
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -20,7 +24,7 @@ Item = TypeVar("Item")
 
 
 def choose_device(name: str) -> torch.device:
-    """Turn `auto`, `cpu` or `cuda` into a torch device.
+    """Turn `auto`, `cpu` or `cuda` into a torch device; of several GPUs this process gets one for itself.
 
     Raises
     ------
@@ -32,7 +36,47 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device is cuda, but torch finds no usable GPU; set device to auto or cpu")
     use_gpu = name == "cuda" or (name == "auto" and torch.cuda.is_available())
-    return torch.device("cuda" if use_gpu else "cpu")
+    if not use_gpu or torch.cuda.device_count() == 1:
+        return torch.device("cuda" if use_gpu else "cpu")
+    device = torch.device("cuda", _take_gpu())
+    torch.cuda.set_device(device)
+    return device
+
+
+@cache
+def _take_gpu() -> int:
+    """Take a GPU that no other process of this user has taken, or else the one with the most free memory.
+
+    Neither Snakemake nor torch divides the GPUs of a machine among jobs. A process holds a lock on a file of its GPU
+    until it ends, and the system releases it however the process ends. Asking for free memory takes memory on each GPU,
+    so that is done only where all of them are taken.
+    """
+    import torch
+
+    gpus = range(torch.cuda.device_count())
+    for gpu in gpus:
+        uuid = torch.cuda.get_device_properties(gpu).uuid
+        if _lock(Path(tempfile.gettempdir()) / f"mammoflow-{os.getuid()}-{uuid}.lock"):
+            return gpu
+    roomiest = max(gpus, key=lambda gpu: torch.cuda.mem_get_info(gpu)[0])
+    print(
+        f"all {len(gpus)} GPUs are taken by other jobs; this one shares GPU {roomiest}, which has the most free memory. "
+        "Limit the jobs with `--resources gpu=`",
+        file=sys.stderr,
+        flush=True,
+    )
+    return roomiest
+
+
+def _lock(path: Path) -> bool:
+    """Lock a file until this process ends; return False where another process has locked it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    return True
 
 
 def has_native_bf16(device: torch.device) -> bool:

@@ -50,10 +50,21 @@ def test_a_job_reads_what_its_input_and_vectors_need(name: str, read: set[str]) 
         ({"centre": "box", "mask_channel": True}, {"masks", "scores"}),
     ],
 )
-def test_a_context_crop_reads_masks_only_where_it_looks_at_them(options: dict[str, object], read: set[str]) -> None:
-    config = entry("crop", input="context_crop", network="efficientnet_b0", input_options=options)
+@pytest.mark.parametrize("name", ["context_crop", "context_two_views"])
+def test_a_context_crop_reads_masks_only_where_it_looks_at_them(
+    name: str, options: dict[str, object], read: set[str]
+) -> None:
+    config = entry("crop", input=name, network="efficientnet_b0", input_options=options)
     inputs = classifier_inputs(config, "crop")
     assert {key for key, files in inputs.items() if files} == {"images", "lesions"} | read
+
+
+def test_a_batch_of_two_views_takes_twice_the_memory() -> None:
+    one, two = (
+        job_memory_mb(entry("crop", input=name, network="resnet_small", batch_size=100), "crop")
+        for name in ("context_crop", "context_two_views")
+    )
+    assert two - one == pytest.approx(100 * 6 * (160 / 128) ** 2, abs=1)
 
 
 def test_tables_of_every_family_are_read() -> None:
