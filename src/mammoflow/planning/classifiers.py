@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from mammoflow.config.classification import NETWORKS
+from mammoflow.config.classification import INPUTS, NETWORKS
 from mammoflow.config.pictures import PictureOptions
 from mammoflow.config.study import StudyConfig
 from mammoflow.planning.features import feature_masks
@@ -75,6 +75,21 @@ def classifier_inputs(config: StudyConfig, name: str, fold: str = "") -> dict[st
         ),
         "weights": network_weights(config, name),
         "model_weights": weights_inputs(config, model, fold) if "model" in needs else [],
+    }
+
+
+def saliency_modules(config: StudyConfig, name: str) -> tuple[str, ...]:
+    """Return the modules whose code the job of a classifier's saliency maps runs, for its code digest."""
+    entry = config.classification.classifiers[name]
+    return "mammoflow.classification.saliency.stage", INPUTS.module(entry.input), NETWORKS.module(entry.network)
+
+
+def saliency_inputs(config: StudyConfig, name: str, fold: str = "") -> dict[str, list[str]]:
+    """Return the images, lesions and masks that the job of a classifier's saliency maps reads."""
+    return {
+        kind: files
+        for kind, files in classifier_inputs(config, name, fold).items()
+        if kind in ("images", "lesions", "masks")
     }
 
 

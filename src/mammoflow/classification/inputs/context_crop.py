@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,15 +34,11 @@ def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
     """Cut a square around every lesion; where a mask is empty or absent the annotated box takes its place, counted."""
     import numpy as np
 
-    from mammoflow.classification.cases import mask_paths, predicted_masks
-    from mammoflow.classification.context import ContextSamples, cached_side, context_crop, files_of_lesions
+    from mammoflow.classification.context import ContextSamples, cached_side, context_crop
     from mammoflow.classification.pictures import prepare_pictures
 
     with_mask = looks_at_mask(options)
-    masks: list[Path | None] = (
-        mask_paths(cases, predicted_masks(files.masks), options.mask) if with_mask else [None] * len(cases.lesions)
-    )
-    items = list(enumerate(files_of_lesions(cases, masks)))
+    items = list(enumerate(squares(options, cases, files)))
     fallback = np.zeros(len(items), dtype=np.bool_)
 
     def picture(item: tuple[int, ContextFiles]) -> npt.NDArray[np.uint16]:
@@ -59,3 +56,24 @@ def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
     samples = ContextSamples(pictures, cases.labels, split, notes, options)
     samples.rests_on_model = with_mask and options.mask == "predicted"
     return samples
+
+
+def squares(options: Options, cases: Cases, files: Files) -> list[ContextFiles]:
+    """Return what is read for the square of each lesion."""
+    from mammoflow.classification.cases import mask_paths, predicted_masks
+    from mammoflow.classification.context import files_of_lesions
+
+    masks: list[Path | None] = [None] * len(cases.lesions)
+    if looks_at_mask(options):
+        masks = mask_paths(cases, predicted_masks(files.masks), options.mask)
+    return files_of_lesions(cases, masks)
+
+
+def masks_on_pictures(
+    options: Options, cases: Cases, files: Files, lesions: Sequence[Path]
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield which share of each pixel of its square every lesion's mask covers."""
+    from mammoflow.classification.context import cover_of_square
+
+    for square, lesion in zip(squares(options, cases, files), lesions, strict=True):
+        yield cover_of_square(square, lesion, options)
