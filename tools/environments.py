@@ -46,6 +46,7 @@ FAMILIES = {
         *members("segmentation.models"),
         *members("segmentation.recipes"),
         "classification.stage",
+        "classification.saliency.stage",
         *members("classification.inputs"),
         *members("classification.networks"),
         *members("training.trainers"),

@@ -24,6 +24,7 @@ rule compare:
         detections=of_models(planned_models.automatic_models(CONFIG), "detections.parquet", "maps.parquet"),
         features=rules.features.input,
         predictions=rules.classify.input,
+        saliency=rules.saliency.input,
     output:
         table=report(
             f"{RUN}/comparison/comparison.csv",
@@ -61,6 +62,7 @@ rule compare:
                 "dice_by_diameter",
                 "dice_diameter_correlation",
                 "features",
+                "saliency",
                 "birads_published",
             ],
         ),
@@ -84,11 +86,12 @@ rule compare:
         features=lambda wildcards, input: files("--features", input.features),
         predictions=lambda wildcards, input: folders("--predictions", input.predictions),
         prompts=lambda wildcards, input: files("--prompts", input.prompts),
+        saliency=lambda wildcards, input: folders("--saliency", input.saliency),
         folds=lambda wildcards, input: files("--fold", [Path(study).parent.parent for study in input.folds]),
         comparison=lambda wildcards, output: Path(output.table).parent,
     shell:
         "mammoflow compare --settings {input.settings} --cohort {params.cohort}"
         " {params.images} {params.segmentation} {params.features} {params.predictions}"
-        " {params.prompts} {params.folds}"
+        " {params.prompts} {params.folds} {params.saliency}"
         " --output {params.comparison}"
         " 2>&1 | tee {log} >&2"

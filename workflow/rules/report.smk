@@ -8,6 +8,7 @@ rule report:
         images=rules.images.input,
         masks=of_models(REPORTED, "masks.parquet"),
         scores=of_models(REPORTED, "scores.parquet"),
+        saliency=rules.saliency.input,
     output:
         page=report(
             f"{RUN}/report/report.html",
@@ -31,7 +32,8 @@ rule report:
         audit=lambda wildcards, input: Path(input.audit).parent,
         images=lambda wildcards, input: folders("--images", input.images),
         masks=lambda wildcards, input: folders("--masks", input.masks),
+        saliency=lambda wildcards, input: folders("--saliency", input.saliency),
     shell:
         "mammoflow report --settings {input.settings} --cohort {params.cohort} --comparison {params.comparison}"
-        " --audit {params.audit} {params.images} {params.masks} --output {output.page}"
+        " --audit {params.audit} {params.images} {params.masks} {params.saliency} --output {output.page}"
         " 2>&1 | tee {log} >&2"

@@ -37,6 +37,13 @@ class Cases:
         """(lesions,): 1 malignant, 0 benign, NaN unknown."""
         return self.lesions["malignant"].to_numpy(dtype=np.float32, na_value=np.nan)
 
+    def only(self, rows: npt.NDArray[np.intp]) -> Cases:
+        """Return some of the lesions, by their rows, with their images alone."""
+        lesions = self.lesions.iloc[rows].reset_index(drop=True)
+        kept, places = np.unique(lesions["image_index"].to_numpy(dtype=np.intp), return_inverse=True)
+        images = self.images.iloc[kept].reset_index(drop=True)
+        return Cases(lesions.assign(image_index=places), images)
+
     @property
     def image_labels(self) -> npt.NDArray[np.float32]:
         """(images,): 1 where any lesion of the image is malignant, 0 where all are benign, NaN otherwise."""

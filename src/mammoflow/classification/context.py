@@ -93,13 +93,7 @@ def context_crop(files: ContextFiles, options: ContextCropOptions) -> tuple[Grey
     """
     mask = read_mask(files.mask) if files.mask else None
     fallback = mask is None or not mask.any()
-    box = files.box
-    if mask is not None and not fallback and options.centre == "mask":
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        box = (float(rows[0]), float(columns[0]), float(rows[-1] + 1), float(columns[-1] + 1))
-    centre = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    side = cached_side(options)
-    steps = [options.size_mm / options.image_px / spacing for spacing in files.spacing_mm]
+    side, (centre, steps) = cached_side(options), _placed(files, mask, options)
     image = read_image(files.image).astype(np.float32)
     grey = _sampled(image, centre, steps, side)
     film = _sampled(np.ones_like(image), centre, steps, side) > 0.999
@@ -115,6 +109,35 @@ def context_crop(files: ContextFiles, options: ContextCropOptions) -> tuple[Grey
         shown = _box_mask(image.shape, files.box) if mask is None or fallback else mask
         channels.append(np.round(_sampled(shown.astype(np.float32), centre, steps, side) * WHITE).astype(np.uint16))
     return np.stack(channels), fallback
+
+
+def cover_of_square(files: ContextFiles, lesion: Path, options: ContextCropOptions) -> Levels:
+    """Return which share of each pixel (image_px, image_px) of the square a mask covers.
+
+    Parameters
+    ----------
+    files
+        Those of the square.
+    lesion
+        File of the mask to be brought onto the square.
+    options
+        Those of the square.
+    """
+    centre, steps = _placed(files, read_mask(files.mask) if files.mask else None, options)
+    cover = _sampled(read_mask(lesion).astype(np.float32), centre, steps, cached_side(options))
+    return np.ascontiguousarray(_middle(cover, options.image_px), dtype=np.float32)
+
+
+def _placed(
+    files: ContextFiles, mask: npt.NDArray[np.bool_] | None, options: ContextCropOptions
+) -> tuple[tuple[float, float], list[float]]:
+    """Return the centre (y, x) of a square, and height and width of its pixels, in canonical pixels."""
+    box = files.box
+    if mask is not None and mask.any() and options.centre == "mask":
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        box = (float(rows[0]), float(columns[0]), float(rows[-1] + 1), float(columns[-1] + 1))
+    steps = [options.size_mm / options.image_px / spacing for spacing in files.spacing_mm]
+    return ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), steps
 
 
 def _sampled(image: Levels, centre: tuple[float, float], steps: list[float], side: int) -> Levels:
@@ -244,13 +267,18 @@ class ContextSamples(PictureSamples):
         return torch.tensor(of_channels[0]).view(-1, 1, 1), torch.tensor(of_channels[1]).view(-1, 1, 1)
 
 
+def squares(options: ContextCropOptions, cases: Cases, files: Files) -> list[ContextFiles]:
+    """Return what is read for the square of each lesion."""
+    masks: list[Path | None] = [None] * len(cases.lesions)
+    if options.looks_at_mask:
+        masks = mask_paths(cases, predicted_masks(files.masks), options.mask)
+    return files_of_lesions(cases, masks)
+
+
 def read_squares(options: ContextCropOptions, cases: Cases, files: Files, job: Job) -> ContextSamples:
     """Cut a square around every lesion; where a mask is empty or absent the annotated box takes its place, counted."""
     with_mask = options.looks_at_mask
-    masks: list[Path | None] = (
-        mask_paths(cases, predicted_masks(files.masks), options.mask) if with_mask else [None] * len(cases.lesions)
-    )
-    items = list(enumerate(files_of_lesions(cases, masks)))
+    items = list(enumerate(squares(options, cases, files)))
     fallback = np.zeros(len(items), dtype=np.bool_)
 
     def picture(item: tuple[int, ContextFiles]) -> Grey:

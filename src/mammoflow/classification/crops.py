@@ -108,17 +108,37 @@ def masked_crop(files: LesionFiles, margin: float, side: int, padding_px: int | 
         (side, side) uint16, and True where the annotated box was used, unmasked.
     """
     mask = read_mask(files.mask) if files.mask else None
-    fallback = mask is None or not mask.any()
+    region = _region(files, mask, margin, padding_px)
+    levels = _levels(files, region, side)
+    if mask is None or not mask.any():
+        return as_grey(levels), True
+    return as_grey(levels * (_cover(mask, region, side) > 0.5)), False
+
+
+def cover_of_crop(
+    files: LesionFiles, lesion: Path, margin: float, side: int, padding_px: int | None = None
+) -> npt.NDArray[np.float32]:
+    """Return which share of each pixel (side, side) of a crop a mask covers.
+
+    `lesion` is the file of the mask to be brought onto the crop, the rest as for `masked_crop`.
+    """
+    mask = read_mask(files.mask) if files.mask else None
+    return _cover(read_mask(lesion), _region(files, mask, margin, padding_px), side)
+
+
+def _region(
+    files: LesionFiles, mask: npt.NDArray[np.bool_] | None, margin: float, padding_px: int | None
+) -> CropRegion:
+    """Return the region around the mask, or around the annotated box where the mask is empty or absent."""
     box = files.box
-    if mask is not None and not fallback:
+    if mask is not None and mask.any():
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         box = (float(rows[0]), float(columns[0]), float(rows[-1] + 1), float(columns[-1] + 1))
-    region = region_around(box, margin, *files.spacing_mm, padding_px)
-    levels = _levels(files, region, side)
-    if mask is None or fallback:
-        return as_grey(levels), True
-    inside = resize(cut(mask, region.y0, region.x0, region.y1, region.x1).astype(np.float32), side) > 0.5
-    return as_grey(levels * inside), False
+    return region_around(box, margin, *files.spacing_mm, padding_px)
+
+
+def _cover(mask: npt.NDArray[np.bool_], region: CropRegion, side: int) -> npt.NDArray[np.float32]:
+    return resize(cut(mask, region.y0, region.x0, region.y1, region.x1).astype(np.float32), side)
 
 
 def mask_dice(masks: list[Path | None], references: list[Path | None]) -> npt.NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The command that trains classifiers: `classify`."""
+"""Commands on classifiers: `classify`, `saliency`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mammoflow.cli.options import (
     file,
     folder,
     input_files,
+    input_folder,
     input_folders,
     output_folder,
     precision_option,
@@ -76,3 +77,24 @@ def classify(
         promptable = PromptableSource(spec, precision, store, default_margin_mm)
     tables = (list(images), list(masks), list(prompts), list(features), list(scores))
     train_classifier(stage, name, Files(*tables, promptable, network_weights), output, threads)
+
+
+@main.command()
+@settings_option
+@input_folder("--classifier", "Folder of the trained classifier.")
+@input_folders("--images", "Folder of a shard of images; once for each shard.")
+@input_folders("--masks", "Folder of a shard's masks; once for each shard, where the input needs them.", required=False)
+@output_folder("Folder of the table and the pictures.")
+@threads_option
+def saliency(
+    settings: Path, classifier: Path, images: tuple[Path, ...], masks: tuple[Path, ...], output: Path, threads: int
+) -> None:
+    """Make saliency maps of a trained classifier and compare them with the reference masks."""
+    from mammoflow.config.base import read_settings
+    from mammoflow.config.saliency import SaliencyJob
+
+    stage = read_settings(SaliencyJob, settings)
+    from mammoflow.classification.saliency.stage import write_saliency
+    from mammoflow.classification.samples import Files
+
+    write_saliency(stage, classifier, Files(list(images), list(masks)), output, threads)

@@ -31,6 +31,7 @@ from mammoflow.cli.options import (
 @input_folders(
     "--fold", "Folder of a fold, in a run that makes every fold; once for each. Other paths are shared.", required=False
 )
+@input_folders("--saliency", "Folder of a classifier's saliency maps; once for each.", required=False)
 @output_folder("Folder of the tables and figures.")
 def compare(
     settings: Path,
@@ -41,6 +42,7 @@ def compare(
     predictions: tuple[Path, ...],
     prompts: tuple[Path, ...],
     fold: tuple[Path, ...],
+    saliency: tuple[Path, ...],
     output: Path,
 ) -> None:
     """Compare every model with BI-RADS and the floors; write tables and figures."""
@@ -49,7 +51,9 @@ def compare(
     from mammoflow.evaluation.stage import compare as run
 
     shards = (list(images), list(segmentation), list(features))
-    run(read_settings(ComparisonSettings, settings), cohort, *shards, list(predictions), output, prompts, fold)
+    run(
+        read_settings(ComparisonSettings, settings), cohort, *shards, list(predictions), output, prompts, fold, saliency
+    )
 
 
 @main.command()
@@ -59,6 +63,7 @@ def compare(
 @input_folders("--images", "Folder of a shard of images; once for each shard.")
 @input_folders("--masks", "Folder of a model's shard of masks; once for each model and shard, the default model first.")
 @click.option("--audit", type=folder(exists=True), help="Folder of the audit, for a section of the page.")
+@input_folders("--saliency", "Folder of a classifier's saliency maps; once for each.", required=False)
 @output_file("Page to write.")
 def report(
     settings: Path,
@@ -67,6 +72,7 @@ def report(
     images: tuple[Path, ...],
     masks: tuple[Path, ...],
     audit: Path | None,
+    saliency: tuple[Path, ...],
     output: Path,
 ) -> None:
     """Write the self-contained HTML page."""
@@ -75,4 +81,4 @@ def report(
     from mammoflow.report.stage import write_report
 
     chosen = read_settings(ReportSettings, settings)
-    write_report(chosen, cohort, comparison, list(images), list(masks), output, audit)
+    write_report(chosen, cohort, comparison, list(images), list(masks), output, audit, saliency)

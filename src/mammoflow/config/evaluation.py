@@ -78,3 +78,6 @@ class ReportSettings(Settings):
     overlays: int = Field(
         6, ge=0, le=60, description="Number of lesions shown for each model with outlines and prompt."
     )
+    saliency: int = Field(
+        6, ge=0, le=60, description="Number of lesions shown for each classifier and method with their saliency map."
+    )

@@ -20,6 +20,7 @@ from mammoflow.config.phantom import PhantomSettings
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.prompts import PromptSettings
 from mammoflow.config.recipes import RecipeSettings, TrainSettings
+from mammoflow.config.saliency import SaliencyJob, SaliencySettings
 from mammoflow.config.segmentation import ModelSettings, SegmentationSettings
 from mammoflow.config.segmentation_checks import check_box_prompts, check_embedding_model, check_promptable
 from mammoflow.config.weights import PUBLISHED
@@ -49,6 +50,9 @@ class StudyConfig(Settings):
     )
     classification: ClassificationSettings = Field(
         default_factory=ClassificationSettings, description="Malignancy classifiers."
+    )
+    saliency: SaliencySettings = Field(
+        default_factory=SaliencySettings, description="Saliency maps of classifiers, held against the lesion's mask."
     )
     comparison: ComparisonSettings = Field(default_factory=ComparisonSettings, description="Models against BI-RADS.")
     report: ReportSettings = Field(default_factory=ReportSettings, description="The HTML report.")
@@ -89,11 +93,13 @@ class StudyConfig(Settings):
                         f"classification.classifiers.{name}.vectors names {family!r}; expected one of features.run "
                         f"{self.features.run}"
                     )
+        self.saliency.classifiers(self.classification)
         self.comparison.check_classifiers(self.classification.run)
         return self
 
     def stages(self) -> dict[str, Settings]:
         """Return each stage's own settings: what its settings file holds, and nothing of another stage."""
+        saliency = self._part(SaliencyJob, self.saliency)
         return {
             "phantom": self.phantom,
             "cohort": self.cohort,
@@ -105,6 +111,7 @@ class StudyConfig(Settings):
                 f"classifiers/{name}": self._on_device(self.classification.classifiers[name])
                 for name in self.classification.run
             },
+            **{f"saliency/{name}": saliency for name in self.saliency.classifiers(self.classification)},
             "compare": self.comparison,
             "report": self.report,
             "download": self.download,

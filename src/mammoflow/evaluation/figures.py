@@ -16,6 +16,7 @@ from mammoflow.evaluation.candidates import CEILING, FLOOR, FUSION, READER, Cand
 from mammoflow.evaluation.detection_figures import draw_froc
 from mammoflow.evaluation.drawing import COLOURS, DASHES, GREY, INK, drawing, put_title, say_nothing_to_draw
 from mammoflow.evaluation.inputs import Run
+from mammoflow.evaluation.learning_curves import draw_learning_curves
 from mammoflow.evaluation.segmentation_figures import (
     draw_dice_against_diameter,
     draw_dice_against_margin,
@@ -62,6 +63,9 @@ def write_figures(
     (folder / "froc.png").unlink(missing_ok=True)
     if len(run.maps):
         draw_froc(folder / "froc.png", tables["froc"], tables["detection"], run.phantom)
+    (folder / "learning_curves.png").unlink(missing_ok=True)
+    if len(run.history):
+        draw_learning_curves(folder / "learning_curves.png", run.history, run.phantom, titles)
 
 
 def draw_roc(

@@ -74,7 +74,7 @@ def _read(folder: Path) -> Run:
     if not record.is_file():
         raise StudyError(f"{folder} has no comparison/provenance.json; expected a finished run, such as results/fold-0")
     inputs = read_json(record).get("inputs")
-    if not isinstance(inputs, dict) or set(inputs) != set(INPUTS):
+    if not isinstance(inputs, dict) or not set(INPUTS) <= set(inputs):
         raise StudyError(
             f"{record} does not list the inputs {', '.join(INPUTS)} of the comparison; run the comparison again"
         )

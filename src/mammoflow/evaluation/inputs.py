@@ -18,6 +18,7 @@ from mammoflow.tables.files import empty_table, read_table, read_tables
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
 from mammoflow.tables.predictions import PREDICTIONS
+from mammoflow.tables.saliency import SALIENCY
 from mammoflow.tables.study import is_leaking, is_phantom
 
 
@@ -49,6 +50,10 @@ class Run:
         What each segmentation model's `weights.json` says, by model.
     detections, maps
         Components and probability maps of all automatic models.
+    saliency
+        How saliency maps of classifiers lie on the reference masks.
+    history
+        Learning curves of all classifiers: the rows of `history.csv`, with `model` and `fold` (0 without folds).
     """
 
     study: dict[str, Any]
@@ -66,6 +71,8 @@ class Run:
     weights: dict[str, Any] = field(default_factory=dict)
     detections: pd.DataFrame = field(default_factory=lambda: empty_table(DETECTIONS))
     maps: pd.DataFrame = field(default_factory=lambda: empty_table(MAPS))
+    saliency: pd.DataFrame = field(default_factory=lambda: empty_table(SALIENCY))
+    history: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def phantom(self) -> bool:
@@ -90,12 +97,13 @@ def read_run(
     features: list[Path],
     predictions: list[Path],
     prompts: Sequence[Path] = (),
+    saliency: Sequence[Path] = (),
 ) -> Run:
     """Read and check the tables of a run.
 
     `segmentation` are folders `<model>/<shard>`; first come those of the model whose masks went on to features and
     classifiers. `features` are tables `<family>/<shard>.parquet`; the folder names the family. `prompts` are the tables
-    of what gave no prompt, one for each shard and source.
+    of what gave no prompt, one for each shard and source. `saliency` are folders of classifiers.
 
     Raises
     ------
@@ -125,6 +133,8 @@ def read_run(
         weights={path.parents[1].name: read_json(path) for path in _existing(segmentation, "weights.json")},
         detections=_join(_existing(segmentation, "detections.parquet"), DETECTIONS),
         maps=_join(_existing(segmentation, "maps.parquet"), MAPS),
+        saliency=_join([folder / "saliency.parquet" for folder in saliency], SALIENCY),
+        history=_history(prediction_files),
     )
     _check(run)
     return run
@@ -163,6 +173,13 @@ def _training(prediction_files: list[Path]) -> dict[str, Any]:
     return records
 
 
+def _history(prediction_files: list[Path]) -> pd.DataFrame:
+    """Read the learning curves that lie beside the predictions, where there are any."""
+    files = [path.parent / "history.csv" for path in prediction_files]
+    tables = [pd.read_csv(file).assign(model=file.parent.name, fold=0) for file in files if file.is_file()]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
 def _check(run: Run) -> None:
     """Stop where a patient leaks, or where the tables do not belong together."""
     sides = run.lesions.groupby("patient_id")["split"].nunique()
@@ -173,7 +190,12 @@ def _check(run: Run) -> None:
             "expected each patient on one side; run the cohort stage again"
         )
     lesions = run.lesions.set_index("lesion_id")
-    for name, table in (("predictions", run.predictions), ("segmentation scores", run.scores), ("masks", run.masks)):
+    for name, table in (
+        ("predictions", run.predictions),
+        ("segmentation scores", run.scores),
+        ("masks", run.masks),
+        ("saliency maps", run.saliency),
+    ):
         strangers = sorted(set(table["lesion_id"]) - set(lesions.index))
         if strangers:
             raise StudyError(

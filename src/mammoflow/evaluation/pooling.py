@@ -63,6 +63,7 @@ def read_fold(
     features: Sequence[Path],
     predictions: Sequence[Path],
     prompts: Sequence[Path],
+    saliency: Sequence[Path] = (),
 ) -> Run:
     """Read the tables of one fold of a run that makes every fold.
 
@@ -72,7 +73,7 @@ def read_fold(
         Folder of the fold, and of every fold.
     images
         Folders of the image stage of the run; the fold has tables with the same names.
-    segmentation, features, predictions, prompts
+    segmentation, features, predictions, prompts, saliency
         Those of all folds and the shared ones, as `read_run` takes them.
 
     Raises
@@ -82,7 +83,7 @@ def read_fold(
     LeakageError
         If a patient is on two sides of the fold.
     """
-    kinds = [of_fold(paths, fold, folds) for paths in (segmentation, features, predictions, prompts)]
+    kinds = [of_fold(paths, fold, folds) for paths in (segmentation, features, predictions, prompts, saliency)]
     return read_run(fold / "cohort", [fold / "images" / folder.name for folder in images], *kinds)
 
 
@@ -120,6 +121,8 @@ def pooled_run(whole: Run, folds: Sequence[Fold]) -> Run:
         weights=folds[0].run.weights,
         detections=held_out([fold.run.detections for fold in folds], "image_id", images).assign(split="test"),
         maps=held_out([fold.run.maps for fold in folds], "image_id", images).assign(split="test"),
+        saliency=held_out([fold.run.saliency for fold in folds], "lesion_id", lesions),
+        history=pd.concat([fold.run.history.assign(fold=fold.number) for fold in folds], ignore_index=True),
     )
 
 

@@ -27,6 +27,7 @@ from mammoflow.evaluation.inputs import Run, labelled_lesions, read_run
 from mammoflow.evaluation.levels import level_table, prediction_table
 from mammoflow.evaluation.pooling import Fold, pooled_candidates, pooled_note, pooled_run, read_fold, tables_by_fold
 from mammoflow.evaluation.provenance_record import provenance, recorded_inputs
+from mammoflow.evaluation.saliency import saliency_table
 from mammoflow.evaluation.seen_patients import SEEN_MARK
 from mammoflow.evaluation.segmentation_choices import choices_table
 from mammoflow.evaluation.segmentation_diameter import diameter_correlation, dice_by_diameter
@@ -52,6 +53,7 @@ def compare(
     output: Path,
     prompts: Sequence[Path] = (),
     folds: Sequence[Path] = (),
+    saliency: Sequence[Path] = (),
 ) -> None:
     """Hold every model against BI-RADS and its floors, and write tables, flow diagram and figures.
 
@@ -76,6 +78,8 @@ def compare(
     folds
         Folders of the folds, for a run that makes every fold. What lies in one of them belongs to that fold; the other
         paths are shared.
+    saliency
+        Folders of the saliency maps, one for each classifier that has them, and fold.
 
     Raises
     ------
@@ -86,13 +90,13 @@ def compare(
     """
     bootstrap = PatientBootstrap(settings.bootstrap, settings.confidence, settings.seed)
     if folds:
-        parts = _read_folds(settings, folds, images, segmentation, features, predictions, prompts)
+        parts = _read_folds(settings, folds, images, segmentation, features, predictions, prompts, saliency)
         run = pooled_run(read_run(cohort, images, [], [], []), parts)
         labelled, training = labelled_lesions(run), parts[0].lesions
         candidates = pooled_candidates(parts)
         tables = comparison_tables(run, candidates, labelled, bootstrap, parts)
     else:
-        run = read_run(cohort, images, segmentation, features, predictions, prompts)
+        run = read_run(cohort, images, segmentation, features, predictions, prompts, saliency)
         labelled = training = labelled_lesions(run)
         candidates = all_candidates(settings, run, labelled)
         tables = comparison_tables(run, candidates, labelled, bootstrap)
@@ -109,6 +113,7 @@ def compare(
         "dice_diameter_correlation": diameter_correlation(diameters, bootstrap),
         # in a run that makes every fold: on the training lesions of the first
         "features": feature_table(run.features, training, bootstrap),
+        "saliency": saliency_table(run, labelled, bootstrap),
         "exclusions": exclusions(run, labelled, candidates),
         "birads_published": published_table(),
     }
@@ -122,6 +127,7 @@ def compare(
         features=features,
         predictions=predictions,
         prompts=prompts,
+        saliency=saliency,
     )
     write_record(output / "provenance.json", provenance(settings, run, inputs))
     with marked_figures(_figure_marks(run, tables)):
@@ -143,11 +149,12 @@ def _read_folds(
     features: Sequence[Path],
     predictions: Sequence[Path],
     prompts: Sequence[Path],
+    saliency: Sequence[Path],
 ) -> list[Fold]:
     """Read every fold, and fit what is fitted here on the training lesions of each."""
     folds = []
     for folder in folders:
-        run = read_fold(folder, folders, images, segmentation, features, predictions, prompts)
+        run = read_fold(folder, folders, images, segmentation, features, predictions, prompts, saliency)
         lesions = labelled_lesions(run)
         number = int(run.study["split"]["fold"])
         folds.append(Fold(number, folder, run, lesions, all_candidates(settings, run, lesions)))

@@ -78,6 +78,21 @@ def classifier_inputs(config: StudyConfig, name: str, fold: str = "") -> dict[st
     }
 
 
+def saliency_modules(config: StudyConfig, name: str) -> tuple[str, ...]:
+    """Return the modules whose code the job of a classifier's saliency maps runs, for its code digest."""
+    entry = config.classification.classifiers[name]
+    return "mammoflow.classification.saliency.stage", INPUTS.module(entry.input), NETWORKS.module(entry.network)
+
+
+def saliency_inputs(config: StudyConfig, name: str, fold: str = "") -> dict[str, list[str]]:
+    """Return the images, lesions and masks that the job of a classifier's saliency maps reads."""
+    return {
+        kind: files
+        for kind, files in classifier_inputs(config, name, fold).items()
+        if kind in ("images", "lesions", "masks")
+    }
+
+
 def model_options(config: StudyConfig, name: str) -> str:
     """Return the options of the command about the promptable model; "" for a classifier without one."""
     if "model" not in config.classification.classifiers[name].needs():

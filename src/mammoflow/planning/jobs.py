@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from mammoflow.config.cohort import READERS
 from mammoflow.config.study import StudyConfig
-from mammoflow.planning.classifiers import classifier_modules
+from mammoflow.planning.classifiers import classifier_modules, saliency_modules
 from mammoflow.planning.features import feature_modules
 from mammoflow.planning.folds import has_folds
 from mammoflow.planning.models import segment_modules, training_modules
@@ -35,6 +35,10 @@ def job_modules(config: StudyConfig) -> dict[str, tuple[str, ...]]:
         **{f"segmentation/{name}": (*segment_modules(config, name),) for name in segmentation.run},
         **{f"features/{family}": (*feature_modules(family),) for family in config.features.run},
         **{f"classifiers/{name}": classifier_modules(config, name) for name in config.classification.run},
+        **{
+            f"saliency/{name}": saliency_modules(config, name)
+            for name in config.saliency.classifiers(config.classification)
+        },
         "compare": ("mammoflow.evaluation.stage",),
         "report": ("mammoflow.report.stage",),
     }

@@ -58,6 +58,8 @@ FIGURES = {
 FIGURES_OF_SOME_RUNS = {
     "froc": "FROC curves of automatic models on the test split: the share of lesions that are hit against the false "
     "positives per image. A mark is the end of a curve; vertical lines are intervals at the stated false positives.",
+    "learning_curves": "Learning curves of each classifier: loss of training and validation, and validation AUC, by "
+    "epoch; one line for each seed and fold. A dotted line is where another phase of the training begins.",
 }
 
 

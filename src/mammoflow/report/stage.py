@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from mammoflow.report.content import (
 )
 from mammoflow.report.overlays import by_model, overlays
 from mammoflow.report.page import render
+from mammoflow.report.saliency import METHODS, map_pictures
 from mammoflow.report.segmentation import (
     choice_groups,
     default_model_first,
@@ -51,6 +52,7 @@ def write_report(
     masks: list[Path],
     output: Path,
     audit: Path | None = None,
+    saliency: Sequence[Path] = (),
 ) -> None:
     """Write the report of a run: one HTML file that loads nothing else.
 
@@ -70,6 +72,8 @@ def write_report(
         The HTML file.
     audit
         Folder of the audit, whose findings become a section; without it the report has none.
+    saliency
+        Folders of the saliency maps, one for each classifier that has them, and fold.
 
     Raises
     ------
@@ -118,6 +122,8 @@ def write_report(
         "detection": tables.rows("detection"),
         "detection_levels": [f"{level:g}" for level in FALSE_POSITIVES_PER_IMAGE],
         "overlays": by_model(overlays(images, masks, settings.overlays)) if masks else [],
+        "saliency": tables.rows("saliency"),
+        "maps": map_pictures(images, saliency, settings.saliency),
         "features": shown_features(tables.rows("features")),
         "feature_count": len(tables.rows("features")),
         "audit": audit_section(audit),
@@ -131,6 +137,7 @@ def write_report(
     filters: dict[str, Callable[..., object]] = {
         "shown": partial(display_name, titles=values["titles"]),
         "prompt": prompt_words,
+        "method": lambda name: METHODS.get(name, name),
         "feed": lambda name: FEEDS.get(name, ""),
     }
     write_text(output, render(values, "page.html.j2", filters))

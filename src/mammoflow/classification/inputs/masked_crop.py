@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -79,3 +81,15 @@ def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
         samples.usable = dice > options.least_dice
         samples.notes["lesions_left_out_by_dice"] = int((~samples.usable).sum())
     return samples
+
+
+def masks_on_pictures(
+    options: Options, cases: Cases, files: Files, lesions: Sequence[Path]
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield which share of each pixel of its crop every lesion's mask covers."""
+    from mammoflow.classification.cases import mask_paths, predicted_masks
+    from mammoflow.classification.crops import cover_of_crop, files_of_lesions
+
+    masks = mask_paths(cases, predicted_masks(files.masks), options.mask)
+    for crop, lesion in zip(files_of_lesions(cases, masks), lesions, strict=True):
+        yield cover_of_crop(crop, lesion, options.crop_margin, options.image_px, options.padding_px)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,8 +72,31 @@ def breast_picture(image_file: Path, breast_file: Path, side: int) -> npt.NDArra
     image, breast = read_image(image_file), read_mask(breast_file)
     if not breast.any():
         breast = np.ones(image.shape, dtype=np.bool_)
-    rows, columns = np.flatnonzero(breast.any(axis=1)), np.flatnonzero(breast.any(axis=0))
+    return as_grey(resize(cut(np.where(breast, image, 0), *square_around(breast)), side))
+
+
+def square_around(breast: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """Return y0, x0, y1, x1 of the square around a region, or around the image where the region is empty."""
+    import numpy as np
+
+    shown = breast if breast.any() else np.ones_like(breast)
+    rows, columns = np.flatnonzero(shown.any(axis=1)), np.flatnonzero(shown.any(axis=0))
     y0, y1, x0, x1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
     length = max(y1 - y0, x1 - x0)
     top, left = y0 - (length - (y1 - y0)) // 2, x0 - (length - (x1 - x0)) // 2
-    return as_grey(resize(cut(np.where(breast, image, 0), top, left, top + length, left + length), side))
+    return top, left, top + length, left + length
+
+
+def masks_on_pictures(
+    options: Options, cases: Cases, files: Files, lesions: Sequence[Path]
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield which share of each pixel of the picture of its image every lesion's mask covers."""
+    import numpy as np
+
+    from mammoflow.classification.pictures import cut, resize
+    from mammoflow.storage.files import read_mask
+
+    shown = cases.images.iloc[cases.lesions["image_index"]]
+    for folder, breast_file, lesion in zip(shown["folder"], shown["breast_file"], lesions, strict=True):
+        square = square_around(read_mask(Path(folder) / breast_file))
+        yield resize(cut(read_mask(lesion).astype(np.float32), *square), options.image_px)

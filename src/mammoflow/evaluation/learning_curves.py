@@ -1,0 +1,76 @@
+"""The figure of learning curves: loss and validation AUC of each classifier by epoch, a line for each seed and fold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from mammoflow.evaluation.candidates import display_name
+from mammoflow.evaluation.drawing import COLOURS, GREY, drawing, put_title
+
+PANELS = (
+    (
+        "Loss",
+        (("train_loss", "training", COLOURS[0], "-"), ("validation_loss", "validation", COLOURS[1], (0, (5, 1.5)))),
+    ),
+    ("Validation AUC", (("validation_auc", "AUC", COLOURS[2], "-"),)),
+)
+"""Each panel of a classifier: its title, and column, label, colour and dashes of its curves."""
+
+MOST_OPAQUE, LEAST_OPAQUE = 1.0, 0.35
+
+
+def draw_learning_curves(path: Path, history: pd.DataFrame, phantom: bool, titles: Mapping[str, str]) -> None:
+    """Draw the learning curves of each classifier.
+
+    Parameters
+    ----------
+    path
+        The PNG.
+    history
+        Rows of `history.csv` in the order of the epochs, with `model` and `fold`.
+    phantom
+        Whether the study is made of phantoms.
+    titles
+        Titles of the classifiers by name.
+    """
+    models = list(dict.fromkeys(history["model"]))
+    with drawing(path, 0.9 + 1.75 * len(models)) as figure:
+        grid = figure.subplots(len(models), len(PANELS), squeeze=False)
+        put_title(figure, "Learning curves", phantom)
+        for row, model in zip(grid, models, strict=True):
+            trainings = [rows for _, rows in history[history["model"] == model].groupby(["fold", "seed"])]
+            for axes, (title, curves) in zip(row, PANELS, strict=True):
+                for column, label, colour, dashes in curves:
+                    _draw_curves(axes, trainings, column, label, {"color": colour, "linestyle": dashes})
+                for epoch in phase_ends(trainings[0]):
+                    axes.axvline(epoch + 0.5, color=GREY, linewidth=0.8, linestyle=":")
+                axes.set_title(f"{display_name(model, titles)}: {title}", fontsize=8, fontweight="normal")
+                axes.tick_params(labelsize=7)
+                axes.xaxis.get_major_locator().set_params(integer=True)
+        for axes in grid[-1]:
+            axes.set_xlabel("Epoch", fontsize=8)
+        handles = {
+            label: handle for axes in grid[0] for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3)
+
+
+def phase_ends(training: pd.DataFrame) -> list[int]:
+    """Return how many epochs of a training had passed at the end of each phase but the last."""
+    lengths = training.groupby("phase", sort=False).size().cumsum()
+    return [int(length) for length in lengths[:-1]]
+
+
+def _draw_curves(
+    axes: Axes, trainings: list[pd.DataFrame], column: str, label: str, style: Mapping[str, object]
+) -> None:
+    """Draw one curve of each training; the more there are, the fainter each is."""
+    opacity = max(MOST_OPAQUE / len(trainings) ** 0.5, LEAST_OPAQUE)
+    for training in trainings:
+        epochs = range(1, len(training) + 1)
+        marker = "o" if len(training) == 1 else ""
+        axes.plot(epochs, training[column], marker=marker, linewidth=1.2, alpha=opacity, label=label, **style)
