@@ -24,6 +24,7 @@ include: "workflow/rules/train_segmenter.smk"
 include: "workflow/rules/segment.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/classifiers.smk"
+include: "workflow/rules/search.smk"
 include: "workflow/rules/compare.smk"
 include: "workflow/rules/report.smk"
 

@@ -46,6 +46,8 @@ FAMILIES = {
         *members("segmentation.models"),
         *members("segmentation.recipes"),
         "classification.stage",
+        "classification.search.stage",
+        "evaluation.search_figure",
         *members("classification.inputs"),
         *members("classification.networks"),
         *members("training.trainers"),

@@ -12,6 +12,7 @@ from mammoflow.planning.classifiers import classifier_modules
 from mammoflow.planning.features import feature_modules
 from mammoflow.planning.folds import has_folds
 from mammoflow.planning.models import segment_modules, training_modules
+from mammoflow.planning.searches import search_modules
 
 
 def job_modules(config: StudyConfig) -> dict[str, tuple[str, ...]]:
@@ -35,6 +36,7 @@ def job_modules(config: StudyConfig) -> dict[str, tuple[str, ...]]:
         **{f"segmentation/{name}": (*segment_modules(config, name),) for name in segmentation.run},
         **{f"features/{family}": (*feature_modules(family),) for family in config.features.run},
         **{f"classifiers/{name}": classifier_modules(config, name) for name in config.classification.run},
+        **{f"searches/{name}": search_modules(config, name) for name in config.classification.searches},
         "compare": ("mammoflow.evaluation.stage",),
         "report": ("mammoflow.report.stage",),
     }
