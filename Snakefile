@@ -25,6 +25,7 @@ include: "workflow/rules/segment.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/classifiers.smk"
 include: "workflow/rules/saliency.smk"
+include: "workflow/rules/search.smk"
 include: "workflow/rules/compare.smk"
 include: "workflow/rules/report.smk"
 

@@ -47,6 +47,8 @@ FAMILIES = {
         *members("segmentation.recipes"),
         "classification.stage",
         "classification.saliency.stage",
+        "classification.search.stage",
+        "evaluation.search_figure",
         *members("classification.inputs"),
         *members("classification.networks"),
         *members("training.trainers"),

@@ -15,6 +15,7 @@ from mammoflow.planning import classifiers as planned_classifiers
 from mammoflow.planning import features as planned_features
 from mammoflow.planning import folds as planned_folds
 from mammoflow.planning import models as planned_models
+from mammoflow.planning import searches as planned_searches
 from mammoflow.planning import workflow as planning
 from mammoflow.planning.jobs import job_modules
 from mammoflow.planning.workflow import file_options as files, folder_options as folders
@@ -43,6 +44,7 @@ wildcard_constraints:
     trained=planning.any_of(CONFIG.segmentation.trained_models()),
     family=planning.any_of(CONFIG.features.run),
     classifier=planning.any_of(CONFIG.classification.run),
+    search=planning.any_of(CONFIG.classification.searches),
 
 
 def command_prefix():

@@ -76,7 +76,7 @@ def train_classifier(settings: ClassifierSettings, name: str, files: Files, outp
     job = Job(cache, threads, device, each_lesion=bool(settings.vectors or settings.covariates))
     samples: Samples = INPUTS.load(settings.input).read(settings.input_options, cases, files, job)
     samples.check()
-    vectors = _vectors(settings, cases, files, samples)
+    vectors = join_vectors(settings, cases, files, samples)
     state = training_state(
         output,
         settings.model_dump_json(),
@@ -86,7 +86,7 @@ def train_classifier(settings: ClassifierSettings, name: str, files: Files, outp
         case_digest(cases),
         code=code_digest(*settings.modules(), *samples.further_modules),
     )
-    training = _Training(settings, name, cases, samples, vectors, device, choose_workers(threads, device), weights)
+    training = Training(settings, name, cases, samples, vectors, device, choose_workers(threads, device), weights)
     trained = [training.run(seed, state / f"seed-{seed}") for seed in settings.seeds]
     facts = {"first_weights": weights_origin(weights, source), **_facts(settings, samples, vectors, cases, files)}
     write_results(output, name, settings, cases, trained, facts, threads)
@@ -94,7 +94,7 @@ def train_classifier(settings: ClassifierSettings, name: str, files: Files, outp
     remove_training_state(output)
 
 
-def _vectors(settings: ClassifierSettings, cases: Cases, files: Files, samples: Samples) -> FeatureVectors | None:
+def join_vectors(settings: ClassifierSettings, cases: Cases, files: Files, samples: Samples) -> FeatureVectors | None:
     """Return what joins the network's features: columns of feature families, and covariates."""
     training = samples.labelled("train")
     vectors = feature_vectors(settings.vectors, files.features, cases, training)
@@ -117,7 +117,7 @@ def _facts(
 
 
 @dataclass(frozen=True)
-class _Training:
+class Training:
     """Everything that the trainings of a classifier share."""
 
     settings: ClassifierSettings

@@ -1,14 +1,17 @@
-"""Commands on classifiers: `classify`, `saliency`."""
+"""Commands on classifiers: `classify`, `saliency`, `search`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from mammoflow.cli.group import main
 from mammoflow.cli.options import (
+    Command,
     check_choice,
     file,
     folder,
@@ -22,61 +25,84 @@ from mammoflow.cli.options import (
 )
 from mammoflow.errors import ConfigError
 
+if TYPE_CHECKING:
+    from mammoflow.classification.samples import Files
+
+
+def files_options(command: Command) -> Command:
+    """Add the options that name what earlier stages wrote; the command gets `files`, which reads them when called."""
+
+    @input_folders("--images", "Folder of a shard of images; once for each shard.")
+    @input_folders(
+        "--masks", "Folder of a shard's masks; once for each shard, where the input needs them.", required=False
+    )
+    @input_files(
+        "--scores", "Scores of a shard; once for each shard, to tell which patients were seen.", required=False
+    )
+    @input_files("--prompts", "Prompts of a shard; once for each shard, where the input needs them.", required=False)
+    @input_files(
+        "--features", "Table FAMILY/SHARD.parquet of features; once for each family and shard.", required=False
+    )
+    @click.option("--model", help="Name of the promptable model, where the input needs one.")
+    @click.option("--architecture", default="", help="Architecture of the model, where it is no published one.")
+    @click.option("--weights", type=file(), help="Weights of the model.")
+    @click.option("--network-weights", type=file(), help="First weights of the network, where no package brings them.")
+    @click.option("--store", type=folder(), help="Folder of the embeddings, where the input needs a promptable model.")
+    @click.option("--default-margin-mm", type=float, help="Margin of the prompts, where the input needs them.")
+    @precision_option
+    @wraps(command)
+    def with_files(
+        images: tuple[Path, ...],
+        masks: tuple[Path, ...],
+        scores: tuple[Path, ...],
+        prompts: tuple[Path, ...],
+        features: tuple[Path, ...],
+        model: str | None,
+        architecture: str,
+        weights: Path | None,
+        network_weights: Path | None,
+        store: Path | None,
+        default_margin_mm: float | None,
+        precision: Any,
+        **arguments: Any,
+    ) -> Any:
+        from mammoflow.config.inference import Precision
+
+        check_choice("--precision", precision, Precision)
+
+        def files() -> Files:
+            from mammoflow.classification.samples import Files, PromptableSource
+            from mammoflow.weights.registry import ModelSpec
+
+            promptable = None
+            if model is not None:
+                if store is None or default_margin_mm is None:
+                    raise ConfigError("--model is given alone; expected --store and --default-margin-mm beside it")
+                spec = ModelSpec(model, architecture or model, weights)
+                promptable = PromptableSource(spec, precision, store, default_margin_mm)
+            tables = (list(images), list(masks), list(prompts), list(features), list(scores))
+            return Files(*tables, promptable, network_weights)
+
+        return command(files=files, **arguments)
+
+    return cast(Command, with_files)
+
 
 @main.command()
 @settings_option
 @click.option("--name", required=True, help="The classifier's name in the tables.")
-@input_folders("--images", "Folder of a shard of images; once for each shard.")
-@input_folders("--masks", "Folder of a shard's masks; once for each shard, where the input needs them.", required=False)
-@input_files("--scores", "Scores of a shard; once for each shard, to tell which patients were seen.", required=False)
-@input_files("--prompts", "Prompts of a shard; once for each shard, where the input needs them.", required=False)
-@input_files("--features", "Table FAMILY/SHARD.parquet of features; once for each family and shard.", required=False)
-@click.option("--model", help="Name of the promptable model, where the input needs one.")
-@click.option("--architecture", default="", help="Architecture of the model, where it is no published one.")
-@click.option("--weights", type=file(), help="Weights of the model.")
-@click.option("--network-weights", type=file(), help="First weights of the network, where no package brings them.")
-@click.option("--store", type=folder(), help="Folder of the embeddings, where the input needs a promptable model.")
-@click.option("--default-margin-mm", type=float, help="Margin of the prompts, where the input needs them.")
-@precision_option
+@files_options
 @output_folder("Folder of the classifier.")
 @threads_option
-def classify(
-    settings: Path,
-    name: str,
-    images: tuple[Path, ...],
-    masks: tuple[Path, ...],
-    scores: tuple[Path, ...],
-    prompts: tuple[Path, ...],
-    features: tuple[Path, ...],
-    model: str | None,
-    architecture: str,
-    weights: Path | None,
-    network_weights: Path | None,
-    store: Path | None,
-    default_margin_mm: float | None,
-    precision: Any,
-    output: Path,
-    threads: int,
-) -> None:
+def classify(settings: Path, name: str, files: Callable[[], Files], output: Path, threads: int) -> None:
     """Train a classifier with all its seeds and predict all splits."""
     from mammoflow.config.base import read_settings
     from mammoflow.config.classification import ClassifierSettings
-    from mammoflow.config.inference import Precision
 
-    check_choice("--precision", precision, Precision)
     stage = read_settings(ClassifierSettings, settings)
-    from mammoflow.classification.samples import Files, PromptableSource
     from mammoflow.classification.stage import train_classifier
-    from mammoflow.weights.registry import ModelSpec
 
-    promptable = None
-    if model is not None:
-        if store is None or default_margin_mm is None:
-            raise ConfigError("--model is given alone; expected --store and --default-margin-mm beside it")
-        spec = ModelSpec(model, architecture or model, weights)
-        promptable = PromptableSource(spec, precision, store, default_margin_mm)
-    tables = (list(images), list(masks), list(prompts), list(features), list(scores))
-    train_classifier(stage, name, Files(*tables, promptable, network_weights), output, threads)
+    train_classifier(stage, name, files(), output, threads)
 
 
 @main.command()
@@ -98,3 +124,22 @@ def saliency(
     from mammoflow.classification.samples import Files
 
     write_saliency(stage, classifier, Files(list(images), list(masks)), output, threads)
+
+
+@main.command()
+@settings_option
+@click.option("--name", required=True, help="Name of the search.")
+@files_options
+@output_folder("Folder of the search.")
+@threads_option
+def search(settings: Path, name: str, files: Callable[[], Files], output: Path, threads: int) -> None:
+    """Search settings of a classifier on inner folds of the training patients."""
+    from mammoflow.config.base import read_settings
+    from mammoflow.config.search_job import SearchJob
+
+    job = read_settings(SearchJob, settings)
+    from mammoflow.classification.search.stage import search_classifier
+    from mammoflow.evaluation.search_figure import draw_trials
+
+    search_classifier(job, name, files(), output, threads)
+    draw_trials(output)

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from mammoflow.config.base import Device, Settings, overlay
 from mammoflow.config.members import Family, MemberOf, NoOptions, OptionsOf
 from mammoflow.config.operating_point import ThresholdSettings
+from mammoflow.config.search import SearchSettings, candidates, check_searches
 from mammoflow.config.training import TRAINERS
 
 INPUTS = Family("mammoflow.classification.inputs", "classifier input")
@@ -197,6 +198,26 @@ class ClassificationSettings(Settings):
         default_factory=default_classifiers,
         description="Classifiers by name; the name is that of the folder and of the row in the tables.",
     )
+    searches: dict[str, SearchSettings] = Field(
+        default_factory=dict,
+        description="Hyper-parameter searches by name, each of one classifier, within the training patients; the "
+        "target `search` makes them. {rates: {classifier: context_crop, space: {learning_rate: {low: 1.0e-5, high: "
+        "1.0e-2, log: true}, dropout: [0.0, 0.2, 0.5]}}} is one.",
+    )
+
+    def needed(self) -> list[str]:
+        """Return the classifiers that the run trains or searches, each once."""
+        return list(dict.fromkeys([*self.run, *(search.classifier for search in self.searches.values())]))
+
+    def entries(self) -> list[tuple[str, str, ClassifierSettings]]:
+        """Return key, classifier and settings of every classifier that is trained, and of points of each search."""
+        trained = [(f"classifiers.{name}", name, self.classifiers[name]) for name in self.run]
+        searched = [
+            (f"searches.{name}.space", search.classifier, entry)
+            for name, search in self.searches.items()
+            for entry in candidates(search, self.classifiers[search.classifier])
+        ]
+        return trained + searched
 
     @field_validator("classifiers", mode="before")
     @classmethod
@@ -210,15 +231,17 @@ class ClassificationSettings(Settings):
     @model_validator(mode="after")
     def check_names(self) -> Self:
         """Refuse a classifier without an entry, one that is named twice, and names that are no folder's."""
-        for name in self.classifiers:
-            if not NAME.fullmatch(name):
-                raise ValueError(
-                    f"classifiers names {name!r}; expected letters, digits, points, dashes and underscores, with a "
-                    "letter first"
-                )
+        for key, names in (("classifiers", self.classifiers), ("searches", self.searches)):
+            for name in names:
+                if not NAME.fullmatch(name):
+                    raise ValueError(
+                        f"{key} names {name!r}; expected letters, digits, points, dashes and underscores, with a "
+                        "letter first"
+                    )
         for name in self.run:
             if name not in self.classifiers:
                 raise ValueError(f"run names {name!r}; expected one of classifiers: {', '.join(self.classifiers)}")
         if len(set(self.run)) < len(self.run):
             raise ValueError(f"run is {self.run}, expected each classifier once")
+        check_searches(self.searches, self.classifiers)
         return self

@@ -21,6 +21,8 @@ from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.prompts import PromptSettings
 from mammoflow.config.recipes import RecipeSettings, TrainSettings
 from mammoflow.config.saliency import SaliencyJob, SaliencySettings
+from mammoflow.config.search import SearchSettings
+from mammoflow.config.search_job import SearchJob
 from mammoflow.config.segmentation import ModelSettings, SegmentationSettings
 from mammoflow.config.segmentation_checks import check_box_prompts, check_embedding_model, check_promptable
 from mammoflow.config.weights import PUBLISHED
@@ -72,25 +74,23 @@ class StudyConfig(Settings):
                 f"prompts.default_margin_mm is {self.prompts.default_margin_mm}, "
                 f"expected one of prompts.margins_mm {self.prompts.margins_mm}"
             )
-        reading_prompts = [
-            name for name in self.classification.run if "prompts" in self.classification.classifiers[name].needs()
-        ]
+        entries = self.classification.entries()
+        reading_prompts = list(dict.fromkeys(name for _, name, entry in entries if "prompts" in entry.needs()))
         check_box_prompts(self.prompts, reading_prompts)
         check_promptable(self.segmentation, reading_prompts)
-        for name in self.classification.run:
-            options = self.classification.classifiers[name].input_options
-            if hasattr(options, "model"):
-                check_embedding_model(self.segmentation, name, options.model)
+        for _, name, entry in entries:
+            if hasattr(entry.input_options, "model"):
+                check_embedding_model(self.segmentation, name, entry.input_options.model)
         for family in self.features.run:
             try:
                 self.features.families[family].check_patch(self.images.patch_mm)
             except ValueError as error:
                 raise ValueError(f"features.families.{family}.{error}") from error
-        for name in self.classification.run:
-            for family in self.classification.classifiers[name].vectors:
+        for key, _, entry in entries:
+            for family in entry.vectors:
                 if family not in self.features.run:
                     raise ValueError(
-                        f"classification.classifiers.{name}.vectors names {family!r}; expected one of features.run "
+                        f"classification.{key}.vectors names {family!r}; expected one of features.run "
                         f"{self.features.run}"
                     )
         self.saliency.classifiers(self.classification)
@@ -112,6 +112,7 @@ class StudyConfig(Settings):
                 for name in self.classification.run
             },
             **{f"saliency/{name}": saliency for name in self.saliency.classifiers(self.classification)},
+            **{f"searches/{name}": self._search_job(search) for name, search in self.classification.searches.items()},
             "compare": self.comparison,
             "report": self.report,
             "download": self.download,
@@ -132,6 +133,11 @@ class StudyConfig(Settings):
             **{f"segmentation_models/{name}": self._training_job(train) for name, train in trained.items()},
         }
 
+    def _search_job(self, search: SearchSettings) -> SearchJob:
+        """Return what the job of a search needs, with the run's device where its classifier leaves it open."""
+        entry = self.classification.classifiers[search.classifier]
+        return self._on_device(SearchJob(device=entry.device, search=search, classifier=entry))
+
     def _training_job(self, train: TrainSettings) -> RecipeSettings:
         """Return what one training job needs, with the run's device where its options leave it open."""
         values = {name: getattr(train, name) for name in RecipeSettings.model_fields}
@@ -143,7 +149,7 @@ class StudyConfig(Settings):
         starts = [entry.train.start for entry in segmentation.models.values() if entry.train and entry.train.start]
         published = [name for name in dict.fromkeys([*segmentation.run, *starts]) if name in published_names()]
         models = {name: segmentation.models.get(name, ModelSettings()).weights for name in published}
-        for name in self.classification.run:
+        for name in self.classification.needed():
             entry = self.classification.classifiers[name]
             if entry.weights and NETWORKS.load(entry.network).WEIGHTS is not None:
                 models[entry.network] = "" if entry.weights == PUBLISHED else entry.weights

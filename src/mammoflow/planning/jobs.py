@@ -12,6 +12,7 @@ from mammoflow.planning.classifiers import classifier_modules, saliency_modules
 from mammoflow.planning.features import feature_modules
 from mammoflow.planning.folds import has_folds
 from mammoflow.planning.models import segment_modules, training_modules
+from mammoflow.planning.searches import search_modules
 
 
 def job_modules(config: StudyConfig) -> dict[str, tuple[str, ...]]:
@@ -39,6 +40,7 @@ def job_modules(config: StudyConfig) -> dict[str, tuple[str, ...]]:
             f"saliency/{name}": saliency_modules(config, name)
             for name in config.saliency.classifiers(config.classification)
         },
+        **{f"searches/{name}": search_modules(config, name) for name in config.classification.searches},
         "compare": ("mammoflow.evaluation.stage",),
         "report": ("mammoflow.report.stage",),
     }

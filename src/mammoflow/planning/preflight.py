@@ -92,7 +92,7 @@ def check_files(config: StudyConfig) -> None:
         missing = missing_weights(config, model)
         if missing:
             raise WeightsError(missing)
-    for name in config.classification.run:
+    for name in config.classification.needed():
         missing = missing_network_weights(config, name)
         if missing:
             raise ConfigError(missing)

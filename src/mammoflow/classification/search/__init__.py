@@ -1,0 +1,1 @@
+"""The hyper-parameter search of a classifier, within the training patients."""

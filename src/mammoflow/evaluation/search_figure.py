@@ -1,0 +1,107 @@
+"""Figure of the trials of a hyper-parameter search: their values in order, and against each parameter."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from mammoflow.evaluation.drawing import COLOURS, GREY, INK, drawing, put_title, say_nothing_to_draw
+from mammoflow.storage.files import read_json
+
+COLUMNS = 2
+FIRST_INCHES, ROW_INCHES = 2.6, 2.1
+LONGEST_LABEL = 14
+
+
+def best_so_far(trials: pd.DataFrame) -> np.ndarray:
+    """Return the highest value of the complete trials up to each row (trials,); NaN before the first one."""
+    values = trials["value"].where(trials["state"] == "complete")
+    return values.cummax().ffill().to_numpy(dtype=np.float64)
+
+
+def draw_trials(folder: Path) -> None:
+    """Draw `trials.png` in the folder of a search, from its `trials.csv` and `search.json`.
+
+    The first panel has the value of each trial, its standard deviation over the inner folds and the best value so far;
+    one panel for each parameter has the value against it. Pruned trials are grey; failed ones have no value.
+
+    Raises
+    ------
+    StudyError
+        If the record of the search cannot be read.
+    """
+    record = read_json(folder / "search.json")
+    trials = pd.read_csv(
+        folder / "trials.csv", keep_default_na=False, na_values={"value": "", "standard_deviation": ""}
+    )
+    space: dict[str, Any] = record["space"]
+    rows = math.ceil(len(space) / COLUMNS)
+    with drawing(folder / "trials.png", FIRST_INCHES + rows * ROW_INCHES) as figure:
+        put_title(figure, f"Search {record['search']} of {record['classifier']}", record["phantom"])
+        grid = figure.add_gridspec(rows + 1, COLUMNS, height_ratios=[FIRST_INCHES, *([ROW_INCHES] * rows)])
+        _draw_order(figure.add_subplot(grid[0, :]), trials, int(record["best"]["number"]))
+        for place, (key, values) in enumerate(space.items()):
+            axes = figure.add_subplot(grid[1 + place // COLUMNS, place % COLUMNS])
+            _draw_parameter(axes, trials, key, values, int(record["best"]["number"]))
+
+
+def _draw_order(axes: Axes, trials: pd.DataFrame, best: int) -> None:
+    """Draw the value of each trial and the best one so far."""
+    if trials["value"].isna().all():
+        say_nothing_to_draw(axes, "no trial has a value")
+        return
+    for state, colour in (("complete", COLOURS[0]), ("pruned", GREY)):
+        shown = trials[(trials["state"] == state) & trials["value"].notna()]
+        if shown.empty:
+            continue
+        spread = shown["standard_deviation"].astype(float).fillna(0)
+        points = {"fmt": "o", "markersize": 4, "linewidth": 0.8, "color": colour, "label": state}
+        axes.errorbar(shown["number"], shown["value"], yerr=spread, **points)
+    axes.step(trials["number"], best_so_far(trials), where="post", color=COLOURS[1], linewidth=1.3, label="best so far")
+    _ring(axes, trials.loc[trials["number"] == best, "number"], trials.loc[trials["number"] == best, "value"])
+    axes.set(xlabel="Trial", ylabel="Mean AUC, inner folds")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(loc="lower right", ncols=3)
+
+
+def _draw_parameter(axes: Axes, trials: pd.DataFrame, key: str, space: Any, best: int) -> None:
+    """Draw values against one parameter: a range on a scale of numbers, a list as words in its order."""
+    shown = trials[trials["value"].notna()]
+    if isinstance(space, dict):
+        places = shown[key].astype(float)
+        axes.set_xscale("log" if space["log"] else "linear")
+    else:
+        words = [_word(value) for value in space]
+        places = shown[key].map(lambda value: words.index(_word(_read(value))))
+        axes.set_xticks(range(len(words)), [word[:LONGEST_LABEL] for word in words])
+        axes.set_xlim(-0.5, len(words) - 0.5)
+    colours = np.where(shown["state"] == "complete", COLOURS[0], GREY)
+    axes.scatter(places, shown["value"], s=16, c=colours.tolist())
+    _ring(axes, places[shown["number"] == best], shown.loc[shown["number"] == best, "value"])
+    axes.set(xlabel=key, ylabel="Mean AUC")
+
+
+def _ring(axes: Axes, across: pd.Series, up: pd.Series) -> None:
+    """Draw a ring around the best trial."""
+    axes.scatter(across, up, s=60, facecolors="none", edgecolors=INK, linewidths=1.1)
+
+
+def _read(value: Any) -> Any:
+    """Return the value that a cell of the table stands for."""
+    try:
+        return json.loads(str(value)) if not isinstance(value, bool) else value
+    except ValueError:
+        return {"True": True, "False": False}.get(str(value), value)
+
+
+def _word(value: Any) -> str:
+    """Return a value as a word; numbers that are equal have the same one."""
+    if isinstance(value, bool) or value is None or isinstance(value, list):
+        return json.dumps(value)
+    return f"{value:g}" if isinstance(value, int | float) else str(value)

@@ -1,0 +1,69 @@
+"""The figure of a search, from its table and record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mammoflow.errors import StudyError
+from mammoflow.evaluation import search_figure
+from mammoflow.evaluation.search_figure import best_so_far, draw_trials
+
+TRIALS = pd.DataFrame({
+    "number": [0, 1, 2, 3, 4],
+    "state": ["failed", "complete", "pruned", "complete", "complete"],
+    "value": [None, 0.7, 0.9, 0.65, 0.8],
+    "standard_deviation": [None, 0.02, None, 0.03, 0.01],
+    "learning_rate": [0.1, 1e-3, 1e-4, 1e-2, 2e-3],
+    "hidden": ["[]", "[8]", "[]", "[8]", "[]"],
+    "patience": ["null", "3", "null", "null", "3"],
+    "keep": ["best_auc", "last", "last", "best_auc", "last"],
+    "epochs": [4, 4, 8, 8, 4],
+})  # fmt: skip
+SPACE = {
+    "learning_rate": {"low": 1e-5, "high": 0.1, "log": True},
+    "hidden": [[], [8]],
+    "patience": [None, 3],
+    "keep": ["best_auc", "last"],
+    "epochs": [4, 8],
+}
+
+
+def write(folder: Path) -> None:
+    TRIALS.to_csv(folder / "trials.csv", index=False)
+    record = {"search": "one", "classifier": "mine", "phantom": True, "space": SPACE, "best": {"number": 4}}
+    (folder / "search.json").write_text(json.dumps(record), encoding="utf-8")
+
+
+def test_the_best_so_far_is_that_of_complete_trials() -> None:
+    assert np.isnan(best_so_far(TRIALS)[0])
+    assert best_so_far(TRIALS)[1:].tolist() == [0.7, 0.7, 0.7, 0.8]
+
+
+def test_one_panel_for_the_order_and_one_for_each_parameter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path)
+    drawn: dict[str, list[tuple[float, float]]] = {}
+    draw = search_figure._draw_parameter
+
+    def noted(axes: search_figure.Axes, trials: pd.DataFrame, key: str, space: object, best: int) -> None:
+        draw(axes, trials, key, space, best)
+        drawn[key] = [tuple(point) for point in axes.collections[0].get_offsets().tolist()]
+
+    monkeypatch.setattr(search_figure, "_draw_parameter", noted)
+    draw_trials(tmp_path)
+    assert (tmp_path / "trials.png").stat().st_size > 10_000
+    values = [0.7, 0.9, 0.65, 0.8]  # the failed trial has none
+    places = {
+        "learning_rate": [1e-3, 1e-4, 1e-2, 2e-3], "hidden": [1, 0, 1, 0], "patience": [1, 0, 0, 1],
+        "keep": [1, 1, 0, 1], "epochs": [0, 1, 1, 0],
+    }  # fmt: skip
+    assert drawn == {key: list(zip(at, values, strict=True)) for key, at in places.items()}
+
+
+def test_a_record_that_is_missing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"search\.json cannot be read"):
+        draw_trials(tmp_path)

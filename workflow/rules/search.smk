@@ -1,0 +1,49 @@
+# A search is an entry of classification.searches: trials of a classifier within the training patients. Each is one job,
+# which continues with the trials that an earlier one has finished. They are no part of `all`.
+
+
+rule search_classifier:
+    input:
+        unpack(lambda wildcards: planned_searches.search_inputs(CONFIG, wildcards.search, wildcards.fold)),
+        settings=settings_file("searches/{search}"),
+    output:
+        trials=f"{RUN}/{{fold}}search/{{search}}/trials.csv",
+        best=f"{RUN}/{{fold}}search/{{search}}/best.yaml",
+        record=f"{RUN}/{{fold}}search/{{search}}/search.json",
+        figure=f"{RUN}/{{fold}}search/{{search}}/trials.png",
+    log:
+        f"{RUN}/logs/{{fold}}search/{{search}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/{{fold}}search/{{search}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * planned_searches.search_memory_mb(CONFIG, wildcards.search),
+        runtime=2880,
+        gpu=lambda wildcards: gpus(f"searches/{wildcards.search}"),
+    params:
+        code=lambda wildcards: code(f"searches/{wildcards.search}"),
+        images=lambda wildcards, input: folders("--images", input.images),
+        masks=lambda wildcards, input: folders("--masks", input.masks),
+        scores=lambda wildcards, input: files("--scores", input.scores),
+        prompts=lambda wildcards, input: files("--prompts", input.prompts),
+        features=lambda wildcards, input: files("--features", input.features),
+        model=lambda wildcards: planned_searches.search_model_options(CONFIG, wildcards.search),
+        weights=lambda wildcards, input: files("--weights", input.model_weights),
+        network_weights=lambda wildcards, input: files("--network-weights", input.weights),
+        search=lambda wildcards, output: Path(output.trials).parent,
+    shell:
+        "mammoflow search --settings {input.settings} --name {wildcards.search}"
+        " {params.images} {params.masks} {params.scores} {params.prompts} {params.features}"
+        " {params.model} {params.weights} {params.network_weights} --output {params.search} --threads {threads}"
+        " 2>&1 | tee {log} >&2"
+
+
+rule search:
+    input:
+        expand(
+            f"{RUN}/{{fold}}search/{{search}}/trials.csv",
+            fold=FOLDS,
+            search=CONFIG.classification.searches,
+        ),
