@@ -17,7 +17,6 @@ from torch import Tensor
 
 from mammoflow.classification.network import Network
 from mammoflow.classification.networks import efficientnet_lite0
-from mammoflow.config.members import NoOptions
 from mammoflow.errors import WeightsError
 from mammoflow.weights.checkpoint import read_state
 from mammoflow.weights.registry import packaged_weights
@@ -38,7 +37,7 @@ def state(weights: Path) -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module")
 def ours(weights: Path) -> Network:
-    return efficientnet_lite0.build(NoOptions(), weights, 0).eval()
+    return efficientnet_lite0.build(efficientnet_lite0.Options(), weights, 0).eval()
 
 
 def photograph(name: str, side: int) -> Tensor:
@@ -91,7 +90,7 @@ def test_photographs_have_their_class(ours: Network, state: dict[str, Tensor], n
 
 def test_a_training_step_changes_no_dropout_of_its_own() -> None:
     """The head's dropout is the stage's; the network adds stochastic depth alone, from torch's generator."""
-    network = efficientnet_lite0.build(NoOptions(), None, 0)
+    network = efficientnet_lite0.build(efficientnet_lite0.Options(), None, 0)
     assert network.levels is None
     assert network.backbone._dropout.p == 0  # type: ignore[attr-defined, union-attr]
 
@@ -111,4 +110,14 @@ def test_a_training_from_published_weights_records_them(tiny: ModuleType, tiny_s
 def test_other_weights_are_refused(tmp_path: Path) -> None:
     torch.save({"_conv_stem.weight": torch.zeros(32, 3, 3, 3)}, tmp_path / "other.pth")
     with pytest.raises(WeightsError, match="do not fit EfficientNet-Lite0"):
-        efficientnet_lite0.build(NoOptions(), tmp_path / "other.pth", 0)
+        efficientnet_lite0.build(efficientnet_lite0.Options(), tmp_path / "other.pth", 0)
+
+
+def test_frozen_blocks_keep_their_weights_and_the_rest_learns() -> None:
+    network = efficientnet_lite0.build(efficientnet_lite0.Options(frozen_blocks=3), None, 0)
+    frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
+    assert {name.split(".")[1] for name in frozen} == {"_conv_stem", "_bn0", "_blocks"}
+    assert {name.split(".")[2] for name in frozen if "_blocks" in name} == {"0", "1", "2"}
+    network({"picture": torch.rand(2, 1, 32, 32)}).sum().backward()
+    learning = [parameter for parameter in network.parameters() if parameter.grad is not None]
+    assert len(learning) == len(list(network.parameters())) - len(frozen)

@@ -73,7 +73,8 @@ def build(options: Options, weights: Path | None, vectors: int) -> Network:
     )
     backbone._fc = nn.Identity()
     if options.frozen_blocks:
-        for part in (backbone._conv_stem, backbone._bn0, *backbone._blocks[: options.frozen_blocks]):
+        blocks = list(backbone.get_submodule("_blocks").children())
+        for part in (backbone._conv_stem, backbone._bn0, *blocks[: options.frozen_blocks]):
             part.requires_grad_(False)
     if weights is not None:
         load_weights(backbone, weights, WEIGHTS, without=("_fc.",))
