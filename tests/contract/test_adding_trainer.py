@@ -97,10 +97,10 @@ def test_without_an_unlabelled_sample_it_says_what_to_do(learners: ModuleType, t
 def test_the_printed_configuration_is_accepted_and_a_mistake_names_its_key() -> None:
     values = yaml.safe_load(block("yaml"))
     study = validate_settings(StudyConfig, values, "the configuration of the page")
-    entry = study.classification.classifiers["efficientnet_masked_crop"]
+    entry = study.classification.classifiers["context_crop"]
     assert (entry.trainer, entry.trainer_options.model_dump()) == ("consistency", {"weight": 0.5, "ramp_epochs": 5})
-    values["classification"]["classifiers"]["efficientnet_masked_crop"]["trainer_options"]["weight"] = -1.0
-    with pytest.raises(ConfigError, match=r"efficientnet_masked_crop\.trainer_options\.weight: found -1\.0"):
+    values["classification"]["classifiers"]["context_crop"]["trainer_options"]["weight"] = -1.0
+    with pytest.raises(ConfigError, match=r"context_crop\.trainer_options\.weight: found -1\.0"):
         validate_settings(StudyConfig, values, "the configuration")
 
 

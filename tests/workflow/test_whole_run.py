@@ -27,23 +27,25 @@ pytestmark = [pytest.mark.timeout(1500), pytest.mark.long(200)]
 ROOT = Path(__file__).resolve().parents[2]
 
 DEFAULT = StudyConfig()
+TRAINED = [*DEFAULT.classification.run, "efficientnet_whole_image"]
 
 
 def short_training(name: str) -> dict[str, object]:
-    """Return the settings with which a classifier of the default run trains in seconds."""
+    """Return the settings with which a classifier of the default configuration trains in seconds."""
     options = DEFAULT.classification.classifiers[name].input_options
     shorter = {"image_px": 32, "tuning_epochs": 1}
     return {"epochs": 1, "input_options": {key: value for key, value in shorter.items() if hasattr(options, key)}}
 
 
-# All models, families and classifiers of the default run, on smaller images and with fewer epochs.
+# All models, families and classifiers of the default run, and one of whole images, on smaller images and with fewer
+# epochs.
 OVERLAY = {
     "run": "faults",
     "images": {"longest_side_px": 192},
     "segmentation": {"iterations": 1},
     "prompts": {"margins_mm": [0.0, 10.0]},
     "features": {"families": {"gabor": {"wavelengths_mm": [4.0, 8.0], "orientations": 2}}},
-    "classification": {"classifiers": {name: short_training(name) for name in DEFAULT.classification.run}},
+    "classification": {"run": TRAINED, "classifiers": {name: short_training(name) for name in TRAINED}},
     "comparison": {"bootstrap": 100},
 }
 
@@ -105,7 +107,7 @@ def spoilt(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Re
 def test_run_completes_with_every_row_of_the_table(spoilt: tuple[Path, dict[str, Reason]]) -> None:
     run, _ = spoilt
     table = pd.read_csv(run / "comparison/comparison.csv").set_index("model")
-    assert set(DEFAULT.classification.run) <= set(table.index)
+    assert set(TRAINED) <= set(table.index)
     assert {"Gabor features", "Radiomics features"} <= set(table.index)
     assert {"BI-RADS > 3", "majority class", "shape alone", "margins alone"} <= set(table.index)
     assert (table["n"] > 0).all()
