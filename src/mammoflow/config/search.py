@@ -163,7 +163,7 @@ def candidates(search: SearchSettings, settings: Model) -> Iterator[Model]:
     values = {
         key: [space.low, space.high] if isinstance(space, Range) else space for key, space in search.space.items()
     }
-    first = {**({} if search.epochs is None else {"epochs": search.epochs})}
+    first: dict[str, Any] = {} if search.epochs is None else {"epochs": search.epochs}
     first |= {key: among[0] for key, among in values.items()}
     yield with_values(settings, first)
     for key, among in values.items():

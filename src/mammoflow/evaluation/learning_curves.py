@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -65,9 +66,7 @@ def phase_ends(training: pd.DataFrame) -> list[int]:
     return [int(length) for length in lengths[:-1]]
 
 
-def _draw_curves(
-    axes: Axes, trainings: list[pd.DataFrame], column: str, label: str, style: Mapping[str, object]
-) -> None:
+def _draw_curves(axes: Axes, trainings: list[pd.DataFrame], column: str, label: str, style: Mapping[str, Any]) -> None:
     """Draw one curve of each training; the more there are, the fainter each is."""
     opacity = max(MOST_OPAQUE / len(trainings) ** 0.5, LEAST_OPAQUE)
     for training in trainings:

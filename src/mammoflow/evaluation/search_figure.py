@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from mammoflow.evaluation.drawing import COLOURS, GREY, INK, drawing, put_title, say_nothing_to_draw
 from mammoflow.storage.files import read_json
@@ -61,12 +62,13 @@ def _draw_order(axes: Axes, trials: pd.DataFrame, best: int) -> None:
         if shown.empty:
             continue
         spread = shown["standard_deviation"].astype(float).fillna(0)
-        points = {"fmt": "o", "markersize": 4, "linewidth": 0.8, "color": colour, "label": state}
-        axes.errorbar(shown["number"], shown["value"], yerr=spread, **points)
+        axes.errorbar(
+            shown["number"], shown["value"], spread, fmt="o", markersize=4, linewidth=0.8, color=colour, label=state
+        )
     axes.step(trials["number"], best_so_far(trials), where="post", color=COLOURS[1], linewidth=1.3, label="best so far")
     _ring(axes, trials.loc[trials["number"] == best, "number"], trials.loc[trials["number"] == best, "value"])
     axes.set(xlabel="Trial", ylabel="Mean AUC, inner folds")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="lower right", ncols=3)
 
 

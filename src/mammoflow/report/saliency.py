@@ -85,7 +85,7 @@ def map_pictures(
 
 def _pictures(maps: pd.DataFrame, cases: pd.Series, count: int) -> Iterator[MapPicture]:
     for rank, lesion in choose_lesions(maps["energy_inside"], count):
-        row = maps.loc[lesion]
+        row = maps.loc[[lesion]].iloc[0]
         file = Path(row["folder"]) / row["picture_file"]
         try:
             content = base64.b64encode(file.read_bytes()).decode("ascii")
