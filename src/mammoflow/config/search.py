@@ -152,7 +152,8 @@ def present_value(settings: Settings, key: str) -> object:
 def candidates(search: SearchSettings, settings: Model) -> Iterator[Model]:
     """Yield the settings at points of the space that together show every value of a list and both ends of a range.
 
-    The first point has the first value of each key. From there each key takes each of its values, and so does each pair
+    The first point has the first value of each key, another one the largest number of each key, so that one of them
+    needs the most memory. From both of them each key takes each of its values, and from the first one so does each pair
     of keys of one mapping, because settings are checked against others of their mapping.
 
     Raises
@@ -163,20 +164,25 @@ def candidates(search: SearchSettings, settings: Model) -> Iterator[Model]:
     values = {
         key: [space.low, space.high] if isinstance(space, Range) else space for key, space in search.space.items()
     }
-    first: dict[str, Any] = {} if search.epochs is None else {"epochs": search.epochs}
-    first |= {key: among[0] for key, among in values.items()}
-    yield with_values(settings, first)
+    epochs: dict[str, Any] = {} if search.epochs is None else {"epochs": search.epochs}
+    first = {**epochs, **{key: among[0] for key, among in values.items()}}
+    largest = {**epochs, **{key: _largest(among) for key, among in values.items()}}
+    points = [first, largest]
     for key, among in values.items():
-        for value in among[1:]:
-            yield with_values(settings, {**first, key: value})
+        points += [{**first, key: value} for value in among] + [{**largest, key: value} for value in among]
     together: dict[str, list[str]] = defaultdict(list)
     for key in values:
         together[key.rpartition(".")[0]].append(key)
     for keys in together.values():
         for one, other in combinations(keys, 2):
-            for value in values[one][1:]:
-                for further in values[other][1:]:
-                    yield with_values(settings, {**first, one: value, other: further})
+            points += [{**first, one: value, other: further} for value in values[one] for further in values[other]]
+    for text in dict.fromkeys(json.dumps(point) for point in points):
+        yield with_values(settings, json.loads(text))
+
+
+def _largest(values: list[Any]) -> Any:
+    """Return the largest of some numbers, or the last value where not all are numbers."""
+    return max(values) if all(isinstance(value, int | float) for value in values) else values[-1]
 
 
 def check_searches(searches: Mapping[str, SearchSettings], classifiers: Mapping[str, Settings]) -> None:

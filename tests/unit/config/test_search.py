@@ -104,7 +104,9 @@ def test_candidates_show_every_value_and_pairs_of_one_mapping() -> None:
     found = [(point.dropout, point.learning_rate, point.input_options.size_mm) for point in points]
     assert found[0] == (0.1, 1e-5, 38.0)
     pairs = {(dropout, rate, 38.0) for dropout in (0.1, 0.2, 0.3) for rate in (1e-5, 1e-2)}
-    assert set(found) == pairs | {(0.1, 1e-5, 48.0)}
+    around_largest = {(dropout, 1e-2, 48.0) for dropout in (0.1, 0.2, 0.3)} | {(0.3, 1e-5, 48.0), (0.3, 1e-2, 38.0)}
+    assert set(found) == pairs | around_largest | {(0.1, 1e-5, 48.0)}
+    assert len(set(found)) == len(found)
     assert {point.epochs for point in points} == {2}
 
 

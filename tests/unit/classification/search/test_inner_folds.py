@@ -17,7 +17,7 @@ from mammoflow.config.base import validate_settings
 from mammoflow.config.classification import ClassifierSettings
 from mammoflow.errors import StudyError
 
-PICTURES = {"input": "whole_image", "network": "resnet_small", "input_options": {"image_px": 16}}
+PICTURES = {"input": "whole_image", "network": "resnet_small", "input_options": {"image_px": 32}}
 
 
 @pytest.fixture
@@ -98,12 +98,12 @@ def test_inputs_are_prepared_once_for_each_of_their_options(
     inputs = prepared(study, cases, tmp_path / "cache")
     one = inputs.of(settings_of())
     assert inputs.of(settings_of(dropout=0.5, learning_rate=0.1)) is one
-    other = inputs.of(settings_of(input_options={"image_px": 24}))
-    assert other[0]["picture"].shape == (1, 24, 24)
+    other = inputs.of(settings_of(input_options={"image_px": 40}))
+    assert other[0]["picture"].shape == (1, 40, 40)
     assert len(list((tmp_path / "cache").iterdir())) == 2
     monkeypatch.setattr(inner_folds, "MOST_INPUTS", 2)
     inputs.of(settings_of())  # used last
-    third = inputs.of(settings_of(input_options={"image_px": 20}))
+    third = inputs.of(settings_of(input_options={"image_px": 48}))
     assert list(inputs.kept.values()) == [one, third]
     assert len(list((tmp_path / "cache").iterdir())) == 2
     inputs.forget(settings_of())
