@@ -10,6 +10,7 @@ import pandas as pd
 from mammoflow.config.evaluation import ComparisonSettings
 from mammoflow.evaluation.candidates import (
     ORACLE_MASKS,
+    SEES_REFERENCE,
     Candidate,
     birads_candidate,
     classifier_candidates,
@@ -64,13 +65,21 @@ def _fusions(settings: ComparisonSettings, models: Iterable[Candidate], lesions:
 
 def _feature_models(run: Run, lesions: pd.DataFrame) -> list[Candidate]:
     """Return a regression and boosted trees for each feature family, and one regression on several families."""
-    notes = (ORACLE_MASKS,) if run.oracle else ()
     seen = {family: seen_by_features(run, table) for family, table in run.features.items()}
+    notes = {family: _mask_notes(run, table) for family, table in run.features.items()}
     found = [
-        replace(model(family, table, lesions, notes), seen=seen[family])
+        replace(model(family, table, lesions, notes[family]), seen=seen[family])
         for family, table in run.features.items()
         for model in (feature_candidate, boosted_candidate)
     ]
     if len(run.features) > 1:
-        found.append(replace(joint_candidate(run.features, lesions, notes), seen=SeenPatients.joined(seen.values())))
+        joint = tuple(dict.fromkeys(note for of_family in notes.values() for note in of_family))
+        found.append(replace(joint_candidate(run.features, lesions, joint), seen=SeenPatients.joined(seen.values())))
     return found
+
+
+def _mask_notes(run: Run, features: pd.DataFrame) -> tuple[str, ...]:
+    """Return what must be known of the masks that features were computed on."""
+    if (features["mask_model"] == "").all():
+        return (SEES_REFERENCE,)
+    return (ORACLE_MASKS,) if run.oracle else ()

@@ -161,12 +161,13 @@ def _scores(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+SEES_REFERENCE = "oracle: sees the reference mask"
 ORACLE_MASKS = "oracle: of several masks the one nearest to the reference was taken"
 
 
 def _training_notes(record: dict[str, Any], oracle: bool) -> list[str]:
     """Return what a reader of the table must know about a classifier and the masks that it saw."""
-    notes = ["oracle: sees the reference mask"] if record.get("sees_reference_mask") else [ORACLE_MASKS] * oracle
+    notes = [SEES_REFERENCE] if record.get("sees_reference_mask") else [ORACLE_MASKS] * oracle
     notes += [str(record["note"])] if record.get("note") else []
     if record.get("constant"):
         notes.append("its outputs are nearly constant")

@@ -94,3 +94,13 @@ def test_tested_pairs_are_those_that_the_documentation_names(tables: Run) -> Non
     assert 0 < row["p"] < 1
     assert (row["n"], row["patients"], row["note"]) == (20, 10, "phantom")
     assert row["seen_test_patients"] == 0
+
+
+def test_models_on_features_of_the_reference_mask_are_oracles(tables: Run) -> None:
+    features = {**tables.features, "gabor": tables.features["gabor"].assign(mask_model="")}
+    run = replace(tables, features=features)
+    notes = {one.model: one.notes for one in all_candidates(SETTINGS, run, run.lesions.set_index("lesion_id"))}
+    mark = "oracle: sees the reference mask"
+    for name in ("Gabor features", "Gabor features, boosted", "All features"):
+        assert mark in notes[name]
+    assert mark not in notes["Radiomics features"]
