@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -98,19 +97,6 @@ def test_each_patient_is_scored_by_the_run_that_held_it_out(folds, tmp_path):
     by_fold = pd.read_csv(tmp_path / "comparison_by_fold.csv")
     assert by_fold[by_fold["model"] == "BI-RADS > 3"].set_index("fold")["n"].to_dict() == {0: 12, 1: 12}
     assert json.loads((tmp_path / "pooled.json").read_text())["folds"] == [0, 1]
-
-
-def test_pooled_rows_say_how_they_were_fitted(folds, tmp_path):
-    pool_folds(SETTINGS.model_copy(update={"ensembles": {"both": ["perceptron_frozen"]}}), folds, tmp_path)
-    notes = pd.read_csv(tmp_path / "comparison.csv", index_col="model")["note"]
-    assert re.search(
-        r"fitted on the validation lesions, .*; fitted on \d+ validation lesions: [\d.]+ to [\d.]+ x logit of model, ",
-        notes["perceptron_frozen + BI-RADS"],
-    )
-    assert "mean of the logits of 3 seeds" in notes["both"]
-    assert "fitted on training" in notes["Reader's words"]
-    assert re.search(r"logistic regression on 3 features.* chosen on validation", notes["Gabor features"])
-    assert "gradient boosting of 60 trees on 3 features" in notes["Gabor features, boosted"]
 
 
 def test_the_order_of_the_runs_changes_nothing(folds, tmp_path):
