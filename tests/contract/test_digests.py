@@ -40,6 +40,9 @@ PERCEPTRONS = {
     "classifiers/perceptron_all_tuned",
 }
 CLASSIFIERS = CONTEXT | EFFICIENTNETS | PERCEPTRONS
+NETWORK_MAPS = {job.replace("classifiers/", "saliency/") for job in EFFICIENTNETS}
+CONTEXT_MAPS = {"saliency/context_crop"}
+MAPS = NETWORK_MAPS | CONTEXT_MAPS
 NOTHING: set[str] = set()
 
 # The default, with every classifier that it defines.
@@ -50,7 +53,7 @@ ALL_CLASSIFIERS: dict[str, object] = {
 # What is edited -> the file, and the jobs of that configuration with another digest. A file that is not there is
 # new: a new member, which no job of the configuration uses.
 EDITS: dict[str, tuple[str, set[str]]] = {
-    "a column of the predictions": ("tables/predictions.py", {*CLASSIFIERS, "compare", "report"}),
+    "a column of the predictions": ("tables/predictions.py", {*CLASSIFIERS, *MAPS, "compare", "report"}),
     "an exclusion reason of the cohort": ("reasons/cohort.py", {"cohort"}),
     "a word of the case tables": ("cohort/words.py", {"cohort", "audit"}),
     "another data set": ("cohort/readers/new_set.py", NOTHING),
@@ -61,15 +64,23 @@ EDITS: dict[str, tuple[str, set[str]]] = {
     "a line of the small model": ("segmentation/models/small.py", {"segmentation/small", *PERCEPTRONS}),
     "a recipe of training": ("segmentation/recipes/tune.py", NOTHING),
     "a new network": ("classification/networks/new_network.py", NOTHING),
-    "a published weights file of EfficientNet": ("classification/networks/efficientnet_b0.py", EFFICIENTNETS),
-    "a published weights file of EfficientNet-Lite0": ("classification/networks/efficientnet_lite0.py", CONTEXT),
+    "a published weights file of EfficientNet": (
+        "classification/networks/efficientnet_b0.py",
+        EFFICIENTNETS | NETWORK_MAPS,
+    ),
+    "a published weights file of EfficientNet-Lite0": (
+        "classification/networks/efficientnet_lite0.py",
+        CONTEXT | CONTEXT_MAPS,
+    ),
     "a new input": ("classification/inputs/new_input.py", NOTHING),
     "an option of masked crops": (
         "classification/inputs/masked_crop.py",
-        {"classifiers/efficientnet_masked_crop"},
+        {"classifiers/efficientnet_masked_crop", "saliency/efficientnet_masked_crop"},
     ),
-    "a line of context crops": ("classification/inputs/context_crop.py", CONTEXT),
-    "a setting of every classifier": ("config/classification.py", CLASSIFIERS),
+    "a line of context crops": ("classification/inputs/context_crop.py", CONTEXT | CONTEXT_MAPS),
+    "how a saliency map is drawn": ("classification/saliency/drawing.py", MAPS),
+    "a setting of saliency maps": ("config/saliency.py", MAPS),
+    "a setting of every classifier": ("config/classification.py", CLASSIFIERS | MAPS),
     "a new trainer": ("training/trainers/new_trainer.py", NOTHING),
     "the supervised trainer": ("training/trainers/supervised.py", CLASSIFIERS),
     "the training loop": ("training/loop.py", CLASSIFIERS),

@@ -52,6 +52,7 @@ names = {
     "segment-automatic": ["scores.parquet", "masks.parquet", "weights.json", "detections.parquet", "maps.parquet"],
     "train-segmenter": ["model.safetensors", "record.json", "history.csv"],
     "classify": classifier,
+    "saliency": ["saliency.parquet", "pictures/grad_cam/lesion.jpg"],
     "audit": AUDIT,
     "compare": COMPARISON,
 }

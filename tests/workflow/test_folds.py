@@ -28,6 +28,7 @@ def test_images_masks_and_features_are_made_once_and_classifiers_for_each_fold(p
         "features_shard": 4,
     }
     assert (jobs["fold"], jobs["train_classifier"], jobs["compare"], jobs["report"]) == (3, 6, 1, 1)
+    assert jobs["saliency_maps"] == 3
 
 
 def test_a_model_that_the_run_trains_is_trained_and_segments_in_each_fold(project: Project) -> None:

@@ -44,7 +44,8 @@ def test_a_second_run_has_nothing_to_do(project: Project) -> None:
 def test_a_setting_of_one_classifier(project: Project, change: str, classifiers: list[str]) -> None:
     arguments = overlay(project, f"classification: {{classifiers: {{{change}}}}}")
     planned = project.planned(*arguments)
-    assert planned == {"train_classifier": len(classifiers), "compare": 1, "report": 1}
+    maps = {"saliency_maps": 1} if "context_crop" in classifiers else {}
+    assert planned == {"train_classifier": len(classifiers), **maps, "compare": 1, "report": 1}
     printed = project.snakemake("--dry-run", *arguments)
     assert all(f"classification/{name}/predictions.parquet" in printed for name in classifiers)
 
@@ -63,11 +64,23 @@ def test_code_of_a_network_an_input_and_a_new_network(project: Project) -> None:
     (folder / "networks/new.py").write_text((folder / "networks/perceptron.py").read_text(encoding="utf-8"))
     (folder / "inputs/new.py").write_text((folder / "inputs/whole_image.py").read_text(encoding="utf-8"))
     assert project.planned() == {}
-    for file, expected in (("inputs/masked_crop.py", 0), ("networks/perceptron.py", 3), ("inputs/context_crop.py", 4)):
+    of_perceptrons = {"train_classifier": 3, "compare": 1, "report": 1}
+    of_all = {"train_classifier": 4, "saliency_maps": 1, "compare": 1, "report": 1}
+    expected: dict[str, dict[str, int]] = {
+        "inputs/masked_crop.py": {},
+        "networks/perceptron.py": of_perceptrons,
+        "inputs/context_crop.py": of_all,
+    }
+    for file, planned in expected.items():
         path = folder / file
         path.write_text(path.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
-        planned = {"train_classifier": expected, "compare": 1, "report": 1} if expected else {}
         assert project.planned() == planned
+
+
+def test_saliency_maps_train_nothing_again(project: Project) -> None:
+    change = overlay(project, "saliency: {methods: [integrated_gradients]}")
+    assert project.planned(*change) == {"saliency_maps": 1, "compare": 1, "report": 1}
+    assert project.planned(*overlay(project, "saliency: {run: false}")) == {"compare": 1, "report": 1}
 
 
 def test_code_of_the_gabor_features(project: Project) -> None:

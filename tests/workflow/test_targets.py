@@ -24,6 +24,7 @@ BELOW = {
     "radiomics": {"features_shard"},
     "features": {"features_shard"},
     "classify": {"train_classifier"},
+    "saliency": {"saliency_maps"},
     "compare": {"compare"},
     "report": {"report"},
 }
@@ -40,12 +41,17 @@ def test_all_planned_outputs_stand_under_the_run(finished_project: Project) -> N
     run = finished_project.root / "results" / "phantom"
     stages = {
         "phantom", "cohort", "images", "audit", "prompts", "segment", "features", "classify",
-        "compare", "report",
+        "saliency", "compare", "report",
     }  # fmt: skip
     assert {path.name for path in (run / "logs").iterdir()} == stages
     assert {path.name for path in (run / "benchmarks").iterdir()} == stages
     settings = run / "settings"
-    assert {path.stem for path in settings.glob("*.yaml")} == stages - {"segment", "features", "classify"} | {
+    assert {path.stem for path in settings.glob("*.yaml")} == stages - {
+        "segment",
+        "features",
+        "classify",
+        "saliency",
+    } | {
         "download",
         "prefetch",
     }
@@ -53,6 +59,7 @@ def test_all_planned_outputs_stand_under_the_run(finished_project: Project) -> N
     classifiers = {path.stem for path in (settings / "classifiers").iterdir()}
     assert classifiers == {path.name for path in (run / "classification").iterdir()}
     assert len(classifiers) == 4
+    assert {path.stem for path in (settings / "saliency").iterdir()} == {"context_crop"}
     assert "segment is in" in (run / "logs" / "segment" / "small_00.log").read_text(encoding="utf-8")
 
 
