@@ -28,7 +28,7 @@ from mammoflow.storage.files import file_digest, read_json
 from mammoflow.tables.cohort import LESIONS
 from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.files import read_table
-from mammoflow.tables.study import MARKS
+from mammoflow.tables.study import MARKS, has_every_fold
 
 Row = dict[str, Any]
 
@@ -130,7 +130,7 @@ def division(study: Row) -> str:
     method = split.get("method") if isinstance(split, dict) else None
     if not isinstance(split, dict) or method is None:
         return "divided by patient"
-    if split.get("fold") == "all":
+    if has_every_fold(study):
         return f"divided by patient into {split.get('folds')} folds, each of which is test once"
     words = {
         "kfold": f"divided by patient (fold {split.get('fold')} of {split.get('folds')}, counted from 0, is test)",

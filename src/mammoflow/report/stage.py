@@ -39,7 +39,7 @@ from mammoflow.report.segmentation import (
     with_prompts_of_masks,
 )
 from mammoflow.storage.files import read_json, write_text
-from mammoflow.tables.study import LEAKING
+from mammoflow.tables.study import LEAKING, has_every_fold
 
 SHOWN_FEATURES = 8
 
@@ -89,7 +89,7 @@ def write_report(
     provenance = read_provenance(comparison)
     titles = classifier_titles(provenance.get("training", {}))
     seen = seen_sentences(headline, tables.rows("segmentation"))
-    by_fold = tables.rows("comparison_by_fold") if (study.get("split") or {}).get("fold") == "all" else []
+    by_fold = tables.rows("comparison_by_fold") if has_every_fold(study) else []
     leaking = any(LEAKING in str(row.get("note") or "") for row in headline)
     values: dict[str, Any] = {
         "title": settings.title,

@@ -26,6 +26,12 @@ def is_leaking(study: dict[str, Any]) -> bool:
     return isinstance(split, dict) and bool(split.get("leaking", False))
 
 
+def has_every_fold(study: dict[str, Any]) -> bool:
+    """Tell whether the run makes every fold of a split into folds."""
+    split = study.get("split")
+    return isinstance(split, dict) and split.get("method") == "kfold" and split.get("fold") == "all"
+
+
 def study_notes(study: dict[str, Any]) -> list[str]:
     """Return the notes of the study; a semicolon, which parts the notes of a row, becomes a comma."""
     return [str(note).replace(";", ",") for note in study.get("notes") or []]
