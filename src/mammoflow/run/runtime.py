@@ -60,8 +60,8 @@ def _take_gpu() -> int:
             return gpu
     roomiest = max(gpus, key=lambda gpu: torch.cuda.mem_get_info(gpu)[0])
     print(
-        f"all {len(gpus)} GPUs are taken by other jobs; this one shares GPU {roomiest}, which has the most free memory. "
-        "Limit the jobs with `--resources gpu=`",
+        f"all {len(gpus)} GPUs are taken by other jobs; this one shares GPU {roomiest}, which has the most free "
+        "memory. Limit the jobs with `--resources gpu=`",
         file=sys.stderr,
         flush=True,
     )

@@ -16,7 +16,9 @@ from mammoflow.errors import ConfigError
 from mammoflow.run import runtime
 from mammoflow.run.runtime import choose_device
 
-HOLD = "import fcntl, sys; file = open(sys.argv[1]); fcntl.flock(file, fcntl.LOCK_EX); print('held', flush=True); input()"
+HOLD = (
+    "import fcntl, sys; file = open(sys.argv[1]); fcntl.flock(file, fcntl.LOCK_EX); print('held', flush=True); input()"
+)
 
 
 class Gpus:
@@ -54,7 +56,9 @@ def choose_in_another_process() -> torch.device:
     return choose_device("auto")
 
 
-@pytest.mark.parametrize(("name", "gpus", "device"), [("auto", [], "cpu"), ("cpu", [5, 5], "cpu"), ("cuda", [5], "cuda")])
+@pytest.mark.parametrize(
+    ("name", "gpus", "device"), [("auto", [], "cpu"), ("cpu", [5, 5], "cpu"), ("cuda", [5], "cuda")]
+)
 def test_nothing_is_taken_where_there_is_nothing_to_choose(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, gpus: list[int], device: str
 ) -> None:
