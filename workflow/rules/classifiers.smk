@@ -16,7 +16,7 @@ rule train_classifier:
         f"{RUN}/benchmarks/{{fold}}classify/{{classifier}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: 2
+    threads: lambda wildcards: threads_of_a_training(f"classifiers/{wildcards.classifier}")
     resources:
         mem_mb=lambda wildcards, attempt: attempt * planned_classifiers.job_memory_mb(CONFIG, wildcards.classifier),
         runtime=720,

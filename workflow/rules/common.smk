@@ -107,6 +107,13 @@ def threads_of_a_shard():
     return planning.threads_of_a_shard(len(SHARDS), workflow.resource_settings.cores, workflow.remote_exec)
 
 
+def threads_of_a_training(job):
+    """Threads of the job of one classifier."""
+    trainings = len(FOLDS) * max(len(CONFIG.classification.run), 1)
+    cores = workflow.resource_settings.cores
+    return planning.threads_of_a_training(trainings, cores, workflow.remote_exec, gpus(job) > 0)
+
+
 def further_images(model):
     """The image tables of other runs that a model is trained on."""
     try:

@@ -166,7 +166,7 @@ def default_classifiers() -> dict[str, ClassifierSettings]:
         "context_crop": {
             "title": "EfficientNet-Lite0 context crop", "input": "context_crop", "network": "efficientnet_lite0",
             "weights": "published", "epochs": 12, "learning_rate": 3e-4, "test_time_flips": "all",
-            "input_options": {"image_px": 128},
+            "input_options": {"image_px": 96},
         },
         "efficientnet_masked_crop": {
             **efficientnet, "title": "EfficientNet-B0 masked crop", "input": "masked_crop",

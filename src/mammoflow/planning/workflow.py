@@ -156,3 +156,28 @@ def threads_of_a_shard(shards: int, cores: int | None, remote: bool) -> int:
     if remote or cores is None:
         return min(cores or THREADS_ON_A_CLUSTER, MOST_THREADS)
     return min(max(cores // shards, 1), MOST_THREADS)
+
+
+def threads_of_a_training(trainings: int, cores: int | None, remote: bool, on_gpu: bool) -> int:
+    """Return the threads of the job of one classifier.
+
+    On a CPU the jobs of all trainings together fill the machine: two trainings side by side are done sooner than one
+    after the other with two threads each. On a GPU the threads load samples.
+
+    Parameters
+    ----------
+    trainings
+        Jobs that train a classifier, over all folds.
+    cores, remote
+        See `threads_of_a_shard`.
+    on_gpu
+        Whether the job has a GPU.
+
+    Returns
+    -------
+    int
+        1 to 16.
+    """
+    if on_gpu:
+        return min(cores or THREADS_ON_A_CLUSTER, THREADS_ON_A_CLUSTER)
+    return threads_of_a_shard(trainings, cores, remote)

@@ -34,6 +34,17 @@ def two_studies(folder: Path) -> StudyConfig:
     return configuration(results="out", run="two", cohort={"more_datasets": [second]})
 
 
+@pytest.mark.parametrize(
+    ("trainings", "cores", "remote", "on_gpu", "expected"),
+    [(4, 2, False, False, 1), (4, 8, False, False, 2), (1, 2, False, False, 2), (4, None, True, False, 4)]
+    + [(4, 2, False, True, 2), (4, 16, False, True, 4)],
+)
+def test_trainings_share_the_cores_and_have_loaders_beside_a_gpu(
+    trainings: int, cores: int | None, remote: bool, on_gpu: bool, expected: int
+) -> None:
+    assert workflow.threads_of_a_training(trainings, cores, remote, on_gpu) == expected
+
+
 def test_an_absent_study_stops_every_target_but_those_that_fetch() -> None:
     values = {"cohort": {"dataset": {"reader": "cbis-ddsm", "folder": "nowhere"}}}
     for arguments in ([], ["--cores", "2", "all"], ["segment"]):
