@@ -165,8 +165,8 @@ def default_classifiers() -> dict[str, ClassifierSettings]:
     entries: dict[str, dict[str, Any]] = {
         "context_crop": {
             "title": "EfficientNet-Lite0 context crop", "input": "context_crop", "network": "efficientnet_lite0",
-            "weights": "published", "epochs": 12, "learning_rate": 3e-4, "test_time_flips": "all",
-            "input_options": {"image_px": 96},
+            "weights": "published", "epochs": 10, "learning_rate": 3e-4, "test_time_flips": "all",
+            "input_options": {"image_px": 96, "centre": "box"},
         },
         "efficientnet_masked_crop": {
             **efficientnet, "title": "EfficientNet-B0 masked crop", "input": "masked_crop",

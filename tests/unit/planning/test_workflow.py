@@ -36,8 +36,14 @@ def two_studies(folder: Path) -> StudyConfig:
 
 @pytest.mark.parametrize(
     ("trainings", "cores", "remote", "on_gpu", "expected"),
-    [(4, 2, False, False, 1), (4, 8, False, False, 2), (1, 2, False, False, 2), (4, None, True, False, 4)]
-    + [(4, 2, False, True, 2), (4, 16, False, True, 4)],
+    [
+        (4, 2, False, False, 1),
+        (4, 8, False, False, 2),
+        (1, 2, False, False, 2),
+        (4, None, True, False, 4),
+        (4, 2, False, True, 2),
+        (4, 16, False, True, 4),
+    ],
 )
 def test_trainings_share_the_cores_and_have_loaders_beside_a_gpu(
     trainings: int, cores: int | None, remote: bool, on_gpu: bool, expected: int
