@@ -51,12 +51,13 @@ def test_a_setting_of_one_classifier(project: Project, change: str, classifiers:
 
 
 def test_masks_are_read_by_the_classifiers_that_need_them_only(project: Project) -> None:
-    names = ["context_crop", "efficientnet_whole_image", "efficientnet_whole_image_radiomics", "perceptron_frozen"]
+    without = ["context_crop", "efficientnet_whole_image"]
+    names = [*without, "efficientnet_masked_crop", "efficientnet_whole_image_radiomics", "perceptron_frozen"]
     values = f"classification: {{run: [{', '.join(names)}]}}"
     project.snakemake(*overlay(project, values), "--", "classify")
     printed = project.snakemake("--dry-run", *overlay(project, f"{values}\nsegmentation: {{iterations: 2}}"))
     trained = set(re.findall(r"output: \S*classification/(\w+)/predictions", printed))
-    assert trained == set(names) - {"efficientnet_whole_image"}
+    assert trained == set(names) - set(without)
 
 
 def test_code_of_a_network_an_input_and_a_new_network(project: Project) -> None:

@@ -141,7 +141,7 @@ def division(study: Row) -> str:
 
 
 def split_counts(cohort: Path) -> list[Row]:
-    """Count patients, images, lesions, malignant and unlabelled ones of each split, and of all."""
+    """Count patients, images, lesions, malignant and unlabelled ones of each split that has lesions, and of all."""
     lesions = read_table(cohort / "lesions.parquet", LESIONS)
     by_split = [(split, lesions[lesions["split"] == split]) for split in SPLITS]
     return [
@@ -154,6 +154,7 @@ def split_counts(cohort: Path) -> list[Row]:
             "unlabelled": int(part["malignant"].isna().sum()),
         }
         for name, part in [*by_split, ("all", lesions)]
+        if len(part) or name == "all"
     ]
 
 
