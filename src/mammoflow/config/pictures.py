@@ -46,8 +46,8 @@ class ContextCropOptions(PictureOptions):
     )
     standardise: Literal["crop", "tissue", "breast"] = Field(
         "crop",
-        description="By which pixels grey levels get mean 0 and deviation 1: those of the square, those of the "
-        "square that lie in the breast, or those of the breast.",
+        description="Which pixels have mean 0 and deviation 1 after standardisation: all of the square (crop), the "
+        "part of the square inside the breast (tissue), or the whole breast (breast).",
     )
     rotation_degrees: float = Field(180.0, ge=0, le=180, description="Largest random rotation in training; 0 is none.")
     scale: float = Field(

@@ -1,4 +1,4 @@
-"""Settings of the saliency maps: where a classifier's evidence for malignancy lies in its picture."""
+"""Settings of the saliency maps, which show where in its picture a classifier finds evidence for malignancy."""
 
 from __future__ import annotations
 

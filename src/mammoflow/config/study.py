@@ -54,7 +54,7 @@ class StudyConfig(Settings):
         default_factory=ClassificationSettings, description="Malignancy classifiers."
     )
     saliency: SaliencySettings = Field(
-        default_factory=SaliencySettings, description="Saliency maps of classifiers, held against the lesion's mask."
+        default_factory=SaliencySettings, description="Saliency maps of classifiers, compared with the lesion's mask."
     )
     comparison: ComparisonSettings = Field(default_factory=ComparisonSettings, description="Models against BI-RADS.")
     report: ReportSettings = Field(default_factory=ReportSettings, description="The HTML report.")

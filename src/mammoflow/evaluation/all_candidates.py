@@ -1,4 +1,4 @@
-"""Everything that a comparison holds against each other, computed from one run."""
+"""All rows of a comparison, computed from one run."""
 
 from __future__ import annotations
 

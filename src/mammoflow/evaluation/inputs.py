@@ -174,7 +174,7 @@ def _training(prediction_files: list[Path]) -> dict[str, Any]:
 
 
 def _history(prediction_files: list[Path]) -> pd.DataFrame:
-    """Read the learning curves that lie beside the predictions, where there are any."""
+    """Read the learning curves beside the predictions, where there are any."""
     files = [path.parent / "history.csv" for path in prediction_files]
     tables = [pd.read_csv(file).assign(model=file.parent.name, fold=0) for file in files if file.is_file()]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

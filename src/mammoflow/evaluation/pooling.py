@@ -118,12 +118,22 @@ def pooled_run(whole: Run, folds: Sequence[Fold]) -> Run:
         },
         predictions=held_out([fold.run.predictions for fold in folds], "lesion_id", lesions),
         training=_training(folds),
-        weights=folds[0].run.weights,
+        weights=_weights(folds),
         detections=held_out([fold.run.detections for fold in folds], "image_id", images).assign(split="test"),
         maps=held_out([fold.run.maps for fold in folds], "image_id", images).assign(split="test"),
         saliency=held_out([fold.run.saliency for fold in folds], "lesion_id", lesions),
         history=pd.concat([fold.run.history.assign(fold=fold.number) for fold in folds], ignore_index=True),
     )
+
+
+def _weights(folds: Sequence[Fold]) -> dict[str, Any]:
+    """Return the records of weights by model; weights that differ in a later fold have the fold in their name."""
+    records = dict(folds[0].run.weights)
+    for fold in folds[1:]:
+        for model, record in fold.run.weights.items():
+            if record != folds[0].run.weights.get(model):
+                records[f"{model}, fold {fold.number}"] = record
+    return records
 
 
 def _training(folds: Sequence[Fold]) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def compare(
     prompts
         Tables of what gave no prompt, one a shard and source of prompts.
     folds
-        Folders of the folds, for a run that makes every fold. What lies in one of them belongs to that fold; the other
+        Folders of the folds, for a run that makes every fold. A path inside one of them belongs to that fold; the other
         paths are shared.
     saliency
         Folders of the saliency maps, one for each classifier that has them, and fold.
@@ -92,12 +92,13 @@ def compare(
     if folds:
         parts = _read_folds(settings, folds, images, segmentation, features, predictions, prompts, saliency)
         run = pooled_run(read_run(cohort, images, [], [], []), parts)
-        labelled, training = labelled_lesions(run), parts[0].lesions
+        labelled, training, features_of = labelled_lesions(run), parts[0].lesions, parts[0].run.features
         candidates = pooled_candidates(parts)
         tables = comparison_tables(run, candidates, labelled, bootstrap, parts)
     else:
         run = read_run(cohort, images, segmentation, features, predictions, prompts, saliency)
         labelled = training = labelled_lesions(run)
+        features_of = run.features
         candidates = all_candidates(settings, run, labelled)
         tables = comparison_tables(run, candidates, labelled, bootstrap)
     described = run.lesions.set_index("lesion_id")
@@ -112,7 +113,7 @@ def compare(
         "dice_by_diameter": diameters,
         "dice_diameter_correlation": diameter_correlation(diameters, bootstrap),
         # in a run that makes every fold: on the training lesions of the first
-        "features": feature_table(run.features, training, bootstrap),
+        "features": feature_table(features_of, training, bootstrap),
         "saliency": saliency_table(run, labelled, bootstrap),
         "exclusions": exclusions(run, labelled, candidates),
         "birads_published": published_table(),

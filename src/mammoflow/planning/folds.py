@@ -1,4 +1,4 @@
-"""Folders of the folds, for a run that makes every fold: what depends on the division lies in the folder of its fold.
+"""Folders of the folds: in a run that makes every fold, files that depend on the split are in their fold's folder.
 
 The rules have a wildcard `fold`. It is empty for what is the same in every fold, and for every job of any other run.
 """

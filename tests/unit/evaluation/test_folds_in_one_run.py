@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from mammoflow.config.features import FEATURE_FAMILIES
 from mammoflow.config.images import ImagesSettings
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.fold_runs import pool_folds
+from mammoflow.evaluation.inputs import read_run
+from mammoflow.evaluation.pooling import Fold, pooled_run
 from mammoflow.evaluation.stage import compare
 from mammoflow.features.stage import extract
 from mammoflow.imaging.stage import prepare_images
@@ -152,3 +155,22 @@ def test_a_fold_that_does_not_exist_is_refused(run: Path, tmp_path: Path) -> Non
     with pytest.raises(StudyError, match=r"has no fold 7; expected one of 0, 1"):
         write_fold(7, run / "cohort", [run / "images" / "00"], tmp_path / "fold-7")
     assert not (tmp_path / "fold-7").exists()
+
+
+def test_weights_that_each_fold_trains_are_all_recorded(run: Path, comparison: Path) -> None:
+    whole = read_run(run / "cohort", [run / "images" / "00"], [], [], [])
+    folds = [
+        Fold(
+            number,
+            run,
+            replace(whole, weights={"shared": {"sha256": "a"}, "trained": {"sha256": str(number)}}),
+            whole.lesions,
+            [],
+        )
+        for number in range(FOLDS)
+    ]
+    assert pooled_run(whole, folds).weights == {
+        "shared": {"sha256": "a"},
+        "trained": {"sha256": "0"},
+        "trained, fold 1": {"sha256": "1"},
+    }
