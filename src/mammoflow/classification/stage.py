@@ -17,6 +17,7 @@ from mammoflow.classification.covariates import covariate_vectors
 from mammoflow.classification.front import Front
 from mammoflow.classification.learner import ClassifierLearner, FrontLearner, predict_lesions
 from mammoflow.classification.network import SharedNetwork
+from mammoflow.classification.probes import with_shuffled_labels
 from mammoflow.classification.results import Trained, case_digest, lesion_temperature, seen_test_patients, write_results
 from mammoflow.classification.samples import Files, Job, Samples
 from mammoflow.classification.vectors import FeatureVectors, feature_vectors
@@ -74,7 +75,8 @@ def train_classifier(settings: ClassifierSettings, name: str, files: Files, outp
     weights = first_weights(settings.network, settings.weights, source, files.weights)
     cache = output.parent / FOLDER / f"{CACHE_PREFIX}{output.name}"
     job = Job(cache, threads, device, each_lesion=bool(settings.vectors or settings.covariates))
-    samples: Samples = INPUTS.load(settings.input).read(settings.input_options, cases, files, job)
+    shown = cases if settings.labels == "true" else with_shuffled_labels(cases, settings.seeds[0])
+    samples: Samples = INPUTS.load(settings.input).read(settings.input_options, shown, files, job)
     samples.check()
     vectors = join_vectors(settings, cases, files, samples)
     state = training_state(

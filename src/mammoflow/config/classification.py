@@ -45,6 +45,11 @@ class ClassifierSettings(Settings):
         description="What the case table says that joins the network's features as columns of 0 and 1. Each lesion is "
         "then a sample of its own.",
     )
+    labels: Literal["true", "shuffled"] = Field(
+        "true",
+        description="shuffled is a leak probe: before training, the labels of training and validation are dealt out anew "
+        "among their patients. A test AUC away from 0.5 then shows a leak.",
+    )
     note: str = Field("", description="What the row of the comparison says beside it, such as a published protocol.")
     seeds: list[Annotated[int, Field(ge=0)]] = Field(
         [0], min_length=1, description="One training for each seed; tables show their mean and its spread."
