@@ -10,9 +10,9 @@ from mammoflow.classification.cases import Cases
 def with_shuffled_labels(cases: Cases, seed: int) -> Cases:
     """Deal the labels of training and validation out anew among their patients.
 
-    The lesions of a patient stay together as far as the sizes allow: labels are read patient by patient in a random order
-    and given to the patients in another order. A network can therefore still learn that lesions of one patient are
-    alike, which is what a leak between the sides of the split would show in the test AUC.
+    The lesions of a patient stay together as far as the sizes allow: labels are read patient by patient in a random
+    order and given to the patients in another order. A network can therefore still learn that lesions of one patient
+    are alike, which is what a leak between the sides of the split would show in the test AUC.
 
     Parameters
     ----------

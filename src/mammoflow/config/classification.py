@@ -47,8 +47,8 @@ class ClassifierSettings(Settings):
     )
     labels: Literal["true", "shuffled"] = Field(
         "true",
-        description="shuffled is a leak probe: before training, the labels of training and validation are dealt out anew "
-        "among their patients. A test AUC away from 0.5 then shows a leak.",
+        description="shuffled is a leak probe: before training, the labels of training and validation are dealt out "
+        "anew among their patients. A test AUC away from 0.5 then shows a leak.",
     )
     note: str = Field("", description="What the row of the comparison says beside it, such as a published protocol.")
     seeds: list[Annotated[int, Field(ge=0)]] = Field(

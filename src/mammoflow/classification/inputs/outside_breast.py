@@ -32,8 +32,8 @@ def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
     """Prepare what each image shows outside the breast; each lesion gets the probability of its image.
 
     The whole canonical image is padded to a square and the grown breast region is 0. An AUC away from 0.5 says that
-    labels, tape, borders, the size of the film or, on a background that is not black, the outline of the breast tell the
-    classes apart.
+    labels, tape, borders, the size of the film or, on a background that is not black, the outline of the breast tell
+    the classes apart.
     """
     import numpy as np
 
@@ -66,7 +66,7 @@ def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
 def border_picture(
     image_file: Path, breast_file: Path, grow_rows: float, grow_columns: float, options: Options
 ) -> npt.NDArray[np.uint16]:
-    """Return a canonical image (side, side) padded to a square, 0 in the breast region grown by (rows, columns) pixels."""
+    """Return a canonical image (side, side), padded to a square, 0 in the breast grown by some rows and columns."""
     import cv2
     import numpy as np
 
