@@ -8,12 +8,13 @@ export PYTHON
 # Every job is a fresh interpreter; an environment that forbids bytecode would make each of them compile the library anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test lint bench format generate requirements environment
+.PHONY: help demo test lint docs bench format generate requirements environment
 
 help:
 	@echo "make demo          install, run the embedded phantom study, say where the report is"
 	@echo "make test          run the tests"
 	@echo "make lint          check format, style, types and the workflow"
+	@echo "make docs          build the documentation as a site in build/site"
 	@echo "make bench         run every benchmark"
 	@echo "make format        bring code and workflow to their format"
 	@echo "make generate      write config.yaml, its schema and envs/ again from their sources"
@@ -30,7 +31,11 @@ demo: environment
 test: environment
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-lint: environment
+# A link to a page or heading that does not exist stops it.
+docs: environment
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+lint: environment docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/snakefmt --check Snakefile workflow
