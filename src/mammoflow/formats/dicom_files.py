@@ -212,7 +212,8 @@ def _check_length(dataset: pydicom.Dataset, path: Path, values: int) -> None:
     if is_compressed(dataset) != encapsulated and transfer_syntax(dataset) != DeflatedExplicitVRLittleEndian:
         said, found = ("compressed", "not") if is_compressed(dataset) else ("uncompressed", "compressed")
         raise ExcludedCase(
-            FileReason.UNREADABLE, f"{path.name}: its transfer syntax says {said} pixels, and they are {found}; {CONVERT}"
+            FileReason.UNREADABLE,
+            f"{path.name}: its transfer syntax says {said} pixels, and they are {found}; {CONVERT}",
         )
     if encapsulated:
         return

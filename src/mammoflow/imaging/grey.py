@@ -15,8 +15,10 @@ import numpy.typing as npt
 import pydicom
 
 from mammoflow.errors import ExcludedCase
-from mammoflow.formats.dicom_header import first_item, header_integer, header_value, is_colour, is_compressed
+from mammoflow.formats.dicom_files import has_more_pixels
+from mammoflow.formats.dicom_header import code_string, first_item, header_integer, header_value, is_colour
 from mammoflow.formats.pixels import stored_pixels
+from mammoflow.imaging.stored_words import Layout, fit_words, stated_layout
 from mammoflow.imaging.voi import Voi, read_lookup_table, rescale
 from mammoflow.reasons.files import FileReason
 
@@ -26,6 +28,11 @@ GREY_TOLERANCE = 2 / 255  # largest difference that lossy compression may leave 
 
 
 def dicom_grey(dataset: pydicom.Dataset, voi: Voi | None = None) -> Grey:
+    """Decode the pixels of a dataset from `open_dicom` to grey levels; see `grey_and_conflict`."""
+    return grey_and_conflict(dataset, voi)[0]
+
+
+def grey_and_conflict(dataset: pydicom.Dataset, voi: Voi | None = None) -> tuple[Grey, bool]:
     """Decode the pixels of a dataset from `open_dicom` to grey levels (rows, columns), dark is background.
 
     It applies Bits Stored and High Bit, Pixel Representation, Modality LUT or the sign of the Rescale Slope, Pixel
@@ -39,12 +46,18 @@ def dicom_grey(dataset: pydicom.Dataset, voi: Voi | None = None) -> Grey:
     voi
         From `choose_voi`; None keeps the full range.
 
+    Returns
+    -------
+    tuple
+        The grey levels, and whether the header contradicts the pixels: values above Bits Stored, a wrong High Bit, a
+        doubtful sign, more pixel data than the image needs.
+
     Raises
     ------
     ExcludedCase
         UNREADABLE where pixels cannot be decoded or the header contradicts itself; NOT_GREY for palettes and colours.
     """
-    photometric = str(header_value(dataset, "PhotometricInterpretation") or "MONOCHROME2")
+    photometric = code_string(dataset, "PhotometricInterpretation") or "MONOCHROME2"
     colour = is_colour(dataset)
     if not colour and photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise ExcludedCase(
@@ -57,10 +70,12 @@ def dicom_grey(dataset: pydicom.Dataset, voi: Voi | None = None) -> Grey:
         stored = one_channel(stored)
     native = np.ascontiguousarray(stored, dtype=stored.dtype.newbyteorder("="))
     words = native.view(f"u{stored.dtype.itemsize}")
-    table = grey_table(dataset, 8 * words.dtype.itemsize, voi)
+    fitted = fit_words(dataset, words)
+    conflict = fitted.conflict or has_more_pixels(dataset)
+    table = grey_table(dataset, 8 * words.dtype.itemsize, voi, fitted.layout)
     if table.size > 2**8 and np.array_equal(table, np.arange(table.size)):
-        return np.asarray(words, dtype=np.uint16)
-    return np.asarray(cv2.LUT(words, table))
+        return np.asarray(fitted.words, dtype=np.uint16), conflict
+    return np.asarray(cv2.LUT(fitted.words, table)), conflict
 
 
 def one_channel(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -80,22 +95,35 @@ def one_channel(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.asarray(channels[0])
 
 
-def grey_table(dataset: pydicom.Dataset, bits_allocated: int, voi: Voi | None = None) -> Grey:
+def grey_table(
+    dataset: pydicom.Dataset, bits_allocated: int, voi: Voi | None = None, layout: Layout | None = None
+) -> Grey:
     """Return the grey level (2 ** bits_allocated,) of every stored word.
+
+    Parameters
+    ----------
+    dataset
+        The header.
+    bits_allocated
+        Bits of a word.
+    voi
+        From `choose_voi`; None keeps the full range.
+    layout
+        Where a word holds its value; None takes what the header states.
 
     Raises
     ------
     ExcludedCase
         UNREADABLE where Bits Stored, High Bit or a look-up table make no sense.
     """
-    values, lowest, bits = _stored_values(dataset, bits_allocated)
+    values, lowest, bits = _stored_values(layout or stated_layout(dataset, bits_allocated), bits_allocated)
     modality = _modality(dataset, values, lowest, bits)
     if voi is None or voi.function is None:
         grey = np.rint(modality.levels * (WHITE / modality.white))
     else:
         grey = np.rint(voi.function(modality.physical()) * WHITE)
-    shape = str(header_value(dataset, "PresentationLUTShape") or "")
-    if str(header_value(dataset, "PhotometricInterpretation")) == "MONOCHROME1" or shape == "INVERSE":
+    inverse = code_string(dataset, "PresentationLUTShape") == "INVERSE"
+    if code_string(dataset, "PhotometricInterpretation") == "MONOCHROME1" or inverse:
         grey = WHITE - grey
     padding = header_integer(dataset, "PixelPaddingValue")
     if padding is not None:
@@ -121,20 +149,11 @@ class _Modality:
         return np.asarray(self.slope * self.values + self.intercept, dtype=np.float64)
 
 
-def _stored_values(dataset: pydicom.Dataset, bits_allocated: int) -> tuple[npt.NDArray[np.int64], int, int]:
+def _stored_values(layout: Layout, bits_allocated: int) -> tuple[npt.NDArray[np.int64], int, int]:
     """Return the value of every word, the lowest value and the bits of a value."""
-    bits = header_integer(dataset, "BitsStored") or bits_allocated
-    high_bit = header_integer(dataset, "HighBit")
-    high_bit = bits - 1 if high_bit is None else high_bit
-    # Early DICOM allowed values that do not end at the lowest bit. In a codestream the meaning of that is not defined.
-    highest = bits - 1 if is_compressed(dataset) else bits_allocated - 1
-    if not 1 <= bits <= bits_allocated or not bits - 1 <= high_bit <= highest:
-        raise ExcludedCase(
-            FileReason.UNREADABLE,
-            f"bits stored {bits}, high bit {high_bit}; expected both to lie within {bits_allocated} bits allocated",
-        )
-    values = np.arange(2**bits_allocated, dtype=np.int64) >> (high_bit - bits + 1) & (2**bits - 1)
-    if header_integer(dataset, "PixelRepresentation") != 1:
+    bits = layout.bits
+    values = np.arange(2**bits_allocated, dtype=np.int64) >> layout.shift & (2**bits - 1)
+    if not layout.signed:
         return values, 0, bits
     return np.where(values >= 2 ** (bits - 1), values - 2**bits, values), -(2 ** (bits - 1)), bits
 

@@ -13,8 +13,9 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from mammoflow.config.images import ImagesSettings
+from mammoflow.formats.side_header import HeaderSide, header_side, views_differ
 from mammoflow.imaging.breast import breast_region
-from mammoflow.imaging.laterality import HeaderSide, check_side, header_side, image_side, views_differ
+from mammoflow.imaging.laterality import check_side, image_side
 from mammoflow.imaging.stage import prepare_images
 from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES

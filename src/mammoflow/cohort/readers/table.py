@@ -29,7 +29,9 @@ from mammoflow.cohort.words import (
 from mammoflow.errors import ExcludedCase, StudyError
 from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.formats.dicom_header import image_shape
-from mammoflow.formats.study_paths import safe_path
+from mammoflow.formats.file_kinds import FileKind, file_kind
+from mammoflow.formats.opening import cannot_open, regular_file_size
+from mammoflow.formats.study_paths import safe_path, study_name
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.lesions import LesionReason
@@ -55,12 +57,12 @@ class StudyReader(Reader):
         excluded = []
         for values in records(mapped):
             try:
-                rows.append(_read_row(values, options.labels, options.spacing_factor))
+                rows.append(_read_row(values, self.study, options.labels, options.spacing_factor))
             except ValueError as error:
                 detail = f"{values[ORIGIN]}: {error}"
                 excluded.append(Exclusion("row", CohortReason.BAD_ROW, detail, str(values["patient"])))
         table = pd.DataFrame(rows, columns=[*ROW_COLUMNS, *PRIVATE_COLUMNS, ORIGIN])
-        table, mixed = _refuse_shared_images(table)
+        table, mixed = _refuse_shared_images(table, self.study)
         table = _name_lesions(table)
         usable = table["usable"].astype(bool)
         unusable = [
@@ -82,15 +84,14 @@ class StudyReader(Reader):
     def find_image(self, rows: Sequence[Row]) -> FoundImage:
         """Check that the image lies in the study; of DICOM files also that the header can be read.
 
-        Of several DICOM files, those of a folder or those that the table has under one id, the one for presentation is
-        taken.
+        Of several DICOM files, those of a folder or those that the table has under one id, the one of the rows' side
+        and view, and of these the one for presentation, is taken.
         """
         names = [name for image in str(rows[0]["image_files"]).split("\n") for name in _files_of(self.study, image)]
-        name, others = choose_file(self.study, names) if len(names) > 1 else (names[0], {})
+        name, others = choose_file(self.study, names, rows) if len(names) > 1 else (names[0], {})
         path = safe_path(self.study, name)
         spacing = next((row["spacing_mm"] for row in rows if pd.notna(row["spacing_mm"])), None)
-        _refuse_empty(path)
-        if _is_dicom(path.name):
+        if file_kind(path) is FileKind.DICOM:
             height, width = image_shape(open_dicom(path))
             return FoundImage(name, height, width, spacing, passed_over=others)
         return FoundImage(name, spacing_mm=spacing)
@@ -99,7 +100,7 @@ class StudyReader(Reader):
         """Check that the mask lies in the study, or that there is a box in its place."""
         name = str(row["mask_name"])
         if name:
-            _refuse_empty(safe_path(self.study, name))
+            regular_file_size(safe_path(self.study, name))
             return FoundLesion(name)
         y0, x0, y1, x1 = box = [row[key] for key in BOX]
         if all(value is None for value in box):
@@ -141,12 +142,12 @@ def _read_joined(name: str, joins: Sequence[JoinSettings], study: Path) -> pd.Da
     return table
 
 
-def _read_row(values: dict[str, str], labels: dict[str, Label], spacing_factor: float) -> dict[str, Any]:
+def _read_row(values: dict[str, str], study: Path, labels: dict[str, Label], spacing_factor: float) -> dict[str, Any]:
     """Turn one mapped row into `ROW_COLUMNS`; raise ValueError where it cannot be read."""
     if values[PROBLEM]:
         raise ValueError(values[PROBLEM])
     values = {name: "" if name != "label" and text.lower() in BLANKS else text for name, text in values.items()}
-    image, patient = _plain_path(values["image"]), values["patient"]
+    image, patient = _plain_path(study, values["image"]), values["patient"]
     if not image or not patient:
         raise ValueError(f"no value for {'image' if not image else 'patient'}")
     side, view = parse_side(values["side"]), values["view"].upper()
@@ -171,7 +172,7 @@ def _read_row(values: dict[str, str], labels: dict[str, Label], spacing_factor: 
         "official_split": OFFICIAL_SPLITS.get(values["split"].lower(), ""),
         "image_name": image,
         "image_files": image,
-        "mask_name": _plain_path(values["mask"]),
+        "mask_name": _plain_path(study, values["mask"]),
         "spacing_mm": None if spacing is None else spacing * spacing_factor,
         "usable": values["usable"].lower() not in NEGATIVE_WORDS,
         "lesion": lesion,
@@ -189,18 +190,31 @@ def _parsed(values: dict[str, str], name: str, parse: Callable[[str], Value]) ->
 
 def _files_of(study: Path, name: str) -> list[str]:
     """Return the DICOM files of a folder that the table names in place of a file; the name itself where it is none."""
-    place, folder = PurePosixPath(name), study / name
-    if place.is_absolute() or ".." in place.parts or "\x00" in name or not folder.is_dir():
-        return [name]
-    files = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    dicom_files = [str(PurePosixPath(name, file)) for file in files if _is_dicom(file)]
+    place = study / study_name(study, name)
+    try:
+        if not place.is_dir():
+            return [name]
+        inside = sorted(place.iterdir())
+        files = [path.name for path in inside if path.is_file() and not path.name.startswith(".")]
+    except OSError as error:
+        raise cannot_open(place, error, repr(name)) from error
+    dicom_files = [str(PurePosixPath(name, file)) for file in files if _may_be_dicom(study, f"{name}/{file}")]
     if not dicom_files:
-        raise ExcludedCase(FileReason.MISSING_FILE, f"the folder {name!r} holds no DICOM file")
+        found = ", ".join(path.name for path in inside[:5]) or "nothing"
+        raise ExcludedCase(
+            FileReason.MISSING_FILE, f"the folder {name!r} holds no DICOM file but {found}; name the file in the table"
+        )
     return dicom_files
 
 
-def _is_dicom(name: str) -> bool:
-    return _suffix(name).lower() in DICOM_SUFFIXES
+def _may_be_dicom(study: Path, name: str) -> bool:
+    """Tell by the name, or otherwise by the content, whether a path is a DICOM file or a folder."""
+    if _suffix(name).lower() in DICOM_SUFFIXES:
+        return True
+    try:
+        return file_kind(safe_path(study, name)) is FileKind.DICOM
+    except ExcludedCase:
+        return False
 
 
 def _suffix(name: str) -> str:
@@ -215,17 +229,21 @@ def _without_suffix(image: str) -> tuple[str, ...]:
     return *place.parent.parts, place.name.removesuffix(_suffix(place.name))
 
 
-def _plain_path(text: str) -> str:
-    return str(PurePosixPath(text.replace("\\", "/"))) if text else ""
+def _plain_path(study: Path, text: str) -> str:
+    """Return a path relative to the study folder, or as it is where it leaves that folder."""
+    try:
+        return study_name(study, text) if text else ""
+    except ExcludedCase:
+        return str(PurePosixPath(text.replace("\\", "/")))
 
 
-def _refuse_shared_images(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
+def _refuse_shared_images(table: pd.DataFrame, study: Path) -> tuple[pd.DataFrame, list[Exclusion]]:
     """Exclude the rows of an image that is filed under several patients, or of an id that names several pictures."""
     excluded: dict[str, Exclusion] = {}
     for column, other in (("image_id", "patient_id"), ("image_id", "image_name"), ("image_name", "image_id")):
         values_of = table.groupby(column)[other].agg(lambda values: sorted(set(values)))
         for key, values in values_of[values_of.map(len) > 1].items():
-            if other == "image_name" and all(map(_is_dicom, values)):
+            if other == "image_name" and all(_may_be_dicom(study, value) for value in values):
                 continue  # files of one image, between which `find_image` chooses
             rows = table[table[column] == key]
             detail = f"{column} {key!r} has several values of {other}: {', '.join(values[:3])}"
@@ -252,8 +270,3 @@ def _name_lesions(table: pd.DataFrame) -> pd.DataFrame:
     with_ids = table.assign(lesion_id=pd.Series(lesions, index=table.index, dtype="str"))
     with_ids["finding_id"] = with_ids["finding_id"].where(with_ids["finding_id"] != "", with_ids["lesion_id"])
     return with_ids
-
-
-def _refuse_empty(path: Path) -> None:
-    if path.stat().st_size == 0:
-        raise ExcludedCase(FileReason.TRUNCATED, f"{path.name} is empty")
