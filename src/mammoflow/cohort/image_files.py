@@ -57,8 +57,8 @@ def choose_file(study: Path, names: Sequence[str], rows: Sequence[Row] = ()) -> 
     Returns
     -------
     tuple
-        The name of the file that is taken, and of each other one why it is not. A file for processing that stands alone
-        is taken; the image stage flags it.
+        The name of the file that is taken, and of each other file of the same film why it is not. A file for processing
+        without an alternative is taken; the image stage flags it.
 
     Raises
     ------
@@ -81,10 +81,10 @@ def choose_file(study: Path, names: Sequence[str], rows: Sequence[Row] = ()) -> 
     chosen = equals[0]
     if any(not _same_film(study, headers, chosen, other) for other in equals[1:]):
         raise _several(headers, "the files show several exposures")
-    for name, header in headers.items():
+    for name in candidates:  # files of another side or view are other films, and nothing is lost with them
         if name != chosen:
-            raw = name in candidates and header.intent == PROCESSING and headers[chosen].intent != PROCESSING
-            detail = f"{chosen} ({headers[chosen].words}) was taken, this file is {header.words}"
+            raw = headers[name].intent == PROCESSING and headers[chosen].intent != PROCESSING
+            detail = f"{chosen} ({headers[chosen].words}) was taken, this file is {headers[name].words}"
             problems[name] = ExcludedCase(FileReason.FOR_PROCESSING if raw else CohortReason.OTHER_FILE, detail)
     return chosen, {name: problems[name] for name in names if name in problems}
 

@@ -19,7 +19,14 @@ SYNTAX_OF_ENCODING = {
     (False, True): ExplicitVRLittleEndian,
     (False, False): ExplicitVRBigEndian,
 }
-PRIVATE = {"1.2.840.113619.5.2": "Implicit VR Big Endian of GE (private)"}
+NAMES = {
+    "1.2.840.113619.5.2": "Implicit VR Big Endian of GE (private)",
+    "1.2.840.10008.1.2.4.110": "JPEG XL Lossless",
+    "1.2.840.10008.1.2.4.111": "JPEG XL JPEG Recompression",
+    "1.2.840.10008.1.2.4.112": "JPEG XL",
+    "1.2.840.10008.1.2.8.1": "Deflated Image Frame Compression",
+}
+"""Transfer syntaxes that pydicom's dictionary lacks."""
 CONVERT = "convert the file to Explicit VR Little Endian, for example with gdcmconv --raw"
 
 
@@ -70,8 +77,9 @@ def is_guessed(dataset: pydicom.Dataset) -> bool:
 
 def _described(syntax: UID) -> str:
     """Return words for a transfer syntax; no text of the header, which may hold anything."""
-    name = PRIVATE.get(str(syntax), syntax.name)
+    name = NAMES.get(str(syntax), syntax.name)
     if name == str(syntax):
-        return "a transfer syntax that DICOM does not define"
-    kind = "the transfer syntax" if str(syntax) in PRIVATE or syntax.type == "Transfer Syntax" else "no transfer syntax"
-    return f"{kind} {name}" if kind.startswith("the") else f"{kind} but the identifier of something else"
+        return "a private or unknown transfer syntax"
+    if str(syntax) in NAMES or syntax.type == "Transfer Syntax":
+        return f"the transfer syntax {name}"
+    return "the identifier of something else as transfer syntax"

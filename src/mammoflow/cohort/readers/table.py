@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 import pandas as pd
 
 from mammoflow.cohort.column_mapping import BOX, map_columns
+from mammoflow.cohort.exam_folders import is_exam, name_films_of_exams
 from mammoflow.cohort.image_files import choose_file
 from mammoflow.cohort.numbers import parse_integer, parse_number
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
@@ -39,7 +40,7 @@ from mammoflow.storage.files import text_digest
 from mammoflow.storage.names import safe_name
 
 Value = TypeVar("Value")
-PRIVATE_COLUMNS = ["image_name", "image_files", "mask_name", "spacing_mm", "usable", "lesion"]
+PRIVATE_COLUMNS = ["image_name", "image_files", "mask_name", "spacing_mm", "usable", "lesion", "has_image_id"]
 DICOM_SUFFIXES = (".dcm", ".dicom", "")
 JOINED_PROBLEM = f"{PROBLEM} of the joined table"
 
@@ -62,6 +63,7 @@ class StudyReader(Reader):
                 detail = f"{values[ORIGIN]}: {error}"
                 excluded.append(Exclusion("row", CohortReason.BAD_ROW, detail, str(values["patient"])))
         table = pd.DataFrame(rows, columns=[*ROW_COLUMNS, *PRIVATE_COLUMNS, ORIGIN])
+        table = name_films_of_exams(table, self.study)
         table, mixed = _refuse_shared_images(table, self.study)
         table = _name_lesions(table)
         usable = table["usable"].astype(bool)
@@ -176,6 +178,7 @@ def _read_row(values: dict[str, str], study: Path, labels: dict[str, Label], spa
         "spacing_mm": None if spacing is None else spacing * spacing_factor,
         "usable": values["usable"].lower() not in NEGATIVE_WORDS,
         "lesion": lesion,
+        "has_image_id": bool(values["image_id"]),
         ORIGIN: values[ORIGIN],
     }
 
@@ -246,6 +249,8 @@ def _refuse_shared_images(table: pd.DataFrame, study: Path) -> tuple[pd.DataFram
             if other == "image_name" and all(_may_be_dicom(study, value) for value in values):
                 continue  # files of one image, between which `find_image` chooses
             rows = table[table[column] == key]
+            if column == "image_name" and is_exam(rows, study):
+                continue
             detail = f"{column} {key!r} has several values of {other}: {', '.join(values[:3])}"
             excluded |= {
                 row[ORIGIN]: Exclusion(
