@@ -24,14 +24,14 @@ def name_films_of_exams(table: pd.DataFrame, study: Path) -> pd.DataFrame:
         The study folder.
     """
     derived = table[~table["has_image_id"].astype(bool)]
-    new_ids = table["image_id"].astype(object)
+    new_ids = dict(table["image_id"])
     for name, rows in derived.groupby("image_name"):
         films = rows[["laterality", "view"]]
         stated = bool((films != "").all(axis=None))
         if len(films.drop_duplicates()) > 1 and stated and is_folder(study / str(name)):
             for index, row in rows.iterrows():
                 new_ids[index] = safe_name(str(row["image_id"]), str(row["laterality"]), str(row["view"]))
-    return table.assign(image_id=new_ids)
+    return table.assign(image_id=pd.Series(new_ids, index=table.index, dtype="str"))
 
 
 def is_exam(rows: pd.DataFrame, study: Path) -> bool:
