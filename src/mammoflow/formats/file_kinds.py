@@ -87,7 +87,11 @@ UNREAD: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"Rar!\x1a\x07", "a RAR archive", UNPACK),
     (0, b"\x28\xb5\x2f\xfd", "a Zstandard archive", UNPACK),
     (257, b"ustar", "a tar archive", UNPACK),
+    (0, b"\x1f\x9d", "a compress archive", UNPACK),
     (0, b"PAR1", "a Parquet table", "name a picture here"),
+    (0, b"\x00\x05\x16\x07", "an AppleDouble file of macOS", "name the file without ._ at its start"),
+    (0, b"L\x00\x00\x00\x01\x14\x02\x00", "a shortcut of Windows", "name the file that it points to"),
+    (0, b"book\x00\x00\x00\x00mark", "an alias of macOS", "name the file that it points to"),
     (8, b"AVI ", "a video", "export the frame that the study means"),
 )
 BITMAP = re.compile(rb"BM.{4}\x00{4}", re.DOTALL)
@@ -168,6 +172,8 @@ def _unread_format(head: bytes) -> tuple[str, str]:
         return "a BMP picture", CONVERT
     if b".git/annex/objects/" in head and TEXT.fullmatch(head):
         return "a git-annex pointer and not the file", f"{FETCH} with git annex get"
+    if head.lstrip().startswith(b"--") and b"application/dicom" in head:
+        return "a multipart answer of a DICOMweb server", "save its parts as files of their own"
     if PORTABLE_MAP.match(head):
         return "a portable pixel map (PGM, PPM, ...)", CONVERT
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()

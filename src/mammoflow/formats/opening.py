@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import unicodedata
+from functools import lru_cache
 from pathlib import Path
 
 from mammoflow.errors import ExcludedCase
@@ -82,11 +84,31 @@ def cannot_open(path: Path, error: OSError | ValueError, name: str = "") -> Excl
         return ExcludedCase(FileReason.NO_ACCESS, f"{name} cannot be opened: {os.strerror(number or errno.EIO)}")
     link = _dangling_link(path)
     if link is None:
-        return ExcludedCase(FileReason.MISSING_FILE, f"{name} does not exist")
+        other = _other_spelling(path)
+        hint = f"; its folder has {other!r}: correct the spelling" if other else ""
+        return ExcludedCase(FileReason.MISSING_FILE, f"{name} does not exist{hint}")
     advice = "fetch it with git annex" if "annex" in link else "restore what it points to"
     return ExcludedCase(
         FileReason.MISSING_FILE, f"{name} is or lies behind a symbolic link to {link!r}, which does not exist; {advice}"
     )
+
+
+def _other_spelling(path: Path) -> str:
+    """Return a name in the folder of a missing file that differs in capitals or in the form of its accents, or ""."""
+    try:
+        changed_ns = path.parent.stat().st_mtime_ns
+        return _spellings(path.parent, changed_ns).get(_plain(path.name), "")
+    except (OSError, ValueError):
+        return ""
+
+
+@lru_cache(maxsize=16)
+def _spellings(folder: Path, _changed_ns: int) -> dict[str, str]:
+    return {_plain(name): name for name in os.listdir(folder)}  # noqa: PTH208
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _dangling_link(path: Path) -> str | None:

@@ -16,7 +16,14 @@ import pydicom
 
 from mammoflow.errors import ExcludedCase
 from mammoflow.formats.dicom_files import has_more_pixels
-from mammoflow.formats.dicom_header import code_string, first_item, header_integer, header_value, is_colour
+from mammoflow.formats.dicom_header import (
+    code_string,
+    first_item,
+    header_integer,
+    header_value,
+    is_colour,
+    is_compressed,
+)
 from mammoflow.formats.pixels import stored_pixels
 from mammoflow.imaging.stored_words import Layout, fit_words, stated_layout
 from mammoflow.imaging.voi import Voi, read_lookup_table, rescale
@@ -50,7 +57,7 @@ def grey_and_conflict(dataset: pydicom.Dataset, voi: Voi | None = None) -> tuple
     -------
     tuple
         The grey levels, and whether the header contradicts the pixels: values above Bits Stored, a wrong High Bit, a
-        doubtful sign, more pixel data than the image needs.
+        doubtful sign, more pixel data than the image needs, a wrong Planar Configuration.
 
     Raises
     ------
@@ -66,16 +73,44 @@ def grey_and_conflict(dataset: pydicom.Dataset, voi: Voi | None = None) -> tuple
     stored = stored_pixels(dataset)
     if stored.dtype.itemsize > 2 or stored.dtype.kind not in "ui":
         raise ExcludedCase(FileReason.UNREADABLE, f"pixels are {stored.dtype}, expected integers of 8 to 16 bit")
+    planes_conflict = False
     if colour:
+        stored, planes_conflict = _order_planes(dataset, stored)
         stored = one_channel(stored)
     native = np.ascontiguousarray(stored, dtype=stored.dtype.newbyteorder("="))
     words = native.view(f"u{stored.dtype.itemsize}")
     fitted = fit_words(dataset, words)
-    conflict = fitted.conflict or has_more_pixels(dataset)
+    conflict = fitted.conflict or has_more_pixels(dataset) or planes_conflict
     table = grey_table(dataset, 8 * words.dtype.itemsize, voi, fitted.layout)
     if table.size > 2**8 and np.array_equal(table, np.arange(table.size)):
         return np.asarray(fitted.words, dtype=np.uint16), conflict
     return np.asarray(cv2.LUT(fitted.words, table)), conflict
+
+
+def _order_planes(dataset: pydicom.Dataset, picture: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], bool]:
+    """Correct a wrong Planar Configuration of a grey picture in red, green and blue (rows, columns, 3).
+
+    Three equal planes that are read as triples show the picture three times, one below the other, and triples that are
+    read as planes show it three times side by side. Neighbours of a smooth picture differ so little that both would
+    pass for grey.
+
+    Returns
+    -------
+    tuple
+        The picture, and whether Planar Configuration was wrong.
+    """
+    plain = not is_compressed(dataset) and code_string(dataset, "PhotometricInterpretation") == "RGB"
+    if not plain or picture.min() == picture.max():
+        return picture, False
+    planar = header_integer(dataset, "PlanarConfiguration") == 1
+    if planar and bool(np.all(picture == picture[..., :1])):  # triples may be equal too, where a picture was enlarged
+        return picture, False
+    if planar:
+        other = np.moveaxis(picture, -1, 0).reshape(picture.shape)
+    else:
+        other = np.moveaxis(picture.reshape(3, *picture.shape[:2]), 0, -1)
+    equal = bool(np.all(other == other[..., :1]))
+    return (other, True) if equal else (picture, False)
 
 
 def one_channel(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -236,6 +236,8 @@ def numpy_file() -> bytes:
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "Git LFS"),
         (b"/annex/objects/MD5E-s123--abc.dcm\n", "git-annex"),
         (b"../.git/annex/objects/Xx/Yy/MD5E-s123--abc.dcm/MD5E-s123--abc.dcm", "git-annex"),
+        (b"\r\n--x\r\nContent-Type: application/dicom\r\n\r\n" + bytes(200), "DICOMweb"),
+        (b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X", "AppleDouble"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(80), "Thumbs.db"),
     ],
 )
@@ -275,6 +277,14 @@ def test_what_is_no_file_has_a_reason(tmp_path: Path) -> None:
     for name, words in (("folder", "is a folder"), ("loop", "back to itself"), ("none", "does not exist")):
         problem = refusal_of(tmp_path / name, file_kind)
         assert (problem.reason, words in problem.detail) == (FileReason.MISSING_FILE, True)
+
+
+@pytest.mark.parametrize(("wanted", "there"), [("A.png", "a.PNG"), ("Gr\u00fcn.png", "Gru\u0308n.png")])
+def test_another_spelling_of_a_missing_file_is_named(tmp_path: Path, wanted: str, there: str) -> None:
+    (tmp_path / there).write_bytes(b"x")
+    problem = refusal_of(tmp_path / wanted)
+    assert problem.reason is FileReason.MISSING_FILE
+    assert repr(there) in problem.detail
 
 
 def test_kinds_that_are_read(tmp_path: Path) -> None:

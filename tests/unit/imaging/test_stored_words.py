@@ -157,6 +157,20 @@ def test_pixels_that_are_not_stored_as_the_transfer_syntax_says(dicom: Callable[
     assert problem.value.reason == FileReason.UNREADABLE
 
 
+@pytest.mark.parametrize("stated", [0, 1])
+@pytest.mark.parametrize("true", [0, 1])
+def test_a_wrong_planar_configuration_of_a_smooth_picture(
+    dicom: Callable[..., Dataset], tmp_path: Path, stated: int, true: int
+) -> None:
+    smooth = (np.arange(60 * 90) // 30).reshape(60, 90).astype(np.uint8)
+    dataset = dicom(smooth, PhotometricInterpretation="RGB", SamplesPerPixel=3, PlanarConfiguration=stated)
+    dataset.PixelData = np.stack([smooth] * 3, axis=0 if true else -1).tobytes()
+    dataset.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    film = read_film(tmp_path / "a.dcm")
+    np.testing.assert_array_equal(film.pixels, smooth * np.uint16(257))
+    assert film.pixels_conflict == (stated != true)
+
+
 @pytest.mark.filterwarnings("ignore:Invalid value")
 @pytest.mark.parametrize("word", ["monochrome1", "Monochrome1 ", " MONOCHROME1", "MonoChrome1"])
 def test_code_strings_in_any_case_and_with_blanks(read: Read, word: str) -> None:
