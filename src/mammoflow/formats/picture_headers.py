@@ -38,6 +38,8 @@ class PictureHeader:
     ----------
     kind
         PNG, TIFF or JPEG.
+    shape
+        (height, width) of the upright picture.
     bits
         Of one channel in a TIFF; 0 in other files.
     orientation
@@ -57,6 +59,7 @@ class PictureHeader:
     """
 
     kind: FileKind
+    shape: tuple[int, int]
     bits: int = 0
     orientation: int = UPRIGHT
     white_is_zero: bool = False
@@ -111,13 +114,13 @@ def upright_tiff(path: Path) -> bytes:
 
 
 def _read_png(path: Path) -> PictureHeader:
-    _, mode, _ = _by_pillow(path, exif=False)
+    shape, mode, _ = _by_pillow(path, exif=False)
     names = [name for name, _ in _chunks(path)]
     if names[-1:] != [b"IEND"]:
         raise ExcludedCase(FileReason.TRUNCATED, f"{path.name} ends before its end-of-image marker")
     exif = b"eXIf" in names or any(_is_exif_text(path, name, place) for name, place in _chunks(path))
     orientation = _by_pillow(path, exif=True)[2] if exif else UPRIGHT
-    return PictureHeader(FileKind.PNG, orientation=orientation, palette=mode == "P")
+    return PictureHeader(FileKind.PNG, _upright(shape, orientation), orientation=orientation, palette=mode == "P")
 
 
 def _chunks(path: Path) -> Iterator[tuple[bytes, int]]:
@@ -146,7 +149,7 @@ def _is_exif_text(path: Path, name: bytes, place: int) -> bool:
 
 
 def _read_jpeg(path: Path) -> PictureHeader:
-    _, mode, orientation = _by_pillow(path, exif=True)
+    shape, mode, orientation = _by_pillow(path, exif=True)
     if mode not in ("L", "RGB"):
         raise ExcludedCase(
             FileReason.NOT_GREY, f"{path.name} has the colours of a print ({mode}), expected grey or RGB; convert it"
@@ -158,7 +161,7 @@ def _read_jpeg(path: Path) -> PictureHeader:
         whole = END_OF_JPEG in tail and _is_whole(path)
         if not whole:
             raise ExcludedCase(FileReason.TRUNCATED, f"{path.name} ends before its end-of-image marker")
-    return PictureHeader(FileKind.JPEG, orientation=orientation, lossy=True)
+    return PictureHeader(FileKind.JPEG, _upright(shape, orientation), orientation=orientation, lossy=True)
 
 
 def _is_whole(path: Path) -> bool:
@@ -179,6 +182,10 @@ def _by_pillow(path: Path, exif: bool) -> tuple[tuple[int, int], str, int]:
             _check_size(path, rows, columns, getattr(image, "n_frames", 1))
             orientation = image.getexif().get(ORIENTATION, UPRIGHT) if exif else UPRIGHT
             return (rows, columns), image.mode, _known(orientation)
+
+
+def _upright(shape: tuple[int, int], orientation: int) -> tuple[int, int]:
+    return shape if orientation < 5 else shape[::-1]
 
 
 def _known(orientation: Any) -> int:
@@ -207,6 +214,7 @@ def _read_tiff(path: Path) -> PictureHeader:
         orientation = _known(tag.value if tag is not None else UPRIGHT)
         extra, planes = tuple(int(kind) for kind in page.extrasamples), int(page.planarconfig) == 2
         samples = int(page.samplesperpixel)
+        shape = int(page.imagelength), int(page.imagewidth)
     if max(ends, default=0) > path.stat().st_size or not ends:
         raise ExcludedCase(FileReason.TRUNCATED, f"{path.name} ends before its last strip of pixels")
     if forms != 1 or not 1 <= bits <= 16:
@@ -223,6 +231,7 @@ def _read_tiff(path: Path) -> PictureHeader:
     inverted, lossy = photometric == WHITE_IS_ZERO, compression in LOSSY_COMPRESSIONS
     return PictureHeader(
         FileKind.TIFF,
+        _upright(shape, orientation),
         bits,
         orientation,
         inverted,

@@ -11,6 +11,7 @@ import pydicom
 from mammoflow.formats.dicom_header import first_item, frame_value, header_value
 
 SIDES = ("L", "R")
+SIDE_WORDS = {"L": "L", "LEFT": "L", "R": "R", "RIGHT": "R"}  # the words are not of DICOM, and some devices write them
 VIEW_OF_CODE = {
     # Codes of DICOM PS3.16 CID 4014: SNOMED CT and, in older headers, SNOMED RT.
     "399162004": "CC",
@@ -65,7 +66,7 @@ def header_side(dataset: pydicom.Dataset) -> HeaderSide:
     orientation = header_value(dataset, "PatientOrientation")
     side_of_view, view = _view(header_value(dataset, "ViewPosition"))
     stated = [
-        str(value or "").strip().upper()
+        SIDE_WORDS.get(str(value or "").strip().upper(), "")
         for value in (
             header_value(dataset, "ImageLaterality"),
             frame_value(dataset, "FrameLaterality", "FrameAnatomySequence"),
@@ -73,7 +74,7 @@ def header_side(dataset: pydicom.Dataset) -> HeaderSide:
             side_of_view,
         )
     ]
-    sides = [side for side in stated if side in SIDES]
+    sides = [side for side in stated if side]
     code = first_item(dataset, "ViewCodeSequence")
     coded = VIEW_OF_CODE.get(str(header_value(code, "CodeValue") or ""), "") if code is not None else ""
     misplaced = _view(orientation)[1] if isinstance(orientation, str) else ""

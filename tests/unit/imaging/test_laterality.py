@@ -192,3 +192,13 @@ def test_flags_in_the_table(
     images = read_table(tmp_path / "out" / "images.parquet", CANONICAL_IMAGES).set_index("image_id")
     assert images["laterality_image"].tolist() == [""] * 4
     assert images["flag_laterality_conflict"].tolist() == [False, True, False, False]
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value")
+@pytest.mark.parametrize(
+    ("word", "side"), [("l", "L"), (" R ", "R"), ("Left", "L"), ("RIGHT", "R"), ("B", ""), ("Z", "")]
+)
+def test_sides_in_small_letters_and_words(word: str, side: str) -> None:
+    dataset = Dataset()
+    dataset.ImageLaterality = word
+    assert header_side(dataset) == HeaderSide(side)

@@ -12,6 +12,7 @@ import tifffile
 from PIL import Image, ImageOps
 
 from mammoflow.errors import ExcludedCase
+from mammoflow.formats.picture_headers import read_picture_header
 from mammoflow.imaging.film import read_film
 from mammoflow.imaging.pictures import read_picture
 from mammoflow.imaging.roi_mask import read_roi_mask
@@ -53,6 +54,7 @@ def test_films_and_masks_are_turned_as_the_file_says(tmp_path: Path, name: str, 
     film = read_film(path)
     np.testing.assert_array_equal(film.pixels, upright * (257 if bits == 8 else 1))
     assert film.turned == (orientation != 1)
+    assert read_picture_header(path).shape == upright.shape
     mask = read_roi_mask(with_orientation(tmp_path / f"m_{name}", MASK.astype(np.uint8) * 255, orientation))
     assert mask.shape == upright.shape
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import pandas as pd
 
 from mammoflow.cohort.column_mapping import BOX, map_columns
-from mammoflow.cohort.exam_folders import is_exam, name_films_of_exams
+from mammoflow.cohort.exam_folders import files_of, is_exam, may_be_dicom, name_films_of_exams, suffix_of
 from mammoflow.cohort.image_files import choose_file
 from mammoflow.cohort.numbers import parse_integer, parse_number
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
@@ -31,17 +31,15 @@ from mammoflow.errors import ExcludedCase, StudyError
 from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.formats.dicom_header import image_shape
 from mammoflow.formats.file_kinds import FileKind, file_kind
-from mammoflow.formats.opening import cannot_open, regular_file_size
+from mammoflow.formats.opening import regular_file_size
 from mammoflow.formats.study_paths import safe_path, study_name
 from mammoflow.reasons.cohort import CohortReason
-from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.files import text_digest
 from mammoflow.storage.names import safe_name
 
 Value = TypeVar("Value")
 PRIVATE_COLUMNS = ["image_name", "image_files", "mask_name", "spacing_mm", "usable", "lesion", "has_image_id"]
-DICOM_SUFFIXES = (".dcm", ".dicom", "")
 JOINED_PROBLEM = f"{PROBLEM} of the joined table"
 
 
@@ -89,7 +87,7 @@ class StudyReader(Reader):
         Of several DICOM files, those of a folder or those that the table has under one id, the one of the rows' side
         and view, and of these the one for presentation, is taken.
         """
-        names = [name for image in str(rows[0]["image_files"]).split("\n") for name in _files_of(self.study, image)]
+        names = [name for image in str(rows[0]["image_files"]).split("\n") for name in files_of(self.study, image)]
         name, others = choose_file(self.study, names, rows) if len(names) > 1 else (names[0], {})
         path = safe_path(self.study, name)
         spacing = next((row["spacing_mm"] for row in rows if pd.notna(row["spacing_mm"])), None)
@@ -191,45 +189,10 @@ def _parsed(values: dict[str, str], name: str, parse: Callable[[str], Value]) ->
         raise ValueError(f"{name}: {error}") from error
 
 
-def _files_of(study: Path, name: str) -> list[str]:
-    """Return the DICOM files of a folder that the table names in place of a file; the name itself where it is none."""
-    place = study / study_name(study, name)
-    try:
-        if not place.is_dir():
-            return [name]
-        inside = sorted(place.iterdir())
-        files = [path.name for path in inside if path.is_file() and not path.name.startswith(".")]
-    except OSError as error:
-        raise cannot_open(place, error, repr(name)) from error
-    dicom_files = [str(PurePosixPath(name, file)) for file in files if _may_be_dicom(study, f"{name}/{file}")]
-    if not dicom_files:
-        found = ", ".join(path.name for path in inside[:5]) or "nothing"
-        raise ExcludedCase(
-            FileReason.MISSING_FILE, f"the folder {name!r} holds no DICOM file but {found}; name the file in the table"
-        )
-    return dicom_files
-
-
-def _may_be_dicom(study: Path, name: str) -> bool:
-    """Tell by the name, or otherwise by the content, whether a path is a DICOM file or a folder."""
-    if _suffix(name).lower() in DICOM_SUFFIXES:
-        return True
-    try:
-        return file_kind(safe_path(study, name)) is FileKind.DICOM
-    except ExcludedCase:
-        return False
-
-
-def _suffix(name: str) -> str:
-    """Return a name's suffix; the last number of a UID, as archives name files without a suffix, is none."""
-    suffix = PurePosixPath(name).suffix
-    return "" if suffix[1:].isdecimal() else suffix
-
-
 def _without_suffix(image: str) -> tuple[str, ...]:
     """Return the parts of a path, the last one without its suffix."""
     place = PurePosixPath(image)
-    return *place.parent.parts, place.name.removesuffix(_suffix(place.name))
+    return *place.parent.parts, place.name.removesuffix(suffix_of(place.name))
 
 
 def _plain_path(study: Path, text: str) -> str:
@@ -246,7 +209,7 @@ def _refuse_shared_images(table: pd.DataFrame, study: Path) -> tuple[pd.DataFram
     for column, other in (("image_id", "patient_id"), ("image_id", "image_name"), ("image_name", "image_id")):
         values_of = table.groupby(column)[other].agg(lambda values: sorted(set(values)))
         for key, values in values_of[values_of.map(len) > 1].items():
-            if other == "image_name" and all(_may_be_dicom(study, value) for value in values):
+            if other == "image_name" and all(may_be_dicom(study, value) for value in values):
                 continue  # files of one image, between which `find_image` chooses
             rows = table[table[column] == key]
             if column == "image_name" and is_exam(rows, study):
