@@ -32,10 +32,11 @@ def name_films_of_exams(table: pd.DataFrame, study: Path) -> pd.DataFrame:
     """
     derived = table[~table["has_image_id"].astype(bool)]
     new_ids = dict(table["image_id"])
-    for name, rows in derived.groupby("image_name"):
-        films = rows[["laterality", "view"]]
-        stated = bool((films != "").all(axis=None))
-        if len(films.drop_duplicates()) > 1 and stated and is_folder(study / str(name)):
+    films = derived[["image_name", "laterality", "view"]].drop_duplicates()
+    several = films[films["image_name"].duplicated(keep=False)]["image_name"]
+    for name, rows in derived[derived["image_name"].isin(several)].groupby("image_name"):
+        stated = bool((rows[["laterality", "view"]] != "").all(axis=None))
+        if stated and is_folder(study / str(name)):
             for index, row in rows.iterrows():
                 new_ids[index] = safe_name(str(row["image_id"]), str(row["laterality"]), str(row["view"]))
     return table.assign(image_id=pd.Series(new_ids, index=table.index, dtype="str"))

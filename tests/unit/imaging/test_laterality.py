@@ -51,7 +51,7 @@ def frame_laterality(value: str) -> Sequence:
         ({"ImageLaterality": "L", "ViewPosition": "RMLO"}, "L", True),
         ({"ImageLaterality": "B", "Laterality": "R"}, "R", False),
         ({"ImageLaterality": "U"}, "", False),
-        ({"ImageLaterality": "left"}, "", False),
+        ({"ImageLaterality": "left"}, "L", False),
     ],
 )
 def test_side_of_the_header(elements: dict[str, Any], side: str, contradicts: bool) -> None:
