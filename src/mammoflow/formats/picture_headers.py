@@ -48,6 +48,8 @@ class PictureHeader:
         Whether 0 means white.
     palette
         Whether pixels are positions in a table of colours.
+    one_bit
+        Whether pixels are 0 or 1.
     lossy
         Whether the compression loses something.
     extra
@@ -64,6 +66,7 @@ class PictureHeader:
     orientation: int = UPRIGHT
     white_is_zero: bool = False
     palette: bool = False
+    one_bit: bool = False
     lossy: bool = False
     extra: tuple[int, ...] = ()
     separate_planes: bool = False
@@ -120,7 +123,8 @@ def _read_png(path: Path) -> PictureHeader:
         raise ExcludedCase(FileReason.TRUNCATED, f"{path.name} ends before its end-of-image marker")
     exif = b"eXIf" in names or any(_is_exif_text(path, name, place) for name, place in _chunks(path))
     orientation = _by_pillow(path, exif=True)[2] if exif else UPRIGHT
-    return PictureHeader(FileKind.PNG, _upright(shape, orientation), orientation=orientation, palette=mode == "P")
+    kinds = {"palette": mode == "P", "one_bit": mode == "1"}
+    return PictureHeader(FileKind.PNG, _upright(shape, orientation), orientation=orientation, **kinds)
 
 
 def _chunks(path: Path) -> Iterator[tuple[bytes, int]]:
@@ -236,6 +240,7 @@ def _read_tiff(path: Path) -> PictureHeader:
         orientation,
         inverted,
         photometric == PALETTE,
+        bits == 1 and samples == 1,
         lossy,
         extra,
         planes and samples > 1,

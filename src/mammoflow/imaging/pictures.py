@@ -44,7 +44,8 @@ class Picture:
     Attributes
     ----------
     pixels
-        (height, width) or (height, width, channels), uint8 or uint16; the last of 2 or 4 channels is the opacity.
+        (height, width) or (height, width, channels), uint8 or uint16; red, green, blue, and the last of 2 or 4 channels
+        is the opacity.
     palette
         Whether the file holds positions in a table of colours.
     turned
@@ -95,6 +96,27 @@ def decode_picture(path: Path) -> Picture:
     return Picture(np.ascontiguousarray(pixels), header.palette, header.orientation != 1, header.lossy)
 
 
+def stored_values(path: Path) -> Pixels:
+    """Return the values (height, width[, channels]) of a picture as they are stored, upright.
+
+    Of a palette these are the positions in it, of 1 bit they are 0 and 1; where white is zero they are not inverted.
+
+    Raises
+    ------
+    ExcludedCase
+        As `decode_picture`.
+    """
+    header = read_picture_header(path)
+    pixels = decode_picture(path).pixels
+    if header.palette or header.one_bit:
+        with _open_unturned(path, header) as image:
+            stored = np.asarray(image, dtype=np.uint8)
+        if header.one_bit and header.white_is_zero:  # Pillow inverts it
+            stored = 1 - stored
+        return np.asarray(TURNS[header.orientation](stored))
+    return np.asarray(np.iinfo(pixels.dtype).max - pixels) if header.white_is_zero else pixels
+
+
 def _by_opencv(path: Path, header: PictureHeader) -> Pixels | None:
     """Decode with OpenCV; None where it cannot."""
     try:
@@ -112,6 +134,8 @@ def _by_opencv(path: Path, header: PictureHeader) -> Pixels | None:
     # OpenCV inverts 8-bit TIFF where white is zero, and does not invert 16-bit TIFF.
     if header.white_is_zero and pixels.dtype == np.uint16:
         pixels = WHITE - pixels
+    if pixels.ndim == 3 and pixels.shape[2] in (3, 4):  # OpenCV has blue first
+        pixels = pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
     turned: Pixels = TURNS[header.orientation](np.asarray(pixels))
     return turned
 
@@ -121,9 +145,7 @@ def _by_other(path: Path, header: PictureHeader) -> Pixels:
     try:
         if header.kind is FileKind.TIFF and header.bits == 16 and header.needs_other_decoder:
             return _by_tifffile(path, header)
-        tiff = header.kind is FileKind.TIFF
-        # Pillow turns a TIFF itself, and wrongly where that exchanges height and width.
-        with Image.open(io.BytesIO(upright_tiff(path)) if tiff and header.orientation != 1 else path) as image:
+        with _open_unturned(path, header) as image:
             named = image.convert("RGBA" if "transparency" in image.info else "RGB") if image.mode == "P" else image
             pixels = np.asarray(named if named.mode != "1" else named.convert("L"))
         if header.white_is_zero and pixels.dtype == np.uint16:
@@ -138,6 +160,12 @@ def _by_other(path: Path, header: PictureHeader) -> Pixels:
             f"{path.name} cannot be decoded{header.described}; save it as PNG: {type(error).__name__}",
         ) from error
     return np.asarray(TURNS[header.orientation](pixels))
+
+
+def _open_unturned(path: Path, header: PictureHeader) -> Image.Image:
+    """Open a picture with Pillow as it is stored; Pillow turns a TIFF, and wrongly where height and width change."""
+    turned_tiff = header.kind is FileKind.TIFF and header.orientation != 1
+    return Image.open(io.BytesIO(upright_tiff(path)) if turned_tiff else path)
 
 
 def _by_tifffile(path: Path, header: PictureHeader) -> Pixels:

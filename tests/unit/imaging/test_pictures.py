@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from mammoflow.errors import ExcludedCase
 from mammoflow.formats.picture_headers import read_picture_header
 from mammoflow.imaging.film import read_film
-from mammoflow.imaging.pictures import read_picture
+from mammoflow.imaging.pictures import decode_picture, read_picture, stored_values
 from mammoflow.imaging.roi_mask import read_roi_mask
 from mammoflow.reasons.files import FileReason
 
@@ -197,3 +197,38 @@ def test_tiff_with_opacity_is_turned_too(tmp_path: Path, orientation: int, compr
     picture.save(tmp_path / "m.tif", compression=compression, tiffinfo={274: orientation})
     expected = lesion[::-1, ::-1] if orientation == 3 else np.rot90(lesion, -1)
     np.testing.assert_array_equal(read_roi_mask(tmp_path / "m.tif"), expected > 0)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_stored_values_are_labels_and_not_levels(tmp_path: Path, name: str, orientation: int) -> None:
+    labels = (GREY8 % 3).astype(np.uint8)
+    upright = np.rot90(labels, -1) if orientation == 6 else labels
+    exif = Image.Exif()
+    exif[274] = orientation
+    options = {"tiffinfo": {274: orientation}} if name == "a.tif" else {"exif": exif}
+    picture = Image.fromarray(labels, "P")
+    picture.putpalette([0, 0, 0, 255, 0, 0, 0, 0, 255])
+    picture.save(tmp_path / name, **options)
+    np.testing.assert_array_equal(stored_values(tmp_path / name), upright)
+    np.testing.assert_array_equal(decode_picture(tmp_path / name).pixels[..., 0] == 255, upright == 1)
+    Image.fromarray(labels).save(tmp_path / name, **options)
+    np.testing.assert_array_equal(stored_values(tmp_path / name), upright)
+    Image.fromarray(labels == 1).save(tmp_path / name, **options)
+    np.testing.assert_array_equal(stored_values(tmp_path / name), upright == 1)
+
+
+@pytest.mark.parametrize("pixels", [GREY8, GREY16, MASK], ids=["8", "16", "1"])
+def test_stored_values_where_white_is_zero(tmp_path: Path, pixels: np.ndarray) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="miniswhite")
+    np.testing.assert_array_equal(stored_values(tmp_path / "a.tif"), pixels)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_red_comes_first(tmp_path: Path, name: str) -> None:
+    colours = RANDOM.integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    Image.fromarray(colours).save(tmp_path / name)
+    np.testing.assert_array_equal(read_picture(tmp_path / name), colours)
+    opaque = np.dstack([colours, GREY8])
+    Image.fromarray(opaque).save(tmp_path / name)
+    np.testing.assert_array_equal(read_picture(tmp_path / name), opaque)
