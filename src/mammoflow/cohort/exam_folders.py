@@ -12,34 +12,31 @@ from mammoflow.formats.listing import is_folder
 from mammoflow.formats.opening import cannot_open
 from mammoflow.formats.study_paths import safe_path, study_name
 from mammoflow.reasons.files import FileReason
-from mammoflow.storage.names import safe_name
 
 DICOM_SUFFIXES = (".dcm", ".dicom", "")
 
 
-def name_films_of_exams(table: pd.DataFrame, study: Path) -> pd.DataFrame:
-    """Give rows of one folder that state several sides and views an image id for each side and view.
+def films_of_exams(table: pd.DataFrame, study: Path) -> list[tuple[str, ...]]:
+    """Return what each row adds to the id of its image: side and view where rows of one folder state several.
 
     The reader then takes the file whose header has that side and view. Rows with an id of their own, of a file, or of a
-    folder for which they state one side and view, keep their id.
+    folder for which they state one side and view, add nothing.
 
     Parameters
     ----------
     table
-        Rows with `image_id`, `image_name`, `laterality`, `view` and `has_image_id`.
+        Rows with `image_name`, `laterality`, `view` and `has_image_id`.
     study
         The study folder.
     """
     derived = table[~table["has_image_id"].astype(bool)]
-    new_ids = dict(table["image_id"])
     films = derived[["image_name", "laterality", "view"]].drop_duplicates()
-    several = films[films["image_name"].duplicated(keep=False)]["image_name"]
-    for name, rows in derived[derived["image_name"].isin(several)].groupby("image_name"):
-        stated = bool((rows[["laterality", "view"]] != "").all(axis=None))
-        if stated and is_folder(study / str(name)):
-            for index, row in rows.iterrows():
-                new_ids[index] = safe_name(str(row["image_id"]), str(row["laterality"]), str(row["view"]))
-    return table.assign(image_id=pd.Series(new_ids, index=table.index, dtype="str"))
+    several = films[films["image_name"].duplicated(keep=False)]
+    stated = (several["laterality"] != "") & (several["view"] != "")
+    names = set(several["image_name"]) - set(several.loc[~stated, "image_name"])
+    exams = {name for name in names if is_folder(study / str(name))}
+    rows = zip(table["image_name"], table["laterality"], table["view"], table["has_image_id"], strict=True)
+    return [(str(side), str(view)) if name in exams and not own else () for name, side, view, own in rows]
 
 
 def is_exam(rows: pd.DataFrame, study: Path) -> bool:

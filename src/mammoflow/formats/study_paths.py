@@ -65,6 +65,14 @@ def study_name(study: Path, text: str) -> str:
     return "" if plain == "." else plain
 
 
+def plain_name(study: Path, text: str) -> str:
+    """Return a path of a case table as `study_name` does, or the text itself where it leaves the study folder."""
+    try:
+        return study_name(study, text) if text else ""
+    except ExcludedCase:
+        return text
+
+
 def _below(study: Path, absolute: str) -> str:
     """Return an absolute path relative to the study folder, however the path of that folder is written."""
     path = Path("/" + absolute.lstrip("/"))

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import pandas as pd
 
 from mammoflow.cohort.column_mapping import BOX, map_columns
-from mammoflow.cohort.exam_folders import files_of, is_exam, may_be_dicom, name_films_of_exams, suffix_of
+from mammoflow.cohort.exam_folders import files_of, films_of_exams, is_exam, may_be_dicom, suffix_of
 from mammoflow.cohort.image_files import choose_file
 from mammoflow.cohort.numbers import parse_integer, parse_number
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
@@ -32,7 +32,7 @@ from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.formats.dicom_header import image_shape
 from mammoflow.formats.file_kinds import FileKind, file_kind
 from mammoflow.formats.opening import regular_file_size
-from mammoflow.formats.study_paths import safe_path, study_name
+from mammoflow.formats.study_paths import plain_name, safe_path
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.files import text_digest
@@ -52,16 +52,20 @@ class StudyReader(Reader):
         table_name = self.dataset.tables[0]
         joined = _read_joined(table_name, options.joins, self.study)
         mapped = map_columns(joined, table_name, options.columns, self.dataset.malignant_from_birads is not None)
+        names = {column: [plain_name(self.study, text) for text in mapped[column]] for column in ("image", "mask")}
         rows: list[dict[str, Any]] = []
         excluded = []
-        for values in records(mapped):
+        for values in records(mapped.assign(**names)):
             try:
-                rows.append(_read_row(values, self.study, options.labels, options.spacing_factor))
+                rows.append(_read_row(values, options.labels, options.spacing_factor))
             except ValueError as error:
                 detail = f"{values[ORIGIN]}: {error}"
                 excluded.append(Exclusion("row", CohortReason.BAD_ROW, detail, str(values["patient"])))
         table = pd.DataFrame(rows, columns=[*ROW_COLUMNS, *PRIVATE_COLUMNS, ORIGIN])
-        table = name_films_of_exams(table, self.study)
+        films = zip(table["image_id"], films_of_exams(table, self.study), strict=True)
+        table["image_id"] = pd.Series(
+            [safe_name(image, *film) if film else image for image, film in films], dtype="str"
+        )
         table, mixed = _refuse_shared_images(table, self.study)
         table = _name_lesions(table)
         usable = table["usable"].astype(bool)
@@ -142,12 +146,12 @@ def _read_joined(name: str, joins: Sequence[JoinSettings], study: Path) -> pd.Da
     return table
 
 
-def _read_row(values: dict[str, str], study: Path, labels: dict[str, Label], spacing_factor: float) -> dict[str, Any]:
+def _read_row(values: dict[str, str], labels: dict[str, Label], spacing_factor: float) -> dict[str, Any]:
     """Turn one mapped row into `ROW_COLUMNS`; raise ValueError where it cannot be read."""
     if values[PROBLEM]:
         raise ValueError(values[PROBLEM])
     values = {name: "" if name != "label" and text.lower() in BLANKS else text for name, text in values.items()}
-    image, patient = _plain_path(study, values["image"]), values["patient"]
+    image, patient = _plain_path(values["image"]), values["patient"]
     if not image or not patient:
         raise ValueError(f"no value for {'image' if not image else 'patient'}")
     side, view = parse_side(values["side"]), values["view"].upper()
@@ -172,7 +176,7 @@ def _read_row(values: dict[str, str], study: Path, labels: dict[str, Label], spa
         "official_split": OFFICIAL_SPLITS.get(values["split"].lower(), ""),
         "image_name": image,
         "image_files": image,
-        "mask_name": _plain_path(study, values["mask"]),
+        "mask_name": _plain_path(values["mask"]),
         "spacing_mm": None if spacing is None else spacing * spacing_factor,
         "usable": values["usable"].lower() not in NEGATIVE_WORDS,
         "lesion": lesion,
@@ -195,12 +199,8 @@ def _without_suffix(image: str) -> tuple[str, ...]:
     return *place.parent.parts, place.name.removesuffix(suffix_of(place.name))
 
 
-def _plain_path(study: Path, text: str) -> str:
-    """Return a path relative to the study folder, or as it is where it leaves that folder."""
-    try:
-        return study_name(study, text) if text else ""
-    except ExcludedCase:
-        return str(PurePosixPath(text.replace("\\", "/")))
+def _plain_path(text: str) -> str:
+    return str(PurePosixPath(text.replace("\\", "/"))) if text else ""
 
 
 def _refuse_shared_images(table: pd.DataFrame, study: Path) -> tuple[pd.DataFrame, list[Exclusion]]:
