@@ -123,8 +123,8 @@ def _read_png(path: Path) -> PictureHeader:
         raise ExcludedCase(FileReason.TRUNCATED, f"{path.name} ends before its end-of-image marker")
     exif = b"eXIf" in names or any(_is_exif_text(path, name, place) for name, place in _chunks(path))
     orientation = _by_pillow(path, exif=True)[2] if exif else UPRIGHT
-    kinds = {"palette": mode == "P", "one_bit": mode == "1"}
-    return PictureHeader(FileKind.PNG, _upright(shape, orientation), orientation=orientation, **kinds)
+    upright = _upright(shape, orientation)
+    return PictureHeader(FileKind.PNG, upright, orientation=orientation, palette=mode == "P", one_bit=mode == "1")
 
 
 def _chunks(path: Path) -> Iterator[tuple[bytes, int]]:
