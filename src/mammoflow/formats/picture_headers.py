@@ -170,7 +170,7 @@ def _read_jpeg(path: Path) -> PictureHeader:
 
 def _is_whole(path: Path) -> bool:
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
             image.load()
     except Exception:  # Pillow raises errors of many types for damaged files
         return False

@@ -7,6 +7,7 @@ by Pillow or tifffile. Everything else is refused.
 from __future__ import annotations
 
 import io
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,7 @@ def _by_opencv(path: Path, header: PictureHeader) -> Pixels | None:
             pixels = cv2.imdecode(np.frombuffer(upright_tiff(path), dtype=np.uint8), cv2.IMREAD_UNCHANGED)
         else:
             pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
+    except Exception:  # cv2.error, or a TIFF whose orientation cannot be found again
         return None
     if pixels is None:
         return None
@@ -145,7 +146,7 @@ def _by_other(path: Path, header: PictureHeader) -> Pixels:
     try:
         if header.kind is FileKind.TIFF and header.bits == 16 and header.needs_other_decoder:
             return _by_tifffile(path, header)
-        with _open_unturned(path, header) as image:
+        with warnings.catch_warnings(action="ignore"), _open_unturned(path, header) as image:
             named = image.convert("RGBA" if "transparency" in image.info else "RGB") if image.mode == "P" else image
             pixels = np.asarray(named if named.mode != "1" else named.convert("L"))
         if header.white_is_zero and pixels.dtype == np.uint16:
@@ -157,7 +158,7 @@ def _by_other(path: Path, header: PictureHeader) -> Pixels:
     except Exception as error:  # each decoder raises errors of its own
         raise ExcludedCase(
             FileReason.UNREADABLE,
-            f"{path.name} cannot be decoded{header.described}; save it as PNG: {type(error).__name__}",
+            f"{path.name} cannot be decoded{header.described}; export it again, best as PNG: {type(error).__name__}",
         ) from error
     return np.asarray(TURNS[header.orientation](pixels))
 

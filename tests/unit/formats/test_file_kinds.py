@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import random
 import struct
 import zipfile
 from collections.abc import Callable
@@ -292,3 +293,38 @@ def test_kinds_that_are_read(tmp_path: Path) -> None:
     (tmp_path / "jpeg").write_bytes(picture("JPEG"))
     assert file_kind(tmp_path / "big") is FileKind.TIFF
     assert file_kind(tmp_path / "jpeg") is FileKind.JPEG
+
+
+def tiff(**options: object) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, GREY, photometric="minisblack", **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        headless(ExplicitVRLittleEndian),
+        headless(ImplicitVRLittleEndian),
+        tiff(extratags=[(274, 3, 1, 6, False)]),
+        tiff(bigtiff=True, compression="deflate"),
+        picture("PNG"),
+        picture("JPEG"),
+    ],
+    ids=["explicit", "implicit", "turned tiff", "big tiff", "png", "jpeg"],
+)
+def test_no_damage_lets_another_error_out(tmp_path: Path, content: bytes) -> None:
+    draw = random.Random(3)
+    path = tmp_path / "a"
+    excluded = 0
+    for _ in range(40):
+        damaged = bytearray(content)
+        for _ in range(draw.randint(1, 6)):
+            damaged[draw.randrange(min(len(damaged), 600))] = draw.randrange(256)
+        path.write_bytes(bytes(damaged[: draw.randrange(8, len(damaged))] if draw.random() < 0.3 else damaged))
+        for read in (read_film, read_roi_mask):
+            try:
+                read(path)
+            except ExcludedCase:
+                excluded += 1
+    assert excluded
