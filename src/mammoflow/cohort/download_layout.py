@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from mammoflow.errors import ExcludedCase
+from mammoflow.formats.listing import subfolders, walk
 from mammoflow.formats.study_paths import safe_path
 from mammoflow.reasons.files import FileReason
 
@@ -36,7 +37,7 @@ class DownloadLayout:
     def __init__(self, study: Path) -> None:
         self.study = study
         self._folders: dict[str, list[str]] = {}
-        for name, relative in _named_folders(str(study), "", DEEPEST_NAMED_FOLDER):
+        for name, relative in _named_folders(study, "", DEEPEST_NAMED_FOLDER, (study.resolve(),)):
             self._folders.setdefault(name, []).append(relative)
 
     def locate(self, name: str) -> list[str]:
@@ -74,10 +75,10 @@ class DownloadLayout:
         return found
 
     def _files_below(self, place: str) -> Iterator[str]:
-        for parent, _, names in os.walk(self.study / place):
+        for parent, _, names in walk(self.study / place):
             for name in names:
                 if not name.startswith(".") and os.path.splitext(name)[1].lower() in DICOM_SUFFIXES:  # noqa: PTH122
-                    yield (Path(parent) / name).relative_to(self.study).as_posix()
+                    yield (parent / name).relative_to(self.study).as_posix()
 
 
 def _parts(name: str) -> tuple[str, ...]:
@@ -91,16 +92,15 @@ def _folders_of(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys([*(place[0] for place in places if place), *series]))
 
 
-def _named_folders(folder: str, relative: str, depth: int) -> Iterator[tuple[str, str]]:
+def _named_folders(folder: Path, relative: str, depth: int, above: tuple[Path, ...] = ()) -> Iterator[tuple[str, str]]:
     """Walk down to the folders named for a film, a lesion or a series; give their names and places."""
-    with os.scandir(folder) as listing:
-        entries = sorted((entry for entry in listing if entry.is_dir()), key=lambda entry: entry.name)
-    for entry in entries:
-        place = f"{relative}{entry.name}"
-        if CASE_FOLDER.fullmatch(entry.name):
-            yield entry.name, place
+    for inner in subfolders(folder):
+        place = f"{relative}{inner.name}"
+        if CASE_FOLDER.fullmatch(inner.name):
+            yield inner.name, place
             continue
-        if SERIES_FOLDER.fullmatch(entry.name):
-            yield entry.name, place
-        if depth > 1 and not entry.is_symlink() and os.access(entry.path, os.R_OK | os.X_OK):
-            yield from _named_folders(entry.path, f"{place}/", depth - 1)
+        if SERIES_FOLDER.fullmatch(inner.name):
+            yield inner.name, place
+        real = inner.resolve() if inner.is_symlink() else inner
+        if depth > 1 and real not in above:  # a link may lead back to a folder above it
+            yield from _named_folders(inner, f"{place}/", depth - 1, (*above, real))

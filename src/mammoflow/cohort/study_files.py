@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 from mammoflow.config.cohort import DatasetSettings
 from mammoflow.errors import StudyError
+from mammoflow.formats.opening import cannot_open
 
 
 def require_study_files(dataset: DatasetSettings, study: Path) -> None:
@@ -16,14 +19,34 @@ def require_study_files(dataset: DatasetSettings, study: Path) -> None:
     StudyError
         With what was looked for.
     """
-    if not study.is_dir():
-        obstacle = "it is a file" if study.exists() else "there is nothing at that path"
+    obstacle = _obstacle(study)
+    if obstacle:
         raise StudyError(
             f"study folder {study} is expected to be a folder, but {obstacle}; set cohort.dataset.folder to the folder "
             f"of the data set {dataset.name!r}"
         )
     for name in dataset.every_table():
-        if not (study / name).is_file():
+        try:
+            exists = stat.S_ISREG((study / name).stat().st_mode)
+        except (OSError, ValueError) as error:
             raise StudyError(
-                f"case table {study / name} does not exist; check cohort.dataset.tables and cohort.dataset.options"
+                f"case table {study / name}: {cannot_open(study / name, error).detail}; "
+                "check cohort.dataset.tables and cohort.dataset.options"
+            ) from error
+        if not exists:
+            raise StudyError(
+                f"case table {study / name} is no file; check cohort.dataset.tables and cohort.dataset.options"
             )
+
+
+def _obstacle(study: Path) -> str:
+    """Return why a path cannot be a study folder, or ""."""
+    try:
+        next(os.scandir(study), None)
+    except NotADirectoryError:
+        return "it is a file"
+    except FileNotFoundError:
+        return "it is a link to nothing" if study.is_symlink() else "there is nothing at that path"
+    except (OSError, ValueError) as error:
+        return cannot_open(study, error, "it").detail
+    return ""

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mammoflow.errors import ExcludedCase
+from mammoflow.formats.opening import cannot_open, first_bytes
 from mammoflow.reasons.files import FileReason
 
 Points = npt.NDArray[np.float64]
@@ -59,19 +60,15 @@ class Contour:
 
 
 def is_contour_file(path: Path) -> bool:
-    """Tell by its first character whether a file is XML.
+    """Tell by its first characters whether a file is XML; an HTML page is not.
 
     Raises
     ------
     ExcludedCase
-        MISSING_FILE where it cannot be opened.
+        MISSING_FILE or NO_ACCESS where it cannot be opened.
     """
-    try:
-        with path.open("rb") as file:
-            start = file.read(64)
-    except OSError as error:
-        raise ExcludedCase(FileReason.MISSING_FILE, f"{path.name} cannot be opened: {type(error).__name__}") from error
-    return start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
+    start = first_bytes(path, 1024).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    return start.startswith(b"<") and b"<html" not in start and b"<!doctype html" not in start
 
 
 def read_contours(path: Path) -> list[Contour]:
@@ -122,7 +119,7 @@ def _parse(path: Path) -> Any:
             raise ExcludedCase(FileReason.CONTOURS, f"{path.name} has {size} bytes, expected at most {LARGEST_BYTES}")
         return plistlib.loads(path.read_bytes(), fmt=plistlib.FMT_XML)
     except OSError as error:
-        raise ExcludedCase(FileReason.MISSING_FILE, f"{path.name} cannot be opened: {type(error).__name__}") from error
+        raise cannot_open(path, error) from error
     except ExcludedCase:
         raise
     except Exception as error:  # expat, plistlib and number parsing each raise their own errors for damaged files

@@ -6,7 +6,6 @@ Values above a few kilobytes, the pixels among them, stay on disk until they are
 from __future__ import annotations
 
 import io
-import stat
 import warnings
 import zlib
 from pathlib import Path
@@ -19,13 +18,17 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from mammoflow.errors import ExcludedCase
 from mammoflow.formats.dicom_header import (
+    PHOTOMETRIC_INTERPRETATIONS,
+    code_string,
     header_integer,
-    header_value,
     image_shape,
     is_colour,
     is_compressed,
     transfer_syntax,
 )
+from mammoflow.formats.file_kinds import DICOM_PREFIX, HEAD_BYTES, FileKind, kind_of, refusal
+from mammoflow.formats.opening import cannot_open, first_bytes, regular_file_size
+from mammoflow.formats.transfer_syntaxes import CONVERT, guess_syntax, is_guessed, refuse_unread_syntax
 from mammoflow.reasons.files import FileReason
 
 DEFERRED_BYTES = 4096
@@ -34,24 +37,31 @@ LARGEST_PIXELS = 2**28  # four times the largest digitised film; more is a damag
 LARGEST_INFLATED = 2 * LARGEST_PIXELS
 MOST_READS = 100_000  # two for each element; a mammogram has a few hundred elements
 FILE_META_START = 144  # preamble, "DICM", and the element that holds the length of the file meta information
+LONGEST_META = 2**16
+LONGER = "pixel_data_are_longer"
+"""Attribute of a dataset whose uncompressed pixel data are longer than its image needs."""
 
 
 def open_dicom(path: Path) -> pydicom.Dataset:
     """Read the header of a single-frame DICOM image and check that the file is whole; pixels stay on disk.
 
-    Images of three colours are accepted, because a grey picture may be stored as one. Palettes are refused.
+    Images of three colours are accepted, because a grey picture may be stored as one. Palettes are refused. A file
+    without preamble or without transfer syntax is read where everything in it fits.
 
     Raises
     ------
     ExcludedCase
-        MISSING_FILE, NOT_DICOM, TRUNCATED, NO_PIXELS, MULTI_FRAME, NOT_GREY or UNREADABLE.
+        MISSING_FILE, NO_ACCESS, FORMAT, NOT_DICOM, TRUNCATED, NO_PIXELS, MULTI_FRAME, NOT_GREY, TRANSFER_SYNTAX or
+        UNREADABLE.
     """
-    size = _file_size(path)
+    size = regular_file_size(path)
     dataset = _read(path)
     deflated = transfer_syntax(dataset) == DeflatedExplicitVRLittleEndian
     _refuse_truncated(dataset, path, None if deflated else size)
     if "PixelData" not in dataset:
         raise ExcludedCase(FileReason.NO_PIXELS, f"{path.name} has no pixel data element")
+    guess_syntax(dataset)
+    _spell_photometric(dataset)
     frames = header_integer(dataset, "NumberOfFrames") or 1
     if frames > 1:
         raise ExcludedCase(FileReason.MULTI_FRAME, f"{path.name} has {frames} frames, expected 1")
@@ -64,33 +74,34 @@ def open_dicom(path: Path) -> pydicom.Dataset:
     rows, columns = image_shape(dataset)
     if rows * columns > LARGEST_PIXELS:
         raise ExcludedCase(FileReason.UNREADABLE, f"{path.name} claims {rows} x {columns} pixels")
-    half_colours = header_value(dataset, "PhotometricInterpretation") == "YBR_FULL_422"
-    _refuse_short_pixels(dataset, path, rows * columns * (2 if half_colours else samples))
+    half_colours = code_string(dataset, "PhotometricInterpretation") == "YBR_FULL_422"
+    _check_length(dataset, path, rows * columns * (2 if half_colours else samples))
     return dataset
 
 
-def _file_size(path: Path) -> int:
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise ExcludedCase(FileReason.MISSING_FILE, f"{path.name} does not exist") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise ExcludedCase(FileReason.MISSING_FILE, f"{path.name} is no regular file")
-    if status.st_size == 0:
-        raise ExcludedCase(FileReason.TRUNCATED, f"{path.name} is empty")
-    return status.st_size
+def has_more_pixels(dataset: pydicom.Dataset) -> bool:
+    """Tell whether the uncompressed pixel data of a dataset from `open_dicom` are longer than its image needs."""
+    return bool(getattr(dataset, LONGER, False))
 
 
-def _read(path: Path) -> pydicom.Dataset:
+def _spell_photometric(dataset: pydicom.Dataset) -> None:
+    """Write a Photometric Interpretation in small letters or with blanks as DICOM does; decoders compare the text."""
+    word = code_string(dataset, "PhotometricInterpretation")
+    if word in PHOTOMETRIC_INTERPRETATIONS:
+        dataset.PhotometricInterpretation = word
+
+
+def _read(path: Path) -> pydicom.FileDataset:
+    head = first_bytes(path, HEAD_BYTES)
+    kind = kind_of(head)
+    if kind is None:
+        raise refusal(path, head)
+    if kind is not FileKind.DICOM:
+        raise ExcludedCase(FileReason.NOT_DICOM, f"{path.name} is a {kind} picture; expected a DICOM file here")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            meta = read_file_meta_info(str(path))
-            if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-                return _read_deflated(path, meta)
-            with _CountedFile(str(path)) as file:
-                dataset: pydicom.FileDataset = read_partial(file, defer_size=DEFERRED_BYTES)
-                dataset.fileobj_type = open  # reopens the file for the values that are read later
+            dataset = _parse(path, preamble=head[DICOM_PREFIX] == b"DICM")
     except ExcludedCase:
         raise
     except InvalidDicomError as error:
@@ -98,9 +109,26 @@ def _read(path: Path) -> pydicom.Dataset:
     except (EOFError, zlib.error) as error:
         raise ExcludedCase(FileReason.TRUNCATED, f"{path.name} ends too early: {type(error).__name__}") from error
     except PermissionError as error:
-        raise ExcludedCase(FileReason.UNREADABLE, f"{path.name} may not be read by this user") from error
+        raise cannot_open(path, error) from error
     except Exception as error:  # struct errors, bad sequences, recursion: the file is damaged in some other way
         raise ExcludedCase(FileReason.NOT_DICOM, f"{path.name} is damaged: {type(error).__name__}") from error
+    return dataset
+
+
+def _parse(path: Path, preamble: bool) -> pydicom.FileDataset:
+    if preamble:
+        meta = read_file_meta_info(str(path))
+        if path.stat().st_size < FILE_META_START + (header_integer(meta, "FileMetaInformationGroupLength") or 0):
+            raise EOFError("the file meta information is cut off")
+        refuse_unread_syntax(meta, path)
+        if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+            return _read_deflated(path, meta)
+    elif DeflatedExplicitVRLittleEndian.encode() in first_bytes(path, LONGEST_META):
+        raise ExcludedCase(FileReason.TRANSFER_SYNTAX, f"{path.name} is deflated and has no preamble; {CONVERT}")
+    with _CountedFile(str(path)) as file:
+        dataset: pydicom.FileDataset = read_partial(file, defer_size=DEFERRED_BYTES, force=not preamble)
+        dataset.fileobj_type = open  # reopens the file for the values that are read later
+    refuse_unread_syntax(dataset.file_meta, path)
     return dataset
 
 
@@ -167,8 +195,8 @@ def _refuse_truncated(dataset: pydicom.Dataset, path: Path, size: int | None) ->
         raise ExcludedCase(FileReason.TRUNCATED, f"{path.name} ends inside an element, before its pixel data")
 
 
-def _refuse_short_pixels(dataset: pydicom.Dataset, path: Path, pixels: int) -> None:
-    """Raise where uncompressed pixel data hold fewer bytes than the image size in the header needs."""
+def _check_length(dataset: pydicom.Dataset, path: Path, values: int) -> None:
+    """Compare the length of the pixel data with the size of the image; mark a dataset that has more than it needs."""
     element = dataset.get_item("PixelData", keep_deferred=True)
     bits = header_integer(dataset, "BitsAllocated")
     if bits is None or bits <= 0:
@@ -176,6 +204,24 @@ def _refuse_short_pixels(dataset: pydicom.Dataset, path: Path, pixels: int) -> N
     length = element.length if isinstance(element, RawDataElement) else len(element.value or b"")
     if length == 0:
         raise ExcludedCase(FileReason.NO_PIXELS, f"{path.name} has an empty pixel data element")
-    needed = (pixels * bits + 7) // 8
-    if length != UNDEFINED_LENGTH and not is_compressed(dataset) and length < needed:
+    encapsulated = length == UNDEFINED_LENGTH
+    needed = (values * bits + 7) // 8
+    if is_guessed(dataset) and (encapsulated or length not in (needed, needed + needed % 2)):
+        found = "its pixels are compressed" if encapsulated else f"{length} bytes of pixels do not fit its image"
+        raise ExcludedCase(FileReason.TRANSFER_SYNTAX, f"{path.name} names no transfer syntax, and {found}; {CONVERT}")
+    if is_compressed(dataset) != encapsulated and transfer_syntax(dataset) != DeflatedExplicitVRLittleEndian:
+        said, found = ("compressed", "not") if is_compressed(dataset) else ("uncompressed", "compressed")
+        raise ExcludedCase(
+            FileReason.UNREADABLE,
+            f"{path.name}: its transfer syntax says {said} pixels, and they are {found}; {CONVERT}",
+        )
+    if encapsulated:
+        return
+    if length < needed:
         raise ExcludedCase(FileReason.TRUNCATED, f"{path.name} has {length} bytes of pixels, its header needs {needed}")
+    if length >= 2 * needed > 2:
+        raise ExcludedCase(
+            FileReason.MULTI_FRAME, f"{path.name} has pixels for {length // needed} frames, its header says 1"
+        )
+    if length > needed + 1:
+        setattr(dataset, LONGER, True)

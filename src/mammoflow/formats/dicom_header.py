@@ -14,6 +14,7 @@ from mammoflow.errors import ExcludedCase
 from mammoflow.reasons.files import FileReason
 
 COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+PHOTOMETRIC_INTERPRETATIONS = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", *COLOURS)
 FUNCTIONAL_GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 
 # pydicom logs values of the header. They identify patients, so no log of this project may hold them.
@@ -22,7 +23,7 @@ logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 def is_colour(dataset: pydicom.Dataset) -> bool:
     """Tell whether the header declares red, green and blue, or luminance and two colour differences."""
-    return header_value(dataset, "PhotometricInterpretation") in COLOURS
+    return code_string(dataset, "PhotometricInterpretation") in COLOURS
 
 
 def is_big_endian(dataset: pydicom.Dataset) -> bool:
@@ -67,6 +68,30 @@ def header_value(dataset: pydicom.Dataset, keyword: str) -> Any:
     except Exception:  # pydicom raises almost anything on damaged values
         return None
     return None if empty else value
+
+
+def code_string(dataset: pydicom.Dataset | None, keyword: str) -> str:
+    """Return a code string in capitals and without blanks at its ends, as DICOM writes it; "" where there is none."""
+    value = None if dataset is None else header_value(dataset, keyword)
+    return str(value).strip("\x00 \t\r\n").upper() if isinstance(value, str) else ""
+
+
+def is_stated(dataset: pydicom.Dataset | None, keyword: str) -> bool:
+    """Tell whether an element has a value, even one that cannot be converted."""
+    if dataset is None or keyword not in dataset:
+        return False
+    try:
+        element = dataset.get_item(keyword)
+        value = None if element is None else element.value
+    except Exception:  # pydicom raises almost anything on damaged values
+        return True
+    return bool(value.strip(b"\x00 ") if isinstance(value, bytes) else value is not None and str(value).strip())
+
+
+def frame_states(dataset: pydicom.Dataset, keyword: str, group: str) -> bool:
+    """Tell whether an element has a value in the header itself or in a functional group; see `frame_value`."""
+    items = [first_item(first_item(dataset, groups), group) for groups in FUNCTIONAL_GROUPS]
+    return any(is_stated(item, keyword) for item in (dataset, *items))
 
 
 def header_integer(dataset: pydicom.Dataset, keyword: str) -> int | None:

@@ -20,6 +20,8 @@ from mammoflow.reasons.files import FileReason
 
 Pixels = npt.NDArray[np.generic]
 LEVEL_SAMPLE_ROWS = 256
+NEEDED = ["SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "PixelRepresentation"]
+"""Elements without which nobody can tell what the pixels mean (type 1 in DICOM PS3.3 C.7.6.3)."""
 
 register_decoders()
 
@@ -37,6 +39,10 @@ def stored_pixels(dataset: pydicom.Dataset) -> Pixels:
     ExcludedCase
         UNREADABLE where no decoder can make pixels of the header's size from the data.
     """
+    needed = [*NEEDED, "PlanarConfiguration"] if is_colour(dataset) else NEEDED
+    lacking = ", ".join(keyword for keyword in needed if keyword not in dataset)
+    if lacking:
+        raise ExcludedCase(FileReason.UNREADABLE, f"the header lacks {lacking}; without it the pixels have no meaning")
     plugin = LABEL if transfer_syntax(dataset) == RLELossless else ""  # pydicom's own decoder is many times slower
     try:
         with warnings.catch_warnings():

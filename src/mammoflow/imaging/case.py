@@ -16,12 +16,13 @@ import pandas as pd
 from mammoflow.config.images import ImagesSettings
 from mammoflow.errors import ExcludedCase
 from mammoflow.formats.presentation_intent import PROCESSING
+from mammoflow.formats.side_header import views_differ
 from mammoflow.formats.study_paths import safe_path
 from mammoflow.imaging.breast import breast_region
 from mammoflow.imaging.film import Film, read_film
 from mammoflow.imaging.geometry import Mask, resize, shrink_mask
 from mammoflow.imaging.grey import Grey
-from mammoflow.imaging.laterality import check_side, image_side, views_differ
+from mammoflow.imaging.laterality import check_side, image_side
 from mammoflow.imaging.lesion import FilmGrid, Shape, cut_patch, measure, read_reference
 from mammoflow.imaging.pectoral import SIDE_VIEWS, find_pectoral
 from mammoflow.imaging.spacing import Spacing, choose_spacing, spacing_flags
@@ -181,6 +182,11 @@ def _header_columns(case: Case, film: Film, canonical: Grey, breast: Mask) -> di
         "flag_view_conflict": views_differ(str(case.image["view"]), header.side.view),
         "flag_photometric_conflict": header.photometric_conflict,
         "flag_lossy_compression": header.lossy,
+        "flag_pixels_conflict": film.pixels_conflict,
+        "flag_rescale_unusable": header.rescale_unusable,
+        "flag_magnification_unusable": header.spacing.magnification_unusable,
+        "flag_transfer_syntax_missing": header.syntax_guessed,
+        "flag_picture_turned": film.turned,
     }
 
 

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 import pydicom
 from pydicom.uid import HTJ2K, JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
-from mammoflow.formats.dicom_header import header_value
+from mammoflow.formats.dicom_header import code_string, header_value
 from mammoflow.formats.presentation_intent import UNKNOWN, presentation_intent
-from mammoflow.imaging.laterality import HeaderSide, header_side
+from mammoflow.formats.side_header import HeaderSide, header_side
+from mammoflow.formats.transfer_syntaxes import is_guessed
 from mammoflow.imaging.scanners import known_scanner
 from mammoflow.imaging.spacing import HeaderSpacing, header_spacing
+from mammoflow.imaging.voi import rescale_is_unusable
 
 ALWAYS_LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
 PERHAPS_LOSSY = (JPEG2000, HTJ2K)  # these syntaxes allow lossless compression too
@@ -38,6 +40,10 @@ class FilmHeader:
         Whether the pixels have ever been compressed with loss.
     photometric_conflict
         Whether the header combines MONOCHROME2 with the Presentation LUT Shape INVERSE, or MONOCHROME1 with IDENTITY.
+    rescale_unusable
+        Whether Rescale Slope or Intercept is no number, or the slope is 0; they count as 1 and 0.
+    syntax_guessed
+        Whether the file names no transfer syntax, and its elements told it.
     """
 
     spacing: HeaderSpacing = field(default_factory=HeaderSpacing)
@@ -46,12 +52,14 @@ class FilmHeader:
     scanner: str | None = None
     lossy: bool = False
     photometric_conflict: bool = False
+    rescale_unusable: bool = False
+    syntax_guessed: bool = False
 
 
 def read_header(dataset: pydicom.Dataset) -> FilmHeader:
     """Return what the header of a dataset from `open_dicom` says."""
     scanner = known_scanner(dataset)
-    pair = (header_value(dataset, "PhotometricInterpretation"), header_value(dataset, "PresentationLUTShape"))
+    pair = (code_string(dataset, "PhotometricInterpretation"), code_string(dataset, "PresentationLUTShape"))
     return FilmHeader(
         header_spacing(dataset),
         header_side(dataset),
@@ -59,10 +67,12 @@ def read_header(dataset: pydicom.Dataset) -> FilmHeader:
         None if scanner is None else scanner.name,
         _lossy(dataset),
         pair in (("MONOCHROME2", "INVERSE"), ("MONOCHROME1", "IDENTITY")),
+        rescale_is_unusable(dataset),
+        is_guessed(dataset),
     )
 
 
 def _lossy(dataset: pydicom.Dataset) -> bool:
-    stated = str(header_value(dataset, "LossyImageCompression") or "")
+    stated = code_string(dataset, "LossyImageCompression")
     syntax = str(header_value(dataset.file_meta, "TransferSyntaxUID"))
     return stated == "01" or syntax in ALWAYS_LOSSY or (syntax in PERHAPS_LOSSY and stated != "00")

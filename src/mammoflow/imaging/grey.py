@@ -15,8 +15,17 @@ import numpy.typing as npt
 import pydicom
 
 from mammoflow.errors import ExcludedCase
-from mammoflow.formats.dicom_header import first_item, header_integer, header_value, is_colour, is_compressed
+from mammoflow.formats.dicom_files import has_more_pixels
+from mammoflow.formats.dicom_header import (
+    code_string,
+    first_item,
+    header_integer,
+    header_value,
+    is_colour,
+    is_compressed,
+)
 from mammoflow.formats.pixels import stored_pixels
+from mammoflow.imaging.stored_words import Layout, fit_words, stated_layout
 from mammoflow.imaging.voi import Voi, read_lookup_table, rescale
 from mammoflow.reasons.files import FileReason
 
@@ -26,6 +35,11 @@ GREY_TOLERANCE = 2 / 255  # largest difference that lossy compression may leave 
 
 
 def dicom_grey(dataset: pydicom.Dataset, voi: Voi | None = None) -> Grey:
+    """Decode the pixels of a dataset from `open_dicom` to grey levels; see `grey_and_conflict`."""
+    return grey_and_conflict(dataset, voi)[0]
+
+
+def grey_and_conflict(dataset: pydicom.Dataset, voi: Voi | None = None) -> tuple[Grey, bool]:
     """Decode the pixels of a dataset from `open_dicom` to grey levels (rows, columns), dark is background.
 
     It applies Bits Stored and High Bit, Pixel Representation, Modality LUT or the sign of the Rescale Slope, Pixel
@@ -39,12 +53,18 @@ def dicom_grey(dataset: pydicom.Dataset, voi: Voi | None = None) -> Grey:
     voi
         From `choose_voi`; None keeps the full range.
 
+    Returns
+    -------
+    tuple
+        The grey levels, and whether the header contradicts the pixels: values above Bits Stored, a wrong High Bit, a
+        doubtful sign, more pixel data than the image needs, a wrong Planar Configuration.
+
     Raises
     ------
     ExcludedCase
         UNREADABLE where pixels cannot be decoded or the header contradicts itself; NOT_GREY for palettes and colours.
     """
-    photometric = str(header_value(dataset, "PhotometricInterpretation") or "MONOCHROME2")
+    photometric = code_string(dataset, "PhotometricInterpretation") or "MONOCHROME2"
     colour = is_colour(dataset)
     if not colour and photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise ExcludedCase(
@@ -53,14 +73,44 @@ def dicom_grey(dataset: pydicom.Dataset, voi: Voi | None = None) -> Grey:
     stored = stored_pixels(dataset)
     if stored.dtype.itemsize > 2 or stored.dtype.kind not in "ui":
         raise ExcludedCase(FileReason.UNREADABLE, f"pixels are {stored.dtype}, expected integers of 8 to 16 bit")
+    planes_conflict = False
     if colour:
+        stored, planes_conflict = _order_planes(dataset, stored)
         stored = one_channel(stored)
     native = np.ascontiguousarray(stored, dtype=stored.dtype.newbyteorder("="))
     words = native.view(f"u{stored.dtype.itemsize}")
-    table = grey_table(dataset, 8 * words.dtype.itemsize, voi)
+    fitted = fit_words(dataset, words)
+    conflict = fitted.conflict or has_more_pixels(dataset) or planes_conflict
+    table = grey_table(dataset, 8 * words.dtype.itemsize, voi, fitted.layout)
     if table.size > 2**8 and np.array_equal(table, np.arange(table.size)):
-        return np.asarray(words, dtype=np.uint16)
-    return np.asarray(cv2.LUT(words, table))
+        return np.asarray(fitted.words, dtype=np.uint16), conflict
+    return np.asarray(cv2.LUT(fitted.words, table)), conflict
+
+
+def _order_planes(dataset: pydicom.Dataset, picture: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], bool]:
+    """Correct a wrong Planar Configuration of a grey picture in red, green and blue (rows, columns, 3).
+
+    Three equal planes that are read as triples show the picture three times, one below the other, and triples that are
+    read as planes show it three times side by side. Neighbours of a smooth picture differ so little that both would
+    pass for grey.
+
+    Returns
+    -------
+    tuple
+        The picture, and whether Planar Configuration was wrong.
+    """
+    plain = not is_compressed(dataset) and code_string(dataset, "PhotometricInterpretation") == "RGB"
+    if not plain or picture.min() == picture.max():
+        return picture, False
+    planar = header_integer(dataset, "PlanarConfiguration") == 1
+    if planar and bool(np.all(picture == picture[..., :1])):  # triples may be equal too, where a picture was enlarged
+        return picture, False
+    if planar:
+        other = np.moveaxis(picture, -1, 0).reshape(picture.shape)
+    else:
+        other = np.moveaxis(picture.reshape(3, *picture.shape[:2]), 0, -1)
+    equal = bool(np.all(other == other[..., :1]))
+    return (other, True) if equal else (picture, False)
 
 
 def one_channel(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -80,22 +130,35 @@ def one_channel(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.asarray(channels[0])
 
 
-def grey_table(dataset: pydicom.Dataset, bits_allocated: int, voi: Voi | None = None) -> Grey:
+def grey_table(
+    dataset: pydicom.Dataset, bits_allocated: int, voi: Voi | None = None, layout: Layout | None = None
+) -> Grey:
     """Return the grey level (2 ** bits_allocated,) of every stored word.
+
+    Parameters
+    ----------
+    dataset
+        The header.
+    bits_allocated
+        Bits of a word.
+    voi
+        From `choose_voi`; None keeps the full range.
+    layout
+        Where a word holds its value; None takes what the header states.
 
     Raises
     ------
     ExcludedCase
         UNREADABLE where Bits Stored, High Bit or a look-up table make no sense.
     """
-    values, lowest, bits = _stored_values(dataset, bits_allocated)
+    values, lowest, bits = _stored_values(layout or stated_layout(dataset, bits_allocated), bits_allocated)
     modality = _modality(dataset, values, lowest, bits)
     if voi is None or voi.function is None:
         grey = np.rint(modality.levels * (WHITE / modality.white))
     else:
         grey = np.rint(voi.function(modality.physical()) * WHITE)
-    shape = str(header_value(dataset, "PresentationLUTShape") or "")
-    if str(header_value(dataset, "PhotometricInterpretation")) == "MONOCHROME1" or shape == "INVERSE":
+    inverse = code_string(dataset, "PresentationLUTShape") == "INVERSE"
+    if code_string(dataset, "PhotometricInterpretation") == "MONOCHROME1" or inverse:
         grey = WHITE - grey
     padding = header_integer(dataset, "PixelPaddingValue")
     if padding is not None:
@@ -121,20 +184,11 @@ class _Modality:
         return np.asarray(self.slope * self.values + self.intercept, dtype=np.float64)
 
 
-def _stored_values(dataset: pydicom.Dataset, bits_allocated: int) -> tuple[npt.NDArray[np.int64], int, int]:
+def _stored_values(layout: Layout, bits_allocated: int) -> tuple[npt.NDArray[np.int64], int, int]:
     """Return the value of every word, the lowest value and the bits of a value."""
-    bits = header_integer(dataset, "BitsStored") or bits_allocated
-    high_bit = header_integer(dataset, "HighBit")
-    high_bit = bits - 1 if high_bit is None else high_bit
-    # Early DICOM allowed values that do not end at the lowest bit. In a codestream the meaning of that is not defined.
-    highest = bits - 1 if is_compressed(dataset) else bits_allocated - 1
-    if not 1 <= bits <= bits_allocated or not bits - 1 <= high_bit <= highest:
-        raise ExcludedCase(
-            FileReason.UNREADABLE,
-            f"bits stored {bits}, high bit {high_bit}; expected both to lie within {bits_allocated} bits allocated",
-        )
-    values = np.arange(2**bits_allocated, dtype=np.int64) >> (high_bit - bits + 1) & (2**bits - 1)
-    if header_integer(dataset, "PixelRepresentation") != 1:
+    bits = layout.bits
+    values = np.arange(2**bits_allocated, dtype=np.int64) >> layout.shift & (2**bits - 1)
+    if not layout.signed:
         return values, 0, bits
     return np.where(values >= 2 ** (bits - 1), values - 2**bits, values), -(2 ** (bits - 1)), bits
 

@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from mammoflow.errors import ExcludedCase
 from mammoflow.formats.dicom_files import open_dicom
-from mammoflow.imaging.film import is_picture, read_picture
 from mammoflow.imaging.geometry import Mask
 from mammoflow.imaging.grey import dicom_grey
-from mammoflow.reasons.files import FileReason
+from mammoflow.imaging.pictures import decode_picture, is_picture
 from mammoflow.reasons.lesions import LesionReason
 
 Levels = npt.NDArray[Any]
@@ -48,7 +46,7 @@ def read_roi_mask(path: Path) -> Mask:
 
 
 def _picture_levels(path: Path) -> Levels:
-    mode, colour, opacity = _decode(path)
+    palette, colour, opacity = _decode(path)
     brightness = colour if colour.ndim == 2 else colour.max(axis=2)
     if opacity is not None and opacity.min() < opacity.max():
         if brightness.min() == brightness.max():
@@ -63,22 +61,16 @@ def _picture_levels(path: Path) -> Levels:
         raise ExcludedCase(
             LesionReason.MASK_NOT_FOUND, f"{path.name} has colours of one brightness; none is the background"
         )
-    if mode == "P" and colour.ndim == 3 and bool(np.any(colour != colour[..., :1])):
+    if palette and colour.ndim == 3 and bool(np.any(colour != colour[..., :1])):
         return np.asarray(brightness > brightness.min(), dtype=np.uint8)
     return brightness
 
 
-def _decode(path: Path) -> tuple[str, Levels, Levels | None]:
-    """Return a picture's mode, its colour (height, width[, 3]), and its opacity (height, width) if it has one."""
-    picture = read_picture(path)
-    try:
-        with Image.open(path) as image:
-            mode, bands = image.mode, image.getbands()
-            if image.format == "TIFF" and "A" in bands:  # here OpenCV drops the opacity or multiplies by it
-                picture = np.asarray(image)
-    except Exception as error:  # Pillow's decoders raise errors of many types
-        raise ExcludedCase(FileReason.UNREADABLE, f"{path.name} cannot be decoded: {type(error).__name__}") from error
-    channels = 1 if picture.ndim == 2 else picture.shape[2]
+def _decode(path: Path) -> tuple[bool, Levels, Levels | None]:
+    """Return whether a picture has a palette, its colour (height, width[, 3]), and its opacity if it has one."""
+    picture = decode_picture(path)
+    pixels = picture.pixels
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     if channels in (2, 4):
-        return mode, picture[..., 0] if channels == 2 else picture[..., :3], picture[..., -1]
-    return mode, picture, None
+        return picture.palette, pixels[..., 0] if channels == 2 else pixels[..., :3], pixels[..., -1]
+    return picture.palette, pixels, None

@@ -15,7 +15,14 @@ import pandas as pd
 import pydicom
 
 from mammoflow.errors import ExcludedCase
-from mammoflow.formats.dicom_header import frame_value, header_integer, header_value
+from mammoflow.formats.dicom_header import (
+    code_string,
+    frame_states,
+    frame_value,
+    header_integer,
+    header_value,
+    is_stated,
+)
 from mammoflow.imaging.scanners import at_own_resolution, known_scanner
 from mammoflow.reasons.imaging import ImagingReason
 
@@ -29,6 +36,8 @@ LARGEST_MAGNIFICATION = 4.0
 TOLERANCE = 0.02  # largest relative difference of two sources that agree
 SQUARE = 0.001  # largest relative difference of the two spacings of square pixels
 CALIBRATED = ("GEOMETRY", "FIDUCIAL")
+MEASURES = "PixelMeasuresSequence"
+ELEMENTS = {"imager": "ImagerPixelSpacing", "pixel": "PixelSpacing", "nominal": "NominalScannedPixelSpacing"}
 
 Pair = tuple[float, float]
 
@@ -69,12 +78,15 @@ class HeaderSpacing:
         Whether an element gave an implausible spacing, which was ignored.
     conflicting
         Whether elements contradict each other.
+    magnification_unusable
+        Whether the header states a magnification, or the distances for it, that is no number from 1 to 4.
     """
 
     spacing: Spacing | None = None
     magnification: float | None = None
     implausible: bool = False
     conflicting: bool = False
+    magnification_unusable: bool = False
 
 
 def header_spacing(dataset: pydicom.Dataset) -> HeaderSpacing:
@@ -85,22 +97,21 @@ def header_spacing(dataset: pydicom.Dataset) -> HeaderSpacing:
     its plane; Nominal Scanned Pixel Spacing, divided by the magnification; the spacing of a known scanner, divided by
     the magnification.
     """
-    stated = {
-        "imager": _pair(header_value(dataset, "ImagerPixelSpacing")),
-        "pixel": _pair(frame_value(dataset, "PixelSpacing", "PixelMeasuresSequence")),
-        "nominal": _pair(header_value(dataset, "NominalScannedPixelSpacing")),
-    }
+    stated = {name: _pair(frame_value(dataset, keyword, MEASURES)) for name, keyword in ELEMENTS.items()}
+    unreadable = [
+        name for name, keyword in ELEMENTS.items() if stated[name] is None and frame_states(dataset, keyword, MEASURES)
+    ]
     usable = {name: pair for name, pair in stated.items() if pair is not None and _plausible(pair, dataset)}
     magnification = _magnification(dataset)
-    if str(header_value(dataset, "PixelSpacingCalibrationType")) in CALIBRATED and "pixel" in usable:
+    if code_string(dataset, "PixelSpacingCalibrationType") in CALIBRATED and "pixel" in usable:
         usable = {"calibrated": usable.pop("pixel"), **usable}
     spacing = next((_in_breast_plane(name, pair, magnification) for name, pair in usable.items()), None)
     scanner = known_scanner(dataset)
     if spacing is None and scanner is not None and at_own_resolution(dataset, scanner):
         spacing = _in_breast_plane("scanner", (scanner.spacing_mm, scanner.spacing_mm), magnification)
-    implausible = sum(pair is not None for pair in stated.values()) > len(usable)
+    implausible = bool(unreadable) or sum(pair is not None for pair in stated.values()) > len(usable)
     conflicting = _contradict(usable, magnification) or not _fits_aspect(dataset, spacing)
-    return HeaderSpacing(spacing, magnification, implausible, conflicting)
+    return HeaderSpacing(spacing, magnification, implausible, conflicting, _magnification_is_unusable(dataset))
 
 
 def choose_spacing(header: Spacing | None, table_mm: Any, default_mm: Any) -> Spacing:
@@ -176,6 +187,23 @@ def _magnification(dataset: pydicom.Dataset) -> float | None:
     return next(
         (value for value in (stated, ratio) if value is not None and 1.0 <= value <= LARGEST_MAGNIFICATION), None
     )
+
+
+def _magnification_is_unusable(dataset: pydicom.Dataset) -> bool:
+    """Tell whether a stated magnification, or a stated pair of distances, gives no number from 1 to 4.
+
+    A distance of 0 says that it is not known.
+    """
+    keyword = "EstimatedRadiographicMagnificationFactor"
+    stated = _number(header_value(dataset, keyword))
+    if is_stated(dataset, keyword):
+        return stated is None or not 1.0 <= stated <= LARGEST_MAGNIFICATION
+    names = ("DistanceSourceToDetector", "DistanceSourceToPatient")
+    distances = [_number(header_value(dataset, name)) for name in names]
+    if any(is_stated(dataset, name) and number is None for name, number in zip(names, distances, strict=True)):
+        return True
+    detector, patient = distances
+    return bool(detector and patient) and not 1.0 <= (detector or 0) / (patient or 1) <= LARGEST_MAGNIFICATION
 
 
 def _contradict(usable: dict[str, Pair], magnification: float | None) -> bool:

@@ -18,8 +18,17 @@ import pydicom
 
 from mammoflow.config.images import ImagesSettings
 from mammoflow.errors import ExcludedCase
-from mammoflow.formats.dicom_header import first_item, frame_value, header_integer, header_value, is_big_endian
+from mammoflow.formats.dicom_header import (
+    first_item,
+    frame_states,
+    frame_value,
+    header_integer,
+    header_value,
+    is_big_endian,
+)
 from mammoflow.reasons.files import FileReason
+
+RESCALE_GROUP, RESCALE = "PixelValueTransformationSequence", ("RescaleSlope", "RescaleIntercept")
 
 Floats = npt.NDArray[np.float64]
 Transformation = Callable[[Floats], Floats]
@@ -138,11 +147,21 @@ def read_lookup_table(dataset: pydicom.Dataset, item: pydicom.Dataset | None, si
 
 def rescale(dataset: pydicom.Dataset) -> tuple[float, float]:
     """Return Rescale Slope and Intercept; 1 and 0 where they are absent, no numbers, or the slope is 0."""
-    group = "PixelValueTransformationSequence"
-    slope, intercept = (_numbers(frame_value(dataset, name, group)) for name in ("RescaleSlope", "RescaleIntercept"))
+    slope, intercept = _usable_rescale(dataset)
+    return 1.0 if slope is None else slope, 0.0 if intercept is None else intercept
+
+
+def rescale_is_unusable(dataset: pydicom.Dataset) -> bool:
+    """Tell whether a header has a Rescale Slope or Intercept that is no number, or a slope of 0."""
+    states = (frame_states(dataset, name, RESCALE_GROUP) for name in RESCALE)
+    return any(stated and number is None for stated, number in zip(states, _usable_rescale(dataset), strict=True))
+
+
+def _usable_rescale(dataset: pydicom.Dataset) -> tuple[float | None, float | None]:
+    slope, intercept = (_numbers(frame_value(dataset, name, RESCALE_GROUP)) for name in RESCALE)
     usable = len(slope) == 1 and math.isfinite(slope[0]) and slope[0] != 0
     offset = len(intercept) == 1 and math.isfinite(intercept[0])
-    return slope[0] if usable else 1.0, intercept[0] if offset else 0.0
+    return slope[0] if usable else None, intercept[0] if offset else None
 
 
 def _entries(data: Any, count: int, bits: int, big_endian: bool) -> npt.NDArray[np.int64]:
@@ -158,7 +177,7 @@ def _windows(dataset: pydicom.Dataset) -> list[Offer]:
     centers = _numbers(frame_value(dataset, "WindowCenter", group))
     widths = _numbers(frame_value(dataset, "WindowWidth", group))
     names = _texts(frame_value(dataset, "WindowCenterWidthExplanation", group))
-    kind = str(frame_value(dataset, "VOILUTFunction", group) or "LINEAR").strip().upper()
+    kind = str(frame_value(dataset, "VOILUTFunction", group) or "LINEAR").strip("\x00 ").upper()
     if kind not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
         return []
     names += [""] * (len(centers) - len(names))

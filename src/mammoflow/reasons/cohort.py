@@ -9,6 +9,7 @@ class CohortReason(Reason):
     """A row of a case table is left out."""
 
     OTHER_FILE = "another file of the image was taken"
+    SEVERAL_FILMS = "several films where one is expected"
     BAD_ROW = "row of the case table cannot be read"
     DUPLICATE_ROW = "row of the case table is repeated"
     MARKED_UNUSABLE = "row is marked unusable in the case table"

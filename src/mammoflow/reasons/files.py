@@ -10,9 +10,12 @@ class FileReason(Reason):
 
     MISSING_FILE = "file is missing"
     OUTSIDE_STUDY = "path leaves the study folder"
+    NO_ACCESS = "file cannot be opened"
+    FORMAT = "file format is not read"
     NOT_DICOM = "file is not DICOM"
     TRUNCATED = "file is truncated"
     NO_PIXELS = "file has no pixel data"
+    TRANSFER_SYNTAX = "transfer syntax is not read"
     UNREADABLE = "pixel data cannot be decoded"
     MULTI_FRAME = "file has several frames"
     NOT_GREY = "image is not grey"

@@ -51,6 +51,11 @@ CANONICAL_IMAGES = pa.DataFrameSchema(
         "flag_pixels_not_square": flag(required=False),
         "flag_photometric_conflict": flag(required=False),  # MONOCHROME2 with INVERSE, or MONOCHROME1 with IDENTITY
         "flag_lossy_compression": flag(required=False),
+        "flag_pixels_conflict": flag(required=False),  # header and pixels disagree: bits, sign, or amount of pixels
+        "flag_rescale_unusable": flag(required=False),  # Rescale Slope or Intercept is no number, or the slope is 0
+        "flag_magnification_unusable": flag(required=False),  # stated, but no number from 1 to 4
+        "flag_transfer_syntax_missing": flag(required=False),  # the file does not say how it is encoded
+        "flag_picture_turned": flag(required=False),  # the orientation in a picture file was applied
     },
     unique=["image_id"],
     name="canonical images",

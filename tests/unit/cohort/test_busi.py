@@ -153,22 +153,24 @@ def test_bad_cases_are_rows_with_a_reason(busi, writer, cohort, tmp_path):
     writer.path("benign", 3, 0).write_bytes(b"")
     writer.path("malignant", 1).unlink()
     busi.write_mask(writer.path("normal", 2, 0), busi.ellipse())
-    (tmp_path / "outside.png").write_bytes(writer.path("malignant", 2).read_bytes())
     writer.path("malignant", 2).unlink()
-    writer.path("malignant", 2).symlink_to(tmp_path / "outside.png")
+    writer.path("malignant", 2).symlink_to(tmp_path / "gone.png")
+    (tmp_path / "disk.png").write_bytes(writer.path("malignant", 3).read_bytes())
+    writer.path("malignant", 3).unlink()
+    writer.path("malignant", 3).symlink_to(tmp_path / "disk.png")  # another disk, and no fault
     found = cohort()
     assert found.reasons() == {
         "benign_1": str(LesionReason.NO_LESIONS),
         "benign_2": str(FileReason.TRUNCATED),
         "benign_3": str(LesionReason.NO_LESIONS),
-        "malignant_2": str(FileReason.OUTSIDE_STUDY),
+        "malignant_2": str(FileReason.MISSING_FILE),
         "normal_2": str(LabelReason.LABEL_CONFLICT),
     }
     assert found.reasons("lesion") == {
         "benign_1_L0": str(LesionReason.MASK_NOT_FOUND),
         "benign_2_L0": str(FileReason.TRUNCATED),
         "benign_3_L0": str(FileReason.TRUNCATED),
-        "malignant_2_L0": str(FileReason.OUTSIDE_STUDY),
+        "malignant_2_L0": str(FileReason.MISSING_FILE),
     }
     orphan = found.excluded[found.excluded["level"] == "row"]
     assert orphan["reason"].tolist() == [str(FileReason.MISSING_FILE)]

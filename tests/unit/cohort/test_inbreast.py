@@ -231,7 +231,7 @@ def test_bad_films_and_regions_are_rows_with_a_reason(inbreast, writer, cohort, 
     add(LesionReason.MASK_NOT_FOUND, birads="5", regions=None)
     add(LesionReason.MASK_NOT_FOUND, birads="2", regions=[])
     broken = add(FileReason.CONTOURS)
-    outside = add(FileReason.OUTSIDE_STUDY)
+    dangling = add(LesionReason.MASK_NOT_FOUND)
     add(LabelReason.NO_LABEL, birads="0")
     add(LabelReason.NO_LABEL, birads="")
     add(FileReason.CONTOURS, regions=[region("Mass", square[:2])])
@@ -244,9 +244,10 @@ def test_bad_films_and_regions_are_rows_with_a_reason(inbreast, writer, cohort, 
     writer.dicom(cut).write_bytes(writer.dicom(cut).read_bytes()[:-5000])
     writer.dicom(text).write_text("no picture " * 100)
     writer.contours(broken).write_text("<plist><dict>")
-    other = tmp_path / "elsewhere.xml"
-    writer.contours(outside).rename(other)
-    writer.contours(outside).symlink_to(other)
+    writer.contours(dangling).unlink()
+    writer.contours(dangling).symlink_to(tmp_path / "gone.xml")
+    writer.contours(films[0]).rename(tmp_path / "disk.xml")
+    writer.contours(films[0]).symlink_to(tmp_path / "disk.xml")  # another disk, and no fault
     writer.write_dicom(twice)  # a film that the table does not speak of
     found = cohort()
     assert sorted(found.images.index) == [film.number for film in films[:8]]

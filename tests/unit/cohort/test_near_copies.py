@@ -62,7 +62,7 @@ def test_what_cannot_be_compared_is_nobodys_copy(scene, tmp_path):
     (tmp_path / "study").mkdir()
     saved(tmp_path, "outside.png", scene)
     study = tmp_path / "study"
-    (study / "link.png").symlink_to(tmp_path / "outside.png")
+    (study / "link.png").symlink_to(tmp_path / "gone.png")
     (study / "text.png").write_text("no picture")
     (study / "empty.png").write_bytes(b"")
     names = ["link.png", "text.png", "empty.png", "missing.png", "../outside.png"]

@@ -183,9 +183,11 @@ def test_every_kind_of_bad_file_is_a_row_with_a_reason(download, writer, tmp_pat
     film["text"].write_text("this is a letter\n" * 100)
     download.write_dicom(film["pixelless"], download.film_pixels(), PixelData=b"")
     film["missing"].unlink()
-    outside = download.write_dicom(tmp_path / "outside.dcm", download.film_pixels())
     film["link"].unlink()
-    film["link"].symlink_to(outside)
+    film["link"].symlink_to(tmp_path / "gone.dcm")
+    linked = writer.film(good[0])
+    linked.rename(tmp_path / "disk.dcm")
+    linked.symlink_to(tmp_path / "disk.dcm")  # another disk, and no fault
     download.write_dicom(film["frames"], download.film_pixels(), NumberOfFrames=1 + 1, PixelData=bytes(60 * 40 * 4))
     writer.mask(bad["mask_gone"]).unlink()
     cohort = build(study)
@@ -197,7 +199,7 @@ def test_every_kind_of_bad_file_is_a_row_with_a_reason(download, writer, tmp_pat
         "missing": FileReason.MISSING_FILE,
         "climbing": FileReason.OUTSIDE_STUDY,
         "absolute": FileReason.OUTSIDE_STUDY,
-        "link": FileReason.OUTSIDE_STUDY,
+        "link": FileReason.MISSING_FILE,
         "frames": FileReason.MULTI_FRAME,
         "shape": LesionReason.MASK_SHAPE,
         "mask_gone": LesionReason.MASK_NOT_FOUND,
@@ -213,7 +215,7 @@ def test_every_kind_of_bad_file_is_a_row_with_a_reason(download, writer, tmp_pat
     assert [step["lesions"] for step in flow] == [18, 18, 18, 11, 8]
     assert [step["images"] for step in flow] == [18, 18, 18, 11, 8]
     assert sum(sum(step["excluded"].values()) for step in flow) == 10
-    assert cohort.study["counts"]["excluded_lesions"][str(FileReason.OUTSIDE_STUDY)] == 3
+    assert cohort.study["counts"]["excluded_lesions"][str(FileReason.OUTSIDE_STUDY)] == 2
 
 
 def test_bad_rows_are_counted(download, writer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import random
@@ -24,7 +25,7 @@ from mammoflow.errors import ExcludedCase, Reason
 from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.formats.dicom_header import header_integer, header_value, image_shape
 from mammoflow.formats.pixels import has_two_levels, stored_pixels
-from mammoflow.formats.study_paths import safe_path
+from mammoflow.formats.study_paths import safe_path, study_name
 from mammoflow.reasons.files import FileReason
 
 PICTURE = (np.arange(30 * 20, dtype=np.uint16) * 97).reshape(30, 20)
@@ -159,21 +160,95 @@ def test_a_path_that_climbs_out_is_refused(tmp_path, name):
     assert error.value.reason is FileReason.OUTSIDE_STUDY
 
 
-def test_links_are_followed_only_inside(tmp_path):
-    study = tmp_path / "study"
+def test_links_of_the_study_are_followed(tmp_path):
+    study, disk = tmp_path / "study", tmp_path / "disk"
     (study / "films").mkdir(parents=True)
+    disk.mkdir()
     (study / "films" / "a.dcm").write_bytes(b"x")
-    (tmp_path / "outside.dcm").write_bytes(b"x")
+    (disk / "far.dcm").write_bytes(b"y")
     (study / "inside.dcm").symlink_to("films/a.dcm")
-    (study / "outside.dcm").symlink_to(tmp_path / "outside.dcm")
-    (study / "loop.dcm").symlink_to("loop.dcm")
+    (study / "outside.dcm").symlink_to(disk / "far.dcm")
+    (study / "elsewhere").symlink_to(disk)
     (tmp_path / "link").symlink_to(study)
     assert safe_path(study, "inside.dcm") == study / "inside.dcm"
     assert safe_path(tmp_path / "link", "films\\a.dcm").read_bytes() == b"x"
-    for name, reason in [("outside.dcm", FileReason.OUTSIDE_STUDY), ("loop.dcm", FileReason.MISSING_FILE)]:
+    assert safe_path(study, "outside.dcm").read_bytes() == b"y"
+    assert safe_path(study, "elsewhere/far.dcm").read_bytes() == b"y"
+
+
+@pytest.mark.parametrize("name", ["elsewhere/../secret.dcm", "films/../elsewhere/../../secret.dcm"])
+def test_two_dots_behind_a_link_do_not_leave_the_study(tmp_path, name):
+    """On the disk `elsewhere/..` is the folder above the link's target; in the text it is the study folder."""
+    study, disk = tmp_path / "study", tmp_path / "outer" / "disk"
+    (study / "films").mkdir(parents=True)
+    disk.mkdir(parents=True)
+    (tmp_path / "outer" / "secret.dcm").write_bytes(b"secret")
+    (tmp_path / "secret.dcm").write_bytes(b"secret")
+    (study / "elsewhere").symlink_to(disk)
+    with pytest.raises(ExcludedCase) as error:
+        safe_path(study, name)
+    assert error.value.reason in (FileReason.MISSING_FILE, FileReason.OUTSIDE_STUDY)
+
+
+def test_absolute_paths_inside_the_study_are_relative_ones(tmp_path):
+    study = tmp_path / "study"
+    (study / "films").mkdir(parents=True)
+    (study / "films" / "a.dcm").write_bytes(b"x")
+    (tmp_path / "link").symlink_to(study)
+    (tmp_path / "studyx").mkdir()
+    (tmp_path / "studyx" / "a.dcm").write_bytes(b"x")
+    for folder, name in [
+        (study, f"{study}/films/a.dcm"),
+        (study, f"{study}/films/../films//a.dcm"),
+        (study, f"{tmp_path}/link/films/a.dcm"),
+        (tmp_path / "link", f"{study}/films/a.dcm"),
+        (tmp_path / "link", f"{tmp_path}/link/films/a.dcm"),
+    ]:
+        assert study_name(folder, name) == "films/a.dcm"
+        assert safe_path(folder, name).read_bytes() == b"x"
+    for name in (f"{tmp_path}/studyx/a.dcm", f"{study}/../studyx/a.dcm", f"{study}/films/../../studyx/a.dcm"):
         with pytest.raises(ExcludedCase) as error:
             safe_path(study, name)
-        assert error.value.reason is reason
+        assert error.value.reason is FileReason.OUTSIDE_STUDY
+
+
+def test_links_that_lead_nowhere_are_missing_and_named(tmp_path):
+    (tmp_path / "loop.dcm").symlink_to("loop.dcm")
+    (tmp_path / "annex.dcm").symlink_to("../.git/annex/objects/Xx/none.dcm")
+    (tmp_path / "folder").symlink_to("/nowhere/at/all")
+    for name, words in [
+        ("loop.dcm", "leads back to itself"),
+        ("annex.dcm", "git annex"),
+        ("folder/a.dcm", "'/nowhere/at/all', which does not exist"),
+    ]:
+        with pytest.raises(ExcludedCase, match=words) as error:
+            safe_path(tmp_path, name)
+        assert error.value.reason is FileReason.MISSING_FILE
+        with pytest.raises(ExcludedCase, match=words):
+            open_dicom(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (errno.EACCES, FileReason.NO_ACCESS),
+        (errno.EPERM, FileReason.NO_ACCESS),
+        (errno.EIO, FileReason.NO_ACCESS),
+        (errno.ESTALE, FileReason.NO_ACCESS),
+        (errno.ENOTDIR, FileReason.MISSING_FILE),
+    ],
+)
+def test_what_the_system_does_not_open_has_a_reason(tmp_path, monkeypatch, number, reason):
+    path = tmp_path / "a.dcm"
+    path.write_bytes(dicom_bytes())
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, "no")
+
+    for place in ("stat", "open"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, place, fail)
+            assert reason_of(path) is reason
 
 
 @pytest.mark.parametrize("name", ["", ".", "films", "nothing.dcm", "x" * 5000, "a\x00b"])
@@ -213,15 +288,12 @@ def test_dark_pixels_taken_for_a_header_end_the_reading(tmp_path, syntax, nested
         open_dicom(path)
 
 
-def test_a_transfer_syntax_of_several_values_is_none(tmp_path):
+def test_a_transfer_syntax_of_several_values_is_refused(tmp_path):
     path = tmp_path / "a.dcm"
     path.write_bytes(
         dicom_bytes(syntax=ExplicitVRLittleEndian).replace(b"1.2.840.10008.1.2.1\x00", b"1.2\\840.10008.1.2.1\x00")
     )
-    dataset = open_dicom(path)
-    with pytest.raises(ExcludedCase) as error:
-        stored_pixels(dataset)
-    assert error.value.reason is FileReason.UNREADABLE
+    assert reason_of(path) is FileReason.TRANSFER_SYNTAX
 
 
 def test_a_decoder_that_panics_costs_the_file_only(tmp_path, monkeypatch):

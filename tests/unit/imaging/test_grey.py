@@ -57,11 +57,6 @@ def test_bits_stored_go_to_the_full_range(grey_of: Callable[..., np.ndarray], bi
     np.testing.assert_array_equal(grey_of(pixels, BitsStored=bits), np.rint(pixels * (65535 / top)))
 
 
-def test_bits_above_bits_stored_are_ignored(grey_of: Callable[..., np.ndarray]) -> None:
-    pixels = np.array([[0x0FFF, 0xFFFF, 0xF000]], dtype=np.uint16)
-    np.testing.assert_array_equal(grey_of(pixels, BitsStored=12), [[65535, 65535, 0]])
-
-
 def test_signed_values_start_at_the_lowest(grey_of: Callable[..., np.ndarray]) -> None:
     pixels = np.array([[-2048, -1, 0, 2047]], dtype=np.int16)
     expected = np.rint(np.array([[0, 2047, 2048, 4095]]) * 65535 / 4095)

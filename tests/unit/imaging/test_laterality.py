@@ -13,8 +13,9 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from mammoflow.config.images import ImagesSettings
+from mammoflow.formats.side_header import HeaderSide, header_side, views_differ
 from mammoflow.imaging.breast import breast_region
-from mammoflow.imaging.laterality import HeaderSide, check_side, header_side, image_side, views_differ
+from mammoflow.imaging.laterality import check_side, image_side
 from mammoflow.imaging.stage import prepare_images
 from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES
@@ -50,7 +51,7 @@ def frame_laterality(value: str) -> Sequence:
         ({"ImageLaterality": "L", "ViewPosition": "RMLO"}, "L", True),
         ({"ImageLaterality": "B", "Laterality": "R"}, "R", False),
         ({"ImageLaterality": "U"}, "", False),
-        ({"ImageLaterality": "left"}, "", False),
+        ({"ImageLaterality": "left"}, "L", False),
     ],
 )
 def test_side_of_the_header(elements: dict[str, Any], side: str, contradicts: bool) -> None:
@@ -191,3 +192,13 @@ def test_flags_in_the_table(
     images = read_table(tmp_path / "out" / "images.parquet", CANONICAL_IMAGES).set_index("image_id")
     assert images["laterality_image"].tolist() == [""] * 4
     assert images["flag_laterality_conflict"].tolist() == [False, True, False, False]
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value")
+@pytest.mark.parametrize(
+    ("word", "side"), [("l", "L"), (" R ", "R"), ("Left", "L"), ("RIGHT", "R"), ("B", ""), ("Z", "")]
+)
+def test_sides_in_small_letters_and_words(word: str, side: str) -> None:
+    dataset = Dataset()
+    dataset.ImageLaterality = word
+    assert header_side(dataset) == HeaderSide(side)

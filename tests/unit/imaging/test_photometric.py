@@ -66,15 +66,6 @@ def full_range(values: np.ndarray, bits: int = 12) -> np.ndarray:
 # Words to values
 
 
-@pytest.mark.parametrize("signed", [False, True])
-def test_garbage_above_bits_stored(read: Read, signed: bool) -> None:
-    values = RAMP.astype(np.int64) - (2048 if signed else 0)
-    garbage = np.random.default_rng(0).integers(0, 16, RAMP.shape) << 12
-    words = ((values & 0xFFF) | garbage).astype(np.uint16)
-    film = read(words, BitsStored=12, PixelRepresentation=int(signed))
-    np.testing.assert_array_equal(film.pixels, full_range(RAMP))
-
-
 @pytest.mark.parametrize("high_bit", [11, 13, 15])
 def test_values_that_do_not_end_at_the_lowest_bit(read: Read, high_bit: int) -> None:
     shift = high_bit - 11

@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.tag import Tag
 
 from mammoflow.errors import ExcludedCase
 from mammoflow.imaging.scanners import SCANNERS, known_scanner
@@ -82,14 +84,17 @@ def test_magnification_from_the_distances_to_the_source() -> None:
         {"EstimatedRadiographicMagnificationFactor": "0"},
         {"EstimatedRadiographicMagnificationFactor": "0.5"},
         {"EstimatedRadiographicMagnificationFactor": "100"},
-        {"DistanceSourceToDetector": "660", "DistanceSourceToPatient": "0"},
+        {"EstimatedRadiographicMagnificationFactor": "nan"},
+        {"EstimatedRadiographicMagnificationFactor": "-1.8"},
         {"DistanceSourceToDetector": "600", "DistanceSourceToPatient": "660"},
+        {"DistanceSourceToDetector": "660", "DistanceSourceToPatient": "0"},
         {},
     ],
 )
-def test_an_absurd_magnification_counts_as_absent(elements: dict[str, Any]) -> None:
+def test_an_absurd_magnification_counts_as_absent_and_is_marked(elements: dict[str, Any]) -> None:
     found = header_spacing(header(ImagerPixelSpacing=[0.1, 0.1], **elements))
-    assert found == HeaderSpacing(Spacing(0.1, 0.1, "imager"))
+    unknown = not elements or elements.get("DistanceSourceToPatient") == "0"
+    assert found == HeaderSpacing(Spacing(0.1, 0.1, "imager"), magnification_unusable=not unknown)
 
 
 @pytest.mark.parametrize(
@@ -243,3 +248,25 @@ def test_a_length_in_the_breast_comes_back(spacing: float, magnification: float,
     )
     assert found.spacing is not None
     assert size * magnification / spacing * found.spacing.columns_mm == pytest.approx(size)
+
+
+def unreadable(dataset: Dataset, keyword: str, value: bytes) -> Dataset:
+    """Give an element a text that is no number, as a device with decimal commas writes it."""
+    tag = Tag(keyword)
+    dataset[tag] = RawDataElement(tag, "DS", len(value), value, 0, False, True)
+    return dataset
+
+
+@pytest.mark.parametrize("value", [b"1,8 ", b"1.8x", b"1.8\\2 ", b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "keyword", ["EstimatedRadiographicMagnificationFactor", "DistanceSourceToDetector", "DistanceSourceToPatient"]
+)
+def test_a_magnification_that_is_no_number_is_marked(keyword: str, value: bytes) -> None:
+    found = header_spacing(unreadable(header(ImagerPixelSpacing=[0.1, 0.1]), keyword, value))
+    assert found == HeaderSpacing(Spacing(0.1, 0.1, "imager"), magnification_unusable=True)
+
+
+@pytest.mark.parametrize("keyword", ["ImagerPixelSpacing", "PixelSpacing", "NominalScannedPixelSpacing"])
+@pytest.mark.parametrize("value", [b"0,07\\0,07 ", b"0.07mm", b"\xff\xfe"])
+def test_a_spacing_that_is_no_number_is_implausible(keyword: str, value: bytes) -> None:
+    assert header_spacing(unreadable(header(), keyword, value)) == HeaderSpacing(implausible=True)

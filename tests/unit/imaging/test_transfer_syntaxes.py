@@ -261,4 +261,5 @@ def test_a_syntax_that_nobody_decodes_is_excluded(dicom: Make, tmp_path: Path) -
     path = save(encapsulated(dicom(values(8, False)), bytes(64), mpeg), tmp_path / "a.dcm")
     with pytest.raises(ExcludedCase) as problem:
         read_film(path)
-    assert problem.value.reason == FileReason.UNREADABLE
+    assert problem.value.reason == FileReason.TRANSFER_SYNTAX
+    assert "MPEG2" in problem.value.detail

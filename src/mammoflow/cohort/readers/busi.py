@@ -18,6 +18,7 @@ from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLes
 from mammoflow.cohort.table_files import read_text_table, records, require_columns
 from mammoflow.cohort.words import Label
 from mammoflow.errors import ConfigError, ExcludedCase, StudyError
+from mammoflow.formats.listing import entries, subfolders
 from mammoflow.formats.study_paths import safe_path
 from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.labels import LabelReason
@@ -225,7 +226,7 @@ def _root(study: Path) -> Path:
                 f"{', '.join(sorted(str(root.relative_to(study)) for root in roots)[:3])}; expected one, set "
                 "cohort.dataset.folder to it"
             )
-        places = [inner for place in places for inner in sorted(place.iterdir()) if inner.is_dir()]
+        places = [inner for place in places for inner in subfolders(place)]
     raise StudyError(
         f"{study} holds no folders benign, malignant and normal, also not in its subfolders; set "
         "cohort.dataset.folder to the folder Dataset_BUSI_with_GT or the one that holds it"
@@ -237,7 +238,7 @@ def _list_folder(study: Path, folder: Path, label: Label) -> tuple[list[Picture]
     if not folder.is_dir():
         return [], []
     files = sorted(
-        (path for path in folder.iterdir() if path.suffix.lower() == SUFFIX and not path.name.startswith(".")),
+        (path for path in entries(folder) if path.suffix.lower() == SUFFIX and not path.name.startswith(".")),
         key=lambda path: _natural(path.stem),
     )
     masks = {path: found for path in files if (found := MASK_NAME.fullmatch(path.stem))}

@@ -5,7 +5,6 @@ Which image counts as malignant, normal or neither is a convention of this reade
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from mammoflow.cohort.words import Label, parse_side
 from mammoflow.errors import ConfigError, ExcludedCase, StudyError
 from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.formats.dicom_header import image_shape
+from mammoflow.formats.listing import walk
 from mammoflow.formats.study_paths import safe_path
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
@@ -90,7 +90,7 @@ class StudyReader(Reader):
         names = self._images.get(stem.lower())
         if names is None:
             raise ExcludedCase(FileReason.MISSING_FILE, f"no file {stem} with a suffix of {', '.join(IMAGE_SUFFIXES)}")
-        name, others = choose_file(self.study, names) if len(names) > 1 else (names[0], {})
+        name, others = choose_file(self.study, names, rows) if len(names) > 1 else (names[0], {})
         path = safe_path(self.study, name)
         if path.stat().st_size == 0:
             raise ExcludedCase(FileReason.TRUNCATED, f"{path.name} is empty")
@@ -172,9 +172,9 @@ class StudyReader(Reader):
     def _files(self) -> dict[str, list[str]]:
         """Paths, relative to the study folder, of all files by their name without suffix, in lower case."""
         files: dict[str, list[str]] = {}
-        for folder, inner, names in os.walk(self.study):
+        for folder, inner, names in walk(self.study):
             inner[:] = sorted(name for name in inner if not name.startswith("."))
-            relative = Path(folder).relative_to(self.study)
+            relative = folder.relative_to(self.study)
             for name in sorted(names):
                 if not name.startswith("."):
                     files.setdefault(Path(name).stem.lower(), []).append((relative / name).as_posix())

@@ -19,6 +19,7 @@ from mammoflow.errors import ExcludedCase, StudyError
 from mammoflow.formats.contour_files import read_contours
 from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.formats.dicom_header import image_shape
+from mammoflow.formats.listing import entries, subfolders
 from mammoflow.formats.study_paths import safe_path
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
@@ -47,7 +48,7 @@ class StudyReader(Reader):
         super().__init__(dataset, study)
         self.root = _find_root(study)
         self.films: dict[str, list[re.Match[str]]] = {}
-        for path in sorted((study / self.root / DICOM_FOLDER).iterdir()):
+        for path in entries(study / self.root / DICOM_FOLDER):
             if found := FILE_NAME.fullmatch(path.name):
                 self.films.setdefault(found["film"], []).append(found)
         self.counts: Counter[str] = Counter()
@@ -224,7 +225,7 @@ def _view(text: str) -> str:
 
 def _find_root(study: Path) -> Path:
     """Return where the release lies, relative to the study: the study itself or a folder in it."""
-    places = [Path(), *(Path(path.name) for path in sorted(study.iterdir()) if path.is_dir())]
+    places = [Path(), *(Path(path.name) for path in subfolders(study))]
     for place in places:
         if (study / place / DICOM_FOLDER).is_dir():
             return place

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 import pandas as pd
 
 from mammoflow.cohort.column_mapping import BOX, map_columns
+from mammoflow.cohort.exam_folders import files_of, films_of_exams, is_exam, may_be_dicom, suffix_of
 from mammoflow.cohort.image_files import choose_file
 from mammoflow.cohort.numbers import parse_integer, parse_number
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
@@ -29,16 +30,16 @@ from mammoflow.cohort.words import (
 from mammoflow.errors import ExcludedCase, StudyError
 from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.formats.dicom_header import image_shape
-from mammoflow.formats.study_paths import safe_path
+from mammoflow.formats.file_kinds import FileKind, file_kind
+from mammoflow.formats.opening import regular_file_size
+from mammoflow.formats.study_paths import plain_name, safe_path
 from mammoflow.reasons.cohort import CohortReason
-from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.files import text_digest
 from mammoflow.storage.names import safe_name
 
 Value = TypeVar("Value")
-PRIVATE_COLUMNS = ["image_name", "image_files", "mask_name", "spacing_mm", "usable", "lesion"]
-DICOM_SUFFIXES = (".dcm", ".dicom", "")
+PRIVATE_COLUMNS = ["image_name", "image_files", "mask_name", "spacing_mm", "usable", "lesion", "has_image_id"]
 JOINED_PROBLEM = f"{PROBLEM} of the joined table"
 
 
@@ -51,16 +52,21 @@ class StudyReader(Reader):
         table_name = self.dataset.tables[0]
         joined = _read_joined(table_name, options.joins, self.study)
         mapped = map_columns(joined, table_name, options.columns, self.dataset.malignant_from_birads is not None)
+        names = {column: [plain_name(self.study, text) for text in mapped[column]] for column in ("image", "mask")}
         rows: list[dict[str, Any]] = []
         excluded = []
-        for values in records(mapped):
+        for values in records(mapped.assign(**names)):
             try:
                 rows.append(_read_row(values, options.labels, options.spacing_factor))
             except ValueError as error:
                 detail = f"{values[ORIGIN]}: {error}"
                 excluded.append(Exclusion("row", CohortReason.BAD_ROW, detail, str(values["patient"])))
         table = pd.DataFrame(rows, columns=[*ROW_COLUMNS, *PRIVATE_COLUMNS, ORIGIN])
-        table, mixed = _refuse_shared_images(table)
+        films = zip(table["image_id"], films_of_exams(table, self.study), strict=True)
+        table["image_id"] = pd.Series(
+            [safe_name(image, *film) if film else image for image, film in films], dtype="str"
+        )
+        table, mixed = _refuse_shared_images(table, self.study)
         table = _name_lesions(table)
         usable = table["usable"].astype(bool)
         unusable = [
@@ -82,15 +88,14 @@ class StudyReader(Reader):
     def find_image(self, rows: Sequence[Row]) -> FoundImage:
         """Check that the image lies in the study; of DICOM files also that the header can be read.
 
-        Of several DICOM files, those of a folder or those that the table has under one id, the one for presentation is
-        taken.
+        Of several DICOM files, those of a folder or those that the table has under one id, the one of the rows' side
+        and view, and of these the one for presentation, is taken.
         """
-        names = [name for image in str(rows[0]["image_files"]).split("\n") for name in _files_of(self.study, image)]
-        name, others = choose_file(self.study, names) if len(names) > 1 else (names[0], {})
+        names = [name for image in str(rows[0]["image_files"]).split("\n") for name in files_of(self.study, image)]
+        name, others = choose_file(self.study, names, rows) if len(names) > 1 else (names[0], {})
         path = safe_path(self.study, name)
         spacing = next((row["spacing_mm"] for row in rows if pd.notna(row["spacing_mm"])), None)
-        _refuse_empty(path)
-        if _is_dicom(path.name):
+        if file_kind(path) is FileKind.DICOM:
             height, width = image_shape(open_dicom(path))
             return FoundImage(name, height, width, spacing, passed_over=others)
         return FoundImage(name, spacing_mm=spacing)
@@ -99,7 +104,7 @@ class StudyReader(Reader):
         """Check that the mask lies in the study, or that there is a box in its place."""
         name = str(row["mask_name"])
         if name:
-            _refuse_empty(safe_path(self.study, name))
+            regular_file_size(safe_path(self.study, name))
             return FoundLesion(name)
         y0, x0, y1, x1 = box = [row[key] for key in BOX]
         if all(value is None for value in box):
@@ -175,6 +180,7 @@ def _read_row(values: dict[str, str], labels: dict[str, Label], spacing_factor: 
         "spacing_mm": None if spacing is None else spacing * spacing_factor,
         "usable": values["usable"].lower() not in NEGATIVE_WORDS,
         "lesion": lesion,
+        "has_image_id": bool(values["image_id"]),
         ORIGIN: values[ORIGIN],
     }
 
@@ -187,47 +193,27 @@ def _parsed(values: dict[str, str], name: str, parse: Callable[[str], Value]) ->
         raise ValueError(f"{name}: {error}") from error
 
 
-def _files_of(study: Path, name: str) -> list[str]:
-    """Return the DICOM files of a folder that the table names in place of a file; the name itself where it is none."""
-    place, folder = PurePosixPath(name), study / name
-    if place.is_absolute() or ".." in place.parts or "\x00" in name or not folder.is_dir():
-        return [name]
-    files = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    dicom_files = [str(PurePosixPath(name, file)) for file in files if _is_dicom(file)]
-    if not dicom_files:
-        raise ExcludedCase(FileReason.MISSING_FILE, f"the folder {name!r} holds no DICOM file")
-    return dicom_files
-
-
-def _is_dicom(name: str) -> bool:
-    return _suffix(name).lower() in DICOM_SUFFIXES
-
-
-def _suffix(name: str) -> str:
-    """Return a name's suffix; the last number of a UID, as archives name files without a suffix, is none."""
-    suffix = PurePosixPath(name).suffix
-    return "" if suffix[1:].isdecimal() else suffix
-
-
 def _without_suffix(image: str) -> tuple[str, ...]:
     """Return the parts of a path, the last one without its suffix."""
     place = PurePosixPath(image)
-    return *place.parent.parts, place.name.removesuffix(_suffix(place.name))
+    return *place.parent.parts, place.name.removesuffix(suffix_of(place.name))
 
 
 def _plain_path(text: str) -> str:
     return str(PurePosixPath(text.replace("\\", "/"))) if text else ""
 
 
-def _refuse_shared_images(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
+def _refuse_shared_images(table: pd.DataFrame, study: Path) -> tuple[pd.DataFrame, list[Exclusion]]:
     """Exclude the rows of an image that is filed under several patients, or of an id that names several pictures."""
     excluded: dict[str, Exclusion] = {}
     for column, other in (("image_id", "patient_id"), ("image_id", "image_name"), ("image_name", "image_id")):
         values_of = table.groupby(column)[other].agg(lambda values: sorted(set(values)))
         for key, values in values_of[values_of.map(len) > 1].items():
-            if other == "image_name" and all(map(_is_dicom, values)):
+            if other == "image_name" and all(may_be_dicom(study, value) for value in values):
                 continue  # files of one image, between which `find_image` chooses
             rows = table[table[column] == key]
+            if column == "image_name" and is_exam(rows, study):
+                continue
             detail = f"{column} {key!r} has several values of {other}: {', '.join(values[:3])}"
             excluded |= {
                 row[ORIGIN]: Exclusion(
@@ -252,8 +238,3 @@ def _name_lesions(table: pd.DataFrame) -> pd.DataFrame:
     with_ids = table.assign(lesion_id=pd.Series(lesions, index=table.index, dtype="str"))
     with_ids["finding_id"] = with_ids["finding_id"].where(with_ids["finding_id"] != "", with_ids["lesion_id"])
     return with_ids
-
-
-def _refuse_empty(path: Path) -> None:
-    if path.stat().st_size == 0:
-        raise ExcludedCase(FileReason.TRUNCATED, f"{path.name} is empty")
