@@ -18,4 +18,4 @@ rule download:
     params:
         study=CONFIG.download.folder,
     shell:
-        "mammoflow download --settings {input.settings} --output {params.study:q} 2>&1 | tee {log} >&2"
+        "mammoflow download --settings {input.settings:q} --output {params.study:q} 2>&1 | tee -- {log:q} >&2"

@@ -34,10 +34,10 @@ rule train_segmenter:
         store=CONFIG.store,
         network=lambda wildcards, output: Path(output.weights).parent,
     shell:
-        "mammoflow train-segmenter --settings {input.settings} {params.model} {params.weights} {params.images}"
-        " --store {params.store:q} --default-margin-mm {params.margin} --precision {params.precision}"
-        " --output {params.network} --threads {threads}"
-        " 2>&1 | tee {log} >&2"
+        "mammoflow train-segmenter --settings {input.settings:q} {params.model:q} {params.weights:q} {params.images:q}"
+        " --store {params.store:q} --default-margin-mm {params.margin:q} --precision {params.precision:q}"
+        " --output {params.network:q} --threads {threads:q}"
+        " 2>&1 | tee -- {log:q} >&2"
 
 
 rule tune:

@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from mammoflow.config.base import Device, Settings, overlay
+from mammoflow.config.explanation import did_you_mean
 from mammoflow.config.members import Family, MemberOf, NoOptions, OptionsOf
 from mammoflow.config.operating_point import ThresholdSettings
+from mammoflow.config.paths import UserPath, check_name
 from mammoflow.config.search import SearchSettings, candidates, check_searches
 from mammoflow.config.training import TRAINERS
 
@@ -30,7 +32,7 @@ class ClassifierSettings(Settings):
     input: Annotated[str, MemberOf(INPUTS, listed=False)] = Field(description="What the network sees of a lesion.")
     network: Annotated[str, MemberOf(NETWORKS, listed=False)] = Field(description="The network behind it.")
     trainer: Annotated[str, MemberOf(TRAINERS, listed=False)] = Field("supervised", description="How it is trained.")
-    weights: str = Field(
+    weights: UserPath = Field(
         "",
         description="First weights of the network: a file, or published for those that its publisher gives, from the "
         "package that brings them or from prefetch.folder; empty starts from random weights.",
@@ -238,9 +240,13 @@ class ClassificationSettings(Settings):
                         f"{key} names {name!r}; expected letters, digits, points, dashes and underscores, with a "
                         "letter first"
                     )
+                check_name(key, name)
         for name in self.run:
             if name not in self.classifiers:
-                raise ValueError(f"run names {name!r}; expected one of classifiers: {', '.join(self.classifiers)}")
+                raise ValueError(
+                    f"run names {name!r}; expected one of classifiers: {', '.join(self.classifiers)}"
+                    f"{did_you_mean(name, self.classifiers)}"
+                )
         if len(set(self.run)) < len(self.run):
             raise ValueError(f"run is {self.run}, expected each classifier once")
         check_searches(self.searches, self.classifiers)

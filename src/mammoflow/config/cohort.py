@@ -9,6 +9,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from mammoflow.config.base import Settings
 from mammoflow.config.members import Family, MemberOf, OptionsOf
+from mammoflow.config.paths import StudyPath, UserPath
 
 Unlabelled = Literal["leave_out", "keep"]
 
@@ -51,10 +52,10 @@ class DatasetSettings(Settings):
         "boxes); or that of a public data set, each with a page in docs/datasets.",
     )
     name: str = Field("phantom", min_length=1, description="Name of the data set, shown in tables and figures.")
-    folder: str = Field(
+    folder: UserPath = Field(
         "", description="Folder of the study; image and mask paths are relative to it. Empty for the phantom study."
     )
-    tables: list[str] = Field(
+    tables: list[StudyPath] = Field(
         default_factory=list,
         description="Case tables, relative to the folder; empty takes the reader's usual file names.",
     )

@@ -43,7 +43,7 @@ def documented_options(family: Family, name: str) -> str:
     try:
         options = family.options(name)()
     except ValidationError as error:
-        raise ConfigError(explain(error, f"defaults of the {family.noun} {name}")) from error
+        raise ConfigError(explain(error, f"defaults of the {family.noun} {name}", None)) from error
     except ValueError as error:
         raise ConfigError(str(error)) from error
     return "\n".join(_documented(options, 0)).replace("\n\n", "\n").rstrip() + "\n"

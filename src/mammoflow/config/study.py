@@ -16,6 +16,7 @@ from mammoflow.config.download import DownloadSettings, PrefetchJob, PrefetchSet
 from mammoflow.config.evaluation import ComparisonSettings, ReportSettings
 from mammoflow.config.features import FeaturesSettings
 from mammoflow.config.images import ImagesSettings
+from mammoflow.config.paths import LONGEST_NAME, UserPath
 from mammoflow.config.phantom import PhantomSettings
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.prompts import PromptSettings
@@ -34,10 +35,11 @@ class StudyConfig(Settings):
     run: str = Field(
         "phantom",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=LONGEST_NAME,
         description="Name of the run; results go to <results>/<run>.",
     )
-    results: str = Field("results", min_length=1, description="Folder that all runs write to.")
-    store: str = Field("results/store", min_length=1, description="Folder of the embeddings, shared by all runs.")
+    results: UserPath = Field("results", min_length=1, description="Folder that all runs write to.")
+    store: UserPath = Field("results/store", min_length=1, description="Folder of the embeddings, shared by all runs.")
     device: Device = Field("auto", description="Device of every stage that does not set its own.")
     phantom: PhantomSettings = Field(default_factory=PhantomSettings, description="The embedded phantom study.")
     cohort: CohortSettings = Field(default_factory=CohortSettings, description="Which study, and how it is split.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -106,14 +105,14 @@ def write_run_record(config: StudyConfig, executor: str, root: Path) -> None:
     write_text(run_folder(config) / "run.json", json.dumps(run_record(executor, root), indent=2))
 
 
-def folder_options(option: str, files: Iterable[str | Path]) -> str:
-    """Return an option of a command, once for the folder of each file."""
+def folder_options(option: str, files: Iterable[str | Path]) -> list[str]:
+    """Return the words of an option of a command, once for the folder of each file; the rules quote each word."""
     return file_options(option, [Path(file).parent for file in files])
 
 
-def file_options(option: str, files: Iterable[str | Path]) -> str:
-    """Return an option of a command, once for each file."""
-    return " ".join(f"{option} {shlex.quote(str(file))}" for file in files)
+def file_options(option: str, files: Iterable[str | Path]) -> list[str]:
+    """Return the words of an option of a command, once for each file; the rules quote each word."""
+    return [word for file in files for word in (option, str(file))]
 
 
 def gpus(config: StudyConfig, job: str) -> int:
