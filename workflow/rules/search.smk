@@ -42,8 +42,14 @@ rule search_classifier:
 
 rule search:
     input:
-        expand(
-            f"{RUN}/{{fold}}search/{{search}}/trials.csv",
-            fold=FOLDS,
-            search=CONFIG.classification.searches,
+        target(
+            expand(
+                f"{RUN}/{{fold}}search/{{search}}/trials.csv",
+                fold=FOLDS,
+                search=CONFIG.classification.searches,
+            ),
+            "search",
+            "classification.searches",
+            "add a search, such as {rates: {classifier: context_crop, space: {dropout: [0.0, 0.2, 0.5]}}}; see"
+            " docs/search.md",
         ),

@@ -32,7 +32,7 @@ rule segment_shard:
         images=lambda wildcards, input: Path(input.images).parent,
         prompts=lambda wildcards, input: files("--prompts", input.prompts),
         margin=CONFIG.prompts.default_margin_mm,
-        store=CONFIG.store,
+        store=lambda wildcards: CONFIG.store,
         shard=lambda wildcards, output: Path(output.masks).parent,
     shell:
         "mammoflow segment --settings {input.settings:q} {params.model:q} {params.weights:q}"
