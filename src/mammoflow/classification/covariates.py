@@ -7,6 +7,7 @@ import pandas as pd
 
 from mammoflow.classification.cases import Cases
 from mammoflow.classification.vectors import FeatureVectors
+from mammoflow.errors import StudyError
 from mammoflow.training.batching import Rows
 
 UNKNOWN = ("", "unknown", "<NA>", "nan")
@@ -24,6 +25,11 @@ def covariate_vectors(names: list[str], cases: Cases, training: Rows) -> Feature
     training
         Rows of the lesions whose values make columns. A value that is unknown, or that no training lesion has, is 0 in
         each column.
+
+    Raises
+    ------
+    StudyError
+        If no value makes a column.
     """
     columns: dict[str, pd.Series] = {}
     values = cases.lesions[names].astype("string").fillna("")
@@ -32,6 +38,11 @@ def covariate_vectors(names: list[str], cases: Cases, training: Rows) -> Feature
             column = values[name] == value
             if 0 < column.iloc[training].sum() < len(training):
                 columns[f"{name}={value}"] = column
+    if not columns:
+        raise StudyError(
+            f"none of the covariates {', '.join(names)} has a value that some, not all, training lesions have; "
+            "expected one that differs between them. Take them out of `covariates`"
+        )
     matrix = np.array([column.to_numpy(dtype=np.float32) for column in columns.values()], dtype=np.float32)
     missing = int(values.isin(UNKNOWN).all(axis=1).sum())
     return FeatureVectors(matrix.reshape(len(columns), len(cases.lesions)).T.copy(), list(columns), missing)

@@ -148,12 +148,27 @@ class ClassifierSettings(Settings):
                 f"test_time_flips is {self.test_time_flips}, but the input {self.input} gives a {gives}; expected "
                 "none, or an input of pictures"
             )
+        self._check_batch()
         if self.patience is not None and self.keep == "last":
             raise ValueError(
                 f"patience is {self.patience} and keep is last, which would keep an epoch that was no better; expected "
                 "keep: best_auc, or patience: null"
             )
         return self
+
+    def _check_batch(self) -> None:
+        """Refuse a batch of one of which batch normalisation would see one value per channel."""
+        pixels_of = getattr(NETWORKS.load(self.network), "normalised_pixels", None)
+        if pixels_of is None or self.batch_size > 1:
+            return
+        image_px = getattr(self.input_options, "image_px", 0)
+        pixels = pixels_of(self.network_options, image_px)
+        if pixels is not None and pixels * getattr(INPUTS.load(self.input), "PICTURES", 1) < 2:
+            larger = f", or a larger input_options.image_px (now {image_px})" if image_px else ""
+            raise ValueError(
+                f"batch_size is {self.batch_size}, and batch normalisation in {self.network} would see one value per "
+                f"channel, which has no deviation; expected batch_size of 2 or more{larger}"
+            )
 
 
 DEFAULT_RUN = ("context_crop", "perceptron_frozen", "perceptron_decoder_tuned", "perceptron_all_tuned")
