@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pandas as pd
 
 from mammoflow.classification.cases import Cases
 from mammoflow.classification.vectors import FeatureVectors
-from mammoflow.errors import StudyError
 from mammoflow.training.batching import Rows
 
 UNKNOWN = ("", "unknown", "<NA>", "nan")
@@ -24,12 +25,7 @@ def covariate_vectors(names: list[str], cases: Cases, training: Rows) -> Feature
         The lesions.
     training
         Rows of the lesions whose values make columns. A value that is unknown, or that no training lesion has, is 0 in
-        each column.
-
-    Raises
-    ------
-    StudyError
-        If no value makes a column.
+        each column. Where no value makes a column, a line on standard error says so.
     """
     columns: dict[str, pd.Series] = {}
     values = cases.lesions[names].astype("string").fillna("")
@@ -39,9 +35,11 @@ def covariate_vectors(names: list[str], cases: Cases, training: Rows) -> Feature
             if 0 < column.iloc[training].sum() < len(training):
                 columns[f"{name}={value}"] = column
     if not columns:
-        raise StudyError(
-            f"none of the covariates {', '.join(names)} has a value that some, not all, training lesions have; "
-            "expected one that differs between them. Take them out of `covariates`"
+        print(
+            f"covariates: found {', '.join(names)}, of which no value differs between the training lesions; the "
+            "classifier is trained without them",
+            file=sys.stderr,
+            flush=True,
         )
     matrix = np.array([column.to_numpy(dtype=np.float32) for column in columns.values()], dtype=np.float32)
     missing = int(values.isin(UNKNOWN).all(axis=1).sum())
