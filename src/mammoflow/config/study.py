@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -10,7 +10,7 @@ from mammoflow.config.architectures import published_names
 from mammoflow.config.audit import AuditSettings
 from mammoflow.config.base import Device, Model, Settings, StageSettings
 from mammoflow.config.classification import NETWORKS, ClassificationSettings
-from mammoflow.config.cohort import CohortSettings
+from mammoflow.config.cohort import PHANTOM, CohortSettings, with_names
 from mammoflow.config.detection import AutomaticSettings
 from mammoflow.config.download import DownloadSettings, PrefetchJob, PrefetchSettings
 from mammoflow.config.evaluation import ComparisonSettings, ReportSettings
@@ -67,6 +67,14 @@ class StudyConfig(Settings):
         default_factory=PrefetchSettings,
         description="Published weights brought to a folder for nodes without a network, a target of its own.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def name_studies(cls, values: Any) -> Any:
+        """Give a study without a name of its own the name of the run."""
+        if not isinstance(values, dict) or not isinstance(values.get("cohort"), dict):
+            return values
+        return {**values, "cohort": with_names(values["cohort"], values.get("run", PHANTOM))}
 
     @model_validator(mode="after")
     def check_between_stages(self) -> Self:
