@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-import tempfile
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -37,18 +36,6 @@ STUDY = planning.study_folders(CONFIG)[0]
 MODEL = CONFIG.segmentation.default_model
 MODULES = job_modules(CONFIG)
 FOLDS = planned_folds.fold_folders(CONFIG)
-
-if TO_WRITE:
-    NEWER = tempfile.NamedTemporaryFile(prefix="mammoflow-")  # newer than the settings files of earlier runs
-
-    rule write_settings:
-        input:
-            NEWER.name,
-        output:
-            TO_WRITE,
-        localrule: True
-        shell:
-            "false"
 
 
 wildcard_constraints:
