@@ -39,7 +39,10 @@ def _left_out(stage: str, output: Path, excluded: Path | None) -> str:
     if stage == "features":
         return _counted("not measured", _status_of_features(output))
     table = _table(excluded or output / "excluded.parquet") if excluded or stage in ("cohort", "fold") else None
-    return "" if table is None else _counted("left out", table["reason"].value_counts().to_dict())
+    if table is None:
+        return ""
+    counts = table["reason"].value_counts()
+    return _counted("left out", {str(reason): int(count) for reason, count in counts.items()})
 
 
 def _counted(what: str, reasons: Mapping[str, int]) -> str:

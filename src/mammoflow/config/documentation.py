@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from mammoflow.config.base import Settings, explain
+from mammoflow.config.base import Settings
+from mammoflow.config.explanation import explain
 from mammoflow.config.members import Family
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError
@@ -43,7 +44,7 @@ def documented_options(family: Family, name: str) -> str:
     try:
         options = family.options(name)()
     except ValidationError as error:
-        raise ConfigError(explain(error, f"defaults of the {family.noun} {name}", None)) from error
+        raise ConfigError(explain(error, f"defaults of the {family.noun} {name}")) from error
     except ValueError as error:
         raise ConfigError(str(error)) from error
     return "\n".join(_documented(options, 0)).replace("\n\n", "\n").rstrip() + "\n"
