@@ -18,7 +18,9 @@ Device = Literal["auto", "cpu", "cuda"]
 class Settings(BaseModel):
     """Base of every settings model: unknown keys and wrong types are errors, and values do not change."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class StageSettings(Settings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,13 @@ from mammoflow.classification.networks import (
     perceptron,
     resnet_small,
 )
-from mammoflow.classification.stage import check_finite_predictions
+from mammoflow.classification.stage import Training, check_finite_predictions
 from mammoflow.classification.vectors import VectorSamples
 from mammoflow.config.base import validate_settings
 from mammoflow.config.classification import NETWORKS, ClassifierSettings
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.evaluation.feature_models import feature_matrix
+from mammoflow.training.plan import Plan
 
 TINY: dict[str, Any] = {
     "input": "masked_crop",
@@ -41,6 +43,8 @@ FROZEN: dict[str, Any] = {
     "epochs": 1,
     "device": "cpu",
 }
+
+PLAN = Plan(2, None, 1e30, 0.0, 0, torch.device("cpu"))
 
 
 def settings(**changes: Any) -> ClassifierSettings:
@@ -152,11 +156,21 @@ def test_no_validation_stops_before_training(tiny_study: Any, tiny: Any) -> None
         tiny.train(tiny_study, TINY, "none")
 
 
-@pytest.mark.parametrize("rate", [1e12, 1e30])
-def test_a_huge_learning_rate_is_one_sentence(tiny_study: Any, tiny: Any, fake_model: Any, rate: float) -> None:
-    values = {**FROZEN, "learning_rate": rate, "epochs": 2, "weight_decay": 0.0}
+def test_a_huge_learning_rate_is_one_sentence(
+    tiny_study: Any, tiny: Any, fake_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Training, "_plan", lambda self, seed: replace(PLAN, seed=seed, device=self.device))
     with pytest.raises(StudyError, match="Lower the learning rate"):
-        tiny.train(tiny_study, values, "huge")
+        tiny.train(tiny_study, FROZEN, "huge")
+
+
+@pytest.mark.parametrize("value", [1e4, float("inf"), float("nan"), 0.0, -1.0])
+@pytest.mark.parametrize("key", ["learning_rate", "input_options.tuning_learning_rate"])
+def test_rates_that_no_training_survives_are_refused_with_the_settings(key: str, value: float) -> None:
+    outer, _, inner = key.partition(".")
+    values: dict[str, Any] = {**FROZEN, outer: {"tune": "all", inner: value} if inner else value}
+    with pytest.raises(ConfigError, match=f"{key}: found "):
+        validate_settings(ClassifierSettings, values, "test")
 
 
 def test_predictions_that_are_not_finite_are_an_error_and_missing_inputs_are_not() -> None:
