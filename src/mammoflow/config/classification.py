@@ -67,11 +67,11 @@ class ClassifierSettings(Settings):
         "over three epochs.",
     )
     batch_size: int = Field(16, ge=1, description="Lesions or images in a batch.")
-    learning_rate: float = Field(1e-3, gt=0, le=1000, description="Highest learning rate of AdamW.")
+    learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of AdamW.")
     schedule: Literal["one_cycle", "constant"] = Field(
         "one_cycle", description="Whether the learning rate rises to its highest value and falls again, or is constant."
     )
-    weight_decay: float = Field(1e-2, ge=0, le=1000, description="Weight decay of AdamW; 0 makes it Adam.")
+    weight_decay: float = Field(1e-2, ge=0, description="Weight decay of AdamW; 0 makes it Adam.")
     class_weights: ClassWeights = Field(
         "balanced", description="Weights of the classes in the loss: both weigh the same, or each case weighs the same."
     )

@@ -13,8 +13,6 @@ class SmallTrainingSettings(SeededSettings):
     epochs: int = Field(32, ge=1, description="Passes over the training lesions.")
     batch_size: int = Field(16, ge=1, description="Windows in a batch, one lesion each.")
     prompts: int = Field(4, ge=1, description="Prompts drawn for each window.")
-    learning_rate: float = Field(
-        2e-3, gt=0, le=1000, description="Highest learning rate of AdamW in a one-cycle schedule."
-    )
-    weight_decay: float = Field(0.05, ge=0, le=1000, description="Weight decay of AdamW.")
+    learning_rate: float = Field(2e-3, gt=0, description="Highest learning rate of AdamW in a one-cycle schedule.")
+    weight_decay: float = Field(0.05, ge=0, description="Weight decay of AdamW.")
     mixed_precision: bool = Field(False, description="Train under bfloat16 autocast.")

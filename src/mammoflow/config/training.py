@@ -23,7 +23,6 @@ class TrainingSettings(SeededSettings):
     learning_rate: float = Field(
         1e-3,
         gt=0,
-        le=1000,
         description="Highest learning rate of AdamW; it rises to this value and falls again (one cycle).",
     )
-    weight_decay: float = Field(1e-2, ge=0, le=1000, description="Weight decay of AdamW.")
+    weight_decay: float = Field(1e-2, ge=0, description="Weight decay of AdamW.")

@@ -31,14 +31,12 @@ class TuneSettings(TrainingSettings):
     )
     batch_size: int = Field(4, ge=1, description="Lesions of one step; halved inside the step where memory runs out.")
     learning_rate: float = Field(
-        1e-4, gt=0, le=1000, description="Highest learning rate of the mask decoder (AdamW, one cycle)."
+        1e-4, gt=0, description="Highest learning rate of the mask decoder (AdamW, one cycle)."
     )
     encoder_learning_rate: float = Field(
-        1e-5, gt=0, le=1000, description="Highest learning rate of everything else of the network where all is trained."
+        1e-5, gt=0, description="Highest learning rate of everything else of the network where all is trained."
     )
-    added_learning_rate: float = Field(
-        5e-4, gt=0, le=1000, description="Highest learning rate of LoRA and of adapters."
-    )
+    added_learning_rate: float = Field(5e-4, gt=0, description="Highest learning rate of LoRA and of adapters.")
     tune_decoder: bool = Field(True, description="Train the mask decoder beside LoRA or adapters.")
     rank: int = Field(4, ge=1, le=256, description="Rank of LoRA's updates.")
     alpha: float = Field(4.0, gt=0, description="LoRA's updates are multiplied by alpha / rank.")

@@ -199,7 +199,15 @@ class _Fitting:
             torch.nn.utils.clip_grad_norm_(self.parameters, self.plan.largest_gradient)
         place = epoch * self.epoch_steps + step
         self._set_rates(place)
-        self.optimiser.step()
+        try:
+            self.optimiser.step()
+        except RuntimeError as error:
+            if "without overflow" not in str(error):
+                raise
+            raise StudyError(
+                f"training {self.label} takes steps that are too large for a number. Lower the learning rate (now "
+                f"{self.plan.learning_rate:g}) or the weight decay (now {self.plan.weight_decay:g})"
+            ) from error
         self.learner.after_step()
         if self.plan.averaging is not None:
             self.average.update(self.learner.state(), place)

@@ -164,7 +164,7 @@ def test_a_huge_learning_rate_is_one_sentence(
         tiny.train(tiny_study, FROZEN, "huge")
 
 
-@pytest.mark.parametrize("value", [1e4, float("inf"), float("nan"), 0.0, -1.0])
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 0.0, -1.0])
 @pytest.mark.parametrize("key", ["learning_rate", "input_options.tuning_learning_rate"])
 def test_rates_that_no_training_survives_are_refused_with_the_settings(key: str, value: float) -> None:
     outer, _, inner = key.partition(".")

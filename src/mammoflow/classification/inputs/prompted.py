@@ -35,13 +35,10 @@ class Options(Settings):
     )
     tuning_epochs: int = Field(3, ge=1, description="Epochs of the training together.")
     tuning_learning_rate: float = Field(
-        1e-4,
-        gt=0,
-        le=1000,
-        description="Highest learning rate of mask decoder and network while they are trained together.",
+        1e-4, gt=0, description="Highest learning rate of mask decoder and network while they are trained together."
     )
     encoder_learning_rate: float = Field(
-        1e-5, gt=0, le=1000, description="Highest learning rate of the image encoder where all is trained."
+        1e-5, gt=0, description="Highest learning rate of the image encoder where all is trained."
     )
     segmentation_weight: float = Field(
         1.0, ge=0, description="Weight of the segmentation loss beside the classification loss."

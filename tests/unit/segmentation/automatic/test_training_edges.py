@@ -57,10 +57,11 @@ def test_one_image_of_the_smallest_side_is_enough_for_an_automatic_model(tmp_pat
     assert len(fit_thin(folder, tmp_path / "state", 1e-3, batch_size).history) == 2
 
 
-def test_a_huge_learning_rate_is_one_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rate", [1e20, 1e38, 1e300])
+def test_a_huge_learning_rate_is_one_sentence(tmp_path: Path, rate: float) -> None:
     folder = fewest(write_shard(tmp_path / "00", study()), ("train", "validation"))
     with pytest.raises(StudyError, match="Lower the learning rate"):
-        fit_thin(folder, tmp_path / "state", 1e20, 1)
+        fit_thin(folder, tmp_path / "state", rate, 1)
 
 
 def test_one_lesion_is_enough_for_small(tmp_path: Path) -> None:
