@@ -107,7 +107,7 @@ def test_a_classifier_with_an_unknown_input(settings: Path, tmp_path: Path) -> N
     files = ["--images", str(tmp_path), "--output", str(tmp_path / "mine")]
     result = CliRunner().invoke(main, ["classify", "--settings", str(settings), "--name", "mine", *files])
     assert result.exit_code == 2
-    assert "input: found 'crop'" in result.output
+    assert "input: 'crop' is no classifier input" in result.output
     assert "masked_crop" in result.output
 
 

@@ -90,8 +90,8 @@ def module_name(file: Path) -> str:
 
 
 def room(module: str) -> str:
-    """Return the room of a module: the name below the package, or "" for the package itself."""
-    return module.split(".")[1] if "." in module else ""
+    """Return the room of a module: the name below the package, or "" for the package and its `__main__`."""
+    return module.removesuffix("mammoflow.__main__").partition(".")[2].partition(".")[0]
 
 
 def imports() -> dict[str, set[str]]:

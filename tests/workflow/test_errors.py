@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,6 +41,11 @@ CASES = {
         "segmentation: {models: {mine: {train: {recipe: tune, from: mine}}}}",
         ["goes in a circle: mine <- mine"],
     ),
+    "a path with braces": ("results: '{out}'", ["results: found '{out}'", "braces", "symbolic link"]),
+    "a batch of one": (
+        "classification: {classifiers: {context_crop: {batch_size: 1, input_options: {image_px: 32}}}}",
+        ["classification.classifiers.context_crop: batch_size is 1", "expected batch_size of 2 or more"],
+    ),
     "two stages": ("prompts: {default_margin_mm: 7.0}", ["default_margin_mm", "7.0"]),
 }
 
@@ -69,3 +76,33 @@ def test_images_of_further_runs_must_be_there_before_a_model_is_trained_on_them(
     shard.mkdir(parents=True)
     (shard / "images.parquet").write_text("table", encoding="utf-8")
     assert project.planned("--configfile", str(overlay), "--", "tune")["train_segmenter"] == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "empty"), [("tune", "segmentation.models with the key train"), ("search", "classification.searches")]
+)
+def test_a_target_that_has_nothing_to_make_says_what_to_configure(project: Project, target: str, empty: str) -> None:
+    printed = project.snakemake(target, check=False)
+    assert f"the target {target} has nothing to make: found nothing in {empty}" in printed
+    assert "Nothing to be done" not in printed
+
+
+def test_a_dry_run_writes_no_result_and_plans_what_a_run_does(project: Project) -> None:
+    assert "write_settings" in project.snakemake("-n", "images", "--config", "run=other")
+    assert not (project.root / "results/other").exists()
+    before = {path: path.stat().st_mtime_ns for path in (project.root / "results").rglob("*")}
+    assert project.planned("--config", "report={title: Another}") == {"report": 1}
+    assert {path: path.stat().st_mtime_ns for path in (project.root / "results").rglob("*")} == before
+
+
+def test_shell_characters_in_the_project_and_the_results_are_plain_characters(project: Project, tmp_path: Path) -> None:
+    strange = "a 'quoted' \"name\" & $HOME; `b` (c) * größe"
+    root = project.root.rename(tmp_path / f"clone {strange}")
+    overlay = root / f"{strange}.yaml"
+    overlay.write_text(json.dumps({"results": f"-out {strange}", "store": f"-s {strange}"}), encoding="utf-8")
+    beside = {path.name for path in root.iterdir()}
+    printed = type(project)(root, project.runner).snakemake("segment", "--configfile", str(overlay))
+    made = root / f"-out {strange}" / "phantom"
+    assert len(list(made.glob("segmentation/small/*/masks.parquet"))) == 2, printed
+    assert "images is in" in (made / "logs/images/00.log").read_text(encoding="utf-8")
+    assert {path.name for path in root.iterdir()} - beside == {f"-out {strange}"}

@@ -48,5 +48,5 @@ rule audit:
         images=lambda wildcards, input: folders("--images", input.images),
         audit=lambda wildcards, output: Path(output.page).parent,
     shell:
-        "mammoflow audit --settings {input.settings} --cohort {params.cohort} {params.images} --output {params.audit}"
-        " 2>&1 | tee {log} >&2"
+        "mammoflow audit --settings {input.settings:q} --cohort {params.cohort:q} {params.images:q}"
+        " --output {params.audit:q} 2>&1 | tee -- {log:q} >&2"

@@ -33,10 +33,10 @@ rule train_classifier:
         network_weights=lambda wildcards, input: files("--network-weights", input.weights),
         classifier=lambda wildcards, output: Path(output.predictions).parent,
     shell:
-        "mammoflow classify --settings {input.settings} --name {wildcards.classifier}"
-        " {params.images} {params.masks} {params.scores} {params.prompts} {params.features}"
-        " {params.model} {params.weights} {params.network_weights} --output {params.classifier} --threads {threads}"
-        " 2>&1 | tee {log} >&2"
+        "mammoflow classify --settings {input.settings:q} --name {wildcards.classifier:q}"
+        " {params.images:q} {params.masks:q} {params.scores:q} {params.prompts:q} {params.features:q}"
+        " {params.model:q} {params.weights:q} {params.network_weights:q} --output {params.classifier:q}"
+        " --threads {threads:q} 2>&1 | tee -- {log:q} >&2"
 
 
 rule classify:

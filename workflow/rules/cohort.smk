@@ -27,5 +27,5 @@ rule cohort:
         content=lambda wildcards: planning.study_fingerprints(CONFIG),
         cohort=lambda wildcards, output: Path(output.study).parent,
     shell:
-        "mammoflow cohort --settings {input.settings} --study {params.study:q} --output {params.cohort}"
-        " 2>&1 | tee {log} >&2"
+        "mammoflow cohort --settings {input.settings:q} --study {params.study:q} --output {params.cohort:q}"
+        " 2>&1 | tee -- {log:q} >&2"

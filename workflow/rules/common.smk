@@ -17,12 +17,16 @@ from mammoflow.planning import folds as planned_folds
 from mammoflow.planning import models as planned_models
 from mammoflow.planning import searches as planned_searches
 from mammoflow.planning import workflow as planning
+from mammoflow.planning.command_line import asked_for, check_project_folder, is_dry_run
 from mammoflow.planning.jobs import job_modules
 from mammoflow.planning.workflow import file_options as files, folder_options as folders
 from mammoflow.run.provenance import code_digest
 
 try:
+    check_project_folder(ROOT)
     CONFIG = planning.read_configuration(config, sys.argv[1:])
+    # A dry run writes nothing: it plans a rule for the settings files that a run would write here.
+    TO_WRITE = planning.changed_settings(CONFIG) if is_dry_run(sys.argv[1:]) else planning.write_settings(CONFIG)
 except MammoflowError as error:
     raise WorkflowError(str(error)) from None
 
@@ -32,8 +36,6 @@ STUDY = planning.study_folders(CONFIG)[0]
 MODEL = CONFIG.segmentation.default_model
 MODULES = job_modules(CONFIG)
 FOLDS = planned_folds.fold_folders(CONFIG)
-
-planning.write_settings(CONFIG)
 
 
 wildcard_constraints:
@@ -112,6 +114,18 @@ def threads_of_a_training(job):
     trainings = len(FOLDS) * max(len(CONFIG.classification.run), 1)
     cores = workflow.resource_settings.cores
     return planning.threads_of_a_training(trainings, cores, workflow.remote_exec, gpus(job) > 0)
+
+
+def target(files, name, key, remedy):
+    """The files of a target; asking for a target without files is an error that says what to configure."""
+
+    def files_of_target(wildcards):
+        try:
+            return asked_for(files, name, key, remedy)
+        except MammoflowError as error:
+            raise WorkflowError(str(error)) from None
+
+    return files_of_target
 
 
 def further_images(model):

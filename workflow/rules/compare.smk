@@ -90,8 +90,8 @@ rule compare:
         folds=lambda wildcards, input: files("--fold", [Path(study).parent.parent for study in input.folds]),
         comparison=lambda wildcards, output: Path(output.table).parent,
     shell:
-        "mammoflow compare --settings {input.settings} --cohort {params.cohort}"
-        " {params.images} {params.segmentation} {params.features} {params.predictions}"
-        " {params.prompts} {params.folds} {params.saliency}"
-        " --output {params.comparison}"
-        " 2>&1 | tee {log} >&2"
+        "mammoflow compare --settings {input.settings:q} --cohort {params.cohort:q}"
+        " {params.images:q} {params.segmentation:q} {params.features:q} {params.predictions:q}"
+        " {params.prompts:q} {params.folds:q} {params.saliency:q}"
+        " --output {params.comparison:q}"
+        " 2>&1 | tee -- {log:q} >&2"

@@ -16,6 +16,6 @@ rule download:
         mem_mb=2000,
         runtime=2880,
     params:
-        study=CONFIG.download.folder,
+        study=lambda wildcards: CONFIG.download.folder,
     shell:
-        "mammoflow download --settings {input.settings} --output {params.study:q} 2>&1 | tee {log} >&2"
+        "mammoflow download --settings {input.settings:q} --output {params.study:q} 2>&1 | tee -- {log:q} >&2"

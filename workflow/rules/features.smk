@@ -24,9 +24,9 @@ rule features_shard:
         images=lambda wildcards, input: Path(input.images).parent,
         masks=lambda wildcards, input: folders("--masks", input.masks),
     shell:
-        "mammoflow features --settings {input.settings} --family {wildcards.family} --images {params.images}"
-        " {params.masks} --output {output} --threads {threads}"
-        " 2>&1 | tee {log} >&2"
+        "mammoflow features --settings {input.settings:q} --family {wildcards.family:q} --images {params.images:q}"
+        " {params.masks:q} --output {output:q} --threads {threads:q}"
+        " 2>&1 | tee -- {log:q} >&2"
 
 
 for family in CONFIG.features.run:

@@ -23,9 +23,9 @@ rule images_shard:
         cohort=lambda wildcards, input: Path(input.images).parent,
         shard=lambda wildcards, output: Path(output.images).parent,
     shell:
-        "mammoflow images --settings {input.settings} --study {params.study:q} --cohort-shard {params.cohort}"
-        " --output {params.shard} --threads {threads}"
-        " 2>&1 | tee {log} >&2"
+        "mammoflow images --settings {input.settings:q} --study {params.study:q} --cohort-shard {params.cohort:q}"
+        " --output {params.shard:q} --threads {threads:q}"
+        " 2>&1 | tee -- {log:q} >&2"
 
 
 rule images:
@@ -66,5 +66,5 @@ if planned_folds.has_folds(CONFIG):
             images=lambda wildcards, input: folders("--images", input.images),
             fold=lambda wildcards, output: Path(output.study).parent.parent,
         shell:
-            "mammoflow fold --number {wildcards.number} --cohort {params.cohort} {params.images} --output {params.fold}"
-            " 2>&1 | tee {log} >&2"
+            "mammoflow fold --number {wildcards.number:q} --cohort {params.cohort:q} {params.images:q}"
+            " --output {params.fold:q} 2>&1 | tee -- {log:q} >&2"

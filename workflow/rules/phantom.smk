@@ -23,5 +23,5 @@ rule phantom:
         code=code("phantom"),
         study=lambda wildcards, output: Path(output.manifest).parent,
     shell:
-        "mammoflow phantom --settings {input.settings} --output {params.study} --threads {threads}"
-        " 2>&1 | tee {log} >&2"
+        "mammoflow phantom --settings {input.settings:q} --output {params.study:q} --threads {threads:q}"
+        " 2>&1 | tee -- {log:q} >&2"

@@ -18,4 +18,4 @@ rule prefetch:
     params:
         record=f"{RUN}/prefetch/weights.json",
     shell:
-        "mammoflow prefetch --settings {input.settings} --output {params.record} 2>&1 | tee {log} >&2"
+        "mammoflow prefetch --settings {input.settings:q} --output {params.record:q} 2>&1 | tee -- {log:q} >&2"

@@ -27,9 +27,9 @@ rule prompts_shard:
         images=lambda wildcards, input: Path(input.images).parent,
         cohort=lambda wildcards, input: folders("--cohort", input.cohort[:1]),
     shell:
-        "mammoflow prompts --settings {input.settings} --images {params.images} {params.cohort}"
-        " --excluded {output.excluded} --output {output.prompts}"
-        " 2>&1 | tee {log} >&2"
+        "mammoflow prompts --settings {input.settings:q} --images {params.images:q} {params.cohort:q}"
+        " --excluded {output.excluded:q} --output {output.prompts:q}"
+        " 2>&1 | tee -- {log:q} >&2"
 
 
 rule prompts_from_model_shard:
@@ -56,9 +56,9 @@ rule prompts_from_model_shard:
         images=lambda wildcards, input: Path(input.images).parent,
         masks=lambda wildcards, input: Path(input.masks).parent,
     shell:
-        "mammoflow prompts --settings {input.settings} --images {params.images} --masks {params.masks}"
-        " --excluded {output.excluded} --output {output.prompts}"
-        " 2>&1 | tee {log} >&2"
+        "mammoflow prompts --settings {input.settings:q} --images {params.images:q} --masks {params.masks:q}"
+        " --excluded {output.excluded:q} --output {output.prompts:q}"
+        " 2>&1 | tee -- {log:q} >&2"
 
 
 rule prompts:

@@ -34,6 +34,6 @@ rule report:
         masks=lambda wildcards, input: folders("--masks", input.masks),
         saliency=lambda wildcards, input: folders("--saliency", input.saliency),
     shell:
-        "mammoflow report --settings {input.settings} --cohort {params.cohort} --comparison {params.comparison}"
-        " --audit {params.audit} {params.images} {params.masks} {params.saliency} --output {output.page}"
-        " 2>&1 | tee {log} >&2"
+        "mammoflow report --settings {input.settings:q} --cohort {params.cohort:q} --comparison {params.comparison:q}"
+        " --audit {params.audit:q} {params.images:q} {params.masks:q} {params.saliency:q} --output {output.page:q}"
+        " 2>&1 | tee -- {log:q} >&2"

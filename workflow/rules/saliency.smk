@@ -34,9 +34,9 @@ rule saliency_maps:
         masks=lambda wildcards, input: folders("--masks", input.masks),
         maps=lambda wildcards, output: Path(output.table).parent,
     shell:
-        "mammoflow saliency --settings {input.settings} --classifier {params.classifier}"
-        " {params.images} {params.masks} --output {params.maps} --threads {threads}"
-        " 2>&1 | tee {log} >&2"
+        "mammoflow saliency --settings {input.settings:q} --classifier {params.classifier:q}"
+        " {params.images:q} {params.masks:q} --output {params.maps:q} --threads {threads:q}"
+        " 2>&1 | tee -- {log:q} >&2"
 
 
 rule saliency:

@@ -34,16 +34,22 @@ rule search_classifier:
         network_weights=lambda wildcards, input: files("--network-weights", input.weights),
         search=lambda wildcards, output: Path(output.trials).parent,
     shell:
-        "mammoflow search --settings {input.settings} --name {wildcards.search}"
-        " {params.images} {params.masks} {params.scores} {params.prompts} {params.features}"
-        " {params.model} {params.weights} {params.network_weights} --output {params.search} --threads {threads}"
-        " 2>&1 | tee {log} >&2"
+        "mammoflow search --settings {input.settings:q} --name {wildcards.search:q}"
+        " {params.images:q} {params.masks:q} {params.scores:q} {params.prompts:q} {params.features:q}"
+        " {params.model:q} {params.weights:q} {params.network_weights:q} --output {params.search:q}"
+        " --threads {threads:q} 2>&1 | tee -- {log:q} >&2"
 
 
 rule search:
     input:
-        expand(
-            f"{RUN}/{{fold}}search/{{search}}/trials.csv",
-            fold=FOLDS,
-            search=CONFIG.classification.searches,
+        target(
+            expand(
+                f"{RUN}/{{fold}}search/{{search}}/trials.csv",
+                fold=FOLDS,
+                search=CONFIG.classification.searches,
+            ),
+            "search",
+            "classification.searches",
+            "add a search, such as {rates: {classifier: context_crop, space: {dropout: [0.0, 0.2, 0.5]}}}; see"
+            " docs/search.md",
         ),

@@ -32,13 +32,13 @@ rule segment_shard:
         images=lambda wildcards, input: Path(input.images).parent,
         prompts=lambda wildcards, input: files("--prompts", input.prompts),
         margin=CONFIG.prompts.default_margin_mm,
-        store=CONFIG.store,
+        store=lambda wildcards: CONFIG.store,
         shard=lambda wildcards, output: Path(output.masks).parent,
     shell:
-        "mammoflow segment --settings {input.settings} {params.model} {params.weights}"
-        " --images {params.images} {params.prompts} --store {params.store:q}"
-        " --default-margin-mm {params.margin} --output {params.shard} --threads {threads}"
-        " 2>&1 | tee {log} >&2"
+        "mammoflow segment --settings {input.settings:q} {params.model:q} {params.weights:q}"
+        " --images {params.images:q} {params.prompts:q} --store {params.store:q}"
+        " --default-margin-mm {params.margin:q} --output {params.shard:q} --threads {threads:q}"
+        " 2>&1 | tee -- {log:q} >&2"
 
 
 rule segment_automatic_shard:
@@ -73,9 +73,9 @@ rule segment_automatic_shard:
         images=lambda wildcards, input: Path(input.images).parent,
         shard=lambda wildcards, output: Path(output.masks).parent,
     shell:
-        "mammoflow segment-automatic --settings {input.settings} {params.model} {params.weights}"
-        " --images {params.images} --output {params.shard} --threads {threads}"
-        " 2>&1 | tee {log} >&2"
+        "mammoflow segment-automatic --settings {input.settings:q} {params.model:q} {params.weights:q}"
+        " --images {params.images:q} --output {params.shard:q} --threads {threads:q}"
+        " 2>&1 | tee -- {log:q} >&2"
 
 
 rule segment:

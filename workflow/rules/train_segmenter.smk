@@ -31,19 +31,25 @@ rule train_segmenter:
         images=lambda wildcards, input: folders("--images", [*input.images, *input.further]),
         margin=CONFIG.prompts.default_margin_mm,
         precision=CONFIG.segmentation.precision,
-        store=CONFIG.store,
+        store=lambda wildcards: CONFIG.store,
         network=lambda wildcards, output: Path(output.weights).parent,
     shell:
-        "mammoflow train-segmenter --settings {input.settings} {params.model} {params.weights} {params.images}"
-        " --store {params.store:q} --default-margin-mm {params.margin} --precision {params.precision}"
-        " --output {params.network} --threads {threads}"
-        " 2>&1 | tee {log} >&2"
+        "mammoflow train-segmenter --settings {input.settings:q} {params.model:q} {params.weights:q} {params.images:q}"
+        " --store {params.store:q} --default-margin-mm {params.margin:q} --precision {params.precision:q}"
+        " --output {params.network:q} --threads {threads:q}"
+        " 2>&1 | tee -- {log:q} >&2"
 
 
 rule tune:
     input:
-        expand(
-            f"{RUN}/{{fold}}segmentation_models/{{trained}}/model.safetensors",
-            fold=FOLDS,
-            trained=CONFIG.segmentation.trained_models(),
+        target(
+            expand(
+                f"{RUN}/{{fold}}segmentation_models/{{trained}}/model.safetensors",
+                fold=FOLDS,
+                trained=CONFIG.segmentation.trained_models(),
+            ),
+            "tune",
+            "segmentation.models with the key train",
+            "add a model to train, such as {small_tuned: {train: {recipe: tune, from: small}}}, or lay a preset such as"
+            " workflow/presets/tune-small.yaml over the configuration",
         ),

@@ -109,9 +109,17 @@ class Loader:
         order = cut_batches(rows, self.size, np.random.default_rng([self.seed, epoch]))
         return self._batches(_Drawn(self.samples, self.seed, epoch), order)
 
-    def plain(self, rows: Rows) -> Iterator[Batch]:
-        """Yield batches as they are, in the order of the rows; all have about the same size."""
-        count = math.ceil(len(rows) / self.size)
+    def plain(self, rows: Rows, fewest: int = 1) -> Iterator[Batch]:
+        """Yield batches as they are, in the order of the rows; all have about the same size.
+
+        Parameters
+        ----------
+        rows
+            The samples.
+        fewest
+            Fewest samples of a batch, as far as there are so many.
+        """
+        count = min(math.ceil(len(rows) / self.size), max(1, len(rows) // fewest))
         return self._batches(self.samples, np.array_split(rows, count) if count else [])
 
     def _batches(self, samples: Dataset[Inputs], order: Sequence[Rows]) -> Iterator[Batch]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pandas as pd
 
@@ -23,7 +25,7 @@ def covariate_vectors(names: list[str], cases: Cases, training: Rows) -> Feature
         The lesions.
     training
         Rows of the lesions whose values make columns. A value that is unknown, or that no training lesion has, is 0 in
-        each column.
+        each column. Where no value makes a column, a line on standard error says so.
     """
     columns: dict[str, pd.Series] = {}
     values = cases.lesions[names].astype("string").fillna("")
@@ -32,6 +34,13 @@ def covariate_vectors(names: list[str], cases: Cases, training: Rows) -> Feature
             column = values[name] == value
             if 0 < column.iloc[training].sum() < len(training):
                 columns[f"{name}={value}"] = column
+    if not columns:
+        print(
+            f"covariates: found {', '.join(names)}, of which no value differs between the training lesions; the "
+            "classifier is trained without them",
+            file=sys.stderr,
+            flush=True,
+        )
     matrix = np.array([column.to_numpy(dtype=np.float32) for column in columns.values()], dtype=np.float32)
     missing = int(values.isin(UNKNOWN).all(axis=1).sum())
     return FeatureVectors(matrix.reshape(len(columns), len(cases.lesions)).T.copy(), list(columns), missing)

@@ -117,7 +117,7 @@ class ClassifierLearner(Learner):
     def _statistics(self) -> Iterator[Callable[[], Tensor]]:
         """Yield forward passes over training batches as validation sees them, the same ones in every epoch."""
         order = np.random.default_rng(self.loader.seed).permutation(self.rows["train"])
-        for batch in islice(self.loader.plain(order), STATISTICS_BATCHES):
+        for batch in islice(self.loader.plain(order, fewest=2), STATISTICS_BATCHES):
             yield partial(self.outputs, batch)
 
     def predict(self, plan: Plan) -> npt.NDArray[np.float64]:

@@ -165,13 +165,18 @@ class Samples(Dataset[Inputs], ABC):
         """Return the rows of a split that have an input and no label."""
         return np.flatnonzero((self.split == split) & self.usable & np.isnan(self.labels))
 
-    def check(self) -> None:
+    def check(self, both_in_validation: bool = False) -> None:
         """Refuse a study on which nothing can be trained.
+
+        Parameters
+        ----------
+        both_in_validation
+            Whether the AUC on validation decides which epoch is kept, so that validation must hold both classes.
 
         Raises
         ------
         StudyError
-            If train lacks a class, or validation is empty.
+            If train lacks a class, validation is empty, or validation lacks a class that it must hold.
         """
         labels = {split: self.labels[self.labelled(split)] for split in ("train", "validation")}
         counts = {
@@ -187,4 +192,10 @@ class Samples(Dataset[Inputs], ABC):
             raise StudyError(
                 f"validation has no labelled lesion (train: {counts['train']}); expected some to choose the threshold "
                 "on. Raise cohort.split.validation_fraction or add patients"
+            )
+        if both_in_validation and len(set(labels["validation"].tolist())) < 2:
+            raise StudyError(
+                f"validation has {counts['validation']}, and its AUC decides what is kept; expected both classes, "
+                "because one class has no AUC. Set keep to last, raise cohort.split.validation_fraction, or add "
+                "patients"
             )

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -23,6 +25,7 @@ from mammoflow.classification.samples import Files, Job, Samples
 from mammoflow.classification.vectors import FeatureVectors, feature_vectors
 from mammoflow.config.classification import INPUTS, NETWORKS, ClassifierSettings
 from mammoflow.config.training import TRAINERS
+from mammoflow.errors import StudyError
 from mammoflow.run.provenance import code_digest
 from mammoflow.run.runtime import choose_device, seed_everything, set_threads
 from mammoflow.storage.files import array_digest, file_digest
@@ -60,7 +63,8 @@ def train_classifier(settings: ClassifierSettings, name: str, files: Files, outp
     Raises
     ------
     StudyError
-        If train lacks a class, or validation is empty.
+        If train lacks a class, validation is empty or lacks a class that its AUC needs, inputs are not finite, or the
+        training gives no finite weights and predictions.
     LeakageError
         If a patient is in two splits, and the split does not leak on purpose.
     WeightsError
@@ -77,7 +81,7 @@ def train_classifier(settings: ClassifierSettings, name: str, files: Files, outp
     job = Job(cache, threads, device, each_lesion=bool(settings.vectors or settings.covariates))
     shown = cases if settings.labels == "true" else with_shuffled_labels(cases, settings.seeds[0])
     samples: Samples = INPUTS.load(settings.input).read(settings.input_options, shown, files, job)
-    samples.check()
+    samples.check(both_in_validation=settings.keep == "best_auc")
     vectors = join_vectors(settings, cases, files, samples)
     state = training_state(
         output,
@@ -104,6 +108,26 @@ def join_vectors(settings: ClassifierSettings, cases: Cases, files: Files, sampl
         return vectors
     covariates = covariate_vectors(list(settings.covariates), cases, training)
     return covariates if vectors is None else vectors.joined(covariates)
+
+
+def check_finite_predictions(
+    logits: npt.NDArray[np.float64], samples: Samples, name: str, learning_rate: float
+) -> None:
+    """Refuse logits (lesions,) that are not finite where there is an input to predict from.
+
+    Weights can be finite and so large that what they give is not.
+
+    Raises
+    ------
+    StudyError
+        Naming the count and the learning rate.
+    """
+    lost = int((~np.isfinite(logits) & samples.usable[samples.sample_of]).sum())
+    if lost:
+        raise StudyError(
+            f"training {name} gave predictions that are not finite for {lost} of {len(logits)} lesions; expected "
+            f"finite ones. Lower the learning rate (now {learning_rate:g})"
+        )
 
 
 def _facts(
@@ -153,6 +177,7 @@ class Training:
             fits["together"] = self._fit(learner, plan, state / "together", seed)
             logits = predict_lesions(learner, plan)
             facts = front.summary(self.samples.split)
+        check_finite_predictions(logits, self.samples, self.name, plan.learning_rate)
         tensors = {name: tensor.detach().cpu().clone() for name, tensor in learner.state().items()}
         parameters = self._parameters(learner.network)
         if front is not None:  # the next seed starts from the model as it was
@@ -197,6 +222,12 @@ class Training:
         if self.samples.combine is not None:
             network = SharedNetwork(network, self.samples.combine, self.samples[0]["picture"].shape[0])
         mean, deviation = self.samples.levels(self.samples.labelled("train"))
+        if not bool(torch.isfinite(mean).all() and torch.isfinite(deviation).all()):
+            raise StudyError(
+                f"the input {self.settings.input} of {self.name} has values that are not finite numbers in train; "
+                "expected finite ones. Look at the images or at the segmentation model behind them, and remove what a "
+                "damaged run has left"
+            )
         if network.levels is not None:
             mean, deviation = (torch.tensor(values).view(-1, 1, 1) for values in network.levels)
         columns = 0 if self.vectors is None else len(self.vectors.columns)

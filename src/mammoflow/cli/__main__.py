@@ -4,4 +4,4 @@ import sys
 
 from mammoflow.cli import main
 
-sys.exit(main())
+sys.exit(main(prog_name="mammoflow"))

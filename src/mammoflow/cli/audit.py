@@ -16,7 +16,10 @@ from mammoflow.cli.options import file, input_folder, input_folders, output_fold
 @input_folders("--images", "Folder of a shard of images; once for each shard, or none.", required=False)
 @output_folder("Folder of the audit's tables and page.")
 def audit(settings: Path | None, cohort: Path, images: tuple[Path, ...], output: Path) -> None:
-    """Count a study, look for duplicates and leaks, and draw the flow diagram of exclusions."""
+    """Count a study, and look for duplicates and leaks.
+
+    The page shows the flow diagram of exclusions.
+    """
     from mammoflow.config.audit import AuditSettings
     from mammoflow.config.base import read_settings
     from mammoflow.report.audit_stage import write_audit

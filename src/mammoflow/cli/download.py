@@ -16,8 +16,20 @@ from mammoflow.cli.options import file, folder
 @click.option("--output", type=folder(), help="Folder for the study; by default the one of the settings.")
 @click.option("--patient", "patients", multiple=True, help="Patient to fetch, such as P_00001; may be repeated.")
 @click.option("--at-most", type=click.IntRange(min=1), help="Most patients to fetch.")
-@click.option("--type", "types", multiple=True, help="mass or calcification; by default those of the settings.")
-@click.option("--split", "splits", multiple=True, help="train or test; by default those of the settings.")
+@click.option(
+    "--type",
+    "types",
+    multiple=True,
+    type=click.Choice(["mass", "calcification"]),
+    help="Kind of abnormality; by default those of the settings.",
+)
+@click.option(
+    "--split",
+    "splits",
+    multiple=True,
+    type=click.Choice(["train", "test"]),
+    help="Side of the split; by default those of the settings.",
+)
 @click.option("--dry-run", is_flag=True, help="Fetch only the case tables, and print the size of the rest.")
 @click.option(
     "--verify", is_flag=True, help="Check every existing file against its checksum; fetch damaged ones again."
@@ -32,7 +44,10 @@ def download(
     dry_run: bool,
     verify: bool,
 ) -> None:
-    """Download CBIS-DDSM or a part of it; an interrupted download continues where it stopped."""
+    """Download CBIS-DDSM or a part of it.
+
+    An interrupted download continues where it stopped.
+    """
     from mammoflow.cohort.download.stage import download_study
     from mammoflow.config.base import read_settings, validate_settings
     from mammoflow.config.download import DownloadSettings

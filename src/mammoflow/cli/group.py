@@ -2,22 +2,65 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 import click
 
 from mammoflow import __version__
 from mammoflow.errors import ConfigError, MammoflowError
+from mammoflow.run.console import Verbosity, set_verbosity, verbosity
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 80, "show_default": True}
+
+EPILOG = """Exit codes: 0 the command did what it was asked to; 1 a problem of the data or the weights; 2 a wrong
+option or configuration; 143 ended by SIGTERM, the same command continues. docs/running.md says how a shell completes
+commands."""
 
 
-class Stages(click.Group):
+def _choose(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Set how much the command says."""
+    chosen: Verbosity = "verbose" if parameter.name == "verbose" else "quiet"
+    if value:
+        set_verbosity(chosen)
+
+
+def _verbosity_options() -> list[click.Parameter]:
+    """Return the options -v and -q, which every command takes."""
+    common: dict[str, Any] = {"is_flag": True, "expose_value": False, "callback": _choose, "show_default": False}
+    return [
+        click.Option(["-v", "--verbose"], help="Say more, and where an error arose.", **common),
+        click.Option(["-q", "--quiet"], help="Say nothing but results and errors.", **common),
+    ]
+
+
+class StageCommand(click.Command):
+    """A command with the options -v and -q."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the command's own options, -v and -q, and the option for help."""
+        own = super().get_params(ctx)
+        return [*own[:-1], *_verbosity_options(), *own[-1:]]
+
+
+class Commands(click.Group):
+    """A group of commands that take -v and -q."""
+
+    command_class = StageCommand
+
+
+class Stages(Commands):
     """The group of all commands: an error that a user can act on becomes one message and an exit code."""
+
+    group_class = Commands
 
     def invoke(self, context: click.Context) -> Any:
         """Run a command; exit with 2 for a wrong configuration and with 1 for any other problem of the data."""
         try:
             return super().invoke(context)
         except MammoflowError as error:
+            if verbosity() == "verbose":
+                traceback.print_exc()
             click.echo(f"mammoflow {context.invoked_subcommand}: {error}", err=True)
             context.exit(2 if isinstance(error, ConfigError) else 1)
 
@@ -26,8 +69,8 @@ class Stages(click.Group):
         return list(self.commands)
 
 
-@click.group(cls=Stages, context_settings={"max_content_width": 110})
-@click.version_option(__version__)
+@click.group(cls=Stages, context_settings=SETTINGS, epilog=EPILOG)
+@click.version_option(__version__, message="mammoflow %(version)s")
 def main() -> None:
     """Turn mammograms and a case table into lesion masks, features, predictions and tables against BI-RADS.
 

@@ -14,6 +14,7 @@ from mammoflow.cli.options import (
     settings_option,
     threads_option,
 )
+from mammoflow.cli.summary import say_end
 
 
 @main.command()
@@ -21,12 +22,16 @@ from mammoflow.cli.options import (
 @output_folder("Folder of the study to write.")
 @threads_option
 def phantom(settings: Path, output: Path, threads: int) -> None:
-    """Write the phantom study in the layout of a CBIS-DDSM download."""
+    """Write the embedded phantom study.
+
+    Its layout is that of a CBIS-DDSM download.
+    """
     from mammoflow.cohort.phantom.stage import write_phantom_study
     from mammoflow.config.base import read_settings
     from mammoflow.config.phantom import PhantomSettings
 
     write_phantom_study(read_settings(PhantomSettings, settings), output, threads)
+    say_end("phantom", output)
 
 
 @main.command()
@@ -34,12 +39,16 @@ def phantom(settings: Path, output: Path, threads: int) -> None:
 @input_folder("--study", "Folder of the study.")
 @output_folder("Folder of the cohort tables.")
 def cohort(settings: Path, study: Path, output: Path) -> None:
-    """Read a study's case tables, exclude unusable rows, split by patient, and divide into shards."""
+    """Read the case tables of a study and split its patients.
+
+    Rows that cannot be used are left out with a reason, and patients are divided into shards.
+    """
     from mammoflow.cohort.stage import build_cohort
     from mammoflow.config.base import read_settings
     from mammoflow.config.cohort import CohortSettings
 
     build_cohort(read_settings(CohortSettings, settings), study, output)
+    say_end("cohort", output)
 
 
 @main.command()
@@ -49,7 +58,10 @@ def cohort(settings: Path, study: Path, output: Path) -> None:
 @output_folder("Folder of the shard's images.")
 @threads_option
 def images(settings: Path, study: Path, cohort_shard: Path, output: Path, threads: int) -> None:
-    """Make canonical images, breast regions and lesion patches from the films of a shard."""
+    """Make canonical images from the films of a shard.
+
+    Breast regions and lesion patches are made with them.
+    """
     from mammoflow.config.base import read_settings
     from mammoflow.config.images import ImagesSettings
     from mammoflow.imaging.stage import prepare_images
@@ -63,7 +75,11 @@ def images(settings: Path, study: Path, cohort_shard: Path, output: Path, thread
 @input_folders("--images", "Folder of a shard of images; once for each shard.")
 @output_folder("Folder of the fold.")
 def fold(number: int, cohort: Path, images: tuple[Path, ...], output: Path) -> None:
-    """Write the tables of cohort and images with the sides that patients have in one fold."""
+    """Write the tables of one fold.
+
+    They are those of cohort and images, with the sides that patients have in the fold.
+    """
     from mammoflow.cohort.folds import write_fold
 
     write_fold(number, cohort, images, output)
+    say_end("fold", output)

@@ -22,6 +22,14 @@ from mammoflow.cli.options import (
     store_option,
     threads_option,
 )
+from mammoflow.cli.summary import say_end
+
+# The names of the modules, so that the help lists them without loading the configuration.
+FAMILY_NAMES = sorted(
+    module.stem
+    for module in (Path(__file__).resolve().parents[1] / "features" / "families").glob("*.py")
+    if not module.stem.startswith("_")
+)
 
 if TYPE_CHECKING:
     from mammoflow.weights.registry import ModelSpec
@@ -37,12 +45,16 @@ if TYPE_CHECKING:
 def prompts(
     settings: Path, images: Path, cohort: Path | None, masks: Path | None, excluded: Path | None, output: Path
 ) -> None:
-    """Make prompts of each kind and margin for the lesions of a shard."""
+    """Make prompts for the lesions of a shard.
+
+    There is one of each kind and margin.
+    """
     from mammoflow.config.base import read_settings
     from mammoflow.config.prompts import PromptSettings
     from mammoflow.segmentation.prompting.prompts import make_prompts
 
     make_prompts(read_settings(PromptSettings, settings), images, output, excluded, cohort, masks)
+    say_end("prompts", output, excluded)
 
 
 @main.command()
@@ -64,13 +76,17 @@ def segment(
     output: Path,
     threads: int,
 ) -> None:
-    """Segment the lesions of a shard from its prompts with one promptable model."""
+    """Segment the lesions of a shard from their prompts.
+
+    The model is one promptable model.
+    """
     from mammoflow.config.base import read_settings
     from mammoflow.config.prompted import SegmentSettings
     from mammoflow.segmentation.prompted.stage import segment as run
 
     stage = read_settings(SegmentSettings, settings)
     run(stage, model, images, prompts, store, default_margin_mm, output, threads)
+    say_end("segment", output)
 
 
 @main.command("segment-automatic")
@@ -80,25 +96,33 @@ def segment(
 @output_folder("Folder of the shard's maps, detections, masks and scores.")
 @threads_option
 def segment_automatic(settings: Path, model: ModelSpec, images: Path, output: Path, threads: int) -> None:
-    """Segment all images of a shard without prompts with one automatic model."""
+    """Segment the images of a shard without prompts.
+
+    The model is one automatic model.
+    """
     from mammoflow.config.base import read_settings
     from mammoflow.config.detection import AutomaticSettings
     from mammoflow.segmentation.automatic.stage import segment_automatic as run
 
     run(read_settings(AutomaticSettings, settings), model, images, output, threads)
+    say_end("segment-automatic", output)
 
 
 @main.command()
 @settings_option
-@click.option("--family", required=True, help="Feature family.")
+@click.option("--family", required=True, metavar=f"[{'|'.join(FAMILY_NAMES)}]", help="Feature family.")
 @input_folder("--images", "Folder of one shard of images.")
 @click.option("--masks", type=folder(exists=True), help="Folder of the shard's masks; not needed for reference masks.")
 @output_file("Table of features to write.")
 @threads_option
 def features(settings: Path, family: str, images: Path, masks: Path | None, output: Path, threads: int) -> None:
-    """Compute the features of one family for each lesion of a shard."""
+    """Compute features of the lesions of a shard.
+
+    The features are those of one family.
+    """
     from mammoflow.config.features import FEATURE_FAMILIES, read_options
     from mammoflow.features.stage import extract
 
     check_member("--family", family, FEATURE_FAMILIES)
     extract(family, read_options(family, settings), images, masks, output, threads)
+    say_end("features", output)

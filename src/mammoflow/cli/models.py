@@ -23,6 +23,7 @@ from mammoflow.cli.options import (
     settings_option,
     threads_option,
 )
+from mammoflow.cli.summary import say_end
 from mammoflow.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,7 +45,12 @@ def files_options(command: Command) -> Command:
         "--features", "Table FAMILY/SHARD.parquet of features; once for each family and shard.", required=False
     )
     @click.option("--model", help="Name of the promptable model, where the input needs one.")
-    @click.option("--architecture", default="", help="Architecture of the model, where it is no published one.")
+    @click.option(
+        "--architecture",
+        default="",
+        show_default=False,
+        help="Architecture of the model, where it is no published one.",
+    )
     @click.option("--weights", type=file(), help="Weights of the model.")
     @click.option("--network-weights", type=file(), help="First weights of the network, where no package brings them.")
     @click.option("--store", type=folder(), help="Folder of the embeddings, where the input needs a promptable model.")
@@ -95,7 +101,7 @@ def files_options(command: Command) -> Command:
 @output_folder("Folder of the classifier.")
 @threads_option
 def classify(settings: Path, name: str, files: Callable[[], Files], output: Path, threads: int) -> None:
-    """Train a classifier with all its seeds and predict all splits."""
+    """Train a classifier with its seeds; predict all lesions."""
     from mammoflow.config.base import read_settings
     from mammoflow.config.classification import ClassifierSettings
 
@@ -103,6 +109,7 @@ def classify(settings: Path, name: str, files: Callable[[], Files], output: Path
     from mammoflow.classification.stage import train_classifier
 
     train_classifier(stage, name, files(), output, threads)
+    say_end("classify", output)
 
 
 @main.command()
@@ -115,7 +122,10 @@ def classify(settings: Path, name: str, files: Callable[[], Files], output: Path
 def saliency(
     settings: Path, classifier: Path, images: tuple[Path, ...], masks: tuple[Path, ...], output: Path, threads: int
 ) -> None:
-    """Make saliency maps of a trained classifier and compare them with the reference masks."""
+    """Make saliency maps of a trained classifier.
+
+    They are compared with the reference masks.
+    """
     from mammoflow.config.base import read_settings
     from mammoflow.config.saliency import SaliencyJob
 
@@ -124,6 +134,7 @@ def saliency(
     from mammoflow.classification.samples import Files
 
     write_saliency(stage, classifier, Files(list(images), list(masks)), output, threads)
+    say_end("saliency", output)
 
 
 @main.command()
@@ -133,7 +144,10 @@ def saliency(
 @output_folder("Folder of the search.")
 @threads_option
 def search(settings: Path, name: str, files: Callable[[], Files], output: Path, threads: int) -> None:
-    """Search settings of a classifier on inner folds of the training patients."""
+    """Search the best settings of a classifier.
+
+    Trials are trained on inner folds of the training patients.
+    """
     from mammoflow.config.base import read_settings
     from mammoflow.config.search_job import SearchJob
 

@@ -21,9 +21,7 @@ folder = partial(click.Path, path_type=Path, file_okay=False)
 settings_option = click.option(
     "--settings", required=True, type=file(exists=True), help="Settings file of this stage (YAML)."
 )
-threads_option = click.option(
-    "--threads", default=1, show_default=True, type=click.IntRange(min=1), help="Threads or processes to use."
-)
+threads_option = click.option("--threads", default=1, type=click.IntRange(min=1), help="Threads or processes to use.")
 
 
 def output_file(help_text: str) -> Callable[[Command], Command]:
@@ -65,7 +63,7 @@ def check_member(option: str, value: str, family: Family) -> None:
 
 model_name_option = click.option("--model", required=True, help="Name of the segmentation model.")
 architecture_option = click.option(
-    "--architecture", default="", help="Architecture of the model, where it is no published one."
+    "--architecture", default="", show_default=False, help="Architecture of the model, where it is no published one."
 )
 weights_option = click.option("--weights", type=file(), help="Weights of the model; `small` brings its own.")
 store_option = click.option("--store", required=True, type=folder(), help="Folder of the embeddings.")
@@ -73,7 +71,10 @@ margin_option = click.option(
     "--default-margin-mm", required=True, type=float, help="Margin whose masks are used for features and classifiers."
 )
 precision_option = click.option(
-    "--precision", default="auto", show_default=True, help="Numbers of the image encoder, as for segmentation."
+    "--precision",
+    default="auto",
+    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+    help="Numbers of the image encoder, as for segmentation.",
 )
 
 

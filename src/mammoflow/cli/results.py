@@ -16,6 +16,7 @@ from mammoflow.cli.options import (
     output_folder,
     settings_option,
 )
+from mammoflow.cli.summary import say_end
 
 
 @main.command()
@@ -45,7 +46,10 @@ def compare(
     saliency: tuple[Path, ...],
     output: Path,
 ) -> None:
-    """Compare every model with BI-RADS and the floors; write tables and figures."""
+    """Compare every model with BI-RADS.
+
+    The floors are compared with it too; tables and figures are written.
+    """
     from mammoflow.config.base import read_settings
     from mammoflow.config.evaluation import ComparisonSettings
     from mammoflow.evaluation.stage import compare as run
@@ -54,6 +58,7 @@ def compare(
     run(
         read_settings(ComparisonSettings, settings), cohort, *shards, list(predictions), output, prompts, fold, saliency
     )
+    say_end("compare", output)
 
 
 @main.command()
@@ -82,3 +87,4 @@ def report(
 
     chosen = read_settings(ReportSettings, settings)
     write_report(chosen, cohort, comparison, list(images), list(masks), output, audit, saliency)
+    say_end("report", output)

@@ -32,7 +32,10 @@ class Size(click.ParamType[int]):
 
 @main.group()
 def store() -> None:
-    """Show, verify and prune the store of embeddings, which all runs share."""
+    """Show, verify and prune the store of embeddings.
+
+    All runs share it.
+    """
 
 
 @store.command("show")

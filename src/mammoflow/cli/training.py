@@ -19,12 +19,15 @@ from mammoflow.cli.options import (
     threads_option,
     weights_option,
 )
+from mammoflow.cli.summary import say_end
 
 
 @main.command("train-segmenter")
 @settings_option
-@click.option("--architecture", required=True, help="Architecture of the model.")
-@click.option("--from", "start", default="", help="Model to start from; without it, random weights.")
+@click.option("--architecture", required=True, help="Architecture of the model, such as small or unet.")
+@click.option(
+    "--from", "start", default="", show_default=False, help="Model to start from; without it, random weights."
+)
 @weights_option
 @input_folders("--images", "Folder of a shard of images; once for each shard.")
 @store_option
@@ -44,7 +47,7 @@ def train_segmenter(
     output: Path,
     threads: int,
 ) -> None:
-    """Train a segmentation model on the training patients of the shards."""
+    """Train a segmentation model on training patients."""
     from mammoflow.config.base import read_settings
     from mammoflow.config.inference import Precision
     from mammoflow.config.recipes import RecipeSettings
@@ -56,3 +59,4 @@ def train_segmenter(
     stage = read_settings(RecipeSettings, settings)
     begin = ModelSpec(start, architecture, weights) if start else None
     run(stage, architecture, begin, list(images), store, default_margin_mm, output, threads, precision)
+    say_end("train-segmenter", output)

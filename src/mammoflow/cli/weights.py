@@ -48,7 +48,10 @@ def weights_fetch(name: str, target: Path, url: str | None) -> None:
 @settings_option
 @output_file("Record of what was brought (JSON).")
 def prefetch(settings: Path, output: Path) -> None:
-    """Fetch and check all published weights that a configuration names, for nodes without a network."""
+    """Fetch the published weights of a configuration.
+
+    They are checked, and serve nodes without a network.
+    """
     from mammoflow.config.base import read_settings
     from mammoflow.config.download import PrefetchJob
     from mammoflow.weights.fetch import prefetch as run

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -10,6 +9,7 @@ from typing import Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mammoflow.config.explanation import explain
 from mammoflow.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -18,7 +18,9 @@ Device = Literal["auto", "cpu", "cuda"]
 class Settings(BaseModel):
     """Base of every settings model: unknown keys and wrong types are errors, and values do not change."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class StageSettings(Settings):
@@ -36,34 +38,6 @@ class SeededSettings(StageSettings):
 
 
 Model = TypeVar("Model", bound=Settings)
-
-
-def explain(error: ValidationError, origin: str) -> str:
-    """Turn a validation error into one line for each problem: key, value found, value expected."""
-    return f"{origin} is not valid:\n" + "\n".join(_problems(error, ()))
-
-
-def _problems(error: ValidationError, above: tuple[int | str, ...]) -> list[str]:
-    """Return one line for each problem, also for problems inside the options of a member."""
-    lines: list[str] = []
-    for problem in error.errors():
-        location = (*above, *problem["loc"])
-        key = ".".join(str(part) for part in location) or "(top level)"
-        cause = problem.get("ctx", {}).get("error")
-        if isinstance(cause, ValidationError):
-            lines += _problems(cause, location)
-        elif problem["type"] == "extra_forbidden":
-            lines.append(f"  {key}: unknown key; look for a typo, or remove it")
-        else:
-            hint = _number_hint(problem["input"]) if problem["type"] == "float_type" else ""
-            lines.append(f"  {key}: found {problem['input']!r}; expected: {problem['msg']}{hint}")
-    return lines
-
-
-def _number_hint(value: object) -> str:
-    """Explain that YAML reads `1e-4` as text, because it has no decimal point."""
-    match = re.fullmatch(r"([+-]?\d+)([eE][+-]?\d+)", value) if isinstance(value, str) else None
-    return f"; to YAML this is text, write {match[1]}.0{match[2]}" if match else ""
 
 
 def overlay(values: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
@@ -93,7 +67,7 @@ def validate_settings(model: type[Model], values: object, origin: str) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(explain(error, origin)) from error
+        raise ConfigError(explain(error, origin, model)) from error
 
 
 def read_settings(model: type[Model], path: Path) -> Model:

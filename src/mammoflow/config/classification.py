@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from mammoflow.config.base import Device, Settings, overlay
+from mammoflow.config.explanation import did_you_mean
 from mammoflow.config.members import Family, MemberOf, NoOptions, OptionsOf
 from mammoflow.config.operating_point import ThresholdSettings
+from mammoflow.config.paths import UserPath, check_name
 from mammoflow.config.search import SearchSettings, candidates, check_searches
 from mammoflow.config.training import TRAINERS
 
@@ -30,7 +32,7 @@ class ClassifierSettings(Settings):
     input: Annotated[str, MemberOf(INPUTS, listed=False)] = Field(description="What the network sees of a lesion.")
     network: Annotated[str, MemberOf(NETWORKS, listed=False)] = Field(description="The network behind it.")
     trainer: Annotated[str, MemberOf(TRAINERS, listed=False)] = Field("supervised", description="How it is trained.")
-    weights: str = Field(
+    weights: UserPath = Field(
         "",
         description="First weights of the network: a file, or published for those that its publisher gives, from the "
         "package that brings them or from prefetch.folder; empty starts from random weights.",
@@ -151,12 +153,27 @@ class ClassifierSettings(Settings):
                 f"test_time_flips is {self.test_time_flips}, but the input {self.input} gives a {gives}; expected "
                 "none, or an input of pictures"
             )
+        self._check_batch()
         if self.patience is not None and self.keep == "last":
             raise ValueError(
                 f"patience is {self.patience} and keep is last, which would keep an epoch that was no better; expected "
                 "keep: best_auc, or patience: null"
             )
         return self
+
+    def _check_batch(self) -> None:
+        """Refuse a batch of one of which batch normalisation would see one value per channel."""
+        pixels_of = getattr(NETWORKS.load(self.network), "normalised_pixels", None)
+        if pixels_of is None or self.batch_size > 1:
+            return
+        image_px = getattr(self.input_options, "image_px", 0)
+        pixels = pixels_of(self.network_options, image_px)
+        if pixels is not None and pixels * getattr(INPUTS.load(self.input), "PICTURES", 1) < 2:
+            larger = f", or a larger input_options.image_px (now {image_px})" if image_px else ""
+            raise ValueError(
+                f"batch_size is {self.batch_size}, and batch normalisation in {self.network} would see one value per "
+                f"channel, which has no deviation; expected batch_size of 2 or more{larger}"
+            )
 
 
 DEFAULT_RUN = ("context_crop", "perceptron_frozen", "perceptron_decoder_tuned", "perceptron_all_tuned")
@@ -243,9 +260,13 @@ class ClassificationSettings(Settings):
                         f"{key} names {name!r}; expected letters, digits, points, dashes and underscores, with a "
                         "letter first"
                     )
+                check_name(key, name)
         for name in self.run:
             if name not in self.classifiers:
-                raise ValueError(f"run names {name!r}; expected one of classifiers: {', '.join(self.classifiers)}")
+                raise ValueError(
+                    f"run names {name!r}; expected one of classifiers: {', '.join(self.classifiers)}"
+                    f"{did_you_mean(name, self.classifiers)}"
+                )
         if len(set(self.run)) < len(self.run):
             raise ValueError(f"run is {self.run}, expected each classifier once")
         check_searches(self.searches, self.classifiers)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -9,6 +11,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from mammoflow.config.base import Settings
 from mammoflow.config.members import Family, MemberOf, OptionsOf
+from mammoflow.config.paths import StudyPath, UserPath
 
 Unlabelled = Literal["leave_out", "keep"]
 
@@ -38,8 +41,41 @@ class ReaderOptions(Settings):
 READERS = Family("mammoflow.cohort.readers", "data set reader", hyphens=True, default_options=ReaderOptions)
 ReaderName = Annotated[str, MemberOf(READERS)]
 
+PHANTOM = "phantom"
+"""Name of the embedded study, its reader, and the run of the default configuration."""
+
 MOVED_KEYS = ("joins", "columns", "labels", "spacing_factor")
 """Keys of the reader `table`, which once stood in the settings of every data set."""
+
+
+def with_names(cohort: Mapping[str, object], run: object) -> dict[str, object]:
+    """Return plain values of the cohort in which studies without a name of their own have one.
+
+    The first takes the name of the run, or that of its folder where the run has the default name. Further ones have a
+    number behind it.
+
+    Parameters
+    ----------
+    cohort
+        Values of `CohortSettings`, not yet validated.
+    run
+        Name of the run.
+    """
+    values = {**cohort, "dataset": _with_name(cohort.get("dataset", {}), run, 1)}
+    further = cohort.get("more_datasets")
+    if isinstance(further, list):
+        values["more_datasets"] = [_with_name(dataset, run, number) for number, dataset in enumerate(further, 2)]
+    return values
+
+
+def _with_name(dataset: object, run: object, number: int) -> object:
+    """Return plain values of a data set with a name."""
+    if not isinstance(dataset, Mapping) or dataset.get("name", PHANTOM) != PHANTOM:
+        return dataset
+    if dataset.get("reader", PHANTOM) == PHANTOM:
+        return dataset
+    name = str(run) if run != PHANTOM else PurePath(str(dataset.get("folder", ""))).name or str(dataset["reader"])
+    return {**dataset, "name": name if number == 1 else f"{name}-{number}"}
 
 
 class DatasetSettings(Settings):
@@ -50,11 +86,16 @@ class DatasetSettings(Settings):
         description="Reader of the study: phantom (embedded); table (one CSV or Parquet that names images, masks or "
         "boxes); or that of a public data set, each with a page in docs/datasets.",
     )
-    name: str = Field("phantom", min_length=1, description="Name of the data set, shown in tables and figures.")
-    folder: str = Field(
+    name: str = Field(
+        PHANTOM,
+        min_length=1,
+        description="Name of the data set, shown in tables and figures. A study that is named phantom and is not the "
+        "embedded one takes the name of the run.",
+    )
+    folder: UserPath = Field(
         "", description="Folder of the study; image and mask paths are relative to it. Empty for the phantom study."
     )
-    tables: list[str] = Field(
+    tables: list[StudyPath] = Field(
         default_factory=list,
         description="Case tables, relative to the folder; empty takes the reader's usual file names.",
     )

@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from mammoflow.config.base import Settings, explain
+from mammoflow.config.base import Settings
+from mammoflow.config.explanation import explain
 from mammoflow.config.members import Family
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mammoflow.config.base import Settings
+from mammoflow.config.paths import UserPath
 
 
 class TransferSettings(Settings):
@@ -21,7 +22,7 @@ class TransferSettings(Settings):
 class DownloadSettings(TransferSettings):
     """Download of CBIS-DDSM from the public buckets of the Imaging Data Commons; the target `download`."""
 
-    folder: str = Field("data/cbis-ddsm", min_length=1, description="Folder that the study goes to.")
+    folder: UserPath = Field("data/cbis-ddsm", min_length=1, description="Folder that the study goes to.")
     types: list[Literal["mass", "calcification"]] = Field(
         ["mass", "calcification"], min_length=1, description="Kinds of abnormality whose films and masks are fetched."
     )
@@ -35,7 +36,7 @@ class DownloadSettings(TransferSettings):
         None, ge=1, description="Most patients to fetch, the lowest ids first; null takes all that the rest allows."
     )
     connections: int = Field(8, ge=1, le=64, description="Files fetched at a time.")
-    index: str = Field(
+    index: UserPath = Field(
         "",
         description="Index of the Imaging Data Commons (Parquet); empty takes that of the package idc-index-data.",
     )
@@ -54,7 +55,7 @@ class DownloadSettings(TransferSettings):
 class PrefetchSettings(TransferSettings):
     """Weights for nodes without a network; the target `prefetch`."""
 
-    folder: str = Field(
+    folder: UserPath = Field(
         "weights",
         min_length=1,
         description="Folder that published weights go to, and where they are looked for unless they are named.",

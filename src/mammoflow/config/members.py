@@ -19,6 +19,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import InitErrorDetails, core_schema
 
 from mammoflow.config.base import Settings
+from mammoflow.config.explanation import InvalidOptions, did_you_mean
 
 
 class NoOptions(Settings):
@@ -119,7 +120,10 @@ class Family:
             If there is no member of this name; the message lists the names.
         """
         if name not in self.names():
-            raise ValueError(f"{name!r} is no {self.noun}; expected one of {', '.join(self.names())}")
+            raise ValueError(
+                f"{name!r} is no {self.noun}; expected one of {', '.join(self.names())}"
+                f"{did_you_mean(name, self.names())}"
+            )
         return name
 
 
@@ -180,7 +184,7 @@ class OptionsOf:
 
         Raises
         ------
-        ValidationError
+        InvalidOptions
             If they do not fit the model.
         """
         name = info.data.get(self.chosen_by)
@@ -189,7 +193,10 @@ class OptionsOf:
         model = self.family.options(name)
         if isinstance(value, model):
             return value
-        return model.model_validate({} if type(value) in (NoOptions, self.family.default_options) else value)
+        try:
+            return model.model_validate({} if type(value) in (NoOptions, self.family.default_options) else value)
+        except ValidationError as error:
+            raise InvalidOptions(model, error) from error
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         """Read a mapping by the model of the member, and write all its keys."""
@@ -241,7 +248,10 @@ class OptionsOfEach:
             try:
                 model = self.family.options(name)
                 options[name] = entry if isinstance(entry, model) else model.model_validate(entry or {})
-            except ValueError as error:  # a ValidationError of the options is one too
+            except ValidationError as error:
+                invalid = InvalidOptions(model, error)
+                problems.append({"type": "value_error", "loc": (name,), "input": name, "ctx": {"error": invalid}})
+            except ValueError as error:
                 problems.append({"type": "value_error", "loc": (name,), "input": name, "ctx": {"error": error}})
         if problems:
             raise ValidationError.from_exception_data(self.family.noun, problems)

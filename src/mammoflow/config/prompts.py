@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from mammoflow.config.base import Settings
+from mammoflow.config.paths import UserPath
 
 PromptKind = Literal["box", "point", "box_point"]
 
@@ -17,7 +18,7 @@ class ReaderSettings(Settings):
     name: str = Field(
         min_length=1, pattern=r"^[^@#/]+$", description="What the reader is called in the tables; no @, # or /."
     )
-    table: str = Field(
+    table: UserPath = Field(
         min_length=1,
         description="CSV or Parquet file with lesion_id or image_id and the half-open box y0, x0, y1, x1.",
     )

@@ -19,6 +19,7 @@ from pydantic import ConfigDict, Field
 
 from mammoflow.config.base import Settings
 from mammoflow.config.members import Family, MemberOf, NoOptions, OptionsOf
+from mammoflow.config.paths import UserPath
 from mammoflow.config.training import TRAINERS
 
 RECIPES = Family("mammoflow.segmentation.recipes", "training recipe")
@@ -52,7 +53,7 @@ class TrainSettings(RecipeSettings):
         description="The model to start from: a published name, or another one of segmentation.models; empty starts "
         "from random weights.",
     )
-    more_images: list[str] = Field(
+    more_images: list[UserPath] = Field(
         default_factory=list,
         description="Image folders of further runs to train on, such as results/phantom/images; their shards are found "
         "below, and their test patients are not used.",

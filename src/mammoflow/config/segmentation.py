@@ -11,6 +11,8 @@ from pydantic import Field, model_validator
 from mammoflow.config.architectures import architecture, architecture_names, published_names
 from mammoflow.config.base import Settings
 from mammoflow.config.detection import DetectionSettings
+from mammoflow.config.explanation import did_you_mean
+from mammoflow.config.paths import UserPath, check_name
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.recipes import RECIPES, TrainSettings
 from mammoflow.config.training import TRAINERS
@@ -28,7 +30,7 @@ class ModelSettings(Settings):
         description="The network and its preprocessing. Empty takes the architecture of the entry's own name, or that "
         "of the model that its training starts from.",
     )
-    weights: str = Field("", description="Weights file: safetensors, or a checkpoint of torch.")
+    weights: UserPath = Field("", description="Weights file: safetensors, or a checkpoint of torch.")
     train: TrainSettings | None = Field(
         None, description="How the run makes the weights on its training patients: {recipe, from, options}."
     )
@@ -104,6 +106,7 @@ class SegmentationSettings(SegmentSettings):
                 raise ValueError(
                     f"run names {name!r}; expected one of {', '.join(self.known_models())}; a model of your own has an "
                     "entry in segmentation.models with its architecture, and with weights or train"
+                    f"{did_you_mean(name, self.known_models())}"
                 )
         if len(set(self.run)) < len(self.run):
             raise ValueError(f"run is {self.run}, expected each model once")
@@ -138,6 +141,7 @@ def _check_entry(name: str, entry: ModelSettings) -> None:
             f"models names {name!r}; expected letters, digits, points, dashes and underscores, with a letter first, "
             f"and none of {', '.join(RESERVED_NAMES)}"
         )
+    check_name("models", name)
     if name in published_names():
         _check_published(name, entry)
     elif entry.weights and entry.train is not None:

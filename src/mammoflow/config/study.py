@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -10,12 +10,13 @@ from mammoflow.config.architectures import published_names
 from mammoflow.config.audit import AuditSettings
 from mammoflow.config.base import Device, Model, Settings, StageSettings
 from mammoflow.config.classification import NETWORKS, ClassificationSettings
-from mammoflow.config.cohort import CohortSettings
+from mammoflow.config.cohort import PHANTOM, CohortSettings, with_names
 from mammoflow.config.detection import AutomaticSettings
 from mammoflow.config.download import DownloadSettings, PrefetchJob, PrefetchSettings
 from mammoflow.config.evaluation import ComparisonSettings, ReportSettings
 from mammoflow.config.features import FeaturesSettings
 from mammoflow.config.images import ImagesSettings
+from mammoflow.config.paths import LONGEST_NAME, UserPath
 from mammoflow.config.phantom import PhantomSettings
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.prompts import PromptSettings
@@ -34,10 +35,11 @@ class StudyConfig(Settings):
     run: str = Field(
         "phantom",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=LONGEST_NAME,
         description="Name of the run; results go to <results>/<run>.",
     )
-    results: str = Field("results", min_length=1, description="Folder that all runs write to.")
-    store: str = Field("results/store", min_length=1, description="Folder of the embeddings, shared by all runs.")
+    results: UserPath = Field("results", min_length=1, description="Folder that all runs write to.")
+    store: UserPath = Field("results/store", min_length=1, description="Folder of the embeddings, shared by all runs.")
     device: Device = Field("auto", description="Device of every stage that does not set its own.")
     phantom: PhantomSettings = Field(default_factory=PhantomSettings, description="The embedded phantom study.")
     cohort: CohortSettings = Field(default_factory=CohortSettings, description="Which study, and how it is split.")
@@ -65,6 +67,14 @@ class StudyConfig(Settings):
         default_factory=PrefetchSettings,
         description="Published weights brought to a folder for nodes without a network, a target of its own.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def name_studies(cls, values: Any) -> Any:
+        """Give a study without a name of its own the name of the run."""
+        if not isinstance(values, dict) or not isinstance(values.get("cohort"), dict):
+            return values
+        return {**values, "cohort": with_names(values["cohort"], values.get("run", PHANTOM))}
 
     @model_validator(mode="after")
     def check_between_stages(self) -> Self:

@@ -21,6 +21,8 @@ class TrainingSettings(SeededSettings):
     )
     batch_size: int = Field(16, ge=1, description="Samples in a batch; halved inside the step where memory runs out.")
     learning_rate: float = Field(
-        1e-3, gt=0, description="Highest learning rate of AdamW; it rises to this value and falls again (one cycle)."
+        1e-3,
+        gt=0,
+        description="Highest learning rate of AdamW; it rises to this value and falls again (one cycle).",
     )
     weight_decay: float = Field(1e-2, ge=0, description="Weight decay of AdamW.")

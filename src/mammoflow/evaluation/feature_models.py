@@ -26,6 +26,9 @@ PENALTIES = (0.001, 0.01, 0.1, 1.0, 10.0)
 
 DEFAULT_PENALTY = 0.1
 
+LARGEST = 1e100
+"""Features from this size on count as not defined: their squares would not be finite."""
+
 ALL_FEATURES = "All features"
 """Name of the regression on the features of all families together (early fusion)."""
 
@@ -43,14 +46,10 @@ def feature_model_name(family: str) -> str:
 
 
 def feature_matrix(family: str, features: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
-    """Return the features of the lesions, in their order; what is infinite or not in the table is `nan`."""
+    """Return the features of the lesions, in their order; what is not in the table or beyond `LARGEST` is `nan`."""
     table = features.set_index("lesion_id")
-    return (
-        table[feature_columns(table, family)]
-        .reindex(lesions.index)
-        .astype("float64")
-        .replace([np.inf, -np.inf], np.nan)
-    )
+    values = table[feature_columns(table, family)].reindex(lesions.index).astype("float64")
+    return values.where(values.abs() < LARGEST)
 
 
 def feature_candidate(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from mammoflow.config.classification import INPUTS, NETWORKS
@@ -93,13 +92,13 @@ def saliency_inputs(config: StudyConfig, name: str, fold: str = "") -> dict[str,
     }
 
 
-def model_options(config: StudyConfig, name: str) -> str:
-    """Return the options of the command about the promptable model; "" for a classifier without one."""
+def model_options(config: StudyConfig, name: str) -> list[str]:
+    """Return the words of the command about the promptable model; none for a classifier without one."""
     if "model" not in config.classification.classifiers[name].needs():
-        return ""
+        return []
     margin = f"{config.prompts.default_margin_mm:g}"
-    words = ["--store", config.store, "--default-margin-mm", margin, "--precision", config.segmentation.precision]
-    return f"{model_arguments(config, classifier_model(config, name))} {shlex.join(words)}"
+    store = ["--store", config.store, "--default-margin-mm", margin, "--precision", config.segmentation.precision]
+    return [*model_arguments(config, classifier_model(config, name)), *store]
 
 
 def job_memory_mb(config: StudyConfig, name: str) -> int:

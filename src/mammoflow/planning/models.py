@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from mammoflow.config.architectures import ARCHITECTURE_MODULES, architecture, module_of
@@ -75,9 +74,9 @@ def classifier_model(config: StudyConfig, name: str) -> str:
     return getattr(options, "model", "") or config.segmentation.default_model
 
 
-def model_arguments(config: StudyConfig, model: str) -> str:
-    """Return the words of a command that name a model, quoted for a shell; its weights file is an input."""
-    return f"--model {shlex.quote(model)} --architecture {shlex.quote(config.segmentation.architecture_of(model))}"
+def model_arguments(config: StudyConfig, model: str) -> list[str]:
+    """Return the words of a command that name a model; its weights file is an input, and the rules quote each word."""
+    return ["--model", model, "--architecture", config.segmentation.architecture_of(model)]
 
 
 def prompt_tables(config: StudyConfig, model: str, fold: str = "") -> list[str]:
@@ -139,11 +138,10 @@ def start_of(config: StudyConfig, model: str) -> str:
     return training(config, model).start
 
 
-def training_arguments(config: StudyConfig, model: str) -> str:
-    """Return the words of a command that name what is trained, quoted for a shell."""
+def training_arguments(config: StudyConfig, model: str) -> list[str]:
+    """Return the words of a command that name what is trained; the rules quote each word."""
     start = start_of(config, model)
-    words = ["--architecture", config.segmentation.architecture_of(model), *(["--from", start] if start else [])]
-    return " ".join(map(shlex.quote, words))
+    return ["--architecture", config.segmentation.architecture_of(model), *(["--from", start] if start else [])]
 
 
 def start_weights(config: StudyConfig, model: str, fold: str = "") -> list[str]:

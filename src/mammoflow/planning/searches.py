@@ -39,8 +39,8 @@ def search_inputs(config: StudyConfig, name: str, fold: str = "") -> dict[str, l
     return joined
 
 
-def search_model_options(config: StudyConfig, name: str) -> str:
-    """Return the options of the command about the promptable model; "" for a search without one."""
+def search_model_options(config: StudyConfig, name: str) -> list[str]:
+    """Return the words of the command about the promptable model; none for a search without one."""
     return max(model_options(one, name) for one in _points(config, name))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mammoflow.config.base import validate_settings
 from mammoflow.config.documentation import settings_text
 from mammoflow.config.study import StudyConfig
+from mammoflow.errors import ConfigError
+from mammoflow.planning.command_line import with_command_line
 from mammoflow.planning.models import run_folder
 from mammoflow.planning.preflight import check_files, gpu_present
 from mammoflow.run.provenance import run_record, study_fingerprint
@@ -41,8 +42,9 @@ def read_configuration(values: Mapping[str, object], arguments: Iterable[str]) -
     WeightsError
         If a weights file does not exist.
     """
-    config = validate_settings(StudyConfig, dict(values), "the configuration")
-    if not FETCHING_TARGETS & {argument.partition(":")[0] for argument in arguments}:
+    words = list(arguments)
+    config = validate_settings(StudyConfig, with_command_line(values, words), "the configuration")
+    if not FETCHING_TARGETS & {argument.partition(":")[0] for argument in words}:
         check_files(config)
     return config
 
@@ -85,10 +87,33 @@ def settings_file(config: StudyConfig, job: str) -> str:
 
 def write_settings(config: StudyConfig) -> None:
     """Write the settings file of each job; a file whose content stays the same is not touched."""
-    for job, settings in config.stages().items():
-        path, text = Path(settings_file(config, job)), settings_text(settings)
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+    for path, text in _changed_settings(config).items():
+        try:
             write_text(path, text)
+        except OSError as error:
+            raise ConfigError(
+                f"results: found {config.results!r}, but {path} cannot be written: {error.strerror or error}; expected "
+                "a folder that you can write to; correct the path or its permissions"
+            ) from error
+
+
+def changed_settings(config: StudyConfig) -> list[str]:
+    """Return the paths of the settings files that `write_settings` would write."""
+    return [str(path) for path in _changed_settings(config)]
+
+
+def _changed_settings(config: StudyConfig) -> dict[Path, str]:
+    """Return path and text of each settings file that is absent or has another text."""
+    texts = {Path(settings_file(config, job)): settings_text(settings) for job, settings in config.stages().items()}
+    return {path: text for path, text in texts.items() if not _has_text(path, text)}
+
+
+def _has_text(path: Path, text: str) -> bool:
+    """Tell whether a file is there and has a text."""
+    try:
+        return path.is_file() and path.read_bytes() == text.encode()
+    except OSError:
+        return False
 
 
 def write_run_record(config: StudyConfig, executor: str, root: Path) -> None:
@@ -106,14 +131,14 @@ def write_run_record(config: StudyConfig, executor: str, root: Path) -> None:
     write_text(run_folder(config) / "run.json", json.dumps(run_record(executor, root), indent=2))
 
 
-def folder_options(option: str, files: Iterable[str | Path]) -> str:
-    """Return an option of a command, once for the folder of each file."""
+def folder_options(option: str, files: Iterable[str | Path]) -> list[str]:
+    """Return the words of an option of a command, once for the folder of each file; the rules quote each word."""
     return file_options(option, [Path(file).parent for file in files])
 
 
-def file_options(option: str, files: Iterable[str | Path]) -> str:
-    """Return an option of a command, once for each file."""
-    return " ".join(f"{option} {shlex.quote(str(file))}" for file in files)
+def file_options(option: str, files: Iterable[str | Path]) -> list[str]:
+    """Return the words of an option of a command, once for each file; the rules quote each word."""
+    return [word for file in files for word in (option, str(file))]
 
 
 def gpus(config: StudyConfig, job: str) -> int:

@@ -7,7 +7,6 @@ import os
 import random
 import sys
 import tempfile
-import time
 from collections.abc import Iterable, Iterator, Sized
 from functools import cache
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from mammoflow.errors import ConfigError
+from mammoflow.run.console import show_progress
 
 if TYPE_CHECKING:
     import torch
@@ -118,20 +118,13 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
-def progress(items: Iterable[Item], label: str, total: int | None = None, every_s: float = 5.0) -> Iterator[Item]:
-    """Yield items, and write to standard error how many are done and the time left.
+def progress(
+    items: Iterable[Item], label: str, total: int | None = None, every_s: float | None = None
+) -> Iterator[Item]:
+    """Yield items, and show on standard error how many are done and the time left; see `run.console`.
 
-    A line is written at most every `every_s` seconds, so that a log file stays short.
+    On a terminal it is a bar. In a log it is a line at most every five seconds, or every `every_s` seconds.
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
-    start = last = time.monotonic()
-    for done, item in enumerate(items, start=1):
-        yield item
-        now = time.monotonic()
-        if now - last >= every_s or (done == total and now - start >= every_s):
-            last = now
-            left = f", {(now - start) / done * (total - done):.0f} s left" if total else ""
-            print(
-                f"{label}: {done} of {total if total else '?'}, {now - start:.0f} s{left}", file=sys.stderr, flush=True
-            )
+    return show_progress(items, label, total, every_s)

@@ -6,16 +6,48 @@ evaluation mode say little, and a loss that is measured with them is noise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mammoflow.errors import StudyError
+
+_ONE_VALUE = "Expected more than 1 value per channel"
+"""How torch's message begins where batch normalisation has nothing to take a deviation of."""
+
 
 def normalisations(network: nn.Module) -> list[_BatchNorm]:
     """Return the layers of batch normalisation of a network."""
     return [module for module in network.modules() if isinstance(module, _BatchNorm)]
+
+
+@contextmanager
+def explained_single_values(label: str) -> Iterator[None]:
+    """Turn torch's error about a batch that batch normalisation cannot use into one that says what to do.
+
+    Parameters
+    ----------
+    label
+        What is trained.
+
+    Raises
+    ------
+    StudyError
+        If batch normalisation sees one value of a channel: one sample whose feature map has one pixel.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if not str(error).startswith(_ONE_VALUE):
+            raise
+        raise StudyError(
+            f"training {label} has a batch of one sample, of which batch normalisation sees one value per channel; "
+            "expected at least two values, for a deviation. Set batch_size to 2 or more, take larger pictures, or add "
+            "training patients; where memory ran out before, give the job more memory"
+        ) from error
 
 
 def may_recompute(network: nn.Module) -> bool:

@@ -18,6 +18,7 @@ from mammoflow.errors import StudyError
 from mammoflow.run.memory import peak_memory, watch_peak_memory
 from mammoflow.run.runtime import progress, seed_everything
 from mammoflow.training.averaging import Average
+from mammoflow.training.batch_norm import explained_single_values
 from mammoflow.training.choice import History, choose_epoch, patience_ended
 from mammoflow.training.learner import Learner
 from mammoflow.training.memory import Halving
@@ -77,7 +78,8 @@ def fit(learner: Learner, plan: Plan, state: Path, label: str) -> Fit:
     Raises
     ------
     StudyError
-        If there is no batch, or no epoch gave a finite figure and finite weights.
+        If there is no batch, nothing is trained, batch normalisation has a batch of one value per channel, or no epoch
+        gave a finite figure and finite weights.
     NoMemoryError
         If memory runs out with a batch that cannot be split.
     SystemExit
@@ -97,6 +99,11 @@ class _Fitting:
         self.steps = plan.epochs * self.epoch_steps
         learner.network.to(plan.device)
         self.groups = learner.groups(plan.learning_rate)
+        if not any(item.requires_grad for group in self.groups for item in group["params"]):
+            raise StudyError(
+                f"training {label} changes no weight, because all of them are frozen; expected at least one that is "
+                "trained. Freeze fewer parts, or take another method"
+            )
         self.optimiser = torch.optim.AdamW(self.groups, lr=plan.learning_rate, weight_decay=plan.weight_decay)
         self.rates = [float(group["lr"]) for group in self.optimiser.param_groups]
         self.parameters: list[Tensor] = [item for group in self.optimiser.param_groups for item in group["params"]]
@@ -135,7 +142,7 @@ class _Fitting:
         watch_peak_memory(self.plan.device)
         left = self.steps - len(self.history) * self.epoch_steps
         ticks = progress(range(left), f"training {self.label}, batches")
-        with Termination() as termination, _deterministic():
+        with Termination() as termination, _deterministic(), explained_single_values(self.label):
             try:
                 while not self.progress.finished:
                     self._epoch(len(self.history), ticks, termination)
@@ -192,7 +199,15 @@ class _Fitting:
             torch.nn.utils.clip_grad_norm_(self.parameters, self.plan.largest_gradient)
         place = epoch * self.epoch_steps + step
         self._set_rates(place)
-        self.optimiser.step()
+        try:
+            self.optimiser.step()
+        except RuntimeError as error:
+            if "without overflow" not in str(error):
+                raise
+            raise StudyError(
+                f"training {self.label} takes steps that are too large for a number. Lower the learning rate (now "
+                f"{self.plan.learning_rate:g}) or the weight decay (now {self.plan.weight_decay:g})"
+            ) from error
         self.learner.after_step()
         if self.plan.averaging is not None:
             self.average.update(self.learner.state(), place)

@@ -66,7 +66,10 @@ def test_each_classifier_that_is_trained_has_its_settings_file() -> None:
             classifier("mine", input="prompted", network="efficientnet_b0"),
             r"mine: .*efficientnet_b0, which takes a picture.*gives a vector; expected one of linear, perceptron",
         ),
-        (classifier("efficientnet_masked_crop", input="crop"), r"input: found 'crop'; expected: .*masked_crop"),
+        (
+            classifier("efficientnet_masked_crop", input="crop"),
+            r"input: 'crop' is no classifier input; expected one of .*masked_crop",
+        ),
         (
             classifier("efficientnet_masked_crop", input_options={"image_px": 8}),
             r"efficientnet_masked_crop\.input_options\.image_px: found 8; expected: .*32",

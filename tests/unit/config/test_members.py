@@ -61,7 +61,7 @@ def test_options_are_those_of_the_member_that_is_named(entry_model: type[Setting
         ({"reader": "table", "options": {"rank": 1}}, r"options\.rank: unknown key"),
         (
             {"reader": "with-rnk"},
-            r"reader: found 'with-rnk'; expected: .*is no data set reader; expected one of .*table",
+            r"reader: 'with-rnk' is no data set reader; expected one of .*table",
         ),
     ],
 )

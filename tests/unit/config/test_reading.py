@@ -51,6 +51,24 @@ def test_a_file_that_is_no_mapping(tmp_path: Path, text: str, message: str) -> N
         read_config([file])
 
 
+def named(**values: object) -> list[str]:
+    """Return the names of the data sets of a configuration."""
+    config = validate_settings(StudyConfig, values, "the test")
+    return [dataset.name for dataset in config.cohort.datasets]
+
+
+def test_a_study_without_a_name_takes_that_of_the_run() -> None:
+    mine = {"reader": "table", "folder": "data/clinic", "tables": ["cases.csv"]}
+    assert named(run="pilot", cohort={"dataset": mine}) == ["pilot"]
+    assert named(run="pilot", cohort={"dataset": {**mine, "name": "phantom"}}) == ["pilot"]
+    assert named(run="pilot", cohort={"dataset": {**mine, "name": "Clinic"}}) == ["Clinic"]
+    assert named(cohort={"dataset": mine}) == ["clinic"]
+    two = {"dataset": mine, "more_datasets": [{**mine, "folder": "b"}, {**mine, "folder": "c", "name": "C"}]}
+    assert named(run="pilot", cohort=two) == ["pilot", "pilot-2", "C"]
+    assert named(run="pilot") == ["phantom"]
+    assert named(run="pilot", cohort={"shards": 3}) == ["phantom"]
+
+
 def test_a_number_that_yaml_reads_as_text(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text("classification: {classifiers: {perceptron_frozen: {learning_rate: 1e-4}}}", encoding="utf-8")

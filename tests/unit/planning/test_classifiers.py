@@ -106,7 +106,7 @@ def test_an_input_may_name_its_model() -> None:
     assert inputs["model_weights"] == ["weights/sam_vit_b_01ec64.pth"]
     assert inputs["scores"][0] == f"{RUN}/segmentation/sam_vit_b/00/scores.parquet"
     assert inputs["masks"] == inputs["prompts"] == []
-    assert model_options(config, "embedding").startswith("--model sam_vit_b --architecture sam_vit_b ")
+    assert model_options(config, "embedding")[:4] == ["--model", "sam_vit_b", "--architecture", "sam_vit_b"]
     assert classifier_modules(config, "embedding")[-1] == "mammoflow.segmentation.models.sam"
     values["segmentation"] = {"run": ["small"]}
     with pytest.raises(ConfigError, match=r"input_options.model is 'sam_vit_b'; expected one of segmentation.run"):
@@ -127,10 +127,11 @@ def test_code_is_that_of_stage_input_network_trainer_and_promptable_model() -> N
 def test_only_a_classifier_with_a_promptable_model_is_told_of_one() -> None:
     values = {"store": "a store", "prompts": {"default_margin_mm": 5.0}}
     config = validate_settings(StudyConfig, values, "test")
-    assert model_options(config, "efficientnet_masked_crop") == ""
-    assert model_options(config, "perceptron_frozen") == (
-        "--model small --architecture small --store 'a store' --default-margin-mm 5 --precision auto"
-    )
+    assert model_options(config, "efficientnet_masked_crop") == []
+    assert model_options(config, "perceptron_frozen") == [
+        *("--model", "small", "--architecture", "small", "--store", "a store"),
+        *("--default-margin-mm", "5", "--precision", "auto"),
+    ]
 
 
 def memory(config: StudyConfig, name: str) -> int:

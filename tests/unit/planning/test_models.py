@@ -67,10 +67,10 @@ def test_missing_weights_stop_a_run_also_where_a_training_starts_from_them(tmp_p
 
 def test_a_command_is_told_name_and_architecture() -> None:
     study = config(["small", "sam_lora"], {"sam_lora": LORA, "again": SMALL_AGAIN})
-    assert models.model_arguments(study, "sam_lora") == "--model sam_lora --architecture sam_vit_b"
-    assert models.training_arguments(study, "sam_lora") == "--architecture sam_vit_b --from sam_vit_b"
+    assert models.model_arguments(study, "sam_lora") == ["--model", "sam_lora", "--architecture", "sam_vit_b"]
+    assert models.training_arguments(study, "sam_lora") == ["--architecture", "sam_vit_b", "--from", "sam_vit_b"]
     assert models.start_weights(study, "sam_lora") == ["brought/sam_vit_b_01ec64.pth"]
-    assert models.training_arguments(study, "again") == "--architecture small"
+    assert models.training_arguments(study, "again") == ["--architecture", "small"]
     assert models.start_weights(study, "again") == []
 
 

@@ -19,7 +19,7 @@ def config_of(space: dict[str, Any], classifier: str = "context_crop", **more: A
 def test_a_search_reads_what_its_classifier_does() -> None:
     config = config_of({"dropout": [0.1, 0.3]}, "perceptron_frozen")
     assert search_inputs(config, "one") == classifier_inputs(config, "perceptron_frozen")
-    assert search_model_options(config, "one") == model_options(config, "perceptron_frozen") != ""
+    assert search_model_options(config, "one") == model_options(config, "perceptron_frozen") != []
     assert set(classifier_modules(config, "perceptron_frozen")) < set(search_modules(config, "one"))
 
 

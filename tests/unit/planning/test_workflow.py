@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -115,9 +114,9 @@ def test_the_run_record_names_the_executor(tmp_path: Path) -> None:
 
 def test_options_of_a_command_survive_a_shell() -> None:
     files = ["a folder/00/images.parquet", "b/01/images.parquet"]
-    assert shlex.split(workflow.folder_options("--images", files)) == ["--images", "a folder/00", "--images", "b/01"]
-    assert shlex.split(workflow.file_options("--prompts", files[:1])) == ["--prompts", files[0]]
-    assert workflow.folder_options("--images", []) == ""
+    assert workflow.folder_options("--images", files) == ["--images", "a folder/00", "--images", "b/01"]
+    assert workflow.file_options("--prompts", files[:1]) == ["--prompts", files[0]]
+    assert workflow.folder_options("--images", []) == []
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -191,3 +192,23 @@ def test_validation_without_the_watched_figure_is_an_error(learners: ModuleType,
     learner.watched = Watched("validation_auc", "max")
     with pytest.raises(StudyError, match=r"\['validation_loss'\], expected validation_auc"):
         fit(learner, learners.make_plan(), tmp_path, "line")
+
+
+def test_a_network_whose_weights_are_all_frozen_is_an_error(learners: ModuleType, tmp_path: Path) -> None:
+    learner = learners.LineLearner()
+    learner.network.requires_grad_(False)
+    with pytest.raises(StudyError, match="training a line changes no weight, because all of them are frozen"):
+        fit(learner, learners.make_plan(), tmp_path, "a line")
+
+
+@pytest.mark.parametrize("of", ["batches", "validation"])
+def test_a_batch_that_cannot_be_normalised_is_explained(
+    learners: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    learner = learners.LineLearner()
+    if of == "batches":
+        monkeypatch.setattr(learner, "batches", lambda _epoch: [np.array([row]) for row in range(3)])
+    else:
+        monkeypatch.setattr(learner, "validate", lambda _epoch: learner.network.train()(learner.x[:1]))
+    with pytest.raises(StudyError, match=r"training a line has a batch of one sample.*Set batch_size to 2 or more"):
+        fit(learner, learners.make_plan(), tmp_path, "a line")

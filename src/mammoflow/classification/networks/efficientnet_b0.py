@@ -33,6 +33,11 @@ BATCH_NORM_MOMENTUM = 0.9
 """Kept share of the running statistics at each step; the statistics of the training pictures replace them."""
 
 
+def normalised_pixels(options: NoOptions, image_px: int) -> int:
+    """Return the pixels of the smallest feature map with batch normalisation: five convolutions halve the picture."""
+    return (image_px // 32) ** 2
+
+
 def build(options: NoOptions, weights: Path | None, vectors: int) -> Network:
     """Build the network with random weights, or with weights from a file in the package's layout.
 

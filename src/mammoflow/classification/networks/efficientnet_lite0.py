@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,11 @@ class Options(Settings):
         description="First blocks, of 16, that keep their weights, together with the layers before them; 0 trains all. "
         "They have the largest feature maps, so a training step takes a third less time with 3.",
     )
+
+
+def normalised_pixels(options: Options, image_px: int) -> int:
+    """Return the pixels of the smallest feature map with batch normalisation: five convolutions halve the picture."""
+    return math.ceil(image_px / 32) ** 2
 
 
 def build(options: Options, weights: Path | None, vectors: int) -> Network:

@@ -27,6 +27,11 @@ class Options(Settings):
     batch_norm: bool = Field(False, description="Batch normalisation between each layer and its ReLU.")
 
 
+def normalised_pixels(options: Options, image_px: int) -> int | None:
+    """Return 1 with batch normalisation, which sees one number of a sample; None without it."""
+    return 1 if options.batch_norm else None
+
+
 def build(options: Options, weights: Path | None, vectors: int) -> Network:
     """Build the network for vectors of `vectors` numbers; its first weights are random."""
     from torch import nn

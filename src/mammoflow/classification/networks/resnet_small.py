@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -41,6 +42,11 @@ def network_mb(options: Options) -> int:
     """Return the megabytes of weights, gradients and the optimiser's state."""
     weights = 24 * 9 * options.blocks * sum((options.width << stage) ** 2 for stage in range(STAGES))
     return 5 + 16 * weights // 10**7
+
+
+def normalised_pixels(options: Options, image_px: int) -> int | None:
+    """Return the pixels of the smallest feature map with batch normalisation; None where groups are normalised."""
+    return math.ceil(image_px / 2 ** (STAGES + 1)) ** 2 if options.norm == "batch" else None
 
 
 def build(options: Options, weights: Path | None, vectors: int) -> Network:

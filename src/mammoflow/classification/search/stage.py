@@ -91,7 +91,7 @@ def _state(
     first = next(candidates(job.search, job.classifier))
     samples = inputs.of(first)
     for fold in range(folds.count):
-        folds.samples_of(samples, fold).check()
+        folds.samples_of(samples, fold).check(both_in_validation=True)
     tables = [*(folder / "masks.parquet" for folder in files.masks), *files.prompts, *files.features]
     return training_state(
         output,
@@ -170,7 +170,7 @@ class _Objective:
     ) -> tuple[float, float]:
         """Return the AUC on the held-out patients of a fold, and the seconds of the training."""
         cases, view = self.folds.cases_of(fold), self.folds.samples_of(samples, fold)
-        view.check()
+        view.check(both_in_validation=True)
         vectors = join_vectors(settings, cases, self.inputs.files, view)
         training = Training(settings, label, cases, view, vectors, self.device, self.workers, self.weights)
         trained = training.run(self.job.search.seed, state)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from mammoflow.config.base import Settings
 from mammoflow.config.cohort import ReaderOptions
+from mammoflow.config.paths import StudyPath
 
 TableColumn = Literal[
     "image",
@@ -40,7 +41,7 @@ LabelMeaning = Literal["malignant", "benign", "normal"]
 class JoinSettings(Settings):
     """A second table whose columns are added to the case table's rows."""
 
-    table: str = Field(min_length=1, description="The table to add, relative to the study folder.")
+    table: StudyPath = Field(min_length=1, description="The table to add, relative to the study folder.")
     column: str = Field(min_length=1, description="The column that both tables have; unique in the added one.")
 
 

@@ -1,0 +1,7 @@
+"""`python -m mammoflow`."""
+
+import sys
+
+from mammoflow.cli import main
+
+sys.exit(main(prog_name="mammoflow"))

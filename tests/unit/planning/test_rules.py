@@ -1,0 +1,78 @@
+"""The commands of the rules survive a shell: every placeholder is quoted."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import string
+from pathlib import Path
+
+import pytest
+from snakemake.utils import format as format_command
+
+ROOT = Path(__file__).resolve().parents[3]
+RULES = sorted([ROOT / "Snakefile", *(ROOT / "workflow").rglob("*.smk")])
+
+
+def commands(text: str) -> list[str]:
+    """Return the commands of all rules of a file."""
+    blocks = re.findall(r"^ *shell:\s*((?:\s*f?\"(?:[^\"\\]|\\.)*\"\s*\n)+)", text, re.MULTILINE)
+    return [str(ast.literal_eval("(" + block.strip() + ")")) for block in blocks]
+
+
+def unquoted(command: str) -> list[str]:
+    """Return the placeholders of a command that a shell would read anew."""
+    parts = string.Formatter().parse(command)
+    return [name for _, name, spec, _ in parts if name is not None and spec != "q"]
+
+
+@pytest.mark.parametrize("file", RULES, ids=lambda file: file.name)
+def test_every_placeholder_is_quoted(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    found = commands(text)
+    assert len(found) == len(re.findall(r"^ *shell:", text, re.MULTILINE))
+    for command in found:
+        assert unquoted(command) == [], command
+        assert re.findall(r"\btee (?!-- )", command) == [], "a path with a dash first would be an option of tee"
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [("a {input}", ["input"]), ("a {log:q} | tee {log}", ["log"]), ("{params.x:q} {threads}", ["threads"])],
+)
+def test_an_unquoted_placeholder_is_found(command: str, expected: list[str]) -> None:
+    assert unquoted(command) == expected
+    assert commands(f'rule a:\n    shell:\n        "{command}"\n') == [command]
+
+
+def test_a_list_of_words_is_quoted_word_by_word() -> None:
+    words = ["--images", "a b/'c' & $HOME; *", "--images", "-x\n"]
+    assert shlex.split(format_command("{words:q}", words=words)) == words
+    assert format_command("{words:q}", words=[]) == ""
+
+
+def test_no_rule_passes_a_path_of_the_settings_as_a_plain_parameter() -> None:
+    """Snakemake reads wildcards in a parameter that is text; of functions it takes the result as it is."""
+    for file in RULES:
+        plain = re.findall(r"^ +\w+=(CONFIG\.(?:store|results|download|prefetch)\b.*)$", file.read_text(), re.MULTILINE)
+        assert plain == [], file.name
+
+
+def documented() -> list[tuple[str, str]]:
+    """Return every command of Snakemake with `--configfile` in documentation, presets and comments, with its file."""
+    files = [ROOT / "README.md", ROOT / "config.yaml", *RULES, *(ROOT / "docs").rglob("*.md")]
+    files += (ROOT / "workflow" / "presets").glob("*.yaml")
+    return [
+        (file.name, command)
+        for file in files
+        for command in re.findall(r"snakemake [^`#\n]*--configfile[^`#\n]*", file.read_text(encoding="utf-8"))
+    ]
+
+
+@pytest.mark.parametrize(("file", "command"), documented())
+def test_a_documented_command_names_its_targets_first(file: str, command: str) -> None:
+    """Snakemake takes every word after --configfile as a file; docs/running.md shows the mistake once."""
+    after = command.partition("--configfile")[2].partition("  ")[0].replace(" does this", "").partition(" -")[0].split()
+    wrong = [word for word in after if not re.fullmatch(r"\S+\.yaml|FILE", word)]
+    assert wrong == (["images"] if "my-study.yaml images" in command and file == "running.md" else [])
