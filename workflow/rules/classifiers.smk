@@ -5,6 +5,7 @@ rule train_classifier:
     input:
         unpack(lambda wildcards: planned_classifiers.classifier_inputs(CONFIG, wildcards.classifier, wildcards.fold)),
         settings=settings_file("classifiers/{classifier}"),
+        decided_anew=DECIDED_ANEW,
     output:
         predictions=f"{RUN}/{{fold}}classification/{{classifier}}/predictions.parquet",
         history=f"{RUN}/{{fold}}classification/{{classifier}}/history.csv",

@@ -1,4 +1,4 @@
-rule cohort:
+checkpoint cohort:
     input:
         settings=settings_file("cohort"),
         tables=planning.study_tables(CONFIG),

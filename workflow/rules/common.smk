@@ -33,6 +33,10 @@ MODEL = CONFIG.segmentation.default_model
 MODULES = job_modules(CONFIG)
 FOLDS = planned_folds.fold_folders(CONFIG)
 
+# An input of every rule behind the cohort, whose age does not count. After the cohort was made again, Snakemake decides
+# anew which of their jobs have to run; it does so only for jobs that read an output of the checkpoint.
+DECIDED_ANEW = ancient(f"{RUN}/cohort/study.json")
+
 planning.write_settings(CONFIG)
 
 

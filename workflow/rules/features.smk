@@ -1,6 +1,7 @@
 rule features_shard:
     input:
         settings=settings_file("features/{family}"),
+        decided_anew=DECIDED_ANEW,
         images=f"{RUN}/{{fold}}images/{{shard}}/images.parquet",
         lesions=f"{RUN}/{{fold}}images/{{shard}}/lesions.parquet",
         masks=lambda wildcards: expand(

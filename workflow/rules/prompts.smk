@@ -4,6 +4,7 @@
 rule prompts_shard:
     input:
         settings=settings_file("prompts"),
+        decided_anew=DECIDED_ANEW,
         images=f"{RUN}/images/{{shard}}/images.parquet",
         lesions=f"{RUN}/images/{{shard}}/lesions.parquet",
         readers=[reader.table for reader in CONFIG.prompts.readers],
@@ -35,6 +36,7 @@ rule prompts_shard:
 rule prompts_from_model_shard:
     input:
         settings=settings_file("prompts"),
+        decided_anew=DECIDED_ANEW,
         images=f"{RUN}/{{fold}}images/{{shard}}/images.parquet",
         lesions=f"{RUN}/{{fold}}images/{{shard}}/lesions.parquet",
         masks=f"{RUN}/{{fold}}segmentation/{{source}}/{{shard}}/masks.parquet",

@@ -8,6 +8,7 @@ rule saliency_maps:
     input:
         unpack(lambda wildcards: planned_classifiers.saliency_inputs(CONFIG, wildcards.classifier, wildcards.fold)),
         settings=settings_file("saliency/{classifier}"),
+        decided_anew=DECIDED_ANEW,
         predictions=f"{RUN}/{{fold}}classification/{{classifier}}/predictions.parquet",
         training=f"{RUN}/{{fold}}classification/{{classifier}}/training.json",
         seeds=f"{RUN}/{{fold}}classification/{{classifier}}/seeds",

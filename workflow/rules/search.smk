@@ -6,6 +6,7 @@ rule search_classifier:
     input:
         unpack(lambda wildcards: planned_searches.search_inputs(CONFIG, wildcards.search, wildcards.fold)),
         settings=settings_file("searches/{search}"),
+        decided_anew=DECIDED_ANEW,
     output:
         trials=f"{RUN}/{{fold}}search/{{search}}/trials.csv",
         best=f"{RUN}/{{fold}}search/{{search}}/best.yaml",

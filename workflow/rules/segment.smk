@@ -4,6 +4,7 @@
 rule segment_shard:
     input:
         settings=settings_file("segmentation/{model}"),
+        decided_anew=DECIDED_ANEW,
         images=f"{RUN}/{{fold}}images/{{shard}}/images.parquet",
         lesions=f"{RUN}/{{fold}}images/{{shard}}/lesions.parquet",
         prompts=lambda wildcards: planned_models.prompt_tables(CONFIG, wildcards.model, wildcards.fold),
@@ -44,6 +45,7 @@ rule segment_shard:
 rule segment_automatic_shard:
     input:
         settings=settings_file("segmentation/{model}"),
+        decided_anew=DECIDED_ANEW,
         images=f"{RUN}/{{fold}}images/{{shard}}/images.parquet",
         lesions=f"{RUN}/{{fold}}images/{{shard}}/lesions.parquet",
         weights=lambda wildcards: planned_models.weights_inputs(CONFIG, wildcards.model, wildcards.fold),

@@ -5,6 +5,7 @@
 rule train_segmenter:
     input:
         settings=settings_file("segmentation_models/{trained}"),
+        decided_anew=DECIDED_ANEW,
         images=shards("{fold}images/{shard}/images.parquet"),
         lesions=shards("{fold}images/{shard}/lesions.parquet"),
         further=lambda wildcards: further_images(wildcards.trained),
