@@ -46,8 +46,9 @@ names = {
     "phantom": ["manifest.csv", "film_spacing.csv"]
     + [f"{kind}_case_description_{split}_set.csv" for kind in ("mass", "calc") for split in ("train", "test")],
     "cohort": ["images.parquet", "lesions.parquet", "excluded.parquet", "rows.parquet", "study.json"]
-    + [f"shards/{shard:02d}/{table}.parquet" for shard in range(shards) for table in ("images", "lesions")],
-    "images": ["images.parquet", "lesions.parquet", "excluded.parquet"],
+    + [f"shards/{shard:02d}/{table}.parquet" for shard in range(shards) for table in ("images", "lesions")]
+    + [f"shards/{shard:02d}/files.json" for shard in range(shards)],
+    "images": ["images.parquet", "lesions.parquet", "excluded.parquet", "files.json"],
     "segment": ["scores.parquet", "masks.parquet", "weights.json"],
     "segment-automatic": ["scores.parquet", "masks.parquet", "weights.json", "detections.parquet", "maps.parquet"],
     "train-segmenter": ["model.safetensors", "record.json", "history.csv"],

@@ -3,7 +3,11 @@
 
 rule train_classifier:
     input:
-        unpack(lambda wildcards: planned_classifiers.classifier_inputs(CONFIG, wildcards.classifier, wildcards.fold)),
+        unpack(
+            lambda wildcards: with_given_weights(
+                planned_classifiers.classifier_inputs(CONFIG, wildcards.classifier, wildcards.fold)
+            )
+        ),
         settings=settings_file("classifiers/{classifier}"),
         decided_anew=DECIDED_ANEW,
     output:
@@ -24,6 +28,9 @@ rule train_classifier:
         gpu=lambda wildcards: gpus(f"classifiers/{wildcards.classifier}"),
     params:
         code=lambda wildcards: code(f"classifiers/{wildcards.classifier}"),
+        content=lambda wildcards: content_of_weights(
+            planned_classifiers.classifier_inputs(CONFIG, wildcards.classifier, wildcards.fold)
+        ),
         images=lambda wildcards, input: folders("--images", input.images),
         masks=lambda wildcards, input: folders("--masks", input.masks),
         scores=lambda wildcards, input: files("--scores", input.scores),

@@ -1,7 +1,7 @@
 checkpoint cohort:
     input:
         settings=settings_file("cohort"),
-        tables=planning.study_tables(CONFIG),
+        tables=given(planning.study_tables(CONFIG)),
         manifest=rules.phantom.output if planning.has_phantom(CONFIG) else [],
     output:
         images=f"{RUN}/cohort/images.parquet",
@@ -11,6 +11,7 @@ checkpoint cohort:
         study=f"{RUN}/cohort/study.json",
         folds=f"{RUN}/cohort/folds.parquet" if planned_folds.has_folds(CONFIG) else [],
         shards=shards("cohort/shards/{shard}/{table}.parquet", table=["images", "lesions"]),
+        files=shards("cohort/shards/{shard}/files.json"),
     log:
         f"{RUN}/logs/cohort/cohort.log",
     benchmark:
@@ -24,7 +25,7 @@ checkpoint cohort:
     params:
         code=code("cohort"),
         study=lambda wildcards: STUDY,
-        content=lambda wildcards: planning.study_fingerprints(CONFIG),
+        content=lambda wildcards: content_of_cohort(),
         cohort=lambda wildcards, output: Path(output.study).parent,
     shell:
         "mammoflow cohort --settings {input.settings} --study {params.study:q} --output {params.cohort}"

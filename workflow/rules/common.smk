@@ -17,6 +17,7 @@ from mammoflow.planning import folds as planned_folds
 from mammoflow.planning import models as planned_models
 from mammoflow.planning import searches as planned_searches
 from mammoflow.planning import workflow as planning
+from mammoflow.planning.fingerprints import Fingerprints
 from mammoflow.planning.jobs import job_modules
 from mammoflow.planning.workflow import file_options as files, folder_options as folders
 from mammoflow.run.provenance import code_digest
@@ -36,6 +37,9 @@ FOLDS = planned_folds.fold_folders(CONFIG)
 # An input of every rule behind the cohort, whose age does not count. After the cohort was made again, Snakemake decides
 # anew which of their jobs have to run; it does so only for jobs that read an output of the checkpoint.
 DECIDED_ANEW = ancient(f"{RUN}/cohort/study.json")
+
+WEIGHTS = ["weights", "model_weights"]
+FINGERPRINTS = Fingerprints(CONFIG)
 
 planning.write_settings(CONFIG)
 
@@ -72,6 +76,36 @@ def settings_file(job):
 def code(job):
     """The digest of the code behind a job."""
     return code_digest(*MODULES[job])
+
+
+def content_of_cohort():
+    """The fingerprint of the studies' files. The process that plans needs it, and not the jobs on a cluster."""
+    return FINGERPRINTS.of_cohort() if workflow.is_main_process else ""
+
+
+def content_of_shard(shard):
+    """The fingerprint of the files that a shard of the cohort names."""
+    return FINGERPRINTS.of_shard(shard) if workflow.is_main_process else ""
+
+
+def content_of_given(files):
+    """The fingerprint of tables and weights that the run does not make."""
+    return FINGERPRINTS.of_given(files) if workflow.is_main_process else ""
+
+
+def given(files):
+    """Inputs of a rule: of those that the run does not make the content counts, as a parameter, and not the age."""
+    return [file if FINGERPRINTS.is_made(file) else ancient(file) for file in files]
+
+
+def with_given_weights(inputs):
+    """The inputs of a classifier, by kind, with `given` for those that are weights."""
+    return {kind: given(files) if kind in WEIGHTS else files for kind, files in inputs.items()}
+
+
+def content_of_weights(inputs):
+    """The fingerprint of the weights among the inputs of a classifier that the run does not make."""
+    return content_of_given(file for kind in WEIGHTS for file in inputs[kind])
 
 
 def shards(pattern, **values):

@@ -7,6 +7,7 @@ rule images_shard:
         images=f"{RUN}/images/{{shard}}/images.parquet",
         lesions=f"{RUN}/images/{{shard}}/lesions.parquet",
         excluded=f"{RUN}/images/{{shard}}/excluded.parquet",
+        files=f"{RUN}/images/{{shard}}/files.json",
     log:
         f"{RUN}/logs/images/{{shard}}.log",
     benchmark:
@@ -19,6 +20,7 @@ rule images_shard:
         runtime=120,
     params:
         code=code("images"),
+        content=lambda wildcards: content_of_shard(wildcards.shard),
         study=lambda wildcards: STUDY,
         cohort=lambda wildcards, input: Path(input.images).parent,
         shard=lambda wildcards, output: Path(output.images).parent,

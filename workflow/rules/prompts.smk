@@ -7,7 +7,7 @@ rule prompts_shard:
         decided_anew=DECIDED_ANEW,
         images=f"{RUN}/images/{{shard}}/images.parquet",
         lesions=f"{RUN}/images/{{shard}}/lesions.parquet",
-        readers=[reader.table for reader in CONFIG.prompts.readers],
+        readers=given(reader.table for reader in CONFIG.prompts.readers),
         # Ids of readers are held to the whole cohort; without readers a new patient leaves old shards alone.
         cohort=rules.cohort.output if CONFIG.prompts.readers else [],
     output:
@@ -25,6 +25,7 @@ rule prompts_shard:
         runtime=30,
     params:
         code=code("prompts"),
+        content=lambda wildcards: content_of_given(reader.table for reader in CONFIG.prompts.readers),
         images=lambda wildcards, input: Path(input.images).parent,
         cohort=lambda wildcards, input: folders("--cohort", input.cohort[:1]),
     shell:

@@ -4,7 +4,11 @@
 
 rule search_classifier:
     input:
-        unpack(lambda wildcards: planned_searches.search_inputs(CONFIG, wildcards.search, wildcards.fold)),
+        unpack(
+            lambda wildcards: with_given_weights(
+                planned_searches.search_inputs(CONFIG, wildcards.search, wildcards.fold)
+            )
+        ),
         settings=settings_file("searches/{search}"),
         decided_anew=DECIDED_ANEW,
     output:
@@ -25,6 +29,9 @@ rule search_classifier:
         gpu=lambda wildcards: gpus(f"searches/{wildcards.search}"),
     params:
         code=lambda wildcards: code(f"searches/{wildcards.search}"),
+        content=lambda wildcards: content_of_weights(
+            planned_searches.search_inputs(CONFIG, wildcards.search, wildcards.fold)
+        ),
         images=lambda wildcards, input: folders("--images", input.images),
         masks=lambda wildcards, input: folders("--masks", input.masks),
         scores=lambda wildcards, input: files("--scores", input.scores),

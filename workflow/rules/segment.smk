@@ -8,7 +8,7 @@ rule segment_shard:
         images=f"{RUN}/{{fold}}images/{{shard}}/images.parquet",
         lesions=f"{RUN}/{{fold}}images/{{shard}}/lesions.parquet",
         prompts=lambda wildcards: planned_models.prompt_tables(CONFIG, wildcards.model, wildcards.fold),
-        weights=lambda wildcards: planned_models.weights_inputs(CONFIG, wildcards.model, wildcards.fold),
+        weights=lambda wildcards: given(planned_models.weights_inputs(CONFIG, wildcards.model, wildcards.fold)),
     output:
         scores=f"{RUN}/{{fold}}segmentation/{{model}}/{{shard}}/scores.parquet",
         masks=f"{RUN}/{{fold}}segmentation/{{model}}/{{shard}}/masks.parquet",
@@ -28,6 +28,9 @@ rule segment_shard:
         gpu=lambda wildcards: gpus(f"segmentation/{wildcards.model}"),
     params:
         code=lambda wildcards: code(f"segmentation/{wildcards.model}"),
+        content=lambda wildcards: content_of_given(
+            planned_models.weights_inputs(CONFIG, wildcards.model, wildcards.fold)
+        ),
         model=lambda wildcards: planned_models.model_arguments(CONFIG, wildcards.model),
         weights=lambda wildcards, input: files("--weights", input.weights),
         images=lambda wildcards, input: Path(input.images).parent,
@@ -48,7 +51,7 @@ rule segment_automatic_shard:
         decided_anew=DECIDED_ANEW,
         images=f"{RUN}/{{fold}}images/{{shard}}/images.parquet",
         lesions=f"{RUN}/{{fold}}images/{{shard}}/lesions.parquet",
-        weights=lambda wildcards: planned_models.weights_inputs(CONFIG, wildcards.model, wildcards.fold),
+        weights=lambda wildcards: given(planned_models.weights_inputs(CONFIG, wildcards.model, wildcards.fold)),
     output:
         scores=f"{RUN}/{{fold}}segmentation/{{model}}/{{shard}}/scores.parquet",
         masks=f"{RUN}/{{fold}}segmentation/{{model}}/{{shard}}/masks.parquet",
@@ -70,6 +73,9 @@ rule segment_automatic_shard:
         gpu=lambda wildcards: gpus(f"segmentation/{wildcards.model}"),
     params:
         code=lambda wildcards: code(f"segmentation/{wildcards.model}"),
+        content=lambda wildcards: content_of_given(
+            planned_models.weights_inputs(CONFIG, wildcards.model, wildcards.fold)
+        ),
         model=lambda wildcards: planned_models.model_arguments(CONFIG, wildcards.model),
         weights=lambda wildcards, input: files("--weights", input.weights),
         images=lambda wildcards, input: Path(input.images).parent,

@@ -8,8 +8,8 @@ rule train_segmenter:
         decided_anew=DECIDED_ANEW,
         images=shards("{fold}images/{shard}/images.parquet"),
         lesions=shards("{fold}images/{shard}/lesions.parquet"),
-        further=lambda wildcards: further_images(wildcards.trained),
-        weights=lambda wildcards: planned_models.start_weights(CONFIG, wildcards.trained, wildcards.fold),
+        further=lambda wildcards: given(further_images(wildcards.trained)),
+        weights=lambda wildcards: given(planned_models.start_weights(CONFIG, wildcards.trained, wildcards.fold)),
     output:
         weights=f"{RUN}/{{fold}}segmentation_models/{{trained}}/model.safetensors",
         record=f"{RUN}/{{fold}}segmentation_models/{{trained}}/record.json",
@@ -27,6 +27,12 @@ rule train_segmenter:
         gpu=lambda wildcards: gpus(f"segmentation_models/{wildcards.trained}"),
     params:
         code=lambda wildcards: code(f"segmentation_models/{wildcards.trained}"),
+        content=lambda wildcards: content_of_given(
+            [
+                *further_images(wildcards.trained),
+                *planned_models.start_weights(CONFIG, wildcards.trained, wildcards.fold),
+            ]
+        ),
         model=lambda wildcards: planned_models.training_arguments(CONFIG, wildcards.trained),
         weights=lambda wildcards, input: files("--weights", input.weights),
         images=lambda wildcards, input: folders("--images", [*input.images, *input.further]),

@@ -16,6 +16,7 @@ from mammoflow.imaging.case import Case, CaseResult, exclude_image, prepare_case
 from mammoflow.reasons.files import FileReason
 from mammoflow.run.runtime import progress
 from mammoflow.run.workers import Lost, map_isolated
+from mammoflow.storage.file_states import ReadFile, write_read_files
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
 from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
@@ -38,8 +39,8 @@ def prepare_images(settings: ImagesSettings, study: Path, cohort_shard: Path, ou
     cohort_shard
         Folder with `images.parquet` and `lesions.parquet` of the cohort.
     output
-        Folder for `image/`, `breast/`, `pectoral/`, `mask/`, `patch/` and, written last, `images.parquet`,
-        `lesions.parquet` and `excluded.parquet`. Files of an earlier run are removed.
+        Folder for `image/`, `breast/`, `pectoral/`, `mask/`, `patch/`, `files.json` and, written last,
+        `images.parquet`, `lesions.parquet` and `excluded.parquet`. Files of an earlier run are removed.
     threads
         Films at a time, each in a separate process.
 
@@ -61,6 +62,7 @@ def prepare_images(settings: ImagesSettings, study: Path, cohort_shard: Path, ou
         results[index] = answer
     ordered = [results[index] for index in range(len(cases))]
     _remove_unlisted(ordered, output)
+    _write_files(cases, ordered, output)
     _write(ordered, output)
     _report(ordered)
 
@@ -126,6 +128,14 @@ def _write(results: list[CaseResult], output: Path) -> None:
     write_table(pd.DataFrame(excluded), EXCLUDED, output / "excluded.parquet")
     write_table(pd.DataFrame(lesions), CANONICAL_LESIONS, output / "lesions.parquet")
     write_table(pd.DataFrame(images), CANONICAL_IMAGES, output / "images.parquet")
+
+
+def _write_files(cases: list[Case], results: list[CaseResult], output: Path) -> None:
+    """Write which files were read, by the name of their study."""
+    files: dict[str, dict[str, ReadFile]] = {}
+    for case, result in zip(cases, results, strict=True):
+        files.setdefault(str(case.image["source"]), {}).update(result.files)
+    write_read_files(output, files)
 
 
 def _report(results: list[CaseResult]) -> None:

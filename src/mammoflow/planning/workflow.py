@@ -13,7 +13,7 @@ from mammoflow.config.documentation import settings_text
 from mammoflow.config.study import StudyConfig
 from mammoflow.planning.models import run_folder
 from mammoflow.planning.preflight import check_files, gpu_present
-from mammoflow.run.provenance import run_record, study_fingerprint
+from mammoflow.run.provenance import run_record
 from mammoflow.storage.files import write_text
 
 # These targets fetch the study or the weights, so the files need not be there yet.
@@ -67,15 +67,6 @@ def study_tables(config: StudyConfig) -> list[str]:
     """Return the paths of all tables that the configuration names for its studies."""
     folders = zip(study_folders(config), config.cohort.datasets, strict=True)
     return [f"{folder}/{table}" for folder, dataset in folders for table in dataset.every_table()]
-
-
-def study_fingerprints(config: StudyConfig) -> list[str]:
-    """Return a digest of the paths and sizes of the files of each study.
-
-    The embedded phantom study has none: its manifest is an input of the cohort instead.
-    """
-    folders = study_folders(config)[1:] if has_phantom(config) else study_folders(config)
-    return [study_fingerprint(Path(folder)) for folder in folders]
 
 
 def settings_file(config: StudyConfig, job: str) -> str:
