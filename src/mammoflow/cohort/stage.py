@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -73,8 +72,7 @@ def build_cohort(settings: CohortSettings, study: Path, output: Path) -> None:
 
 def _write(output: Path, shards: int, images: pd.DataFrame, lesions: pd.DataFrame, excluded: pd.DataFrame) -> None:
     folder = output / "shards"
-    if folder.is_dir():
-        shutil.rmtree(folder)  # of an earlier run with another number of shards
+    _remove_shards(folder)
     images = write_table(images, IMAGES, output / "images.parquet")
     lesions = write_table(lesions, LESIONS, output / "lesions.parquet")
     write_table(excluded, EXCLUDED, output / "excluded.parquet")
@@ -84,6 +82,16 @@ def _write(output: Path, shards: int, images: pd.DataFrame, lesions: pd.DataFram
         write_table(of_shard[0], IMAGES, target / "images.parquet")
         write_table(of_shard[1], LESIONS, target / "lesions.parquet")
         write_text(target / READ_FILES, json.dumps(_named_files(*of_shard), indent=0, sort_keys=True) + "\n")
+
+
+def _remove_shards(folder: Path) -> None:
+    """Remove the shards of an earlier run, which may have had another number of them, and no other file."""
+    for shard in folder.glob("*"):
+        if shard.name.isdecimal() and shard.is_dir() and not shard.is_symlink():
+            for name in ("images.parquet", "lesions.parquet", READ_FILES):
+                (shard / name).unlink(missing_ok=True)
+            if not any(shard.iterdir()):
+                shard.rmdir()
 
 
 def _named_files(images: pd.DataFrame, lesions: pd.DataFrame) -> dict[str, list[str]]:

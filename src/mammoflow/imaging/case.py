@@ -80,6 +80,16 @@ def prepare_case(case: Case) -> CaseResult:
     return result
 
 
+def written_files(case: Case) -> list[str]:
+    """Return the files that the preparation of a case may write, relative to the folder of the stage."""
+    name = file_name(str(case.image["image_id"]))
+    files = [f"{folder}/{name}.png" for folder in ("image", "breast", "pectoral")]
+    for lesion in case.lesions:
+        name = file_name(str(lesion["lesion_id"]))
+        files += [f"mask/{name}.png", *(f"patch/{name}.{part}.png" for part in ("image", "breast", "mask"))]
+    return files
+
+
 def _files(case: Case) -> dict[str, ReadFile]:
     """Return state and digest of each file of the case that can be read, by its path in the study."""
     paths = [case.image["image_path"], *(lesion["mask_path"] for lesion in case.lesions)]

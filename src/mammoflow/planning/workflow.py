@@ -12,7 +12,7 @@ from mammoflow.config.base import validate_settings
 from mammoflow.config.documentation import settings_text
 from mammoflow.config.study import StudyConfig
 from mammoflow.planning.models import run_folder
-from mammoflow.planning.preflight import check_files, gpu_present
+from mammoflow.planning.preflight import check_files, check_places, gpu_present
 from mammoflow.run.provenance import run_record
 from mammoflow.storage.files import write_text
 
@@ -37,13 +37,14 @@ def read_configuration(values: Mapping[str, object], arguments: Iterable[str]) -
     Raises
     ------
     ConfigError
-        If a key, a type or a value is wrong, or a study or a table does not exist.
+        If a key, a type or a value is wrong, a study or a table does not exist, or the run would write to a study.
     WeightsError
         If a weights file does not exist.
     """
     config = validate_settings(StudyConfig, dict(values), "the configuration")
     if not FETCHING_TARGETS & {argument.partition(":")[0] for argument in arguments}:
         check_files(config)
+    check_places(config)
     return config
 
 

@@ -203,7 +203,7 @@ def test_number_of_processes_changes_nothing(study: Path, write_shard: Shard, tm
     for threads in (1, 3):
         prepare_images(SETTINGS, study, shard, tmp_path / str(threads), threads)
     files = sorted(path.relative_to(tmp_path / "1") for path in (tmp_path / "1").rglob("*.*"))
-    assert len(files) == 3 + 6 * 3
+    assert len(files) == 3 + 6 * 3 + 2  # tables, pictures, what was read and what was written
     for name in files:
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "3" / name).read_bytes()
 
