@@ -28,6 +28,9 @@ rule train_classifier:
         gpu=lambda wildcards: gpus(f"classifiers/{wildcards.classifier}"),
     params:
         code=lambda wildcards: code(f"classifiers/{wildcards.classifier}"),
+        losses=lambda wildcards: losses_of(
+            planned_classifiers.classifier_inputs(CONFIG, wildcards.classifier, wildcards.fold)
+        ),
         content=lambda wildcards: content_of_weights(
             planned_classifiers.classifier_inputs(CONFIG, wildcards.classifier, wildcards.fold)
         ),

@@ -26,6 +26,7 @@ checkpoint cohort:
         code=code("cohort"),
         study=lambda wildcards: STUDY,
         content=lambda wildcards: content_of_cohort(),
+        losses=lambda wildcards: losses(*(rules.phantom.output if planning.has_phantom(CONFIG) else [])),
         cohort=lambda wildcards, output: Path(output.study).parent,
     shell:
         "mammoflow cohort --settings {input.settings} --study {params.study:q} --output {params.cohort}"

@@ -19,6 +19,7 @@ from mammoflow.planning import searches as planned_searches
 from mammoflow.planning import workflow as planning
 from mammoflow.planning.fingerprints import Fingerprints
 from mammoflow.planning.jobs import job_modules
+from mammoflow.planning.made import Made
 from mammoflow.planning.workflow import file_options as files, folder_options as folders
 from mammoflow.run.provenance import code_digest
 
@@ -40,6 +41,7 @@ DECIDED_ANEW = ancient(f"{RUN}/cohort/study.json")
 
 WEIGHTS = ["weights", "model_weights"]
 FINGERPRINTS = Fingerprints(CONFIG)
+MADE = Made(RUN)
 
 planning.write_settings(CONFIG)
 
@@ -93,6 +95,11 @@ def content_of_given(files):
     return FINGERPRINTS.of_given(files) if workflow.is_main_process else ""
 
 
+def losses(*files):
+    """How often results that a job reads were lost since they were complete: by a job that failed or was interrupted."""
+    return MADE.losses(files) if workflow.is_main_process else ""
+
+
 def given(files):
     """Inputs of a rule: of those that the run does not make the content counts, as a parameter, and not the age."""
     return [file if FINGERPRINTS.is_made(file) else ancient(file) for file in files]
@@ -106,6 +113,11 @@ def with_given_weights(inputs):
 def content_of_weights(inputs):
     """The fingerprint of the weights among the inputs of a classifier that the run does not make."""
     return content_of_given(file for kind in WEIGHTS for file in inputs[kind])
+
+
+def losses_of(inputs):
+    """How often the inputs of a classifier, by kind, were lost."""
+    return losses(*(file for files in inputs.values() for file in files))
 
 
 def shards(pattern, **values):

@@ -21,6 +21,8 @@ rule images_shard:
     params:
         code=code("images"),
         content=lambda wildcards: content_of_shard(wildcards.shard),
+        # Where a cohort job was interrupted, this brings it back; it is decided anew after the cohort was made.
+        cohort_is_made=lambda wildcards: Path(f"{RUN}/cohort/shards/{wildcards.shard}/images.parquet").exists(),
         study=lambda wildcards: STUDY,
         cohort=lambda wildcards, input: Path(input.images).parent,
         shard=lambda wildcards, output: Path(output.images).parent,
@@ -64,6 +66,7 @@ if planned_folds.has_folds(CONFIG):
             runtime=10,
         params:
             code=code("fold"),
+            losses=lambda wildcards: losses(*shards("images/{shard}/images.parquet")),
             cohort=lambda wildcards, input: Path(input.study).parent,
             images=lambda wildcards, input: folders("--images", input.images),
             fold=lambda wildcards, output: Path(output.study).parent.parent,

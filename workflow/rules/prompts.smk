@@ -25,6 +25,7 @@ rule prompts_shard:
         runtime=30,
     params:
         code=code("prompts"),
+        losses=lambda wildcards: losses(f"{RUN}/images/{wildcards.shard}/images.parquet"),
         content=lambda wildcards: content_of_given(reader.table for reader in CONFIG.prompts.readers),
         images=lambda wildcards, input: Path(input.images).parent,
         cohort=lambda wildcards, input: folders("--cohort", input.cohort[:1]),
@@ -56,6 +57,10 @@ rule prompts_from_model_shard:
         runtime=30,
     params:
         code=code("prompts"),
+        losses=lambda wildcards: losses(
+            f"{RUN}/{wildcards.fold}images/{wildcards.shard}/images.parquet",
+            f"{RUN}/{wildcards.fold}segmentation/{wildcards.source}/{wildcards.shard}/masks.parquet",
+        ),
         images=lambda wildcards, input: Path(input.images).parent,
         masks=lambda wildcards, input: Path(input.masks).parent,
     shell:

@@ -29,6 +29,7 @@ rule search_classifier:
         gpu=lambda wildcards: gpus(f"searches/{wildcards.search}"),
     params:
         code=lambda wildcards: code(f"searches/{wildcards.search}"),
+        losses=lambda wildcards: losses_of(planned_searches.search_inputs(CONFIG, wildcards.search, wildcards.fold)),
         content=lambda wildcards: content_of_weights(
             planned_searches.search_inputs(CONFIG, wildcards.search, wildcards.fold)
         ),

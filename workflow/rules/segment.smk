@@ -28,6 +28,14 @@ rule segment_shard:
         gpu=lambda wildcards: gpus(f"segmentation/{wildcards.model}"),
     params:
         code=lambda wildcards: code(f"segmentation/{wildcards.model}"),
+        losses=lambda wildcards: losses(
+            f"{RUN}/{wildcards.fold}images/{wildcards.shard}/images.parquet",
+            *expand(
+                planned_models.prompt_tables(CONFIG, wildcards.model, wildcards.fold),
+                shard=wildcards.shard,
+            ),
+            *planned_models.weights_inputs(CONFIG, wildcards.model, wildcards.fold),
+        ),
         content=lambda wildcards: content_of_given(
             planned_models.weights_inputs(CONFIG, wildcards.model, wildcards.fold)
         ),
@@ -73,6 +81,14 @@ rule segment_automatic_shard:
         gpu=lambda wildcards: gpus(f"segmentation/{wildcards.model}"),
     params:
         code=lambda wildcards: code(f"segmentation/{wildcards.model}"),
+        losses=lambda wildcards: losses(
+            f"{RUN}/{wildcards.fold}images/{wildcards.shard}/images.parquet",
+            *expand(
+                planned_models.prompt_tables(CONFIG, wildcards.model, wildcards.fold),
+                shard=wildcards.shard,
+            ),
+            *planned_models.weights_inputs(CONFIG, wildcards.model, wildcards.fold),
+        ),
         content=lambda wildcards: content_of_given(
             planned_models.weights_inputs(CONFIG, wildcards.model, wildcards.fold)
         ),

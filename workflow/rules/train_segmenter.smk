@@ -27,6 +27,10 @@ rule train_segmenter:
         gpu=lambda wildcards: gpus(f"segmentation_models/{wildcards.trained}"),
     params:
         code=lambda wildcards: code(f"segmentation_models/{wildcards.trained}"),
+        losses=lambda wildcards: losses(
+            *shards(f"{wildcards.fold}images/{{shard}}/images.parquet"),
+            *planned_models.start_weights(CONFIG, wildcards.trained, wildcards.fold),
+        ),
         content=lambda wildcards: content_of_given(
             [
                 *further_images(wildcards.trained),

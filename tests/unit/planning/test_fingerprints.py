@@ -164,9 +164,9 @@ def test_names_that_are_no_text_have_a_fingerprint(study: Study) -> None:
 def test_a_large_study_is_looked_at_quickly(study: Study) -> None:
     import time
 
-    for number in range(3000):
+    for number in range(1000):
         study.write(f"films/many/{number}.dcm", "film")
     study.state()
     start = time.process_time()
     study.state()
-    assert time.process_time() - start < 1.5
+    assert time.process_time() - start < 0.5
