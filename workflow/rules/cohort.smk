@@ -24,7 +24,7 @@ checkpoint cohort:
         runtime=60,
     params:
         code=code("cohort"),
-        study=lambda wildcards: STUDY,
+        study=lambda wildcards, input: STUDY,  # where it is does not count, only what it holds
         content=lambda wildcards: content_of_cohort(),
         losses=lambda wildcards: losses(*(rules.phantom.output if planning.has_phantom(CONFIG) else [])),
         cohort=lambda wildcards, output: Path(output.study).parent,

@@ -23,7 +23,7 @@ rule images_shard:
         content=lambda wildcards: content_of_shard(wildcards.shard),
         # Where a cohort job was interrupted, this brings it back; it is decided anew after the cohort was made.
         cohort_is_made=lambda wildcards: Path(f"{RUN}/cohort/shards/{wildcards.shard}/images.parquet").exists(),
-        study=lambda wildcards: STUDY,
+        study=lambda wildcards, input: STUDY,  # where it is does not count, only what it holds
         cohort=lambda wildcards, input: Path(input.images).parent,
         shard=lambda wildcards, output: Path(output.images).parent,
     shell:
