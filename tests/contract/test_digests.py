@@ -175,7 +175,7 @@ def rules() -> dict[str, tuple[str, str]]:
     """Return the job of the settings file and the job of the code digest of each rule that writes something."""
     found = {}
     for file in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
-        for text in re.split(r"^ *rule ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+        for text in re.split(r"^ *(?:rule|checkpoint) ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
             # a fold has no settings of its own
             if "shell:" in text and "output:" in text and not text.startswith("fold:"):
                 settings = re.search(r"settings=settings_file\(\"(.+?)\"\)", text)
@@ -190,3 +190,15 @@ def test_a_rule_has_the_digest_of_the_job_whose_settings_it_reads() -> None:
     jobs = rules()
     assert {"cohort", "images_shard", "segment_shard", "train_classifier", "compare"} <= set(jobs)
     assert {rule: settings for rule, (settings, _) in jobs.items()} == {rule: code for rule, (_, code) in jobs.items()}
+
+
+def test_every_rule_behind_the_cohort_is_decided_anew_and_sees_what_was_lost() -> None:
+    """A rule without these would run again for nothing, or would take results of lost files for up to date."""
+    for file in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
+        for text in re.split(r"^ *(?:rule|checkpoint) ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+            name = text.partition(":")[0]
+            if "shell:" not in text or "output:" not in text or name in ("phantom", "cohort"):
+                continue
+            inputs = text.partition("input:")[2].partition("output:")[0]
+            assert re.search(r"DECIDED_ANEW|rules\.cohort\.output|/cohort/shards/", inputs), name
+            assert "losses=" in text or name == "images_shard", name

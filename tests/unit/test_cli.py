@@ -168,3 +168,75 @@ def test_weights_of_an_unknown_model(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["weights", "fetch", "sam3", "--to", str(tmp_path)])
     assert result.exit_code == 2
     assert "'sam3'" in result.output
+
+
+STORE = ["--store", "store", "--default-margin-mm", "10"]
+FOLDER_STAGES = {
+    "cohort": ["--study", "study"],
+    "images": ["--study", "study", "--cohort-shard", "inputs"],
+    "fold": ["--number", "0", "--cohort", "inputs", "--images", "inputs"],
+    "audit": ["--cohort", "inputs"],
+    "segment": ["--model", "m", "--images", "inputs", "--prompts", "settings.yaml", *STORE],
+    "segment-automatic": ["--model", "unet", "--images", "inputs"],
+    "train-segmenter": ["--architecture", "small", "--images", "inputs", *STORE],
+    "classify": ["--name", "mine", "--images", "inputs"],
+    "saliency": ["--classifier", "inputs", "--images", "inputs"],
+    "search": ["--name", "mine", "--images", "inputs"],
+    "compare": ["--cohort", "inputs", "--images", "inputs", "--segmentation", "inputs"],
+    "pool": ["--run", "inputs"],
+}
+FILE_STAGES = {
+    "prompts": ["--images", "inputs"],
+    "features": ["--family", "gabor", "--images", "inputs"],
+    "report": ["--cohort", "inputs", "--comparison", "inputs", "--images", "inputs", "--masks", "inputs"],
+    "prefetch": [],
+}
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a study, a folder of inputs and a settings file; it is the current folder."""
+    for name in ("study/image/0.png", "study/cases.csv", "inputs/images.parquet"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("mine", encoding="utf-8")
+    (tmp_path / "settings.yaml").write_text("{}", encoding="utf-8")
+    (tmp_path / "link").symlink_to(tmp_path / "study")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("stage", FOLDER_STAGES)
+@pytest.mark.parametrize("output", ["study", "link", "inputs/../study", ".", "inputs"])
+def test_no_stage_writes_to_a_folder_that_holds_something_else(place: Path, stage: str, output: str) -> None:
+    settings = [] if stage == "fold" else ["--settings", "settings.yaml"]
+    before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    result = CliRunner().invoke(main, [stage, *settings, *FOLDER_STAGES[stage], "--output", output])
+    assert result.exit_code == 2, result.output
+    assert f"mammoflow {stage}: --output: found {output.rstrip('/')}" in result.output
+    assert "nothing was changed" in result.output
+    assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("stage", FILE_STAGES)
+def test_no_stage_replaces_a_file_that_it_did_not_write(place: Path, stage: str) -> None:
+    arguments = [stage, "--settings", "settings.yaml", *FILE_STAGES[stage]]
+    for output in ("study/cases.csv", "inputs/images.parquet", "link/cases.csv"):
+        result = CliRunner().invoke(main, [*arguments, "--output", output])
+        assert result.exit_code == 2, result.output
+        assert "nothing was changed" in result.output
+        assert Path(output).read_text(encoding="utf-8") == "mine"
+
+
+def test_the_phantom_study_replaces_no_other_study(place: Path) -> None:
+    for output in ("study", "link", "inputs/../study"):
+        result = CliRunner().invoke(main, ["phantom", "--settings", "settings.yaml", "--output", output])
+        assert result.exit_code == 1
+        assert "so it is no phantom study" in result.output
+    assert (place / "study/cases.csv").read_text(encoding="utf-8") == "mine"
+
+
+def test_excluded_prompts_replace_no_other_table(place: Path) -> None:
+    arguments = ["prompts", "--settings", "settings.yaml", "--images", "inputs", "--excluded", "study/cases.csv"]
+    result = CliRunner().invoke(main, [*arguments, "--output", "new.parquet"])
+    assert result.exit_code == 2
+    assert (place / "study/cases.csv").read_text(encoding="utf-8") == "mine"

@@ -44,6 +44,7 @@ rule audit:
         runtime=30,
     params:
         code=code("audit"),
+        losses=lambda wildcards: losses(*rules.images.input),
         cohort=lambda wildcards, input: Path(input.study).parent,
         images=lambda wildcards, input: folders("--images", input.images),
         audit=lambda wildcards, output: Path(output.page).parent,

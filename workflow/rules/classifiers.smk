@@ -3,8 +3,13 @@
 
 rule train_classifier:
     input:
-        unpack(lambda wildcards: planned_classifiers.classifier_inputs(CONFIG, wildcards.classifier, wildcards.fold)),
+        unpack(
+            lambda wildcards: with_given_weights(
+                planned_classifiers.classifier_inputs(CONFIG, wildcards.classifier, wildcards.fold)
+            )
+        ),
         settings=settings_file("classifiers/{classifier}"),
+        decided_anew=DECIDED_ANEW,
     output:
         predictions=f"{RUN}/{{fold}}classification/{{classifier}}/predictions.parquet",
         history=f"{RUN}/{{fold}}classification/{{classifier}}/history.csv",
@@ -23,6 +28,12 @@ rule train_classifier:
         gpu=lambda wildcards: gpus(f"classifiers/{wildcards.classifier}"),
     params:
         code=lambda wildcards: code(f"classifiers/{wildcards.classifier}"),
+        losses=lambda wildcards: losses_of(
+            planned_classifiers.classifier_inputs(CONFIG, wildcards.classifier, wildcards.fold)
+        ),
+        content=lambda wildcards: content_of_weights(
+            planned_classifiers.classifier_inputs(CONFIG, wildcards.classifier, wildcards.fold)
+        ),
         images=lambda wildcards, input: folders("--images", input.images),
         masks=lambda wildcards, input: folders("--masks", input.masks),
         scores=lambda wildcards, input: files("--scores", input.scores),

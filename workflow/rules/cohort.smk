@@ -1,7 +1,7 @@
-rule cohort:
+checkpoint cohort:
     input:
         settings=settings_file("cohort"),
-        tables=planning.study_tables(CONFIG),
+        tables=given(planning.study_tables(CONFIG)),
         manifest=rules.phantom.output if planning.has_phantom(CONFIG) else [],
     output:
         images=f"{RUN}/cohort/images.parquet",
@@ -11,6 +11,7 @@ rule cohort:
         study=f"{RUN}/cohort/study.json",
         folds=f"{RUN}/cohort/folds.parquet" if planned_folds.has_folds(CONFIG) else [],
         shards=shards("cohort/shards/{shard}/{table}.parquet", table=["images", "lesions"]),
+        files=shards("cohort/shards/{shard}/files.json"),
     log:
         f"{RUN}/logs/cohort/cohort.log",
     benchmark:
@@ -23,8 +24,9 @@ rule cohort:
         runtime=60,
     params:
         code=code("cohort"),
-        study=lambda wildcards: STUDY,
-        content=lambda wildcards: planning.study_fingerprints(CONFIG),
+        study=lambda wildcards, input: STUDY,  # where it is does not count, only what it holds
+        content=lambda wildcards: content_of_cohort(),
+        losses=lambda wildcards: losses(*(rules.phantom.output if planning.has_phantom(CONFIG) else [])),
         cohort=lambda wildcards, output: Path(output.study).parent,
     shell:
         "mammoflow cohort --settings {input.settings:q} --study {params.study:q} --output {params.cohort:q}"

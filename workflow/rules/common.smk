@@ -18,7 +18,9 @@ from mammoflow.planning import models as planned_models
 from mammoflow.planning import searches as planned_searches
 from mammoflow.planning import workflow as planning
 from mammoflow.planning.command_line import asked_for, check_project_folder, is_dry_run
+from mammoflow.planning.fingerprints import Fingerprints
 from mammoflow.planning.jobs import job_modules
+from mammoflow.planning.made import Made
 from mammoflow.planning.workflow import file_options as files, folder_options as folders
 from mammoflow.run.provenance import code_digest
 
@@ -26,7 +28,8 @@ try:
     check_project_folder(ROOT)
     CONFIG = planning.read_configuration(config, sys.argv[1:])
     # A dry run writes nothing: it plans a rule for the settings files that a run would write here.
-    TO_WRITE = planning.changed_settings(CONFIG) if is_dry_run(sys.argv[1:]) else planning.write_settings(CONFIG)
+    DRY_RUN = is_dry_run(sys.argv[1:])
+    TO_WRITE = planning.changed_settings(CONFIG) if DRY_RUN else planning.write_settings(CONFIG)
 except MammoflowError as error:
     raise WorkflowError(str(error)) from None
 
@@ -36,6 +39,14 @@ STUDY = planning.study_folders(CONFIG)[0]
 MODEL = CONFIG.segmentation.default_model
 MODULES = job_modules(CONFIG)
 FOLDS = planned_folds.fold_folders(CONFIG)
+
+# An input of every rule behind the cohort, whose age does not count. After the cohort was made again, Snakemake decides
+# anew which of their jobs have to run; it does so only for jobs that read an output of the checkpoint.
+DECIDED_ANEW = ancient(f"{RUN}/cohort/study.json")
+
+WEIGHTS = ["weights", "model_weights"]
+FINGERPRINTS = Fingerprints(CONFIG, remember=not DRY_RUN)
+MADE = Made(RUN, remember=not DRY_RUN)
 
 
 wildcard_constraints:
@@ -70,6 +81,46 @@ def settings_file(job):
 def code(job):
     """The digest of the code behind a job."""
     return code_digest(*MODULES[job])
+
+
+def content_of_cohort():
+    """The fingerprint of the studies' files. The process that plans needs it, and not the jobs on a cluster."""
+    return FINGERPRINTS.of_cohort() if workflow.is_main_process else ""
+
+
+def content_of_shard(shard):
+    """The fingerprint of the files that a shard of the cohort names."""
+    return FINGERPRINTS.of_shard(shard) if workflow.is_main_process else ""
+
+
+def content_of_given(files):
+    """The fingerprint of tables and weights that the run does not make."""
+    return FINGERPRINTS.of_given(files) if workflow.is_main_process else ""
+
+
+def losses(*files):
+    """How often results that a job reads were lost since they were complete: by a job that failed or was interrupted."""
+    return MADE.losses(files) if workflow.is_main_process else ""
+
+
+def given(files):
+    """Inputs of a rule: of those that the run does not make the content counts, as a parameter, and not the age."""
+    return [file if FINGERPRINTS.is_made(file) else ancient(file) for file in files]
+
+
+def with_given_weights(inputs):
+    """The inputs of a classifier, by kind, with `given` for those that are weights."""
+    return {kind: given(files) if kind in WEIGHTS else files for kind, files in inputs.items()}
+
+
+def content_of_weights(inputs):
+    """The fingerprint of the weights among the inputs of a classifier that the run does not make."""
+    return content_of_given(file for kind in WEIGHTS for file in inputs[kind])
+
+
+def losses_of(inputs):
+    """How often the inputs of a classifier, by kind, were lost."""
+    return losses(*(file for files in inputs.values() for file in files))
 
 
 def shards(pattern, **values):

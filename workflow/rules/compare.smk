@@ -1,6 +1,12 @@
 # The default model first: later stages use its masks.
 REPORTED = [MODEL, *(name for name in CONFIG.segmentation.run if name != MODEL)]
 
+# What could not be prompted, around the reference and around the masks of models.
+UNPROMPTED = shards("prompts/excluded/{shard}.parquet")
+for source in CONFIG.segmentation.prompting_models():
+    for fold in planned_folds.model_folders(CONFIG, source):
+        UNPROMPTED += shards(f"{fold}prompts/from_{source}/excluded/{{shard}}.parquet")
+
 
 rule compare:
     input:
@@ -10,14 +16,7 @@ rule compare:
         images=shards("images/{shard}/images.parquet"),
         tables=shards("images/{shard}/{table}.parquet", table=["lesions", "excluded"]),
         folds=expand(f"{RUN}/{{fold}}cohort/study.json", fold=[fold for fold in FOLDS if fold]),
-        prompts=[
-            shards("prompts/excluded/{shard}.parquet"),
-            *(
-                shards(f"{fold}prompts/from_{source}/excluded/{{shard}}.parquet")
-                for source in CONFIG.segmentation.prompting_models()
-                for fold in planned_folds.model_folders(CONFIG, source)
-            ),
-        ],
+        prompts=UNPROMPTED,
         masks=of_models(REPORTED, "masks.parquet"),
         scores=of_models(REPORTED, "scores.parquet"),
         weights=of_models(REPORTED, "weights.json"),
@@ -80,6 +79,14 @@ rule compare:
         runtime=120,
     params:
         code=code("compare"),
+        losses=lambda wildcards: losses(
+            *rules.images.input,
+            *UNPROMPTED,
+            *of_models(REPORTED, "masks.parquet"),
+            *rules.features.input,
+            *rules.classify.input,
+            *rules.saliency.input,
+        ),
         cohort=lambda wildcards, input: Path(input.study).parent,
         images=lambda wildcards, input: folders("--images", input.images),
         segmentation=lambda wildcards, input: folders("--segmentation", input.masks),

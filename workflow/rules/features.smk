@@ -1,6 +1,7 @@
 rule features_shard:
     input:
         settings=settings_file("features/{family}"),
+        decided_anew=DECIDED_ANEW,
         images=f"{RUN}/{{fold}}images/{{shard}}/images.parquet",
         lesions=f"{RUN}/{{fold}}images/{{shard}}/lesions.parquet",
         masks=lambda wildcards: expand(
@@ -21,6 +22,10 @@ rule features_shard:
         gpu=lambda wildcards: planned_features.feature_gpus(CONFIG, wildcards.family),
     params:
         code=lambda wildcards: code(f"features/{wildcards.family}"),
+        losses=lambda wildcards: losses(
+            f"{RUN}/{wildcards.fold}images/{wildcards.shard}/images.parquet",
+            *expand(planned_features.feature_masks(CONFIG, wildcards.family, wildcards.fold), shard=wildcards.shard),
+        ),
         images=lambda wildcards, input: Path(input.images).parent,
         masks=lambda wildcards, input: folders("--masks", input.masks),
     shell:

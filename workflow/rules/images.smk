@@ -7,6 +7,7 @@ rule images_shard:
         images=f"{RUN}/images/{{shard}}/images.parquet",
         lesions=f"{RUN}/images/{{shard}}/lesions.parquet",
         excluded=f"{RUN}/images/{{shard}}/excluded.parquet",
+        files=f"{RUN}/images/{{shard}}/files.json",
     log:
         f"{RUN}/logs/images/{{shard}}.log",
     benchmark:
@@ -19,7 +20,10 @@ rule images_shard:
         runtime=120,
     params:
         code=code("images"),
-        study=lambda wildcards: STUDY,
+        content=lambda wildcards: content_of_shard(wildcards.shard),
+        # Where a cohort job was interrupted, this brings it back; it is decided anew after the cohort was made.
+        cohort_is_made=lambda wildcards: Path(f"{RUN}/cohort/shards/{wildcards.shard}/images.parquet").exists(),
+        study=lambda wildcards, input: STUDY,  # where it is does not count, only what it holds
         cohort=lambda wildcards, input: Path(input.images).parent,
         shard=lambda wildcards, output: Path(output.images).parent,
     shell:
@@ -62,6 +66,7 @@ if planned_folds.has_folds(CONFIG):
             runtime=10,
         params:
             code=code("fold"),
+            losses=lambda wildcards: losses(*shards("images/{shard}/images.parquet")),
             cohort=lambda wildcards, input: Path(input.study).parent,
             images=lambda wildcards, input: folders("--images", input.images),
             fold=lambda wildcards, output: Path(output.study).parent.parent,

@@ -4,9 +4,10 @@
 rule prompts_shard:
     input:
         settings=settings_file("prompts"),
+        decided_anew=DECIDED_ANEW,
         images=f"{RUN}/images/{{shard}}/images.parquet",
         lesions=f"{RUN}/images/{{shard}}/lesions.parquet",
-        readers=[reader.table for reader in CONFIG.prompts.readers],
+        readers=given(reader.table for reader in CONFIG.prompts.readers),
         # Ids of readers are held to the whole cohort; without readers a new patient leaves old shards alone.
         cohort=rules.cohort.output if CONFIG.prompts.readers else [],
     output:
@@ -24,6 +25,8 @@ rule prompts_shard:
         runtime=30,
     params:
         code=code("prompts"),
+        losses=lambda wildcards: losses(f"{RUN}/images/{wildcards.shard}/images.parquet"),
+        content=lambda wildcards: content_of_given(reader.table for reader in CONFIG.prompts.readers),
         images=lambda wildcards, input: Path(input.images).parent,
         cohort=lambda wildcards, input: folders("--cohort", input.cohort[:1]),
     shell:
@@ -35,6 +38,7 @@ rule prompts_shard:
 rule prompts_from_model_shard:
     input:
         settings=settings_file("prompts"),
+        decided_anew=DECIDED_ANEW,
         images=f"{RUN}/{{fold}}images/{{shard}}/images.parquet",
         lesions=f"{RUN}/{{fold}}images/{{shard}}/lesions.parquet",
         masks=f"{RUN}/{{fold}}segmentation/{{source}}/{{shard}}/masks.parquet",
@@ -53,6 +57,10 @@ rule prompts_from_model_shard:
         runtime=30,
     params:
         code=code("prompts"),
+        losses=lambda wildcards: losses(
+            f"{RUN}/{wildcards.fold}images/{wildcards.shard}/images.parquet",
+            f"{RUN}/{wildcards.fold}segmentation/{wildcards.source}/{wildcards.shard}/masks.parquet",
+        ),
         images=lambda wildcards, input: Path(input.images).parent,
         masks=lambda wildcards, input: Path(input.masks).parent,
     shell:

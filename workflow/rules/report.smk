@@ -6,6 +6,7 @@ rule report:
         comparison=rules.compare.output,
         audit=rules.audit.output.section,
         images=rules.images.input,
+        lesions=shards("images/{shard}/lesions.parquet"),
         masks=of_models(REPORTED, "masks.parquet"),
         scores=of_models(REPORTED, "scores.parquet"),
         saliency=rules.saliency.input,
@@ -27,6 +28,9 @@ rule report:
         runtime=30,
     params:
         code=code("report"),
+        losses=lambda wildcards: losses(
+            rules.compare.output.table, rules.audit.output.section, *rules.images.input, *rules.saliency.input
+        ),
         cohort=lambda wildcards, input: Path(input.cohort).parent,
         comparison=lambda wildcards, input: Path(input.table).parent,
         audit=lambda wildcards, input: Path(input.audit).parent,

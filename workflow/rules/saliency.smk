@@ -8,6 +8,7 @@ rule saliency_maps:
     input:
         unpack(lambda wildcards: planned_classifiers.saliency_inputs(CONFIG, wildcards.classifier, wildcards.fold)),
         settings=settings_file("saliency/{classifier}"),
+        decided_anew=DECIDED_ANEW,
         predictions=f"{RUN}/{{fold}}classification/{{classifier}}/predictions.parquet",
         training=f"{RUN}/{{fold}}classification/{{classifier}}/training.json",
         seeds=f"{RUN}/{{fold}}classification/{{classifier}}/seeds",
@@ -29,6 +30,14 @@ rule saliency_maps:
         gpu=lambda wildcards: gpus(f"saliency/{wildcards.classifier}"),
     params:
         code=lambda wildcards: code(f"saliency/{wildcards.classifier}"),
+        losses=lambda wildcards: losses(
+            f"{RUN}/{wildcards.fold}classification/{wildcards.classifier}/predictions.parquet",
+            *(
+                file
+                for files in planned_classifiers.saliency_inputs(CONFIG, wildcards.classifier, wildcards.fold).values()
+                for file in files
+            ),
+        ),
         classifier=lambda wildcards, input: Path(input.predictions).parent,
         images=lambda wildcards, input: folders("--images", input.images),
         masks=lambda wildcards, input: folders("--masks", input.masks),

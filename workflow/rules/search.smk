@@ -4,8 +4,13 @@
 
 rule search_classifier:
     input:
-        unpack(lambda wildcards: planned_searches.search_inputs(CONFIG, wildcards.search, wildcards.fold)),
+        unpack(
+            lambda wildcards: with_given_weights(
+                planned_searches.search_inputs(CONFIG, wildcards.search, wildcards.fold)
+            )
+        ),
         settings=settings_file("searches/{search}"),
+        decided_anew=DECIDED_ANEW,
     output:
         trials=f"{RUN}/{{fold}}search/{{search}}/trials.csv",
         best=f"{RUN}/{{fold}}search/{{search}}/best.yaml",
@@ -24,6 +29,10 @@ rule search_classifier:
         gpu=lambda wildcards: gpus(f"searches/{wildcards.search}"),
     params:
         code=lambda wildcards: code(f"searches/{wildcards.search}"),
+        losses=lambda wildcards: losses_of(planned_searches.search_inputs(CONFIG, wildcards.search, wildcards.fold)),
+        content=lambda wildcards: content_of_weights(
+            planned_searches.search_inputs(CONFIG, wildcards.search, wildcards.fold)
+        ),
         images=lambda wildcards, input: folders("--images", input.images),
         masks=lambda wildcards, input: folders("--masks", input.masks),
         scores=lambda wildcards, input: files("--scores", input.scores),

@@ -4,10 +4,11 @@
 rule segment_shard:
     input:
         settings=settings_file("segmentation/{model}"),
+        decided_anew=DECIDED_ANEW,
         images=f"{RUN}/{{fold}}images/{{shard}}/images.parquet",
         lesions=f"{RUN}/{{fold}}images/{{shard}}/lesions.parquet",
         prompts=lambda wildcards: planned_models.prompt_tables(CONFIG, wildcards.model, wildcards.fold),
-        weights=lambda wildcards: planned_models.weights_inputs(CONFIG, wildcards.model, wildcards.fold),
+        weights=lambda wildcards: given(planned_models.weights_inputs(CONFIG, wildcards.model, wildcards.fold)),
     output:
         scores=f"{RUN}/{{fold}}segmentation/{{model}}/{{shard}}/scores.parquet",
         masks=f"{RUN}/{{fold}}segmentation/{{model}}/{{shard}}/masks.parquet",
@@ -27,6 +28,17 @@ rule segment_shard:
         gpu=lambda wildcards: gpus(f"segmentation/{wildcards.model}"),
     params:
         code=lambda wildcards: code(f"segmentation/{wildcards.model}"),
+        losses=lambda wildcards: losses(
+            f"{RUN}/{wildcards.fold}images/{wildcards.shard}/images.parquet",
+            *expand(
+                planned_models.prompt_tables(CONFIG, wildcards.model, wildcards.fold),
+                shard=wildcards.shard,
+            ),
+            *planned_models.weights_inputs(CONFIG, wildcards.model, wildcards.fold),
+        ),
+        content=lambda wildcards: content_of_given(
+            planned_models.weights_inputs(CONFIG, wildcards.model, wildcards.fold)
+        ),
         model=lambda wildcards: planned_models.model_arguments(CONFIG, wildcards.model),
         weights=lambda wildcards, input: files("--weights", input.weights),
         images=lambda wildcards, input: Path(input.images).parent,
@@ -44,9 +56,10 @@ rule segment_shard:
 rule segment_automatic_shard:
     input:
         settings=settings_file("segmentation/{model}"),
+        decided_anew=DECIDED_ANEW,
         images=f"{RUN}/{{fold}}images/{{shard}}/images.parquet",
         lesions=f"{RUN}/{{fold}}images/{{shard}}/lesions.parquet",
-        weights=lambda wildcards: planned_models.weights_inputs(CONFIG, wildcards.model, wildcards.fold),
+        weights=lambda wildcards: given(planned_models.weights_inputs(CONFIG, wildcards.model, wildcards.fold)),
     output:
         scores=f"{RUN}/{{fold}}segmentation/{{model}}/{{shard}}/scores.parquet",
         masks=f"{RUN}/{{fold}}segmentation/{{model}}/{{shard}}/masks.parquet",
@@ -68,6 +81,17 @@ rule segment_automatic_shard:
         gpu=lambda wildcards: gpus(f"segmentation/{wildcards.model}"),
     params:
         code=lambda wildcards: code(f"segmentation/{wildcards.model}"),
+        losses=lambda wildcards: losses(
+            f"{RUN}/{wildcards.fold}images/{wildcards.shard}/images.parquet",
+            *expand(
+                planned_models.prompt_tables(CONFIG, wildcards.model, wildcards.fold),
+                shard=wildcards.shard,
+            ),
+            *planned_models.weights_inputs(CONFIG, wildcards.model, wildcards.fold),
+        ),
+        content=lambda wildcards: content_of_given(
+            planned_models.weights_inputs(CONFIG, wildcards.model, wildcards.fold)
+        ),
         model=lambda wildcards: planned_models.model_arguments(CONFIG, wildcards.model),
         weights=lambda wildcards, input: files("--weights", input.weights),
         images=lambda wildcards, input: Path(input.images).parent,

@@ -5,10 +5,11 @@
 rule train_segmenter:
     input:
         settings=settings_file("segmentation_models/{trained}"),
+        decided_anew=DECIDED_ANEW,
         images=shards("{fold}images/{shard}/images.parquet"),
         lesions=shards("{fold}images/{shard}/lesions.parquet"),
-        further=lambda wildcards: further_images(wildcards.trained),
-        weights=lambda wildcards: planned_models.start_weights(CONFIG, wildcards.trained, wildcards.fold),
+        further=lambda wildcards: given(further_images(wildcards.trained)),
+        weights=lambda wildcards: given(planned_models.start_weights(CONFIG, wildcards.trained, wildcards.fold)),
     output:
         weights=f"{RUN}/{{fold}}segmentation_models/{{trained}}/model.safetensors",
         record=f"{RUN}/{{fold}}segmentation_models/{{trained}}/record.json",
@@ -26,6 +27,16 @@ rule train_segmenter:
         gpu=lambda wildcards: gpus(f"segmentation_models/{wildcards.trained}"),
     params:
         code=lambda wildcards: code(f"segmentation_models/{wildcards.trained}"),
+        losses=lambda wildcards: losses(
+            *shards(f"{wildcards.fold}images/{{shard}}/images.parquet"),
+            *planned_models.start_weights(CONFIG, wildcards.trained, wildcards.fold),
+        ),
+        content=lambda wildcards: content_of_given(
+            [
+                *further_images(wildcards.trained),
+                *planned_models.start_weights(CONFIG, wildcards.trained, wildcards.fold),
+            ]
+        ),
         model=lambda wildcards: planned_models.training_arguments(CONFIG, wildcards.trained),
         weights=lambda wildcards, input: files("--weights", input.weights),
         images=lambda wildcards, input: folders("--images", [*input.images, *input.further]),

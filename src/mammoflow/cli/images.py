@@ -8,6 +8,7 @@ import click
 
 from mammoflow.cli.group import main
 from mammoflow.cli.options import (
+    folder,
     input_folder,
     input_folders,
     output_folder,
@@ -19,7 +20,7 @@ from mammoflow.cli.summary import say_end
 
 @main.command()
 @settings_option
-@output_folder("Folder of the study to write.")
+@click.option("--output", required=True, type=folder(), help="Folder of the study to write.")
 @threads_option
 def phantom(settings: Path, output: Path, threads: int) -> None:
     """Write the embedded phantom study.

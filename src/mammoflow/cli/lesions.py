@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @click.option("--cohort", type=folder(exists=True), help="Folder of the cohort; needed for boxes of readers.")
 @click.option("--masks", type=folder(exists=True), help="Folder of another model's masks, to prompt with these alone.")
 @click.option("--excluded", type=file(), help="Table to write of what cannot be a prompt.")
-@output_file("Table of prompts to write.")
+@output_file("Table of prompts to write.", ["prompt_id", "lesion_id"])
 def prompts(
     settings: Path, images: Path, cohort: Path | None, masks: Path | None, excluded: Path | None, output: Path
 ) -> None:
@@ -52,6 +52,10 @@ def prompts(
     from mammoflow.config.base import read_settings
     from mammoflow.config.prompts import PromptSettings
     from mammoflow.segmentation.prompting.prompts import make_prompts
+    from mammoflow.storage.outputs import claim_file
+
+    if excluded is not None:
+        claim_file(excluded, "prompts", ["stage", "reason", "detail"])
 
     make_prompts(read_settings(PromptSettings, settings), images, output, excluded, cohort, masks)
     say_end("prompts", output, excluded)
@@ -113,7 +117,7 @@ def segment_automatic(settings: Path, model: ModelSpec, images: Path, output: Pa
 @click.option("--family", required=True, metavar=f"[{'|'.join(FAMILY_NAMES)}]", help="Feature family.")
 @input_folder("--images", "Folder of one shard of images.")
 @click.option("--masks", type=folder(exists=True), help="Folder of the shard's masks; not needed for reference masks.")
-@output_file("Table of features to write.")
+@output_file("Table of features to write.", ["lesion_id", "status", "spacing_mm"])
 @threads_option
 def features(settings: Path, family: str, images: Path, masks: Path | None, output: Path, threads: int) -> None:
     """Compute features of the lesions of a shard.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
@@ -24,14 +24,63 @@ settings_option = click.option(
 threads_option = click.option("--threads", default=1, type=click.IntRange(min=1), help="Threads or processes to use.")
 
 
-def output_file(help_text: str) -> Callable[[Command], Command]:
-    """Return the option for a stage that writes one file."""
-    return click.option("--output", required=True, type=file(), help=help_text)
+def output_file(help_text: str, columns: Iterable[str] = ()) -> Callable[[Command], Command]:
+    """Return the option for a stage that writes one file; `columns` tell its tables from other tables."""
+
+    def add(command: Command) -> Command:
+        @click.option("--output", required=True, type=file(), help=help_text)
+        @wraps(command)
+        def guarded(output: Path, **arguments: Any) -> Any:
+            from mammoflow.storage.outputs import claim_file
+
+            claim_file(output, _stage(), columns)
+            return command(output=output, **arguments)
+
+        return cast(Command, guarded)
+
+    return add
 
 
 def output_folder(help_text: str) -> Callable[[Command], Command]:
-    """Return the option for a stage that writes a folder."""
-    return click.option("--output", required=True, type=folder(), help=help_text)
+    """Return the option for a stage that writes a folder, which is refused where it holds something else."""
+
+    def add(command: Command) -> Command:
+        @click.option("--output", required=True, type=folder(), help=help_text)
+        @wraps(command)
+        def guarded(output: Path, **arguments: Any) -> Any:
+            from mammoflow.storage.outputs import claim_folder
+
+            check_not_input(output, arguments)
+            claim_folder(output, _stage())
+            return command(output=output, **arguments)
+
+        return cast(Command, guarded)
+
+    return add
+
+
+def _stage() -> str:
+    """Return the name of the command that runs."""
+    return str(click.get_current_context().info_name)
+
+
+def check_not_input(output: Path, arguments: Mapping[str, Any]) -> None:
+    """Refuse a folder of results that is also an input of the command.
+
+    Raises
+    ------
+    ConfigError
+        If it is.
+    """
+    from mammoflow.storage.outputs import is_same
+
+    for name, value in arguments.items():
+        for path in value if isinstance(value, tuple) else (value,):
+            if isinstance(path, Path) and path.is_dir() and is_same(path, output):
+                raise ConfigError(
+                    f"--output: found {output}, which is also --{name.replace('_', '-')}; expected another folder; "
+                    "nothing was changed: name a new one"
+                )
 
 
 def input_folder(name: str, help_text: str) -> Callable[[Command], Command]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -21,6 +20,7 @@ from mammoflow.cohort.splits import check_no_leak
 from mammoflow.cohort.step_counts import describe, describe_parts
 from mammoflow.cohort.study_files import require_study_files
 from mammoflow.config.cohort import CohortSettings
+from mammoflow.storage.file_states import READ_FILES
 from mammoflow.storage.files import write_text
 from mammoflow.tables.cohort import EXCLUDED, FOLDS, IMAGES, LESIONS, ROWS
 from mammoflow.tables.columns import SPLITS
@@ -38,8 +38,8 @@ def build_cohort(settings: CohortSettings, study: Path, output: Path) -> None:
         Folder of the first study; those of further ones are in the settings. All paths in the tables are relative to
         the folder of their study.
     output
-        Folder for `rows.parquet`, `images.parquet`, `lesions.parquet`, `excluded.parquet`, `study.json`, `shards/K/`;
-        and for `folds.parquet` where one run makes every fold.
+        Folder for `rows.parquet`, `images.parquet`, `lesions.parquet`, `excluded.parquet`, `study.json`, `shards/K/`
+        with the tables and the names of the files of a shard; and for `folds.parquet` where one run makes every fold.
 
     Raises
     ------
@@ -72,15 +72,32 @@ def build_cohort(settings: CohortSettings, study: Path, output: Path) -> None:
 
 def _write(output: Path, shards: int, images: pd.DataFrame, lesions: pd.DataFrame, excluded: pd.DataFrame) -> None:
     folder = output / "shards"
-    if folder.is_dir():
-        shutil.rmtree(folder)  # of an earlier run with another number of shards
+    _remove_shards(folder)
     images = write_table(images, IMAGES, output / "images.parquet")
     lesions = write_table(lesions, LESIONS, output / "lesions.parquet")
     write_table(excluded, EXCLUDED, output / "excluded.parquet")
     for shard in range(shards):
         target = folder / f"{shard:02d}"
-        write_table(images[images["shard"] == shard], IMAGES, target / "images.parquet")
-        write_table(lesions[lesions["shard"] == shard], LESIONS, target / "lesions.parquet")
+        of_shard = images[images["shard"] == shard], lesions[lesions["shard"] == shard]
+        write_table(of_shard[0], IMAGES, target / "images.parquet")
+        write_table(of_shard[1], LESIONS, target / "lesions.parquet")
+        write_text(target / READ_FILES, json.dumps(_named_files(*of_shard), indent=0, sort_keys=True) + "\n")
+
+
+def _remove_shards(folder: Path) -> None:
+    """Remove the shards of an earlier run, which may have had another number of them, and no other file."""
+    for shard in folder.glob("*"):
+        if shard.name.isdecimal() and shard.is_dir() and not shard.is_symlink():
+            for name in ("images.parquet", "lesions.parquet", READ_FILES):
+                (shard / name).unlink(missing_ok=True)
+            if not any(shard.iterdir()):
+                shard.rmdir()
+
+
+def _named_files(images: pd.DataFrame, lesions: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the files that a shard names, by the name of their study: what the shard's images are made of."""
+    named = pd.concat([images.set_index("source")["image_path"], lesions.set_index("source")["mask_path"]]).dropna()
+    return {str(study): sorted(set(map(str, paths))) for study, paths in named.groupby(level=0)}
 
 
 def _summary(

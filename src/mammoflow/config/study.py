@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -41,6 +41,11 @@ class StudyConfig(Settings):
     results: UserPath = Field("results", min_length=1, description="Folder that all runs write to.")
     store: UserPath = Field("results/store", min_length=1, description="Folder of the embeddings, shared by all runs.")
     device: Device = Field("auto", description="Device of every stage that does not set its own.")
+    changed_files: Literal["times", "content"] = Field(
+        "times",
+        description="How a run finds the files of the study that changed: times compares the content of those whose "
+        "size or times changed; content reads every file at each start, for file systems that do not keep times.",
+    )
     phantom: PhantomSettings = Field(default_factory=PhantomSettings, description="The embedded phantom study.")
     cohort: CohortSettings = Field(default_factory=CohortSettings, description="Which study, and how it is split.")
     images: ImagesSettings = Field(default_factory=ImagesSettings, description="Canonical images and lesion patches.")

@@ -6,6 +6,7 @@ import re
 import resource
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ from mammoflow.imaging.lesion import FilmGrid, Shape, cut_patch, measure, read_r
 from mammoflow.imaging.pectoral import SIDE_VIEWS, find_pectoral
 from mammoflow.imaging.spacing import Spacing, choose_spacing, spacing_flags
 from mammoflow.reasons.lesions import LesionReason
-from mammoflow.storage.files import array_digest, text_digest, write_image, write_mask
+from mammoflow.storage.file_states import ReadFile, read_file_record
+from mammoflow.storage.files import Array, array_digest, text_digest, write_image, write_mask
 
 STAGE = "images"
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
@@ -56,24 +58,49 @@ class Case:
 
 @dataclass
 class CaseResult:
-    """Rows of CANONICAL_IMAGES (one or none), CANONICAL_LESIONS and EXCLUDED, and the worker's peak memory."""
+    """Rows of CANONICAL_IMAGES (one or none), CANONICAL_LESIONS and EXCLUDED, the files, the worker's peak memory."""
 
     image: dict[str, Any] | None = None
     lesions: list[dict[str, Any]] = field(default_factory=list)
     excluded: list[dict[str, Any]] = field(default_factory=list)
+    files: dict[str, ReadFile] = field(default_factory=dict)
     peak_bytes: int = 0
 
 
 def prepare_case(case: Case) -> CaseResult:
     """Prepare one film and its lesions; a film or lesion that cannot be used becomes a row of `excluded`."""
+    files = _files(case)  # before they are decoded
     result = CaseResult()
     try:
         _prepare(case, result)
     except ExcludedCase as problem:
         result = exclude_image(case, problem)
+    result.files = files
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     result.peak_bytes = peak if sys.platform == "darwin" else 1024 * peak
     return result
+
+
+def written_files(case: Case) -> list[str]:
+    """Return the files that the preparation of a case may write, relative to the folder of the stage."""
+    name = file_name(str(case.image["image_id"]))
+    files = [f"{folder}/{name}.png" for folder in ("image", "breast", "pectoral")]
+    for lesion in case.lesions:
+        name = file_name(str(lesion["lesion_id"]))
+        files += [f"mask/{name}.png", *(f"patch/{name}.{part}.png" for part in ("image", "breast", "mask"))]
+    return files
+
+
+def _files(case: Case) -> dict[str, ReadFile]:
+    """Return state and digest of each file of the case that can be read, by its path in the study."""
+    paths = [case.image["image_path"], *(lesion["mask_path"] for lesion in case.lesions)]
+    files: dict[str, ReadFile] = {}
+    for path in dict.fromkeys(path for path in paths if isinstance(path, str) and path):
+        with suppress(ExcludedCase):
+            record = read_file_record(safe_path(case.study, path))
+            if record is not None:
+                files[path] = record
+    return files
 
 
 def exclude_image(case: Case, problem: ExcludedCase) -> CaseResult:
@@ -247,10 +274,13 @@ def _prepare_lesion(case: Case, lesion: dict[str, Any], film: Grey, breast: Mask
         "patch_y0": patch.corner[0],
         "patch_x0": patch.corner[1],
     }
+    parts: list[Array] = [patch.image, patch.breast]
     if reference.mask is not None and patch.mask is not None:
         row |= {"mask_file": f"mask/{name}.png", "patch_mask_file": f"patch/{name}.mask.png"}
         write_mask(case.output / row["mask_file"], shrink_mask(reference.mask, grid.canonical))
         write_mask(case.output / row["patch_mask_file"], patch.mask)
+        parts += [reference.mask, patch.mask]
     write_image(case.output / row["patch_file"], patch.image)
     write_mask(case.output / row["patch_breast_file"], patch.breast)
+    row["digest"] = text_digest(*map(array_digest, parts))
     return row

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -12,10 +11,12 @@ import pandas as pd
 
 from mammoflow.config.images import ImagesSettings
 from mammoflow.errors import ExcludedCase, StudyError
-from mammoflow.imaging.case import Case, CaseResult, exclude_image, prepare_case
+from mammoflow.imaging.case import Case, CaseResult, exclude_image, prepare_case, written_files
 from mammoflow.reasons.files import FileReason
 from mammoflow.run.runtime import progress
 from mammoflow.run.workers import Lost, map_isolated
+from mammoflow.storage.file_states import READ_FILES, ReadFile, write_read_files
+from mammoflow.storage.outputs import begin_files, is_same, remove_unfinished
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
 from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
@@ -38,20 +39,24 @@ def prepare_images(settings: ImagesSettings, study: Path, cohort_shard: Path, ou
     cohort_shard
         Folder with `images.parquet` and `lesions.parquet` of the cohort.
     output
-        Folder for `image/`, `breast/`, `pectoral/`, `mask/`, `patch/` and, written last, `images.parquet`,
-        `lesions.parquet` and `excluded.parquet`. Files of an earlier run are removed.
+        Folder for `image/`, `breast/`, `pectoral/`, `mask/`, `patch/`, `files.json` and, written last,
+        `images.parquet`, `lesions.parquet` and `excluded.parquet`. What an earlier run wrote there is removed, and
+        nothing else.
     threads
         Films at a time, each in a separate process.
 
     Raises
     ------
     StudyError
-        If the study's folder or a table is missing, a lesion has no image, or the disk is full.
+        If the study's folder or a table is missing, a lesion has no image, the disk is full, or a file of the same
+        name is there that no earlier run wrote.
     """
     if not study.is_dir():
         raise StudyError(f"study folder {study} does not exist; expected the folder that the image paths start from")
+    if is_same(study, output):
+        raise StudyError(f"{output} is the study folder; expected another folder for the results; name a new one")
     cases = _cases(settings, study, cohort_shard, output)
-    _clear(output)
+    files = _begin(cases, output)
     results: dict[int, CaseResult] = {}
     work = map_isolated(prepare_case, cases, threads, LONGEST_S, WORKER_BYTES, preload="mammoflow.imaging.case")
     for index, answer in progress(work, "images", total=len(cases)):
@@ -60,7 +65,8 @@ def prepare_images(settings: ImagesSettings, study: Path, cohort_shard: Path, ou
             answer = exclude_image(cases[index], problem)
         results[index] = answer
     ordered = [results[index] for index in range(len(cases))]
-    _remove_unlisted(ordered, output)
+    _remove_unlisted(ordered, output, files)
+    _write_files(cases, ordered, output)
     _write(ordered, output)
     _report(ordered)
 
@@ -98,25 +104,30 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
-def _clear(output: Path) -> None:
-    """Remove earlier files, tables first, so that a run that stops half way does not look complete."""
-    for name in TABLES:
-        (output / f"{name}.parquet").unlink(missing_ok=True)
+def _begin(cases: list[Case], output: Path) -> list[str]:
+    """Remove earlier files, tables first, so that a run that stops half way does not look complete.
+
+    Returns
+    -------
+    list of str
+        The pictures that this run may write.
+    """
+    pictures = [file for case in cases for file in written_files(case)]
+    begin_files(output, [*(f"{name}.parquet" for name in TABLES), READ_FILES, *pictures], FOLDERS)
     for name in FOLDERS:
-        if (output / name).is_dir():
-            shutil.rmtree(output / name)
-        (output / name).mkdir(parents=True)
+        (output / name).mkdir(parents=True, exist_ok=True)
+    return pictures
 
 
-def _remove_unlisted(results: list[CaseResult], output: Path) -> None:
+def _remove_unlisted(results: list[CaseResult], output: Path, pictures: list[str]) -> None:
     """Remove the files of lost workers, which no table lists."""
     rows = [result.image for result in results if result.image is not None]
     rows += [lesion for result in results for lesion in result.lesions]
     listed = {row[name] for row in rows for name in row if name.endswith("_file")}
-    for folder in FOLDERS:
-        for path in (output / folder).iterdir():
-            if f"{folder}/{path.name}" not in listed:
-                path.unlink()
+    for path in pictures:
+        if path not in listed:
+            (output / path).unlink(missing_ok=True)
+    remove_unfinished(output, pictures)
 
 
 def _write(results: list[CaseResult], output: Path) -> None:
@@ -126,6 +137,14 @@ def _write(results: list[CaseResult], output: Path) -> None:
     write_table(pd.DataFrame(excluded), EXCLUDED, output / "excluded.parquet")
     write_table(pd.DataFrame(lesions), CANONICAL_LESIONS, output / "lesions.parquet")
     write_table(pd.DataFrame(images), CANONICAL_IMAGES, output / "images.parquet")
+
+
+def _write_files(cases: list[Case], results: list[CaseResult], output: Path) -> None:
+    """Write which files were read, by the name of their study."""
+    files: dict[str, dict[str, ReadFile]] = {}
+    for case, result in zip(cases, results, strict=True):
+        files.setdefault(str(case.image["source"]), {}).update(result.files)
+    write_read_files(output, files)
 
 
 def _report(results: list[CaseResult]) -> None:

@@ -10,6 +10,7 @@ from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.planning.models import missing_weights, needed_models
 from mammoflow.planning.network_weights import missing_network_weights
+from mammoflow.storage.outputs import holds_files, is_within
 
 
 def gpu_present() -> bool:
@@ -73,6 +74,34 @@ def has_pathology(reader: str) -> bool:
         ):
             return bool(statement.value.value)
     return True
+
+
+def check_places(config: StudyConfig) -> None:
+    """Check that the run and the store write nowhere where they could replace files of a person.
+
+    Raises
+    ------
+    ConfigError
+        If the folder of the run or the store is a study folder, lies in one or contains one, or the folder of the run
+        holds something else than a run.
+    """
+    run = Path(config.results) / config.run
+    for index, dataset in enumerate(config.cohort.datasets):
+        study = run / "study" if dataset.reader == "phantom" else Path(dataset.folder)
+        for key, place in (("results", run), ("store", Path(config.store))):
+            if key == "results" and dataset.reader == "phantom":
+                continue
+            if is_within(place, study) or is_within(study, place):
+                of_study = f"cohort.more_datasets.{index - 1}.folder" if index else "cohort.dataset.folder"
+                raise ConfigError(
+                    f"{key}: the run would write to {place}, which is, contains or lies in the study folder {study} "
+                    f"({of_study}); expected a folder apart from every study; set {key} to another one"
+                )
+    if run.exists() and not any(run.glob("settings/*.yaml")) and (not run.is_dir() or holds_files(run)):
+        raise ConfigError(
+            f"run: found {run}, which holds files and no run of mammoflow; expected a new or an empty folder, or that "
+            "of an earlier run; nothing was changed: name another run, or set results to another folder"
+        )
 
 
 def check_files(config: StudyConfig) -> None:

@@ -13,8 +13,8 @@ from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError
 from mammoflow.planning.command_line import with_command_line
 from mammoflow.planning.models import run_folder
-from mammoflow.planning.preflight import check_files, gpu_present
-from mammoflow.run.provenance import run_record, study_fingerprint
+from mammoflow.planning.preflight import check_files, check_places, gpu_present
+from mammoflow.run.provenance import run_record
 from mammoflow.storage.files import write_text
 
 # These targets fetch the study or the weights, so the files need not be there yet.
@@ -38,7 +38,7 @@ def read_configuration(values: Mapping[str, object], arguments: Iterable[str]) -
     Raises
     ------
     ConfigError
-        If a key, a type or a value is wrong, or a study or a table does not exist.
+        If a key, a type or a value is wrong, a study or a table does not exist, or the run would write to a study.
     WeightsError
         If a weights file does not exist.
     """
@@ -46,6 +46,7 @@ def read_configuration(values: Mapping[str, object], arguments: Iterable[str]) -
     config = validate_settings(StudyConfig, with_command_line(values, words), "the configuration")
     if not FETCHING_TARGETS & {argument.partition(":")[0] for argument in words}:
         check_files(config)
+    check_places(config)
     return config
 
 
@@ -69,15 +70,6 @@ def study_tables(config: StudyConfig) -> list[str]:
     """Return the paths of all tables that the configuration names for its studies."""
     folders = zip(study_folders(config), config.cohort.datasets, strict=True)
     return [f"{folder}/{table}" for folder, dataset in folders for table in dataset.every_table()]
-
-
-def study_fingerprints(config: StudyConfig) -> list[str]:
-    """Return a digest of the paths and sizes of the files of each study.
-
-    The embedded phantom study has none: its manifest is an input of the cohort instead.
-    """
-    folders = study_folders(config)[1:] if has_phantom(config) else study_folders(config)
-    return [study_fingerprint(Path(folder)) for folder in folders]
 
 
 def settings_file(config: StudyConfig, job: str) -> str:

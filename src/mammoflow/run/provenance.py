@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.metadata
-import os
 import platform
 import shutil
 import subprocess
@@ -122,25 +121,6 @@ def run_record(executor: str, root: Path) -> dict[str, object]:
         "git_changes": bool(_git(root, "status", "--porcelain", "--untracked-files=no")),
         "packages": {name: version for name, version in installed.items() if version},
     }
-
-
-def study_fingerprint(folder: Path) -> str:
-    """Return a SHA-256 over the relative paths and sizes of all files of a study folder.
-
-    It changes when a file is added, removed, or changes its size. No file is read.
-    """
-    entries: list[str] = []
-    waiting, seen = [""], set[tuple[int, int]]()
-    while waiting:
-        relative = waiting.pop()
-        for entry in os.scandir(f"{folder}{relative}"):
-            path, status = f"{relative}/{entry.name}", entry.stat()
-            if not entry.is_dir():
-                entries.append(f"{path}\0{status.st_size}")
-            elif (status.st_dev, status.st_ino) not in seen:  # a link may lead back to a folder above it
-                seen.add((status.st_dev, status.st_ino))
-                waiting.append(path)
-    return hashlib.sha256("\n".join(sorted(entries)).encode()).hexdigest()
 
 
 def _module_file(module: str, sources: Path) -> Path | None:

@@ -18,6 +18,7 @@ from mammoflow.storage.arrays import DAY_S, ArrayStore
 
 UNKNOWN = "unknown"
 _KEY = re.compile(r"[0-9a-f]{64}")
+_UNFINISHED = re.compile(r"\.[0-9a-f]{64}-[a-z0-9_]+\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def unfinished(root: Path) -> list[Path]:
     old_files = []
     for path in root.glob("??/.*.safetensors"):
         with suppress(FileNotFoundError):  # a job has just renamed it
-            if time.time() - path.stat().st_mtime > DAY_S:
+            if _UNFINISHED.fullmatch(path.name) and time.time() - path.stat().st_mtime > DAY_S:
                 old_files.append(path)
     return sorted(old_files)
 

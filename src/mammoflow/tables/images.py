@@ -79,6 +79,8 @@ CANONICAL_LESIONS = pa.DataFrameSchema(
         "patch_spacing_mm": number(nullable=False, above=0),
         "patch_y0": number(nullable=False),  # top left corner of the patch in canonical pixels, may be negative
         "patch_x0": number(nullable=False),
+        # SHA-256 of the patch and, where there is one, of the reference mask: a table is equal where its pictures are.
+        "digest": text(required=False),
     },
     unique=["lesion_id"],
     name="canonical lesions",

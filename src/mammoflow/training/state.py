@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor
 from mammoflow.storage.files import text_digest, writing
 
 FOLDER = ".training"
+STATE_NAME = re.compile(r"[0-9a-f]{16}")
 LAST = "last.pt"
 KEPT = "kept.pt"
 
@@ -36,7 +38,7 @@ def training_state(output: Path, *inputs: str, code: str) -> Path:
     state = root / text_digest(*inputs, code)[:16]
     if root.is_dir():
         for other in root.iterdir():
-            if other != state:
+            if other != state and STATE_NAME.fullmatch(other.name):
                 shutil.rmtree(other, ignore_errors=True)
     state.mkdir(parents=True, exist_ok=True)
     return state

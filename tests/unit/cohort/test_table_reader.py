@@ -469,3 +469,22 @@ def test_an_empty_folder_and_files_of_two_kinds_are_excluded(pair, study):
     assert study.reasons == {str(FileReason.MISSING_FILE): 1}
     study = pair("pair/processing.dcm", "images/pair.png")
     assert study.reasons == {str(CohortReason.BAD_ROW): 2}
+
+
+def test_each_shard_names_its_files_and_shards_of_an_earlier_run_go(study: Study) -> None:
+    study.build(table_of())
+    shards = study.output / "shards"
+    (shards / "07").mkdir()
+    for name in ("images.parquet", "files.json"):
+        (shards / "07" / name).write_text("of an earlier run")
+    (shards / "00" / "notes.txt").write_text("mine")
+    (shards / "mine").mkdir()
+    (shards / "mine" / "images.parquet").write_text("mine")
+    study.rebuild()
+    named = [json.loads((shards / shard / "files.json").read_text())["mine"] for shard in ("00", "01")]
+    assert sorted(named[0] + named[1]) == sorted([*study.images["image_path"], *study.lesions["mask_path"]])
+    of_shard = study.images[study.images["shard"] == 0]
+    assert set(of_shard["image_path"]) <= set(named[0])
+    assert not set(of_shard["image_path"]) & set(named[1])
+    assert {path.name for path in shards.iterdir()} == {"00", "01", "mine"}
+    assert (shards / "00" / "notes.txt").read_text() == (shards / "mine" / "images.parquet").read_text() == "mine"

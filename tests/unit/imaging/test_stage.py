@@ -19,7 +19,8 @@ from mammoflow.imaging.stage import prepare_images
 from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.imaging import ImagingReason
 from mammoflow.reasons.lesions import LesionReason
-from mammoflow.storage.files import array_digest, read_image, read_mask, write_mask
+from mammoflow.storage.file_states import READ_FILES, read_read_files
+from mammoflow.storage.files import array_digest, file_digest, read_image, read_mask, write_mask
 from mammoflow.tables.cohort import EXCLUDED
 from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
@@ -203,7 +204,7 @@ def test_number_of_processes_changes_nothing(study: Path, write_shard: Shard, tm
     for threads in (1, 3):
         prepare_images(SETTINGS, study, shard, tmp_path / str(threads), threads)
     files = sorted(path.relative_to(tmp_path / "1") for path in (tmp_path / "1").rglob("*.*"))
-    assert len(files) == 3 + 6 * 3
+    assert len(files) == 3 + 6 * 3 + 2  # tables, pictures, what was read and what was written
     for name in files:
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "3" / name).read_bytes()
 
@@ -308,3 +309,56 @@ def test_an_image_says_what_is_known_of_it_once_lesions_are_lost(
     assert said.loc["normal"].tolist() == [True, True]
     assert said.loc["emptied"].tolist() == [False, False]
     assert set(excluded["level"]) == {"lesion"}
+
+
+def test_a_mask_that_was_mirrored_in_its_box_changes_the_table_of_lesions(
+    study: Path, write_shard: Shard, tmp_path: Path, film: np.ndarray
+) -> None:
+    mask = np.zeros(film.shape, dtype=bool)
+    mask[180:210, 40:80] = mask[150:180, 40:60] = True
+    shard = write_shard([image("i", "good.dcm")], [lesion("a", "i", "drawn.png")])
+    found = []
+    mirrored = mask.copy()
+    mirrored[150:210, 40:80] = mask[150:210, 40:80][:, ::-1]
+    for drawn in (mask, mask, mirrored):
+        write_mask(study / "drawn.png", drawn)
+        prepare_images(SETTINGS, study, shard, tmp_path / "out", 1)
+        found.append(tables(tmp_path / "out")[1].iloc[0])
+    measured = ["y0", "x0", "y1", "x1", "area_mm2", "diameter_mm"]
+    assert found[2][measured].astype(float).tolist() == pytest.approx(found[0][measured].astype(float).tolist())
+    assert found[0]["digest"] == found[1]["digest"] != found[2]["digest"]
+
+
+def test_the_files_that_were_read_are_recorded_with_their_digests(
+    study: Path, write_shard: Shard, tmp_path: Path
+) -> None:
+    shard = write_shard(
+        [image("i", "good.dcm"), image("j", "nowhere.dcm"), image("k", "short.dcm")],
+        [lesion("a", "i"), lesion("b", "j"), lesion("c", "k")],
+    )
+    prepare_images(SETTINGS, study, shard, tmp_path / "out", 1)
+    (record,) = read_read_files(tmp_path / "out" / READ_FILES).values()
+    assert set(record) == {"good.dcm", "mask.png", "short.dcm"}
+    assert {name: file.digest for name, file in record.items()} == {name: file_digest(study / name) for name in record}
+    assert record["good.dcm"].state.size == (study / "good.dcm").stat().st_size
+
+
+def test_files_of_a_person_remain_and_a_study_is_never_the_output(
+    study: Path, write_shard: Shard, tmp_path: Path
+) -> None:
+    shard = write_shard([image("i", "good.dcm")], [lesion("a", "i")])
+    output = tmp_path / "out"
+    for _ in range(2):
+        prepare_images(SETTINGS, study, shard, output, 1)
+        for name in ("notes.txt", "mask/mine.png"):
+            (output / name).write_text("mine")
+    assert [(output / name).read_text() for name in ("notes.txt", "mask/mine.png")] == ["mine", "mine"]
+    (tmp_path / "link").symlink_to(study)
+    with pytest.raises(StudyError, match="is the study folder"):
+        prepare_images(SETTINGS, study, shard, tmp_path / "link", 1)
+    other = tmp_path / "other"
+    (other / "image").mkdir(parents=True)
+    (other / "image/i.png").write_text("mine")
+    with pytest.raises(StudyError, match=r"image/i\.png exists and was not written by an earlier run"):
+        prepare_images(SETTINGS, study, shard, other, 1)
+    assert (other / "image/i.png").read_text() == "mine"

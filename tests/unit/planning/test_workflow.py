@@ -78,15 +78,6 @@ def test_tables_of_all_studies_are_inputs(tmp_path: Path) -> None:
     assert workflow.study_tables(two_studies(tmp_path)) == [f"{tmp_path}/cases.csv", f"{tmp_path}/more.csv"]
 
 
-def test_a_file_that_comes_changes_the_fingerprint_of_its_study(tmp_path: Path) -> None:
-    config = two_studies(tmp_path)
-    (tmp_path / "cases.csv").write_text("image\n")
-    before = workflow.study_fingerprints(config)
-    assert len(before) == 1, "the phantom study, whose manifest is an input, has none"
-    (tmp_path / "film.png").write_bytes(b"film")
-    assert workflow.study_fingerprints(config) != before
-
-
 @pytest.mark.parametrize(("shards", "last"), [(1, "00"), (2, "01"), (101, "100")])
 def test_shard_names(shards: int, last: str) -> None:
     names = workflow.shard_names(configuration(cohort={"shards": shards}))
@@ -162,3 +153,63 @@ def test_threads_fill_the_machine(shards: int, cores: int | None, remote: bool, 
 def test_the_default_configuration_needs_no_file() -> None:
     values = read_config([ROOT / "config.yaml"]).model_dump(mode="json")
     assert workflow.read_configuration(values, []) == configuration()
+
+
+def places(study: Path, **values: object) -> StudyConfig:
+    dataset = {"reader": "table", "name": "S", "folder": str(study), "tables": ["cases.csv"]}
+    return workflow.read_configuration({"run": "r", "cohort": {"dataset": dataset}, **values}, [])
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    folder = tmp_path / "data" / "study"
+    folder.mkdir(parents=True)
+    (folder / "cases.csv").write_text("image\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("key", "place"),
+    [
+        ("results", "data/study"),
+        ("results", "data/study/results"),
+        ("results", "data/../data/study/out"),
+        ("results", "link"),
+        ("store", "data/study"),
+        ("store", "data/study/store"),
+        ("store", "link/store"),
+        ("store", "data"),
+    ],
+)
+def test_a_run_that_would_write_to_a_study_is_refused(study: Path, tmp_path: Path, key: str, place: str) -> None:
+    (tmp_path / "link").symlink_to(study)
+    apart = {"results": str(tmp_path / "results"), "store": str(tmp_path / "store")}
+    with pytest.raises(ConfigError, match=rf"^{key}: the run would write to .* study folder .*cohort\.dataset\.folder"):
+        places(study, **{**apart, key: str(tmp_path / place)})
+    assert [path.name for path in study.iterdir()] == ["cases.csv"]
+
+
+def test_a_run_whose_folder_is_the_study_is_refused(study: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="results: the run would write to"):
+        places(study, results=str(tmp_path / "data"), run="study", store=str(tmp_path / "store"))
+    apart = places(study, results=str(tmp_path / "data"), run="r", store=str(tmp_path / "data/store"))
+    assert workflow.run_folder(apart) == tmp_path / "data/r"
+
+
+def test_a_store_in_the_embedded_study_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="store: the run would write to"):
+        workflow.read_configuration({"results": str(tmp_path), "run": "r", "store": f"{tmp_path}/r/study/store"}, [])
+
+
+def test_a_run_folder_with_files_of_a_person_is_refused(study: Path, tmp_path: Path) -> None:
+    values = {"results": str(tmp_path / "results"), "store": str(tmp_path / "store")}
+    run = tmp_path / "results" / "r"
+    (run / "logs").mkdir(parents=True)
+    config = places(study, **values)
+    (run / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match=r"^run: found .*which holds files and no run of mammoflow"):
+        places(study, **values)
+    (run / "notes.txt").unlink()
+    workflow.write_settings(config)
+    (run / "notes.txt").write_text("mine")
+    places(study, **values)

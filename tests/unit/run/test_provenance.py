@@ -1,4 +1,4 @@
-"""Code digests follow imports and data files, not modification times; the study's fingerprint follows its files."""
+"""Code digests follow imports and data files, not modification times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mammoflow.errors import ConfigError
-from mammoflow.run.provenance import code_digest, code_modules, outside_imports, run_record, study_fingerprint
+from mammoflow.run.provenance import code_digest, code_modules, outside_imports, run_record
 
 FILES = {
     "__init__.py": "",
@@ -134,21 +134,6 @@ def test_digests_of_all_stages_are_fast() -> None:
     for stage in ("cohort.stage", "imaging.stage", "segmentation.prompted.stage", "evaluation.stage", "report.stage"):
         code_digest(f"mammoflow.{stage}")
     assert time.process_time() - start < 2
-
-
-def test_fingerprint_of_a_study(tmp_path: Path) -> None:
-    (tmp_path / "case").mkdir()
-    file = tmp_path / "case" / "1.dcm"
-    file.write_bytes(b"pixels")
-    (tmp_path / "case" / "back").symlink_to(tmp_path)
-    before = study_fingerprint(tmp_path)
-    os.utime(file, (1, 1))
-    assert study_fingerprint(tmp_path) == before
-    file.write_bytes(b"more pixels")
-    larger = study_fingerprint(tmp_path)
-    assert larger != before
-    file.rename(tmp_path / "case" / "2.dcm")
-    assert study_fingerprint(tmp_path) not in (before, larger)
 
 
 def test_run_record(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -77,6 +78,27 @@ def _check_output(output: Path) -> None:
         raise StudyError(
             f"{output} holds files but no {MARKER}, so it is no phantom study; remove it or name another folder"
         )
+    foreign = _foreign_files(output) if output.is_dir() else []
+    if foreign:
+        raise StudyError(
+            f"{output} is a phantom study that holds {foreign[0]} too, which this stage did not write; nothing was "
+            "changed: move that file to another folder, or name another folder for the study"
+        )
+
+
+def _foreign_files(study: Path) -> list[str]:
+    """Return the files of a phantom study that are not its own, sorted.
+
+    Its manifest lists them all. Snakemake removes the manifest before the stage runs; then DICOM files and tables of
+    the study's names count as its own.
+    """
+    files = {path.relative_to(study).as_posix() for path in study.rglob("*") if path.is_symlink() or not path.is_dir()}
+    files -= {MARKER, MANIFEST}
+    if (study / MANIFEST).is_file():
+        with (study / MANIFEST).open(newline="", encoding="utf-8") as table:
+            return sorted(files - {row["path"] for row in csv.DictReader(table)})
+    tables = {*case_tables([]), NORMAL_TABLE, SPACING_TABLE}
+    return sorted(file for file in files if not file.endswith(".dcm") and file not in tables)
 
 
 def _write_into(root: Path, settings: PhantomSettings, threads: int) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -287,3 +288,26 @@ def test_a_crop_at_the_edge_of_the_film_is_cut_there() -> None:
     crop = crop_lesion(np.random.default_rng(0), pixels, mask, 0.5)
     assert crop.shape == (14, 14)
     assert crop[-1, -1] == 65535
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "Mass-Training_P_00001_LEFT_CC/my.png", "my.dcm"])
+def test_a_phantom_study_with_files_of_a_person_is_not_replaced(study: Path, tmp_path: Path, name: str) -> None:
+    output = tmp_path / "study"
+    shutil.copytree(study, output)
+    (output / name).parent.mkdir(exist_ok=True)
+    (output / name).write_text("mine", encoding="utf-8")
+    before = contents(output)
+    with pytest.raises(StudyError, match=r"holds .* too, which this stage did not write; nothing was changed"):
+        write_phantom_study(SMALL, output, threads=1)
+    assert contents(output) == before
+
+
+def test_a_phantom_study_whose_manifest_was_removed_by_snakemake_is_replaced_unless_it_holds_more(
+    study: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "study"
+    shutil.copytree(study, output)
+    (output / "manifest.csv").unlink()
+    assert stage._foreign_files(output) == []
+    (output / "notes.txt").write_text("mine", encoding="utf-8")
+    assert stage._foreign_files(output) == ["notes.txt"]

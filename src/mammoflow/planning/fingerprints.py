@@ -1,0 +1,81 @@
+"""Fingerprints of the files that a person gives to a run: of a whole study, of a shard, of tables and weights.
+
+A fingerprint is a parameter of a rule. Snakemake records it when a job has ended well, with the value from before the
+job began. So a file that changes later, at any time, makes its job run again, however often runs were interrupted in
+between.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from mammoflow.config.study import StudyConfig
+from mammoflow.planning.known_files import KnownFiles, study_files
+from mammoflow.planning.models import run_folder
+from mammoflow.planning.workflow import study_folders
+from mammoflow.storage.file_states import READ_FILES
+from mammoflow.storage.files import text_digest
+
+GIVEN = ""
+"""What stands for the study of a file that belongs to none, such as a weights file."""
+
+
+class Fingerprints:
+    """The fingerprints of a run's files; each call looks at the files anew.
+
+    Parameters
+    ----------
+    config
+        The configuration of the run.
+    """
+
+    def __init__(self, config: StudyConfig) -> None:
+        self.run = run_folder(config)
+        self.known = KnownFiles(self.run, config.changed_files == "content")
+        names = [dataset.name for dataset in config.cohort.datasets]
+        self.folders = dict(zip(names, map(Path, study_folders(config)), strict=True))
+        self.tables = {dataset.name: dataset.every_table() for dataset in config.cohort.datasets}
+
+    def of_cohort(self) -> str:
+        """Return the fingerprint of all files of all studies: the cohort may depend on each of them."""
+        lines = []
+        for study, folder in self.folders.items():
+            tables = dict.fromkeys(self.tables[study], True)
+            files = {**dict.fromkeys(study_files(folder), False), **tables} if folder.is_dir() else tables
+            lines += [self._line(study, name, folder / name, small) for name, small in sorted(files.items())]
+        return self._digest(lines)
+
+    def of_shard(self, shard: str) -> str:
+        """Return the fingerprint of the files that a shard of the cohort names; "" before there is a cohort."""
+        try:
+            listed = json.loads((self.run / "cohort" / "shards" / shard / READ_FILES).read_text(encoding="utf-8"))
+            files = [(study, name) for study, names in listed.items() for name in names]
+        except (OSError, ValueError, AttributeError):
+            return ""
+        return self._digest(
+            [self._line(study, name, self.folders[study] / name) for study, name in files if study in self.folders]
+        )
+
+    def of_given(self, files: Iterable[str]) -> str:
+        """Return the fingerprint of the content of files that the run does not make; those that it makes are left out.
+
+        Parameters
+        ----------
+        files
+            Tables or weights, as the rules name them.
+        """
+        given = [file for file in files if not self.is_made(file)]
+        return self._digest([self._line(GIVEN, file, Path(file), small=True) for file in given])
+
+    def is_made(self, file: str) -> bool:
+        """Tell whether a file lies in the folder of the run."""
+        return Path(file).absolute().is_relative_to(self.run.absolute())
+
+    def _line(self, study: str, name: str, path: Path, small: bool = False) -> str:
+        return json.dumps([study, name, self.known.mark(study, name, path, small)])
+
+    def _digest(self, lines: list[str]) -> str:
+        self.known.save()
+        return text_digest(*lines)

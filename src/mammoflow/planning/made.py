@@ -1,0 +1,67 @@
+"""Which results of a run were lost since they were last complete, so that what was made of them is made again.
+
+Snakemake removes the results of a job that fails or is interrupted. Where the results of later jobs are there from an
+earlier run, it takes these for up to date and does not run the job again. So each rule has as a parameter how often the
+files that it reads were lost. The number grows when a start of Snakemake finds that a file is gone that was complete
+before, and it stays after the file was made again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from mammoflow.storage.files import write_text
+
+FILE_NAME = "made.json"
+
+
+class Made:
+    """How often each result of a run was lost, and whether it was complete when it was last looked at.
+
+    Parameters
+    ----------
+    run
+        Folder of the run; its `made.json` is read and written.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        self._files = _read(run / FILE_NAME)
+
+    def losses(self, files: Iterable[str | Path]) -> str:
+        """Return which of some results were lost, and how often; "" where none was.
+
+        Files outside the run do not count.
+
+        Parameters
+        ----------
+        files
+            Results that a job reads, one of each job that writes them is enough.
+        """
+        changed, lost = False, {}
+        for file in dict.fromkeys(map(Path, files)):
+            if not file.is_relative_to(self.run):
+                continue
+            name = file.relative_to(self.run).as_posix()
+            times, was_complete = self._files.get(name, (0, False))
+            complete = file.exists()
+            now = (times + (was_complete and not complete), complete)
+            if now != self._files.get(name, (0, False)):
+                self._files[name] = now
+                changed = True
+            if now[0]:
+                lost[name] = now[0]
+        if changed:
+            write_text(self.run / FILE_NAME, json.dumps(self._files, indent=0, sort_keys=True) + "\n")
+        return ", ".join(f"{name}: {times}" for name, times in sorted(lost.items()))
+
+
+def _read(path: Path) -> dict[str, tuple[int, bool]]:
+    """Read the state; nothing where the file is absent or damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {name: (int(times), bool(complete)) for name, (times, complete) in content.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}

@@ -1,0 +1,102 @@
+"""Files that change in place are read again, by the jobs that read them, however a run was interrupted in between."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Project
+
+pytestmark = pytest.mark.long(90)
+
+OVERLAY = """
+cohort:
+  more_datasets:
+    - reader: table
+      name: Second
+      folder: second
+      tables: [cases.csv]
+      options: {joins: [{table: more.csv, column: image}]}
+  split: {method: leave_one_source_out, test_source: Second}
+prompts: {readers: [{name: A, table: boxes.csv}]}
+segmentation: {run: [mine], default_model: mine, models: {mine: {architecture: small, weights: model.safetensors}}}
+"""
+SHARDS = {"00": ["film_0.dcm", "mask_0.png"], "01": ["film_1.dcm", "contours_1.xml"]}
+FILES = ["boxes.csv", "model.safetensors", "second/cases.csv", "second/more.csv"]
+FILES += [f"second/{name}" for names in SHARDS.values() for name in names]
+
+
+def rewrite(project: Project, name: str) -> None:
+    """Give a file another content of the same size, and a time before that of every result."""
+    path = project.root / name
+    path.write_text(path.read_text(encoding="utf-8").swapcase(), encoding="utf-8")
+    os.utime(path, (1e9, 1e9))
+
+
+def kill(project: Project, stage: str, arguments: tuple[str, ...]) -> None:
+    """Run Snakemake and kill the first jobs of a stage when they have written their results."""
+    (project.root / f"interrupt-{stage}").touch()
+    project.snakemake(*arguments, check=False)
+    (project.root / f"interrupt-{stage}").unlink()
+
+
+def shards(printed: str) -> set[str]:
+    """Return the shards of images that a run made."""
+    return set(re.findall(r"output: \S*images/(\d\d)/images.parquet", printed))
+
+
+def test_what_changed_in_place_is_read_again_and_nothing_else(project: Project) -> None:
+    root = project.root
+    (root / "second").mkdir()
+    for name in FILES:
+        (root / name).write_text(f"content of {name}", encoding="utf-8")
+    (root / "listed.json").write_text(json.dumps(SHARDS), encoding="utf-8")
+    (root / "overlay.yaml").write_text(OVERLAY, encoding="utf-8")
+    arguments = ("--configfile", str(root / "overlay.yaml"))
+    segment = (*arguments, "--", "segment")
+    project.snakemake(*segment)
+
+    # A film and a contour file change before a run that makes the cohort alone.
+    rewrite(project, "second/film_0.dcm")
+    rewrite(project, "second/contours_1.xml")
+    project.snakemake(*arguments, "--", "cohort")
+    assert project.planned(*segment)["images_shard"] == 2
+
+    # The run is killed while the images are made, and the contour file gets its first content again.
+    kill(project, "images", segment)
+    rewrite(project, "second/contours_1.xml")
+    assert shards(project.snakemake(*segment)) == {"00", "01"}
+
+    # The mask changes, and the run is killed while the cohort is made: only its shard is made again.
+    rewrite(project, "second/mask_0.png")
+    kill(project, "cohort", segment)
+    printed = project.snakemake(*segment)
+    assert "checkpoint cohort:" in printed
+    assert shards(printed) == {"00"}
+
+    # The run is killed in one stage after the other: what was made of the mask is made again up to the last stage.
+    rewrite(project, "second/mask_0.png")
+    rerun = {"prompts_shard": 1, "segment_shard": 1, "segment": 1}
+    kill(project, "images", segment)
+    assert project.planned(*segment) == {"images_shard": 1, **rerun}
+    kill(project, "prompts", segment)
+    assert project.planned(*segment) == rerun
+    project.snakemake(*segment)
+
+    # Weights, boxes of readers, and tables.
+    rewrite(project, "model.safetensors")
+    assert project.planned(*segment) == {"segment_shard": 2, "segment": 1}
+    rewrite(project, "boxes.csv")
+    assert project.planned(*segment) == {"prompts_shard": 2, "segment_shard": 2, "segment": 1}
+    rewrite(project, "second/more.csv")
+    assert project.planned(*segment)["cohort"] == 1
+    for name in ("model.safetensors", "boxes.csv", "second/more.csv"):
+        rewrite(project, name)
+    for name in FILES:
+        (root / name).touch()
+    assert project.planned(*segment) == {}, "every file has its content of before"
