@@ -29,9 +29,12 @@ class Fingerprints:
     ----------
     config
         The configuration of the run.
+    remember
+        Whether what was read of files is kept for the next start; a dry run writes nothing.
     """
 
-    def __init__(self, config: StudyConfig) -> None:
+    def __init__(self, config: StudyConfig, remember: bool = True) -> None:
+        self.remember = remember
         self.run = run_folder(config)
         self.known = KnownFiles(self.run, config.changed_files == "content")
         names = [dataset.name for dataset in config.cohort.datasets]
@@ -77,5 +80,6 @@ class Fingerprints:
         return json.dumps([study, name, self.known.mark(study, name, path, small)])
 
     def _digest(self, lines: list[str]) -> str:
-        self.known.save()
+        if self.remember:
+            self.known.save()
         return text_digest(*lines)

@@ -24,10 +24,12 @@ class Made:
     ----------
     run
         Folder of the run; its `made.json` is read and written.
+    remember
+        Whether it is written; a dry run writes nothing.
     """
 
-    def __init__(self, run: Path) -> None:
-        self.run = run
+    def __init__(self, run: Path, remember: bool = True) -> None:
+        self.run, self.remember = run, remember
         self._files = _read(run / FILE_NAME)
 
     def losses(self, files: Iterable[str | Path]) -> str:
@@ -53,7 +55,7 @@ class Made:
                 changed = True
             if now[0]:
                 lost[name] = now[0]
-        if changed:
+        if changed and self.remember:
             write_text(self.run / FILE_NAME, json.dumps(self._files, indent=0, sort_keys=True) + "\n")
         return ", ".join(f"{name}: {times}" for name, times in sorted(lost.items()))
 
