@@ -51,6 +51,7 @@ CANONICAL_IMAGES = pa.DataFrameSchema(
         "flag_pixels_not_square": flag(required=False),
         "flag_photometric_conflict": flag(required=False),  # MONOCHROME2 with INVERSE, or MONOCHROME1 with IDENTITY
         "flag_lossy_compression": flag(required=False),
+        "flag_polarity_implausible": flag(required=False),  # the background looks brighter than the tissue
     },
     unique=["image_id"],
     name="canonical images",
@@ -74,6 +75,14 @@ CANONICAL_LESIONS = pa.DataFrameSchema(
         "patch_spacing_mm": number(nullable=False, above=0),
         "patch_y0": number(nullable=False),  # top left corner of the patch in canonical pixels, may be negative
         "patch_x0": number(nullable=False),
+        "breast_share": number(required=False),  # of the mask or box that lies in the breast region
+        "flag_outside_breast": flag(required=False),  # less than half of it
+        "flag_mask_mirrored": flag(required=False),  # it is outside, and its mirror image is inside
+        "flag_mask_rescaled": flag(required=False),  # its file has another size than the film's
+        "flag_mask_scattered": flag(required=False),  # its pieces lie far apart
+        "flag_mask_tiny": flag(required=False),  # fewer than 4 pixels of the film
+        "flag_fills_breast": flag(required=False),  # it covers more than half of the breast region
+        "flag_box_clipped": flag(required=False),  # the box or contour reached beyond the film
     },
     unique=["lesion_id"],
     name="canonical lesions",

@@ -12,6 +12,7 @@ from mammoflow.config.cohort import ReaderOptions
 TableColumn = Literal[
     "image",
     "mask",
+    "mask_value",
     "box_y0",
     "box_x0",
     "box_y1",
