@@ -57,10 +57,13 @@ class ImagesSettings(Settings):
         description="convention expects left breasts on the left of the picture and flags others; any is for studies "
         "whose pictures were turned, for example all to one side.",
     )
-    mask_value: Annotated[str, StringConstraints(pattern=f"^(?:{MASK_VALUE.pattern})?$")] = Field(
+    mask_value: (
+        Annotated[int, Field(ge=0, le=65535)]
+        | Annotated[str, StringConstraints(pattern=f"^(?:{MASK_VALUE.pattern})?$")]
+    ) = Field(
         "",
         description="Which pixels of a mask file belong to the lesion, where the case table does not say: numbers as "
-        "the file has them, such as '1' or '1,2'; a threshold, such as '>127'; or a colour, such as '#ff0000'. Empty "
+        "the file has them, such as 1 or '1,2'; a threshold, such as '>127'; or a colour, such as '#ff0000'. Empty "
         "takes the brighter of two levels and excludes masks of more levels.",
     )
     largest_mask_share: float | None = Field(

@@ -145,7 +145,7 @@ def _read_mask(
     if regions is not None:
         detail = f"mask_item is {regions[:40]!r}, but {path.name} is a picture and not a file of contours"
         raise ExcludedCase(FileReason.CONTOURS, detail)
-    read = read_roi_mask(path, value or settings.mask_value)
+    read = read_roi_mask(path, value or str(settings.mask_value))
     mask = fit_mask(read, grid)
     check_mask(mask, settings)
     return mask, {"flag_mask_rescaled": read.shape not in (grid.stored, grid.film)}

@@ -116,7 +116,7 @@ def share_in_breast(mask: Mask | None, box: Box, breast: Mask) -> float:
         (height, width) on the canonical grid.
     """
     if mask is not None:
-        return float(np.count_nonzero(mask & breast)) / max(np.count_nonzero(mask), 1)
+        return float(np.count_nonzero(mask & breast)) / max(int(np.count_nonzero(mask)), 1)
     y0, x0 = math.floor(box[0]), math.floor(box[1])
     inside = breast[y0 : max(math.ceil(box[2]), y0 + 1), x0 : max(math.ceil(box[3]), x0 + 1)]
     return float(inside.mean()) if inside.size else 0.0
@@ -134,11 +134,11 @@ def place_columns(mask: Mask | None, box: Box, breast: Mask) -> dict[str, float 
     width = breast.shape[1]
     turned = (box[0], width - box[3], box[2], width - box[1])
     mirrored = share_in_breast(None if mask is None else mask[:, ::-1], turned, breast)
-    covered = np.count_nonzero(mask & breast) if mask is not None else 0
+    covered = int(np.count_nonzero(mask & breast)) if mask is not None else 0
     outside = share < OUTSIDE
     return {
         "breast_share": share,
         "flag_outside_breast": outside,
         "flag_mask_mirrored": outside and mirrored >= MIRRORED,
-        "flag_fills_breast": covered > FILLS_BREAST * np.count_nonzero(breast) and not breast.all(),
+        "flag_fills_breast": covered > FILLS_BREAST * int(np.count_nonzero(breast)) and not bool(breast.all()),
     }

@@ -52,7 +52,9 @@ def unprompted(lesions: pd.DataFrame, sources: list[pd.DataFrame]) -> Excluded:
 def reference_source(folder: Path, lesions: pd.DataFrame) -> pd.DataFrame:
     """Return the reference of each lesion of a shard (table CANONICAL_LESIONS in `folder`)."""
     paths = ["" if pd.isna(file) else str(folder / file) for file in lesions["mask_file"]]
-    return lesions.assign(**{"origin": REFERENCE, "draw": 0, "mask_path": paths, CLIPPED: False})[SOURCE_COLUMNS]
+    prompted = lesions.assign(origin=REFERENCE, draw=0, mask_path=paths)
+    prompted[CLIPPED] = False  # the flag of the lesion itself is not one of the prompt
+    return prompted[SOURCE_COLUMNS]
 
 
 def model_source(folder: Path, lesions: pd.DataFrame) -> tuple[pd.DataFrame, Excluded]:
