@@ -15,7 +15,7 @@ from mammoflow.reasons.lesions import LesionReason
 INVERTED_RIM = 0.5  # share of the film's outermost pixels that the background covers and a lesion does not
 SPECKS = {3: 16, 5: 64}  # from so many pieces on, none of more than so many pixels: noise; 64 are a block of JPEG
 SCATTERED_SHARE = 0.25  # of the film: noise spreads over a box of at least this size
-FAR_APART = 4.0  # times the box of the largest piece: pieces that make the box larger lie far apart
+FAR_APART = 5.0  # times the box of the largest piece: pieces that make the box larger lie far apart
 TINY_PX = 4  # pixels of the film
 OUTSIDE = 0.5  # share of a lesion in the breast region below which it counts as outside
 MIRRORED = 0.9  # share of the mirrored lesion in the breast region from which the mask looks mirrored

@@ -16,7 +16,7 @@ from mammoflow.imaging.grey import WHITE, Grey
 
 WORKING_SIDE = 512
 RIM = 0.02  # of the longest side: width of the film's border
-BRIGHT_RIM = 0.45  # share of the border that is bright; on films of the right polarity a breast covers less
+BRIGHT_RIM = 0.52  # share of the border that is bright; a breast covers at most half of a film's border
 EVENNESS = 0.5  # of the spread of the dark half: the bright half of an inverted film is more even
 WEAK_EVENNESS = 1.0  # the same where every lesion lies outside the breast region
 SMALLEST_CONTRAST = 0.02  # of white
