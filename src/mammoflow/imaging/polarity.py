@@ -18,7 +18,11 @@ WORKING_SIDE = 512
 RIM = 0.02  # of the longest side: width of the film's border
 BRIGHT_RIM = 0.52  # share of the border that is bright; a breast covers at most half of a film's border
 EVENNESS = 0.5  # of the spread of the dark half: the bright half of an inverted film is more even
-WEAK_EVENNESS = 1.0  # the same where every lesion lies outside the breast region
+WEAK_EVENNESS = 1.0  # the same where there is another sign
+ONE_LEVEL = (
+    0.75  # share of the border's bright part near its median; another sign, as is every lesion outside the breast
+)
+NEAR = 0.05  # of the film's contrast: levels nearer to the median than this count as one level
 SMALLEST_CONTRAST = 0.02  # of white
 PADDED = 0.02  # of the contrast: rows and columns no brighter than this are padding
 
@@ -52,8 +56,11 @@ def looks_inverted(image: Grey, lesions_outside: bool = False) -> bool:
         return False
     spread = local_spread(level)
     ratio = float(np.median(spread[bright & inside])) / max(float(np.median(spread[~bright & inside])), 1e-9)
-    limit = WEAK_EVENNESS if lesions_outside else EVENNESS
-    return float(bright[rim].mean()) > BRIGHT_RIM and ratio < limit
+    if float(bright[rim].mean()) <= BRIGHT_RIM:
+        return False
+    border_levels = level[rim & bright]
+    near = np.abs(border_levels - np.median(border_levels)) < NEAR * (high - low)
+    return ratio < (WEAK_EVENNESS if lesions_outside or float(near.mean()) > ONE_LEVEL else EVENNESS)
 
 
 def _without_padding(level: Plane, outside: Mask, dark: float) -> tuple[Plane, Mask]:
