@@ -128,6 +128,14 @@ def clip_box(box: Box, size: tuple[float, float]) -> tuple[Box, bool]:
     return (y0, x0, y1, x1), beyond > CLIPPED_PX
 
 
+def overlap(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return the intersection over union of two boxes; 0 where they do not meet."""
+    sides = [max(min(first[i + 2], second[i + 2]) - max(first[i], second[i]), 0.0) for i in (0, 1)]
+    shared = sides[0] * sides[1]
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
+    return shared / (sum(areas) - shared) if shared else 0.0
+
+
 def described(box: Sequence[float]) -> str:
     """Return a box as text for messages."""
     return f"y {box[0]:g} to {box[2]:g}, x {box[1]:g} to {box[3]:g}"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mammoflow.cohort.boxes import check_box, clip_box
+from mammoflow.cohort.boxes import check_box, clip_box, overlap
 from mammoflow.config.images import ImagesSettings
 from mammoflow.errors import ExcludedCase
 from mammoflow.formats.contour_files import choose_contours, is_contour_file, read_contours
@@ -25,6 +25,8 @@ from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.lesions import LesionReason
 
 EVEN_RATIO = 0.01  # largest difference between the ratios of film to mask for rows and for columns
+SAME_BOX = 0.5  # smallest intersection over union of the mask's box and the table's
+BOX_COLUMNS = ("box_y0", "box_x0", "box_y1", "box_x1")
 PATCH_MARGIN_MM = 30.0  # a patch is at least this much wider than the lesion's box
 Shape = tuple[int, int]
 
@@ -124,9 +126,13 @@ def read_reference(
         box = box_of(mask)
         if box is None:
             raise ExcludedCase(LesionReason.MASK_EMPTY, "no pixel is left of the mask at the film's size")
-        tiny = int(np.count_nonzero(mask)) < TINY_PX
-        return Reference(mask, box, {**flags, "flag_mask_tiny": tiny, "flag_mask_scattered": far_apart(mask)})
-    corners = [lesion[name] for name in ("box_y0", "box_x0", "box_y1", "box_x1")]
+        flags |= {
+            "flag_mask_tiny": int(np.count_nonzero(mask)) < TINY_PX,
+            "flag_mask_scattered": far_apart(mask),
+            "flag_box_differs": _box_differs(lesion, box, grid),
+        }
+        return Reference(mask, box, flags)
+    corners = [lesion[name] for name in BOX_COLUMNS]
     if any(pd.isna(corner) for corner in corners):
         raise ExcludedCase(LesionReason.MASK_NOT_FOUND, "the row names neither a mask nor a whole box")
     return _read_box(corners, grid, settings)
@@ -149,6 +155,16 @@ def _read_mask(
     mask = fit_mask(read, grid)
     check_mask(mask, settings)
     return mask, {"flag_mask_rescaled": read.shape not in (grid.stored, grid.film)}
+
+
+def _box_differs(lesion: Mapping[str, Any], box: Sequence[float], grid: FilmGrid) -> bool:
+    """Tell whether the case table has a box that shares less than half of its union with the box of the mask."""
+    corners = [lesion.get(name) for name in BOX_COLUMNS]
+    if any(pd.isna(corner) for corner in corners):
+        return False
+    rows, columns = grid.film[0] / grid.stored[0], grid.film[1] / grid.stored[1]
+    stated = [float(str(corner)) * side for corner, side in zip(corners, (rows, columns) * 2, strict=True)]
+    return overlap(stated, box) < SAME_BOX
 
 
 def _text(value: Any) -> str | None:

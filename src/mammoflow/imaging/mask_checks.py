@@ -29,6 +29,7 @@ LESION_FLAGS = (
     "flag_mask_tiny",
     "flag_fills_breast",
     "flag_box_clipped",
+    "flag_box_differs",
 )
 """Columns of CANONICAL_LESIONS that the image stage sets."""
 

@@ -83,6 +83,7 @@ CANONICAL_LESIONS = pa.DataFrameSchema(
         "flag_mask_tiny": flag(required=False),  # fewer than 4 pixels of the film
         "flag_fills_breast": flag(required=False),  # it covers more than half of the breast region
         "flag_box_clipped": flag(required=False),  # the box or contour reached beyond the film
+        "flag_box_differs": flag(required=False),  # the case table's box is elsewhere than its mask
     },
     unique=["lesion_id"],
     name="canonical lesions",

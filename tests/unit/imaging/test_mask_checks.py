@@ -141,6 +141,18 @@ def test_what_is_no_box_in_pixels_is_refused(tmp_path: Path, box: tuple[float, .
     assert words in problem.value.detail
 
 
+def test_a_box_of_the_table_that_is_elsewhere_than_the_mask_is_flagged(tmp_path: Path) -> None:
+    def differs(*box: float) -> bool:
+        return read(tmp_path, LESION, **box_row(*box) | {"mask_path": "m.png"}).flags["flag_box_differs"]
+
+    assert not differs(61, 20, 89, 52)
+    assert differs(60, 110, 90, 140)  # mirrored
+    assert differs(20, 60, 50, 90)  # x and y exchanged
+    assert differs(0.3, 0.125, 0.45, 0.3125)  # normalised
+    assert differs(90, 50, 60, 20)  # corners exchanged
+    assert not differs(*[float("nan")] * 4)
+
+
 CONTOUR = """<?xml version="1.0" encoding="UTF-8"?><plist version="1.0"><dict><key>Images</key><array><dict>
 <key>ROIs</key><array><dict><key>Name</key><string>Mass</string><key>Point_px</key><array>{}</array></dict></array>
 </dict></array></dict></plist>"""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mammoflow.cohort.boxes import Box, check_box, check_boxes, clip_box
+from mammoflow.cohort.boxes import Box, check_box, check_boxes, clip_box, overlap
 from mammoflow.cohort.numbers import parse_number
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
 from mammoflow.config.prompts import ReaderSettings
@@ -198,16 +198,9 @@ def _overlapping(
     """Return the lesion whose reference box overlaps a box most, by IoU; the only one of an image in any case."""
     if len(candidates) == 1:
         return candidates[0]
-    scores = [_box_iou(box, tuple(float(lesions[lesion][name]) for name in BOX)) for lesion in candidates]
+    scores = [overlap(box, tuple(float(lesions[lesion][name]) for name in BOX)) for lesion in candidates]
     if max(scores) == 0:
         raise ValueError(
             f"box {[round(value, 1) for value in box]} (canonical px) meets none of the lesions {candidates}"
         )
     return candidates[int(np.argmax(scores))]
-
-
-def _box_iou(first: tuple[float, ...], second: tuple[float, ...]) -> float:
-    sides = [max(min(first[i + 2], second[i + 2]) - max(first[i], second[i]), 0.0) for i in (0, 1)]
-    shared = sides[0] * sides[1]
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
-    return shared / (sum(areas) - shared)
