@@ -48,6 +48,8 @@ class Prepared:
         assert sorted(self.images["image_id"]) == sorted(shard["image_id"])
         assert len(self.lesions) == (self.all_lesions["shard"] == 0).sum() > 5
         assert self.excluded.empty
+        assert not self.images["flag_polarity_implausible"].any()
+        assert self.lesions.filter(like="flag_").sum(axis=None) <= 1
         assert (self.all_images.groupby("patient_id")["split"].nunique() == 1).all()
         for row in self.images.itertuples():
             stored = cv2.imread(str(self.study / row.image_path), cv2.IMREAD_ANYDEPTH)

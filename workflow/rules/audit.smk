@@ -27,6 +27,8 @@ rule audit:
                 "spacing",
                 "flags",
                 "flagged_images",
+                "lesion_flags",
+                "flagged_lesions",
                 "exclusion_reasons",
                 "excluded",
                 "flow",

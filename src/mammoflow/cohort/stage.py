@@ -25,6 +25,7 @@ from mammoflow.storage.files import write_text
 from mammoflow.tables.cohort import EXCLUDED, FOLDS, IMAGES, LESIONS, ROWS
 from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.files import empty_table, write_table
+from mammoflow.tables.listing import announce, by_reason, lines
 
 
 def build_cohort(settings: CohortSettings, study: Path, output: Path) -> None:
@@ -68,6 +69,21 @@ def build_cohort(settings: CohortSettings, study: Path, output: Path) -> None:
     write_table(rows.astype(object).where(rows.notna(), None), ROWS, output / "rows.parquet")
     summary = _summary(settings, readers, images, lesions, pool)
     write_text(output / "study.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    _report(images, lesions, pool)
+
+
+def _report(images: pd.DataFrame, lesions: pd.DataFrame, pool: Pool) -> None:
+    """Print what is in the cohort, and what was left out, to standard error."""
+    excluded = [asdict(exclusion) for exclusion in pool.excluded]
+    announce(
+        [
+            *lines("file passed over", by_reason(excluded, ("file",), "path")),
+            *lines("image left out", by_reason(excluded, ("image",), "image_id")),
+            *lines("row or lesion left out", by_reason(excluded, ("row", "lesion"), "lesion_id")),
+            *lines("patient left out", by_reason(excluded, ("patient",), "patient_id")),
+            f"cohort: {len(images)} images and {len(lesions)} lesions of {images['patient_id'].nunique()} patients",
+        ]
+    )
 
 
 def _write(output: Path, shards: int, images: pd.DataFrame, lesions: pd.DataFrame, excluded: pd.DataFrame) -> None:

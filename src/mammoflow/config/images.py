@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from mammoflow.config.base import Settings
+
+NUMBERS = re.compile(r"[0-9]{1,5}(?:,[0-9]{1,5})*")
+THRESHOLD = re.compile(r">([0-9]{1,5})")
+COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
+MASK_VALUE = re.compile(f"{NUMBERS.pattern}|{THRESHOLD.pattern}|{COLOUR.pattern}")
+"""Which pixels of a mask file belong to a lesion: numbers such as 1 or 1,2; a threshold >127; a colour #ff0000."""
+
+MOST_OF_FILM, MOST_OF_PICTURE = 0.5, 0.8
 
 
 class ImagesSettings(Settings):
@@ -48,6 +57,27 @@ class ImagesSettings(Settings):
         description="convention expects left breasts on the left of the picture and flags others; any is for studies "
         "whose pictures were turned, for example all to one side.",
     )
+    mask_value: (
+        Annotated[int, Field(ge=0, le=65535)]
+        | Annotated[str, StringConstraints(pattern=f"^(?:{MASK_VALUE.pattern})?$")]
+    ) = Field(
+        "",
+        description="Which pixels of a mask file belong to the lesion, where the case table does not say: numbers as "
+        "the file has them, such as 1 or '1,2'; a threshold, such as '>127'; or a colour, such as '#ff0000'. Empty "
+        "takes the brighter of two levels and excludes masks of more levels.",
+    )
+    largest_mask_share: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Largest share of the film that the mask or box of a lesion covers; a larger one is excluded, as "
+        "is a mask of the background. null takes 0.5, and 0.8 where breast_region is whole; 1 accepts all.",
+    )
+    scattered_masks: Literal["exclude", "keep"] = Field(
+        "exclude",
+        description="Masks of specks alone that are spread over the film, as noise is (three pieces or more of at "
+        "most 16 pixels, or five of at most 64): exclude leaves them out, keep flags them.",
+    )
     patch_mm: float = Field(
         100.0,
         ge=10,
@@ -60,3 +90,10 @@ class ImagesSettings(Settings):
         description="Pixel spacing of the lesion patches; null keeps the resolution of the film, "
         "and no patch is finer.",
     )
+
+    @property
+    def most_of_film(self) -> float:
+        """Largest share of the film that a lesion covers."""
+        if self.largest_mask_share is not None:
+            return self.largest_mask_share
+        return MOST_OF_PICTURE if self.breast_region == "whole" else MOST_OF_FILM

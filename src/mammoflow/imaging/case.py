@@ -25,7 +25,9 @@ from mammoflow.imaging.geometry import Mask, resize, shrink_mask
 from mammoflow.imaging.grey import Grey
 from mammoflow.imaging.laterality import check_side, image_side
 from mammoflow.imaging.lesion import FilmGrid, Shape, cut_patch, measure, read_reference
+from mammoflow.imaging.mask_checks import LESION_FLAGS, place_columns
 from mammoflow.imaging.pectoral import SIDE_VIEWS, find_pectoral
+from mammoflow.imaging.polarity import looks_inverted
 from mammoflow.imaging.spacing import Spacing, choose_spacing, spacing_flags
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.file_states import ReadFile, read_file_record
@@ -170,9 +172,18 @@ def _prepare(case: Case, result: CaseResult) -> None:
         return
     flags = spacing_flags(stored.header.spacing, spacing, case.image["spacing_mm"])
     header = {**_header_columns(case, stored, canonical, breast), **flags}
+    header["flag_polarity_implausible"] = not whole and _looks_inverted(canonical, result.lesions)
     muscle = _write_pectoral(case, canonical, breast, grid, stored.header.side.view)
     header |= _annotation(case, result)
     result.image = _write_canonical(case, canonical, breast, grid, spacing.origin) | muscle | header
+
+
+def _looks_inverted(canonical: Grey, lesions: list[dict[str, Any]]) -> bool:
+    """Tell whether the film looks inverted; then masks outside its breast region say nothing about the masks."""
+    inverted = looks_inverted(canonical, bool(lesions) and all(row["flag_outside_breast"] for row in lesions))
+    for lesion in lesions if inverted else []:
+        lesion["flag_mask_mirrored"] = False
+    return inverted
 
 
 def _stays(case: Case) -> bool:
@@ -260,12 +271,18 @@ def _write_canonical(case: Case, canonical: Grey, breast: Mask, grid: FilmGrid, 
 
 
 def _prepare_lesion(case: Case, lesion: dict[str, Any], film: Grey, breast: Mask, grid: FilmGrid) -> dict[str, Any]:
-    reference = read_reference(case.study, lesion, grid)
+    reference = read_reference(case.study, lesion, grid, case.settings)
     patch = cut_patch(case.settings, film, breast, reference, grid)
     name = file_name(str(lesion["lesion_id"]))
+    measures = measure(reference, grid)
+    mask = None if reference.mask is None else shrink_mask(reference.mask, grid.canonical)
+    box = measures["y0"], measures["x0"], measures["y1"], measures["x1"]
     row = {
         **lesion,
-        **measure(reference, grid),
+        **measures,
+        **dict.fromkeys(LESION_FLAGS, False),
+        **place_columns(mask, box, breast),
+        **reference.flags,
         "mask_file": None,
         "patch_file": f"patch/{name}.image.png",
         "patch_breast_file": f"patch/{name}.breast.png",
@@ -275,11 +292,11 @@ def _prepare_lesion(case: Case, lesion: dict[str, Any], film: Grey, breast: Mask
         "patch_x0": patch.corner[1],
     }
     parts: list[Array] = [patch.image, patch.breast]
-    if reference.mask is not None and patch.mask is not None:
+    if mask is not None and patch.mask is not None:
         row |= {"mask_file": f"mask/{name}.png", "patch_mask_file": f"patch/{name}.mask.png"}
-        write_mask(case.output / row["mask_file"], shrink_mask(reference.mask, grid.canonical))
+        write_mask(case.output / row["mask_file"], mask)
         write_mask(case.output / row["patch_mask_file"], patch.mask)
-        parts += [reference.mask, patch.mask]
+        parts += [mask, patch.mask]
     write_image(case.output / row["patch_file"], patch.image)
     write_mask(case.output / row["patch_breast_file"], patch.breast)
     row["digest"] = text_digest(*map(array_digest, parts))

@@ -13,6 +13,7 @@ from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.lesions import LesionReason
 
 Shape = tuple[int, int]
+FEWEST_POINTS = 3  # a point or two in the first pixel can be a calcification in the corner
 
 
 def draw_contours(contours: Sequence[Contour], stored: Shape, film: Shape) -> Mask:
@@ -35,14 +36,21 @@ def draw_contours(contours: Sequence[Contour], stored: Shape, film: Shape) -> Ma
     Raises
     ------
     ExcludedCase
-        CONTOURS where there is no contour or the points of one cannot be used; MASK_EMPTY where all contours are
-        outside the film.
+        CONTOURS where there is no contour, the points of one cannot be used or all look normalised;
+        MASK_EMPTY where all contours are outside the film.
     """
     problems = [contour for contour in contours if contour.problem]
     if problems:
         raise ExcludedCase(FileReason.CONTOURS, f"region {problems[0].name[:40]!r}: {problems[0].problem}")
     if not contours:
         raise ExcludedCase(FileReason.CONTOURS, "the file has no regions")
+    points = np.concatenate([contour.points for contour in contours])
+    if len(points) >= FEWEST_POINTS and bool(np.all((points >= 0) & (points <= 1))):
+        raise ExcludedCase(
+            FileReason.CONTOURS,
+            f"all {len(points)} points lie in 0 to 1, so they look normalised; expected pixels of the stored image: "
+            "multiply x by its width and y by its height",
+        )
     mask = np.zeros(film, dtype=bool)
     scale = np.array([film[0] / stored[0], film[1] / stored[1]])
     for contour in contours:
@@ -52,6 +60,11 @@ def draw_contours(contours: Sequence[Contour], stored: Shape, film: Shape) -> Ma
             LesionReason.MASK_EMPTY, f"{len(contours)} contours lie outside the film of {film[0]} x {film[1]} pixels"
         )
     return mask
+
+
+def beyond_film(contours: Sequence[Contour], stored: Shape) -> bool:
+    """Tell whether a corner lies more than a pixel beyond the stored image (height, width), so that it is cut off."""
+    return any(bool(np.any((contour.points < -1) | (contour.points > np.array(stored) + 1))) for contour in contours)
 
 
 def fill_contour(mask: Mask, points: Points) -> None:

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mammoflow.cohort.boxes import check_box, clip_box, overlap
 from mammoflow.config.images import ImagesSettings
 from mammoflow.errors import ExcludedCase
 from mammoflow.formats.contour_files import choose_contours, is_contour_file, read_contours
 from mammoflow.formats.study_paths import safe_path
-from mammoflow.imaging.contours import draw_contours
+from mammoflow.imaging.contours import beyond_film, draw_contours
 from mammoflow.imaging.geometry import Box, Mask, box_of, crop, longest_diameter_mm, resize, sample_mask, shrink_mask
 from mammoflow.imaging.grey import Grey
+from mammoflow.imaging.mask_checks import TINY_PX, check_mask, check_share, far_apart
 from mammoflow.imaging.roi_mask import read_roi_mask
 from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.lesions import LesionReason
 
 EVEN_RATIO = 0.01  # largest difference between the ratios of film to mask for rows and for columns
+SAME_BOX = 0.5  # smallest intersection over union of the mask's box and the table's
+BOX_COLUMNS = ("box_y0", "box_x0", "box_y1", "box_x1")
 PATCH_MARGIN_MM = 30.0  # a patch is at least this much wider than the lesion's box
 Shape = tuple[int, int]
 
@@ -64,10 +68,13 @@ class Reference:
         (height, width) of the film, or None for a study of boxes.
     box
         Half-open box around the mask, or the box of the case table, clipped to the film.
+    flags
+        Columns of CANONICAL_LESIONS: what was mended on the way, and what is unlikely.
     """
 
     mask: Mask | None
     box: Box
+    flags: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,36 +98,87 @@ class Patch:
     spacing_mm: float
 
 
-def read_reference(study: Path, lesion: Mapping[str, Any], grid: FilmGrid) -> Reference:
+def read_reference(
+    study: Path, lesion: Mapping[str, Any], grid: FilmGrid, settings: ImagesSettings | None = None
+) -> Reference:
     """Read the reference of a row of the LESIONS table: its mask, or its box where it has no mask.
+
+    Parameters
+    ----------
+    study
+        Folder that the paths are relative to.
+    lesion
+        Row of the LESIONS table.
+    grid
+        The grids of the image.
+    settings
+        Settings of masks; None takes the defaults.
 
     Raises
     ------
     ExcludedCase
         With the reason, where the mask's file, shape or content, or the box, cannot be used.
     """
+    settings = settings or ImagesSettings()
     path = lesion["mask_path"]
     if isinstance(path, str) and path:
-        mask = _read_mask(safe_path(study, path), lesion.get("mask_item"), grid)
+        mask, flags = _read_mask(safe_path(study, path), lesion, grid, settings)
         box = box_of(mask)
         if box is None:
             raise ExcludedCase(LesionReason.MASK_EMPTY, "no pixel is left of the mask at the film's size")
-        return Reference(mask, box)
-    corners = [lesion[name] for name in ("box_y0", "box_x0", "box_y1", "box_x1")]
+        flags |= {
+            "flag_mask_tiny": int(np.count_nonzero(mask)) < TINY_PX,
+            "flag_mask_scattered": far_apart(mask),
+            "flag_box_differs": _box_differs(lesion, box, grid),
+        }
+        return Reference(mask, box, flags)
+    corners = [lesion[name] for name in BOX_COLUMNS]
     if any(pd.isna(corner) for corner in corners):
         raise ExcludedCase(LesionReason.MASK_NOT_FOUND, "the row names neither a mask nor a whole box")
-    return Reference(None, _clip_box(tuple(float(corner) for corner in corners), grid))
+    return _read_box(corners, grid, settings)
 
 
-def _read_mask(path: Path, item: Any, grid: FilmGrid) -> Mask:
-    """Read a mask at film resolution from a picture, or from the contours that `item` selects in a contour file."""
-    regions = item if isinstance(item, str) and item else None
+def _read_mask(
+    path: Path, lesion: Mapping[str, Any], grid: FilmGrid, settings: ImagesSettings
+) -> tuple[Mask, dict[str, bool]]:
+    """Read a mask at film resolution, from a picture or from contours, and its flags."""
+    regions, value = (_text(lesion.get(name)) for name in ("mask_item", "mask_value"))
     if is_contour_file(path):
-        return draw_contours(choose_contours(read_contours(path), regions), grid.stored, grid.film)
+        contours = choose_contours(read_contours(path), regions)
+        mask = draw_contours(contours, grid.stored, grid.film)
+        check_share(float(mask.mean()), settings, "contour")
+        return mask, {"flag_box_clipped": beyond_film(contours, grid.stored)}
     if regions is not None:
         detail = f"mask_item is {regions[:40]!r}, but {path.name} is a picture and not a file of contours"
         raise ExcludedCase(FileReason.CONTOURS, detail)
-    return fit_mask(read_roi_mask(path), grid)
+    read = read_roi_mask(path, value or str(settings.mask_value))
+    mask = fit_mask(read, grid)
+    check_mask(mask, settings)
+    return mask, {"flag_mask_rescaled": read.shape not in (grid.stored, grid.film)}
+
+
+def _box_differs(lesion: Mapping[str, Any], box: Sequence[float], grid: FilmGrid) -> bool:
+    """Tell whether the case table has a box that shares less than half of its union with the box of the mask."""
+    corners = [lesion.get(name) for name in BOX_COLUMNS]
+    if any(pd.isna(corner) for corner in corners):
+        return False
+    rows, columns = grid.film[0] / grid.stored[0], grid.film[1] / grid.stored[1]
+    stated = [float(str(corner)) * side for corner, side in zip(corners, (rows, columns) * 2, strict=True)]
+    return overlap(stated, box) < SAME_BOX
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _read_box(corners: Sequence[float], grid: FilmGrid, settings: ImagesSettings) -> Reference:
+    """Check the box of a row, in stored pixels, and bring it to the film."""
+    check_box(corners)
+    y0, x0, y1, x1 = map(float, corners)
+    (y0, x0, y1, x1), clipped = clip_box((y0, x0, y1, x1), grid.stored)
+    check_share((y1 - y0) * (x1 - x0) / (grid.stored[0] * grid.stored[1]), settings, "box")
+    rows, columns = grid.film[0] / grid.stored[0], grid.film[1] / grid.stored[1]
+    return Reference(None, (y0 * rows, x0 * columns, y1 * rows, x1 * columns), {"flag_box_clipped": clipped})
 
 
 def fit_mask(mask: Mask, grid: FilmGrid) -> Mask:
@@ -142,19 +200,6 @@ def fit_mask(mask: Mask, grid: FilmGrid) -> Mask:
         )
     smaller = mask.shape[0] >= grid.film[0] and mask.shape[1] >= grid.film[1]
     return shrink_mask(mask, grid.film) if smaller else resize(mask, grid.film)
-
-
-def _clip_box(box: tuple[float, ...], grid: FilmGrid) -> Box:
-    rows, columns = grid.film[0] / grid.stored[0], grid.film[1] / grid.stored[1]
-    y0, y1 = (min(max(value * rows, 0.0), float(grid.film[0])) for value in (box[0], box[2]))
-    x0, x1 = (min(max(value * columns, 0.0), float(grid.film[1])) for value in (box[1], box[3]))
-    if not all(math.isfinite(value) for value in box) or y1 <= y0 or x1 <= x0:
-        raise ExcludedCase(
-            LesionReason.BOX_INVALID,
-            f"box y {box[0]:g} to {box[2]:g}, x {box[1]:g} to {box[3]:g} on a film of "
-            f"{grid.stored[0]} x {grid.stored[1]}",
-        )
-    return y0, x0, y1, x1
 
 
 def measure(reference: Reference, grid: FilmGrid) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,43 +11,86 @@ import numpy.typing as npt
 
 from mammoflow.errors import ExcludedCase
 from mammoflow.formats.dicom_files import open_dicom
+from mammoflow.formats.pixels import stored_pixels
+from mammoflow.imaging.film_header import read_header
 from mammoflow.imaging.geometry import Mask
 from mammoflow.imaging.grey import dicom_grey
-from mammoflow.imaging.pictures import decode_picture, is_picture
+from mammoflow.imaging.mask_levels import HINT, mask_of_levels, mask_of_value, one_colour
+from mammoflow.imaging.pictures import decode_picture, is_picture, stored_values
 from mammoflow.reasons.lesions import LesionReason
 
 Levels = npt.NDArray[Any]
 
 
-def read_roi_mask(path: Path) -> Mask:
+def read_roi_mask(path: Path, value: str = "") -> Mask:
     """Read an ROI mask (height, width) from DICOM, PNG, TIFF or JPEG of any depth, from 1 bit to 16, with any channels.
 
-    Each pixel gets one level. It belongs to the lesion where its level is above half of the highest one. So masks of
-    {0, 1}, {0, 255} and {0, 65535}, masks with soft edges and masks stored as JPEG are all read. The level is
+    Each pixel gets one level. With two levels the lesion has the higher one, so masks of {0, 1}, {0, 255} and
+    {0, 65535} are all read. Levels between the two are accepted at outlines (soft edges, JPEG); see
+    `mammoflow.imaging.mask_levels`. The level is
 
     - in a grey picture the grey level, in a colour picture the brightest channel, so that a red mask on black is read;
-    - in a coloured palette, whose entries are labels and not shades, the same for every colour but the darkest;
+    - in a coloured palette of two colours, whose entries are labels and not shades, that of the brighter colour;
     - where the opacity differs between pixels, the level of the opaque ones; transparent pixels are background;
     - where only the opacity differs and all pixels have one colour, the opacity itself.
 
     A constant opacity is ignored. All components are kept.
 
+    Parameters
+    ----------
+    path
+        The file.
+    value
+        Which pixels belong to the lesion, see `mammoflow.config.images.MASK_VALUE`; "" tells it by the levels.
+
     Raises
     ------
     ExcludedCase
-        With the reason, where the file cannot be read; MASK_EMPTY where no pixel is set; MASK_NOT_FOUND where the
-        lesion cannot be told from the background: colours of equal brightness, or bright transparent next to black
-        opaque pixels.
+        With the reason, where the file cannot be read; MASK_EMPTY where all pixels are alike; MASK_LEVELS where there
+        are more than two levels or colours, or none has the value; MASK_SCATTERED where the file has only traces of
+        compression; MASK_NOT_FOUND where the lesion cannot be told from the background: colours of equal brightness, or
+        bright transparent next to black opaque pixels.
     """
-    levels = _picture_levels(path) if is_picture(path) else dicom_grey(open_dicom(path))
-    highest = levels.max()
-    if highest == 0:
-        raise ExcludedCase(LesionReason.MASK_EMPTY, f"{path.name} is black everywhere")
-    return np.asarray(levels > highest // 2)
+    if value:
+        return mask_of_value(_stored_values(path), value, path.name)
+    if is_picture(path):
+        picture = _decode(path)
+        levels, lossy = _picture_levels(path, picture), picture.lossy
+    else:
+        dataset = open_dicom(path)
+        picture, levels, lossy = None, dicom_grey(dataset), read_header(dataset).lossy
+    mask = mask_of_levels(levels, path.name, lossy)
+    if picture is not None and picture.colour.ndim == 3 and not one_colour(picture.colour, mask & picture.opaque):
+        raise ExcludedCase(LesionReason.MASK_LEVELS, f"{path.name} has several colours; expected one: {HINT}")
+    return mask
 
 
-def _picture_levels(path: Path) -> Levels:
-    palette, colour, opacity = _decode(path)
+@dataclass(frozen=True)
+class _Picture:
+    """A decoded picture: palette or not, colour (height, width[, 3]) and opacity (height, width), if it has one."""
+
+    palette: bool
+    colour: Levels
+    opacity: Levels | None
+    lossy: bool
+
+    @property
+    def opaque(self) -> Mask:
+        """The pixels (height, width) whose colour can be seen and is not black."""
+        bright = self.colour.any(axis=2) if self.colour.ndim == 3 else self.colour > 0
+        return np.asarray(bright if self.opacity is None else bright & (self.opacity > self.opacity.max() // 2))
+
+
+def _stored_values(path: Path) -> Levels:
+    """Return the values (height, width[, 3]) of a mask file as they are stored: of a palette the positions in it."""
+    if not is_picture(path):
+        stored = stored_pixels(open_dicom(path))
+        return stored if stored.dtype.kind == "u" else stored.astype(np.int64)
+    return stored_values(path)
+
+
+def _picture_levels(path: Path, picture: _Picture) -> Levels:
+    colour, opacity = picture.colour, picture.opacity
     brightness = colour if colour.ndim == 2 else colour.max(axis=2)
     if opacity is not None and opacity.min() < opacity.max():
         if brightness.min() == brightness.max():
@@ -61,16 +105,27 @@ def _picture_levels(path: Path) -> Levels:
         raise ExcludedCase(
             LesionReason.MASK_NOT_FOUND, f"{path.name} has colours of one brightness; none is the background"
         )
-    if palette and colour.ndim == 3 and bool(np.any(colour != colour[..., :1])):
-        return np.asarray(brightness > brightness.min(), dtype=np.uint8)
+    if picture.palette and colour.ndim == 3 and bool(np.any(colour != colour[..., :1])):
+        return _palette_levels(path, brightness)
     return brightness
 
 
-def _decode(path: Path) -> tuple[bool, Levels, Levels | None]:
-    """Return whether a picture has a palette, its colour (height, width[, 3]), and its opacity if it has one."""
+def _palette_levels(path: Path, brightness: Levels) -> Levels:
+    """Return the positions in a coloured palette as levels, the darkest colour as 0: each other one is a label."""
+    labels = stored_values(path)
+    used = np.flatnonzero(np.bincount(labels.ravel()))
+    if used.size > 2:
+        raise ExcludedCase(
+            LesionReason.MASK_LEVELS, f"{path.name} uses {used.size} colours of its palette; expected two: {HINT}"
+        )
+    return np.asarray(brightness > brightness.min(), dtype=np.uint8)
+
+
+def _decode(path: Path) -> _Picture:
     picture = decode_picture(path)
     pixels = picture.pixels
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     if channels in (2, 4):
-        return picture.palette, pixels[..., 0] if channels == 2 else pixels[..., :3], pixels[..., -1]
-    return picture.palette, pixels, None
+        colour = pixels[..., 0] if channels == 2 else pixels[..., :3]
+        return _Picture(picture.palette, colour, pixels[..., -1], picture.lossy)
+    return _Picture(picture.palette, pixels, None, picture.lossy)

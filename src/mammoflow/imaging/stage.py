@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from mammoflow.storage.outputs import begin_files, is_same, remove_unfinished
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
 from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.tables.listing import announce, by_flag, by_reason, counted, lines
 
 LONGEST_S = 300.0  # for one film and its lesions; two hundred times the time of a large one
 WORKER_BYTES = 4 * 2**30
@@ -148,22 +147,21 @@ def _write_files(cases: list[Case], results: list[CaseResult], output: Path) -> 
 
 
 def _report(results: list[CaseResult]) -> None:
-    """Print the films prepared, left out and flagged, and the largest memory of a worker, to standard error."""
-    images = sum(result.image is not None for result in results)
-    lesions = sum(len(result.lesions) for result in results)
+    """Print what was prepared, left out and flagged, and the largest memory of a worker, to standard error."""
+    images = [result.image for result in results if result.image is not None]
+    lesions = [lesion for result in results for lesion in result.lesions]
+    excluded = [row for result in results for row in result.excluded]
     peak = max((result.peak_bytes for result in results), default=0)
-    reasons = Counter(row["reason"] for result in results for row in result.excluded if row["level"] == "image")
-    left_out = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common()) or "none"
-    flags = Counter(
-        name.removeprefix("flag_").replace("_", " ")
-        for result in results
-        for name, value in (result.image or {}).items()
-        if name.startswith("flag_") and value
-    )
-    flagged = "; ".join(f"{count} x {flag}" for flag, count in flags.most_common()) or "none"
-    print(
-        f"images: {images} of {len(results)} films and {lesions} lesions prepared, films left out: {left_out}; "
-        f"films flagged: {flagged}; peak memory of a worker {peak / 2**20:.0f} MiB",
-        file=sys.stderr,
-        flush=True,
+    left_out = by_reason(excluded, ("image",), "image_id")
+    image_flags, lesion_flags = by_flag(images, "image_id"), by_flag(lesions, "lesion_id")
+    announce(
+        [
+            *lines("film left out", left_out),
+            *lines("lesion left out", by_reason(excluded, ("lesion",), "lesion_id")),
+            *lines("film flagged", image_flags),
+            *lines("lesion flagged", lesion_flags),
+            f"images: {len(images)} of {len(results)} films and {len(lesions)} lesions prepared, films left out: "
+            f"{counted(left_out)}; films flagged: {counted(image_flags)}; lesions flagged: {counted(lesion_flags)}; "
+            f"peak memory of a worker {peak / 2**20:.0f} MiB",
+        ]
     )

@@ -44,6 +44,7 @@ def audit_values(audit: Audit, listed: int) -> Row:
         "pathologies": pathologies,
         "spacing": rows_of(audit.tables["spacing"]),
         "flags": rows_of(audit.tables["flags"]),
+        "lesion_flags": rows_of(audit.tables["lesion_flags"]),
         "reasons": rows_of(audit.tables["exclusion_reasons"]),
         "excluded": _excluded(audit.tables["excluded"], listed),
         "lists": {
@@ -55,6 +56,7 @@ def audit_values(audit: Audit, listed: int) -> Row:
                 "several_lesions",
                 "conflicting_findings",
                 "flagged_images",
+                "flagged_lesions",
             )
         },
     }

@@ -90,6 +90,8 @@ LESIONS = pa.DataFrameSchema(
         "mask_path": text(nullable=True),  # relative to the study folder; null for a study of boxes
         # Which regions of a file of contours the lesion is: their places, from 0, with commas; null takes all of them.
         "mask_item": text(nullable=True, required=False),
+        # Which values of the mask file are the lesion, see mammoflow.config.images.MASK_VALUE; null: not stated.
+        "mask_value": text(nullable=True, required=False),
         # Whether malignancy is a biopsy's result or follows from BI-RADS by convention.
         "label_origin": text(nullable=True, choices=LABEL_ORIGINS, required=False),
         # Of a synthetic study: the number from which label, assessment and appearance of the lesion follow.

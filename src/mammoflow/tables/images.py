@@ -56,6 +56,7 @@ CANONICAL_IMAGES = pa.DataFrameSchema(
         "flag_magnification_unusable": flag(required=False),  # stated, but no number from 1 to 4
         "flag_transfer_syntax_missing": flag(required=False),  # the file does not say how it is encoded
         "flag_picture_turned": flag(required=False),  # the orientation in a picture file was applied
+        "flag_polarity_implausible": flag(required=False),  # the background looks brighter than the tissue
     },
     unique=["image_id"],
     name="canonical images",
@@ -81,6 +82,15 @@ CANONICAL_LESIONS = pa.DataFrameSchema(
         "patch_x0": number(nullable=False),
         # SHA-256 of the patch and, where there is one, of the reference mask: a table is equal where its pictures are.
         "digest": text(required=False),
+        "breast_share": number(required=False),  # of the mask or box that lies in the breast region
+        "flag_outside_breast": flag(required=False),  # less than half of it
+        "flag_mask_mirrored": flag(required=False),  # it is outside, and its mirror image is inside
+        "flag_mask_rescaled": flag(required=False),  # its file has another size than the film's
+        "flag_mask_scattered": flag(required=False),  # its pieces lie far apart
+        "flag_mask_tiny": flag(required=False),  # fewer than 4 pixels of the film
+        "flag_fills_breast": flag(required=False),  # it covers more than half of the breast region
+        "flag_box_clipped": flag(required=False),  # the box or contour reached beyond the film
+        "flag_box_differs": flag(required=False),  # the case table's box is elsewhere than its mask
     },
     unique=["lesion_id"],
     name="canonical lesions",

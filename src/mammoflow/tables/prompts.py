@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pandera.pandas as pa
 
-from mammoflow.tables.columns import integer, number, text
+from mammoflow.tables.columns import flag, integer, number, text
 
 BOX = ["y0", "x0", "y1", "x1"]
 """Columns of a half-open box in canonical pixels."""
+
+CLIPPED = "flag_box_clipped"
+"""Column that says that the box of a reader reached beyond the film."""
 
 REFERENCE = "reference"
 """Origin of the prompts that are made from the reference."""
@@ -27,6 +30,7 @@ PROMPTS = pa.DataFrameSchema(
         "x0": number(),
         "y1": number(),
         "x1": number(),
+        CLIPPED: flag(required=False),
         "points": text(),  # JSON: a list of [y, x, label], label 1 on the lesion, 0 beside it; "" where there is none
     },
     unique=["prompt_id"],

@@ -135,6 +135,32 @@ def test_boxes_in_place_of_masks(study):
     assert study.reasons == {str(LesionReason.BOX_INVALID): 2}
 
 
+def test_boxes_that_are_not_in_pixels_are_excluded_with_a_hint(study):
+    table = table_of().drop(columns="mask").assign(box_y0=1.0, box_x0=2.0, box_y1=5.0, box_x1=4.5)
+    table.loc[0, ["box_y0", "box_x0", "box_y1", "box_x1"]] = [0.1, 0.2, 0.4, 0.5]
+    table.loc[1, ["box_y0", "box_y1"]] = [5, 1]
+    table.loc[2, "box_y1"] = 1.5
+    study.build(table)
+    details = read_table(study.output / "excluded.parquet", EXCLUDED)["detail"].str
+    assert study.reasons == {str(LesionReason.BOX_INVALID): 3}
+    assert details.contains("normalised").sum() == details.contains("swapped").sum() == 1
+    with pytest.raises(StudyError, match=r"8 of 8 boxes look normalised.*multiply"):
+        study.build(table.assign(box_y0=0.1, box_x0=0.1, box_y1=0.4, box_x1=0.3))
+    with pytest.raises(StudyError, match="8 of 8 boxes have no extent"):
+        study.build(table.assign(box_y0=6, box_x0=5, box_y1=2, box_x1=1))
+
+
+def test_one_mask_file_holds_several_lesions_by_value(study):
+    table = table_of().assign(mask_value=["1", "2"] * 4)
+    table.loc[1, ["image", "mask", "patient"]] = table.loc[0, ["image", "mask", "patient"]]
+    study.build(table)
+    same = study.lesions[study.lesions["mask_path"] == "masks/0.png"]
+    assert sorted(same["mask_value"]) == ["1", "2"]
+    assert same["lesion_id"].nunique() == 2
+    study.build(table.assign(mask_value=["lesion", "", *[">0"] * 6]))
+    assert study.reasons == {str(CohortReason.BAD_ROW): 1}
+
+
 def test_lesions_keep_their_ids_in_any_order_and_when_others_come(study):
     study.build(table_of())
     alone = study.lesions.set_index("mask_path")["lesion_id"]

@@ -15,6 +15,7 @@ from mammoflow.config.phantom import PhantomSettings
 from mammoflow.errors import ExcludedCase
 from mammoflow.imaging.borders import film_border
 from mammoflow.imaging.breast import breast_region
+from mammoflow.imaging.polarity import looks_inverted
 from mammoflow.reasons.imaging import ImagingReason
 
 SHAPE = (900, 600)
@@ -151,6 +152,8 @@ def drawn_breast(film: Film) -> np.ndarray:
 def test_phantom_films(films: list[Film]) -> None:
     for film in films:
         assert iou(breast_region(film.pixels), drawn_breast(film)) > 0.98
+        assert not looks_inverted(film.pixels)
+        assert looks_inverted(65535 - film.pixels)
 
 
 @pytest.mark.parametrize("name", ARTEFACTS)
@@ -162,6 +165,7 @@ def test_phantom_films_with_artefacts(films: list[Film], name: str) -> None:
         assert not np.array_equal(spoilt, film.pixels)
         seen = truth & ~hidden(name, np.random.default_rng(number), truth.shape)
         assert iou(breast_region(spoilt), seen) > 0.97
+        assert not looks_inverted(spoilt)
 
 
 def test_a_white_muscle_at_the_edge_is_no_frame() -> None:

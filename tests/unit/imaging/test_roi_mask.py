@@ -122,12 +122,13 @@ def test_palettes(tmp_path: Path, colours: tuple[tuple[int, int, int], ...]) -> 
     np.testing.assert_array_equal(read_roi_mask(save_palette(tmp_path / "m.png", LESION, *colours)), LESION)
 
 
-def test_every_label_of_a_palette_counts_however_dark(tmp_path: Path) -> None:
+def test_a_palette_of_several_labels_needs_a_stated_one(tmp_path: Path) -> None:
     labels = LESION.astype(int)
     labels[15, 25] = 2
-    np.testing.assert_array_equal(
-        read_roi_mask(save_palette(tmp_path / "m.png", labels, BLACK, (128, 128, 0), DARK_RED)), LESION
-    )
+    path = save_palette(tmp_path / "m.png", labels, BLACK, (128, 128, 0), DARK_RED)
+    assert reason_of(path) == LesionReason.MASK_LEVELS
+    np.testing.assert_array_equal(read_roi_mask(path, ">0"), LESION)
+    np.testing.assert_array_equal(read_roi_mask(path, "2"), labels == 2)
 
 
 def test_transparent_entry_of_a_palette_is_background(tmp_path: Path) -> None:

@@ -278,6 +278,62 @@ def test_peak_memory_is_reported(
     assert 20 < float(text.split("peak memory of a worker ")[1].split()[0]) < 1500
 
 
+def test_flags_of_lesions_and_films_are_written_and_listed(
+    study: Path, write_shard: Shard, film: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    smooth = cv2.GaussianBlur(film, (0, 0), 3)
+    tissue = cv2.GaussianBlur(np.random.default_rng(2).normal(0, 30000, film.shape), (0, 0), 3)
+    inverted = 65535 - np.clip(smooth + tissue * (smooth > 12000), 0, 65535).astype(np.uint16)
+    cv2.imwrite(str(study / "inverted.png"), inverted)
+    mask = np.zeros(film.shape, dtype=bool)
+    mask[180:210, 230:270] = True
+    write_mask(study / "mirrored.png", mask)
+    labels = np.zeros(film.shape, dtype=np.uint8)
+    labels[180:210, 40:80], labels[20:30, 20:30] = 1, 2
+    cv2.imwrite(str(study / "labels.png"), labels)
+    shard = write_shard(
+        [image("i", "good.dcm"), image("v", "inverted.png", spacing_mm=0.1)],
+        [
+            lesion("fine", "i"),
+            lesion("small", "i", "half.png"),
+            lesion("mirrored", "i", "mirrored.png"),
+            lesion("label", "i", "labels.png"),
+            lesion("stated", "i", "labels.png", mask_value="1"),
+            lesion("box", "i", None, box_y0=180, box_x0=-30, box_y1=210, box_x1=80),
+            lesion("on inverted", "v"),
+        ],
+    )
+    prepare_images(SETTINGS, study, shard, tmp_path / "out", 1)
+    images, lesions, excluded = tables(tmp_path / "out")
+    assert dict(zip(images["image_id"], images["flag_polarity_implausible"], strict=True)) == {"i": False, "v": True}
+    assert excluded[["lesion_id", "reason"]].values.tolist() == [["label", LesionReason.MASK_LEVELS]]
+    flags = lesions.set_index("lesion_id").filter(like="flag_")
+    raised = {name: {flag.removeprefix("flag_") for flag in flags if row[flag]} for name, row in flags.iterrows()}
+    assert raised == {
+        "fine": set(),
+        "small": {"mask_rescaled"},
+        "mirrored": {"outside_breast", "mask_mirrored"},
+        "stated": set(),
+        "box": {"box_clipped"},
+        "on inverted": {"outside_breast"},  # of an inverted film no mask is called mirrored
+    }
+    said = capsys.readouterr().err.splitlines()
+    assert "lesion flagged: 2 x outside breast (mirrored, on inverted)" in said
+    assert "lesion left out: 1 x mask has more than two levels (label)" in said
+    assert "film flagged: 1 x polarity implausible (v)" in said
+
+
+def test_a_whole_picture_has_no_polarity_and_no_outside(study: Path, write_shard: Shard, tmp_path: Path) -> None:
+    cv2.imwrite(str(study / "bright.png"), 255 - cv2.imread(str(study / "good.png"), cv2.IMREAD_GRAYSCALE))
+    shard = write_shard([image("i", "bright.png", spacing_mm=0.1)], [lesion("a", "i")])
+    settings = ImagesSettings(longest_side_px=200, patch_mm=20, breast_region="whole")
+    prepare_images(settings, study, shard, tmp_path / "out", 1)
+    images, lesions, _ = tables(tmp_path / "out")
+    assert not images["flag_polarity_implausible"].any()
+    assert lesions["breast_share"].tolist() == [1.0]
+    assert not lesions.filter(like="flag_").any(axis=None)
+
+
 def test_an_image_says_what_is_known_of_it_once_lesions_are_lost(
     study: Path, write_shard: Shard, tmp_path: Path
 ) -> None:

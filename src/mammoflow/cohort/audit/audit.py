@@ -17,7 +17,7 @@ from mammoflow.cohort.audit.doubles import (
     several_lesions,
 )
 from mammoflow.cohort.audit.findings import Finding, findings
-from mammoflow.cohort.audit.image_tables import flag_counts, flagged_images, spacing_by_origin
+from mammoflow.cohort.audit.image_tables import flag_counts, flagged_images, flagged_lesions, spacing_by_origin
 from mammoflow.cohort.audit.study_flow import StudyFlow, exclusion_reasons, study_flow
 from mammoflow.cohort.audit.study_tables import StudyTables
 from mammoflow.cohort.step_counts import names_lesion
@@ -67,6 +67,7 @@ def audit_study(tables: StudyTables) -> Audit:
     """Audit a study."""
     flow = study_flow(tables)
     flagged = flagged_images(tables.canonical)
+    of_lesions = flagged_lesions(tables.usable)
     audit_tables = {
         "counts": count_groups(tables),
         "birads_by_pathology": assessment_by_pathology(tables.rows),
@@ -79,6 +80,8 @@ def audit_study(tables: StudyTables) -> Audit:
         "spacing": spacing_by_origin(tables),
         "flags": flag_counts(flagged),
         "flagged_images": flagged,
+        "lesion_flags": flag_counts(of_lesions, "lesions"),
+        "flagged_lesions": of_lesions,
         "exclusion_reasons": exclusion_reasons(tables.excluded),
         "excluded": tables.excluded,
         "flow": flow.table(),

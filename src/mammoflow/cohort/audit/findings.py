@@ -183,31 +183,33 @@ def _lesions(rows: pd.DataFrame, audit_tables: Mapping[str, pd.DataFrame]) -> li
 
 
 def _images(tables: StudyTables, audit_tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
-    spacing, flags = audit_tables["spacing"], audit_tables["flags"]
+    questions = {
+        "default_spacing": "Images with the default pixel spacing",
+        "flagged_images": "Images that the image stage flags",
+        "flagged_lesions": "Lesions that the image stage flags",
+    }
+    if not tables.prepared:
+        later = "Known once the images are prepared."
+        return [Finding(key, question, None, "not looked at", later) for key, question in questions.items()]
+    spacing = audit_tables["spacing"]
     guessed = int(spacing.loc[spacing["origin"] == "default", "images"].sum())
-    flagged = audit_tables["flagged_images"]["image_id"].nunique()
-    looked = has_flags(tables.canonical)
     default = (
         "Every millimetre on these images depends on one configured number." if guessed else "No spacing is guessed."
     )
-    unflagged = "The image stage found nothing odd." if looked else "The image stage recorded no flags."
-    counts = "; ".join(f"{row.flag}: {row.images}" for row in flags.itertuples())
-    if not tables.prepared:
-        later = "Known once the images are prepared."
-        return [
-            Finding("default_spacing", "Images with the default pixel spacing", None, "not looked at", later),
-            Finding("flagged_images", "Images that the image stage flags", None, "not looked at", later),
-        ]
     return [
-        Finding("default_spacing", "Images with the default pixel spacing", guessed, _state(guessed), default),
-        Finding(
-            "flagged_images",
-            "Images that the image stage flags",
-            flagged if looked else None,
-            _state(flagged) if looked else "not looked at",
-            counts or unflagged,
-        ),
+        Finding("default_spacing", questions["default_spacing"], guessed, _state(guessed), default),
+        _flagged("flagged_images", questions["flagged_images"], tables.canonical, audit_tables["flagged_images"]),
+        _flagged("flagged_lesions", questions["flagged_lesions"], tables.usable, audit_tables["flagged_lesions"]),
     ]
+
+
+def _flagged(key: str, question: str, cases: pd.DataFrame, flagged: pd.DataFrame) -> Finding:
+    """Count the cases with a flag; the meaning has the count of each flag."""
+    if not has_flags(cases):
+        return Finding(key, question, None, "not looked at", "The image stage recorded no flags.")
+    count = int(flagged.iloc[:, 0].nunique())
+    counts = "; ".join(f"{flag}: {number}" for flag, number in flagged["flag"].value_counts().items())
+    return Finding(key, question, count, _state(count), counts or "The image stage found nothing odd.")
 
 
 def _losses(flow: StudyFlow) -> Finding:

@@ -13,6 +13,7 @@ from mammoflow.config.paths import StudyPath
 TableColumn = Literal[
     "image",
     "mask",
+    "mask_value",
     "box_y0",
     "box_x0",
     "box_y1",

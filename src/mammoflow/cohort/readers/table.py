@@ -9,9 +9,11 @@ from typing import Any, TypeVar, cast
 
 import pandas as pd
 
+from mammoflow.cohort.boxes import check_box, check_boxes
 from mammoflow.cohort.column_mapping import BOX, map_columns
 from mammoflow.cohort.exam_folders import files_of, films_of_exams, is_exam, may_be_dicom, suffix_of
 from mammoflow.cohort.image_files import choose_file
+from mammoflow.cohort.mask_values import parse_mask_value
 from mammoflow.cohort.numbers import parse_integer, parse_number
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.readers._table_options import JoinSettings, Options
@@ -39,7 +41,9 @@ from mammoflow.storage.files import text_digest
 from mammoflow.storage.names import safe_name
 
 Value = TypeVar("Value")
-PRIVATE_COLUMNS = ["image_name", "image_files", "mask_name", "spacing_mm", "usable", "lesion", "has_image_id"]
+PRIVATE_COLUMNS = [
+    "image_name", "image_files", "mask_name", "spacing_mm", "usable", "lesion", "has_image_id", "mask_value",
+]  # fmt: skip
 JOINED_PROBLEM = f"{PROBLEM} of the joined table"
 
 
@@ -81,6 +85,8 @@ class StudyReader(Reader):
             for row in records(table[~usable])
         ]
         table = table[usable].reset_index(drop=True)
+        boxes = table.loc[table["mask_name"] == "", list(BOX)].dropna().to_numpy(dtype=float)
+        check_boxes(boxes.tolist(), f"boxes of table {table_name}")
         files = table.groupby("image_id")["image_name"].agg(lambda names: "\n".join(dict.fromkeys(names)))
         table["image_files"] = table["image_id"].map(files)
         return table, [*excluded, *mixed, *unusable]
@@ -105,12 +111,14 @@ class StudyReader(Reader):
         name = str(row["mask_name"])
         if name:
             regular_file_size(safe_path(self.study, name))
-            return FoundLesion(name)
-        y0, x0, y1, x1 = box = [row[key] for key in BOX]
+            return FoundLesion(name, {"mask_value": row["mask_value"]} if row["mask_value"] else {})
+        box = [row[key] for key in BOX]
         if all(value is None for value in box):
             raise ExcludedCase(LesionReason.MASK_NOT_FOUND, f"{row[ORIGIN]} names neither mask nor box")
-        if None in box or y0 >= y1 or x0 >= x1:
-            raise ExcludedCase(LesionReason.BOX_INVALID, f"{row[ORIGIN]}: rows {y0} to {y1}, columns {x0} to {x1}")
+        if None in box:
+            missing = ", ".join(name for name, value in zip(BOX, box, strict=True) if value is None)
+            raise ExcludedCase(LesionReason.BOX_INVALID, f"{row[ORIGIN]}: no value for {missing}")
+        check_box(box, origin=str(row[ORIGIN]))
         return FoundLesion(None)
 
 
@@ -177,6 +185,7 @@ def _read_row(values: dict[str, str], labels: dict[str, Label], spacing_factor: 
         "image_name": image,
         "image_files": image,
         "mask_name": _plain_path(values["mask"]),
+        "mask_value": _parsed(values, "mask_value", parse_mask_value),
         "spacing_mm": None if spacing is None else spacing * spacing_factor,
         "usable": values["usable"].lower() not in NEGATIVE_WORDS,
         "lesion": lesion,
@@ -230,9 +239,11 @@ def _name_lesions(table: pd.DataFrame) -> pd.DataFrame:
     Without a number of its own a lesion is named by a digest of mask name and box, so that neither the order of the
     rows nor a further lesion changes its id.
     """
-    references = table[["mask_name", *BOX]].astype(object)
+    places_of = table[["mask_name", *BOX]].astype(object)
     # A blank is the same text whether or not another row of the table has a number there.
-    places = [text_digest(*map(str, row.values()))[:8] for row in records(references.where(references.notna(), None))]
+    references = records(places_of.where(places_of.notna(), None))
+    values = [[value] if value else [] for value in table["mask_value"]]  # of one mask file with several lesions
+    places = [text_digest(*map(str, row.values()), *value)[:8] for row, value in zip(references, values, strict=True)]
     lesion_numbers = [number or place for number, place in zip(table["lesion"], places, strict=True)]
     lesions = [safe_name(image, name) for image, name in zip(table["image_id"], lesion_numbers, strict=True)]
     with_ids = table.assign(lesion_id=pd.Series(lesions, index=table.index, dtype="str"))

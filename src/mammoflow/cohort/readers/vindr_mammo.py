@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from mammoflow.cohort.boxes import check_box
 from mammoflow.cohort.numbers import parse_integer, parse_number
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
@@ -106,6 +107,7 @@ class StudyReader(Reader):
             raise ExcludedCase(FileReason.UNREADABLE, "the size of the image is not known")
         if None in (y0, x0, y1, x1):
             raise ExcludedCase(LesionReason.MASK_NOT_FOUND, f"{row[ORIGIN]} gives no whole box")
+        check_box((y0, x0, y1, x1), origin=str(row[ORIGIN]))
         if min(y1, image.rows) <= max(y0, 0) or min(x1, image.columns) <= max(x0, 0):
             detail = f"{row[ORIGIN]}: y {y0:g} to {y1:g}, x {x0:g} to {x1:g} on {image.rows} x {image.columns} pixels"
             raise ExcludedCase(LesionReason.BOX_INVALID, detail)

@@ -28,7 +28,8 @@ from mammoflow.storage.files import text_digest
 from mammoflow.tables.cohort import EXCLUDED
 from mammoflow.tables.files import empty_table, read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
-from mammoflow.tables.prompts import BOX, PROMPTS
+from mammoflow.tables.listing import announce, by_flag, by_reason, lines
+from mammoflow.tables.prompts import BOX, CLIPPED, PROMPTS
 
 
 def prompt_table(
@@ -133,6 +134,7 @@ class _Target:
             "margin_mm": np.nan if margin is None else float(margin),
             **dict(zip(BOX, map(float, box), strict=True)),
             "points": points,
+            CLIPPED: bool(self.source[CLIPPED]),
         }
 
     def _box(self, margin_mm: float) -> Floats:
@@ -202,9 +204,24 @@ def make_prompts(
     references = reference_source(images, lesions)
     tables = [prompt_table(settings, image_table, source, references) for source in sources]
     tables = [table for table in tables if not table.empty]
-    write_table(pd.concat(tables, ignore_index=True) if tables else empty_table(PROMPTS), PROMPTS, output)
+    prompts = pd.concat(tables, ignore_index=True) if tables else empty_table(PROMPTS)
+    write_table(prompts, PROMPTS, output)
     if excluded is not None:
         write_table(pd.DataFrame(left_out) if left_out else empty_table(EXCLUDED), EXCLUDED, excluded)
+    _announce(prompts, sources, left_out)
+
+
+def _announce(prompts: pd.DataFrame, sources: list[pd.DataFrame], left_out: Excluded) -> None:
+    """Print how many prompts there are, and what was clipped or left out."""
+    drawn = [row for source in sources for row in records(source)]
+    announce(
+        [
+            *lines("box left out", by_reason(left_out, ("row",), "lesion_id")),
+            *lines("lesion without a prompt", by_reason(left_out, ("lesion",), "lesion_id")),
+            *lines("box flagged", by_flag(drawn, "lesion_id")),
+            f"prompts: {len(prompts)} for {len({row['lesion_id'] for row in drawn})} lesions",
+        ]
+    )
 
 
 def _sources(

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mammoflow.cohort.boxes import Box, check_box, check_boxes, clip_box, overlap
 from mammoflow.cohort.numbers import parse_number
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
 from mammoflow.config.prompts import ReaderSettings
-from mammoflow.errors import Reason, StudyError
+from mammoflow.errors import ExcludedCase, Reason, StudyError
 from mammoflow.imaging.geometry import box_of
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.reasons.prompts import PromptReason
@@ -23,9 +24,9 @@ from mammoflow.storage.files import read_mask
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
 from mammoflow.tables.files import read_table
 from mammoflow.tables.masks import MASKS
-from mammoflow.tables.prompts import BOX, REFERENCE
+from mammoflow.tables.prompts import BOX, CLIPPED, REFERENCE
 
-SOURCE_COLUMNS = ["lesion_id", "image_id", "origin", "draw", *BOX, "mask_path"]
+SOURCE_COLUMNS = ["lesion_id", "image_id", "origin", "draw", *BOX, "mask_path", CLIPPED]
 """`mask_path`: file of the mask on the canonical grid, "" where there is a box alone."""
 
 Excluded = list[dict[str, str]]
@@ -51,7 +52,9 @@ def unprompted(lesions: pd.DataFrame, sources: list[pd.DataFrame]) -> Excluded:
 def reference_source(folder: Path, lesions: pd.DataFrame) -> pd.DataFrame:
     """Return the reference of each lesion of a shard (table CANONICAL_LESIONS in `folder`)."""
     paths = ["" if pd.isna(file) else str(folder / file) for file in lesions["mask_file"]]
-    return lesions.assign(origin=REFERENCE, draw=0, mask_path=paths)[SOURCE_COLUMNS]
+    prompted = lesions.assign(origin=REFERENCE, draw=0, mask_path=paths)
+    prompted[CLIPPED] = False  # the flag of the lesion itself is not one of the prompt
+    return prompted[SOURCE_COLUMNS]
 
 
 def model_source(folder: Path, lesions: pd.DataFrame) -> tuple[pd.DataFrame, Excluded]:
@@ -80,7 +83,7 @@ def model_source(folder: Path, lesions: pd.DataFrame) -> tuple[pd.DataFrame, Exc
             excluded.append(excluded_prompt(lesion, str(mask["mask_file"]), LesionReason.MASK_EMPTY, detail))
             continue
         keys = {"lesion_id": lesion_id, "image_id": lesion["image_id"], "origin": f"model:{mask['model']}", "draw": 0}
-        rows.append({**keys, **dict(zip(BOX, map(float, box), strict=True)), "mask_path": str(path)})
+        rows.append({**keys, **dict(zip(BOX, map(float, box), strict=True)), "mask_path": str(path), CLIPPED: False})
     return pd.DataFrame(rows, columns=SOURCE_COLUMNS), excluded
 
 
@@ -104,15 +107,18 @@ def reader_source(
     Raises
     ------
     StudyError
-        If the table is missing, lacks a column, or names ids that the study does not have.
+        If the table is missing, lacks a column, names ids that the study does not have, or its boxes look normalised or
+        have width and height in place of the second corner.
     """
     path = Path(reader.table)
     if not path.is_file():
         raise StudyError(f"boxes of reader {reader.name}: {path} does not exist; correct prompts.readers")
     table = read_text_table(path)
     key = "lesion_id" if "lesion_id" in table.columns else "image_id"
-    require_columns(table, [key, *BOX], f"boxes of reader {reader.name} in {path}")
-    _check_ids(table, key, cohort, f"boxes of reader {reader.name} in {path}")
+    origin = f"boxes of reader {reader.name} in {path}"
+    require_columns(table, [key, *BOX], origin)
+    _check_ids(table, key, cohort, origin)
+    check_boxes(_whole_boxes(table), origin)
     here = table[table[key].isin(lesions[key])]
     image_rows = images.set_index("image_id")
     by_lesion = {str(row["lesion_id"]): row for row in records(lesions)}
@@ -125,16 +131,18 @@ def reader_source(
         first = by_lesion[candidates[0]]
         image = image_rows.loc[first["image_id"]]
         try:
-            box = _canonical_box(row, image, reader.unit)
+            box, clipped = _canonical_box(row, image, reader.unit)
             lesion = by_lesion[_overlapping(box, candidates, by_lesion)]
-        except ValueError as error:
+        except (ValueError, ExcludedCase) as error:
             case = first if key == "lesion_id" else {**first, "lesion_id": ""}
-            detail = f"{row[ORIGIN]}, reader {reader.name}: {error}"
+            problem = error.detail if isinstance(error, ExcludedCase) else str(error)
+            detail = f"{row[ORIGIN]}, reader {reader.name}: {problem}"
             excluded.append(excluded_prompt(case, reader.table, LesionReason.BOX_INVALID, detail))
             continue
         earlier = sum(other["lesion_id"] == lesion["lesion_id"] for other in rows)
         keys = {"lesion_id": lesion["lesion_id"], "image_id": lesion["image_id"], "origin": f"reader:{reader.name}"}
-        rows.append({**keys, "draw": earlier, **dict(zip(BOX, box, strict=True)), "mask_path": ""})
+        place = dict(zip(BOX, box, strict=True))
+        rows.append({**keys, "draw": earlier, **place, "mask_path": "", CLIPPED: clipped})
     return pd.DataFrame(rows, columns=SOURCE_COLUMNS), excluded
 
 
@@ -150,30 +158,38 @@ def _check_ids(table: pd.DataFrame, key: str, cohort: Path, origin: str) -> None
         )
 
 
-def _canonical_box(row: Mapping[str, Any], image: pd.Series, unit: str) -> tuple[float, float, float, float]:
-    """Return the box of a row in canonical pixels, clipped to the image.
+def _whole_boxes(table: pd.DataFrame) -> list[list[float]]:
+    """Return the boxes of a table of text whose four numbers can be read."""
+    numbers = table[BOX].apply(pd.to_numeric, errors="coerce").dropna()
+    whole: list[list[float]] = numbers.to_numpy(dtype=np.float64).tolist()
+    return whole
+
+
+def _canonical_box(row: Mapping[str, Any], image: pd.Series, unit: str) -> tuple[Box, bool]:
+    """Return the box of a row in canonical pixels, clipped to the image, and whether it was.
 
     Raises
     ------
     ValueError
-        If a number cannot be read, or the box has no pixel on the image.
+        If a number cannot be read.
+    ExcludedCase
+        If the numbers cannot be a box in the unit, or the box has no pixel on the image.
     """
     if row[PROBLEM]:
         raise ValueError(str(row[PROBLEM]))
-    size = np.array([image["height"], image["width"]], dtype=np.float64)
-    if unit == "mm":
-        scale = 1 / np.array([image["row_spacing_mm"], image["column_spacing_mm"]], dtype=np.float64)
-    else:
-        scale = size / np.array([image["film_height"], image["film_width"]], dtype=np.float64)
     corners = [parse_number(row[name]) for name in BOX]
-    if any(corner is None for corner in corners):
+    box = [corner for corner in corners if corner is not None]
+    if len(box) < len(BOX):
         raise ValueError(f"box {[row[name] for name in BOX]} lacks a number")
-    low = np.clip(np.array(corners[:2], dtype=np.float64) * scale, 0, size)
-    high = np.clip(np.array(corners[2:], dtype=np.float64) * scale, 0, size)
-    if not np.all(high > low):
-        film = [int(image["film_height"]), int(image["film_width"])]
-        raise ValueError(f"box {[row[name] for name in BOX]} ({unit}) has no pixel on the film of {film} pixels")
-    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+    size = int(image["film_height"]), int(image["film_width"])
+    rows, columns = image["height"] / size[0], image["width"] / size[1]
+    row_mm, column_mm = (
+        (rows * image["row_spacing_mm"], columns * image["column_spacing_mm"]) if unit == "mm" else (1, 1)
+    )
+    check_box(box, smallest=max(row_mm, column_mm))
+    film_box = box[0] / row_mm, box[1] / column_mm, box[2] / row_mm, box[3] / column_mm
+    (y0, x0, y1, x1), clipped = clip_box(film_box, size)
+    return (y0 * rows, x0 * columns, y1 * rows, x1 * columns), clipped
 
 
 def _overlapping(
@@ -182,16 +198,9 @@ def _overlapping(
     """Return the lesion whose reference box overlaps a box most, by IoU; the only one of an image in any case."""
     if len(candidates) == 1:
         return candidates[0]
-    scores = [_box_iou(box, tuple(float(lesions[lesion][name]) for name in BOX)) for lesion in candidates]
+    scores = [overlap(box, tuple(float(lesions[lesion][name]) for name in BOX)) for lesion in candidates]
     if max(scores) == 0:
         raise ValueError(
             f"box {[round(value, 1) for value in box]} (canonical px) meets none of the lesions {candidates}"
         )
     return candidates[int(np.argmax(scores))]
-
-
-def _box_iou(first: tuple[float, ...], second: tuple[float, ...]) -> float:
-    sides = [max(min(first[i + 2], second[i + 2]) - max(first[i], second[i]), 0.0) for i in (0, 1)]
-    shared = sides[0] * sides[1]
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
-    return shared / (sum(areas) - shared)

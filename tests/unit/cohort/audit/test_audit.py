@@ -82,6 +82,8 @@ def study(prepared: bool = True, step_lesions: int = 7, **changed: Any) -> Study
     usable = lesions.reindex(columns=required(CANONICAL_LESIONS)).assign(
         y0=0.0, x0=0.0, y1=1.0, x1=1.0, patch_file="p", patch_breast_file="p", patch_spacing_mm=0.1,
         patch_y0=0.0, patch_x0=0.0,
+        flag_outside_breast=[True, True, False, False, False, False, False],
+        flag_box_clipped=[False, True, True, False, False, False, False], flag_mask_tiny=False,
     )  # fmt: skip
     excluded = pd.DataFrame(
         [
@@ -143,6 +145,7 @@ def test_every_question_has_its_answer(audit: Audit) -> None:
         "malignant_below_birads_three": 1,
         "default_spacing": 3,
         "flagged_images": 2,
+        "flagged_lesions": 3,
         "lost_without_reason": 0,
     }
     states = {finding.key: finding.state for finding in audit.findings}
@@ -212,6 +215,16 @@ def test_spacing_and_flags(audit: Audit) -> None:
         ("P1_LEFT_MLO", "late"),
         ("P1_LEFT_MLO", "two labels"),
     }
+    lesions = audit.tables["flagged_lesions"]
+    assert lesions[["lesion_id", "flag"]].values.tolist() == [
+        ["P1_LEFT_CC_mass_2", "box clipped"],
+        ["P1_LEFT_MLO_mass_1", "box clipped"],
+        ["P1_LEFT_CC_mass_1", "outside breast"],
+        ["P1_LEFT_CC_mass_2", "outside breast"],
+    ]
+    assert audit.tables["lesion_flags"].values.tolist() == [["box clipped", 2, 1], ["outside breast", 2, 1]]
+    meaning = next(finding.meaning for finding in audit.findings if finding.key == "flagged_lesions")
+    assert meaning == "box clipped: 2; outside breast: 2"
 
 
 def test_the_flow_adds_up_and_names_what_is_gone() -> None:
@@ -227,7 +240,7 @@ def test_the_flow_adds_up_and_names_what_is_gone() -> None:
 def test_before_the_images_are_prepared_nothing_is_made_up() -> None:
     audit = audit_study(study(prepared=False))
     later = {finding.key for finding in audit.findings if finding.state == "not looked at"}
-    assert later == {"identical_pixels", "default_spacing", "flagged_images"}
+    assert later == {"identical_pixels", "default_spacing", "flagged_images", "flagged_lesions"}
     assert audit.tables["identical_pixels"].empty
     assert audit.tables["spacing"]["images"].sum() == 5
     assert [step.lesions for step in audit.flow.steps] == [8, 7]

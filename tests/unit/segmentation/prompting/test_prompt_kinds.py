@@ -213,6 +213,30 @@ def test_boxes_by_image_find_their_lesion_and_unusable_ones_are_recorded(
     assert set(excluded["level"]) == {"row"}
 
 
+def test_boxes_beyond_the_film_are_clipped_and_flagged(
+    shard: Path, cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "lesion_id,y0,x0,y1,x1\none/a,-160,80,320,240\none_b,0.1,0.2,0.3,0.4\ntwo_a,10,10,10.4,30\n"
+    prompts, excluded = read_boxes(shard, cohort, tmp_path, rows)
+    assert prompts["flag_box_clipped"].to_list() == [True, True]
+    assert prompts[BOX].iloc[0].to_list() == [0, 10, 40, 30]
+    assert excluded["detail"].str.extract("(normalised|one pixel)")[0].to_list() == ["normalised", "one pixel"]
+    said = capsys.readouterr().err
+    assert "box flagged: 1 x box clipped (one/a)" in said
+    assert "box left out: 2 x box is empty, outside the image or not in pixels (one_b, two_a)" in said
+
+
+@pytest.mark.parametrize("unit", ["film_px", "mm"])
+def test_a_readers_table_of_another_kind_is_refused(shard: Path, cohort: Path, tmp_path: Path, unit: str) -> None:
+    names = ("one/a", "one_b", "two_a")
+    normalised = "".join(f"{name},0.1,0.2,0.3,0.4\n" for name in names)
+    with pytest.raises(StudyError, match=r"boxes of reader A.*3 of 3 boxes look normalised"):
+        read_boxes(shard, cohort, tmp_path, f"lesion_id,y0,x0,y1,x1\n{normalised}", unit=unit)
+    sizes = "".join(f"{name},40,30,20,10\n" for name in names)
+    with pytest.raises(StudyError, match=r"boxes of reader A.*3 of 3 boxes have no extent"):
+        read_boxes(shard, cohort, tmp_path, f"lesion_id,y0,x0,y1,x1\n{sizes}", unit=unit)
+
+
 def test_lesions_that_no_source_prompts_are_recorded(shard: Path, cohort: Path, tmp_path: Path) -> None:
     table = tmp_path / "reader.csv"
     table.write_text("lesion_id,y0,x0,y1,x1\none/a,160,80,320,240\none_b,5,,40,60\n", encoding="utf-8")
