@@ -26,7 +26,7 @@ from mammoflow.imaging.grey import Grey
 from mammoflow.imaging.laterality import check_side, image_side
 from mammoflow.imaging.lesion import FilmGrid, Shape, cut_patch, measure, read_reference
 from mammoflow.imaging.mask_checks import LESION_FLAGS, place_columns
-from mammoflow.imaging.pectoral import SIDE_VIEWS, find_pectoral
+from mammoflow.imaging.pectoral_columns import write_pectoral
 from mammoflow.imaging.polarity import looks_inverted
 from mammoflow.imaging.spacing import Spacing, choose_spacing, spacing_flags
 from mammoflow.reasons.lesions import LesionReason
@@ -173,7 +173,9 @@ def _prepare(case: Case, result: CaseResult) -> None:
     flags = spacing_flags(stored.header.spacing, spacing, case.image["spacing_mm"])
     header = {**_header_columns(case, stored, canonical, breast), **flags}
     header["flag_polarity_implausible"] = not whole and _looks_inverted(canonical, result.lesions)
-    muscle = _write_pectoral(case, canonical, breast, grid, stored.header.side.view)
+    view = str(case.image["view"]) or stored.header.side.view
+    path = f"pectoral/{file_name(str(case.image['image_id']))}.png"
+    muscle = write_pectoral(case.output, path, canonical, breast, grid, "" if whole else view)
     header |= _annotation(case, result)
     result.image = _write_canonical(case, canonical, breast, grid, spacing.origin) | muscle | header
 
@@ -226,25 +228,6 @@ def _header_columns(case: Case, film: Film, canonical: Grey, breast: Mask) -> di
         "flag_transfer_syntax_missing": header.syntax_guessed,
         "flag_picture_turned": film.turned,
     }
-
-
-def _write_pectoral(case: Case, canonical: Grey, breast: Mask, grid: FilmGrid, header_view: str) -> dict[str, Any]:
-    """Find the pectoral muscle on a side view, write its mask, and return its columns of CANONICAL_IMAGES."""
-    columns = ("file", "share", "angle_deg", "top_mm", "side_mm", "contrast")
-    row: dict[str, Any] = {f"pectoral_{name}": None for name in columns}
-    view = str(case.image["view"]) or header_view
-    muscle = None
-    if view in SIDE_VIEWS and case.settings.breast_region == "film":
-        muscle = find_pectoral(canonical, breast)
-    if muscle is None:
-        return row
-    path = f"pectoral/{file_name(str(case.image['image_id']))}.png"
-    write_mask(case.output / path, muscle.mask)
-    rows, across = grid.scale
-    share = np.count_nonzero(muscle.mask) / np.count_nonzero(breast)
-    top_mm, side_mm = muscle.top * grid.spacing_mm / across, muscle.side * grid.spacing_mm / rows
-    values = (path, share, muscle.angle_deg, top_mm, side_mm, muscle.contrast)
-    return dict(zip(row, values, strict=True))
 
 
 def _write_canonical(case: Case, canonical: Grey, breast: Mask, grid: FilmGrid, origin: str) -> dict[str, Any]:
