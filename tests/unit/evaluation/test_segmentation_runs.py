@@ -12,11 +12,7 @@ import pandas as pd
 import pytest
 from made_up_scores import one
 
-from mammoflow.config.evaluation import ComparisonSettings
-from mammoflow.evaluation import stage
-from mammoflow.evaluation.stage import NOT_RESULTS, compare
-
-SETTINGS = ComparisonSettings(bootstrap=100)
+from mammoflow.evaluation.stage import NOT_RESULTS
 
 SEGMENTATION_TABLES = (
     "segmentation",
@@ -27,17 +23,9 @@ SEGMENTATION_TABLES = (
 )
 
 
-def tables_of(run: Any, output: Path) -> Path:
-    """Write the tables of a run and none of its figures, which cost most of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage, "write_figures", lambda *_: None)
-        compare(SETTINGS, output=output, **run.inputs())
-    return output
-
-
 @pytest.fixture(scope="module")
 def comparison(run: Any) -> Path:
-    return tables_of(run, run.root / "comparison_of_scores")
+    return Path(run.root / "comparison")
 
 
 def test_mean_dice_by_margin_is_that_of_a_loop_over_the_files(comparison: Path, run: Any) -> None:
@@ -88,7 +76,7 @@ def test_groups_of_a_run_add_up_to_its_test_lesions(comparison: Path) -> None:
 
 
 def test_every_row_of_every_table_says_what_the_study_is(
-    comparison: Path, write_run: Callable[..., Any], tmp_path: Path
+    comparison: Path, write_run: Callable[..., Any], compare_tables: Callable[..., None], tmp_path: Path
 ) -> None:
     for path in comparison.glob("*.csv"):
         table = pd.read_csv(path)
@@ -101,7 +89,7 @@ def test_every_row_of_every_table_says_what_the_study_is(
     study = json.loads((run.cohort / "study.json").read_text())
     study |= {"split": {"method": "by_image", "leaking": True}, "notes": ["labels follow BI-RADS; no biopsy"]}
     (run.cohort / "study.json").write_text(json.dumps(study))
-    tables_of(run, tmp_path / "comparison")
+    compare_tables(output=tmp_path / "comparison", **run.inputs())
     for name in SEGMENTATION_TABLES:
         table = pd.read_csv(tmp_path / "comparison" / f"{name}.csv")
         assert len(table) > 0
@@ -112,8 +100,7 @@ def test_every_row_of_every_table_says_what_the_study_is(
 def test_a_study_of_boxes_has_empty_tables_with_all_their_columns(
     comparison: Path, write_run: Callable[..., Any], tmp_path: Path
 ) -> None:
-    run = write_run(tmp_path, patients=12, with_masks=False)
-    tables_of(run, tmp_path / "comparison")
+    write_run(tmp_path, compared=True, figures=True, patients=12, phantom=False, with_birads=False, with_masks=False)
     for name in SEGMENTATION_TABLES:
         table = pd.read_csv(tmp_path / "comparison" / f"{name}.csv")
         assert table.empty, name
