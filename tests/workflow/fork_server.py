@@ -7,6 +7,7 @@ A line on standard input is a JSON object with `folder`, `arguments` and `output
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import os
 import sys
@@ -38,6 +39,20 @@ def remembered_parse(parse: Callable[..., Any]) -> Callable[..., Any]:
     return parsed
 
 
+def quick_module(find: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that finds the module of a frame by its name; `find` goes through all modules each time.
+
+    Pydantic asks for every model, to read the comments on its fields.
+    """
+
+    def found(item: Any, *arguments: Any) -> Any:
+        if inspect.isframe(item) and item.f_globals.get("__name__") in sys.modules:
+            return sys.modules[item.f_globals["__name__"]]
+        return find(item, *arguments)
+
+    return found
+
+
 def run(folder: str, arguments: list[str], output: str, python: str | None = None) -> int:
     """Run Snakemake in a folder; what it prints goes to a file."""
     os.chdir(folder)
@@ -58,6 +73,7 @@ def run(folder: str, arguments: list[str], output: str, python: str | None = Non
 
 cli.get_argument_parser()  # loads the plugins
 ast.parse = remembered_parse(ast.parse)
+inspect.getmodule = quick_module(inspect.getmodule)
 for line in sys.stdin:
     request = json.loads(line)
     child = os.fork()

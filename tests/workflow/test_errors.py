@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -44,11 +45,11 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_bad_configuration_is_one_error(project: Project, case: str) -> None:
+def test_a_bad_configuration_is_one_error(finished_project: Project, tmp_path: Path, case: str) -> None:
     text, expected = CASES[case]
-    overlay = project.root / "overlay.yaml"
+    overlay = tmp_path / "overlay.yaml"
     overlay.write_text(text, encoding="utf-8")
-    printed = project.snakemake("--configfile", str(overlay), check=False)
+    printed = finished_project.snakemake("--configfile", str(overlay), check=False)
     for part in expected:
         assert part in printed
     assert "Traceback" not in printed

@@ -19,7 +19,7 @@ from mammoflow.planning import searches as planned_searches
 from mammoflow.planning import workflow as planning
 from mammoflow.planning.jobs import job_modules
 from mammoflow.planning.workflow import file_options as files, folder_options as folders
-from mammoflow.run.provenance import code_digest
+from mammoflow.run.provenance import code_digests
 
 try:
     CONFIG = planning.read_configuration(config, sys.argv[1:])
@@ -30,7 +30,7 @@ RUN = planning.run_folder(CONFIG)
 SHARDS = planning.shard_names(CONFIG)
 STUDY = planning.study_folders(CONFIG)[0]
 MODEL = CONFIG.segmentation.default_model
-MODULES = job_modules(CONFIG)
+CODE = code_digests(job_modules(CONFIG))
 FOLDS = planned_folds.fold_folders(CONFIG)
 
 planning.write_settings(CONFIG)
@@ -67,7 +67,7 @@ def settings_file(job):
 
 def code(job):
     """The digest of the code behind a job."""
-    return code_digest(*MODULES[job])
+    return CODE[job]
 
 
 def shards(pattern, **values):

@@ -47,12 +47,26 @@ def code_digest(*modules: str, sources: Path = SOURCES) -> str:
     ConfigError
         If a module does not exist.
     """
+    return code_digests({"": modules}, sources=sources)[""]
+
+
+def code_digests(jobs: Mapping[str, Sequence[str]], *, sources: Path = SOURCES) -> dict[str, str]:
+    """Return the digest of the code of each job, from one look at the sources; `jobs` are names with their modules.
+
+    Raises
+    ------
+    ConfigError
+        If a module does not exist.
+    """
+    files = _module_files(sources)
+    return {job: _digest(_reached(modules, files, sources), files, sources) for job, modules in jobs.items()}
+
+
+def _digest(modules: Sequence[str], files: Mapping[str, Path], sources: Path) -> str:
+    """Return the SHA-256 of some modules and of the data files of their packages."""
     digest = hashlib.sha256()
-    modules_of = _module_files(sources)
-    for module in _reached(modules, modules_of, sources):
-        path = modules_of.get(module)
-        files = [] if path is None else [path, *(_data_files(path.parent) if path.name == "__init__.py" else ())]
-        for file in files:
+    for path in (files[module] for module in modules if module in files):
+        for file in [path, *(_data_files(path.parent) if path.name == "__init__.py" else ())]:
             digest.update(f"{file.relative_to(sources).as_posix()}\0{_file_digest(file)}\0".encode())
     return digest.hexdigest()
 
