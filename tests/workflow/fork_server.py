@@ -7,6 +7,7 @@ A line on standard input is a JSON object with `folder`, `arguments` and `output
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import json
 import os
@@ -22,6 +23,13 @@ from snakemake import cli
 from snakemake.executors import local, touch  # noqa: F401
 
 LIBRARY = Path(__file__).resolve().parents[2] / "src" / "mammoflow"
+sys.path.insert(0, str(LIBRARY.parent))
+mammoflow = importlib.import_module("mammoflow")
+importlib.import_module("mammoflow.config.reading")  # the settings models, which no test of the workflow edits
+sys.path.remove(str(LIBRARY.parent))
+for name in [name for name in sys.modules if name.startswith("mammoflow.")]:
+    if not name.startswith(("mammoflow.config", "mammoflow.errors")):
+        del sys.modules[name]
 
 
 def remembered_parse(parse: Callable[..., Any]) -> Callable[..., Any]:
@@ -56,6 +64,7 @@ def quick_module(find: Callable[..., Any]) -> Callable[..., Any]:
 def run(folder: str, arguments: list[str], output: str, python: str | None = None) -> int:
     """Run Snakemake in a folder; what it prints goes to a file."""
     os.chdir(folder)
+    mammoflow.__path__ = [str(Path(folder) / "src" / "mammoflow")]  # all that is not loaded comes from the folder
     sys.executable = python or sys.executable
     file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(file, 1)

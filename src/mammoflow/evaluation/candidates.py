@@ -94,8 +94,10 @@ class Candidate:
     @cached_property
     def _arrays(self) -> list[tuple[pd.Index, FloatArray, FloatArray]]:
         """Lesions, scores and calls of each run; the tables ask for them hundreds of times."""
-        names = ("score", "predicted")
-        return [(run.index, *(run[name].to_numpy(dtype=np.float64) for name in names)) for run in self.runs.values()]
+        return [
+            (run.index, run["score"].to_numpy(dtype=np.float64), run["predicted"].to_numpy(dtype=np.float64))
+            for run in self.runs.values()
+        ]
 
     @cached_property
     def _defined(self) -> pd.Index:

@@ -168,16 +168,6 @@ def test_a_further_feature_family_has_its_rows_everywhere(
     assert step["excluded"][0]["reason"] == "mask is empty"
 
 
-def test_a_run_without_features_is_compared(
-    write_run: Callable[..., Any], compare_tables: Callable[..., None], tmp_path: Path
-) -> None:
-    run = write_run(tmp_path, patients=12)
-    run.features.clear()
-    compare_tables(output=tmp_path / "comparison", **run.inputs())
-    assert not headline(tmp_path / "comparison").index.str.contains("features").any()
-    assert pd.read_csv(tmp_path / "comparison" / "features.csv").empty
-
-
 def test_a_study_of_boxes_without_birads_is_compared(write_run: Callable[..., Any], tmp_path: Path) -> None:
     write_run(tmp_path, compared=True, figures=True, patients=12, phantom=False, with_birads=False, with_masks=False)
     table = headline(tmp_path / "comparison")
@@ -201,10 +191,11 @@ def test_lost_lesions_are_found_out(write_run: Callable[..., Any], tmp_path: Pat
     assert lost.loc[lost["reason"] == UNEXPLAINED, "lesion_id"].tolist() == ["P900_R_CC_1"]
 
 
-def test_every_lesion_lost_on_the_way_to_the_table_has_a_reason(
+def test_every_lesion_lost_on_the_way_to_the_table_has_a_reason_in_a_run_without_features(
     write_run: Callable[..., Any], compare_tables: Callable[..., None], tmp_path: Path
 ) -> None:
     run = write_run(tmp_path, patients=12)
+    run.features.clear()  # a run may have none
     lesions = pd.concat([pd.read_parquet(folder / "lesions.parquet") for folder in run.images])
     test = lesions[lesions["split"] == "test"]
     unprompted, unread = test["lesion_id"].iloc[:2], test["lesion_id"].iloc[2]
@@ -240,6 +231,8 @@ def test_every_lesion_lost_on_the_way_to_the_table_has_a_reason(
     assert cases == [unread]
     lost = pd.read_csv(output / "exclusions.csv")
     assert sum(group["count"] for step in steps.values() for group in step["excluded"]) == len(lost)
+    assert not headline(output).index.str.contains("features").any()
+    assert pd.read_csv(output / "features.csv").empty
     for model, row in headline(output).loc[["BI-RADS > 3", "efficientnet_masked_crop", "perceptron_frozen"]].iterrows():
         of_model = lost[lost["detail"] == model]
         assert row["n"] == len(test) - len(of_model), model
