@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from conftest import Project
 
-pytestmark = pytest.mark.long(30)
+pytestmark = pytest.mark.long(15)
 
 CASES = {
     "typo": ("images: {longest_side: 512}", ["images.longest_side", "unknown key"]),

@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from conftest import Project
 
-pytestmark = pytest.mark.long(60)
+pytestmark = pytest.mark.long(30)
 
 BELOW = {
     "phantom": {"phantom"},

@@ -22,8 +22,8 @@ from mammoflow.reasons.lesions import LesionReason
 if TYPE_CHECKING:
     from conftest import Snakemake
 
-# Minutes of computing on two cores, and more where other programs use them.
-pytestmark = [pytest.mark.timeout(1500), pytest.mark.long(200)]
+# A minute of computing, and many where other programs use the cores.
+pytestmark = [pytest.mark.timeout(1500), pytest.mark.long(60)]
 
 ROOT = Path(__file__).resolve().parents[2]
 Spoilt: TypeAlias = tuple[Path, dict[str, Reason]]

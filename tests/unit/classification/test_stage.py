@@ -30,6 +30,8 @@ from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.masks import SEGMENTATION_SCORES
 from mammoflow.tables.predictions import PREDICTIONS
 
+pytestmark = pytest.mark.long(15)
+
 OUTPUTS = {"history.csv", "predictions.parquet", "training.json", "seeds"}
 PICTURE = {
     "network": "efficientnet_b0",

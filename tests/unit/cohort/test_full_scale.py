@@ -19,6 +19,8 @@ from mammoflow.config.cohort import CohortSettings, DatasetSettings, SplitSettin
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS, ROWS
 from mammoflow.tables.files import read_table
 
+pytestmark = pytest.mark.long(25)
+
 LONGEST_S = 60
 
 

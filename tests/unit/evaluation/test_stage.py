@@ -30,6 +30,8 @@ from mammoflow.tables.cohort import EXCLUDED
 from mammoflow.tables.features import write_features
 from mammoflow.tables.files import write_table
 
+pytestmark = pytest.mark.long(20)
+
 SETTINGS = ComparisonSettings(bootstrap=100)
 FLOORS = ["majority class", "assessment alone", "shape alone", "margins alone", "size alone"]
 FIGURES = {"roc", "auc", "confusion", "reliability", "dice_margin", "dice_iteration", "dice_diameter"}

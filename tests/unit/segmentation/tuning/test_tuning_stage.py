@@ -37,6 +37,8 @@ from mammoflow.weights.header import WeightsHeader, read_header
 from mammoflow.weights.registry import ModelSpec
 from mammoflow.weights.seen_patients import seen_patients
 
+pytestmark = pytest.mark.long(25)
+
 CPU = torch.device("cpu")
 MARGIN = 2.0
 
