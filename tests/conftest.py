@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import importlib.util
 import os
+import pickle
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -75,6 +77,27 @@ def add_member(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
         vars(sys.modules[package]).pop(leaf, None)
 
 
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], Any]], Any]:
+    """Return a function that has a folder made once for all workers of pytest-xdist; nobody changes the folder.
+
+    It takes the folder's name and what makes it, and returns what that said.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    root = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+    def once(name: str, make: Callable[[Path], Any]) -> Any:
+        said = root / f"{name}.pickle"
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not said.is_file():
+                (root / name).mkdir()
+                said.write_bytes(pickle.dumps(make(root / name)))
+        return pickle.loads(said.read_bytes())
+
+    return once
+
+
 def load_helper(name: str) -> ModuleType:
     """Return a module of `tests/helpers`, loaded once."""
     full, path = f"mammoflow_{name}", ROOT / "tests" / "helpers" / f"{name}.py"
@@ -100,9 +123,9 @@ def tiny() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def written_study(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def written_study(tiny: ModuleType, made_once: Callable[[str, Callable[[Path], Any]], Any]) -> Any:
     """Return the tiny study, written once; tests take `tiny_study`."""
-    return tiny.make_study(tmp_path_factory.mktemp("tiny"))
+    return made_once("tiny_study", tiny.make_study)
 
 
 @pytest.fixture

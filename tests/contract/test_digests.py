@@ -16,7 +16,7 @@ import pytest
 from mammoflow.config.base import validate_settings
 from mammoflow.config.study import StudyConfig
 from mammoflow.planning.jobs import job_modules
-from mammoflow.run.provenance import SOURCES, code_digest
+from mammoflow.run.provenance import SOURCES, code_digests
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -130,7 +130,7 @@ def edit(sources: Path, request: pytest.FixtureRequest) -> Iterator[None]:
 def digests(values: dict[str, object], sources: Path) -> dict[str, str]:
     """Return the code digest of each job of a configuration."""
     config = validate_settings(StudyConfig, values, "the test")
-    return {job: code_digest(*modules, sources=sources) for job, modules in job_modules(config).items()}
+    return code_digests(job_modules(config), sources=sources)
 
 
 @pytest.fixture(scope="module")

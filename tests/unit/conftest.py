@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from mammoflow.config.evaluation import ComparisonSettings
+from mammoflow.evaluation import stage
+from mammoflow.report.content import FIGURES
+from mammoflow.storage.files import write_image
+
+SETTINGS = ComparisonSettings(bootstrap=100)
 
 
 def _load() -> ModuleType:
@@ -25,22 +37,66 @@ def _load() -> ModuleType:
     return sys.modules[name]
 
 
-@pytest.fixture(scope="session")
-def write_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
-    """Return the function that writes a made-up run; each kind of run is written once, and then copied."""
-    kinds: dict[tuple[tuple[str, Any], ...], Any] = {}
+def _blank_figures(folder: Path, *_: object) -> None:
+    """Write a picture of one pixel in place of each figure that every run has."""
+    for name in FIGURES:
+        write_image(folder / f"{name}.png", np.zeros((1, 1), dtype=np.uint8))
 
-    def write(root: Path, **kind: Any) -> Any:
-        key = tuple(sorted(kind.items()))
-        if key not in kinds:
-            kinds[key] = _load().write_run(tmp_path_factory.mktemp("made_up"), **kind)
-        shutil.copytree(kinds[key].root, root, dirs_exist_ok=True)
-        return kinds[key].moved(root)
+
+@pytest.fixture(scope="session")
+def compare_tables() -> Callable[..., None]:
+    """Return a function that writes the tables of a comparison; its figures, a third of the time, are blank."""
+
+    def compare_only(**places: Any) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(stage, "write_figures", _blank_figures)
+            stage.compare(SETTINGS, **places)
+
+    return compare_only
+
+
+@pytest.fixture(scope="session")
+def not_rendered() -> Callable[[], AbstractContextManager[None]]:
+    """Return a context in which figures are drawn as ever, with all their titles, and saved as one pixel."""
+
+    @contextmanager
+    def saved_as_a_pixel() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            pixel = Image.new("L", (1, 1))
+            patch.setattr(Figure, "savefig", lambda _, path, **__: pixel.save(path, format="PNG"))
+            yield
+
+    return saved_as_a_pixel
+
+
+@pytest.fixture(scope="session")
+def write_run(made_once: Callable[..., Any], compare_tables: Callable[..., None]) -> Callable[..., Any]:
+    """Return the function that writes a made-up run; each kind of run is written once, and then copied.
+
+    With `compared` the run has a folder `comparison`, with blank figures; with `figures` they are the real ones.
+    """
+
+    def make(folder: Path, compared: bool, figures: bool, kind: dict[str, Any]) -> Any:
+        if not compared:
+            return _load().write_run(folder, **kind)
+        run = write(folder, **kind)
+        if figures:
+            stage.compare(SETTINGS, output=folder / "comparison", **run.inputs())
+        else:
+            compare_tables(output=folder / "comparison", **run.inputs())
+        return run
+
+    def write(root: Path, compared: bool = False, figures: bool = False, **kind: Any) -> Any:
+        _load()
+        digest = hashlib.sha256(repr((compared, figures, sorted(kind.items()))).encode()).hexdigest()
+        made = made_once(f"made_up_{digest[:16]}", lambda folder: make(folder, compared, figures, kind))
+        shutil.copytree(made.root, root, dirs_exist_ok=True)
+        return made.moved(root)
 
     return write
 
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory, write_run: Callable[..., Any]) -> Any:
-    """A made-up run of 30 phantom patients with an empty shard."""
-    return write_run(tmp_path_factory.mktemp("run"), empty_shard=True)
+    """A made-up run of 30 phantom patients with an empty shard, and its comparison with all figures."""
+    return write_run(tmp_path_factory.mktemp("run"), compared=True, figures=True, empty_shard=True)

@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,11 +88,12 @@ class Snakemake:
             text=True,
         )
 
-    def run(self, folder: Path, *arguments: str) -> tuple[int, str]:
-        """Run Snakemake in a folder; return its exit code and everything that it printed."""
+    def run(self, folder: Path, *arguments: str, python: Path | None = None) -> tuple[int, str]:
+        """Run Snakemake in a folder, its jobs with a program; return its exit code and everything that it printed."""
         if self.server.stdin is None or self.server.stdout is None:
             raise AssertionError("the server has no pipes")
         request = {"folder": str(folder), "arguments": arguments, "output": str(self.output)}
+        request |= {"python": str(python)} if python else {}
         print(json.dumps(request), file=self.server.stdin, flush=True)
         code = int(self.server.stdout.readline())
         return code, self.output.read_text(encoding="utf-8")
@@ -154,6 +156,24 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Snakemake]:
     server = Snakemake(tmp_path_factory.mktemp("snakemake") / "printed.txt")
     yield server
     server.close()
+
+
+@pytest.fixture(scope="module")
+def job_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A program that runs jobs as `python` does, in forks of one process that has loaded torch and the like."""
+    folder = tmp_path_factory.mktemp("jobs")
+    server, path, python = Path(__file__).with_name("job_server.py"), folder / "socket", folder / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -S {server} {path} "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    # Threads of torch that wait would spin, which costs most of the time where other programs use the cores too.
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    command = [sys.executable, str(server), str(path), "serve"]
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE) as process:
+        while not path.is_socket():
+            if process.poll() is not None:
+                raise AssertionError("the server of jobs has ended")
+            time.sleep(0.05)
+        yield python
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from conftest import Project
 
-pytestmark = pytest.mark.long(30)
+pytestmark = pytest.mark.long(15)
 
 CASES = {
     "typo": ("images: {longest_side: 512}", ["images.longest_side", "unknown key"]),
@@ -51,11 +51,11 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_bad_configuration_is_one_error(project: Project, case: str) -> None:
+def test_a_bad_configuration_is_one_error(finished_project: Project, tmp_path: Path, case: str) -> None:
     text, expected = CASES[case]
-    overlay = project.root / "overlay.yaml"
+    overlay = tmp_path / "overlay.yaml"
     overlay.write_text(text, encoding="utf-8")
-    printed = project.snakemake("--configfile", str(overlay), check=False)
+    printed = finished_project.snakemake("--configfile", str(overlay), check=False)
     for part in expected:
         assert part in printed
     assert "Traceback" not in printed

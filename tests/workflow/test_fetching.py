@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from conftest import Project
 
-pytestmark = pytest.mark.long(20)
+pytestmark = pytest.mark.long(8)
 
 OVERLAY = """\
 run: fetched

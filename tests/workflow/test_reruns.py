@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from conftest import Project
 
-pytestmark = pytest.mark.long(60)
+pytestmark = pytest.mark.long(20)
 
 GABOR = "src/mammoflow/features/families/gabor.py"
 

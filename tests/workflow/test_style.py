@@ -15,7 +15,7 @@ from mammoflow.config.study import StudyConfig
 if TYPE_CHECKING:
     from conftest import Project
 
-pytestmark = pytest.mark.long(20)
+pytestmark = pytest.mark.long(8)
 
 ROOT = Path(__file__).resolve().parents[2]
 PRESETS = sorted((ROOT / "workflow" / "presets").glob("*.yaml"))

@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from conftest import Project
 
-pytestmark = pytest.mark.long(60)
+pytestmark = pytest.mark.long(30)
 
 BELOW = {
     "phantom": {"phantom"},
@@ -31,8 +31,8 @@ BELOW = {
 
 
 @pytest.mark.parametrize("target", BELOW)
-def test_a_named_target_runs_its_stage(project: Project, target: str) -> None:
-    planned = set(project.planned("--forcerun", *BELOW[target], "--", target))
+def test_a_named_target_runs_its_stage(finished_project: Project, target: str) -> None:
+    planned = set(finished_project.planned("--forcerun", *BELOW[target], "--", target))
     assert planned - {target} == BELOW[target] - {target}
     assert BELOW[target] <= planned
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -21,10 +19,14 @@ from mammoflow.errors import Reason
 from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.lesions import LesionReason
 
-# Minutes of computing on two cores, and more where other programs use them.
-pytestmark = [pytest.mark.timeout(1500), pytest.mark.long(200)]
+if TYPE_CHECKING:
+    from conftest import Snakemake
+
+# A minute of computing, and many where other programs use the cores.
+pytestmark = [pytest.mark.timeout(1500), pytest.mark.long(60)]
 
 ROOT = Path(__file__).resolve().parents[2]
+Spoilt: TypeAlias = tuple[Path, dict[str, Reason]]
 
 DEFAULT = StudyConfig()
 TRAINED = [*DEFAULT.classification.run, "efficientnet_whole_image"]
@@ -88,7 +90,7 @@ def spoil(study: Path) -> dict[str, Reason]:
 
 
 @pytest.fixture(scope="module")
-def spoilt(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Reason]]:
+def spoilt(tmp_path_factory: pytest.TempPathFactory, runner: Snakemake, job_python: Path) -> Spoilt:
     root = tmp_path_factory.mktemp("faults")
     study = root / "study"
     write_phantom_study(PhantomSettings(patients=14, spacing_mm=0.6), study, 1)
@@ -96,15 +98,12 @@ def spoilt(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Re
     overlay = OVERLAY | {"results": str(root / "results"), "store": str(root / "store")}
     overlay |= {"cohort": {"dataset": {"reader": "cbis-ddsm", "name": "spoilt phantoms", "folder": str(study)}}}
     (root / "overlay.yaml").write_text(yaml.safe_dump(overlay))
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", str(root / "overlay.yaml")]
-    # Threads of torch that wait would spin, which costs most of the time where other programs use the cores too.
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-6000:]
+    code, printed = runner.run(ROOT, "--cores", "2", "--configfile", str(root / "overlay.yaml"), python=job_python)
+    assert code == 0, printed[-6000:]
     return root / "results" / "faults", expected
 
 
-def test_run_completes_with_every_row_of_the_table(spoilt: tuple[Path, dict[str, Reason]]) -> None:
+def test_run_completes_with_every_row_of_the_table(spoilt: Spoilt) -> None:
     run, _ = spoilt
     table = pd.read_csv(run / "comparison/comparison.csv").set_index("model")
     assert set(TRAINED) <= set(table.index)
@@ -117,7 +116,7 @@ def test_run_completes_with_every_row_of_the_table(spoilt: tuple[Path, dict[str,
     assert (run / "report/report.html").stat().st_size > 100_000
 
 
-def test_each_bad_file_is_named_with_its_reason(spoilt: tuple[Path, dict[str, Reason]]) -> None:
+def test_each_bad_file_is_named_with_its_reason(spoilt: Spoilt) -> None:
     run, expected = spoilt
     cases = pd.read_csv(run / "comparison/exclusions.csv").fillna("")
     text = json.dumps(json.loads((run / "comparison/flow.json").read_text()))
@@ -129,7 +128,7 @@ def test_each_bad_file_is_named_with_its_reason(spoilt: tuple[Path, dict[str, Re
         assert name in page
 
 
-def test_nothing_is_lost(spoilt: tuple[Path, dict[str, Reason]]) -> None:
+def test_nothing_is_lost(spoilt: Spoilt) -> None:
     run, _ = spoilt
     study = json.loads((run / "cohort/study.json").read_text())
     assert study["phantom"] is True
@@ -140,8 +139,8 @@ def test_nothing_is_lost(spoilt: tuple[Path, dict[str, Reason]]) -> None:
     assert kept + len(gone) == study["counts"]["rows"]
 
 
-def test_again_there_is_nothing_to_do(spoilt: tuple[Path, dict[str, Reason]]) -> None:
-    root = spoilt[0].parents[1]
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", str(root / "overlay.yaml"), "-n"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "Nothing to be done" in done.stdout + done.stderr
+def test_again_there_is_nothing_to_do(spoilt: Spoilt, runner: Snakemake) -> None:
+    overlay = spoilt[0].parents[1] / "overlay.yaml"
+    code, printed = runner.run(ROOT, "--cores", "2", "--configfile", str(overlay), "-n")
+    assert code == 0
+    assert "Nothing to be done" in printed

@@ -22,7 +22,7 @@ from mammoflow.planning.fingerprints import Fingerprints
 from mammoflow.planning.jobs import job_modules
 from mammoflow.planning.made import Made
 from mammoflow.planning.workflow import file_options as files, folder_options as folders
-from mammoflow.run.provenance import code_digest
+from mammoflow.run.provenance import code_digests
 
 try:
     check_project_folder(ROOT)
@@ -37,7 +37,7 @@ RUN = planning.run_folder(CONFIG)
 SHARDS = planning.shard_names(CONFIG)
 STUDY = planning.study_folders(CONFIG)[0]
 MODEL = CONFIG.segmentation.default_model
-MODULES = job_modules(CONFIG)
+CODE = code_digests(job_modules(CONFIG))
 FOLDS = planned_folds.fold_folders(CONFIG)
 
 # An input of every rule behind the cohort, whose age does not count. After the cohort was made again, Snakemake decides
@@ -80,7 +80,7 @@ def settings_file(job):
 
 def code(job):
     """The digest of the code behind a job."""
-    return code_digest(*MODULES[job])
+    return CODE[job]
 
 
 def content_of_cohort():

@@ -33,10 +33,7 @@ def paired_difference(first: Candidate, second: Candidate, lesions: pd.DataFrame
     label = lesions["malignant"].to_numpy(dtype=np.float64)
     if len(np.unique(label)) < 2:
         return AreaDifference(float("nan"), float("nan"), float("nan"))
-    ranked = [
-        components(label, [run.loc[lesions.index, "score"].to_numpy(dtype=np.float64) for run in one.runs.values()])
-        for one in (first, second)
-    ]
+    ranked = [components(label, [score for score, _ in one.values(lesions.index)]) for one in (first, second)]
     return area_difference(label, ranked[0], ranked[1], lesions["patient_id"].tolist())
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mammoflow.evaluation.birads import ZERO_NOTES, BiradsZero, birads_scores, birads_threshold
 from mammoflow.evaluation.inputs import Run
+from mammoflow.evaluation.metrics import FloatArray
 from mammoflow.evaluation.seen_patients import SeenPatients
 
 READER = "reader"
@@ -83,6 +85,19 @@ class Candidate:
     def scored(self, lesions: pd.DataFrame) -> pd.Index:
         """Return the lesions, of those given, that every run has a prediction for."""
         return lesions.index[lesions.index.isin(self._defined)]
+
+    def values(self, lesion_ids: pd.Index) -> list[tuple[FloatArray, FloatArray]]:
+        """Return score and call of each run on lesions that all of them score, each (lesions,)."""
+        places = [index.get_indexer(lesion_ids) for index, _, _ in self._arrays]
+        return [(score[place], called[place]) for place, (_, score, called) in zip(places, self._arrays, strict=True)]
+
+    @cached_property
+    def _arrays(self) -> list[tuple[pd.Index, FloatArray, FloatArray]]:
+        """Lesions, scores and calls of each run; the tables ask for them hundreds of times."""
+        return [
+            (run.index, run["score"].to_numpy(dtype=np.float64), run["predicted"].to_numpy(dtype=np.float64))
+            for run in self.runs.values()
+        ]
 
     @cached_property
     def _defined(self) -> pd.Index:

@@ -21,15 +21,7 @@ def seed_metrics(
 ) -> dict[str, FloatArray]:
     """Return each metric of a candidate's runs on some lesions, (seeds, 1 + resamples)."""
     label = lesions.loc[lesion_ids, "malignant"].to_numpy(dtype=np.float64)
-    measured = [
-        measure(
-            label,
-            run.loc[lesion_ids, "score"].to_numpy(dtype=np.float64),
-            run.loc[lesion_ids, "predicted"].to_numpy(dtype=np.float64),
-            weights,
-        )
-        for run in candidate.runs.values()
-    ]
+    measured = [measure(label, score, called, weights) for score, called in candidate.values(lesion_ids)]
     return {metric: np.stack([values[metric] for values in measured]) for metric in METRICS}
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.metadata
+import os
 import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -45,11 +47,26 @@ def code_digest(*modules: str, sources: Path = SOURCES) -> str:
     ConfigError
         If a module does not exist.
     """
+    return code_digests({"": modules}, sources=sources)[""]
+
+
+def code_digests(jobs: Mapping[str, Sequence[str]], *, sources: Path = SOURCES) -> dict[str, str]:
+    """Return the digest of the code of each job, from one look at the sources; `jobs` are names with their modules.
+
+    Raises
+    ------
+    ConfigError
+        If a module does not exist.
+    """
+    files = _module_files(sources)
+    return {job: _digest(_reached(modules, files, sources), files, sources) for job, modules in jobs.items()}
+
+
+def _digest(modules: Sequence[str], files: Mapping[str, Path], sources: Path) -> str:
+    """Return the SHA-256 of some modules and of the data files of their packages."""
     digest = hashlib.sha256()
-    for module in code_modules(*modules, sources=sources):
-        path = _module_file(module, sources)
-        files = [] if path is None else [path, *(_data_files(path.parent) if path.name == "__init__.py" else ())]
-        for file in files:
+    for path in (files[module] for module in modules if module in files):
+        for file in [path, *(_data_files(path.parent) if path.name == "__init__.py" else ())]:
             digest.update(f"{file.relative_to(sources).as_posix()}\0{_file_digest(file)}\0".encode())
     return digest.hexdigest()
 
@@ -62,23 +79,12 @@ def code_modules(*modules: str, sources: Path = SOURCES) -> tuple[str, ...]:
     ConfigError
         If one of the given modules does not exist.
     """
-    for module in modules:
-        if _module_file(module, sources) is None:
-            raise ConfigError(f"module {module} does not exist below {sources}; expected a module of {PACKAGE}")
-    visited: set[str] = set()
-    waiting = set(modules)
-    while waiting:
-        module = waiting.pop()
-        visited.add(module)
-        waiting |= (_packages_of(module) | imported_modules(module, sources=sources)) - visited
-    return tuple(sorted(visited))
+    return _reached(modules, _module_files(sources), sources)
 
 
 def imported_modules(module: str, *, sources: Path = SOURCES) -> set[str]:
     """Return the modules of mammoflow that a module imports itself, also inside its functions."""
-    path = _module_file(module, sources)
-    names = _imported_names(module, path) if path else frozenset()
-    return {name for name in names if name.split(".")[0] == PACKAGE and _module_file(name, sources) is not None}
+    return _imported(module, _module_files(sources))
 
 
 def outside_imports(*modules: str, without: frozenset[str] = frozenset(), sources: Path = SOURCES) -> frozenset[str]:
@@ -94,9 +100,11 @@ def outside_imports(*modules: str, without: frozenset[str] = frozenset(), source
         Folder that holds the package.
     """
     names: set[str] = set()
-    for module in set(code_modules(*modules, sources=sources)) - without:
-        path = _module_file(module, sources)
-        names |= {name.partition(".")[0] for name in _imported_names(module, path)} if path else set()
+    files = _module_files(sources)
+    for module in set(_reached(modules, files, sources)) - without:
+        names |= (
+            {name.partition(".")[0] for name in _imported_names(module, files[module])} if module in files else set()
+        )
     return frozenset(name for name in names if name != PACKAGE and name not in sys.stdlib_module_names)
 
 
@@ -123,11 +131,37 @@ def run_record(executor: str, root: Path) -> dict[str, object]:
     }
 
 
-def _module_file(module: str, sources: Path) -> Path | None:
-    """Return the source file of a dotted name, or None where the name is no module."""
-    path = sources.joinpath(*module.split("."))
-    candidates = (path / "__init__.py", path.with_suffix(".py"))
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+def _module_files(sources: Path) -> dict[str, Path]:
+    """Return the source file of every module of mammoflow below a folder; each folder is listed once."""
+    files: dict[str, Path] = {}
+    for folder, inside, names in os.walk(sources / PACKAGE):
+        inside[:] = [name for name in inside if name != "__pycache__"]
+        above = os.path.relpath(folder, sources).replace(os.sep, ".")
+        for name in sorted(names):
+            if name == "__init__.py":
+                files[above] = Path(folder, name)
+            elif name.endswith(".py"):
+                files.setdefault(f"{above}.{name.removesuffix('.py')}", Path(folder, name))
+    return files
+
+
+def _reached(modules: Sequence[str], files: Mapping[str, Path], sources: Path) -> tuple[str, ...]:
+    """Return some modules, their packages and all that these import, sorted."""
+    for module in modules:
+        if module not in files:
+            raise ConfigError(f"module {module} does not exist below {sources}; expected a module of {PACKAGE}")
+    visited: set[str] = set()
+    waiting = set(modules)
+    while waiting:
+        module = waiting.pop()
+        visited.add(module)
+        waiting |= (_packages_of(module) | _imported(module, files)) - visited
+    return tuple(sorted(visited))
+
+
+def _imported(module: str, files: Mapping[str, Path]) -> set[str]:
+    """Return the modules of mammoflow that a module imports itself."""
+    return {name for name in _imported_names(module, files[module]) if name in files} if module in files else set()
 
 
 def _packages_of(module: str) -> set[str]:
@@ -138,20 +172,32 @@ def _packages_of(module: str) -> set[str]:
 
 def _imported_names(module: str, path: Path) -> frozenset[str]:
     """Return every dotted name that a file imports; `from a import b` gives both `a` and `a.b`."""
-    return _imported_names_of(module, path.name == "__init__.py", path.read_bytes())
+    status = path.stat()
+    return _imported_names_of(module, path, status.st_mtime_ns, status.st_size)
 
 
 @cache
-def _imported_names_of(module: str, is_package: bool, source: bytes) -> frozenset[str]:
+def _imported_names_of(module: str, path: Path, _modified_ns: int, _size: int) -> frozenset[str]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in _statements(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            above = module.split(".")[: len(module.split(".")) - node.level + is_package] if node.level else []
+            package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+            above = package[: len(package) - node.level + 1] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
             names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
     return frozenset(names)
+
+
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Give every statement below a node; an import is never part of an expression, so expressions are left out."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for inside in ("body", "orelse", "finalbody", "handlers", "cases"):
+            waiting += getattr(node, inside, ())
 
 
 def _data_files(package: Path) -> list[Path]:

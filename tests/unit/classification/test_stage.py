@@ -30,6 +30,8 @@ from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.masks import SEGMENTATION_SCORES
 from mammoflow.tables.predictions import PREDICTIONS
 
+pytestmark = pytest.mark.long(15)
+
 OUTPUTS = {"history.csv", "predictions.parquet", "training.json", "seeds"}
 PICTURE = {
     "network": "efficientnet_b0",
@@ -325,12 +327,12 @@ def test_test_patients_that_the_model_has_seen_are_counted(study: Any) -> None:
     for path in study.scores:
         table = read_table(path, SEGMENTATION_SCORES)
         write_table(table.assign(seen=table["patient_id"].isin(seen)), SEGMENTATION_SCORES, path)
-    crops = train(study, settings_of(PICTURE, input="masked_crop"), "crops")
+    crops = train(study, settings_of(SMALL, input="masked_crop"), "crops")
     assert record_of(crops)["seen_test_patients"] == 1
-    features = train(study, settings_of(PICTURE, input="whole_image", vectors=["radiomics"]), "features")
+    features = train(study, settings_of(SMALL, input="whole_image", vectors=["radiomics"]), "features")
     assert record_of(features)["seen_test_patients"] == 1
     options = {"image_px": 32, "mask": "reference"}
-    oracle = train(study, settings_of(PICTURE, input="masked_crop", input_options=options), "oracle")
+    oracle = train(study, settings_of(SMALL, input="masked_crop", input_options=options), "oracle")
     assert "seen_test_patients" not in record_of(oracle)
     assert record_of(oracle)["sees_reference_mask"]
 
@@ -341,9 +343,9 @@ def test_constant_outputs_are_marked(study: Any, monkeypatch: pytest.MonkeyPatch
     def constant(learner: ClassifierLearner, plan: Any) -> Any:
         return 0.4 + 1e-4 * plain(learner, plan)
 
-    assert not record_of(train(study, settings_of(PICTURE, input="masked_crop", epochs=3), "varies"))["constant"]
+    assert not record_of(train(study, settings_of(SMALL, input="masked_crop", epochs=3), "varies"))["constant"]
     monkeypatch.setattr(ClassifierLearner, "predict", constant)
-    record = record_of(train(study, settings_of(PICTURE, input="masked_crop"), "constant"))
+    record = record_of(train(study, settings_of(SMALL, input="masked_crop"), "constant"))
     assert record["constant"]
     assert record["seeds"]["0"]["constant"]
     assert 1e-4 < results.CONSTANT_BELOW < 1e-2
@@ -351,7 +353,7 @@ def test_constant_outputs_are_marked(study: Any, monkeypatch: pytest.MonkeyPatch
 
 def test_the_record_says_whether_patients_are_phantoms(study: Any) -> None:
     study.rewrite_lesions(lambda table: table.assign(phantom=True))
-    output = train(study, settings_of(PICTURE, input="whole_image"), "phantoms")
+    output = train(study, settings_of(SMALL, input="whole_image"), "phantoms")
     assert json.loads((output / "seeds/0/record.json").read_text())["phantom"] is True
 
 

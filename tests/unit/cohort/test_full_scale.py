@@ -19,6 +19,8 @@ from mammoflow.config.cohort import CohortSettings, DatasetSettings, SplitSettin
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS, ROWS
 from mammoflow.tables.files import read_table
 
+pytestmark = pytest.mark.long(25)
+
 LONGEST_S = 60
 
 
@@ -39,7 +41,7 @@ def resolve(study: SimpleNamespace, output: Path, method: str) -> SimpleNamespac
     settings = CohortSettings(
         dataset=DatasetSettings(reader="cbis-ddsm", name="CBIS-DDSM", folder=str(study.folder), spacing_mm=0.05),
         split=SplitSettings(method=method),
-        shards=32,
+        shards=4,
     )
     start = time.process_time()
     build_cohort(settings, study.folder, output)

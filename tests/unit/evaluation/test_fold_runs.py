@@ -52,6 +52,14 @@ def folds(write_run: Callable[..., Any], tmp_path_factory: pytest.TempPathFactor
     return runs
 
 
+@pytest.fixture(scope="module")
+def pooled(folds: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the two runs give together."""
+    output = tmp_path_factory.mktemp("pooled")
+    pool_folds(SETTINGS, folds, output)
+    return output
+
+
 def test_patients_that_a_model_has_seen_count_in_the_run_that_tests_them(
     write_run: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -75,34 +83,32 @@ def test_patients_that_a_model_has_seen_count_in_the_run_that_tests_them(
     assert by_fold.loc["Gabor features", "seen_test_patients"].tolist() == [1, 2]
 
 
-def test_each_patient_is_scored_by_the_run_that_held_it_out(folds, tmp_path):
-    pool_folds(SETTINGS, folds, tmp_path)
+def test_each_patient_is_scored_by_the_run_that_held_it_out(folds, pooled):
     parts = [pd.read_parquet(run / "classification" / "perceptron_frozen" / "predictions.parquet") for run in folds]
     held_out = pd.concat([part[part["split"] == "test"] for part in parts])
     assert held_out["patient_id"].nunique() == 12
     expected = np.mean(
         [roc_auc_score(rows["malignant"].astype(int), rows["probability"]) for _, rows in held_out.groupby("seed")]
     )
-    table = pd.read_csv(tmp_path / "comparison.csv", index_col="model")
+    table = pd.read_csv(pooled / "comparison.csv", index_col="model")
     assert table.loc["perceptron_frozen", "auc"] == pytest.approx(expected, abs=1e-5)
     assert table.loc["perceptron_frozen", ["n", "patients", "seeds"]].tolist() == [24, 12, 3]
     assert table.loc["BI-RADS > 3", "n"] == 24
     assert {"majority class", "Gabor features", "size alone"} <= set(table.index)
     for name in ("comparison", "confusion", "subgroups"):
-        notes = pd.read_csv(tmp_path / f"{name}.csv")["note"]
+        notes = pd.read_csv(pooled / f"{name}.csv")["note"]
         assert notes.str.contains("phantom; pooled over 2 folds").all()
-    written = pd.read_parquet(tmp_path / "predictions.parquet")
+    written = pd.read_parquet(pooled / "predictions.parquet")
     assert (written["split"] == "test").all()
     assert not written.duplicated(["lesion_id", "model", "seed"]).any()
-    by_fold = pd.read_csv(tmp_path / "comparison_by_fold.csv")
+    by_fold = pd.read_csv(pooled / "comparison_by_fold.csv")
     assert by_fold[by_fold["model"] == "BI-RADS > 3"].set_index("fold")["n"].to_dict() == {0: 12, 1: 12}
-    assert json.loads((tmp_path / "pooled.json").read_text())["folds"] == [0, 1]
+    assert json.loads((pooled / "pooled.json").read_text())["folds"] == [0, 1]
 
 
-def test_the_order_of_the_runs_changes_nothing(folds, tmp_path):
-    for name, runs in (("one", folds), ("other", folds[::-1])):
-        pool_folds(SETTINGS, runs, tmp_path / name)
-    first, second = (pd.read_csv(tmp_path / name / "comparison.csv", index_col="model") for name in ("one", "other"))
+def test_the_order_of_the_runs_changes_nothing(folds, pooled, tmp_path):
+    pool_folds(SETTINGS, folds[::-1], tmp_path)
+    first, second = (pd.read_csv(folder / "comparison.csv", index_col="model") for folder in (pooled, tmp_path))
     metrics = ["n", "auc", "accuracy", "recall", "auc_difference"]
     pd.testing.assert_frame_equal(first[metrics], second[metrics])
 
@@ -147,9 +153,8 @@ def test_runs_that_do_not_belong_together_are_one_clear_error(folds, tmp_path):
     assert not (tmp_path / "pooled").exists()
 
 
-def test_what_an_earlier_configuration_left_is_not_pooled(write_run, tmp_path):
-    runs = [make_fold(write_run(tmp_path / str(fold), patients=12), fold) for fold in range(2)]
-    pool_folds(SETTINGS, runs, tmp_path / "expected")
+def test_what_an_earlier_configuration_left_is_not_pooled(folds, pooled, tmp_path):
+    runs = [Path(shutil.copytree(run, tmp_path / str(fold))) for fold, run in enumerate(folds)]
     for run in runs:  # shards of a larger number, a model and a feature family that are no longer configured
         for kind in ("images", "features/gabor", "segmentation/small"):
             for left in (run / kind).iterdir():
@@ -162,6 +167,6 @@ def test_what_an_earlier_configuration_left_is_not_pooled(write_run, tmp_path):
         ):
             shutil.copytree(run / kind / current, run / kind / former)
     pool_folds(SETTINGS, runs, tmp_path / "pooled")
-    for path in (tmp_path / "expected").iterdir():
+    for path in pooled.iterdir():
         if path.suffix == ".csv":
             assert (tmp_path / "pooled" / path.name).read_bytes() == path.read_bytes(), path.name

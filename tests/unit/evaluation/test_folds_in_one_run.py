@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,6 @@ from mammoflow.errors import StudyError
 from mammoflow.evaluation.fold_runs import pool_folds
 from mammoflow.evaluation.inputs import read_run
 from mammoflow.evaluation.pooling import Fold, pooled_run
-from mammoflow.evaluation.stage import compare
 from mammoflow.features.stage import extract
 from mammoflow.imaging.stage import prepare_images
 from mammoflow.storage.files import read_image, text_digest
@@ -79,7 +79,9 @@ def run(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def single_runs(study: Path, run: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def single_runs(
+    study: Path, run: Path, compare_tables: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
+) -> list[Path]:
     """The runs of the folds one by one, each with images and features of its own."""
     runs = []
     for fold in range(FOLDS):
@@ -88,18 +90,33 @@ def single_runs(study: Path, run: Path, tmp_path_factory: pytest.TempPathFactory
         prepare_images(IMAGES, study, root / "cohort" / "shards" / "00", root / "images" / "00", 2)
         features = write_features(root / "images" / "00", root / "features" / "gabor" / "00.parquet")
         predictions = write_predictions(root / "images" / "00", fold, root / "classification" / "made_up")
-        compare(SETTINGS, root / "cohort", [root / "images" / "00"], [], [features], [predictions], root / "comparison")
+        compare_tables(
+            cohort=root / "cohort",
+            images=[root / "images" / "00"],
+            segmentation=[],
+            features=[features],
+            predictions=[predictions],
+            output=root / "comparison",
+        )
         runs.append(root)
     return runs
 
 
 @pytest.fixture(scope="module")
-def comparison(run: Path) -> Path:
+def comparison(run: Path, compare_tables: Callable[..., None]) -> Path:
     folds = [run / f"fold-{fold}" for fold in range(FOLDS)]
     predictions = [fold / "classification" / "made_up" for fold in folds]
     features = [run / "features" / "gabor" / "00.parquet"]
     output = run / "comparison"
-    compare(SETTINGS, run / "cohort", [run / "images" / "00"], [], features, predictions, output, folds=folds)
+    compare_tables(
+        cohort=run / "cohort",
+        images=[run / "images" / "00"],
+        segmentation=[],
+        features=features,
+        predictions=predictions,
+        output=output,
+        folds=folds,
+    )
     return output
 
 

@@ -21,13 +21,21 @@ from mammoflow.report.stage import write_report
 
 SETTINGS = ComparisonSettings(bootstrap=100)
 
+SEGMENTATION_TABLES = (
+    "segmentation",
+    "segmentation_choices",
+    "segmentation_subgroups",
+    "dice_by_diameter",
+    "dice_diameter_correlation",
+)
+
 
 @pytest.fixture
 def leaking_run(write_run: Callable[..., Any], tmp_path: Path) -> Any:
     """A run in which the study says that its split was drawn by image, and a patient is on two sides."""
     run = write_run(tmp_path, patients=12, phantom=False)
     study = json.loads((run.cohort / "study.json").read_text())
-    study["split"] = {"method": "by_image", "leaking": True}
+    study |= {"split": {"method": "by_image", "leaking": True}, "notes": ["labels follow BI-RADS; no biopsy"]}
     (run.cohort / "study.json").write_text(json.dumps(study))
     files = [*tmp_path.rglob("lesions.parquet"), *tmp_path.rglob("images.parquet"), *run.predictions]
     for path in files:
@@ -37,16 +45,22 @@ def leaking_run(write_run: Callable[..., Any], tmp_path: Path) -> Any:
     return run
 
 
-def test_every_table_figure_caption_and_the_page_say_that_the_split_leaks(leaking_run, tmp_path, monkeypatch):
+def test_every_table_figure_caption_and_the_page_say_that_the_split_leaks(
+    leaking_run, not_rendered, tmp_path, monkeypatch
+):
     titles: list[str] = []
     draw = Figure.suptitle
     monkeypatch.setattr(Figure, "suptitle", lambda figure, text, **style: titles.append(text) or draw(figure, text))
-    compare(SETTINGS, output=tmp_path / "comparison", **leaking_run.inputs())
+    with not_rendered():
+        compare(SETTINGS, output=tmp_path / "comparison", **leaking_run.inputs())
     for path in (tmp_path / "comparison").glob("*.csv"):
         table = pd.read_csv(path)
         assert ("leaking" in table.columns) == (path.stem not in NOT_RESULTS), path.name
         if "leaking" in table.columns:
             assert table["leaking"].all(), path.name
+        if path.stem in SEGMENTATION_TABLES:
+            assert len(table) > 0
+            assert (table["note"] == "leaking split; labels follow BI-RADS, no biopsy").all(), path.name
     headline = pd.read_csv(tmp_path / "comparison" / "comparison.csv", index_col="model")
     assert headline.loc["patient identity alone", "n"] == 7
     assert "1 test lesions are of patients" in headline.loc["patient identity alone", "note"]

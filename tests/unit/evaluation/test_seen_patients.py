@@ -25,7 +25,9 @@ NOTE = "seen: masks or weights are of small, which was trained on {} of {} test 
 
 
 @pytest.fixture(scope="module")
-def written(write_run: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+def written(
+    write_run: Callable[..., Any], not_rendered: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[str]]:
     """A comparison and its page; the model `small` has seen three test patients and a training patient."""
     run = write_run(tmp_path_factory.mktemp("seen"), patients=18, phantom=False)
     for folder in run.masks:
@@ -33,7 +35,7 @@ def written(write_run: Callable[..., Any], tmp_path_factory: pytest.TempPathFact
         table["seen"] = table["patient_id"].isin(SEEN) & (table["model"] == "small")
         table.to_parquet(folder / "scores.parquet")
     titles: list[str] = []
-    with pytest.MonkeyPatch.context() as patch:
+    with not_rendered(), pytest.MonkeyPatch.context() as patch:
         original = drawing.Figure.suptitle
         patch.setattr(
             drawing.Figure, "suptitle", lambda self, text, **kw: titles.append(text) or original(self, text, **kw)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,7 @@ import pandas as pd
 import pytest
 from made_up_scores import one
 
-from mammoflow.config.evaluation import ComparisonSettings
-from mammoflow.evaluation import stage
-from mammoflow.evaluation.stage import NOT_RESULTS, compare
-
-SETTINGS = ComparisonSettings(bootstrap=100)
+from mammoflow.evaluation.stage import NOT_RESULTS
 
 SEGMENTATION_TABLES = (
     "segmentation",
@@ -27,17 +22,9 @@ SEGMENTATION_TABLES = (
 )
 
 
-def tables_of(run: Any, output: Path) -> Path:
-    """Write the tables of a run and none of its figures, which cost most of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage, "write_figures", lambda *_: None)
-        compare(SETTINGS, output=output, **run.inputs())
-    return output
-
-
 @pytest.fixture(scope="module")
 def comparison(run: Any) -> Path:
-    return tables_of(run, run.root / "comparison_of_scores")
+    return Path(run.root / "comparison")
 
 
 def test_mean_dice_by_margin_is_that_of_a_loop_over_the_files(comparison: Path, run: Any) -> None:
@@ -87,9 +74,7 @@ def test_groups_of_a_run_add_up_to_its_test_lesions(comparison: Path) -> None:
     assert set(table["grouping"]) == {"lesion type", "longest diameter", "breast density", "source", "label"}
 
 
-def test_every_row_of_every_table_says_what_the_study_is(
-    comparison: Path, write_run: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_every_row_of_every_table_says_what_the_study_is(comparison: Path) -> None:
     for path in comparison.glob("*.csv"):
         table = pd.read_csv(path)
         assert ("note" in table.columns) == (path.stem not in NOT_RESULTS), path.name
@@ -97,23 +82,11 @@ def test_every_row_of_every_table_says_what_the_study_is(
             assert len(table) > 0 or path.stem in ("detection", "froc", "saliency")  # the run has none of these
             assert table["note"].str.startswith("phantom").all(), path.name
 
-    run = write_run(tmp_path, patients=12, phantom=False)
-    study = json.loads((run.cohort / "study.json").read_text())
-    study |= {"split": {"method": "by_image", "leaking": True}, "notes": ["labels follow BI-RADS; no biopsy"]}
-    (run.cohort / "study.json").write_text(json.dumps(study))
-    tables_of(run, tmp_path / "comparison")
-    for name in SEGMENTATION_TABLES:
-        table = pd.read_csv(tmp_path / "comparison" / f"{name}.csv")
-        assert len(table) > 0
-        assert (table["note"] == "leaking split; labels follow BI-RADS, no biopsy").all(), name
-        assert table["leaking"].all()
-
 
 def test_a_study_of_boxes_has_empty_tables_with_all_their_columns(
     comparison: Path, write_run: Callable[..., Any], tmp_path: Path
 ) -> None:
-    run = write_run(tmp_path, patients=12, with_masks=False)
-    tables_of(run, tmp_path / "comparison")
+    write_run(tmp_path, compared=True, figures=True, patients=12, phantom=False, with_birads=False, with_masks=False)
     for name in SEGMENTATION_TABLES:
         table = pd.read_csv(tmp_path / "comparison" / f"{name}.csv")
         assert table.empty, name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,7 @@ import pandas as pd
 import pytest
 from tiny_run import LABELLED, TinyRun, write_study, write_tiny_run
 
-from mammoflow.config.evaluation import ComparisonSettings, ReportSettings
-from mammoflow.evaluation.stage import compare
+from mammoflow.config.evaluation import ReportSettings
 from mammoflow.report.stage import write_report
 from mammoflow.segmentation.small.windows import load_samples
 from mammoflow.segmentation.tuning.lesions import read_lesions
@@ -23,7 +23,6 @@ from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.masks import MASKS
 from mammoflow.tables.predictions import PREDICTIONS
 
-SETTINGS = ComparisonSettings(bootstrap=100, confidence=0.95, seed=0, birads_zero="as_written")
 IN_BOTH = (
     "comparison",
     "comparison_train",
@@ -38,13 +37,13 @@ IN_BOTH = (
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TinyRun]:
+def runs(tmp_path_factory: pytest.TempPathFactory, compare_tables: Callable[..., None]) -> dict[str, TinyRun]:
     folder = tmp_path_factory.mktemp("unlabelled")
     write_study(folder / "study")
     found = {}
     for choice in ("leave_out", "keep"):
         found[choice] = write_tiny_run(folder / "study", folder / choice, choice)
-        compare(SETTINGS, output=folder / choice / "comparison", **found[choice].inputs())
+        compare_tables(output=folder / choice / "comparison", **found[choice].inputs())
     return found
 
 

@@ -11,9 +11,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from mammoflow.config.evaluation import ComparisonSettings, ReportSettings
+from mammoflow.config.evaluation import ReportSettings
 from mammoflow.errors import StudyError
-from mammoflow.evaluation.stage import compare
 from mammoflow.report.stage import write_report
 
 PHANTOM = "Phantom results: not evidence about patients"
@@ -43,7 +42,7 @@ class Page(HTMLParser):
 
 
 def make_report(run: Any, settings: ReportSettings | None = None) -> Path:
-    compare(ComparisonSettings(bootstrap=100), output=run.root / "comparison", **run.inputs())
+    """Write the page of a run that is compared."""
     settings_folder = run.root / "settings"
     settings_folder.mkdir(exist_ok=True)
     (settings_folder / "features").mkdir()
@@ -79,7 +78,8 @@ def report(run: Any) -> Path:
 
 
 @pytest.fixture(scope="module")
-def report_with_points(run_with_points: Any) -> Path:
+def report_with_points(run_with_points: Any, compare_tables: Callable[..., None]) -> Path:
+    compare_tables(output=run_with_points.root / "comparison", **run_with_points.inputs())
     return make_report(run_with_points)
 
 
@@ -293,7 +293,9 @@ def test_weights_stand_with_licence_and_digest(report: Path) -> None:
 
 
 def test_a_study_of_patients_with_boxes_alone(write_run: Callable[..., Any], tmp_path: Path) -> None:
-    run = write_run(tmp_path, patients=12, phantom=False, with_birads=False, with_masks=False)
+    run = write_run(
+        tmp_path, compared=True, figures=True, patients=12, phantom=False, with_birads=False, with_masks=False
+    )
     study = json.loads((run.cohort / "study.json").read_text())
     study["name"] = "boxes <script>alert(1)</script> & more"
     (run.cohort / "study.json").write_text(json.dumps(study))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +100,10 @@ def lesion_row(lesion_id: str, image_id: str, box: tuple[int, int, int, int], ma
     }
 
 
-@pytest.fixture
-def shard(tmp_path: Path) -> Path:
-    """Three images; the first has two lesions with masks, the second one of a box alone, the third none."""
-    folder = tmp_path / "images" / "00"
+@pytest.fixture(scope="session")
+def written_shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shard, written once; tests take `shard`."""
+    folder = tmp_path_factory.mktemp("shard") / "00"
     generator = np.random.default_rng(7)
     images = []
     for image_id in ("one", "two", "three"):
@@ -121,6 +122,12 @@ def shard(tmp_path: Path) -> Path:
     write_table(pd.DataFrame(images), CANONICAL_IMAGES, folder / "images.parquet")
     write_table(pd.DataFrame(lesions), CANONICAL_LESIONS, folder / "lesions.parquet")
     return folder
+
+
+@pytest.fixture
+def shard(written_shard: Path, tmp_path: Path) -> Path:
+    """Three images; the first has two lesions with masks, the second one of a box alone, the third none."""
+    return Path(shutil.copytree(written_shard, tmp_path / "images" / "00"))
 
 
 @pytest.fixture

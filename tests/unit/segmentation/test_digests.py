@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from mammoflow.config.base import validate_settings
 from mammoflow.config.recipes import RECIPES
 from mammoflow.config.study import StudyConfig
 from mammoflow.planning.models import SEGMENT_STAGE, TRAINING_STAGE, segment_modules, training_modules
-from mammoflow.run.provenance import SOURCES, code_digest, code_modules
+from mammoflow.run.provenance import SOURCES, code_digests, code_modules
 
 STUDY = validate_settings(
     StudyConfig,
@@ -31,33 +30,40 @@ STUDY = validate_settings(
 )
 
 
-@pytest.fixture
-def sources(tmp_path: Path) -> Path:
-    """A copy of the package that a test may change."""
-    shutil.copytree(SOURCES / "mammoflow", tmp_path / "mammoflow", ignore=shutil.ignore_patterns("__pycache__"))
-    return tmp_path
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package; what a test changes in it, it puts back."""
+    folder = tmp_path_factory.mktemp("sources")
+    shutil.copytree(SOURCES / "mammoflow", folder / "mammoflow", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def before(sources: Path) -> dict[str, str]:
+    """The digests of the sources as they are."""
+    return jobs(sources)
 
 
 def jobs(sources: Path) -> dict[str, str]:
     """Return the digest of each job of segmentation."""
-    digests = {f"segment {model}": segment_modules(STUDY, model) for model in STUDY.segmentation.run}
-    digests |= {f"train {model}": training_modules(STUDY, model) for model in STUDY.segmentation.trained_models()}
-    return {job: code_digest(*modules, sources=sources) for job, modules in digests.items()}
+    modules = {f"segment {model}": segment_modules(STUDY, model) for model in STUDY.segmentation.run}
+    modules |= {f"train {model}": training_modules(STUDY, model) for model in STUDY.segmentation.trained_models()}
+    return code_digests(modules, sources=sources)
 
 
-def append(file: str) -> Callable[[Path], None]:
-    def change(sources: Path) -> None:
-        path = sources / "mammoflow" / file
-        path.write_text(path.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
-
-    return change
-
-
-def add(file: str, text: str) -> Callable[[Path], None]:
-    def change(sources: Path) -> None:
-        (sources / "mammoflow" / file).write_text(text, encoding="utf-8")
-
-    return change
+def changed_by(sources: Path, before: dict[str, str], file: str, content: bytes | None = None) -> set[str]:
+    """Return the jobs with another digest where a line is added to a file, or a file has another content."""
+    path = sources / "mammoflow" / file
+    original = path.read_bytes() if path.is_file() else None
+    path.write_bytes(content if content is not None else (original or b"") + b"\n# changed\n")
+    try:
+        after = jobs(sources)
+    finally:
+        if original is None:
+            path.unlink()
+        else:
+            path.write_bytes(original)
+    return {job for job in before if before[job] != after[job]}
 
 
 PROMPTED = {"segment small", "segment sam_vit_b", "segment sam2.1_hiera_tiny"}
@@ -66,53 +72,49 @@ EVERY_JOB = {*PROMPTED, *AUTOMATIC, "train tuned", "train again"}
 
 
 @pytest.mark.parametrize(
-    ("change", "changed"),
+    ("file", "changed"),
     [
-        (append("segmentation/networks/sam2.py"), {"segment sam2.1_hiera_tiny"}),
-        (append("segmentation/models/sam.py"), {"segment sam_vit_b"}),
-        (append("segmentation/small/model.py"), {"segment small", "train tuned", "train again"}),
-        (append("segmentation/recipes/tune.py"), {"train tuned"}),
-        (append("segmentation/prompted/refinement.py"), PROMPTED),
-        (add("segmentation/models/new.py", "ARCHITECTURES = {}\n"), set()),
-        (add("segmentation/recipes/new.py", "PROMPTED = True\n"), set()),
-        (append("config/segmentation.py"), set()),
-        (append("config/study.py"), set()),
-        (append("config/recipes.py"), {"train tuned", "train again", "train unet"}),
-        (append("segmentation/models/unet.py"), AUTOMATIC),
-        (append("segmentation/layers/unet.py"), AUTOMATIC),
-        (append("segmentation/protocol/network_input.py"), AUTOMATIC),
-        (append("segmentation/automatic/learner.py"), {"train unet"}),
-        (append("segmentation/recipes/automatic.py"), {"train unet"}),
-        (append("config/automatic.py"), {"train unet"}),
-        (append("segmentation/automatic/stage.py"), {"segment unet"}),
-        (append("segmentation/matching.py"), {"segment unet"}),
-        (append("config/detection.py"), {"segment unet"}),
-        (append("tables/detections.py"), {"segment unet"}),
-        (append("config/prompts.py"), {"train tuned"}),
-        (append("config/classification.py"), set()),
-        (append("tables/predictions.py"), set()),
-        (append("reasons/cohort.py"), set()),
-        (append("cohort/words.py"), set()),
-        (append("weights/published.py"), set()),
-        (append("weights/fetch.py"), set()),
-        (append("segmentation/protocol/segmenter.py"), EVERY_JOB),
+        ("segmentation/networks/sam2.py", {"segment sam2.1_hiera_tiny"}),
+        ("segmentation/models/sam.py", {"segment sam_vit_b"}),
+        ("segmentation/small/model.py", {"segment small", "train tuned", "train again"}),
+        ("segmentation/recipes/tune.py", {"train tuned"}),
+        ("segmentation/prompted/refinement.py", PROMPTED),
+        ("segmentation/models/new.py", set()),
+        ("segmentation/recipes/new.py", set()),
+        ("config/segmentation.py", set()),
+        ("config/study.py", set()),
+        ("config/recipes.py", {"train tuned", "train again", "train unet"}),
+        ("segmentation/models/unet.py", AUTOMATIC),
+        ("segmentation/layers/unet.py", AUTOMATIC),
+        ("segmentation/protocol/network_input.py", AUTOMATIC),
+        ("segmentation/automatic/learner.py", {"train unet"}),
+        ("segmentation/recipes/automatic.py", {"train unet"}),
+        ("config/automatic.py", {"train unet"}),
+        ("segmentation/automatic/stage.py", {"segment unet"}),
+        ("segmentation/matching.py", {"segment unet"}),
+        ("config/detection.py", {"segment unet"}),
+        ("tables/detections.py", {"segment unet"}),
+        ("config/prompts.py", {"train tuned"}),
+        ("config/classification.py", set()),
+        ("tables/predictions.py", set()),
+        ("reasons/cohort.py", set()),
+        ("cohort/words.py", set()),
+        ("weights/published.py", set()),
+        ("weights/fetch.py", set()),
+        ("segmentation/protocol/segmenter.py", EVERY_JOB),
     ],
 )
 def test_a_change_reaches_the_jobs_that_use_it(
-    change: Callable[[Path], None], changed: set[str], sources: Path
+    file: str, changed: set[str], sources: Path, before: dict[str, str]
 ) -> None:
-    before = jobs(sources)
-    change(sources)
-    after = jobs(sources)
-    assert {job for job in before if before[job] != after[job]} == changed
+    assert changed_by(sources, before, file) == changed
 
 
-def test_shipped_weights_are_part_of_the_code_of_their_architecture_alone(sources: Path) -> None:
-    before = jobs(sources)
-    weights = sources / "mammoflow/segmentation/small/small.safetensors"
-    weights.write_bytes(weights.read_bytes() + b"x")
-    after = jobs(sources)
-    changed = {job for job in before if before[job] != after[job]}
+def test_shipped_weights_are_part_of_the_code_of_their_architecture_alone(
+    sources: Path, before: dict[str, str]
+) -> None:
+    file = "segmentation/small/small.safetensors"
+    changed = changed_by(sources, before, file, (sources / "mammoflow" / file).read_bytes() + b"x")
     assert {"segment small", "train tuned"} <= changed
     assert not changed & {"segment sam_vit_b", "segment sam2.1_hiera_tiny"}
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -106,16 +105,19 @@ def test_error_that_follows_sigterm_ends_with_143_too(learners: ModuleType, tmp_
     assert stop.value.code == 143
 
 
-def test_process_that_sigterm_ends_has_exit_code_143(tmp_path: Path) -> None:
-    helpers = Path(__file__).parents[2] / "helpers"
-    code = (
-        f"import sys; from pathlib import Path; sys.path.insert(0, {str(helpers)!r}); import learners; "
-        "from mammoflow.training.loop import fit; "
-        f"fit(learners.StoppedLearner(2), learners.make_plan(), Path({str(tmp_path)!r}), 'line')"
-    )
-    done = subprocess.run([sys.executable, "-c", code], env=os.environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 143, done.stderr
-    assert "after epoch 2; the same command continues" in done.stderr
+def test_process_that_sigterm_ends_has_exit_code_143(
+    learners: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def train() -> None:
+        torch.set_num_threads(1)  # threads of torch do not survive the fork
+        fit(learners.StoppedLearner(2), learners.make_plan(), tmp_path, "line")
+
+    process = multiprocessing.get_context("fork").Process(target=train)
+    process.start()
+    process.join(timeout=120)
+    said = capfd.readouterr().err
+    assert process.exitcode == 143, said
+    assert "after epoch 2; the same command continues" in said
 
 
 def test_patience_ends_the_training_only_where_it_is_set(learners: ModuleType, tmp_path: Path) -> None:

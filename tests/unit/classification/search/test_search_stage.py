@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pandas as pd
@@ -63,8 +65,16 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, trainings: int) -> list[str]:
     return begun
 
 
-def test_table_record_overlay_and_figure(study: Any) -> None:
-    output = search(study, job_of())
+@pytest.fixture(scope="module")
+def whole(written_study: Any, tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search of four trials that nothing stops."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mammoflow.segmentation.loading.load_promptable", lambda *_, **__: tiny.FakeModel())
+        return search(written_study.copy(tmp_path_factory.mktemp("search") / "tiny"), job_of())
+
+
+def test_table_record_overlay_and_figure(study: Any, whole: Path, tmp_path: Path) -> None:
+    output = Path(shutil.copytree(whole, tmp_path / "whole"))
     table, record = trials_of(output), record_of(output)
     assert table["number"].tolist() == [0, 1, 2, 3]
     assert set(table["state"]) == {"complete"}
@@ -99,8 +109,9 @@ def test_the_overlay_changes_the_classifier_of_a_configuration(study: Any) -> No
 
 
 @pytest.mark.parametrize("trainings", [3, 4], ids=["inside a trial", "between trials"])
-def test_a_killed_search_ends_in_the_same_table(study: Any, monkeypatch: pytest.MonkeyPatch, trainings: int) -> None:
-    whole = trials_of(search(study, job_of(), "whole"))
+def test_a_killed_search_ends_in_the_same_table(
+    study: Any, whole: Path, monkeypatch: pytest.MonkeyPatch, trainings: int
+) -> None:
     with monkeypatch.context() as patch:
         stop_after(patch, trainings)
         with pytest.raises(RuntimeError, match="killed"):
@@ -108,7 +119,7 @@ def test_a_killed_search_ends_in_the_same_table(study: Any, monkeypatch: pytest.
     with monkeypatch.context() as patch:
         begun = stop_after(patch, 99)
         output = search(study, job_of())
-    pd.testing.assert_frame_equal(trials_of(output), whole, check_exact=True)
+    pd.testing.assert_frame_equal(trials_of(output), trials_of(whole), check_exact=True)
     assert begun[0] == f"rates, trial {trainings // 2}, inner fold 0"
     assert record_of(output)["trials_before"] == trainings // 2
 
@@ -131,8 +142,11 @@ def test_more_trials_continue_and_another_space_begins_anew(study: Any, monkeypa
     assert len(begun) == 6
 
 
-def test_no_patient_of_validation_or_test_plays_a_part(study: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = trials_of(search(study, job_of()))
+def test_no_patient_of_validation_or_test_plays_a_part(
+    study: Any, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = trials_of(whole)
+    shutil.copytree(whole.parent, study.root / "search")
 
     def spoil(table: pd.DataFrame) -> pd.DataFrame:
         other = table["split"] != "train"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -60,10 +62,12 @@ def thin_sam() -> Sam:
     return Sam(encoder, prompts, decoder).eval()
 
 
-@pytest.fixture(autouse=True)
-def registry(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def registry() -> Iterator[None]:
     """Let the thin network stand for ViT-B, so that weights of it go through the ordinary ways."""
-    monkeypatch.setitem(sam_model_registry, "vit_b", thin_sam)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sam_model_registry, "vit_b", thin_sam)
+        yield
 
 
 @pytest.fixture
@@ -81,18 +85,29 @@ def hiera() -> PromptableModel:
     return Sam2Model("sam2.1_hiera_tiny", network.eval(), "thin")
 
 
-@pytest.fixture
-def sam_weights(tmp_path: Path) -> Path:
-    path = tmp_path / "weights" / "thin.safetensors"
-    path.parent.mkdir()
+@pytest.fixture(scope="session")
+def written_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of the thin network, written once; tests take `sam_weights`."""
+    path = tmp_path_factory.mktemp("weights") / "thin.safetensors"
     save_file({name: tensor.clone() for name, tensor in thin_sam().state_dict().items()}, path)
     return path
 
 
 @pytest.fixture
-def discs(shard: Path) -> Path:
+def sam_weights(written_weights: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(written_weights.parent, tmp_path / "weights")) / written_weights.name
+
+
+@pytest.fixture
+def discs(written_discs: Path, tmp_path: Path) -> Path:
     """A shard of one bright disc a patient, in images of several sizes; the mask of the test patient is damaged."""
-    folder = shard
+    return Path(shutil.copytree(written_discs, tmp_path / "images" / "00"))
+
+
+@pytest.fixture(scope="session")
+def written_discs(written_shard: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The discs, written once; tests take `discs`."""
+    folder = Path(shutil.copytree(written_shard, tmp_path_factory.mktemp("discs") / "00"))
     image_row = read_table(folder / "images.parquet", CANONICAL_IMAGES).iloc[0].to_dict()
     lesion_row = read_table(folder / "lesions.parquet", CANONICAL_LESIONS).iloc[0].to_dict()
     generator = np.random.default_rng(3)

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,8 @@ from mammoflow.tables.masks import SEGMENTATION_SCORES
 from mammoflow.weights.header import WeightsHeader, read_header
 from mammoflow.weights.registry import ModelSpec
 from mammoflow.weights.seen_patients import seen_patients
+
+pytestmark = pytest.mark.long(25)
 
 CPU = torch.device("cpu")
 MARGIN = 2.0
@@ -361,12 +364,20 @@ def test_margins_in_the_wrong_order_are_refused() -> None:
         settings(kinds=["box", "box"])
 
 
+@pytest.fixture(scope="module")
+def with_adapters(written_discs: Path, written_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with adapters, tuned for an epoch."""
+    output = tmp_path_factory.mktemp("tuning") / "first"
+    run(written_discs, written_weights, output, "adapters", epochs=1)
+    return output
+
+
 @pytest.mark.parametrize("method", ["decoder", "all", "lora", "adapters"])
 def test_tuning_goes_on_from_a_model_with_adapters(
-    method: TuningMethod, discs: Path, sam_weights: Path, tmp_path: Path
+    method: TuningMethod, discs: Path, with_adapters: Path, tmp_path: Path
 ) -> None:
-    first, second = tmp_path / "tuning" / "first", tmp_path / "tuning" / "second"
-    run(discs, sam_weights, first, "adapters", epochs=1)
+    first = Path(shutil.copytree(with_adapters, tmp_path / "tuning" / "first"))
+    second = tmp_path / "tuning" / "second"
     run(discs, first / "model.safetensors", second, method, epochs=1)
     weights = second / "model.safetensors"
     assert read_header(weights) == WeightsHeader("sam_vit_b", 4)
