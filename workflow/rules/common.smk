@@ -21,8 +21,16 @@ from mammoflow.planning.jobs import job_modules
 from mammoflow.planning.workflow import file_options as files, folder_options as folders
 from mammoflow.run.provenance import code_digest
 
+
+
+def config_files():
+    """The configuration files, those of the command line after the default one, as Snakemake lays them over it."""
+    named = [Path(file) for file in workflow.overwrite_configfiles]
+    return [file for file in map(Path, workflow.configfiles) if file not in named] + named
+
+
 try:
-    CONFIG = planning.read_configuration(config, sys.argv[1:])
+    CONFIG = planning.read_configuration(config, sys.argv[1:], config_files())
 except MammoflowError as error:
     raise WorkflowError(str(error)) from None
 

@@ -109,6 +109,8 @@ class Reader(ABC):
     def __init__(self, dataset: DatasetSettings, study: Path) -> None:
         self.dataset = dataset
         self.study = study
+        self.notes: list[str] = []
+        """What a person should know about how the tables were read; `read_rows` fills it."""
 
     @abstractmethod
     def read_rows(self) -> tuple[pd.DataFrame, list[Exclusion]]:

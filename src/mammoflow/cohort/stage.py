@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,17 +15,19 @@ import pandas as pd
 
 from mammoflow.cohort.birads_convention import convention_notes
 from mammoflow.cohort.division import divide, divide_folds, keep_official_test
-from mammoflow.cohort.reader import Reader, open_reader
-from mammoflow.cohort.selection import select_cases
+from mammoflow.cohort.losses import describe_losses
+from mammoflow.cohort.reader import Exclusion, Reader, open_reader
+from mammoflow.cohort.selection import NothingLeft, Selection, select_cases
 from mammoflow.cohort.several_studies import Pool, pool_studies
 from mammoflow.cohort.splits import check_no_leak
 from mammoflow.cohort.step_counts import describe, describe_parts
 from mammoflow.cohort.study_files import require_study_files
 from mammoflow.config.cohort import CohortSettings
+from mammoflow.errors import StudyError
 from mammoflow.storage.files import write_text
 from mammoflow.tables.cohort import EXCLUDED, FOLDS, IMAGES, LESIONS, ROWS
 from mammoflow.tables.columns import SPLITS
-from mammoflow.tables.files import empty_table, write_table
+from mammoflow.tables.files import empty_table, write_csv, write_table
 
 
 def build_cohort(settings: CohortSettings, study: Path, output: Path) -> None:
@@ -52,31 +55,67 @@ def build_cohort(settings: CohortSettings, study: Path, output: Path) -> None:
     for dataset, folder in zip(settings.datasets, studies, strict=True):
         require_study_files(dataset, folder)
     readers = [open_reader(dataset, folder) for dataset, folder in zip(settings.datasets, studies, strict=True)]
-    selections = [select_cases(reader, settings.unlabelled) for reader in readers]
+    selections = _select(readers, settings, output)
     pool = pool_studies(selections, settings.datasets, studies)
+    _write_excluded(pool.excluded, output)  # first, so that a split that cannot be made leaves the list too
     if settings.split.method == "official":
         pool = keep_official_test(pool)
     images, lesions = divide(settings, pool)
     folds = divide_folds(settings, pool) if settings.split.all_folds else None
     for table in (images, lesions, pd.concat([images, lesions], ignore_index=True)):
         check_no_leak(table, by_image=settings.split.leaking)
-    excluded = pd.DataFrame([{"stage": "cohort", **asdict(exclusion)} for exclusion in pool.excluded])
-    _write(output, settings.shards, images, lesions, excluded if len(excluded) else empty_table(EXCLUDED))
+    _write_excluded(pool.excluded, output)
+    _write(output, settings.shards, images, lesions)
     if folds is not None:
         write_table(folds, FOLDS, output / "folds.parquet")
     rows = pool.rows.reindex(columns=list(ROWS.columns)).sort_values(["lesion_id", "image_name"], kind="stable")
     write_table(rows.astype(object).where(rows.notna(), None), ROWS, output / "rows.parquet")
     summary = _summary(settings, readers, images, lesions, pool)
     write_text(output / "study.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    _report(readers, pool, images, lesions)
 
 
-def _write(output: Path, shards: int, images: pd.DataFrame, lesions: pd.DataFrame, excluded: pd.DataFrame) -> None:
+def _select(readers: Sequence[Reader], settings: CohortSettings, output: Path) -> list[Selection]:
+    """Select the cases of every study; where one has none, its exclusions are written before the stop."""
+    selections = []
+    for reader in readers:
+        try:
+            selections.append(select_cases(reader, settings.unlabelled))
+        except NothingLeft as error:
+            table = _write_excluded(error.excluded, output)
+            write_csv(output / "excluded.csv", table)  # Snakemake removes the outputs of a job that stopped
+            raise StudyError(f"{error}. Every row with its reason: {output / 'excluded.csv'}") from error
+    (output / "excluded.csv").unlink(missing_ok=True)
+    return selections
+
+
+def _write_excluded(exclusions: Sequence[Exclusion], output: Path) -> pd.DataFrame:
+    rows = pd.DataFrame([{"stage": "cohort", **asdict(exclusion)} for exclusion in exclusions])
+    return write_table(rows if len(rows) else empty_table(EXCLUDED), EXCLUDED, output / "excluded.parquet")
+
+
+def _report(readers: Sequence[Reader], pool: Pool, images: pd.DataFrame, lesions: pd.DataFrame) -> None:
+    """Print what is usable, what is left out and why, and what a person should know about the tables."""
+    total = pool.flow[0]["lesions"]
+    counts = describe(images, lesions)
+    lines = [
+        f"cohort: {counts['lesions']} of {total} lesions usable, on {counts['images']} images of {counts['patients']} "
+        "patients"
+    ]
+    lines += [f"  left out: {line}" for line in describe_losses(pool.excluded)] if pool.excluded else []
+    several = len(readers) > 1
+    lines += [
+        f"  note: {reader.dataset.name + ': ' if several else ''}{note}" for reader in readers for note in reader.notes
+    ]
+    print("\n".join(lines), file=sys.stderr, flush=True)
+
+
+def _write(output: Path, shards: int, images: pd.DataFrame, lesions: pd.DataFrame) -> None:
     folder = output / "shards"
     if folder.is_dir():
         shutil.rmtree(folder)  # of an earlier run with another number of shards
     images = write_table(images, IMAGES, output / "images.parquet")
     lesions = write_table(lesions, LESIONS, output / "lesions.parquet")
-    write_table(excluded, EXCLUDED, output / "excluded.parquet")
     for shard in range(shards):
         target = folder / f"{shard:02d}"
         write_table(images[images["shard"] == shard], IMAGES, target / "images.parquet")
@@ -96,6 +135,7 @@ def _summary(
     by_source = describe_parts(images, lesions, "source", names)
     sources = [
         {"name": dataset.name, "reader": dataset.reader, "phantom": reader.is_phantom(), "audit": reader.audit()}
+        | {"table_notes": list(reader.notes)}
         | by_source[dataset.name]
         for dataset, reader in zip(settings.datasets, readers, strict=True)
     ]

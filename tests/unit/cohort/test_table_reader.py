@@ -309,20 +309,21 @@ def test_words_for_no_value_are_blanks(study):
     assert study.reasons == {str(CohortReason.BAD_ROW): 1}
 
 
-def test_a_number_that_cannot_be_read_names_its_column_and_is_quoted_in_part(study):
-    table = table_of().assign(spacing=["0,07"] + ["0.07"] * 7, density=["B"] * 7 + ["a long report " * 99])
+def test_an_optional_number_that_cannot_be_read_is_a_blank_and_named_in_part(study, capsys):
+    table = table_of().assign(spacing=["0;07"] + ["0.07"] * 7, density=["B"] * 7 + ["a long report " * 99])
     study.build(table)
-    details = read_table(study.output / "excluded.parquet", EXCLUDED).query("level == 'row'")["detail"].tolist()
-    assert details[0] == "cases.csv row 1: spacing: found '0,07', expected a number above 0 with a decimal point"
-    assert "density: found 'a long report" in details[1]
-    assert len(details[1]) < 150
+    assert len(study.lesions) == 8
+    assert study.images["spacing_mm"].isna().tolist() == [True] + [False] * 7
+    said = capsys.readouterr().err
+    assert "spacing: 1 value counts as blank: 1 x '0;07' (cases.csv row 2); expected a number above 0" in said
+    assert max(map(len, said.splitlines())) < 250
 
 
 def test_a_report_in_place_of_a_label_is_quoted_in_part(study):
     study.build(table_of().assign(label=["malignant", "benign"] * 3 + ["a long report " * 99, ""]))
     excluded = read_table(study.output / "excluded.parquet", EXCLUDED).query("level == 'lesion'")
     assert excluded["detail"].str.len().max() < 120
-    assert "pathology is not given, BI-RADS not given" in set(excluded["detail"])
+    assert "cases.csv row 9: pathology is not given, BI-RADS not given" in set(excluded["detail"])
 
 
 def test_a_table_in_windows_1252_keeps_its_patients_apart(study):

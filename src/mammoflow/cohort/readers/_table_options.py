@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from mammoflow.cohort.word_meanings import MEANINGS, WordColumn
 from mammoflow.config.base import Settings
 from mammoflow.config.cohort import ReaderOptions
+from mammoflow.config.yaml_text import text_keys
 
 TableColumn = Literal[
     "image",
@@ -32,9 +34,13 @@ TableColumn = Literal[
     "image_id",
     "lesion",
     "finding",
+    "image_height",
+    "image_width",
+    "birth_date",
+    "sex",
 ]
 
-LabelMeaning = Literal["malignant", "benign", "normal"]
+LabelMeaning = Literal["malignant", "benign", "normal", "unknown"]
 
 
 class JoinSettings(Settings):
@@ -42,6 +48,14 @@ class JoinSettings(Settings):
 
     table: str = Field(min_length=1, description="The table to add, relative to the study folder.")
     column: str = Field(min_length=1, description="The column that both tables have; unique in the added one.")
+    prefix: str = Field(
+        "", description="Text before the name of each added column, where both tables have columns of one name."
+    )
+    allow_unmatched: bool = Field(
+        False,
+        description="Rows whose key the added table lacks get blanks. Without it they stop the run where the added "
+        "table says which rows are usable, or has the key in another spelling.",
+    )
 
 
 class Options(ReaderOptions):
@@ -55,9 +69,22 @@ class Options(ReaderOptions):
     )
     labels: dict[str, LabelMeaning] = Field(
         default_factory=dict,
-        description="Words of the label column -> malignant, benign or normal, in addition to the usual words.",
+        description="Words of the label column -> malignant, benign, normal or unknown, in addition to the usual words. "
+        "Numbers other than 0 and 1 need it.",
+    )
+    words: dict[WordColumn, dict[str, str]] = Field(
+        default_factory=dict,
+        description="For usable, side, view, type, density, birads or split: words of that column -> yes or no, L or R, "
+        "CC or MLO or another view, mass or calcification or unknown, 1 to 4, 0 to 6, train or test.",
     )
     spacing_factor: float = Field(1.0, gt=0, description="The spacing column times this is millimetres per pixel.")
+    encoding: str = Field(
+        "", description="Encoding of the tables, such as windows-1250; empty recognises UTF-8, UTF-16, Windows-1252."
+    )
+    delimiter: str = Field(
+        "", max_length=1, description="The character between values; empty finds comma, semicolon, tab or |."
+    )
+    sheet: str = Field("", description="Sheet of an Excel workbook; empty takes the first one with content.")
 
     def further_tables(self) -> list[str]:
         """Return the tables that are joined to the case table."""
@@ -73,3 +100,30 @@ class Options(ReaderOptions):
         """
         if len(tables) != 1:
             raise ValueError(f"the reader 'table' needs exactly one entry in tables, found {tables}")
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def read_labels(cls, values: Any) -> Any:
+        """Take numbers and the words that YAML reads as booleans as words of the table."""
+        return text_keys(values)
+
+    @field_validator("words", mode="before")
+    @classmethod
+    def read_words(cls, values: Any) -> Any:
+        """Take numbers and the words that YAML reads as booleans as words, also where they are the meaning."""
+        if not isinstance(values, dict):
+            return values
+        booleans: dict[object, str] = {True: "yes", False: "no"}
+        return {column: text_keys(words, booleans) for column, words in values.items()}
+
+    @field_validator("words")
+    @classmethod
+    def check_words(cls, words: dict[WordColumn, dict[str, str]]) -> dict[WordColumn, dict[str, str]]:
+        """Refuse meanings that a column cannot have."""
+        for column, meanings in words.items():
+            allowed = MEANINGS[column]
+            for word, meaning in meanings.items():
+                if allowed and meaning not in allowed:
+                    expected = ", ".join(filter(None, allowed)) + (" or a blank" if "" in allowed else "")
+                    raise ValueError(f"{column}.{word} is {meaning!r}; expected one of {expected}")
+        return words

@@ -20,7 +20,8 @@ from mammoflow.cohort.image_files import choose_file
 from mammoflow.cohort.numbers import parse_integer
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
-from mammoflow.cohort.words import Label, parse_side
+from mammoflow.cohort.word_lists import Label
+from mammoflow.cohort.words import parse_side
 from mammoflow.errors import ConfigError, ExcludedCase, StudyError
 from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.formats.dicom_header import image_shape
