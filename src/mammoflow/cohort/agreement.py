@@ -81,9 +81,9 @@ def _comparable(value: object) -> str | None:
 
 def _differing(rows: pd.DataFrame, values: pd.Series) -> str:
     """Name each value with the first row that has it."""
-    first = values.drop_duplicates()
-    named = [
-        quoted(value) + (f" ({rows.loc[place, ORIGIN]})" if ORIGIN in rows.columns else "")
-        for place, value in first.items()
-    ]
+    origins = rows[ORIGIN] if ORIGIN in rows.columns else [""] * len(rows)
+    first: dict[str, str] = {}
+    for value, origin in zip(values, origins, strict=True):
+        first.setdefault(str(value), str(origin))
+    named = [quoted(value) + (f" ({origin})" if origin else "") for value, origin in first.items()]
     return ", ".join(named[:SHOWN]) + (f" and {len(named) - SHOWN} more" if len(named) > SHOWN else "")

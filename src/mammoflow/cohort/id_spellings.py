@@ -97,22 +97,22 @@ def spreadsheet_hints(ids: Iterable[str]) -> list[str]:
     powers = [name for name in different if POWER.fullmatch(name)]
     if powers:
         hints.append(
-            f"{_count(powers, 'id')} like a number that a spreadsheet shortened ({_examples(powers)}): digits may be lost, "
-            "and different patients may have become one; format the column as text and export again"
+            f"{_count(powers, 'id')} like a number that a spreadsheet shortened ({_examples(powers)}): digits may be "
+            "lost, and different patients may have become one; format the column as text and export again"
         )
     dates = [name for name in different if DATE.fullmatch(name)]
     if dates and len(dates) < len(different):
         hints.append(
-            f"{_count(dates, 'id')} like a date ({_examples(dates)}): spreadsheets turn ids such as 2-1 into dates; format "
-            "the column as text and export again"
+            f"{_count(dates, 'id')} like a date ({_examples(dates)}): spreadsheets turn ids such as 2-1 into dates; "
+            "format the column as text and export again"
         )
     digits = [name for name in different if name.isdecimal()]
     short = [name for name in digits if len(name) < max(map(len, digits))]
     zeros = [name for name in digits if name.startswith("0") and len(name) > 1]
     if zeros and short and len(digits) == len(different):
         hints.append(
-            f"some ids have leading zeros ({_examples(zeros)}), others fewer digits ({_examples(short)}): a spreadsheet "
-            "may have removed leading zeros"
+            f"some ids have leading zeros ({_examples(zeros)}), others fewer digits ({_examples(short)}): a "
+            "spreadsheet may have removed leading zeros"
         )
     return hints
 

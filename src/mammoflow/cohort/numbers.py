@@ -66,8 +66,8 @@ def parse_number(text: str, above: float | None = None, mark: str = ".") -> floa
     value = text.strip()
     if GROUPED.fullmatch(value) and (not mark or mark not in value):
         raise ValueError(
-            f"found {quoted(text)}, which may be a decimal number or thousands; expected one decimal mark in all of the "
-            "column and no separator of thousands"
+            f"found {quoted(text)}, which may be a decimal number or thousands; expected one decimal mark in all of "
+            "the column and no separator of thousands"
         )
     number = _float(text)
     if not math.isfinite(number) or (above is not None and number <= above):

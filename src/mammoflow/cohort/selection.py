@@ -157,9 +157,10 @@ def _mark_annotated(resolved: Resolved, rows: pd.DataFrame) -> None:
 def _nothing_left(reader: Reader, resolved: Resolved) -> str:
     losses = describe_losses(resolved.excluded) or ["the table has no rows"]
     notes = [f"note: {note}" for note in reader.notes]
-    return "\n  ".join(
-        [f"no lesion of the study {reader.dataset.name!r} in {reader.study} can be used:", *losses, *notes]
-        + ["Correct the table, or say in cohort.dataset.options what its columns and words mean"]
+    return (
+        f"no lesion of the study {reader.dataset.name!r} in {reader.study} can be used: "
+        f"{'; '.join([*losses, *notes])}. "
+        "Check cohort.dataset.folder, correct the table, or say in cohort.dataset.options what its words mean"
     )
 
 

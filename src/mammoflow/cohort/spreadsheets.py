@@ -60,8 +60,8 @@ def read_sheet(path: Path, sheet: str = "") -> tuple[list[tuple[int, list[str]]]
     ]
     if uncomputed:
         raise StudyError(
-            f"case table {path}, sheet {chosen!r}: the formula in {uncomputed[0]} has no stored result ({len(uncomputed)} "
-            "such cells); open the workbook in a spreadsheet and save it, or save it as CSV"
+            f"case table {path}, sheet {chosen!r}: the formula in {uncomputed[0]} has no stored result "
+            f"({len(uncomputed)} such cells); open the workbook in a spreadsheet and save it, or save it as CSV"
         )
     rows = [(place, [_text(cell) for cell in row]) for place, row in enumerate(cells.iter_rows(), start=1)]
     notes = (

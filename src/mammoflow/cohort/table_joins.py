@@ -125,7 +125,7 @@ def _check_unmatched(
     said += f"; {len(spare)} rows of {join.table} are not used ({_examples(spare)})" if len(spare) else ""
     spellings = similar_ids([*alone, *spare])
     both = [group for group in spellings if set(group) & set(alone) and set(group) & set(spare)]
-    way_out = "correct the keys, or set allow_unmatched in cohort.dataset.options.joins if these rows are to have blanks there"
+    way_out = "correct the keys, or set allow_unmatched in cohort.dataset.options.joins to give these rows blanks"
     if both and not join.allow_unmatched:
         raise StudyError(f"{said}. {' and '.join(map(quoted, both[0]))} may be one key in two spellings: {way_out}")
     if needed and not join.allow_unmatched:
@@ -147,11 +147,13 @@ def _settle(table: pd.DataFrame, column: str, theirs: str, join: JoinSettings, u
         return
     differing = (table[column] != "") & (other != "") & (table[column].map(id_key) != other.map(id_key))
     if differing.any():
-        place = differing.idxmax()
+        origin, ours, added = next(
+            zip(table.loc[differing, ORIGIN], table.loc[differing, column], other[differing], strict=True)
+        )
         raise StudyError(
             f"both tables have the column {column!r} and differ in it in {int(differing.sum())} rows, such as "
-            f"{table.loc[place, ORIGIN]}: {quoted(table.loc[place, column])}, {join.table}: {quoted(other[place])}; set a "
-            f"prefix for {join.table} in cohort.dataset.options.joins, and name the column that is right in columns"
+            f"{origin}: {quoted(str(ours))}, {join.table}: {quoted(str(added))}; set a prefix for {join.table} in "
+            "cohort.dataset.options.joins, and name the column that is right in columns"
         )
     table[column] = table[column].where(table[column] != "", other)
 

@@ -1,6 +1,7 @@
-"""Words that case tables use, in the languages of their hospitals, in the form of `mammoflow.cohort.plain_text.word_key`.
+"""Words that case tables use, in the languages of their hospitals.
 
-Each list is keyed by meaning. A word that means different things in two languages is in no list.
+Each list is keyed by meaning; its words have the form of
+`mammoflow.cohort.plain_text.word_key`. A word that means different things in two languages is in no list.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ LABELS: dict[Label, str] = {
     "normal": "normal, normale, normaal, normalt",
 }
 SIDES = {
-    "L": "l, left, lt, lft, li, links, linke, linker, linke brust, gauche, g, sein gauche, izquierda, izquierdo, izq, "
-    "sinistra, sinistro, sin, sx, esquerda, esquerdo, esq, vanster, vansterbrost, venstre, vasen, lewa, lewy, leva, levy, "
-    "left breast, l breast, sinister",
-    "R": "r, right, rt, rgt, re, rechts, rechte, rechter, rechte brust, droite, droit, d, sein droit, derecha, derecho, "
-    "der, destra, destro, dx, direita, direito, dir, hoger, hogerbrost, hoyre, hojre, højre, høyre, oikea, prawa, prawy, "
-    "prava, pravy, right breast, r breast, dexter",
+    "L": "l, left, lt, lft, li, links, linke, linker, linke brust, gauche, g, sein gauche, izquierda, izquierdo, "
+    "izq, sinistra, sinistro, sin, sx, esquerda, esquerdo, esq, vanster, vansterbrost, venstre, vasen, lewa, "
+    "lewy, leva, levy, left breast, l breast, sinister",
+    "R": "r, right, rt, rgt, re, rechts, rechte, rechter, rechte brust, droite, droit, d, sein droit, derecha, "
+    "derecho, der, destra, destro, dx, direita, direito, dir, hoger, hogerbrost, hoyre, hojre, højre, høyre, "
+    "oikea, prawa, prawy, prava, pravy, right breast, r breast, dexter",
 }
 VIEWS = {
     "CC": "cc, craniocaudal, cranio caudal, kraniokaudal, kranio kaudal, craneocaudal, craneo caudal, craniocaudale, "
@@ -52,13 +53,16 @@ VIEWS = {
 }
 GLUED_VIEWS = ("CC", "MLO", "ML", "LMO", "XCC", "XCCL", "XCCM", "LM")
 """Views that a side may be written before or behind without a separator, such as LCC or MLOR."""
-YES = "yes, y, true, t, 1, ja, j, oui, o, si, sim, sì, tak, ano, kylla, ok, x, usable, good, wahr, vrai, verdadero, vero, sant"
+YES = (
+    "yes, y, true, t, 1, ja, j, oui, o, si, s, sim, tak, ano, kylla, ok, x, usable, good, wahr, vrai, verdadero, vero, "
+    "verdadeiro, sant"
+)
 NO = (
-    "no, n, false, f, 0, nein, non, nao, nee, nej, nei, nie, ne, ei, unusable, not usable, bad, exclude, excluded, falsch, "
-    "faux, falso, falskt, onwaar"
+    "no, n, false, f, 0, nein, non, nao, nee, nej, nei, nie, ne, ei, unusable, not usable, bad, exclude, excluded, "
+    "falsch, faux, falso, falskt, onwaar"
 )
 LESION_TYPES = {
-    "mass": "mass, masses, masse, masa, massa, nodule, nodulo, knoten, herd, herdbefund, massen, tumormasse, knuta, knude",
+    "mass": "mass, masses, masse, masa, massa, nodule, nodulo, knoten, herd, herdbefund, massen, knuta, knude",
     "calcification": "calcification, calcifications, calc, calcs, microcalcification, microcalcifications, kalk, "
     "verkalkung, verkalkungen, mikrokalk, mikroverkalkung, mikroverkalkungen, calcificacion, calcificaciones, "
     "microcalcificacion, microcalcificaciones, calcificazione, calcificazioni, microcalcificazioni, calcificacao, "

@@ -1,4 +1,4 @@
-"""Reading YAML strictly: a key that occurs twice is an error, and words such as `yes` stay words where they are keys."""
+"""Reading YAML strictly: a key that occurs twice is an error, and a key such as `yes` stays a word."""
 
 from __future__ import annotations
 

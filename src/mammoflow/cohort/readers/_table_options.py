@@ -69,13 +69,13 @@ class Options(ReaderOptions):
     )
     labels: dict[str, LabelMeaning] = Field(
         default_factory=dict,
-        description="Words of the label column -> malignant, benign, normal or unknown, in addition to the usual words. "
-        "Numbers other than 0 and 1 need it.",
+        description="Words of the label column -> malignant, benign, normal or unknown, in addition to the usual "
+        "words. Numbers other than 0 and 1 need it.",
     )
     words: dict[WordColumn, dict[str, str]] = Field(
         default_factory=dict,
-        description="For usable, side, view, type, density, birads or split: words of that column -> yes or no, L or R, "
-        "CC or MLO or another view, mass or calcification or unknown, 1 to 4, 0 to 6, train or test.",
+        description="For usable, side, view, type, density, birads or split: words of that column -> yes or no, L or "
+        "R, CC or MLO or another view, mass or calcification or unknown, 1 to 4, 0 to 6, train or test.",
     )
     spacing_factor: float = Field(1.0, gt=0, description="The spacing column times this is millimetres per pixel.")
     encoding: str = Field(

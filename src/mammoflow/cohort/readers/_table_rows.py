@@ -15,7 +15,7 @@ from mammoflow.cohort.numbers import decimal_mark, parse_integer, parse_number, 
 from mammoflow.cohort.plain_text import LOST_CHARACTER, plain_text, visible_text, word_key
 from mammoflow.cohort.readers._table_options import Options
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM
-from mammoflow.cohort.unread_values import UnreadValues
+from mammoflow.cohort.unread_values import UnreadValues, describe_rows
 from mammoflow.cohort.words import (
     BLANKS,
     LESION_TYPES,
@@ -29,15 +29,15 @@ from mammoflow.cohort.words import (
     parse_usable,
     parse_view,
 )
-from mammoflow.errors import ExcludedCase
+from mammoflow.errors import ExcludedCase, StudyError
 from mammoflow.reasons.cohort import CohortReason
 
 Value = TypeVar("Value")
 IDS = ("patient", "image_id", "lesion", "finding")
+OPTIONS = "cohort.dataset.options"
 LARGEST_SIDE = 100000  # pixels
-FEMALE = frozenset(
-    ["f", "w", "female", "woman", "weiblich", "frau", "femme", "femenino", "femenina", "mujer", "femminile", "donna", "feminino", "vrouw", "kvinna"]
-)
+FEMALE = frozenset(("f", "w", "female", "woman", "weiblich", "frau", "femme", "femenino", "femenina", "mujer"))
+FEMALE |= {"femminile", "donna", "feminino", "vrouw", "vrouwelijk", "kvinna", "kvinde", "kobieta", "zena"}
 
 
 class RowReader:
@@ -54,7 +54,7 @@ class RowReader:
     def __init__(self, mapped: pd.DataFrame, options: Options) -> None:
         self.options = options
         self.marks = {name: decimal_mark(mapped[name]) for name in (*BOX, "spacing")}
-        self.years_only = mapped["birth_date"].str.fullmatch(r"(?:19|20)\d\d").any()
+        self.years_only = bool(mapped["birth_date"].str.fullmatch(r"(?:19|20)\d\d").any())
         self.unread = UnreadValues()
         self.unknown_usable = UnreadValues()
         self.unknown_labels = UnreadValues()
@@ -120,12 +120,36 @@ class RowReader:
             ORIGIN: origin,
         }
 
+    def check_words(self) -> None:
+        """Stop where nobody but the user can tell what the words of `usable` or `label` mean.
+
+        Raises
+        ------
+        StudyError
+            With the words, their rows, and the setting that gives them a meaning.
+        """
+        if self.unknown_usable:
+            word = self.unknown_usable.words("usable")[0]
+            raise StudyError(
+                f"the column usable has words that are neither yes nor no: {self.unknown_usable.described('usable')}; "
+                f"give their meaning in {OPTIONS}.words, such as usable: {{{word!r}: no}}"
+            )
+        named = self.options.words.get("usable", {})
+        if self.crossed and self.blank_usable and not any(not word.strip() for word in named):
+            raise StudyError(
+                f"the column usable has x and blanks ({describe_rows(self.blank_usable)}), and x may mark what is "
+                f"usable or what is not; set {OPTIONS}.words, such as usable: {{x: yes, '': no}}"
+            )
+        if self.unknown_labels:
+            raise StudyError(
+                "the column label has numbers whose meaning is not known: "
+                f"{self.unknown_labels.described('label')}; expected 0 for benign and 1 for malignant alone; give the "
+                f"meaning of every number in {OPTIONS}.labels, such as labels: {{1: benign, 2: malignant}}"
+            )
+
     def _blank(self, name: str, text: str) -> str:
         """Return a value in plain form, "" where it is a program's word for no value."""
-        if name in ("image", "mask", ORIGIN):
-            plain = text
-        else:
-            plain = plain_text(text)
+        plain = text if name in ("image", "mask", ORIGIN) else plain_text(text)
         if name == "label":
             return plain
         lower = plain.lower()

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 import pandas as pd
+import PIL.Image
 
 from mammoflow.cohort.agreement import OF_IMAGE, refuse_contradictions
 from mammoflow.cohort.column_mapping import BOX, columns_used, map_columns
@@ -14,12 +15,11 @@ from mammoflow.cohort.id_spellings import spreadsheet_hints
 from mammoflow.cohort.image_files import choose_file
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.readers._table_options import Options
-from mammoflow.cohort.readers._table_rows import RowReader, suffix_of
+from mammoflow.cohort.readers._table_rows import OPTIONS, RowReader, suffix_of
 from mammoflow.cohort.table_files import ORIGIN, TableForm, records
 from mammoflow.cohort.table_joins import UsedColumns, read_joined
-from mammoflow.cohort.unread_values import describe_rows
 from mammoflow.cohort.words import is_known_view, parse_usable
-from mammoflow.errors import ExcludedCase, StudyError
+from mammoflow.errors import ExcludedCase
 from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.formats.dicom_header import image_shape
 from mammoflow.formats.study_paths import safe_path
@@ -44,7 +44,6 @@ PRIVATE_COLUMNS = [
     "image_width",
 ]
 DICOM_SUFFIXES = (".dcm", ".dicom", "")
-OPTIONS = "cohort.dataset.options"
 ADVICE = {
     name: f"give their meaning in {OPTIONS}.words.{name}"
     for name in ("side", "view", "type", "density", "birads", "split")
@@ -80,7 +79,7 @@ class StudyReader(Reader):
                 detail = f"{values[ORIGIN]}: {error.detail if isinstance(error, ExcludedCase) else error}"
                 reason = error.reason if isinstance(error, ExcludedCase) else CohortReason.BAD_ROW
                 excluded.append(Exclusion("row", reason, detail, str(values["patient"])))
-        _check_words(reader, options)
+        reader.check_words()
         table = pd.DataFrame(rows, columns=[*ROW_COLUMNS, *PRIVATE_COLUMNS, ORIGIN])
         table["image_id"] = pd.Series(distinct_names(list(table["image_parts"])), index=table.index, dtype="str")
         self.notes += [*reader.unread.notes(ADVICE), *_unknown_views(table)]
@@ -107,7 +106,10 @@ class StudyReader(Reader):
         _refuse_empty(path)
         if _is_dicom(path.name):
             height, width = image_shape(open_dicom(path))
+            _refuse_other_size(rows, (height, width))
             return FoundImage(name, height, width, spacing, passed_over=others)
+        if any(row[key] is not None for row in rows for key in ("image_height", "image_width")):
+            _refuse_other_size(rows, _picture_shape(path))
         return FoundImage(name, spacing_mm=spacing)
 
     def find_lesion(self, row: Row, image: FoundImage) -> FoundLesion:
@@ -129,26 +131,6 @@ def _denies(text: str, options: Options) -> bool:
         return parse_usable(text, options.words.get("usable")) is False
     except ValueError:
         return False
-
-
-def _check_words(reader: RowReader, options: Options) -> None:
-    """Stop where nobody but the user can tell what the words of `usable` or `label` mean."""
-    if reader.unknown_usable:
-        raise StudyError(
-            f"the column usable has words that are neither yes nor no: {reader.unknown_usable.described('usable')}; give "
-            f"their meaning in {OPTIONS}.words, such as usable: {{{reader.unknown_usable.words('usable')[0]!r}: no}}"
-        )
-    if reader.crossed and reader.blank_usable and not any(not word.strip() for word in options.words.get("usable", {})):
-        raise StudyError(
-            f"the column usable has x and blanks ({describe_rows(reader.blank_usable)}), and x may mark what is usable or "
-            f"what is not; set {OPTIONS}.words, such as usable: {{x: yes, '': no}}"
-        )
-    if reader.unknown_labels:
-        raise StudyError(
-            f"the column label has numbers whose meaning is not known: {reader.unknown_labels.described('label')}; "
-            f"expected 0 for benign and 1 for malignant alone; give the meaning of every number in {OPTIONS}.labels, such "
-            "as labels: {1: benign, 2: malignant}"
-        )
 
 
 def _unknown_views(table: pd.DataFrame) -> list[str]:
@@ -237,15 +219,28 @@ def _name_lesions(table: pd.DataFrame) -> pd.DataFrame:
     references = table[["mask_name", *BOX]].astype(object)
     # A blank is the same text whether or not another row of the table has a number there.
     places = [text_digest(*map(str, row.values()))[:8] for row in records(references.where(references.notna(), None))]
-    lesions = list(
-        zip(table["image_id"], (number or place for number, place in zip(table["lesion"], places, strict=True)))
-    )
+    numbers = [number or place for number, place in zip(table["lesion"], places, strict=True)]
+    lesions = list(zip(table["image_id"], numbers, strict=True))
     findings = [
         (row["patient_id"], row["laterality"], row["finding"]) if row["finding"] else lesion
         for row, lesion in zip(records(table[["patient_id", "laterality", "finding"]]), lesions, strict=True)
     ]
     names = {"lesion_id": distinct_names(lesions), "finding_id": distinct_names(findings)}
     return table.assign(**{name: pd.Series(ids, index=table.index, dtype="str") for name, ids in names.items()})
+
+
+def _refuse_other_size(rows: Sequence[Row], shape: tuple[int, int]) -> None:
+    """Refuse an image whose file has another size than the table says."""
+    for row in rows:
+        for key, found in zip(("image_height", "image_width"), shape, strict=True):
+            if row[key] is not None and int(row[key]) != found:
+                detail = f"{row[ORIGIN]}: {key} is {int(row[key])}, the file has {shape[0]} x {shape[1]} pixels"
+                raise ExcludedCase(CohortReason.CONTRADICTION, detail)
+
+
+def _picture_shape(path: Path) -> tuple[int, int]:
+    with PIL.Image.open(path) as picture:
+        return picture.height, picture.width
 
 
 def _refuse_empty(path: Path) -> None:
