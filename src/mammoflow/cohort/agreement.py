@@ -26,7 +26,7 @@ SHOWN = 3
 
 
 def refuse_contradictions(
-    rows: pd.DataFrame, key: str, columns: Mapping[str, str], noun: str
+    rows: pd.DataFrame, key: str, columns: Mapping[str, str], noun: str, shown: Mapping[str, str] | None = None
 ) -> tuple[pd.DataFrame, list[Exclusion]]:
     """Leave out all rows of an image, finding or patient that contradict each other; a blank contradicts nothing.
 
@@ -40,6 +40,8 @@ def refuse_contradictions(
         Columns in which the rows of one thing agree, and what the detail calls them.
     noun
         What the key names, for the detail.
+    shown
+        For some columns: the one whose values the detail has instead.
 
     Returns
     -------
@@ -54,8 +56,9 @@ def refuse_contradictions(
         known = rows[values.notna() & rows[key].notna() & (rows[key] != "")]
         several = values[known.index].groupby(known[key]).nunique()
         for thing in several.index[several > 1]:
-            of_thing = known[known[key] == thing]
-            detail = f"rows of {noun} {thing} differ in {called}: {_differing(of_thing, values[of_thing.index])}"
+            of_thing = known[known[key] == thing].assign(compared=values)
+            words = _differing(of_thing, (shown or {}).get(column, "compared"))
+            detail = f"rows of {noun} {thing} differ in {called}: {words}"
             for place in rows.index[rows[key] == thing]:
                 torn.setdefault(place, detail)
     excluded = [
@@ -79,11 +82,12 @@ def _comparable(value: object) -> str | None:
     return format(value, SIGNIFICANT) if isinstance(value, float) else str(value)
 
 
-def _differing(rows: pd.DataFrame, values: pd.Series) -> str:
-    """Name each value with the first row that has it."""
-    origins = rows[ORIGIN] if ORIGIN in rows.columns else [""] * len(rows)
-    first: dict[str, str] = {}
-    for value, origin in zip(values, origins, strict=True):
-        first.setdefault(str(value), str(origin))
-    named = [quoted(value) + (f" ({origin})" if origin else "") for value, origin in first.items()]
+def _differing(rows: pd.DataFrame, shown: str) -> str:
+    """Name each different value with the first row that has it."""
+    first = rows.drop_duplicates("compared")
+    origins = first[ORIGIN] if ORIGIN in first.columns else [""] * len(first)
+    named = [
+        quoted(str(value)) + (f" ({origin})" if origin else "")
+        for value, origin in zip(first[shown], origins, strict=True)
+    ]
     return ", ".join(named[:SHOWN]) + (f" and {len(named) - SHOWN} more" if len(named) > SHOWN else "")

@@ -55,9 +55,9 @@ def refuse_similar_patients(patients: Iterable[str], differ: bool, study: str) -
     groups = [] if differ else similar_ids(patients)
     if groups:
         raise StudyError(
-            f"the study {study!r} has {len(groups)} patients whose ids differ in their spelling only: "
-            f"{_listed(groups)}. One patient under two ids would be on both sides of the split: correct the table, or "
-            "set cohort.dataset.ids_differ to true if they are different patients"
+            f"the study {study!r} has patient ids that differ in their spelling only: {_listed(groups)}. One patient "
+            "under two ids would be on both sides of the split: correct the table, or set cohort.dataset.ids_differ to "
+            "true if they are different patients"
         )
 
 

@@ -43,6 +43,8 @@ def describe_losses(excluded: Sequence[Exclusion], shown: int = SHOWN) -> list[s
 def _cause(detail: str, excluded: Sequence[Exclusion], rows: Sequence[str]) -> str:
     """Return what was found and where: in which rows, or else for which lesions or images."""
     said = f": {detail}" if detail else ""
+    if rows and all(row in detail for row in rows):
+        return said
     if rows:
         return f"{said} ({describe_rows(rows)})"
     names = list(dict.fromkeys(part.lesion_id or part.image_id or part.patient_id or part.path for part in excluded))

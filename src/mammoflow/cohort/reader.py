@@ -106,6 +106,11 @@ class Reader(ABC):
     has_pathology: ClassVar[bool] = True
     """False where a study has no biopsies at all: then the settings have to say how malignancy follows from BI-RADS."""
 
+    @property
+    def label_column(self) -> str:
+        """The column that the labels come from, for messages."""
+        return "pathology"
+
     def __init__(self, dataset: DatasetSettings, study: Path) -> None:
         self.dataset = dataset
         self.study = study

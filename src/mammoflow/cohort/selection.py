@@ -91,7 +91,7 @@ def select_cases(reader: Reader, unlabelled: Unlabelled = "leave_out") -> Select
     rows = label_by_birads(rows.reset_index(drop=True), reader.dataset)
     unique, repeated, repeated_normal = _drop_repeated(rows)
     unique, denied = _drop_denied(unique)
-    candidates, without_label = (unique, []) if keep else _drop_unlabelled(unique)
+    candidates, without_label = (unique, []) if keep else _drop_unlabelled(unique, reader.label_column)
     resolved = resolve_files(reader, candidates, keep)
     flow = [
         flow_step("rows of the case tables", rows, [], unread),
@@ -204,7 +204,7 @@ def _drop_denied(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
     return rows[~denied], [Exclusion.of("row", problem, row) for row in records(rows[denied])]
 
 
-def _drop_unlabelled(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
+def _drop_unlabelled(rows: pd.DataFrame, column: str) -> tuple[pd.DataFrame, list[Exclusion]]:
     labelled = rows["label"].notna()
     unlabelled = rows[~labelled].astype(object)
     excluded = []
@@ -212,7 +212,7 @@ def _drop_unlabelled(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]
         pathology = "not given" if row["pathology"] is None else quoted(str(row["pathology"]))
         birads = "not given" if row["birads"] is None else f"{row['birads']:g}"
         origin = f"{row[ORIGIN]}: " if row.get(ORIGIN) else ""
-        problem = ExcludedCase(LabelReason.NO_LABEL, f"{origin}pathology is {pathology}, BI-RADS {birads}")
+        problem = ExcludedCase(LabelReason.NO_LABEL, f"{origin}{column} is {pathology}, BI-RADS {birads}")
         excluded.append(Exclusion.of("lesion", problem, row))
     return rows[labelled], excluded
 

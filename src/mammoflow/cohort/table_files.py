@@ -23,6 +23,7 @@ from mammoflow.errors import StudyError
 
 ORIGIN = "row_origin"
 PROBLEM = "row_problem"
+LONGEST_START = 200  # characters by which a web page is told
 FORMULA_TEXT = re.compile(r'="(.*)"')  # how some programs keep the zeros of ="00123" from a spreadsheet
 
 
@@ -82,6 +83,7 @@ def read_text_table(path: Path, form: TableForm | None = None, notes: list[str] 
         notes += sheet_notes
         return _from_records(records, path)
     text, note = decode_table(content, f"case table {path}", form.encoding)
+    kind_of_table(text[:LONGEST_START].encode("utf-8", "replace"), f"case table {path}")  # a web page in UTF-16
     notes += [note.replace(f"case table {path}", path.name)] if note else []
     records, _ = read_records(text, str(path), path.suffix, form.delimiter)
     return _from_records(records, path)
@@ -113,7 +115,7 @@ def column_hint(missing: Sequence[str], found: Sequence[str]) -> str:
     if len(found) == 1:
         return (
             f"; the header {found[0]!r} is one column, so no comma, semicolon, tab or | parts the values; set "
-            "cohort.dataset.options.delimiter to the character that does"
+            "cohort.dataset.options.delimiter to the character that does, and remove lines above the header"
         )
     folded = {name.casefold(): name for name in found}
     near = {

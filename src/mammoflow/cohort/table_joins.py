@@ -93,8 +93,10 @@ def _joined(
     keyed = table[KEY] != ""
     if len(table) and not table[KEY].isin(added[KEY]).any():
         examples = ", ".join(repr(part[join.column].iloc[0]) for part in (table[keyed], added) if len(part))
+        near = similar_ids([*table.loc[keyed, KEY], *added[KEY]])
+        hint = f" ({' and '.join(map(quoted, near[0]))} differ in their spelling only)" if near else ""
         raise StudyError(
-            f"joined table {join.table} shares no {join.column} with table {name}: found {examples}; "
+            f"joined table {join.table} shares no {join.column} with table {name}: found {examples}{hint}; "
             "expected the same spelling in both; mend one, or correct cohort.dataset.options.joins"
         )
     shared = [column for column in columns_of(added) if column in table.columns and column not in (KEY, join.column)]
@@ -119,10 +121,10 @@ def _check_unmatched(
     spare = added.loc[~added[KEY].isin(table[KEY]), KEY]
     if not len(alone) and not blank.any():
         return
-    said = f"{len(alone)} of {len(table)} rows of {name} have no row in {join.table}"
+    said = f"of {len(table)} rows of {name}, {len(alone)} have no row in {join.table}"
     said += f" ({join.column} {_examples(alone)})" if len(alone) else ""
-    said += f", {int(blank.sum())} have a blank {join.column}" if blank.any() else ""
-    said += f"; {len(spare)} rows of {join.table} are not used ({_examples(spare)})" if len(spare) else ""
+    said += f" and {int(blank.sum())} have a blank {join.column}" if blank.any() else ""
+    said += f"; rows of {join.table} without a partner: {len(spare)} ({_examples(spare)})" if len(spare) else ""
     spellings = similar_ids([*alone, *spare])
     both = [group for group in spellings if set(group) & set(alone) and set(group) & set(spare)]
     way_out = "correct the keys, or set allow_unmatched in cohort.dataset.options.joins to give these rows blanks"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from mammoflow.cohort.numbers import quoted
 
@@ -37,20 +37,24 @@ class UnreadValues:
         """Return the values of a column with their counts and rows."""
         return describe_values(self._rows.get(column, {}))
 
-    def notes(self, advice: Mapping[str, str]) -> list[str]:
+    def notes(self, advice: Mapping[str, str], called: Callable[[str], str]) -> list[str]:
         """Return one line for each column.
 
         Parameters
         ----------
         advice
             For some columns: what a person can do.
+        called
+            Gives the name of a column in messages.
         """
         lines = []
         for column, rows in self._rows.items():
             count = sum(map(len, rows.values()))
             values = "1 value counts" if count == 1 else f"{count} values count"
             hint = f"; {advice[column]}" if column in advice else ""
-            lines.append(f"{column}: {values} as blank: {describe_values(rows)}; {self._problems[column]}{hint}")
+            lines.append(
+                f"{called(column)}: {values} as blank: {describe_values(rows)}; {self._problems[column]}{hint}"
+            )
         return lines
 
 

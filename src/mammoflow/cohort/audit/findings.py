@@ -95,7 +95,7 @@ def _leaks(tables: StudyTables, audit_tables: Mapping[str, pd.DataFrame]) -> lis
             "Patients whose ids differ from another one's in the spelling only",
             audit_tables["similar_patients"],
             "worth knowing",
-            "The settings say that they are different patients (cohort.dataset.ids_differ). If they are not, one patient "
+            "The settings say that they are different patients (cohort.dataset.ids_differ). If not, one patient "
             "may be on two sides of the split.",
         ),
     ]

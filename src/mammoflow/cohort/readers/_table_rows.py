@@ -61,6 +61,11 @@ class RowReader:
         self.blank_usable: list[str] = []
         self.crossed = False
 
+    def called(self, name: str) -> str:
+        """Return what a message calls a value: its name and the table's column where that has another name."""
+        source = self.options.columns.get(name, name)  # type: ignore[call-overload]
+        return name if source == name else f"{name} (column {source!r})"
+
     def read(self, values: dict[str, str]) -> dict[str, Any]:
         """Turn one mapped row into `ROW_COLUMNS`, without the names of image, lesion and finding.
 
@@ -114,7 +119,8 @@ class RowReader:
             "spacing_mm": None if spacing is None else spacing * self.options.spacing_factor,
             "usable": self._usable(values),
             "lesion": lesion,
-            "birth_date": _birth_key(values["birth_date"], self.years_only),
+            "birth_date": values["birth_date"],
+            "birth_key": _birth_key(values["birth_date"], self.years_only),
             "sex": "F" if word_key(values["sex"]) in FEMALE else word_key(values["sex"]),
             **{key: self._optional(values, key, _pixels) for key in ("image_height", "image_width")},
             ORIGIN: origin,
@@ -130,19 +136,20 @@ class RowReader:
         """
         if self.unknown_usable:
             word = self.unknown_usable.words("usable")[0]
+            found = self.unknown_usable.described("usable")
             raise StudyError(
-                f"the column usable has words that are neither yes nor no: {self.unknown_usable.described('usable')}; "
-                f"give their meaning in {OPTIONS}.words, such as usable: {{{word!r}: no}}"
+                f"{self.called('usable')} has words that are neither yes nor no: {found}; give their "
+                f"meaning in {OPTIONS}.words, such as usable: {{{word!r}: no}}"
             )
         named = self.options.words.get("usable", {})
         if self.crossed and self.blank_usable and not any(not word.strip() for word in named):
             raise StudyError(
-                f"the column usable has x and blanks ({describe_rows(self.blank_usable)}), and x may mark what is "
-                f"usable or what is not; set {OPTIONS}.words, such as usable: {{x: yes, '': no}}"
+                f"{self.called('usable')} has x and blanks ({describe_rows(self.blank_usable)}), and x may mark what "
+                f"is usable or what is not; set {OPTIONS}.words, such as usable: {{x: yes, '': no}}"
             )
         if self.unknown_labels:
             raise StudyError(
-                "the column label has numbers whose meaning is not known: "
+                f"{self.called('label')} has numbers whose meaning is not known: "
                 f"{self.unknown_labels.described('label')}; expected 0 for benign and 1 for malignant alone; give the "
                 f"meaning of every number in {OPTIONS}.labels, such as labels: {{1: benign, 2: malignant}}"
             )

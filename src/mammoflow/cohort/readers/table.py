@@ -39,6 +39,7 @@ PRIVATE_COLUMNS = [
     "usable",
     "lesion",
     "birth_date",
+    "birth_key",
     "sex",
     "image_height",
     "image_width",
@@ -82,7 +83,7 @@ class StudyReader(Reader):
         reader.check_words()
         table = pd.DataFrame(rows, columns=[*ROW_COLUMNS, *PRIVATE_COLUMNS, ORIGIN])
         table["image_id"] = pd.Series(distinct_names(list(table["image_parts"])), index=table.index, dtype="str")
-        self.notes += [*reader.unread.notes(ADVICE), *_unknown_views(table)]
+        self.notes += [*reader.unread.notes(ADVICE, reader.called), *_unknown_views(table)]
         self.notes += [f"patient: {hint}" for hint in spreadsheet_hints(table["patient_id"])]
         table, mixed = _refuse_shared_images(table)
         table = _name_lesions(table)
@@ -92,6 +93,11 @@ class StudyReader(Reader):
         files = table.groupby("image_id")["image_name"].agg(lambda names: "\n".join(dict.fromkeys(names)))
         table["image_files"] = table["image_id"].map(files)
         return table.drop(columns=["image_parts", "finding"]), [*excluded, *mixed, *half_usable, *unusable, *torn]
+
+    @property
+    def label_column(self) -> str:
+        """The column of the table that the labels come from."""
+        return str(cast("Options", self.dataset.options).columns.get("label", "label"))
 
     def find_image(self, rows: Sequence[Row]) -> FoundImage:
         """Check that the image lies in the study; of DICOM files also that the header can be read.
@@ -144,9 +150,9 @@ def _unknown_views(table: pd.DataFrame) -> list[str]:
 def _refuse_contradictory_rows(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
     """Exclude the rows of an image, a patient or a finding that contradict each other."""
     table, of_images = refuse_contradictions(table, "image_id", OF_IMAGE, "image")
-    table, of_patients = refuse_contradictions(
-        table, "patient_id", {"birth_date": "date of birth", "sex": "sex"}, "patient"
-    )
+    facts = {"birth_key": "date of birth", "sex": "sex"}
+    shown = {"birth_key": "birth_date"}
+    table, of_patients = refuse_contradictions(table, "patient_id", facts, "patient", shown)
     # A finding is one abnormality of a breast over its views; without a side, equal numbers may be two findings.
     one_finding = table["finding_id"].where((table["finding"] != "") & (table["laterality"] != ""))
     labels = table.assign(one_finding=one_finding, label=table["label"].where(table["label"] != "normal"))
