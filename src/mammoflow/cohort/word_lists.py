@@ -1,7 +1,7 @@
 """Words that case tables use, in the languages of their hospitals.
 
-Each list is keyed by meaning; its words have the form of
-`mammoflow.cohort.plain_text.word_key`. A word that means different things in two languages is in no list.
+Each list is keyed by meaning; its words have the form of `mammoflow.cohort.plain_text.word_key`. A word that means
+different things in two languages is in no list; each single letter of a side means one side in all of them.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ LABELS: dict[Label, str] = {
     "normal": "normal, normale, normaal, normalt",
 }
 SIDES = {
-    "L": "l, left, lt, lft, li, links, linke, linker, linke brust, gauche, g, sein gauche, izquierda, izquierdo, "
-    "izq, sinistra, sinistro, sin, sx, esquerda, esquerdo, esq, vanster, vansterbrost, venstre, vasen, lewa, "
+    "L": "l, g, s, i, e, v, izda, izqda, left, lt, lft, li, links, linke, linker, linke brust, gauche, sein gauche, "
+    "izquierda, izquierdo, izq, sinistra, sinistro, sin, sx, esquerda, esquerdo, esq, vanster, vansterbrost, "
+    "venstre, vasen, lewa, "
     "lewy, leva, levy, left breast, l breast, sinister",
-    "R": "r, right, rt, rgt, re, rechts, rechte, rechter, rechte brust, droite, droit, d, sein droit, derecha, "
-    "derecho, der, destra, destro, dx, direita, direito, dir, hoger, hogerbrost, hoyre, hojre, højre, høyre, "
+    "R": "r, d, h, dcha, dcho, right, rt, rgt, re, rechts, rechte, rechter, rechte brust, droite, droit, sein droit, "
+    "derecha, derecho, der, destra, destro, dx, direita, direito, dir, hoger, hogerbrost, hoyre, hojre, højre, høyre, "
     "oikea, prawa, prawy, prava, pravy, right breast, r breast, dexter",
 }
 VIEWS = {
     "CC": "cc, craniocaudal, cranio caudal, kraniokaudal, kranio kaudal, craneocaudal, craneo caudal, craniocaudale, "
-    "cranio caudale, craniocaudaal, kranio kaudaal, caudocranial cc",
+    "cranio caudale, craniocaudaal, kranio kaudaal",
     "MLO": "mlo, mediolateral oblique, medio lateral oblique, mediolateraloblique, mediolateral schrag, mediolateral "
     "oblik, oblique, oblicua, obliqua, oblik, schrag, schraeg, medio lateral oblicua, mediolateral oblicua, "
     "mediolaterale obliqua, medio laterale obliqua, mediolaterale oblique, mediolateral obliqua, oblique externe, "
