@@ -57,11 +57,14 @@ def build_cohort(settings: CohortSettings, study: Path, output: Path) -> None:
     readers = [open_reader(dataset, folder) for dataset, folder in zip(settings.datasets, studies, strict=True)]
     selections = _select(readers, settings, output)
     pool = pool_studies(selections, settings.datasets, studies)
-    _write_excluded(pool.excluded, output)  # first, so that a split that cannot be made leaves the list too
     if settings.split.method == "official":
         pool = keep_official_test(pool)
-    images, lesions = divide(settings, pool)
-    folds = divide_folds(settings, pool) if settings.split.all_folds else None
+    try:
+        images, lesions = divide(settings, pool)
+        folds = divide_folds(settings, pool) if settings.split.all_folds else None
+    except StudyError:
+        _write_lost(pool.excluded, output)
+        raise
     for table in (images, lesions, pd.concat([images, lesions], ignore_index=True)):
         check_no_leak(table, by_image=settings.split.leaking)
     _write_excluded(pool.excluded, output)
@@ -82,11 +85,15 @@ def _select(readers: Sequence[Reader], settings: CohortSettings, output: Path) -
         try:
             selections.append(select_cases(reader, settings.unlabelled))
         except NothingLeft as error:
-            table = _write_excluded(error.excluded, output)
-            write_csv(output / "excluded.csv", table)  # Snakemake removes the outputs of a job that stopped
+            _write_lost(error.excluded, output)
             raise StudyError(f"{error}. Every row with its reason: {output / 'excluded.csv'}") from error
     (output / "excluded.csv").unlink(missing_ok=True)
     return selections
+
+
+def _write_lost(exclusions: Sequence[Exclusion], output: Path) -> None:
+    """Write the exclusions of a stage that stops; the CSV stays where Snakemake removes the outputs of the job."""
+    write_csv(output / "excluded.csv", _write_excluded(exclusions, output))
 
 
 def _write_excluded(exclusions: Sequence[Exclusion], output: Path) -> pd.DataFrame:

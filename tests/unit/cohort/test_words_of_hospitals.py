@@ -25,7 +25,7 @@ def study(tmp_path: Path) -> Study:
     [
         (
             "L",
-            "l L g e s v left LEFT Lt lt. links Li gauche Gauche izquierda izq. Izda sinistra sx esquerda vänster venstre sin",
+            "l L g e s v left LEFT Lt lt. links Li gauche Gauche izquierda izq. Izda sx esquerda vänster venstre sin",
         ),
         ("R", "r R h right RT rechts Re. droite Droit derecha der Dcha destra dx direita höger højre høyre d"),
     ],
