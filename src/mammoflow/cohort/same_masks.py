@@ -14,6 +14,8 @@ from mammoflow.errors import ExcludedCase
 from mammoflow.reasons.labels import LabelReason
 
 EDGES = ("box_y0", "box_x0", "box_y1", "box_x1")
+PARTS = ("mask_item", "mask_value")
+"""Columns that name the part of a mask file which is the lesion."""
 PICTURES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
 WORDS = {0: "benign", 1: "malignant"}
 
@@ -57,7 +59,7 @@ def _same_reference(study: Path, one: Mapping[str, Any], other: Mapping[str, Any
     if one["mask_path"] is None or other["mask_path"] is None:
         boxes = [[lesion[edge] for edge in EDGES] for lesion in (one, other)]
         return one["mask_path"] is other["mask_path"] and None not in boxes[0] and boxes[0] == boxes[1]
-    if one["mask_item"] != other["mask_item"]:
+    if any(one.get(part) != other.get(part) for part in PARTS):
         return False
     paths = study / one["mask_path"], study / other["mask_path"]
     return paths[0] == paths[1] or _same_content(*paths)
