@@ -61,6 +61,39 @@ def refuse_similar_patients(patients: Iterable[str], differ: bool, study: str) -
         )
 
 
+def refuse_similar_parts(table: pd.DataFrame, column: str, within: Sequence[str], differ: bool) -> None:
+    """Stop where one image, lesion or finding of the table may be named in two spellings.
+
+    Parameters
+    ----------
+    table
+        The rows; a blank names nothing.
+    column
+        Column of the ids.
+    within
+        Columns whose equal values are one thing that the ids are parts of, such as the image of a lesion.
+    differ
+        `ids_differ` of the data set.
+
+    Raises
+    ------
+    StudyError
+        With the spellings.
+    """
+    named = table[table[column] != ""]
+    if differ or named.empty:
+        return
+    keys = named[column].map(id_key)
+    several = named.groupby([*(named[name] for name in within), keys])[column].agg(lambda ids: sorted(set(ids)))
+    groups = [ids for ids in several if len(ids) > 1]
+    if groups:
+        raise StudyError(
+            f"the column {column} has ids of one {within[-1].removesuffix('_id')} that differ in their spelling only: "
+            f"{_listed(groups)}. One {column} under two ids would count twice: correct the table, or set "
+            "cohort.dataset.ids_differ to true"
+        )
+
+
 def spellings_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each patient whose id is another one's in another spelling, for the audit.
 

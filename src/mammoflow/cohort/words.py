@@ -133,8 +133,8 @@ def parse_usable(text: str, further: Mapping[str, str] | None = None) -> bool | 
     ValueError
         If the word is neither.
     """
-    key = _number_key(text)
-    own = {_number_key(word): meaning for word, meaning in (further or {}).items()}
+    key = coded_key(text)
+    own = {coded_key(word): meaning for word, meaning in (further or {}).items()}
     meaning = own.get(key, USABLE.get(key))
     if meaning is None and text.strip():
         raise ValueError(f"found {quoted(text)}, expected yes or no")
@@ -151,8 +151,8 @@ def parse_label(text: str, further: Mapping[str, Label | str] | None = None) -> 
     further
         Words of the study, before the usual ones. Where one of them is a number, 0 and 1 have no usual meaning.
     """
-    key = _number_key(text)
-    own = {_number_key(word): label for word, label in (further or {}).items()}
+    key = coded_key(text)
+    own = {coded_key(word): label for word, label in (further or {}).items()}
     if key in own:
         meaning = own[key]
         return None if meaning == "unknown" else _label(meaning)
@@ -167,9 +167,9 @@ def is_number(text: str) -> bool:
 
 def means_nothing(key: str, labels: Mapping[str, str]) -> bool:
     """Tell whether a word is a number that neither the study nor custom gives a meaning as a label."""
-    known = {_number_key(word) for word in labels}
+    known = {coded_key(word) for word in labels}
     coded = any(is_number(word) for word in known)
-    number = _number_key(key)
+    number = coded_key(key)
     return is_number(number) and number not in known and (coded or number not in USUAL_LABELS)
 
 
@@ -177,8 +177,8 @@ def _label(meaning: str) -> Label | None:
     return next((label for label in word_lists.LABELS if label == meaning), None)
 
 
-def _number_key(text: str) -> str:
-    """Return the key of a word; of a number its plain form, so that 1, 01, 1.0 and 1,0 are one word."""
+def coded_key(text: str) -> str:
+    """Return the form in which words that may be codes are compared: 1, 01, 1.0 and 1,0 are one word."""
     match = NUMBER_PATTERN.fullmatch(text.strip())
     if match is None:
         return word_key(text)

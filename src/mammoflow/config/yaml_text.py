@@ -58,7 +58,8 @@ def load_yaml(text: str, origin: str) -> object:
         return yaml.load(text, Loader=StrictLoader)
     except yaml.YAMLError as error:
         hint = "; indent with blanks, YAML allows no tabs" if "'\\t'" in str(error) else ""
-        raise ConfigError(f"{origin} cannot be read as YAML: {error}{hint}") from error
+        said = str(error).replace('"<unicode string>"', origin)
+        raise ConfigError(f"{origin} cannot be read as YAML: {said}{hint}") from error
 
 
 def keep_words(values: Mapping[Any, Any], texts: Mapping[Any, Any]) -> dict[Any, Any]:

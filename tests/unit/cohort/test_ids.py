@@ -109,6 +109,18 @@ def test_numbered_ids_are_never_similar(names):
     assert not similar_ids(map(str, names))
 
 
+@pytest.mark.parametrize(
+    ("column", "one", "other"),
+    [("lesion", "1", "01"), ("lesion", "A", "a"), ("lesion", "L1", "L-1"), ("finding", "1", "01")],
+)
+def test_two_spellings_of_a_lesion_or_finding_stop(study, column, one, other):
+    table = table_of(3).assign(image=["a.png", "a.png", "b.png"], patient=["A", "A", "B"], lesion=["1", "2", "1"])
+    table = table.assign(**{column: [one, other, "1"]})
+    with pytest.raises(StudyError, match=f"the column {column} has ids of one .* that differ in their spelling only"):
+        study.select(table)
+    assert len(study.select(table, ids_differ=True).lesions) == 3
+
+
 def test_a_lost_character_is_no_id(study):
     found = study.select(patients("M\ufffdller", "M\ufffdller", "#REF!"))
     assert found.reasons() == [CohortReason.BAD_ROW] * 3

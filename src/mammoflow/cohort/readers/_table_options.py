@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from mammoflow.cohort.word_meanings import MEANINGS, WordColumn
+from mammoflow.cohort.words import coded_key
 from mammoflow.config.base import Settings
 from mammoflow.config.cohort import ReaderOptions
 from mammoflow.config.yaml_text import text_keys
@@ -116,14 +118,33 @@ class Options(ReaderOptions):
         booleans: dict[object, str] = {True: "yes", False: "no"}
         return {column: text_keys(words, booleans) for column, words in values.items()}
 
+    @field_validator("labels")
+    @classmethod
+    def check_labels(cls, labels: dict[str, LabelMeaning]) -> dict[str, LabelMeaning]:
+        """Refuse two spellings of one word that mean different things."""
+        _refuse_torn_words(labels)
+        return labels
+
     @field_validator("words")
     @classmethod
     def check_words(cls, words: dict[WordColumn, dict[str, str]]) -> dict[WordColumn, dict[str, str]]:
         """Refuse meanings that a column cannot have."""
         for column, meanings in words.items():
             allowed = MEANINGS[column]
+            _refuse_torn_words(meanings)
             for word, meaning in meanings.items():
                 if allowed and meaning not in allowed:
                     expected = ", ".join(filter(None, allowed)) + (" or a blank" if "" in allowed else "")
                     raise ValueError(f"{column}.{word} is {meaning!r}; expected one of {expected}")
         return words
+
+
+def _refuse_torn_words(meanings: Mapping[str, str]) -> None:
+    first: dict[str, str] = {}
+    for word, meaning in meanings.items():
+        other = first.setdefault(coded_key(word), word)
+        if meanings[other] != meaning:
+            raise ValueError(
+                f"{other!r} means {meanings[other]!r} and {word!r} means {meaning!r}, but they are one word, as case, "
+                "accents and separators do not count; remove one"
+            )

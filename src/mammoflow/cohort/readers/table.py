@@ -11,7 +11,7 @@ import PIL.Image
 
 from mammoflow.cohort.agreement import OF_IMAGE, refuse_contradictions
 from mammoflow.cohort.column_mapping import BOX, columns_used, map_columns
-from mammoflow.cohort.id_spellings import spreadsheet_hints
+from mammoflow.cohort.id_spellings import refuse_similar_parts, spreadsheet_hints
 from mammoflow.cohort.image_files import choose_file
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.readers._table_options import Options
@@ -86,6 +86,8 @@ class StudyReader(Reader):
         self.notes += [*reader.unread.notes(ADVICE, reader.called), *_unknown_views(table)]
         self.notes += [f"patient: {hint}" for hint in spreadsheet_hints(table["patient_id"])]
         table, mixed = _refuse_shared_images(table)
+        refuse_similar_parts(table, "lesion", ["image_id"], self.dataset.ids_differ)
+        refuse_similar_parts(table, "finding", ["laterality", "patient_id"], self.dataset.ids_differ)
         table = _name_lesions(table)
         table, half_usable = _refuse_half_usable(table)
         table, unusable = _drop_unusable(table)
