@@ -159,6 +159,10 @@ class Reader(ABC):
             If there is none that fits the film.
         """
 
+    def closing_notes(self) -> list[str]:
+        """Return what a person should know once all files were looked at; `find_image` is called before."""
+        return []
+
     def is_phantom(self) -> bool:
         """Tell whether the study is made of phantoms, which every table and figure then says."""
         return False

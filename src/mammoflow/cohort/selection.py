@@ -93,6 +93,7 @@ def select_cases(reader: Reader, unlabelled: Unlabelled = "leave_out") -> Select
     unique, denied = _drop_denied(unique)
     candidates, without_label = (unique, []) if keep else _drop_unlabelled(unique, reader.label_column)
     resolved = resolve_files(reader, candidates, keep)
+    reader.notes += reader.closing_notes()
     flow = [
         flow_step("rows of the case tables", rows, [], unread),
         flow_step("readable, not repeated, not marked unusable", unique, [*unread, *repeated]),

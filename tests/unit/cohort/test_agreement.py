@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -162,3 +163,51 @@ def test_the_file_has_the_size_that_the_table_says(study, height, width, kept):
     found = study.select(table_of(2).assign(image_height=[height, ""], image_width=[width, ""]))
     assert len(found.images) == kept
     assert kept == 2 or "the file has 8 x 6 pixels" in found.details[0]
+
+
+def headers(study: Study, download: SimpleNamespace, *elements: dict[str, str]) -> pd.DataFrame:
+    """One DICOM file for each patient of the table, with the elements in its header."""
+    table = table_of(len(elements))
+    table["image"] = [f"images/{number}.dcm" for number in range(len(elements))]
+    for name, of_file in zip(table["image"], elements, strict=True):
+        download.write_dicom(study.folder / name, download.film_pixels(), **of_file)
+    return table
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ({"PatientBirthDate": "19600102"}, {"PatientBirthDate": "19610102"}, "1 patient has two dates of birth"),
+        ({"PatientSex": "F"}, {"PatientSex": "M"}, "1 patient has two sexes"),
+        ({"PatientBirthDate": "19600102"}, {"PatientBirthDate": ""}, None),
+        ({"PatientSex": "F"}, {"PatientSex": "F"}, None),
+    ],
+)
+def test_headers_of_one_patient_that_differ_are_said(study, download, first, second, said):
+    table = headers(study, download, first, second, {}).assign(patient=["A", "A", "B"])
+    found = study.select(table)
+    assert len(found.lesions) == 3
+    assert len(found.notes) == (said is not None)
+    assert said is None or found.notes[0].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [(["X", "X", "Y"], True), (["X", "X", "X"], False), (["X", "Y", "Z"], False), (["", "", "Y"], False)],
+)
+def test_one_woman_under_two_patients_of_the_table_is_said(study, download, ids, said):
+    found = study.select(headers(study, download, *({"PatientID": name} for name in ids)))
+    assert len(found.lesions) == 3
+    assert bool(found.notes) is said
+    assert not said or "1 PatientID of headers belong to several patients of the table: 'X' (P0, P1)" in found.notes[0]
+
+
+def test_files_of_one_image_have_one_size(study, download):
+    for name, shape in (("a.dcm", (60, 40)), ("b.dcm", (30, 20)), ("c.dcm", (60, 40))):
+        download.write_dicom(study.folder / name, download.film_pixels(shape))
+    table = table_of(3).assign(
+        image=["a.dcm", "b.dcm", "c.dcm"], patient=["A", "A", "B"], image_id=["one", "one", "two"]
+    )
+    found = study.select(table)
+    assert found.lesions["patient_id"].tolist() == ["B"]
+    assert "files of one image differ in size: a.dcm has 60 x 40 pixels, b.dcm has 30 x 20" in found.details[0]

@@ -7,18 +7,20 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 import pandas as pd
-import PIL.Image
 
 from mammoflow.cohort.agreement import OF_IMAGE, refuse_contradictions
 from mammoflow.cohort.column_mapping import BOX, columns_used, map_columns
+from mammoflow.cohort.file_sizes import picture_shape, refuse_other_size, refuse_unequal_files
 from mammoflow.cohort.id_spellings import refuse_similar_parts, spreadsheet_hints
 from mammoflow.cohort.image_files import choose_file
+from mammoflow.cohort.patient_facts import PatientFacts
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.readers._table_options import Options
 from mammoflow.cohort.readers._table_rows import OPTIONS, RowReader, suffix_of
 from mammoflow.cohort.table_files import ORIGIN, TableForm, records
 from mammoflow.cohort.table_joins import UsedColumns, read_joined
 from mammoflow.cohort.words import is_known_view, parse_usable
+from mammoflow.config.cohort import DatasetSettings
 from mammoflow.errors import ExcludedCase
 from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.formats.dicom_header import image_shape
@@ -53,6 +55,14 @@ ADVICE = {
 
 class StudyReader(Reader):
     """A study of PNG, TIFF or DICOM files and one table, perhaps with further tables joined to it."""
+
+    def __init__(self, dataset: DatasetSettings, study: Path) -> None:
+        super().__init__(dataset, study)
+        self.facts = PatientFacts()
+
+    def closing_notes(self) -> list[str]:
+        """Return what the headers say against the table's patients."""
+        return self.facts.notes()
 
     def read_rows(self) -> tuple[pd.DataFrame, list[Exclusion]]:
         """Map the table's columns and words; what cannot be read or is marked unusable is excluded.
@@ -113,11 +123,14 @@ class StudyReader(Reader):
         spacing = next((row["spacing_mm"] for row in rows if pd.notna(row["spacing_mm"])), None)
         _refuse_empty(path)
         if _is_dicom(path.name):
-            height, width = image_shape(open_dicom(path))
-            _refuse_other_size(rows, (height, width))
+            header = open_dicom(path)
+            self.facts.add(str(rows[0]["patient_id"]), header)
+            height, width = image_shape(header)
+            refuse_other_size(rows, (height, width))
+            refuse_unequal_files(self.study, str(rows[0]["image_files"]).split("\n"), name, (height, width))
             return FoundImage(name, height, width, spacing, passed_over=others)
         if any(row[key] is not None for row in rows for key in ("image_height", "image_width")):
-            _refuse_other_size(rows, _picture_shape(path))
+            refuse_other_size(rows, picture_shape(path))
         return FoundImage(name, spacing_mm=spacing)
 
     def find_lesion(self, row: Row, image: FoundImage) -> FoundLesion:
@@ -235,20 +248,6 @@ def _name_lesions(table: pd.DataFrame) -> pd.DataFrame:
     ]
     names = {"lesion_id": distinct_names(lesions), "finding_id": distinct_names(findings)}
     return table.assign(**{name: pd.Series(ids, index=table.index, dtype="str") for name, ids in names.items()})
-
-
-def _refuse_other_size(rows: Sequence[Row], shape: tuple[int, int]) -> None:
-    """Refuse an image whose file has another size than the table says."""
-    for row in rows:
-        for key, found in zip(("image_height", "image_width"), shape, strict=True):
-            if row[key] is not None and int(row[key]) != found:
-                detail = f"{row[ORIGIN]}: {key} is {int(row[key])}, the file has {shape[0]} x {shape[1]} pixels"
-                raise ExcludedCase(CohortReason.CONTRADICTION, detail)
-
-
-def _picture_shape(path: Path) -> tuple[int, int]:
-    with PIL.Image.open(path) as picture:
-        return picture.height, picture.width
 
 
 def _refuse_empty(path: Path) -> None:
