@@ -43,8 +43,8 @@ class PatientFacts:
             torn = {patient: values for patient, values in self._facts[name].items() if len(values) > 1}
             if torn:
                 notes.append(
-                    f"{_patients(torn)} two {called} in the headers of their files ({name}): {_listed(torn)}; the table "
-                    "may call two people by one id"
+                    f"{_patients(torn)} two {called} in the headers of their files ({name}): {_listed(torn)}; the "
+                    "table may call two people by one id"
                 )
         shared = {name: patients for name, patients in self._ids.items() if len(patients) > 1}
         if shared and len(self._ids) > 1:

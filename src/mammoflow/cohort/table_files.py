@@ -23,6 +23,7 @@ from mammoflow.errors import StudyError
 
 ORIGIN = "row_origin"
 PROBLEM = "row_problem"
+COMMA_HINT = "; a comma inside a value, such as a decimal comma, needs quotation marks"
 LONGEST_START = 200  # characters by which a web page is told
 FORMULA_TEXT = re.compile(r'="(.*)"')  # how some programs keep the zeros of ="00123" from a spreadsheet
 
@@ -85,8 +86,8 @@ def read_text_table(path: Path, form: TableForm | None = None, notes: list[str] 
     text, note = decode_table(content, f"case table {path}", form.encoding)
     kind_of_table(text[:LONGEST_START].encode("utf-8", "replace"), f"case table {path}")  # a web page in UTF-16
     notes += [note.replace(f"case table {path}", path.name)] if note else []
-    records, _ = read_records(text, str(path), path.suffix, form.delimiter)
-    return _from_records(records, path)
+    records, delimiter = read_records(text, str(path), path.suffix, form.delimiter)
+    return _from_records(records, path, COMMA_HINT if delimiter == "," else "")
 
 
 def require_columns(table: pd.DataFrame, needed: list[str], origin: str) -> None:
@@ -131,7 +132,7 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
-def _from_records(lines: Sequence[Record], path: Path) -> pd.DataFrame:
+def _from_records(lines: Sequence[Record], path: Path, hint: str = "") -> pd.DataFrame:
     if not lines:
         raise StudyError(f"case table {path} is empty; expected a header and one row per lesion")
     header = _header(lines, path)
@@ -141,6 +142,7 @@ def _from_records(lines: Sequence[Record], path: Path) -> pd.DataFrame:
         wrong = len(line) < len(header) or bool(filled)
         values = {name: _cell(value) for name, value in zip(header, line, strict=False)}
         problem = f"{len(line)} values, the header has {len(header)} columns" if wrong else ""
+        problem += hint if wrong and len(line) > len(header) else ""
         rows.append({**values, ORIGIN: f"{path.name} row {number}", PROBLEM: problem})
     names = [name for name in header if name]
     return pd.DataFrame(rows, columns=[*names, PROBLEM, ORIGIN], dtype="str").fillna("")

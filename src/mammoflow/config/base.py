@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mammoflow.config.yaml_text import load_yaml
+from mammoflow.config.yaml_text import load_yaml, text_hint
 from mammoflow.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -56,6 +56,7 @@ def _problems(error: ValidationError, above: tuple[int | str, ...]) -> list[str]
             lines.append(f"  {key}: unknown key; look for a typo, or remove it")
         else:
             hint = _number_hint(problem["input"]) if problem["type"] == "float_type" else ""
+            hint = text_hint(problem["input"]) if problem["type"] == "string_type" else hint
             lines.append(f"  {key}: found {problem['input']!r}; expected: {problem['msg']}{hint}")
     return lines
 

@@ -93,6 +93,16 @@ def keep_words(values: Mapping[Any, Any], texts: Mapping[Any, Any]) -> dict[Any,
     return kept
 
 
+def text_hint(value: object) -> str:
+    """Explain why a word of the configuration is no text; "" where YAML did not change it."""
+    if isinstance(value, bool):
+        return (
+            f"; YAML reads {', '.join(BOOLEAN_WORDS[value])} as {str(value).lower()}: put the word in quotation marks"
+        )
+    kind = "a date" if isinstance(value, datetime.date) else "a number" if isinstance(value, int | float) else ""
+    return f"; to YAML this is {kind}: put it in quotation marks" if kind else ""
+
+
 def text_keys(values: object, value_words: Mapping[object, str] | None = None) -> object:
     """Return a mapping of words with its keys as text; anything but a mapping stays as it is.
 

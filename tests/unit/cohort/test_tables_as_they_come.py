@@ -287,3 +287,12 @@ def test_a_split_that_cannot_be_made_leaves_the_list_of_exclusions(study):
     with pytest.raises(StudyError):
         study.build(table_of(3).assign(patient=["A", "A", ""]))
     assert study.excluded["detail"].tolist() == ["cases.csv row 4: no value for patient"]
+
+
+def test_decimal_commas_between_commas_are_explained(study):
+    lines = table_of(3).to_csv(index=False).splitlines()
+    study.write("\n".join([f"{lines[0]},spacing", *(f"{line},0,07" for line in lines[1:])]))
+    with pytest.raises(
+        StudyError, match=r"3 x .*6 values, the header has 5 columns; a comma inside a value, such as a dec"
+    ):
+        study.rebuild()

@@ -83,3 +83,22 @@ def test_what_is_no_yaml_is_named(tmp_path: Path, content: bytes, message: str) 
     file.write_bytes(content)
     with pytest.raises(ConfigError, match=message):
         read_config([file])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("run: no", r"run: found False; .*YAML reads no, false, off as false: put the word in quotation marks"),
+        ("run: 2024", r"run: found 2024; .*to YAML this is a number: put it in quotation marks"),
+        ("run: 2024-01-02", r"run: found datetime\.date.*to YAML this is a date"),
+        ("on: 1", r"on: unknown key"),
+        (DATASET % ("x", "{null: benign}"), r"the key None is blank to YAML"),
+        (DATASET % ("x", "{2024-01-02: benign}"), r"is a date to YAML.*put it in quotation marks"),
+        (DATASET % ("x", "{1: cancer}"), r"labels\.1: found 'cancer'"),
+    ],
+)
+def test_words_that_yaml_changes_are_explained(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=message):
+        read_config([file])
