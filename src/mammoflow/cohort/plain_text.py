@@ -60,7 +60,7 @@ def id_key(text: str) -> str:
     repaired = _without_mojibake(plain_text(text))
     folded = unicodedata.normalize("NFKC", repaired).translate(LIKENESSES).casefold().lstrip("'").strip()
     folded = "".join(map(_digit, map(_hyphen, folded)))
-    folded = re.sub(r"(?<=\d)[.,]0+$", "", folded)
+    folded = re.sub(r"^([^.,]*\d)[.,]0+$", r"\1", folded)
     if match := EXPONENT.fullmatch(folded):
         whole, part, exponent = match[1], match[2] or "", int(match[3])
         folded = whole + part.ljust(exponent, "0") if exponent >= len(part) else folded

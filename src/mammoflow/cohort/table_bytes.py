@@ -18,14 +18,14 @@ FOREIGN = {
     b"\x1f\x8b": "a gzip archive; unpack it",
     b"7z\xbc\xaf": "a 7-Zip archive; unpack it",
     b"\xfd7zXZ": "an xz archive; unpack it",
-    b"BZh": "a bzip2 archive; unpack it",
+    b"BZh91AY&SY": "a bzip2 archive; unpack it",
     b"\x28\xb5\x2f\xfd": "a zstd archive; unpack it",
     b"Rar!": "a RAR archive; unpack it",
     b"SQLite format 3": "an SQLite database",
     b"$FL2": "an SPSS file",
     b"$FL3": "an SPSS file",
     b"<stata_dta>": "a Stata file",
-    b"HEADER RECORD": "a SAS transport file",
+    b"HEADER RECORD*****": "a SAS transport file",
     b"{\\rtf": "a text document (RTF)",
     b"\x89PNG": "a PNG picture",
     b"\xff\xd8\xff": "a JPEG picture",
@@ -66,7 +66,7 @@ def kind_of_table(content: bytes, origin: str) -> Kind:
         raise StudyError(f"{origin} is empty; expected a header and one row per lesion")
     if content.startswith(b"PAR1"):
         return "parquet"
-    if content.startswith(b"PK"):
+    if content.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _kind_of_archive(content, origin)
     for start, name in FOREIGN.items():
         if content.startswith(start):

@@ -97,6 +97,8 @@ def test_two_spellings_of_one_patient_stop_unless_the_settings_say_that_they_dif
         ("100", "1000"),
         ("Müller", "Möller"),
         ("1.5", "15"),
+        ("1.2.840.1.0", "1.2.840.1"),
+        ("0.1", "1"),
     ],
 )
 def test_different_ids_are_different(one, other):

@@ -122,6 +122,11 @@ def test_a_delimiter_inside_a_header_or_a_number_is_not_the_delimiter(read, text
     assert table["patient"].tolist() == ["P1", "P2"]
 
 
+@pytest.mark.parametrize("name", ["PK", "BZh", "%P", "{id}", "[a]"])
+def test_a_header_that_begins_like_another_format_is_a_header(read, name):
+    assert read(f"{name},patient\na,P1\n").columns.tolist()[:2] == [name, "patient"]
+
+
 def test_a_delimiter_that_is_none_of_the_usual_ones_is_named_by_the_settings(read, study):
     text = table_of().to_csv(index=False, sep=":")
     assert read(text, delimiter=":")["patient"].tolist() == table_of()["patient"].tolist()
