@@ -21,6 +21,7 @@ rule audit:
                 "films_stored_twice",
                 "identical_pixels",
                 "patients_in_both_official_splits",
+                "similar_patients",
                 "split_leaks",
                 "several_lesions",
                 "conflicting_findings",

@@ -24,9 +24,16 @@ from mammoflow.planning.made import Made
 from mammoflow.planning.workflow import file_options as files, folder_options as folders
 from mammoflow.run.provenance import code_digests
 
+
+def config_files():
+    """The configuration files, those of the command line after the default one, as Snakemake lays them over it."""
+    named = [Path(file) for file in workflow.overwrite_configfiles]
+    return [file for file in map(Path, workflow.configfiles) if file not in named] + named
+
+
 try:
     check_project_folder(ROOT)
-    CONFIG = planning.read_configuration(config, sys.argv[1:])
+    CONFIG = planning.read_configuration(config, sys.argv[1:], config_files())
     # A dry run writes nothing: it plans a rule for the settings files that a run would write here.
     DRY_RUN = is_dry_run(sys.argv[1:])
     TO_WRITE = planning.changed_settings(CONFIG) if DRY_RUN else planning.write_settings(CONFIG)

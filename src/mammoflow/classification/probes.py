@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from mammoflow.classification.cases import Cases
 
@@ -26,9 +27,11 @@ def with_shuffled_labels(cases: Cases, seed: int) -> Cases:
     Cases
         The same lesions. Training and validation keep their number of malignant lesions; test labels are the true ones.
     """
-    lesions = cases.lesions.copy()
+    lesions = cases.lesions
     generator = np.random.default_rng(seed)
     known = lesions["malignant"].notna()
+    labels = lesions["malignant"].to_numpy(dtype=object)
+    dealt = labels.copy()
     for split in ("train", "validation"):
         rows = np.flatnonzero(known & (lesions["split"] == split))
         patients = lesions["patient_id"].iloc[rows].to_numpy()
@@ -36,6 +39,6 @@ def with_shuffled_labels(cases: Cases, seed: int) -> Cases:
         rank = dict(zip(names, generator.permutation(len(names)), strict=True))
         givers = rows[np.argsort([rank[patient] for patient in patients], kind="stable")]
         takers = rows[np.argsort(patients, kind="stable")]
-        column = lesions.columns.get_loc("malignant")
-        lesions.iloc[takers, column] = cases.lesions["malignant"].iloc[givers].to_numpy()
-    return Cases(lesions, cases.images)
+        dealt[takers] = labels[givers]
+    column = pd.Series(dealt, index=lesions.index, dtype=lesions["malignant"].dtype)
+    return Cases(lesions.assign(malignant=column), cases.images)

@@ -8,8 +8,9 @@ from typing import get_args
 
 import pandas as pd
 
+from mammoflow.cohort.plain_text import plain_text
 from mammoflow.cohort.readers._table_options import TableColumn
-from mammoflow.cohort.table_files import ORIGIN, PROBLEM, records
+from mammoflow.cohort.table_files import ORIGIN, PROBLEM, column_hint, columns_of, records
 from mammoflow.errors import ConfigError
 
 PLACE = re.compile(r"\{([^{}]+)\}")
@@ -42,7 +43,7 @@ def map_columns(
         from BI-RADS, if the settings say so.
     """
     names: tuple[TableColumn, ...] = get_args(TableColumn)
-    available = [str(name) for name in table.columns if name not in (ORIGIN, PROBLEM)]
+    available = columns_of(table)
     sources = {name: columns.get(name) or (name if name in available else None) for name in names}
     missing = [name for name in NEEDED if sources[name] is None]
     if label_from_birads and sources["birads"] is not None and "label" in missing:
@@ -53,10 +54,16 @@ def map_columns(
         raise ConfigError(
             f"table {table_name} gives no {', '.join(missing)}: set cohort.dataset.options.columns.{missing[0]} to the "
             f"column that holds it ('mask' may be given by the four box columns instead). Columns found: "
-            f"{', '.join(available)}"
+            f"{', '.join(available)}{column_hint(missing, available)}"
         )
     mapped = pd.DataFrame({str(name): _values(table, available, name, sources[name]) for name in names}, dtype="str")
     return mapped.assign(**{ORIGIN: table[ORIGIN], PROBLEM: table[PROBLEM]})
+
+
+def columns_used(columns: Mapping[TableColumn, str]) -> set[str]:
+    """Return the names of the table's columns that may be read: those that the settings name, and the usual ones."""
+    named = {place for source in columns.values() for place in [source, *PLACE.findall(source)]}
+    return named | {name for name in get_args(TableColumn) if name not in columns}
 
 
 def _values(table: pd.DataFrame, available: list[str], name: str, source: str | None) -> list[str]:
@@ -64,6 +71,7 @@ def _values(table: pd.DataFrame, available: list[str], name: str, source: str | 
         return [""] * len(table)
     if source.startswith("="):
         return [source[1:]] * len(table)
+    source = source if source in available else plain_text(source)
     if source in available:
         return [str(value) for value in table[source]]
     used = PLACE.findall(source)
@@ -71,7 +79,7 @@ def _values(table: pd.DataFrame, available: list[str], name: str, source: str | 
     if unknown:
         raise ConfigError(
             f"cohort.dataset.options.columns.{name} is {source!r}, but the table has no column {', '.join(unknown)}; "
-            f"columns found: {', '.join(available)}"
+            f"columns found: {', '.join(available)}{column_hint(unknown, available)}"
         )
     return [_fill(source, row) for row in records(table[used])]
 

@@ -106,9 +106,16 @@ class Reader(ABC):
     has_pathology: ClassVar[bool] = True
     """False where a study has no biopsies at all: then the settings have to say how malignancy follows from BI-RADS."""
 
+    @property
+    def label_column(self) -> str:
+        """The column that the labels come from, for messages."""
+        return "pathology"
+
     def __init__(self, dataset: DatasetSettings, study: Path) -> None:
         self.dataset = dataset
         self.study = study
+        self.notes: list[str] = []
+        """What a person should know about how the tables were read; `read_rows` fills it."""
 
     @abstractmethod
     def read_rows(self) -> tuple[pd.DataFrame, list[Exclusion]]:
@@ -151,6 +158,10 @@ class Reader(ABC):
         ExcludedCase
             If there is none that fits the film.
         """
+
+    def closing_notes(self) -> list[str]:
+        """Return what a person should know once all files were looked at; `find_image` is called before."""
+        return []
 
     def is_phantom(self) -> bool:
         """Tell whether the study is made of phantoms, which every table and figure then says."""

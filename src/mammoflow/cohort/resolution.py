@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from mammoflow.cohort.reader import Exclusion, FoundImage, Reader, Row
+from mammoflow.cohort.same_masks import refuse_same_masks
 from mammoflow.cohort.table_files import records
 from mammoflow.errors import ExcludedCase
 from mammoflow.reasons.files import FileReason
@@ -95,6 +96,13 @@ def _resolve_image(reader: Reader, rows: Sequence[Row], keep_unlabelled: bool) -
             resolved.lesions.append(_lesion_record(reader, row, image))
         except ExcludedCase as error:
             resolved.excluded.append(Exclusion.of("lesion", error, row, str(row.get("mask_name") or "")))
+    twins = refuse_same_masks(reader.study, resolved.lesions)
+    resolved.excluded += [
+        Exclusion.of("lesion", twins[lesion["lesion_id"]], lesion, str(lesion["mask_path"] or ""))
+        for lesion in resolved.lesions
+        if lesion["lesion_id"] in twins
+    ]
+    resolved.lesions = [lesion for lesion in resolved.lesions if lesion["lesion_id"] not in twins]
     normal = any(row["label"] == "normal" for row in rows)
     if resolved.lesions or normal or keep_unlabelled:
         labelled = [lesion for lesion in resolved.lesions if lesion["malignant"] is not None]
@@ -134,8 +142,8 @@ def _image_record(rows: Sequence[Row], image: FoundImage) -> dict[str, Any]:
     return {
         "image_id": first["image_id"],
         "patient_id": first["patient_id"],
-        "laterality": first["laterality"],
-        "view": first["view"],
+        "laterality": next((row["laterality"] for row in rows if row["laterality"]), first["laterality"]),
+        "view": next((row["view"] for row in rows if row["view"]), first["view"]),
         "density": density,
         "image_path": image.path,
         "spacing_mm": image.spacing_mm,

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from mammoflow.cohort.agreement import OF_IMAGE, refuse_contradictions
 from mammoflow.cohort.birads_convention import label_by_birads
+from mammoflow.cohort.id_spellings import refuse_similar_patients
+from mammoflow.cohort.losses import describe_losses
 from mammoflow.cohort.numbers import quoted
 from mammoflow.cohort.reader import Exclusion, Reader
 from mammoflow.cohort.resolution import Resolved, resolve_files
 from mammoflow.cohort.step_counts import flow_step
-from mammoflow.cohort.table_files import records
+from mammoflow.cohort.table_files import ORIGIN, records
 from mammoflow.config.cohort import Unlabelled
 from mammoflow.errors import ExcludedCase, StudyError
 from mammoflow.reasons.cohort import CohortReason
@@ -45,6 +47,22 @@ class Selection:
     phantom: bool
 
 
+class NothingLeft(StudyError):
+    """A study has no lesion that can be used.
+
+    Parameters
+    ----------
+    message
+        Which values in which rows are the cause.
+    excluded
+        Every exclusion.
+    """
+
+    def __init__(self, message: str, excluded: list[Exclusion]) -> None:
+        super().__init__(message)
+        self.excluded = excluded
+
+
 def select_cases(reader: Reader, unlabelled: Unlabelled = "leave_out") -> Selection:
     """Read a study and leave out what cannot be used.
 
@@ -59,17 +77,23 @@ def select_cases(reader: Reader, unlabelled: Unlabelled = "leave_out") -> Select
     Raises
     ------
     StudyError
-        If a table or a column is missing, or no lesion can be used.
+        If a table or a column is missing, or one patient seems to be spelled in two ways.
+    NothingLeft
+        If no lesion can be used.
     """
     keep = unlabelled == "keep"
     rows, unread = reader.read_rows()
+    refuse_similar_patients(rows["patient_id"].dropna().astype(str), reader.dataset.ids_differ, reader.dataset.name)
+    rows, torn = refuse_contradictions(rows, "image_id", OF_IMAGE, "image")
+    unread = [*unread, *torn]
     if keep:
         rows, unread = _with_unannotated(reader, rows, unread)
     rows = label_by_birads(rows.reset_index(drop=True), reader.dataset)
     unique, repeated, repeated_normal = _drop_repeated(rows)
     unique, denied = _drop_denied(unique)
-    candidates, without_label = (unique, []) if keep else _drop_unlabelled(unique)
+    candidates, without_label = (unique, []) if keep else _drop_unlabelled(unique, reader.label_column)
     resolved = resolve_files(reader, candidates, keep)
+    reader.notes += reader.closing_notes()
     flow = [
         flow_step("rows of the case tables", rows, [], unread),
         flow_step("readable, not repeated, not marked unusable", unique, [*unread, *repeated]),
@@ -83,7 +107,7 @@ def select_cases(reader: Reader, unlabelled: Unlabelled = "leave_out") -> Select
     resolved.excluded = [*before, *emptied, *resolved.excluded]
     _mark_annotated(resolved, candidates)
     if not resolved.lesions:
-        raise StudyError(_nothing_left(reader, resolved))
+        raise NothingLeft(_nothing_left(reader, resolved), resolved.excluded)
     return Selection(rows, resolved, flow, reader.is_phantom())
 
 
@@ -132,11 +156,12 @@ def _mark_annotated(resolved: Resolved, rows: pd.DataFrame) -> None:
 
 
 def _nothing_left(reader: Reader, resolved: Resolved) -> str:
-    reasons = Counter(str(exclusion.reason) for exclusion in resolved.excluded)
-    causes = "; ".join(f"{reason}: {count}" for reason, count in reasons.most_common()) or "the table has no rows"
+    losses = describe_losses(resolved.excluded) or ["the table has no rows"]
+    notes = [f"note: {note}" for note in reader.notes]
     return (
-        f"no lesion of the study {reader.dataset.name!r} in {reader.study} can be used ({causes}). "
-        "Check cohort.dataset.folder and that the tables belong to the files"
+        f"no lesion of the study {reader.dataset.name!r} in {reader.study} can be used: "
+        f"{'; '.join([*losses, *notes])}. "
+        "Check cohort.dataset.folder, correct the table, or say in cohort.dataset.options what its words mean"
     )
 
 
@@ -180,14 +205,15 @@ def _drop_denied(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
     return rows[~denied], [Exclusion.of("row", problem, row) for row in records(rows[denied])]
 
 
-def _drop_unlabelled(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
+def _drop_unlabelled(rows: pd.DataFrame, column: str) -> tuple[pd.DataFrame, list[Exclusion]]:
     labelled = rows["label"].notna()
     unlabelled = rows[~labelled].astype(object)
     excluded = []
     for row in records(unlabelled.where(unlabelled.notna(), None)):
         pathology = "not given" if row["pathology"] is None else quoted(str(row["pathology"]))
         birads = "not given" if row["birads"] is None else f"{row['birads']:g}"
-        problem = ExcludedCase(LabelReason.NO_LABEL, f"pathology is {pathology}, BI-RADS {birads}")
+        origin = f"{row[ORIGIN]}: " if row.get(ORIGIN) else ""
+        problem = ExcludedCase(LabelReason.NO_LABEL, f"{origin}{column} is {pathology}, BI-RADS {birads}")
         excluded.append(Exclusion.of("lesion", problem, row))
     return rows[labelled], excluded
 

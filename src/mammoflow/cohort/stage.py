@@ -13,18 +13,20 @@ import pandas as pd
 
 from mammoflow.cohort.birads_convention import convention_notes
 from mammoflow.cohort.division import divide, divide_folds, keep_official_test
-from mammoflow.cohort.reader import Reader, open_reader
-from mammoflow.cohort.selection import select_cases
+from mammoflow.cohort.losses import describe_losses
+from mammoflow.cohort.reader import Exclusion, Reader, open_reader
+from mammoflow.cohort.selection import NothingLeft, Selection, select_cases
 from mammoflow.cohort.several_studies import Pool, pool_studies
 from mammoflow.cohort.splits import check_no_leak
 from mammoflow.cohort.step_counts import describe, describe_parts
 from mammoflow.cohort.study_files import require_study_files
 from mammoflow.config.cohort import CohortSettings
+from mammoflow.errors import StudyError
 from mammoflow.storage.file_states import READ_FILES
 from mammoflow.storage.files import write_text
 from mammoflow.tables.cohort import EXCLUDED, FOLDS, IMAGES, LESIONS, ROWS
 from mammoflow.tables.columns import SPLITS
-from mammoflow.tables.files import empty_table, write_table
+from mammoflow.tables.files import empty_table, write_csv, write_table
 from mammoflow.tables.listing import announce, by_reason, lines
 
 
@@ -53,45 +55,74 @@ def build_cohort(settings: CohortSettings, study: Path, output: Path) -> None:
     for dataset, folder in zip(settings.datasets, studies, strict=True):
         require_study_files(dataset, folder)
     readers = [open_reader(dataset, folder) for dataset, folder in zip(settings.datasets, studies, strict=True)]
-    selections = [select_cases(reader, settings.unlabelled) for reader in readers]
+    selections = _select(readers, settings, output)
     pool = pool_studies(selections, settings.datasets, studies)
     if settings.split.method == "official":
         pool = keep_official_test(pool)
-    images, lesions = divide(settings, pool)
-    folds = divide_folds(settings, pool) if settings.split.all_folds else None
+    try:
+        images, lesions = divide(settings, pool)
+        folds = divide_folds(settings, pool) if settings.split.all_folds else None
+    except StudyError:
+        _write_lost(pool.excluded, output)
+        raise
     for table in (images, lesions, pd.concat([images, lesions], ignore_index=True)):
         check_no_leak(table, by_image=settings.split.leaking)
-    excluded = pd.DataFrame([{"stage": "cohort", **asdict(exclusion)} for exclusion in pool.excluded])
-    _write(output, settings.shards, images, lesions, excluded if len(excluded) else empty_table(EXCLUDED))
+    _write_excluded(pool.excluded, output)
+    _write(output, settings.shards, images, lesions)
     if folds is not None:
         write_table(folds, FOLDS, output / "folds.parquet")
     rows = pool.rows.reindex(columns=list(ROWS.columns)).sort_values(["lesion_id", "image_name"], kind="stable")
     write_table(rows.astype(object).where(rows.notna(), None), ROWS, output / "rows.parquet")
     summary = _summary(settings, readers, images, lesions, pool)
     write_text(output / "study.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
-    _report(images, lesions, pool)
+    _report(readers, pool, images, lesions)
 
 
-def _report(images: pd.DataFrame, lesions: pd.DataFrame, pool: Pool) -> None:
-    """Print what is in the cohort, and what was left out, to standard error."""
-    excluded = [asdict(exclusion) for exclusion in pool.excluded]
-    announce(
-        [
-            *lines("file passed over", by_reason(excluded, ("file",), "path")),
-            *lines("image left out", by_reason(excluded, ("image",), "image_id")),
-            *lines("row or lesion left out", by_reason(excluded, ("row", "lesion"), "lesion_id")),
-            *lines("patient left out", by_reason(excluded, ("patient",), "patient_id")),
-            f"cohort: {len(images)} images and {len(lesions)} lesions of {images['patient_id'].nunique()} patients",
-        ]
-    )
+def _select(readers: Sequence[Reader], settings: CohortSettings, output: Path) -> list[Selection]:
+    """Select the cases of every study; where one has none, its exclusions are written before the stop."""
+    selections = []
+    for reader in readers:
+        try:
+            selections.append(select_cases(reader, settings.unlabelled))
+        except NothingLeft as error:
+            _write_lost(error.excluded, output)
+            raise StudyError(f"{error}. Every row with its reason: {output / 'excluded.csv'}") from error
+    (output / "excluded.csv").unlink(missing_ok=True)
+    return selections
 
 
-def _write(output: Path, shards: int, images: pd.DataFrame, lesions: pd.DataFrame, excluded: pd.DataFrame) -> None:
+def _write_lost(exclusions: Sequence[Exclusion], output: Path) -> None:
+    """Write the exclusions of a stage that stops; the CSV stays where Snakemake removes the outputs of the job."""
+    write_csv(output / "excluded.csv", _write_excluded(exclusions, output))
+
+
+def _write_excluded(exclusions: Sequence[Exclusion], output: Path) -> pd.DataFrame:
+    rows = pd.DataFrame([{"stage": "cohort", **asdict(exclusion)} for exclusion in exclusions])
+    return write_table(rows if len(rows) else empty_table(EXCLUDED), EXCLUDED, output / "excluded.parquet")
+
+
+def _report(readers: Sequence[Reader], pool: Pool, images: pd.DataFrame, lesions: pd.DataFrame) -> None:
+    """Print what is usable, what is left out and why, and what a person should know about the tables."""
+    total = pool.flow[0]["lesions"]
+    counts = describe(images, lesions)
+    said = [
+        f"cohort: {counts['lesions']} of {total} lesions usable, on {counts['images']} images of {counts['patients']} "
+        "patients"
+    ]
+    said += [f"  left out: {line}" for line in describe_losses(pool.excluded)] if pool.excluded else []
+    several = len(readers) > 1
+    said += [
+        f"  note: {reader.dataset.name + ': ' if several else ''}{note}" for reader in readers for note in reader.notes
+    ]
+    passed_over = by_reason([asdict(exclusion) for exclusion in pool.excluded], ("file",), "path")
+    announce([*said, *(f"  {line}" for line in lines("file passed over", passed_over))])
+
+
+def _write(output: Path, shards: int, images: pd.DataFrame, lesions: pd.DataFrame) -> None:
     folder = output / "shards"
     _remove_shards(folder)
     images = write_table(images, IMAGES, output / "images.parquet")
     lesions = write_table(lesions, LESIONS, output / "lesions.parquet")
-    write_table(excluded, EXCLUDED, output / "excluded.parquet")
     for shard in range(shards):
         target = folder / f"{shard:02d}"
         of_shard = images[images["shard"] == shard], lesions[lesions["shard"] == shard]
@@ -129,6 +160,7 @@ def _summary(
     by_source = describe_parts(images, lesions, "source", names)
     sources = [
         {"name": dataset.name, "reader": dataset.reader, "phantom": reader.is_phantom(), "audit": reader.audit()}
+        | {"table_notes": list(reader.notes)}
         | by_source[dataset.name]
         for dataset, reader in zip(settings.datasets, readers, strict=True)
     ]

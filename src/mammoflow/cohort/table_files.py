@@ -1,38 +1,93 @@
-"""Reading a CSV or Parquet table as text, row by row, so that one bad row does not cost the table."""
+"""Reading a table as text, row by row, so that one bad row does not cost the table.
+
+CSV with any delimiter and encoding that can be told with certainty, Excel workbooks and Parquet are told by content.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
+import datetime
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from mammoflow.cohort.delimited_text import Record, read_records
+from mammoflow.cohort.plain_text import plain_text
+from mammoflow.cohort.spreadsheets import read_sheet
+from mammoflow.cohort.table_bytes import decode_table, kind_of_table
 from mammoflow.errors import StudyError
 
 ORIGIN = "row_origin"
 PROBLEM = "row_problem"
+COMMA_HINT = "; a comma inside a value, such as a decimal comma, needs quotation marks"
+LONGEST_START = 200  # characters by which a web page is told
+FORMULA_TEXT = re.compile(r'="(.*)"')  # how some programs keep the zeros of ="00123" from a spreadsheet
 
 
-def read_text_table(path: Path) -> pd.DataFrame:
+@dataclass(frozen=True)
+class TableForm:
+    """What the settings say about the form of a table; "" leaves it to the file's content.
+
+    Attributes
+    ----------
+    encoding
+        Name of the text's encoding.
+    delimiter
+        The character between two values.
+    sheet
+        The sheet of a workbook.
+    """
+
+    encoding: str = ""
+    delimiter: str = ""
+    sheet: str = ""
+
+
+def read_text_table(path: Path, form: TableForm | None = None, notes: list[str] | None = None) -> pd.DataFrame:
     """Read a table with every value as stripped text, blanks as "".
 
-    A CSV that is no UTF-8 is read as Windows-1252, as spreadsheets save it, so that names with umlauts stay apart.
+    Two columns are added: `row_origin`, the file and the number of the row, and `row_problem`, "" or what is wrong with
+    the row's form. Rows are numbered as a spreadsheet numbers them: the first row of the file is 1, which is the header
+    as a rule; blank rows count, and a row with line breaks inside quotation marks is one row. Rows of a Parquet file
+    are numbered from 1.
 
-    Two columns are added: `row_origin`, the file and the number of the row (1 is the first below the header), and
-    `row_problem`, "" or what is wrong with the row's form.
+    Parameters
+    ----------
+    path
+        The file.
+    form
+        What the settings say about it.
+    notes
+        Takes up what a person should know about how the file was read.
 
     Raises
     ------
     StudyError
         If the file is missing, empty, or no table.
     """
+    form, notes = form or TableForm(), [] if notes is None else notes
     if not path.is_file():
         raise StudyError(f"case table {path} does not exist; check cohort.dataset.folder and cohort.dataset.tables")
-    table = _read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _read_csv(path)
-    table[ORIGIN] = [f"{path.name} row {number}" for number in range(1, len(table) + 1)]
-    return table
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StudyError(f"case table {path} cannot be read: {error.strerror}") from error
+    kind = kind_of_table(content, f"case table {path}")
+    if kind == "parquet":
+        return _from_parquet(path)
+    if kind == "xlsx":
+        records, sheet_notes = read_sheet(path, form.sheet)
+        notes += sheet_notes
+        return _from_records(records, path)
+    text, note = decode_table(content, f"case table {path}", form.encoding)
+    kind_of_table(text[:LONGEST_START].encode("utf-8", "replace"), f"case table {path}")  # a web page in UTF-16
+    notes += [note.replace(f"case table {path}", path.name)] if note else []
+    records, delimiter = read_records(text, str(path), path.suffix, form.delimiter)
+    return _from_records(records, path, COMMA_HINT if delimiter == "," else "")
 
 
 def require_columns(table: pd.DataFrame, needed: list[str], origin: str) -> None:
@@ -45,8 +100,31 @@ def require_columns(table: pd.DataFrame, needed: list[str], origin: str) -> None
     """
     missing = [name for name in needed if name not in table.columns]
     if missing:
-        present = ", ".join(str(name) for name in table.columns if name not in (ORIGIN, PROBLEM))
-        raise StudyError(f"{origin} lacks the columns {', '.join(missing)}; it has: {present}")
+        found = columns_of(table)
+        raise StudyError(
+            f"{origin} lacks the columns {', '.join(missing)}; it has: {', '.join(found)}{column_hint(missing, found)}"
+        )
+
+
+def columns_of(table: pd.DataFrame) -> list[str]:
+    """Return the columns of the file."""
+    return [str(name) for name in table.columns if name not in (ORIGIN, PROBLEM)]
+
+
+def column_hint(missing: Sequence[str], found: Sequence[str]) -> str:
+    """Suggest what may be wrong where columns are missing: "" or a text that begins with a semicolon."""
+    if len(found) == 1:
+        return (
+            f"; the header {found[0]!r} is one column, so no comma, semicolon, tab or | parts the values; set "
+            "cohort.dataset.options.delimiter to the character that does, and remove lines above the header"
+        )
+    folded = {name.casefold(): name for name in found}
+    near = {
+        name: folded[match[0]]
+        for name in missing
+        if (match := difflib.get_close_matches(name.casefold(), folded, 1, 0.8))
+    }
+    return f"; did you mean {', '.join(map(repr, dict.fromkeys(near.values())))}?" if near else ""
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -54,49 +132,79 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    try:
-        file = io.StringIO(_decoded(path.read_bytes()), newline="")
-        first = file.readline()
-        file.seek(0)
-        lines = [line for line in csv.reader(file, delimiter=_delimiter(path, first)) if any(line)]
-    except (OSError, csv.Error) as error:
-        raise StudyError(f"case table {path} cannot be read as CSV: {error}") from error
+def _from_records(lines: Sequence[Record], path: Path, hint: str = "") -> pd.DataFrame:
     if not lines:
         raise StudyError(f"case table {path} is empty; expected a header and one row per lesion")
-    header = [name.strip().lstrip("\ufeff") for name in lines[0]]
-    if len(set(header)) != len(header):
-        twice = next(name for name in header if header.count(name) > 1)
-        raise StudyError(
-            f"case table {path} names the column {twice!r} twice; its header is {', '.join(header)}; expected a name "
-            "of its own for each: rename or remove one"
-        )
+    header = _header(lines, path)
     rows = []
-    for line in lines[1:]:
-        wrong = len(line) != len(header)
-        values = {name: value.strip() for name, value in zip(header, line, strict=False)}
+    for number, line in lines[1:]:
+        filled = [value for value in line[len(header) :] if value.strip()]
+        wrong = len(line) < len(header) or bool(filled)
+        values = {name: _cell(value) for name, value in zip(header, line, strict=False)}
         problem = f"{len(line)} values, the header has {len(header)} columns" if wrong else ""
-        rows.append({**values, PROBLEM: problem})
-    return pd.DataFrame(rows, columns=[*header, PROBLEM], dtype="str").fillna("")
+        problem += hint if wrong and len(line) > len(header) else ""
+        rows.append({**values, ORIGIN: f"{path.name} row {number}", PROBLEM: problem})
+    names = [name for name in header if name]
+    return pd.DataFrame(rows, columns=[*names, PROBLEM, ORIGIN], dtype="str").fillna("")
 
 
-def _decoded(content: bytes) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("cp1252", errors="replace")
+def _header(lines: Sequence[Record], path: Path) -> list[str]:
+    """Return the names of the columns; a column without a name has "" if it is blank, and else its place."""
+    header = [plain_text(name) for name in lines[0][1]]
+    while (
+        header
+        and not header[-1]
+        and not any(len(row) >= len(header) and row[len(header) - 1].strip() for _, row in lines)
+    ):
+        header.pop()
+    header = [
+        name or (f"(column {place + 1})" if any(len(row) > place and row[place].strip() for _, row in lines) else "")
+        for place, name in enumerate(header)
+    ]
+    named = [name for name in header if name]
+    if len(set(named)) != len(named):
+        twice = next(name for name in named if named.count(name) > 1)
+        raise StudyError(
+            f"case table {path} names the column {twice!r} twice; its header is {', '.join(named)}; expected a name of "
+            "its own for each: rename or remove one"
+        )
+    if reserved := {ORIGIN, PROBLEM} & set(named):
+        raise StudyError(f"case table {path} has the column {min(reserved)!r}, a name that mammoflow uses; rename it")
+    return header
 
 
-def _delimiter(path: Path, header: str) -> str:
-    if path.suffix.lower() == ".tsv":
-        return "\t"
-    return ";" if ";" in header and "," not in header else ","
+def _cell(text: str) -> str:
+    stripped = text.strip().strip("\ufeff").strip()
+    formula = FORMULA_TEXT.fullmatch(stripped)
+    return formula[1].strip() if formula else stripped
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
+def _from_parquet(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_parquet(path)
     except Exception as error:  # pyarrow has many kinds of errors for what is no Parquet file
         raise StudyError(f"case table {path} cannot be read as Parquet: {error}") from error
-    text = {str(name): ["" if pd.isna(value) else str(value).strip() for value in table[name]] for name in table}
-    return pd.DataFrame({**text, PROBLEM: [""] * len(table)}, dtype="str")
+    names = [plain_text(str(name)) for name in table.columns]
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise StudyError(f"case table {path} names the column {twice!r} twice; rename or remove one")
+    if table.index.names != [None]:
+        table = table.reset_index()
+        names = [plain_text(str(name)) for name in table.columns]
+    text = {name: _texts(table.iloc[:, place]) for place, name in enumerate(names)}
+    origins = [f"{path.name} row {number}" for number in range(1, len(table) + 1)]
+    return pd.DataFrame({**text, PROBLEM: [""] * len(table), ORIGIN: origins}, dtype="str")
+
+
+def _texts(values: Iterable[Any]) -> list[str]:
+    return [_text(value) for value in values]
+
+
+def _text(value: Any) -> str:
+    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
+        return ""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace").strip()
+    if isinstance(value, datetime.datetime) and value.time() == datetime.time():
+        return value.date().isoformat()
+    return str(value).strip()

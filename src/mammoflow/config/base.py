@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mammoflow.config.explanation import explain
+from mammoflow.config.yaml_text import load_yaml
 from mammoflow.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -80,8 +80,5 @@ def read_settings(model: type[Model], path: Path) -> Model:
     """
     if not path.is_file():
         raise ConfigError(f"settings file {path} does not exist; expected a YAML file that the workflow writes")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"settings file {path} is not YAML: {error}") from error
+    values = load_yaml(path.read_text(encoding="utf-8"), f"settings file {path}")
     return validate_settings(model, values if values is not None else {}, f"settings file {path}")

@@ -123,6 +123,13 @@ class DatasetSettings(Settings):
         "two are left out, such as BI-RADS 3 with 2 and 4; null leaves nothing out.",
     )
 
+    ids_differ: bool = Field(
+        False,
+        description="Whether patient ids that differ only in case, leading zeros, a final .0, separators or look-alike "
+        "characters are different patients; false stops with the list of them, since one patient spelled in two ways "
+        "would be on both sides of the split.",
+    )
+
     def every_table(self) -> list[str]:
         """Return the tables that are named: the case tables, and those that the options name."""
         return [*self.tables, *self.options.further_tables()]

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from mammoflow.config.yaml_text import text_hint
+
 Location = tuple[int | str, ...]
 LONGEST_FOUND = 120
 """Characters of a found value that a message repeats."""
@@ -99,6 +101,8 @@ def _hint(problem: Mapping[str, Any]) -> str:
     """Return what else helps with a problem: how YAML read a number, or the likely choice."""
     if problem["type"] == "float_type":
         return _number_hint(problem["input"])
+    if problem["type"] == "string_type":
+        return text_hint(problem["input"])
     if problem["type"] == "literal_error":
         choices = re.findall(r"'([^']*)'", str(problem.get("ctx", {}).get("expected", "")))
         return did_you_mean(problem["input"], choices)

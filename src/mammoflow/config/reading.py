@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-
 from mammoflow.config.base import overlay, validate_settings
 from mammoflow.config.study import StudyConfig
+from mammoflow.config.yaml_text import load_yaml
 from mammoflow.errors import ConfigError
 
 
@@ -21,11 +20,25 @@ def read_config(files: list[Path]) -> StudyConfig:
     """
     values: dict[str, object] = {}
     for file in files:
-        try:
-            content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
-            raise ConfigError(f"{file} cannot be read as YAML: {error}") from error
-        if content is not None and not isinstance(content, dict):
-            raise ConfigError(f"{file} holds {type(content).__name__}, expected a mapping of keys to values")
-        values = overlay(values, content or {})
+        values = overlay(values, read_mapping(file))
     return validate_settings(StudyConfig, values, "the configuration")
+
+
+def read_mapping(file: Path) -> dict[str, object]:
+    """Read one configuration file as plain values.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, is no YAML, names a key twice, or is no mapping.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file} is not UTF-8 (byte {error.start}); save the configuration as UTF-8") from error
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error}") from error
+    content = load_yaml(text, str(file))
+    if content is not None and not isinstance(content, dict):
+        raise ConfigError(f"{file} holds {type(content).__name__}, expected a mapping of keys to values")
+    return content or {}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from mammoflow.config.base import validate_settings
+from mammoflow.config.base import overlay, validate_settings
 from mammoflow.config.documentation import settings_text
+from mammoflow.config.reading import read_mapping
 from mammoflow.config.study import StudyConfig
+from mammoflow.config.yaml_text import keep_words
 from mammoflow.errors import ConfigError
 from mammoflow.planning.command_line import with_command_line
 from mammoflow.planning.models import run_folder
@@ -23,7 +25,9 @@ MOST_THREADS = 16
 THREADS_ON_A_CLUSTER = 4
 
 
-def read_configuration(values: Mapping[str, object], arguments: Iterable[str]) -> StudyConfig:
+def read_configuration(
+    values: Mapping[str, object], arguments: Iterable[str], files: Sequence[Path] = ()
+) -> StudyConfig:
     """Validate the configuration that Snakemake read, and check that its files exist.
 
     The files are not checked where a target that fetches them is asked for.
@@ -34,6 +38,9 @@ def read_configuration(values: Mapping[str, object], arguments: Iterable[str]) -
         The merged configuration files.
     arguments
         The command line of Snakemake. Snakemake knows its targets only after it has read the rules.
+    files
+        The configuration files that `values` come from, each of which overlays the one before. They are read again
+        strictly: a key that occurs twice is an error, and a key such as `yes` stays a word.
 
     Raises
     ------
@@ -42,8 +49,12 @@ def read_configuration(values: Mapping[str, object], arguments: Iterable[str]) -
     WeightsError
         If a weights file does not exist.
     """
+    texts: dict[str, object] = {}
+    for file in files:
+        texts = overlay(texts, read_mapping(file))
     words = list(arguments)
-    config = validate_settings(StudyConfig, with_command_line(values, words), "the configuration")
+    typed = with_command_line(keep_words(values, texts), words)
+    config = validate_settings(StudyConfig, typed, "the configuration")
     if not FETCHING_TARGETS & {argument.partition(":")[0] for argument in words}:
         check_files(config)
     check_places(config)

@@ -53,6 +53,7 @@ def audit_values(audit: Audit, listed: int) -> Row:
                 "films_stored_twice",
                 "identical_pixels",
                 "patients_in_both_official_splits",
+                "similar_patients",
                 "several_lesions",
                 "conflicting_findings",
                 "flagged_images",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
+from collections.abc import Sequence
 
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 LONGEST_NAME = 120
@@ -20,3 +22,28 @@ def safe_name(*parts: str) -> str:
     if name == plain and 0 < len(name) <= LONGEST_NAME:
         return name
     return f"{name[:LONGEST_NAME]}-{hashlib.sha256(plain.encode()).hexdigest()[:8]}".lstrip("-")
+
+
+def distinct_names(names: Sequence[tuple[str, ...]]) -> list[str]:
+    """Join the parts of several names by `safe_name`, so that different parts never become one name.
+
+    ``("P1", "1_CC")`` and ``("P1_1", "CC")`` are joined to the same text. Names that share a text carry a digest of
+    their parts; every other name is what `safe_name` makes of it.
+
+    Parameters
+    ----------
+    names
+        The parts of each name; equal parts get the same name.
+    """
+    joined = {parts: safe_name(*parts) for parts in dict.fromkeys(names)}
+    length = 8
+    while length <= 64:
+        counts = Counter(joined.values())
+        shared = [parts for parts, name in joined.items() if counts[name] > 1]
+        if not shared:
+            break
+        for parts in shared:
+            digest = hashlib.sha256("\x1f".join(map(str, (len(parts), *parts))).encode()).hexdigest()
+            joined[parts] = f"{safe_name(*parts)}-{digest[:length]}"
+        length *= 2
+    return [joined[parts] for parts in names]

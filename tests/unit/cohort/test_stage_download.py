@@ -284,7 +284,7 @@ def test_a_study_without_a_usable_case_is_an_error(download, writer):
     study = writer.write(cases)
     for case in cases:
         writer.film(case).unlink()
-    with pytest.raises(StudyError, match=r"test study.*file is missing: 4"):
+    with pytest.raises(StudyError, match=r"test study.*can be used: .*1 x file is missing: .*P_09000"):
         build(study)
 
 

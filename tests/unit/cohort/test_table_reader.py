@@ -8,14 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
 from mammoflow.cohort.reader import Reader
-from mammoflow.cohort.readers._table_options import JoinSettings, Options
-from mammoflow.cohort.stage import build_cohort
+from mammoflow.cohort.readers._table_options import JoinSettings
 from mammoflow.config.base import validate_settings
 from mammoflow.config.cohort import READERS, CohortSettings, DatasetSettings
 from mammoflow.errors import ConfigError, StudyError
@@ -23,58 +21,9 @@ from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.labels import LabelReason
 from mammoflow.reasons.lesions import LesionReason
-from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
+from mammoflow.tables.cohort import EXCLUDED
 from mammoflow.tables.files import read_table
-
-
-def table_of(count: int = 8) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "image": [f"images/{number}.png" for number in range(count)],
-            "mask": [f"masks/{number}.png" for number in range(count)],
-            "patient": [f"P{number}" for number in range(count)],
-            "label": ["malignant" if number % 2 else "benign" for number in range(count)],
-        }
-    )
-
-
-class Study:
-    """A folder with pictures for the paths of a table."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.output = folder.parent / "cohort"
-
-    def build(self, table: pd.DataFrame, name: str = "cases.csv", **values: object) -> Study:
-        self.folder.mkdir(exist_ok=True)
-        path = self.folder / name
-        table.to_csv(path, index=False) if path.suffix == ".csv" else table.to_parquet(path)
-        for column in ("image", "mask"):
-            for picture in table.get(column, []):
-                if isinstance(picture, str) and picture.endswith(".png") and ".." not in picture:
-                    (self.folder / picture).parent.mkdir(parents=True, exist_ok=True)
-                    cv2.imwrite(str(self.folder / picture), np.zeros((8, 6), np.uint8))
-        return self.rebuild(name, **values)
-
-    def rebuild(self, name: str = "cases.csv", **values: object) -> Study:
-        """Read the table that lies in the folder."""
-        options = {key: values.pop(key) for key in Options.model_fields if key in values}
-        shared = {"reader": "table", "name": "mine", "folder": str(self.folder), "tables": [name], "options": options}
-        dataset = DatasetSettings(**shared, **values)
-        build_cohort(CohortSettings(dataset=dataset), self.folder, self.output)
-        return self
-
-    @property
-    def images(self) -> pd.DataFrame:
-        return read_table(self.output / "images.parquet", IMAGES)
-
-    @property
-    def lesions(self) -> pd.DataFrame:
-        return read_table(self.output / "lesions.parquet", LESIONS)
-
-    @property
-    def reasons(self) -> dict[str, int]:
-        return json.loads((self.output / "study.json").read_text())["counts"]["excluded_lesions"]
+from tests.unit.cohort.small_study import Study, table_of
 
 
 @pytest.fixture
@@ -335,20 +284,21 @@ def test_words_for_no_value_are_blanks(study):
     assert study.reasons == {str(CohortReason.BAD_ROW): 1}
 
 
-def test_a_number_that_cannot_be_read_names_its_column_and_is_quoted_in_part(study):
-    table = table_of().assign(spacing=["0,07"] + ["0.07"] * 7, density=["B"] * 7 + ["a long report " * 99])
+def test_an_optional_number_that_cannot_be_read_is_a_blank_and_named_in_part(study, capsys):
+    table = table_of().assign(spacing=["0;07"] + ["0.07"] * 7, density=["B"] * 7 + ["a long report " * 99])
     study.build(table)
-    details = read_table(study.output / "excluded.parquet", EXCLUDED).query("level == 'row'")["detail"].tolist()
-    assert details[0] == "cases.csv row 1: spacing: found '0,07', expected a number above 0 with a decimal point"
-    assert "density: found 'a long report" in details[1]
-    assert len(details[1]) < 150
+    assert len(study.lesions) == 8
+    assert study.images["spacing_mm"].isna().tolist() == [True] + [False] * 7
+    said = capsys.readouterr().err
+    assert "spacing: 1 value counts as blank: 1 x '0;07' (cases.csv row 2); expected a number above 0" in said
+    assert max(map(len, said.splitlines())) < 250
 
 
 def test_a_report_in_place_of_a_label_is_quoted_in_part(study):
     study.build(table_of().assign(label=["malignant", "benign"] * 3 + ["a long report " * 99, ""]))
     excluded = read_table(study.output / "excluded.parquet", EXCLUDED).query("level == 'lesion'")
     assert excluded["detail"].str.len().max() < 120
-    assert "pathology is not given, BI-RADS not given" in set(excluded["detail"])
+    assert "cases.csv row 9: label is not given, BI-RADS not given" in set(excluded["detail"])
 
 
 def test_a_table_in_windows_1252_keeps_its_patients_apart(study):

@@ -20,6 +20,7 @@ from mammoflow.cohort.audit.findings import Finding, findings
 from mammoflow.cohort.audit.image_tables import flag_counts, flagged_images, flagged_lesions, spacing_by_origin
 from mammoflow.cohort.audit.study_flow import StudyFlow, exclusion_reasons, study_flow
 from mammoflow.cohort.audit.study_tables import StudyTables
+from mammoflow.cohort.id_spellings import spellings_table
 from mammoflow.cohort.step_counts import names_lesion
 from mammoflow.tables.study import is_phantom
 
@@ -77,6 +78,7 @@ def audit_study(tables: StudyTables) -> Audit:
         "split_leaks": patients_on_two_sides_of_the_split(tables),
         "several_lesions": several_lesions(tables.rows),
         "conflicting_findings": conflicting_findings(tables.rows),
+        "similar_patients": spellings_table(tables.rows),
         "spacing": spacing_by_origin(tables),
         "flags": flag_counts(flagged),
         "flagged_images": flagged,

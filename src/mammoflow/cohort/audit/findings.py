@@ -90,6 +90,14 @@ def _leaks(tables: StudyTables, audit_tables: Mapping[str, pd.DataFrame]) -> lis
             both,
             "The official sides share no patient." if given else "The study has no official split.",
         ),
+        _counted(
+            "similar_patients",
+            "Patients whose ids differ from another one's in the spelling only",
+            audit_tables["similar_patients"],
+            "worth knowing",
+            "The settings say that they are different patients (cohort.dataset.ids_differ). If not, one patient "
+            "may be on two sides of the split.",
+        ),
     ]
 
 

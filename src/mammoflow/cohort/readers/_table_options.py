@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from mammoflow.cohort.word_meanings import MEANINGS, WordColumn
+from mammoflow.cohort.words import coded_key
 from mammoflow.config.base import Settings
 from mammoflow.config.cohort import ReaderOptions
 from mammoflow.config.paths import StudyPath
+from mammoflow.config.yaml_text import text_keys
 
 TableColumn = Literal[
     "image",
@@ -34,9 +38,13 @@ TableColumn = Literal[
     "image_id",
     "lesion",
     "finding",
+    "image_height",
+    "image_width",
+    "birth_date",
+    "sex",
 ]
 
-LabelMeaning = Literal["malignant", "benign", "normal"]
+LabelMeaning = Literal["malignant", "benign", "normal", "unknown"]
 
 
 class JoinSettings(Settings):
@@ -44,6 +52,14 @@ class JoinSettings(Settings):
 
     table: StudyPath = Field(min_length=1, description="The table to add, relative to the study folder.")
     column: str = Field(min_length=1, description="The column that both tables have; unique in the added one.")
+    prefix: str = Field(
+        "", description="Text before the name of each added column, where both tables have columns of one name."
+    )
+    allow_unmatched: bool = Field(
+        False,
+        description="Rows whose key the added table lacks get blanks. Without it they stop the run where the added "
+        "table says which rows are usable, or has the key in another spelling.",
+    )
 
 
 class Options(ReaderOptions):
@@ -57,9 +73,22 @@ class Options(ReaderOptions):
     )
     labels: dict[str, LabelMeaning] = Field(
         default_factory=dict,
-        description="Words of the label column -> malignant, benign or normal, in addition to the usual words.",
+        description="Words of the label column -> malignant, benign, normal or unknown, in addition to the usual "
+        "words. Numbers other than 0 and 1 need it.",
+    )
+    words: dict[WordColumn, dict[str, str]] = Field(
+        default_factory=dict,
+        description="For usable, side, view, type, density, birads or split: words of that column -> yes or no, L or "
+        "R, CC or MLO or another view, mass or calcification or unknown, 1 to 4, 0 to 6, train or test.",
     )
     spacing_factor: float = Field(1.0, gt=0, description="The spacing column times this is millimetres per pixel.")
+    encoding: str = Field(
+        "", description="Encoding of the tables, such as windows-1250; empty recognises UTF-8, UTF-16, Windows-1252."
+    )
+    delimiter: str = Field(
+        "", max_length=1, description="The character between values; empty finds comma, semicolon, tab or |."
+    )
+    sheet: str = Field("", description="Sheet of an Excel workbook; empty takes the first one with content.")
 
     def further_tables(self) -> list[str]:
         """Return the tables that are joined to the case table."""
@@ -75,3 +104,49 @@ class Options(ReaderOptions):
         """
         if len(tables) != 1:
             raise ValueError(f"the reader 'table' needs exactly one entry in tables, found {tables}")
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def read_labels(cls, values: Any) -> Any:
+        """Take numbers and the words that YAML reads as booleans as words of the table."""
+        return text_keys(values)
+
+    @field_validator("words", mode="before")
+    @classmethod
+    def read_words(cls, values: Any) -> Any:
+        """Take numbers and the words that YAML reads as booleans as words, also where they are the meaning."""
+        if not isinstance(values, dict):
+            return values
+        booleans: dict[object, str] = {True: "yes", False: "no"}
+        return {column: text_keys(words, booleans) for column, words in values.items()}
+
+    @field_validator("labels")
+    @classmethod
+    def check_labels(cls, labels: dict[str, LabelMeaning]) -> dict[str, LabelMeaning]:
+        """Refuse two spellings of one word that mean different things."""
+        _refuse_torn_words(labels)
+        return labels
+
+    @field_validator("words")
+    @classmethod
+    def check_words(cls, words: dict[WordColumn, dict[str, str]]) -> dict[WordColumn, dict[str, str]]:
+        """Refuse meanings that a column cannot have."""
+        for column, meanings in words.items():
+            allowed = MEANINGS[column]
+            _refuse_torn_words(meanings)
+            for word, meaning in meanings.items():
+                if allowed and meaning not in allowed:
+                    expected = ", ".join(filter(None, allowed)) + (" or a blank" if "" in allowed else "")
+                    raise ValueError(f"{column}.{word} is {meaning!r}; expected one of {expected}")
+        return words
+
+
+def _refuse_torn_words(meanings: Mapping[str, str]) -> None:
+    first: dict[str, str] = {}
+    for word, meaning in meanings.items():
+        other = first.setdefault(coded_key(word), word)
+        if meanings[other] != meaning:
+            raise ValueError(
+                f"{other!r} means {meanings[other]!r} and {word!r} means {meaning!r}, but they are one word, as case, "
+                "accents and separators do not count; remove one"
+            )

@@ -16,7 +16,7 @@ import pandas as pd
 from mammoflow.cohort.near_copies import fingerprints, groups_of, near_copies
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.table_files import read_text_table, records, require_columns
-from mammoflow.cohort.words import Label
+from mammoflow.cohort.word_lists import Label
 from mammoflow.errors import ConfigError, ExcludedCase, StudyError
 from mammoflow.formats.listing import entries, subfolders
 from mammoflow.formats.study_paths import safe_path

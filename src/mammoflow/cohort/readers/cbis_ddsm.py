@@ -13,6 +13,7 @@ from mammoflow.cohort.case_tables import count_case_tables, read_case_tables
 from mammoflow.cohort.download_layout import DownloadLayout
 from mammoflow.cohort.mask_content import resolve_mask
 from mammoflow.cohort.numbers import parse_integer
+from mammoflow.cohort.plain_text import plain_text
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.spacing_table import SPACING_TABLE, read_spacing_table
 from mammoflow.cohort.stored_copies import compare_copies
@@ -110,8 +111,8 @@ def _read_row(values: dict[str, str]) -> dict[str, Any]:
     """Turn one row of the case tables into `ROW_COLUMNS`; raise ValueError where it cannot be read."""
     if values[PROBLEM]:
         raise ValueError(values[PROBLEM])
-    patient, view = values["patient_id"], values["image_view"].upper()
-    side = values["left_or_right_breast"].upper()
+    patient, view = plain_text(values["patient_id"]), plain_text(values["image_view"]).upper()
+    side = plain_text(values["left_or_right_breast"]).upper()
     abnormality = parse_integer(values["abnormality_id"], 1, 1000)
     lesion_type = LESION_TYPES.get(values["abnormality_type"].lower())
     needed = {

@@ -17,9 +17,11 @@ import pandas as pd
 
 from mammoflow.cohort.image_files import choose_file
 from mammoflow.cohort.numbers import parse_integer
+from mammoflow.cohort.plain_text import plain_text
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
-from mammoflow.cohort.words import Label, parse_side
+from mammoflow.cohort.word_lists import Label
+from mammoflow.cohort.words import parse_side
 from mammoflow.errors import ConfigError, ExcludedCase, StudyError
 from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.formats.dicom_header import image_shape
@@ -220,7 +222,7 @@ def _read_row(values: dict[str, str], masks: dict[str, str]) -> dict[str, Any]:
     missing = [name for name in NEEDED[:4] if not values[name]]
     if missing:
         raise ValueError(f"no value for {', '.join(missing)}")
-    patient, stem = values["anon_patientid"].removesuffix(".0"), PurePosixPath(values["anon_filename"]).stem
+    patient, stem = plain_text(values["anon_patientid"]).removesuffix(".0"), PurePosixPath(values["anon_filename"]).stem
     side, view = parse_side(values["imagelaterality"]), values["viewposition"].upper()
     _compare_with_name(stem, patient, side, view)
     label = _label(values["x_case"], values["x_cancer_laterality"], side)

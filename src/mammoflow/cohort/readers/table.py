@@ -1,95 +1,125 @@
-"""Any study that one table describes: a row a lesion, with image, mask or box, patient, label and more."""
+"""Any study that one table describes: one row per lesion, with image, mask or box, patient, label and more."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar, cast
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
 
 import pandas as pd
 
+from mammoflow.cohort.agreement import OF_IMAGE, refuse_contradictions
 from mammoflow.cohort.boxes import check_box, check_boxes
-from mammoflow.cohort.column_mapping import BOX, map_columns
-from mammoflow.cohort.exam_folders import files_of, films_of_exams, is_exam, may_be_dicom, suffix_of
+from mammoflow.cohort.column_mapping import BOX, columns_used, map_columns
+from mammoflow.cohort.exam_folders import files_of, films_of_exams, is_exam, may_be_dicom
+from mammoflow.cohort.file_sizes import refuse_other_size, refuse_unequal_files
+from mammoflow.cohort.id_spellings import refuse_similar_parts, spreadsheet_hints
 from mammoflow.cohort.image_files import choose_file
-from mammoflow.cohort.mask_values import parse_mask_value
-from mammoflow.cohort.numbers import parse_integer, parse_number
+from mammoflow.cohort.patient_facts import PatientFacts
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
-from mammoflow.cohort.readers._table_options import JoinSettings, Options
-from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
-from mammoflow.cohort.words import (
-    BLANKS,
-    LESION_TYPES,
-    NEGATIVE_WORDS,
-    OFFICIAL_SPLITS,
-    Label,
-    parse_birads,
-    parse_density,
-    parse_label,
-    parse_side,
-)
-from mammoflow.errors import ExcludedCase, StudyError
+from mammoflow.cohort.readers._table_options import Options
+from mammoflow.cohort.readers._table_rows import OPTIONS, RowReader
+from mammoflow.cohort.table_files import ORIGIN, TableForm, records
+from mammoflow.cohort.table_joins import UsedColumns, read_joined
+from mammoflow.cohort.words import is_known_view, parse_usable
+from mammoflow.config.cohort import DatasetSettings
+from mammoflow.errors import ExcludedCase
 from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.formats.dicom_header import image_shape
 from mammoflow.formats.file_kinds import FileKind, file_kind
 from mammoflow.formats.opening import regular_file_size
+from mammoflow.formats.picture_headers import read_picture_header
 from mammoflow.formats.study_paths import plain_name, safe_path
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.files import text_digest
-from mammoflow.storage.names import safe_name
+from mammoflow.storage.names import distinct_names
 
-Value = TypeVar("Value")
 PRIVATE_COLUMNS = [
-    "image_name", "image_files", "mask_name", "spacing_mm", "usable", "lesion", "has_image_id", "mask_value",
-]  # fmt: skip
-JOINED_PROBLEM = f"{PROBLEM} of the joined table"
+    "image_parts",
+    "finding",
+    "image_name",
+    "image_files",
+    "mask_name",
+    "spacing_mm",
+    "usable",
+    "lesion",
+    "mask_value",
+    "has_image_id",
+    "birth_date",
+    "birth_key",
+    "sex",
+    "image_height",
+    "image_width",
+]
+ADVICE = {
+    name: f"give their meaning in {OPTIONS}.words.{name}"
+    for name in ("side", "view", "type", "density", "birads", "split")
+}
 
 
 class StudyReader(Reader):
-    """A study of PNG, TIFF or DICOM files and one CSV or Parquet table, perhaps with further tables joined to it."""
+    """A study of PNG, TIFF or DICOM files and one table, perhaps with further tables joined to it."""
+
+    def __init__(self, dataset: DatasetSettings, study: Path) -> None:
+        super().__init__(dataset, study)
+        self.facts = PatientFacts()
+
+    def closing_notes(self) -> list[str]:
+        """Return what the headers say against the table's patients."""
+        return self.facts.notes()
 
     def read_rows(self) -> tuple[pd.DataFrame, list[Exclusion]]:
-        """Map the table's columns and words; what cannot be read or is marked unusable is excluded."""
+        """Map the table's columns and words; what cannot be read or is marked unusable is excluded.
+
+        Raises
+        ------
+        StudyError
+            If a table cannot be read, a word of `usable` is not known, or a number has no meaning as a label.
+        """
         options = cast("Options", self.dataset.options)
         table_name = self.dataset.tables[0]
-        joined = _read_joined(table_name, options.joins, self.study)
+        self.notes.clear()
+        form = TableForm(options.encoding, options.delimiter, options.sheet)
+        usable_column = options.columns.get("usable", "usable")
+        used = UsedColumns(columns_used(options.columns), usable_column, lambda text: _denies(text, options))
+        joined = read_joined(table_name, options.joins, self.study, form, used, self.notes)
         mapped = map_columns(joined, table_name, options.columns, self.dataset.malignant_from_birads is not None)
+        reader = RowReader(mapped, options)
         names = {column: [plain_name(self.study, text) for text in mapped[column]] for column in ("image", "mask")}
         rows: list[dict[str, Any]] = []
         excluded = []
         for values in records(mapped.assign(**names)):
             try:
-                rows.append(_read_row(values, options.labels, options.spacing_factor))
-            except ValueError as error:
-                detail = f"{values[ORIGIN]}: {error}"
-                excluded.append(Exclusion("row", CohortReason.BAD_ROW, detail, str(values["patient"])))
+                rows.append(reader.read(values))
+            except (ValueError, ExcludedCase) as error:
+                detail = f"{values[ORIGIN]}: {error.detail if isinstance(error, ExcludedCase) else error}"
+                reason = error.reason if isinstance(error, ExcludedCase) else CohortReason.BAD_ROW
+                excluded.append(Exclusion("row", reason, detail, str(values["patient"])))
+        reader.check_words()
         table = pd.DataFrame(rows, columns=[*ROW_COLUMNS, *PRIVATE_COLUMNS, ORIGIN])
-        films = zip(table["image_id"], films_of_exams(table, self.study), strict=True)
-        table["image_id"] = pd.Series(
-            [safe_name(image, *film) if film else image for image, film in films], dtype="str"
-        )
+        films = zip(table["image_parts"], films_of_exams(table, self.study), strict=True)
+        image_ids = distinct_names([(*parts, *film) for parts, film in films])
+        table["image_id"] = pd.Series(image_ids, index=table.index, dtype="str")
+        self.notes += [*reader.unread.notes(ADVICE, reader.called), *_unknown_views(table)]
+        self.notes += [f"patient: {hint}" for hint in spreadsheet_hints(table["patient_id"])]
         table, mixed = _refuse_shared_images(table, self.study)
+        refuse_similar_parts(table, "lesion", ["image_id"], self.dataset.ids_differ)
+        refuse_similar_parts(table, "finding", ["laterality", "patient_id"], self.dataset.ids_differ)
         table = _name_lesions(table)
-        usable = table["usable"].astype(bool)
-        unusable = [
-            Exclusion(
-                "lesion",
-                CohortReason.MARKED_UNUSABLE,
-                row[ORIGIN],
-                row["patient_id"],
-                row["image_id"],
-                row["lesion_id"],
-            )
-            for row in records(table[~usable])
-        ]
-        table = table[usable].reset_index(drop=True)
+        table, half_usable = _refuse_half_usable(table)
+        table, unusable = _drop_unusable(table)
+        table, torn = _refuse_contradictory_rows(table)
         boxes = table.loc[table["mask_name"] == "", list(BOX)].dropna().to_numpy(dtype=float)
         check_boxes(boxes.tolist(), f"boxes of table {table_name}")
         files = table.groupby("image_id")["image_name"].agg(lambda names: "\n".join(dict.fromkeys(names)))
         table["image_files"] = table["image_id"].map(files)
-        return table, [*excluded, *mixed, *unusable]
+        return table.drop(columns=["image_parts", "finding"]), [*excluded, *mixed, *half_usable, *unusable, *torn]
+
+    @property
+    def label_column(self) -> str:
+        """The column of the table that the labels come from."""
+        return str(cast("Options", self.dataset.options).columns.get("label", "label"))
 
     def find_image(self, rows: Sequence[Row]) -> FoundImage:
         """Check that the image lies in the study; of DICOM files also that the header can be read.
@@ -102,8 +132,14 @@ class StudyReader(Reader):
         path = safe_path(self.study, name)
         spacing = next((row["spacing_mm"] for row in rows if pd.notna(row["spacing_mm"])), None)
         if file_kind(path) is FileKind.DICOM:
-            height, width = image_shape(open_dicom(path))
+            header = open_dicom(path)
+            self.facts.add(str(rows[0]["patient_id"]), header)
+            height, width = image_shape(header)
+            refuse_other_size(rows, (height, width))
+            refuse_unequal_files(self.study, str(rows[0]["image_files"]).split("\n"), name, (height, width))
             return FoundImage(name, height, width, spacing, passed_over=others)
+        if any(row[key] is not None for row in rows for key in ("image_height", "image_width")):
+            refuse_other_size(rows, read_picture_header(path).shape)
         return FoundImage(name, spacing_mm=spacing)
 
     def find_lesion(self, row: Row, image: FoundImage) -> FoundLesion:
@@ -122,94 +158,53 @@ class StudyReader(Reader):
         return FoundLesion(None)
 
 
-def _read_joined(name: str, joins: Sequence[JoinSettings], study: Path) -> pd.DataFrame:
-    """Read the table and add the columns of the joined ones, which have one row per key; a blank key joins nothing.
-
-    A row that takes over values from one that cannot be read cannot be read either.
-    """
-    table = read_text_table(study / name)
-    for join in joins:
-        require_columns(table, [join.column], f"table {name}")
-        joined = read_text_table(study / join.table)
-        require_columns(joined, [join.column], f"joined table {join.table}")
-        joined = joined[joined[join.column] != ""]
-        repeated = joined.loc[joined[join.column].duplicated(), join.column]
-        if len(repeated):
-            raise StudyError(
-                f"joined table {join.table} has several rows for {join.column} {repeated.iloc[0]!r}; expected one: "
-                "remove the others, or join by another column"
-            )
-        if len(table) and not table[join.column].isin(joined[join.column]).any():
-            examples = ", ".join(repr(part[join.column].iloc[0]) for part in (table, joined) if len(part))
-            raise StudyError(
-                f"joined table {join.table} shares no {join.column} with table {name}: found {examples}; "
-                "expected the same spelling in both; mend one, or correct cohort.dataset.options.joins"
-            )
-        new = [name for name in joined.columns if name not in table.columns]
-        added = joined[[join.column, *new]].assign(**{JOINED_PROBLEM: joined[PROBLEM]})
-        table = table.merge(added, on=join.column, how="left").fillna("")
-        theirs = table.pop(JOINED_PROBLEM)
-        theirs = theirs.where(theirs == "", f"joined table {join.table}: " + theirs)
-        table[PROBLEM] = table[PROBLEM].where(table[PROBLEM] != "", theirs)
-    return table
-
-
-def _read_row(values: dict[str, str], labels: dict[str, Label], spacing_factor: float) -> dict[str, Any]:
-    """Turn one mapped row into `ROW_COLUMNS`; raise ValueError where it cannot be read."""
-    if values[PROBLEM]:
-        raise ValueError(values[PROBLEM])
-    values = {name: "" if name != "label" and text.lower() in BLANKS else text for name, text in values.items()}
-    image, patient = _plain_path(values["image"]), values["patient"]
-    if not image or not patient:
-        raise ValueError(f"no value for {'image' if not image else 'patient'}")
-    side, view = parse_side(values["side"]), values["view"].upper()
-    image_id = safe_name(values["image_id"]) if values["image_id"] else safe_name(*_without_suffix(image))
-    spacing = _parsed(values, "spacing", partial(parse_number, above=0))
-    lesion, finding = (values[key].removesuffix(".0") for key in ("lesion", "finding"))  # numbers saved with blanks
-    return {
-        "patient_id": patient,
-        "image_id": image_id,
-        "finding_id": safe_name(patient, side, finding) if finding else "",
-        "laterality": side,
-        "view": view,
-        "lesion_type": LESION_TYPES.get(values["type"].lower(), "unknown"),
-        "label": parse_label(values["label"], labels),
-        "pathology": values["label"] or None,
-        "birads": parse_birads(values["birads"]),
-        "density": _parsed(values, "density", parse_density),
-        "subtlety": _parsed(values, "subtlety", partial(parse_integer, low=0, high=5)),
-        "shape": values["shape"] or None,
-        "margins": values["margins"] or None,
-        **{key: _parsed(values, key, parse_number) for key in BOX},
-        "official_split": OFFICIAL_SPLITS.get(values["split"].lower(), ""),
-        "image_name": image,
-        "image_files": image,
-        "mask_name": _plain_path(values["mask"]),
-        "mask_value": _parsed(values, "mask_value", parse_mask_value),
-        "spacing_mm": None if spacing is None else spacing * spacing_factor,
-        "usable": values["usable"].lower() not in NEGATIVE_WORDS,
-        "lesion": lesion,
-        "has_image_id": bool(values["image_id"]),
-        ORIGIN: values[ORIGIN],
-    }
-
-
-def _parsed(values: dict[str, str], name: str, parse: Callable[[str], Value]) -> Value:
-    """Read a number; what is wrong with it names its column."""
+def _denies(text: str, options: Options) -> bool:
     try:
-        return parse(values[name])
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+        return parse_usable(text, options.words.get("usable")) is False
+    except ValueError:
+        return False
 
 
-def _without_suffix(image: str) -> tuple[str, ...]:
-    """Return the parts of a path, the last one without its suffix."""
-    place = PurePosixPath(image)
-    return *place.parent.parts, place.name.removesuffix(suffix_of(place.name))
+def _unknown_views(table: pd.DataFrame) -> list[str]:
+    unknown = table[~table["view"].map(is_known_view) & (table["view"] != "")]
+    if unknown.empty:
+        return []
+    words = ", ".join(map(repr, unknown["view"].drop_duplicates().head(5)))
+    return [f"view: {len(unknown)} rows have views that are not usual and stay as they are: {words}; {ADVICE['view']}"]
 
 
-def _plain_path(text: str) -> str:
-    return str(PurePosixPath(text.replace("\\", "/"))) if text else ""
+def _refuse_contradictory_rows(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
+    """Exclude the rows of an image, a patient or a finding that contradict each other."""
+    table, of_images = refuse_contradictions(table, "image_id", OF_IMAGE, "image")
+    facts = {"birth_key": "date of birth", "sex": "sex"}
+    shown = {"birth_key": "birth_date"}
+    table, of_patients = refuse_contradictions(table, "patient_id", facts, "patient", shown)
+    # A finding is one abnormality of a breast over its views; without a side, equal numbers may be two findings.
+    one_finding = table["finding_id"].where((table["finding"] != "") & (table["laterality"] != ""))
+    labels = table.assign(one_finding=one_finding, label=table["label"].where(table["label"] != "normal"))
+    kept, of_findings = refuse_contradictions(labels, "one_finding", {"label": "malignancy"}, "finding")
+    return table.loc[kept.index].reset_index(drop=True), [*of_images, *of_patients, *of_findings]
+
+
+def _refuse_half_usable(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
+    """Exclude the rows of one lesion and file of which some are marked unusable and others are not."""
+    words = table["usable"].map({True: "yes", False: "no"})
+    same_file = table["lesion_id"] + " on " + table["image_name"]
+    kept, torn = refuse_contradictions(
+        table.assign(same_file=same_file, usable=words), "same_file", {"usable": "usable"}, "lesion"
+    )
+    return table.loc[kept.index].reset_index(drop=True), torn
+
+
+def _drop_unusable(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
+    usable = table["usable"].astype(bool)
+    unusable = [
+        Exclusion(
+            "lesion", CohortReason.MARKED_UNUSABLE, row[ORIGIN], row["patient_id"], row["image_id"], row["lesion_id"]
+        )
+        for row in records(table[~usable])
+    ]
+    return table[usable].reset_index(drop=True), unusable
 
 
 def _refuse_shared_images(table: pd.DataFrame, study: Path) -> tuple[pd.DataFrame, list[Exclusion]]:
@@ -244,8 +239,11 @@ def _name_lesions(table: pd.DataFrame) -> pd.DataFrame:
     references = records(places_of.where(places_of.notna(), None))
     values = [[value] if value else [] for value in table["mask_value"]]  # of one mask file with several lesions
     places = [text_digest(*map(str, row.values()), *value)[:8] for row, value in zip(references, values, strict=True)]
-    lesion_numbers = [number or place for number, place in zip(table["lesion"], places, strict=True)]
-    lesions = [safe_name(image, name) for image, name in zip(table["image_id"], lesion_numbers, strict=True)]
-    with_ids = table.assign(lesion_id=pd.Series(lesions, index=table.index, dtype="str"))
-    with_ids["finding_id"] = with_ids["finding_id"].where(with_ids["finding_id"] != "", with_ids["lesion_id"])
-    return with_ids
+    numbers = [number or place for number, place in zip(table["lesion"], places, strict=True)]
+    lesions = list(zip(table["image_id"], numbers, strict=True))
+    findings = [
+        (row["patient_id"], row["laterality"], row["finding"]) if row["finding"] else lesion
+        for row, lesion in zip(records(table[["patient_id", "laterality", "finding"]]), lesions, strict=True)
+    ]
+    names = {"lesion_id": distinct_names(lesions), "finding_id": distinct_names(findings)}
+    return table.assign(**{name: pd.Series(ids, index=table.index, dtype="str") for name, ids in names.items()})

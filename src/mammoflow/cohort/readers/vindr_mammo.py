@@ -12,6 +12,7 @@ import pandas as pd
 
 from mammoflow.cohort.boxes import check_box
 from mammoflow.cohort.numbers import parse_integer, parse_number
+from mammoflow.cohort.plain_text import plain_text
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
 from mammoflow.cohort.words import OFFICIAL_SPLITS, parse_birads, parse_density, parse_side
@@ -198,7 +199,7 @@ def _read_row(values: dict[str, str]) -> dict[str, Any]:
     place = text_digest(*categories, *(str(value) for value in box.values()))[:8]
     lesion = f"{image_id}_normal" if normal else f"{image_id}_{place}"
     return {
-        "patient_id": study,
+        "patient_id": plain_text(study),
         "image_id": image_id,
         "lesion_id": lesion,
         "finding_id": lesion,
@@ -225,7 +226,7 @@ def _read_unannotated(values: dict[str, str]) -> dict[str, Any]:
     if values[PROBLEM] or not study:
         raise ValueError(values[PROBLEM] or "no value for study_id")
     return dict.fromkeys(ROW_COLUMNS) | {
-        "patient_id": study,
+        "patient_id": plain_text(study),
         "image_id": safe_name(image),
         "laterality": parse_side(values.get("laterality", "")),
         "view": values.get("view_position", "").upper(),

@@ -133,6 +133,7 @@ def test_every_question_has_its_answer(audit: Audit) -> None:
     assert counts_of(audit) == {
         "patients_in_several_splits": 0,
         "patients_in_both_official_splits": 1,
+        "similar_patients": 0,
         "films_stored_twice": 1,
         "copies_that_differ": 1,
         "identical_pixels": 2,
