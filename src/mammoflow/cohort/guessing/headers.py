@@ -6,6 +6,7 @@ from mammoflow.cohort.plain_text import word_key
 from mammoflow.cohort.readers._table_options import TableColumn
 from mammoflow.cohort.word_lists import by_word
 
+BRACKETS = str.maketrans(dict.fromkeys("()[]{}<>:,;", " "))
 EXACT, PART = 1.0, 0.6
 SHORTEST_PART = 4  # letters of a name that counts inside a longer header
 
@@ -77,7 +78,7 @@ _EXACT = {key: set(by_word({key: names})) for key, names in HEADERS.items()}
 
 def likeness(header: str, column: TableColumn) -> float:
     """Return how well the name of a column fits what mammoflow looks for: 1 for a usual name, 0 for none of it."""
-    key = word_key(header)
+    key = _name(header)
     names = _EXACT[column]
     if key in names or key.replace(" ", "") in names:
         return EXACT
@@ -87,9 +88,14 @@ def likeness(header: str, column: TableColumn) -> float:
     return 0.0
 
 
+def _name(header: str) -> str:
+    """Return the words of a header in the form of a word of a table, without brackets."""
+    return word_key(header.translate(BRACKETS)).replace("μ", "u")
+
+
 def box_columns(headers: list[str]) -> dict[TableColumn, str]:
     """Return the columns of the four sides of a box, where the table has them."""
-    by_key = {word_key(header): header for header in headers}
+    by_key = {_name(header): header for header in headers}
     for names in BOXES:
         keys = [word_key(name) for name in names]
         if all(key in by_key for key in keys):
@@ -100,5 +106,5 @@ def box_columns(headers: list[str]) -> dict[TableColumn, str]:
 
 def box_as_size(headers: list[str]) -> bool:
     """Tell whether the table has a box as a corner with width and height, which is not read."""
-    keys = {word_key(header) for header in headers}
+    keys = {_name(header) for header in headers}
     return any(set(names) <= keys for names in WIDTHS) and not box_columns(headers)

@@ -13,7 +13,7 @@ import yaml
 from mammoflow.cohort.guessing.columns import Guess
 from mammoflow.cohort.readers._table_options import TableColumn
 
-PLAIN = re.compile(r"[^\W\d][\w/ .-]*")
+PLAIN = re.compile(r"[^\W\d][\w/ .()-]*")
 RESERVED = frozenset(("yes", "no", "on", "off", "true", "false", "null", "y", "n"))
 WIDEST = 70
 
