@@ -6,6 +6,7 @@ adds its commands. The order of the imports is the order of the workflow, and `m
 """
 
 from mammoflow.cli import (
+    onboarding,
     download,
     images,
     audit,

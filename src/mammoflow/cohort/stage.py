@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from mammoflow.cohort.birads_convention import convention_notes
+from mammoflow.cohort.checking import describe_cohort
 from mammoflow.cohort.division import divide, divide_folds, keep_official_test
-from mammoflow.cohort.losses import describe_losses
 from mammoflow.cohort.reader import Exclusion, Reader, open_reader
 from mammoflow.cohort.selection import NothingLeft, Selection, select_cases
 from mammoflow.cohort.several_studies import Pool, pool_studies
@@ -103,19 +103,9 @@ def _write_excluded(exclusions: Sequence[Exclusion], output: Path) -> pd.DataFra
 
 def _report(readers: Sequence[Reader], pool: Pool, images: pd.DataFrame, lesions: pd.DataFrame) -> None:
     """Print what is usable, what is left out and why, and what a person should know about the tables."""
-    total = pool.flow[0]["lesions"]
-    counts = describe(images, lesions)
-    said = [
-        f"cohort: {counts['lesions']} of {total} lesions usable, on {counts['images']} images of {counts['patients']} "
-        "patients"
-    ]
-    said += [f"  left out: {line}" for line in describe_losses(pool.excluded)] if pool.excluded else []
-    several = len(readers) > 1
-    said += [
-        f"  note: {reader.dataset.name + ': ' if several else ''}{note}" for reader in readers for note in reader.notes
-    ]
+    said = describe_cohort(readers, pool, images, lesions)
     passed_over = by_reason([asdict(exclusion) for exclusion in pool.excluded], ("file",), "path")
-    announce([*said, *(f"  {line}" for line in lines("file passed over", passed_over))])
+    announce([f"cohort: {said[0]}", *said[1:], *(f"  {line}" for line in lines("file passed over", passed_over))])
 
 
 def _write(output: Path, shards: int, images: pd.DataFrame, lesions: pd.DataFrame) -> None:

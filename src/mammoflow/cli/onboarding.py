@@ -1,0 +1,187 @@
+"""Commands that people call first: write a configuration for a table, and check it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mammoflow.cli.group import main
+from mammoflow.cli.options import file, folder
+from mammoflow.errors import StudyError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mammoflow.cohort.guessing.columns import Guess
+
+QUESTIONS = {
+    "image": "Which column names the image file?",
+    "mask": "Which column names the mask file of the lesion?",
+    "patient": "Which column identifies the patient?",
+    "label": "Which column says whether the lesion is malignant?",
+}
+NONE = "none"
+
+
+@main.command()
+@click.argument("configuration", nargs=-1, required=True, type=file(exists=True))
+def check(configuration: tuple[Path, ...]) -> None:
+    """Say how many rows of a study can be used, and why the others cannot.
+
+    CONFIGURATION is your overlay, or several of which each overlays the one before. Reads tables and headers of files,
+    takes seconds, and writes nothing.
+    """
+    from mammoflow.cohort.checking import check_study
+    from mammoflow.config.reading import read_config
+
+    study = read_config(list(configuration))
+    click.echo("\n".join(check_study(study.stages()["cohort"])))  # type: ignore[arg-type]
+
+
+@main.command()
+@click.argument("table", type=file(exists=True))
+@click.option("--folder", "study", type=folder(exists=True), help="Study folder; by default that of the table.")
+@click.option("--out", type=file(), help="File to write; by default NAME-OF-TABLE.yaml in the current folder.")
+@click.option("--sheet", default="", help="Sheet of an Excel workbook; by default the first one with content.")
+@click.option("--encoding", default="", help="Encoding of the table, where it is not recognised.")
+@click.option("--delimiter", default="", help="Character between values, where it is not recognised.")
+@click.option("--yes", is_flag=True, help="Ask nothing: take the best guess and mark it.")
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+def init(
+    table: Path,
+    study: Path | None,
+    out: Path | None,
+    sheet: str,
+    encoding: str,
+    delimiter: str,
+    yes: bool,
+    force: bool,
+) -> None:
+    """Write a first configuration for TABLE, a case table (CSV, Excel or Parquet).
+
+    Guesses which column holds what, where the files are, and what the words mean. Asks where it is not sure. The table
+    must be inside the study folder, and paths in it are relative to that folder.
+    """
+    from mammoflow.cohort.guessing.columns import guess_columns
+    from mammoflow.cohort.guessing.files import list_files
+    from mammoflow.cohort.guessing.overlay import Study, overlay_text
+    from mammoflow.cohort.plain_text import word_key
+    from mammoflow.cohort.table_files import TableForm, columns_of, read_text_table
+    from mammoflow.storage.files import write_text
+    from mammoflow.storage.names import safe_name
+
+    place = (study or table.parent).absolute()
+    if not table.absolute().is_relative_to(place):
+        raise StudyError(f"the table {table} is not inside the study folder {place}; copy it there, or name --folder")
+    name = table.stem
+    run = safe_name("-".join(word_key(name).split()))
+    target = out or Path(f"{run}.yaml")
+    if target.exists() and not force:
+        raise StudyError(f"{target} exists; name another file with --out, or overwrite it with --force")
+    notes: list[str] = []
+    rows = read_text_table(table, TableForm(encoding, delimiter, sheet), notes)
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
+    guess = guess_columns(rows, place, list_files(place))
+    _settle(guess, columns_of(rows), yes)
+    words = _settle_words(rows, guess, yes)
+    needs_spacing = "spacing" not in guess.columns and not _looks_like_dicom(rows, guess)
+    spacing = None
+    if needs_spacing and not yes:
+        answer = click.prompt("Pixel spacing of the pictures in mm (0 if it is not known)", type=float, default=0.0)
+        spacing = answer or None
+    inside = table.absolute().relative_to(place).as_posix()
+    near = os.path.relpath(place)
+    text = overlay_text(
+        Study(
+            run,
+            name,
+            str(place) if near.startswith("..") else near,
+            inside,
+            words,
+            spacing,
+            needs_spacing,
+            _has_official_test(rows, guess),
+        ),
+        guess,
+    )
+    write_text(target, _with_form(text, encoding, delimiter, sheet))
+    click.echo(text)
+    click.echo(f"written to {target}; now run: mammoflow check {target}", err=True)
+
+
+def _with_form(text: str, encoding: str, delimiter: str, sheet: str) -> str:
+    """Add what the command line said about the form of the table."""
+    import json
+
+    form = {"encoding": encoding, "delimiter": delimiter, "sheet": sheet}
+    lines = [f"      {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in form.items() if value]
+    return text.replace("    options:\n", "\n".join(["    options:", *lines, ""]), 1)
+
+
+def _settle(guess: Guess, headers: list[str], yes: bool) -> None:
+    """Ask for what is missing or ambiguous; with `yes`, stop where something is missing that the run needs."""
+    from mammoflow.cohort.guessing.headers import box_as_size
+
+    boxed = "box_y0" in guess.columns
+    for key, question in QUESTIONS.items():
+        known = key in guess.columns  # type: ignore[comparison-overlap]
+        if known or (key == "mask" and boxed):
+            continue
+        if yes and key == "label":
+            continue
+        hint = (
+            " The table has boxes as corner, width and height; mammoflow reads two corners."
+            if (key == "mask" and box_as_size(headers))
+            else ""
+        )
+        if yes:
+            raise StudyError(
+                f"no column was recognised for {key!r}; found {', '.join(headers)}.{hint} Run it without --yes to "
+                "answer, or rename the column"
+            )
+        choices = [*headers, NONE] if key == "label" else headers
+        answer = click.prompt(f"{question}{hint}", type=click.Choice(choices), show_choices=True)
+        if answer != NONE:
+            guess.columns[key] = answer  # type: ignore[index]
+    for key, rivals in [] if yes else list(guess.rivals.items()):
+        choices = [guess.columns[key], *rivals]
+        guess.columns[key] = click.prompt(f"Which column is {key}?", type=click.Choice(choices), default=choices[0])
+        del guess.rivals[key]
+
+
+def _settle_words(rows: pd.DataFrame, guess: Guess, yes: bool) -> dict[str, dict[str, str]]:
+    """Ask for the meaning of unknown words; with `yes`, unknown labels stay unknown and the others are listed."""
+    from mammoflow.cohort.guessing.words import CHOICES, unknown_words
+
+    meanings: dict[str, dict[str, str]] = {}
+    for key, words in unknown_words(rows, guess.columns).items():
+        if yes:
+            shown = ", ".join(f"{word!r} ({count} rows)" for word, count in words.items())
+            click.echo(f"CHECK {key}: unknown words {shown}", err=True)
+            meanings |= {"label": dict.fromkeys(words, "unknown")} if key == "label" else {}
+            continue
+        for word, count in words.items():
+            answer = click.prompt(f"{key} {word!r} ({count} rows) means", type=click.Choice(list(CHOICES[key])))
+            if answer != "skip":
+                meanings.setdefault(key, {})[word] = answer
+    return meanings
+
+
+def _looks_like_dicom(rows: pd.DataFrame, guess: Guess) -> bool:
+    source = guess.columns.get("image", "")
+    shown = [source] if "{" in source else [text for text in rows[source] if text] if source in rows.columns else []
+    return bool(shown) and all(Path(name).suffix.lower() in (".dcm", ".dicom", "") for name in shown)
+
+
+def _has_official_test(rows: pd.DataFrame, guess: Guess) -> bool:
+    from mammoflow.cohort.plain_text import word_key
+    from mammoflow.cohort.words import OFFICIAL_SPLITS
+
+    source = guess.columns.get("split", "")
+    if source not in rows.columns:
+        return False
+    return {OFFICIAL_SPLITS.get(word_key(text)) for text in rows[source] if text} == {"train", "test"}

@@ -1,0 +1,94 @@
+"""What the cohort stage would say of a study, in seconds and without writing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from mammoflow.cohort.division import divide, keep_official_test
+from mammoflow.cohort.losses import describe_losses
+from mammoflow.cohort.reader import Reader, open_reader
+from mammoflow.cohort.selection import select_cases
+from mammoflow.cohort.several_studies import Pool, pool_studies
+from mammoflow.cohort.step_counts import describe
+from mammoflow.cohort.study_files import require_study_files
+from mammoflow.config.cohort import CohortSettings
+from mammoflow.errors import MammoflowError
+from mammoflow.tables.columns import SPLITS
+
+ALL_CAUSES = 1000
+
+
+def check_study(settings: CohortSettings) -> list[str]:
+    """Read the case tables and the headers of the files, divide the patients, and return what a person should know.
+
+    Raises
+    ------
+    StudyError
+        If a folder, a table or a column is missing, or no case of a study can be used.
+    """
+    folders = [Path(dataset.folder) for dataset in settings.datasets]
+    for dataset, folder in zip(settings.datasets, folders, strict=True):
+        require_study_files(dataset, folder)
+    readers = [open_reader(dataset, folder) for dataset, folder in zip(settings.datasets, folders, strict=True)]
+    pool = pool_studies([select_cases(reader, settings.unlabelled) for reader in readers], settings.datasets, folders)
+    problem = ""
+    try:
+        if settings.split.method == "official":
+            pool = keep_official_test(pool)
+        images, lesions = divide(settings, pool)
+    except MammoflowError as error:
+        images, lesions, problem = pool.images, pool.lesions, str(error)
+    lines = describe_cohort(readers, pool, images, lesions, ALL_CAUSES)
+    lines += _labels(lesions)
+    lines += [f"  split: {problem}"] if problem else _sides(settings, lesions)
+    return lines
+
+
+def describe_cohort(
+    readers: Sequence[Reader], pool: Pool, images: pd.DataFrame, lesions: pd.DataFrame, causes: int | None = None
+) -> list[str]:
+    """Return what is usable, what is left out and why, and what a person should know about the tables."""
+    counts = describe(images, lesions)
+    lines = [
+        f"{counts['lesions']} of {pool.flow[0]['lesions']} lesions usable, on {counts['images']} images of "
+        f"{counts['patients']} patients"
+    ]
+    losses = describe_losses(pool.excluded) if causes is None else describe_losses(pool.excluded, causes)
+    lines += [f"  left out: {line}" for line in losses] if pool.excluded else []
+    several = len(readers) > 1
+    return lines + [
+        f"  note: {reader.dataset.name + ': ' if several else ''}{note}" for reader in readers for note in reader.notes
+    ]
+
+
+def _labels(lesions: pd.DataFrame) -> list[str]:
+    malignant, benign = ((lesions["malignant"] == value).sum() for value in (1, 0))
+    unknown = int(lesions["malignant"].isna().sum())
+    assessed = int(lesions["birads"].notna().sum())
+    lines = [
+        f"  labels: {malignant} malignant, {benign} benign, {unknown} unknown; "
+        f"{assessed} lesions with a BI-RADS assessment"
+    ]
+    if not malignant or not benign:
+        lines.append(
+            "  warning: classifiers need both classes; set classification.run: [] to make masks and features only"
+        )
+    if not assessed:
+        lines.append("  warning: no BI-RADS assessment; the tables compare the models with trivial rules only")
+    return lines
+
+
+def _sides(settings: CohortSettings, lesions: pd.DataFrame) -> list[str]:
+    if settings.split.all_folds:
+        return [f"  split: {settings.split.folds} folds; each patient is test once"]
+    parts = []
+    for side in SPLITS:
+        rows = lesions[lesions["split"] == side]
+        parts.append(
+            f"{side} {rows['patient_id'].nunique()} patients ({(rows['malignant'] == 1).sum()} malignant, "
+            f"{(rows['malignant'] == 0).sum()} benign lesions)"
+        )
+    return [f"  split: {', '.join(parts)}"]
