@@ -15,14 +15,15 @@ from mammoflow.cohort.download.case_tables import fetch_case_tables
 from mammoflow.cohort.download.manifest import FileRow, Manifest
 from mammoflow.cohort.download.series import Series, packaged_index, wanted_series, wanted_tables
 from mammoflow.config.download import DownloadSettings
-from mammoflow.errors import DownloadError
+from mammoflow.errors import ConfigError, DownloadError
 from mammoflow.run.runtime import progress
-from mammoflow.storage.files import write_text
+from mammoflow.storage.files import read_json, write_text
 from mammoflow.transfer.checksums import can_be_checked
 from mammoflow.transfer.connection import Transfer
 from mammoflow.transfer.download import DiskFullError, download
 
 BELOW = "CBIS-DDSM"
+RECORD = "download.json"
 """Folder of the films' and lesions' folders inside the study folder."""
 
 CITATION = (
@@ -62,7 +63,7 @@ def download_study(
     Raises
     ------
     ConfigError
-        If there is no index, or a patient is not known.
+        If there is no index, a patient is not known, or another file has the name of the record.
     DiskFullError
         If the disk has no room for what is left.
     DownloadError
@@ -71,6 +72,7 @@ def download_study(
         If tables, index or manifest cannot be read.
     """
     transfer = transfer or Transfer(attempts=settings.attempts, timeout_s=settings.timeout_s)
+    _check_record(study / RECORD)
     fetch_case_tables(wanted_tables(settings), settings.tables, study, transfer)
     index = Path(settings.index) if settings.index else packaged_index()
     wanted = wanted_series(settings, study, index)
@@ -85,7 +87,7 @@ def download_study(
         failed = _fetch_all(left, _Fetcher(settings, study, manifest, transfer), settings.connections)
     finally:
         manifest.save()
-    _record(study / "download.json", settings, wanted)
+    _record(study / RECORD, settings, wanted)
     if failed:
         raise DownloadError(
             f"{len(failed)} of {len(wanted)} series are not whole, such as {failed[0].folder}: "
@@ -208,6 +210,15 @@ def _fetch_all(left: Sequence[Series], fetcher: _Fetcher, connections: int) -> l
 
 def _why(failed: Sequence[Series], manifest: Manifest) -> str:
     return next((row.detail for series in failed for row in manifest.rows(series) if row.detail), "unknown")
+
+
+def _check_record(path: Path) -> None:
+    """Refuse to replace a file of the record's name that is no record of a download."""
+    if path.is_file() and "citation" not in read_json(path):
+        raise ConfigError(
+            f"--output: found {path}, which is no record of a download; expected a folder without a file of this name; "
+            "nothing was changed: move it away, or name another folder"
+        )
 
 
 def _record(path: Path, settings: DownloadSettings, wanted: Sequence[Series]) -> None:

@@ -415,3 +415,13 @@ def test_the_real_tables_and_the_packaged_index_name_the_same_series(real_data: 
 def test_the_real_tables_are_those_that_are_known(real_data: Path) -> None:
     for name, digest in case_tables.CHECKSUMS.items():
         assert hashlib.sha256((real_data / "cbis-ddsm" / name).read_bytes()).hexdigest() == digest
+
+
+def test_a_file_of_a_person_with_the_name_of_the_record_is_not_replaced(archive: Archive, tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    study.mkdir()
+    (study / "download.json").write_text('{"mine": 1}')
+    with pytest.raises(ConfigError, match="is no record of a download"):
+        download_study(archive.settings(), study, transfer=QUICK)
+    assert [path.name for path in study.iterdir()] == ["download.json"]
+    assert (study / "download.json").read_text() == '{"mine": 1}'
