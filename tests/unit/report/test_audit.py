@@ -35,6 +35,7 @@ TABLES = {
     "patients_in_both_official_splits",
     "several_lesions",
     "spacing",
+    "similar_patients",
     "split_leaks",
 }
 
