@@ -10,7 +10,6 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import sigmoid_focal_loss
 
 FOCAL_WEIGHT = 20.0
 DICE_WEIGHT = 1.0
@@ -34,6 +33,8 @@ def focal_loss(logits: Tensor, targets: Tensor, alpha: float = 0.25, gamma: floa
     Tensor
         (N, M).
     """
+    from torchvision.ops import sigmoid_focal_loss  # takes as long to load as torch
+
     losses: Tensor = sigmoid_focal_loss(logits.float(), targets.float().expand_as(logits), alpha=alpha, gamma=gamma)
     return losses.mean(dim=(-2, -1))
 

@@ -37,6 +37,7 @@ TABLES = {
     "patients_in_both_official_splits",
     "several_lesions",
     "spacing",
+    "similar_patients",
     "split_leaks",
 }
 
