@@ -44,4 +44,3 @@ DEVICE = codes.DCM.Device
 IMAGING_MEASUREMENT_REPORT = codes.DCM.ImagingMeasurementReport
 IMAGE_LIBRARY, IMAGE_LATERALITY, IMAGE_VIEW = codes.DCM.ImageLibrary, codes.DCM.ImageLaterality, codes.DCM.ImageView
 HORIZONTAL_SPACING, VERTICAL_SPACING = codes.DCM.HorizontalPixelSpacing, codes.DCM.VerticalPixelSpacing
-SEGMENTATION_FRAME = codes.DCM.ReferencedSegmentationFrame

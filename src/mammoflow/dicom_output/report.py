@@ -104,31 +104,28 @@ def _group(
         measurements.append(
             sr.Measurement(codes.PROBABILITY, percent, codes.PERCENT, algorithm_id=_identification(classifier))
         )
-    group = sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(tracking_uid(film, finding), f"lesion {number}"),
-        referenced_segment=sr.ReferencedSegmentationFrame.from_segmentation(segmentation, segment_number=number),
+        referenced_segment=_frame(film, segmentation, number),
         finding_type=codes.FINDINGS[finding.kind],
         finding_category=codes.ABNORMAL,
         algorithm_id=_identification(algorithm),
         finding_sites=[sr.FindingSite(codes.BREAST, laterality=codes.SIDES.get(film.laterality))],
         measurements=measurements,
     )
-    _refer_once(group)
-    return group
 
 
-def _refer_once(group: sr.PlanarROIMeasurementsAndQualitativeEvaluations) -> None:
-    """Leave one number in each reference to an image, as PS3.3 Table C.17-3 demands.
-
-    A frame of the segmentation says which segment is meant. The film has one frame, which takes no number.
-    """
-    for item in group[0].ContentSequence:
-        if "ReferencedSOPSequence" not in item:
-            continue
-        reference = item.ReferencedSOPSequence[0]
-        surplus = "ReferencedSegmentNumber" if item.name == codes.SEGMENTATION_FRAME else "ReferencedFrameNumber"
-        if surplus in reference:
-            delattr(reference, surplus)
+def _frame(
+    film: Evidence, segmentation: hd.seg.Segmentation, number: int
+) -> sr.ReferencedSegmentationFrame:
+    """Refer to the frame of a segment; frames are in the order of the segments, and none is left out."""
+    source = sr.SourceImageForSegmentation(film.dataset.SOPClassUID, film.instance_uid)
+    reference = sr.ReferencedSegmentationFrame(
+        segmentation.SOPClassUID, segmentation.SOPInstanceUID, number, number, source
+    )
+    # PS3.3 Table C.17-3 allows one of both numbers; the frame says which segment is meant.
+    del reference[0].ReferencedSOPSequence[0].ReferencedSegmentNumber
+    return reference
 
 
 def _identification(algorithm: Algorithm) -> sr.AlgorithmIdentification:

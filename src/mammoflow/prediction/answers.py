@@ -1,0 +1,165 @@
+"""From requests to answers: films are prepared, segmented and measured together, and answered one by one."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mammoflow.config.images import ImagesSettings
+from mammoflow.config.prompted import SegmentSettings
+from mammoflow.formats.dicom_files import open_dicom
+from mammoflow.formats.dicom_header import header_value
+from mammoflow.imaging.film import is_picture
+from mammoflow.imaging.laterality import header_side
+from mammoflow.prediction.films import film_prompts, image_id, lesion_id, prepare_films
+from mammoflow.prediction.masks import Segmented, measure_mask, on_film, segment_films
+from mammoflow.prediction.models import check_prompts
+from mammoflow.prediction.requests import FilmRequest
+from mammoflow.prediction.results import LesionResult, Prediction
+from mammoflow.storage.files import file_digest, read_json
+from mammoflow.weights.origin import ORIGIN_FILE
+from mammoflow.weights.registry import ModelSpec
+from mammoflow.weights.seen_patients import seen_patients
+
+EMPTY_MASK = "the model found nothing in this prompt: the mask is empty"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How films are answered.
+
+    Attributes
+    ----------
+    model
+        The promptable model.
+    images, segment
+        Settings of the image stage and of the segment stage.
+    margin_mm
+        Added on each side of each box before the model sees it.
+    default_spacing_mm
+        Spacing of films that have none in request and header.
+    store
+        Folder of embeddings to use and fill; None keeps none.
+    threads
+        Processors to use.
+    """
+
+    model: ModelSpec
+    images: ImagesSettings = field(default_factory=ImagesSettings)
+    segment: SegmentSettings = field(default_factory=lambda: SegmentSettings(iterations=1))
+    margin_mm: float = 0.0
+    default_spacing_mm: float | None = None
+    store: Path | None = None
+    threads: int = 1
+
+
+def answer(films: Sequence[FilmRequest], plan: Plan) -> Iterator[Prediction | tuple[FilmRequest, str]]:
+    """Yield the answer to each film in order, or the film and why it cannot be used.
+
+    Parameters
+    ----------
+    films
+        What is asked.
+    plan
+        How.
+
+    Raises
+    ------
+    ConfigError
+        If a lesion has points and the model does not take them.
+    WeightsError
+        If the weights are missing or are not the published ones.
+    """
+    check_prompts(plan.model, (lesion.prompt_kind for film in films for lesion in film.lesions))
+    with tempfile.TemporaryDirectory(prefix="mammoflow-predict-") as work:
+        folder = Path(work)
+        prepared = prepare_films(films, plan.images, folder / "images", plan.threads, plan.default_spacing_mm)
+        prompts = film_prompts(films, prepared, plan.margin_mm)
+        segmented = None
+        if prompts:
+            store = plan.store or folder / "store"
+            segmented = segment_films(
+                plan.segment, plan.model, prepared, prompts, plan.margin_mm, store, folder / "masks", plan.threads
+            )
+        images = prepared.images.set_index("image_id")
+        for number, film in enumerate(films):
+            if number in prepared.left_out or segmented is None:
+                yield film, prepared.left_out.get(number, "no lesion can be used")
+                continue
+            yield _answer_film(film, number, images.loc[image_id(number)], segmented, plan)
+
+
+def _answer_film(film: FilmRequest, number: int, image: pd.Series, segmented: Segmented, plan: Plan) -> Prediction:
+    """Measure the masks of a film on the grid of its file."""
+    size = film.size
+    square = float(image["film_spacing_mm"])
+    spacing = (square * float(image["film_height"]) / size[0], square * float(image["film_width"]) / size[1])
+    lesions = []
+    for place, request in enumerate(film.lesions):
+        identity = lesion_id(number, place)
+        mask = on_film(segmented.mask(identity), size)
+        area, diameter = measure_mask(mask, spacing)
+        notes = request.notes if mask.any() else (*request.notes, EMPTY_MASK)
+        estimate = float(segmented.rows.loc[identity, "predicted_iou"])
+        lesions.append(LesionResult(place + 1, request, mask, area, diameter, estimate, notes=notes))
+    origin = read_json(next(iter(segmented.folders.values())) / ORIGIN_FILE)
+    facts = {"image": _image_facts(film, image, spacing), "model": _model_facts(plan, origin, film.image)}
+    return Prediction(film.image, film.name, tuple(lesions), spacing, facts)
+
+
+def _image_facts(film: FilmRequest, image: pd.Series, spacing_mm: tuple[float, float]) -> dict[str, Any]:
+    """Return what `result.json` says about the film; nothing in it identifies a patient but the file's name."""
+    picture = is_picture(film.image)
+    side = None if picture else header_side(open_dicom(film.image))
+    flags = [str(name).removeprefix("flag_") for name, value in image.items() if str(name).startswith("flag_") and value]
+    return {
+        "file": film.image.name,
+        "sha256": file_digest(film.image),
+        "format": "picture" if picture else "DICOM",
+        "height_px": film.size[0],
+        "width_px": film.size[1],
+        "row_spacing_mm": round(spacing_mm[0], 6),
+        "column_spacing_mm": round(spacing_mm[1], 6),
+        "spacing_origin": str(image["spacing_origin"]),
+        "laterality": side.laterality if side else "",
+        "view": side.view if side else "",
+        "canonical_sha256": str(image["digest"]),
+        "flags": flags,
+    }
+
+
+def _model_facts(plan: Plan, origin: dict[str, Any], film: Path) -> dict[str, Any]:
+    return {
+        "name": plan.model.name,
+        **origin,
+        "field_of_view": plan.segment.fields_of_view[0],
+        "iterations": plan.segment.iterations,
+        "box_margin_mm": plan.margin_mm,
+        "patient_in_training": patient_in_training(film, plan.model),
+    }
+
+
+def patient_in_training(film: Path, model: ModelSpec) -> bool | None:
+    """Tell whether the record of a model's weights names the patient of a film.
+
+    Returns
+    -------
+    bool or None
+        None where that is not known: the film is a picture, its header names no patient, or the weights have no record.
+    """
+    seen = seen_patients(model.file) if model.file else frozenset()
+    if not seen or is_picture(film):
+        return None
+    patient = str(header_value(open_dicom(film), "PatientID") or "").strip()
+    if not patient:
+        return None
+    # CBIS-DDSM writes the patient between other words: Mass-Test_P_00820_LEFT_CC.
+    words = re.split(r"[_\s]", patient)
+    parts = {"_".join(words[first:last]) for first in range(len(words)) for last in range(first + 1, len(words) + 1)}
+    return bool(parts & seen)

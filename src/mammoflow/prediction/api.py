@@ -1,0 +1,153 @@
+"""Python interface of `mammoflow predict`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from mammoflow.config.base import Device
+from mammoflow.config.images import ImagesSettings
+from mammoflow.config.inference import Precision
+from mammoflow.config.prompted import FieldOfView, SegmentSettings
+from mammoflow.errors import ExcludedCase, StudyError
+from mammoflow.prediction.answers import Plan, answer
+from mammoflow.prediction.models import check_prompts, choose_model
+from mammoflow.prediction.output import building, check_folder
+from mammoflow.prediction.requests import FilmRequest, film_size, lesion_requests
+from mammoflow.prediction.results import Prediction
+from mammoflow.prediction.writing import write_prediction
+from mammoflow.reasons.imaging import ImagingReason
+
+
+def predict(
+    image: str | Path,
+    boxes: Sequence[Sequence[float]] = (),
+    points: Sequence[Sequence[float]] = (),
+    *,
+    out: str | Path | None = None,
+    model: str = "small",
+    weights: str | Path | None = None,
+    architecture: str = "",
+    spacing_mm: float | None = None,
+    margin_mm: float = 0.0,
+    finding: str = "unknown",
+    field_of_view: FieldOfView = "image",
+    device: Device = "auto",
+    precision: Precision = "auto",
+    store: str | Path | None = None,
+    threads: int | None = None,
+) -> Prediction:
+    """Segment and measure the lesions of one film.
+
+    The film goes through the same functions as a film of a study, so box, model and settings being equal, the mask is
+    the same. Research only: not a medical device.
+
+    Parameters
+    ----------
+    image
+        DICOM, PNG, TIFF or JPEG file.
+    boxes
+        One box for each lesion: x0, y0, x1, y1 in pixels of the film as it is displayed, x (columns) before y (rows),
+        half-open: x1 and y1 are the first column and row after the box. A box that extends beyond the film is clipped.
+    points
+        x, y in pixels of the film. A point inside a box joins its prompt; a point outside all boxes is a lesion.
+    out
+        Folder to write masks, overlay, `result.json` and, for a DICOM film, a DICOM Segmentation and a Structured
+        Report into; None writes nothing. It must be new, empty, or of an earlier answer.
+    model
+        A published model, or a name for weights of your own.
+    weights
+        Weights file; None takes the one that a package brings or that was fetched into `weights/`.
+    architecture
+        Architecture of weights of your own.
+    spacing_mm
+        Millimetres per pixel in the breast's plane; None takes the header's. A picture needs it.
+    margin_mm
+        Margin in millimetres that is added on each side of each box. Boxes drawn close to the lesion need none.
+    finding
+        "mass", "calcification" or "unknown", for the codes of the DICOM objects.
+    field_of_view
+        `image` shows the model the whole film, `window` a square around the prompt.
+    device, precision
+        As in the configuration of the segmentation.
+    store
+        Folder of embeddings to use and fill, such as `results/store`; None keeps none.
+    threads
+        Processors to use; None takes all.
+
+    Returns
+    -------
+    Prediction
+        Masks (height, width) on the grid of the file, areas in mm², longest diameters in mm, predicted IoU.
+
+    Raises
+    ------
+    ConfigError
+        If a box, a point, the model or the finding cannot be meant so.
+    StudyError
+        If the film cannot be used, or `out` holds something else.
+    WeightsError
+        If the weights are missing or are not the published ones.
+    """
+    path = Path(image)
+    spec = choose_model(model, Path(weights) if weights else None, architecture)
+    film = film_request(path, boxes, points, spacing_mm, finding)
+    check_prompts(spec, (lesion.prompt_kind for lesion in film.lesions))
+    if out is not None:
+        check_folder(Path(out))
+    segment = SegmentSettings(device=device, precision=precision, iterations=1, fields_of_view=[field_of_view])
+    plan = Plan(
+        spec,
+        ImagesSettings(),
+        segment,
+        margin_mm,
+        store=Path(store) if store else None,
+        threads=threads or available_threads(),
+    )
+    result = next(iter(list(answer([film], plan))))
+    if not isinstance(result, Prediction):
+        raise StudyError(unusable(path, result[1]))
+    if out is not None:
+        with building(Path(out)) as folder:
+            write_prediction(result, folder, plan.images)
+    return result
+
+
+def film_request(
+    path: Path,
+    boxes: Sequence[Sequence[float]],
+    points: Sequence[Sequence[float]],
+    spacing_mm: float | None = None,
+    finding: str = "unknown",
+    name: str = "",
+) -> FilmRequest:
+    """Return what is asked about a film, checked against its size.
+
+    Raises
+    ------
+    ConfigError
+        If a box or a point cannot be meant so.
+    StudyError
+        If the film cannot be read.
+    """
+    try:
+        size = film_size(path)
+    except ExcludedCase as problem:
+        raise StudyError(unusable(path, str(problem))) from problem
+    return FilmRequest(path, name or path.stem, lesion_requests(boxes, points, size, finding), spacing_mm, size)
+
+
+def unusable(path: Path, problem: str) -> str:
+    """Say why a film cannot be used, and what to do."""
+    if problem.startswith(str(ImagingReason.NO_SPACING)):
+        return (
+            f"{path}: neither the file nor the request says how large a pixel is; expected --spacing, the millimetres "
+            "per pixel of the film"
+        )
+    return f"{path}: {problem}"
+
+
+def available_threads() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0))

@@ -1,0 +1,119 @@
+"""The masks of prepared films: decoded by the stage of the workflow, and brought to the grids of the films' files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mammoflow.config.prompted import SegmentSettings
+from mammoflow.errors import StudyError
+from mammoflow.imaging.geometry import Mask, longest_diameter_mm, resize
+from mammoflow.prediction.films import PreparedFilms
+from mammoflow.segmentation.prompted.stage import segment
+from mammoflow.storage.files import read_mask
+from mammoflow.tables.files import read_table
+from mammoflow.tables.masks import MASKS
+from mammoflow.tables.prompts import PROMPTS
+from mammoflow.tables.files import write_table
+from mammoflow.weights.registry import ModelSpec
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """The masks of films.
+
+    Attributes
+    ----------
+    rows
+        Table MASKS of all kinds of prompts, indexed by lesion; `folder` is the folder of the mask's file.
+    folders
+        Folder of the segmentation stage by kind of prompt.
+    """
+
+    rows: pd.DataFrame
+    folders: Mapping[str, Path]
+
+    def mask(self, lesion: str) -> Mask:
+        """Return the mask (height, width) of a lesion on the canonical grid."""
+        row = self.rows.loc[lesion]
+        return read_mask(Path(row["folder"]) / str(row["mask_file"]))
+
+
+def segment_films(
+    settings: SegmentSettings,
+    model: ModelSpec,
+    prepared: PreparedFilms,
+    prompts: Mapping[str, pd.DataFrame],
+    margin_mm: float,
+    store: Path,
+    folder: Path,
+    threads: int,
+) -> Segmented:
+    """Segment prepared films with the segment stage.
+
+    Parameters
+    ----------
+    settings, model, store, threads
+        As the stage takes them.
+    prepared
+        From `prepare_films`.
+    prompts
+        From `film_prompts`.
+    margin_mm
+        Margin of the boxes.
+    folder
+        Folder for the masks.
+
+    Raises
+    ------
+    StudyError
+        If a choice of the settings needs reference masks, which a film has not.
+    WeightsError
+        If the weights are missing or are not the published ones.
+    """
+    if "oracle" in (settings.choose, settings.heads):
+        raise StudyError(
+            "segmentation.choose or segmentation.heads is oracle, which needs reference masks; a single film has none; "
+            "expected first or predicted_iou"
+        )
+    folders, tables = {}, []
+    for kind, table in prompts.items():
+        folders[kind] = folder / kind
+        write_table(table, PROMPTS, folders[kind] / "prompts.parquet")
+        segment(
+            settings, model, prepared.folder, [folders[kind] / "prompts.parquet"], store, margin_mm, folders[kind], threads
+        )
+        tables.append(read_table(folders[kind] / "masks.parquet", MASKS).assign(folder=str(folders[kind])))
+    return Segmented(pd.concat(tables).set_index("lesion_id"), folders)
+
+
+def on_film(mask: Mask, size: tuple[int, int]) -> Mask:
+    """Bring a mask from the canonical grid to the film's, of the same extent.
+
+    A film pixel is set where the interpolated mask covers more than half of it. Where that leaves nothing of a small
+    mask, the film pixels of its canonical pixels are set.
+    """
+    larger = resize(mask, size)
+    if larger.any() or not mask.any():
+        return larger
+    rows = np.minimum((np.arange(size[0]) + 0.5) * mask.shape[0] / size[0], mask.shape[0] - 1).astype(int)
+    columns = np.minimum((np.arange(size[1]) + 0.5) * mask.shape[1] / size[1], mask.shape[1] - 1).astype(int)
+    return mask[np.ix_(rows, columns)]
+
+
+def measure_mask(mask: Mask, spacing_mm: tuple[float, float]) -> tuple[float, float]:
+    """Return the area in square millimetres and the longest diameter in millimetres of a mask.
+
+    Parameters
+    ----------
+    mask
+        (height, width).
+    spacing_mm
+        From row to row and from column to column.
+    """
+    area = float(np.count_nonzero(mask)) * spacing_mm[0] * spacing_mm[1]
+    return area, longest_diameter_mm(mask, spacing_mm)
