@@ -1,4 +1,4 @@
-"""A Structured Report of the lesions of a film: a Measurement Report, TID 1500, that refers to film and segmentation."""
+"""A Structured Report of a film's lesions: a Measurement Report, TID 1500, that refers to film and segmentation."""
 
 from __future__ import annotations
 
@@ -115,9 +115,7 @@ def _group(
     )
 
 
-def _frame(
-    film: Evidence, segmentation: hd.seg.Segmentation, number: int
-) -> sr.ReferencedSegmentationFrame:
+def _frame(film: Evidence, segmentation: hd.seg.Segmentation, number: int) -> sr.ReferencedSegmentationFrame:
     """Refer to the frame of a segment; frames are in the order of the segments, and none is left out."""
     source = sr.SourceImageForSegmentation(film.dataset.SOPClassUID, film.instance_uid)
     reference = sr.ReferencedSegmentationFrame(

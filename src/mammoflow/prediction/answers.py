@@ -117,7 +117,9 @@ def _image_facts(film: FilmRequest, image: pd.Series, spacing_mm: tuple[float, f
     """Return what `result.json` says about the film; nothing in it identifies a patient but the file's name."""
     picture = is_picture(film.image)
     side = None if picture else header_side(open_dicom(film.image))
-    flags = [str(name).removeprefix("flag_") for name, value in image.items() if str(name).startswith("flag_") and value]
+    flags = [
+        str(name).removeprefix("flag_") for name, value in image.items() if str(name).startswith("flag_") and value
+    ]
     return {
         "file": film.image.name,
         "sha256": file_digest(film.image),

@@ -6,18 +6,20 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from mammoflow.config.base import Device
 from mammoflow.config.images import ImagesSettings
 from mammoflow.config.inference import Precision
 from mammoflow.config.prompted import FieldOfView, SegmentSettings
-from mammoflow.errors import ExcludedCase, StudyError
+from mammoflow.errors import ConfigError, ExcludedCase, StudyError
 from mammoflow.prediction.answers import Plan, answer
+from mammoflow.prediction.many import answer_table, unusable
 from mammoflow.prediction.models import check_prompts, choose_model
 from mammoflow.prediction.output import building, check_folder
-from mammoflow.prediction.requests import FilmRequest, film_size, lesion_requests
+from mammoflow.prediction.requests import KINDS, FilmRequest, film_size, lesion_requests
 from mammoflow.prediction.results import Prediction
 from mammoflow.prediction.writing import write_prediction
-from mammoflow.reasons.imaging import ImagingReason
 
 
 def predict(
@@ -91,20 +93,11 @@ def predict(
         If the weights are missing or are not the published ones.
     """
     path = Path(image)
-    spec = choose_model(model, Path(weights) if weights else None, architecture)
+    plan = make_plan(model, weights, architecture, margin_mm, field_of_view, device, precision, store, threads)
     film = film_request(path, boxes, points, spacing_mm, finding)
-    check_prompts(spec, (lesion.prompt_kind for lesion in film.lesions))
+    check_prompts(plan.model, (lesion.prompt_kind for lesion in film.lesions))
     if out is not None:
         check_folder(Path(out))
-    segment = SegmentSettings(device=device, precision=precision, iterations=1, fields_of_view=[field_of_view])
-    plan = Plan(
-        spec,
-        ImagesSettings(),
-        segment,
-        margin_mm,
-        store=Path(store) if store else None,
-        threads=threads or available_threads(),
-    )
     result = next(iter(list(answer([film], plan))))
     if not isinstance(result, Prediction):
         raise StudyError(unusable(path, result[1]))
@@ -112,6 +105,86 @@ def predict(
         with building(Path(out)) as folder:
             write_prediction(result, folder, plan.images)
     return result
+
+
+def predict_table(
+    table: str | Path,
+    out: str | Path,
+    *,
+    model: str = "small",
+    weights: str | Path | None = None,
+    architecture: str = "",
+    spacing_mm: float | None = None,
+    margin_mm: float = 0.0,
+    finding: str = "unknown",
+    field_of_view: FieldOfView = "image",
+    device: Device = "auto",
+    precision: Precision = "auto",
+    store: str | Path | None = None,
+    threads: int | None = None,
+) -> pd.DataFrame:
+    """Segment and measure the lesions of many films.
+
+    Parameters
+    ----------
+    table
+        CSV, Parquet or xlsx file with the columns image, x0, y0, x1, y1 and, where it has them, spacing, id and
+        finding; one row for each lesion. Paths of images are relative to its folder.
+    out
+        Folder for one folder of each film, `results.csv` with a row for each lesion, and `left_out.csv` with the rows
+        that cannot be used and why.
+    model, weights, architecture, spacing_mm, margin_mm, finding, field_of_view, device, precision, store, threads
+        As in `predict`; spacing and finding are those of rows that name none.
+
+    Returns
+    -------
+    DataFrame
+        The content of `results.csv`.
+
+    Raises
+    ------
+    ConfigError
+        If the model or the finding cannot be meant so.
+    StudyError
+        If the table cannot be read, no film can be used, or `out` holds something else.
+    WeightsError
+        If the weights are missing or are not the published ones.
+    """
+    plan = make_plan(model, weights, architecture, margin_mm, field_of_view, device, precision, store, threads)
+    if finding not in KINDS:
+        raise ConfigError(f"finding: found {finding!r}; expected one of {', '.join(KINDS)}")
+    return answer_table(Path(table), Path(out), plan, spacing_mm, finding)
+
+
+def make_plan(
+    model: str,
+    weights: str | Path | None,
+    architecture: str,
+    margin_mm: float,
+    field_of_view: FieldOfView,
+    device: Device,
+    precision: Precision,
+    store: str | Path | None,
+    threads: int | None,
+) -> Plan:
+    """Return how films are answered; the parameters are those of `predict`.
+
+    Raises
+    ------
+    ConfigError
+        If the model is not known or takes no prompts, or the margin is negative.
+    """
+    if not margin_mm >= 0:
+        raise ConfigError(f"margin of boxes: found {margin_mm} mm; expected 0 or more")
+    segment = SegmentSettings(device=device, precision=precision, iterations=1, fields_of_view=[field_of_view])
+    return Plan(
+        choose_model(model, Path(weights) if weights else None, architecture),
+        ImagesSettings(),
+        segment,
+        margin_mm,
+        store=Path(store) if store else None,
+        threads=threads or available_threads(),
+    )
 
 
 def film_request(
@@ -136,16 +209,6 @@ def film_request(
     except ExcludedCase as problem:
         raise StudyError(unusable(path, str(problem))) from problem
     return FilmRequest(path, name or path.stem, lesion_requests(boxes, points, size, finding), spacing_mm, size)
-
-
-def unusable(path: Path, problem: str) -> str:
-    """Say why a film cannot be used, and what to do."""
-    if problem.startswith(str(ImagingReason.NO_SPACING)):
-        return (
-            f"{path}: neither the file nor the request says how large a pixel is; expected --spacing, the millimetres "
-            "per pixel of the film"
-        )
-    return f"{path}: {problem}"
 
 
 def available_threads() -> int:

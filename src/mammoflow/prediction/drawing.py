@@ -68,9 +68,7 @@ def close_up(film: Grey, lesion: LesionResult, side: int = TILE) -> Picture:
     return _draw(film, (y0, x0, y0 + length, x0 + length), (side, side), [lesion])
 
 
-def _draw(
-    film: Grey, window: tuple[int, int, int, int], size: tuple[int, int], lesions: list[LesionResult]
-) -> Picture:
+def _draw(film: Grey, window: tuple[int, int, int, int], size: tuple[int, int], lesions: list[LesionResult]) -> Picture:
     """Draw a window (y0, x0, y1, x1) of the film with its outlines."""
     grey = _stretched(resize(crop(film, window), size))
     picture: Picture = np.ascontiguousarray(np.repeat(grey[..., None], 3, axis=2))

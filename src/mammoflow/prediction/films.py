@@ -143,7 +143,7 @@ def _rows(film: FilmRequest, number: int, default_mm: float | None) -> tuple[dic
                     "finding_id": lesion_id(number, place),
                     "image_id": image_id(number),
                     "lesion_type": lesion.kind,
-                    **{"box_y0": y0, "box_x0": x0, "box_y1": y1, "box_x1": x1},
+                    "box_y0": y0, "box_x0": x0, "box_y1": y1, "box_x1": x1,
                     "split": SPLIT,
                     "shard": 0,
                 },
@@ -209,5 +209,3 @@ def _prompt(row: dict[str, Any], lesion: LesionRequest, film: FilmRequest, image
     name = prompt_name(row["lesion_id"], margin, kind, counts=(len(lesion.points), 0))  # type: ignore[arg-type]
     row = {**row, "prompt_id": name, "kind": kind, "points": points}
     return row | dict.fromkeys([*BOX, "margin_mm"], np.nan) if kind == "point" else row
-
-

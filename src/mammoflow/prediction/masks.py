@@ -15,10 +15,9 @@ from mammoflow.imaging.geometry import Mask, longest_diameter_mm, resize
 from mammoflow.prediction.films import PreparedFilms
 from mammoflow.segmentation.prompted.stage import segment
 from mammoflow.storage.files import read_mask
-from mammoflow.tables.files import read_table
+from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.masks import MASKS
 from mammoflow.tables.prompts import PROMPTS
-from mammoflow.tables.files import write_table
 from mammoflow.weights.registry import ModelSpec
 
 
@@ -85,7 +84,14 @@ def segment_films(
         folders[kind] = folder / kind
         write_table(table, PROMPTS, folders[kind] / "prompts.parquet")
         segment(
-            settings, model, prepared.folder, [folders[kind] / "prompts.parquet"], store, margin_mm, folders[kind], threads
+            settings,
+            model,
+            prepared.folder,
+            [folders[kind] / "prompts.parquet"],
+            store,
+            margin_mm,
+            folders[kind],
+            threads,
         )
         tables.append(read_table(folders[kind] / "masks.parquet", MASKS).assign(folder=str(folders[kind])))
     return Segmented(pd.concat(tables).set_index("lesion_id"), folders)

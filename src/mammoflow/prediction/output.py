@@ -40,8 +40,10 @@ def building(folder: Path) -> Iterator[Path]:
         for own in written_files(folder) if folder.is_dir() else ():
             (folder / own).unlink(missing_ok=True)
         folder.mkdir(exist_ok=True)
-        for file in sorted(temporary.iterdir(), key=lambda path: path.name != RESULT):
-            file.replace(folder / file.name)
+        files = [path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file()]
+        for file in sorted(files, key=lambda path: (path.name != RESULT, path)):
+            (folder / file).parent.mkdir(exist_ok=True)
+            (temporary / file).replace(folder / file)
 
 
 def check_folder(folder: Path) -> None:
@@ -91,5 +93,7 @@ def _names(content: dict[str, Any]) -> list[str]:
     files = content.get("files", {})
     listed: list[str] = []
     for value in files.values() if isinstance(files, dict) else ():
-        listed += [value] if isinstance(value, str) else [str(name) for name in value] if isinstance(value, list) else []
+        listed += (
+            [value] if isinstance(value, str) else [str(name) for name in value] if isinstance(value, list) else []
+        )
     return listed

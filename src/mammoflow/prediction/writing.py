@@ -67,7 +67,9 @@ def _write_dicom(prediction: Prediction, folder: Path) -> str:
     except NoReferenceError as error:
         return f"no DICOM objects are written: {error}"
     model = prediction.facts["model"]
-    algorithm = Algorithm(model["name"], {"weights_sha256": model["sha256"], "box_margin_mm": f"{model['box_margin_mm']:g}"})
+    algorithm = Algorithm(
+        model["name"], {"weights_sha256": model["sha256"], "box_margin_mm": f"{model['box_margin_mm']:g}"}
+    )
     with writing(folder / SEGMENTATION) as segmentation, writing(folder / REPORT) as report:
         write_objects(film, [_finding(lesion) for lesion in lesions], algorithm, None, segmentation, report)
     return ""
