@@ -28,6 +28,7 @@ include: "workflow/rules/saliency.smk"
 include: "workflow/rules/search.smk"
 include: "workflow/rules/compare.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/dicom.smk"
 
 
 rule all:

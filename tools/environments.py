@@ -55,7 +55,7 @@ FAMILIES = {
     ),
     "features": ("features.stage", *members("features.families")),
     "download": ("cohort.download.stage",),
-    "tables": ("evaluation.stage", "report.stage", "report.audit_stage"),
+    "tables": ("evaluation.stage", "report.stage", "report.audit_stage", "dicom_output.stage"),
 }
 
 # Needed by every stage, or by name of a plugin, without an import of their own.

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "predict", "predict_table"]
 
-if TYPE_CHECKING:
-    from mammoflow.prediction.api import predict, predict_table
+INTERFACE = "mammoflow.prediction.api"
+"""Module of the Python interface. It is imported by this name, because every module depends on the package."""
 
 
 def __getattr__(name: str) -> Any:
     """Load the Python interface where it is asked for, so that `import mammoflow` stays fast."""
     if name in ("predict", "predict_table"):
-        from mammoflow.prediction import api
-
-        return getattr(api, name)
+        return getattr(import_module(INTERFACE), name)
     raise AttributeError(f"module 'mammoflow' has no attribute {name!r}")

@@ -12,6 +12,7 @@ from mammoflow.config.base import Device, Model, Settings, StageSettings
 from mammoflow.config.classification import NETWORKS, ClassificationSettings
 from mammoflow.config.cohort import CohortSettings
 from mammoflow.config.detection import AutomaticSettings
+from mammoflow.config.dicom import DicomSettings
 from mammoflow.config.download import DownloadSettings, PrefetchJob, PrefetchSettings
 from mammoflow.config.evaluation import ComparisonSettings, ReportSettings
 from mammoflow.config.features import FeaturesSettings
@@ -58,6 +59,9 @@ class StudyConfig(Settings):
     )
     comparison: ComparisonSettings = Field(default_factory=ComparisonSettings, description="Models against BI-RADS.")
     report: ReportSettings = Field(default_factory=ReportSettings, description="The HTML report.")
+    dicom: DicomSettings = Field(
+        default_factory=DicomSettings, description="DICOM objects of the study's lesions, a target of its own."
+    )
     download: DownloadSettings = Field(
         default_factory=DownloadSettings, description="Download of CBIS-DDSM, a target of its own."
     )
@@ -95,6 +99,11 @@ class StudyConfig(Settings):
                     )
         self.saliency.classifiers(self.classification)
         self.comparison.check_classifiers(self.classification.run)
+        if self.dicom.classifier and self.dicom.classifier not in self.classification.run:
+            raise ValueError(
+                f"dicom.classifier is {self.dicom.classifier!r}; expected one of classification.run "
+                f"{self.classification.run}, or an empty text"
+            )
         return self
 
     def stages(self) -> dict[str, Settings]:
@@ -115,6 +124,7 @@ class StudyConfig(Settings):
             **{f"searches/{name}": self._search_job(search) for name, search in self.classification.searches.items()},
             "compare": self.comparison,
             "report": self.report,
+            "dicom": self.dicom,
             "download": self.download,
             "prefetch": self._prefetch_job(),
             **self._segmentation_jobs(),

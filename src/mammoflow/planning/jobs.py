@@ -9,6 +9,7 @@ from __future__ import annotations
 from mammoflow.config.cohort import READERS
 from mammoflow.config.study import StudyConfig
 from mammoflow.planning.classifiers import classifier_modules, saliency_modules
+from mammoflow.planning.dicom import DICOM_STAGE
 from mammoflow.planning.features import feature_modules
 from mammoflow.planning.folds import has_folds
 from mammoflow.planning.models import segment_modules, training_modules
@@ -43,4 +44,5 @@ def job_modules(config: StudyConfig) -> dict[str, tuple[str, ...]]:
         **{f"searches/{name}": search_modules(config, name) for name in config.classification.searches},
         "compare": ("mammoflow.evaluation.stage",),
         "report": ("mammoflow.report.stage",),
+        "dicom": (DICOM_STAGE,),
     }

@@ -16,9 +16,10 @@ from mammoflow.config.prompted import SegmentSettings
 from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.formats.dicom_header import header_value
 from mammoflow.imaging.film import is_picture
+from mammoflow.imaging.film_masks import film_spacing_mm, measure_mask, on_film
 from mammoflow.imaging.laterality import header_side
 from mammoflow.prediction.films import film_prompts, image_id, lesion_id, prepare_films
-from mammoflow.prediction.masks import Segmented, measure_mask, on_film, segment_films
+from mammoflow.prediction.masks import Segmented, segment_films
 from mammoflow.prediction.models import check_prompts
 from mammoflow.prediction.requests import FilmRequest
 from mammoflow.prediction.results import LesionResult, Prediction
@@ -98,8 +99,8 @@ def answer(films: Sequence[FilmRequest], plan: Plan) -> Iterator[Prediction | tu
 def _answer_film(film: FilmRequest, number: int, image: pd.Series, segmented: Segmented, plan: Plan) -> Prediction:
     """Measure the masks of a film on the grid of its file."""
     size = film.size
-    square = float(image["film_spacing_mm"])
-    spacing = (square * float(image["film_height"]) / size[0], square * float(image["film_width"]) / size[1])
+    square = (int(image["film_height"]), int(image["film_width"]))
+    spacing = film_spacing_mm(float(image["film_spacing_mm"]), square, size)
     lesions = []
     for place, request in enumerate(film.lesions):
         identity = lesion_id(number, place)

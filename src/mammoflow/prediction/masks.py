@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.errors import StudyError
-from mammoflow.imaging.geometry import Mask, longest_diameter_mm, resize
+from mammoflow.imaging.geometry import Mask
 from mammoflow.prediction.films import PreparedFilms
 from mammoflow.segmentation.prompted.stage import segment
 from mammoflow.storage.files import read_mask
@@ -95,31 +94,3 @@ def segment_films(
         )
         tables.append(read_table(folders[kind] / "masks.parquet", MASKS).assign(folder=str(folders[kind])))
     return Segmented(pd.concat(tables).set_index("lesion_id"), folders)
-
-
-def on_film(mask: Mask, size: tuple[int, int]) -> Mask:
-    """Bring a mask from the canonical grid to the film's, of the same extent.
-
-    A film pixel is set where the interpolated mask covers more than half of it. Where that leaves nothing of a small
-    mask, the film pixels of its canonical pixels are set.
-    """
-    larger = resize(mask, size)
-    if larger.any() or not mask.any():
-        return larger
-    rows = np.minimum((np.arange(size[0]) + 0.5) * mask.shape[0] / size[0], mask.shape[0] - 1).astype(int)
-    columns = np.minimum((np.arange(size[1]) + 0.5) * mask.shape[1] / size[1], mask.shape[1] - 1).astype(int)
-    return mask[np.ix_(rows, columns)]
-
-
-def measure_mask(mask: Mask, spacing_mm: tuple[float, float]) -> tuple[float, float]:
-    """Return the area in square millimetres and the longest diameter in millimetres of a mask.
-
-    Parameters
-    ----------
-    mask
-        (height, width).
-    spacing_mm
-        From row to row and from column to column.
-    """
-    area = float(np.count_nonzero(mask)) * spacing_mm[0] * spacing_mm[1]
-    return area, longest_diameter_mm(mask, spacing_mm)

@@ -39,6 +39,8 @@ def building(folder: Path) -> Iterator[Path]:
         check_folder(folder)
         for own in written_files(folder) if folder.is_dir() else ():
             (folder / own).unlink(missing_ok=True)
+        for emptied in [path for path in folder.rglob("*") if path.is_dir() and not any(path.iterdir())]:
+            emptied.rmdir()
         folder.mkdir(exist_ok=True)
         files = [path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file()]
         for file in sorted(files, key=lambda path: (path.name != RESULT, path)):
