@@ -9,11 +9,20 @@ from __future__ import annotations
 import re
 import uuid
 import warnings
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 import pydicom
-from pydicom.uid import UID
+from pydicom.uid import (
+    UID,
+    ComputedRadiographyImageStorage,
+    DigitalMammographyXRayImageStorageForPresentation,
+    DigitalMammographyXRayImageStorageForProcessing,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
+    SecondaryCaptureImageStorage,
+)
 
 from mammoflow.errors import MammoflowError
 from mammoflow.formats.dicom_header import header_value, image_shape
@@ -22,6 +31,17 @@ from mammoflow.imaging.spacing import Spacing
 
 LATIN_1, UTF_8 = "ISO_IR 100", "ISO_IR 192"
 """Some checkers and viewers do not know UTF-8, so it is declared only where it is needed."""
+
+SINGLE_FRAME_CLASSES = (
+    DigitalMammographyXRayImageStorageForPresentation,
+    DigitalMammographyXRayImageStorageForProcessing,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
+    ComputedRadiographyImageStorage,
+    SecondaryCaptureImageStorage,
+)
+IMAGE_CLASS = "Image Storage"
+"""Part of the name of every standard class of images."""
 
 SEXES = ("M", "F", "O")
 UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
@@ -65,6 +85,24 @@ class Evidence:
         """SOP Instance UID of the film."""
         return str(self.dataset.SOPInstanceUID)
 
+    def stand_in(self) -> pydicom.Dataset:
+        """Return the film as highdicom takes it: as a Secondary Capture where its class is multi-frame.
+
+        highdicom asks multi-frame images for positions in space, which films lack.
+        """
+        copy = deepcopy(self.dataset)
+        if copy.SOPClassUID not in SINGLE_FRAME_CLASSES:
+            copy.SOPClassUID = SecondaryCaptureImageStorage
+        return copy
+
+    def name_class(self, made: pydicom.Dataset) -> None:
+        """Write the film's own class into every reference that a new object has to it."""
+        made.walk(self._name_class)
+
+    def _name_class(self, item: pydicom.Dataset, element: pydicom.DataElement) -> None:
+        if element.keyword == "ReferencedSOPInstanceUID" and element.value == self.instance_uid:
+            item.ReferencedSOPClassUID = self.dataset.SOPClassUID
+
 
 def film_evidence(header: pydicom.Dataset, spacing: Spacing | None, laterality: str = "", view: str = "") -> Evidence:
     """Take from a film's header what new objects need.
@@ -81,7 +119,7 @@ def film_evidence(header: pydicom.Dataset, spacing: Spacing | None, laterality: 
     Raises
     ------
     NoReferenceError
-        If the header lacks an identifier of class, instance, series or study.
+        If the header lacks an identifier of instance, series or study, or its class is no standard image class.
     ExcludedCase
         If it gives no usable size.
     """
@@ -93,6 +131,11 @@ def film_evidence(header: pydicom.Dataset, spacing: Spacing | None, laterality: 
                 f"the film's header has no valid {keyword}; expected one, because DICOM objects refer to a film by it"
             )
         setattr(dataset, keyword, uid)
+    if IMAGE_CLASS not in dataset.SOPClassUID.name:
+        raise NoReferenceError(
+            f"the film has the SOP class {dataset.SOPClassUID.name}; expected one of DICOM's image storage classes, "
+            "because reports may refer to these alone"
+        )
     for keyword, longest in TEXTS.items():
         setattr(dataset, keyword, _text(header, keyword, longest))
     for keyword in NAMES:

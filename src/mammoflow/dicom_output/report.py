@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from copy import deepcopy
 
 import highdicom as hd
 from highdicom import sr
@@ -69,8 +68,8 @@ def report_object(
     identifiers = (*result_digest(film, findings, algorithm), str(classifier and sorted(classifier.parameters.items())))
     with warnings.catch_warnings():  # names and identifiers are those of the film, usual or not
         warnings.simplefilter("ignore")
-        return sr.ComprehensiveSR(
-            evidence=[film.dataset, segmentation],
+        report = sr.ComprehensiveSR(
+            evidence=[film.stand_in(), segmentation],
             content=content,
             series_instance_uid=made_uid("SR series", *identifiers),
             series_number=SERIES_NUMBER + 1,
@@ -82,6 +81,8 @@ def report_object(
             series_description="Measurements by mammoflow, research only",
             is_complete=True,
         )
+    film.name_class(report)
+    return report
 
 
 def _group(
@@ -140,7 +141,7 @@ def _library_image(film: Evidence) -> hd.sr.value_types.Dataset:
 
     For projection radiographs highdicom demands Imager Pixel Spacing and Patient Orientation, which scanned films lack.
     """
-    image = deepcopy(film.dataset)
+    image = film.stand_in()
     if image.Modality in PROJECTIONS:
         image.Modality = "OT"
     return image

@@ -75,7 +75,7 @@ def segmentation_object(film: Evidence, findings: Sequence[Finding], algorithm: 
     with warnings.catch_warnings():  # names and identifiers are those of the film, usual or not
         warnings.simplefilter("ignore")
         made = hd.seg.Segmentation(
-            source_images=[film.dataset],
+            source_images=[_without_spacing(film)],
             pixel_array=np.stack([finding.mask for finding in findings], axis=-1)[None].astype(np.uint8),
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
             segment_descriptions=segments,
@@ -92,7 +92,18 @@ def segmentation_object(film: Evidence, findings: Sequence[Finding], algorithm: 
             series_description="Lesions by mammoflow, research only",
         )
     _add_anatomy(made, film)
+    film.name_class(made)
     return made
+
+
+def _without_spacing(film: Evidence) -> Dataset:
+    """Return the film without its spacing: with one, the standard's readers ask for a slice thickness as well.
+
+    A projection has no slices. The grid is that of the film, and the report says how large a pixel is.
+    """
+    source = film.stand_in()
+    source.pop("PixelSpacing", None)
+    return source
 
 
 def _add_anatomy(made: hd.seg.Segmentation, film: Evidence) -> None:
