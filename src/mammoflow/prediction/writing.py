@@ -10,7 +10,7 @@ from mammoflow.config.images import ImagesSettings
 from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.imaging.film import is_picture, read_film
 from mammoflow.imaging.spacing import Spacing
-from mammoflow.prediction.drawing import draw_film
+from mammoflow.prediction.drawing import Outlined, draw_film
 from mammoflow.prediction.output import OVERLAY, REPORT, RESULT, SEGMENTATION
 from mammoflow.prediction.results import LesionResult, Prediction, mask_file
 from mammoflow.storage.files import write_image, write_mask, write_text, writing
@@ -40,7 +40,7 @@ def write_prediction(prediction: Prediction, folder: Path, settings: ImagesSetti
     for lesion in prediction.lesions:
         write_mask(folder / mask_file(lesion.number), lesion.mask)
     film = read_film(prediction.image, settings).pixels
-    write_image(folder / OVERLAY, draw_film(film, list(prediction.lesions)))
+    write_image(folder / OVERLAY, draw_film(film, [Outlined.of(lesion) for lesion in prediction.lesions]))
     files["overlay"] = OVERLAY
     note = _write_dicom(prediction, folder)
     if not note:
