@@ -15,6 +15,9 @@ from mammoflow.planning.folds import has_folds
 from mammoflow.planning.models import segment_modules, training_modules
 from mammoflow.planning.searches import search_modules
 
+EXAM_STAGE = "mammoflow.prediction.exam_page"
+EXAM_MODELS = ("mammoflow.segmentation.models.small", "mammoflow.segmentation.models.lite_medsam")
+
 
 def job_modules(config: StudyConfig) -> dict[str, tuple[str, ...]]:
     """Return the modules of each job by the name of its settings file.
@@ -45,4 +48,5 @@ def job_modules(config: StudyConfig) -> dict[str, tuple[str, ...]]:
         "compare": ("mammoflow.evaluation.stage",),
         "report": ("mammoflow.report.stage",),
         "dicom": (DICOM_STAGE,),
+        "real_exam": (EXAM_STAGE, *EXAM_MODELS),
     }
