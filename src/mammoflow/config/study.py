@@ -20,6 +20,7 @@ from mammoflow.config.images import ImagesSettings
 from mammoflow.config.phantom import PhantomSettings
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.prompts import PromptSettings
+from mammoflow.config.real_exam import RealExamSettings
 from mammoflow.config.recipes import RecipeSettings, TrainSettings
 from mammoflow.config.saliency import SaliencyJob, SaliencySettings
 from mammoflow.config.search import SearchSettings
@@ -61,6 +62,9 @@ class StudyConfig(Settings):
     report: ReportSettings = Field(default_factory=ReportSettings, description="The HTML report.")
     dicom: DicomSettings = Field(
         default_factory=DicomSettings, description="DICOM objects of the study's lesions, a target of its own."
+    )
+    real_exam: RealExamSettings = Field(
+        default_factory=RealExamSettings, description="The page of eight real films, a target of its own."
     )
     download: DownloadSettings = Field(
         default_factory=DownloadSettings, description="Download of CBIS-DDSM, a target of its own."
@@ -125,6 +129,7 @@ class StudyConfig(Settings):
             "compare": self.comparison,
             "report": self.report,
             "dicom": self.dicom,
+            "real_exam": self._on_device(self.real_exam),
             "download": self.download,
             "prefetch": self._prefetch_job(),
             **self._segmentation_jobs(),

