@@ -18,11 +18,13 @@ from mammoflow.cli.options import file, folder, output_folder, settings_option, 
 )
 @click.option("--out", required=True, type=folder(), help="Folder to write; new, empty, or of an earlier answer.")
 @click.option("--spacing", type=click.FloatRange(min=0, min_open=True), help="Millimetres per pixel; pictures need it.")
-@click.option("--model", default="small", show_default=True, help="Published model, or a name for your own weights.")
+@click.option("--model", default="", help="Published model, or a name for your own weights.  [default: small]")
 @click.option("--weights", type=file(exists=True), help="Weights file, where no package brings it.")
 @click.option("--architecture", default="", help="Architecture of your own weights.")
 @click.option(
-    "--margin-mm", default=0.0, show_default=True, type=click.FloatRange(min=0), help="Margin added around each box."
+    "--margin-mm",
+    type=click.FloatRange(min=0),
+    help="Margin added around each box.  [default: 0, or that of the run of --classify]",
 )
 @click.option(
     "--finding",
@@ -35,6 +37,8 @@ from mammoflow.cli.options import file, folder, output_folder, settings_option, 
 @click.option("--store", type=folder(), help="Folder of embeddings to use and fill, such as results/store.")
 @click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]), help="Device.")
 @click.option("--threads", type=click.IntRange(min=1), help="Processors to use; all without this option.")
+@click.option("--classify", type=folder(exists=True), help="Finished run whose classifiers judge the lesions.")
+@click.option("--classifier", "classifiers", multiple=True, help="One of its classifiers; all without this option.")
 @click.option("--show", is_flag=True, help="Open the overlay in the viewer of this machine.")
 def predict(
     image: Path,
@@ -45,12 +49,14 @@ def predict(
     model: str,
     weights: Path | None,
     architecture: str,
-    margin_mm: float,
+    margin_mm: float | None,
     finding: str,
     window: bool,
     store: Path | None,
     device: str,
     threads: int | None,
+    classify: Path | None,
+    classifiers: tuple[str, ...],
     show: bool,
 ) -> None:
     """Segment and measure the lesions of one film, or of the films of a table.
@@ -76,10 +82,12 @@ def predict(
         "spacing_mm": spacing,
         "margin_mm": margin_mm,
         "finding": finding,
-        "field_of_view": "window" if window else "image",
+        "field_of_view": "window" if window else None,
         "store": store,
         "device": device,
         "threads": threads,
+        "classify": classify,
+        "classifiers": classifiers,
     }
     run_predict(image, boxes, points, out, options, show)
 

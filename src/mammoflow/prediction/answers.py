@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,17 @@ import pandas as pd
 from mammoflow.config.images import ImagesSettings
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.formats.dicom_files import open_dicom
-from mammoflow.formats.dicom_header import header_value
 from mammoflow.imaging.film import is_picture
 from mammoflow.imaging.film_masks import film_spacing_mm, measure_mask, on_film
 from mammoflow.imaging.laterality import header_side
 from mammoflow.prediction.films import film_prompts, image_id, lesion_id, prepare_films
+from mammoflow.prediction.judging import judge
 from mammoflow.prediction.masks import Segmented, segment_films
 from mammoflow.prediction.models import check_prompts
+from mammoflow.prediction.patients import patient_in
 from mammoflow.prediction.requests import FilmRequest
-from mammoflow.prediction.results import LesionResult, Prediction
+from mammoflow.prediction.results import LesionResult, Malignancy, Prediction
+from mammoflow.prediction.runs import FinishedRun
 from mammoflow.storage.files import file_digest, read_json
 from mammoflow.weights.origin import ORIGIN_FILE
 from mammoflow.weights.registry import ModelSpec
@@ -49,6 +50,8 @@ class Plan:
         Folder of embeddings to use and fill; None keeps none.
     threads
         Processors to use.
+    run
+        The run whose classifiers judge the lesions; None without.
     """
 
     model: ModelSpec
@@ -58,6 +61,7 @@ class Plan:
     default_spacing_mm: float | None = None
     store: Path | None = None
     threads: int = 1
+    run: FinishedRun | None = None
 
 
 def answer(films: Sequence[FilmRequest], plan: Plan) -> Iterator[Prediction | tuple[FilmRequest, str]]:
@@ -83,24 +87,38 @@ def answer(films: Sequence[FilmRequest], plan: Plan) -> Iterator[Prediction | tu
         prepared = prepare_films(films, plan.images, folder / "images", plan.threads, plan.default_spacing_mm)
         prompts = film_prompts(films, prepared, plan.margin_mm)
         segmented = None
+        store = plan.store or folder / "store"
         if prompts:
-            store = plan.store or folder / "store"
             segmented = segment_films(
                 plan.segment, plan.model, prepared, prompts, plan.margin_mm, store, folder / "masks", plan.threads
             )
+        said = judge(plan.run, segmented, prepared.folder, store, plan.threads) if plan.run and segmented else {}
         images = prepared.images.set_index("image_id")
         for number, film in enumerate(films):
             if number in prepared.left_out or segmented is None:
                 yield film, prepared.left_out.get(number, "no lesion can be used")
                 continue
-            yield _answer_film(film, number, images.loc[image_id(number)], segmented, plan)
+            yield _answer_film(film, number, images.loc[image_id(number)], segmented, plan, said)
 
 
-def _answer_film(film: FilmRequest, number: int, image: pd.Series, segmented: Segmented, plan: Plan) -> Prediction:
+def _answer_film(
+    film: FilmRequest,
+    number: int,
+    image: pd.Series,
+    segmented: Segmented,
+    plan: Plan,
+    said: dict[str, dict[str, Malignancy]],
+) -> Prediction:
     """Measure the masks of a film on the grid of its file."""
     size = film.size
     square = (int(image["film_height"]), int(image["film_width"]))
     spacing = film_spacing_mm(float(image["film_spacing_mm"]), square, size)
+    met = {
+        trained.folder.name: {
+            "patient_in_training": patient_in(film.image, seen_patients(trained.weights(trained.seeds[0])))
+        }
+        for trained in (plan.run.classifiers if plan.run else ())
+    }
     lesions = []
     for place, request in enumerate(film.lesions):
         identity = lesion_id(number, place)
@@ -108,9 +126,12 @@ def _answer_film(film: FilmRequest, number: int, image: pd.Series, segmented: Se
         area, diameter = measure_mask(mask, spacing)
         notes = request.notes if mask.any() else (*request.notes, EMPTY_MASK)
         estimate = float(segmented.rows.loc[identity, "predicted_iou"])
-        lesions.append(LesionResult(place + 1, request, mask, area, diameter, estimate, notes=notes))
+        malignancy = {name: replace(one, facts=one.facts | met[name]) for name, one in said.get(identity, {}).items()}
+        lesions.append(LesionResult(place + 1, request, mask, area, diameter, estimate, malignancy, notes))
     origin = read_json(next(iter(segmented.folders.values())) / ORIGIN_FILE)
     facts = {"image": _image_facts(film, image, spacing), "model": _model_facts(plan, origin, film.image)}
+    if plan.run is not None:
+        facts["classifiers_left_out"] = plan.run.left_out
     return Prediction(film.image, film.name, tuple(lesions), spacing, facts)
 
 
@@ -144,25 +165,5 @@ def _model_facts(plan: Plan, origin: dict[str, Any], film: Path) -> dict[str, An
         "field_of_view": plan.segment.fields_of_view[0],
         "iterations": plan.segment.iterations,
         "box_margin_mm": plan.margin_mm,
-        "patient_in_training": patient_in_training(film, plan.model),
+        "patient_in_training": patient_in(film, seen_patients(plan.model.file) if plan.model.file else frozenset()),
     }
-
-
-def patient_in_training(film: Path, model: ModelSpec) -> bool | None:
-    """Tell whether the record of a model's weights names the patient of a film.
-
-    Returns
-    -------
-    bool or None
-        None where that is not known: the film is a picture, its header names no patient, or the weights have no record.
-    """
-    seen = seen_patients(model.file) if model.file else frozenset()
-    if not seen or is_picture(film):
-        return None
-    patient = str(header_value(open_dicom(film), "PatientID") or "").strip()
-    if not patient:
-        return None
-    # CBIS-DDSM writes the patient between other words: Mass-Test_P_00820_LEFT_CC.
-    words = re.split(r"[_\s]", patient)
-    parts = {"_".join(words[first:last]) for first in range(len(words)) for last in range(first + 1, len(words) + 1)}
-    return bool(parts & seen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -19,6 +20,7 @@ from mammoflow.prediction.models import check_prompts, choose_model
 from mammoflow.prediction.output import building, check_folder
 from mammoflow.prediction.requests import KINDS, FilmRequest, film_size, lesion_requests
 from mammoflow.prediction.results import Prediction
+from mammoflow.prediction.runs import read_run
 from mammoflow.prediction.writing import write_prediction
 
 
@@ -28,17 +30,19 @@ def predict(
     points: Sequence[Sequence[float]] = (),
     *,
     out: str | Path | None = None,
-    model: str = "small",
+    model: str = "",
     weights: str | Path | None = None,
     architecture: str = "",
     spacing_mm: float | None = None,
-    margin_mm: float = 0.0,
+    margin_mm: float | None = None,
     finding: str = "unknown",
-    field_of_view: FieldOfView = "image",
+    field_of_view: FieldOfView | None = None,
     device: Device = "auto",
     precision: Precision = "auto",
     store: str | Path | None = None,
     threads: int | None = None,
+    classify: str | Path | None = None,
+    classifiers: Sequence[str] = (),
 ) -> Prediction:
     """Segment and measure the lesions of one film.
 
@@ -58,7 +62,7 @@ def predict(
         Folder to write masks, overlay, `result.json` and, for a DICOM film, a DICOM Segmentation and a Structured
         Report into; None writes nothing. It must be new, empty, or of an earlier answer.
     model
-        A published model, or a name for weights of your own.
+        A published model, or a name for weights of your own; "" takes `small`, or the model of the run `classify`.
     weights
         Weights file; None takes the one that a package brings or that was fetched into `weights/`.
     architecture
@@ -66,17 +70,24 @@ def predict(
     spacing_mm
         Millimetres per pixel in the breast's plane; None takes the header's. A picture needs it.
     margin_mm
-        Margin in millimetres that is added on each side of each box. Boxes drawn close to the lesion need none.
+        Margin in millimetres that is added on each side of each box. None adds none, or the margin of the run
+        `classify`, because its classifiers were trained on masks of such prompts.
     finding
         "mass", "calcification" or "unknown", for the codes of the DICOM objects.
     field_of_view
-        `image` shows the model the whole film, `window` a square around the prompt.
+        `image` shows the model the whole film, `window` a square around the prompt; None takes `image`, or that of the
+        run `classify`.
     device, precision
         As in the configuration of the segmentation.
     store
         Folder of embeddings to use and fill, such as `results/store`; None keeps none.
     threads
         Processors to use; None takes all.
+    classify
+        Folder of a finished run, such as `results/phantom`, whose classifiers judge the lesions with their own
+        calibration and threshold.
+    classifiers
+        Names of these classifiers; empty takes all that need neither feature vectors nor words of a case table.
 
     Returns
     -------
@@ -93,7 +104,9 @@ def predict(
         If the weights are missing or are not the published ones.
     """
     path = Path(image)
-    plan = make_plan(model, weights, architecture, margin_mm, field_of_view, device, precision, store, threads)
+    plan = make_plan(
+        model, weights, architecture, margin_mm, field_of_view, device, precision, store, threads, classify, classifiers
+    )
     film = film_request(path, boxes, points, spacing_mm, finding)
     check_prompts(plan.model, (lesion.prompt_kind for lesion in film.lesions))
     if out is not None:
@@ -111,17 +124,19 @@ def predict_table(
     table: str | Path,
     out: str | Path,
     *,
-    model: str = "small",
+    model: str = "",
     weights: str | Path | None = None,
     architecture: str = "",
     spacing_mm: float | None = None,
-    margin_mm: float = 0.0,
+    margin_mm: float | None = None,
     finding: str = "unknown",
-    field_of_view: FieldOfView = "image",
+    field_of_view: FieldOfView | None = None,
     device: Device = "auto",
     precision: Precision = "auto",
     store: str | Path | None = None,
     threads: int | None = None,
+    classify: str | Path | None = None,
+    classifiers: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Segment and measure the lesions of many films.
 
@@ -135,6 +150,8 @@ def predict_table(
         that cannot be used and why.
     model, weights, architecture, spacing_mm, margin_mm, finding, field_of_view, device, precision, store, threads
         As in `predict`; spacing and finding are those of rows that name none.
+    classify, classifiers
+        As in `predict`.
 
     Returns
     -------
@@ -150,7 +167,9 @@ def predict_table(
     WeightsError
         If the weights are missing or are not the published ones.
     """
-    plan = make_plan(model, weights, architecture, margin_mm, field_of_view, device, precision, store, threads)
+    plan = make_plan(
+        model, weights, architecture, margin_mm, field_of_view, device, precision, store, threads, classify, classifiers
+    )
     if finding not in KINDS:
         raise ConfigError(f"finding: found {finding!r}; expected one of {', '.join(KINDS)}")
     return answer_table(Path(table), Path(out), plan, spacing_mm, finding)
@@ -160,30 +179,45 @@ def make_plan(
     model: str,
     weights: str | Path | None,
     architecture: str,
-    margin_mm: float,
-    field_of_view: FieldOfView,
+    margin_mm: float | None,
+    field_of_view: FieldOfView | None,
     device: Device,
     precision: Precision,
     store: str | Path | None,
     threads: int | None,
+    classify: str | Path | None = None,
+    classifiers: Sequence[str] = (),
 ) -> Plan:
     """Return how films are answered; the parameters are those of `predict`.
 
     Raises
     ------
     ConfigError
-        If the model is not known or takes no prompts, or the margin is negative.
+        If the model is not known or takes no prompts, the margin is negative, or classifiers are named without a run.
+    StudyError
+        If the run has no trained classifier.
     """
-    if not margin_mm >= 0:
+    if margin_mm is not None and not margin_mm >= 0:
         raise ConfigError(f"margin of boxes: found {margin_mm} mm; expected 0 or more")
-    segment = SegmentSettings(device=device, precision=precision, iterations=1, fields_of_view=[field_of_view])
+    if classifiers and classify is None:
+        raise ConfigError(f"classifiers {', '.join(classifiers)} are named without a run; expected --classify RUN too")
+    file = Path(weights) if weights else None
+    run = read_run(Path(classify), classifiers, model, file) if classify else None
+    segment = run.segment if run else SegmentSettings()
+    changes: dict[str, Any] = {"device": device, "precision": precision} if run is None else {}
+    if field_of_view is not None:
+        changes["fields_of_view"] = [field_of_view]
+    if segment.choose == "first":  # later iterations would be thrown away
+        changes["iterations"] = 1
+    default_margin_mm = run.margin_mm if run else 0.0
     return Plan(
-        choose_model(model, Path(weights) if weights else None, architecture),
-        ImagesSettings(),
-        segment,
-        margin_mm,
+        run.model if run else choose_model(model or "small", file, architecture),
+        run.images if run else ImagesSettings(),
+        segment.model_copy(update=changes),
+        default_margin_mm if margin_mm is None else margin_mm,
         store=Path(store) if store else None,
         threads=threads or available_threads(),
+        run=run,
     )
 
 

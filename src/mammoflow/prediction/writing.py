@@ -70,14 +70,25 @@ def _write_dicom(prediction: Prediction, folder: Path) -> str:
     algorithm = Algorithm(
         model["name"], {"weights_sha256": model["sha256"], "box_margin_mm": f"{model['box_margin_mm']:g}"}
     )
+    names = sorted({name for lesion in lesions for name in lesion.malignancy})
+    said = names[0] if len(names) == 1 else ""  # a report has room for one probability
+    classifier = Algorithm(said, _parameters(lesions[0], said)) if said else None
     with writing(folder / SEGMENTATION) as segmentation, writing(folder / REPORT) as report:
-        write_objects(film, [_finding(lesion) for lesion in lesions], algorithm, None, segmentation, report)
+        findings = [_finding(lesion, said) for lesion in lesions]
+        write_objects(film, findings, algorithm, classifier, segmentation, report)
     return ""
 
 
-def _finding(lesion: LesionResult) -> Any:
+def _parameters(lesion: LesionResult, classifier: str) -> dict[str, str]:
+    """Return what the report says about a classifier."""
+    facts = lesion.malignancy[classifier].facts
+    return {"run": str(facts["run"]), "calibration": str(facts["calibration"])}
+
+
+def _finding(lesion: LesionResult, classifier: str) -> Any:
     from mammoflow.dicom_output.findings import Finding
 
+    probability = lesion.malignancy[classifier].probability if classifier in lesion.malignancy else None
     request = lesion.request
     key = f"{request.box} {request.points}"
-    return Finding(key, lesion.mask, request.kind, lesion.area_mm2, lesion.longest_diameter_mm)
+    return Finding(key, lesion.mask, request.kind, lesion.area_mm2, lesion.longest_diameter_mm, probability)

@@ -23,6 +23,7 @@ from mammoflow.imaging.film_masks import measure_mask, on_film
 from mammoflow.imaging.geometry import longest_diameter_mm
 from mammoflow.imaging.stage import prepare_images
 from mammoflow.prediction.api import predict
+from mammoflow.prediction.patients import patient_in
 from mammoflow.prediction.results import Prediction
 from mammoflow.segmentation.prompted.stage import segment
 from mammoflow.segmentation.prompting.prompts import make_prompts
@@ -124,20 +125,16 @@ def test_result_has_no_patient_of_the_header(answered: Prediction) -> None:
     assert "09999" not in text
 
 
-def test_patient_of_the_weights_is_recognised_in_a_longer_id(
-    made_up: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from mammoflow.prediction.answers import patient_in_training
-
-    monkeypatch.setattr("mammoflow.prediction.answers.seen_patients", lambda _: frozenset({"P_00012"}))
-    spec = ModelSpec("small", "small")
+def test_patient_of_the_weights_is_recognised_in_a_longer_id(made_up: ModuleType, tmp_path: Path) -> None:
+    known = frozenset({"P_00012"})
     seen = made_up.write_film(tmp_path / "seen.dcm", "Mass-Training_P_00012_RIGHT_MLO")
     other = made_up.write_film(tmp_path / "other.dcm", "Mass-Test_P_00013_RIGHT_MLO")
     longer = made_up.write_film(tmp_path / "longer.dcm", "P_000123")
     anonymous = made_up.write_film(tmp_path / "anonymous.dcm", "")
-    found = [patient_in_training(path, spec) for path in (seen, other, longer, anonymous)]
-    assert found == [True, False, False, None]
-    assert patient_in_training(made_up.write_picture(tmp_path / "film.png"), spec) is None
+    picture = made_up.write_picture(tmp_path / "film.png")
+    films = (seen, other, longer, anonymous, picture)
+    assert [patient_in(path, known) for path in films] == [True, False, False, None, None]
+    assert patient_in(seen, frozenset()) is None
 
 
 def test_picture_needs_a_spacing_and_gets_no_dicom(made_up: ModuleType, tmp_path: Path) -> None:
