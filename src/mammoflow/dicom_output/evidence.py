@@ -6,6 +6,7 @@ stated one. An object that copied them would be invalid itself. What is not vali
 
 from __future__ import annotations
 
+import logging
 import re
 import uuid
 import warnings
@@ -28,6 +29,9 @@ from mammoflow.errors import MammoflowError
 from mammoflow.formats.dicom_header import header_value, image_shape
 from mammoflow.imaging.laterality import header_side
 from mammoflow.imaging.spacing import Spacing
+
+# highdicom logs names that it finds unusual. They identify patients, so no log of this project may hold them.
+logging.getLogger("highdicom").setLevel(logging.CRITICAL + 1)
 
 LATIN_1, UTF_8 = "ISO_IR 100", "ISO_IR 192"
 """Some checkers and viewers do not know UTF-8, so it is declared only where it is needed."""

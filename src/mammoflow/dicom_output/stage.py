@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from mammoflow.cohort.table_files import records
 from mammoflow.dicom_output.evidence import Evidence, NoReferenceError, film_evidence
 from mammoflow.dicom_output.findings import Algorithm, Finding
 from mammoflow.dicom_output.objects import write_objects
@@ -76,7 +78,8 @@ def write_dicom_objects(inputs: DicomInputs, output: Path, only_test: bool = Fal
     StudyError
         If a table or a mask is missing or does not fit, or the study's folder does not exist.
     """
-    images = read_table(inputs.images / "images.parquet", CANONICAL_IMAGES).set_index("image_id")
+    images = read_table(inputs.images / "images.parquet", CANONICAL_IMAGES)
+    rows_of_images = {str(row["image_id"]): row for row in records(images)}
     lesions = read_table(inputs.images / "lesions.parquet", CANONICAL_LESIONS)
     masks = read_table(inputs.masks / "masks.parquet", MASKS)
     known = lesions[["lesion_id", "lesion_type", "split"]]
@@ -92,8 +95,7 @@ def write_dicom_objects(inputs: DicomInputs, output: Path, only_test: bool = Fal
     written: list[dict[str, Any]] = []
     groups = list(rows.groupby("image_id", sort=True))
     for image_id, of_film in progress(groups, "DICOM objects", total=len(groups)):
-        image = images.loc[str(image_id)]
-        film = Film(str(image_id), image, inputs, of_film, probabilities)
+        film = Film(str(image_id), rows_of_images[str(image_id)], inputs, of_film, probabilities)
         written += film.write(output, algorithm, classifier)
     table = pd.DataFrame(written) if written else empty_table(DICOM_OBJECTS)
     write_table(table, DICOM_OBJECTS, output / TABLE)
@@ -117,7 +119,7 @@ class Film:
     """
 
     image_id: str
-    image: pd.Series
+    image: Mapping[str, Any]
     inputs: DicomInputs
     rows: pd.DataFrame
     probabilities: dict[str, float]
@@ -143,7 +145,7 @@ class Film:
         with writing(output / files[0]) as segmentation, writing(output / files[1]) as report:
             uids = write_objects(evidence, findings, algorithm, probable, segmentation, report)
         for number, (row, finding) in enumerate(zip(kept, findings, strict=True), start=1):
-            values = {
+            values: dict[str, Any] = {
                 "segmentation_file": files[0],
                 "report_file": files[1],
                 "segment": number,
@@ -154,7 +156,7 @@ class Film:
                 "diameter_mm": finding.diameter_mm,
                 "probability": finding.probability,
             }
-            written.append(self._row(row, **values))
+            written.append(self._row(row, "", **values))
         return written
 
     def _evidence(self) -> tuple[Evidence, tuple[float, float]]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
+from mammoflow.cohort.table_files import records
 from mammoflow.config.images import ImagesSettings
 from mammoflow.config.prompted import SegmentSettings
+from mammoflow.errors import StudyError
 from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.imaging.film import is_picture
 from mammoflow.imaging.film_masks import film_spacing_mm, measure_mask, on_film
@@ -93,18 +93,18 @@ def answer(films: Sequence[FilmRequest], plan: Plan) -> Iterator[Prediction | tu
                 plan.segment, plan.model, prepared, prompts, plan.margin_mm, store, folder / "masks", plan.threads
             )
         said = judge(plan.run, segmented, prepared.folder, store, plan.threads) if plan.run and segmented else {}
-        images = prepared.images.set_index("image_id")
+        images = {str(row["image_id"]): row for row in records(prepared.images)}
         for number, film in enumerate(films):
             if number in prepared.left_out or segmented is None:
                 yield film, prepared.left_out.get(number, "no lesion can be used")
                 continue
-            yield _answer_film(film, number, images.loc[image_id(number)], segmented, plan, said)
+            yield _answer_film(film, number, images[image_id(number)], segmented, plan, said)
 
 
 def _answer_film(
     film: FilmRequest,
     number: int,
-    image: pd.Series,
+    image: Mapping[str, Any],
     segmented: Segmented,
     plan: Plan,
     said: dict[str, dict[str, Malignancy]],
@@ -112,6 +112,11 @@ def _answer_film(
     """Measure the masks of a film on the grid of its file."""
     size = film.size
     square = (int(image["film_height"]), int(image["film_width"]))
+    if is_picture(film.image) and square != size:
+        raise StudyError(
+            f"{film.image}: a viewer shows {size[1]} x {size[0]} pixels and the file was read as {square[1]} x "
+            f"{square[0]}; expected a picture without an EXIF orientation; save it upright"
+        )
     spacing = film_spacing_mm(float(image["film_spacing_mm"]), square, size)
     met = {
         trained.folder.name: {
@@ -125,7 +130,7 @@ def _answer_film(
         mask = on_film(segmented.mask(identity), size)
         area, diameter = measure_mask(mask, spacing)
         notes = request.notes if mask.any() else (*request.notes, EMPTY_MASK)
-        estimate = float(segmented.rows.loc[identity, "predicted_iou"])
+        estimate = segmented.predicted_iou(identity)
         malignancy = {name: replace(one, facts=one.facts | met[name]) for name, one in said.get(identity, {}).items()}
         lesions.append(LesionResult(place + 1, request, mask, area, diameter, estimate, malignancy, notes))
     origin = read_json(next(iter(segmented.folders.values())) / ORIGIN_FILE)
@@ -135,7 +140,7 @@ def _answer_film(
     return Prediction(film.image, film.name, tuple(lesions), spacing, facts)
 
 
-def _image_facts(film: FilmRequest, image: pd.Series, spacing_mm: tuple[float, float]) -> dict[str, Any]:
+def _image_facts(film: FilmRequest, image: Mapping[str, Any], spacing_mm: tuple[float, float]) -> dict[str, Any]:
     """Return what `result.json` says about the film; nothing in it identifies a patient but the file's name."""
     picture = is_picture(film.image)
     side = None if picture else header_side(open_dicom(film.image))

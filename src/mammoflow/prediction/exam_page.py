@@ -108,7 +108,7 @@ def _film(
                     "model": model,
                     "area_mm2": area,
                     "diameter_mm": diameter,
-                    "predicted_iou": float(segmented[model].rows.loc[identity, "predicted_iou"]),
+                    "predicted_iou": segmented[model].predicted_iou(identity),
                 }
             )
     return {

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mammoflow.cohort.table_files import records
 from mammoflow.config.images import ImagesSettings
 from mammoflow.config.prompts import PromptSettings
 from mammoflow.errors import ExcludedCase
@@ -109,7 +110,7 @@ def prepare_films(
         write_table(images, CANONICAL_IMAGES, folder / "images.parquet"),
         write_table(lesions, CANONICAL_LESIONS, folder / "lesions.parquet"),
         {
-            number: "; ".join(f"{row['reason']}: {row['detail']}" for row in result.excluded)
+            number: "; ".join(dict.fromkeys(f"{row['reason']}: {row['detail']}" for row in result.excluded))
             for number, result in enumerate(ordered)
             if result.image is None
         },
@@ -189,7 +190,7 @@ def film_prompts(films: Sequence[FilmRequest], prepared: PreparedFilms, margin_m
     if sources.empty:
         return {}
     boxes = prompt_table(settings, prepared.images, sources, sources).set_index("lesion_id", drop=False)
-    sizes = prepared.images.set_index("image_id")
+    sizes = {str(row["image_id"]): row for row in records(prepared.images)}
     rows: dict[str, list[dict[str, Any]]] = {}
     for number, film in enumerate(films):
         for place, lesion in enumerate(film.lesions):
@@ -197,11 +198,11 @@ def film_prompts(films: Sequence[FilmRequest], prepared: PreparedFilms, margin_m
             if identity not in boxes.index:
                 continue
             row = {str(name): value for name, value in boxes.loc[identity].to_dict().items()}
-            rows.setdefault(lesion.prompt_kind, []).append(_prompt(row, lesion, film, sizes.loc[image_id(number)]))
+            rows.setdefault(lesion.prompt_kind, []).append(_prompt(row, lesion, film, sizes[image_id(number)]))
     return {kind: pd.DataFrame(of_kind).astype({"draw": "Int64"}) for kind, of_kind in rows.items()}
 
 
-def _prompt(row: dict[str, Any], lesion: LesionRequest, film: FilmRequest, image: pd.Series) -> dict[str, Any]:
+def _prompt(row: dict[str, Any], lesion: LesionRequest, film: FilmRequest, image: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row of PROMPTS, from that of the box alone."""
     kind = lesion.prompt_kind
     if kind == "box":

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from mammoflow.cohort.table_files import records
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.errors import StudyError
 from mammoflow.imaging.geometry import Mask
@@ -27,18 +29,22 @@ class Segmented:
     Attributes
     ----------
     rows
-        Table MASKS of all kinds of prompts, indexed by lesion; `folder` is the folder of the mask's file.
+        Rows of MASKS of all kinds of prompts, by lesion; `folder` is the folder of the mask's file.
     folders
         Folder of the segmentation stage by kind of prompt.
     """
 
-    rows: pd.DataFrame
+    rows: Mapping[str, Mapping[str, Any]]
     folders: Mapping[str, Path]
 
     def mask(self, lesion: str) -> Mask:
         """Return the mask (height, width) of a lesion on the canonical grid."""
-        row = self.rows.loc[lesion]
+        row = self.rows[lesion]
         return read_mask(Path(row["folder"]) / str(row["mask_file"]))
+
+    def predicted_iou(self, lesion: str) -> float:
+        """Return the model's own estimate of the overlap of a lesion's mask with the lesion."""
+        return float(self.rows[lesion]["predicted_iou"])
 
 
 def segment_films(
@@ -93,4 +99,5 @@ def segment_films(
             threads,
         )
         tables.append(read_table(folders[kind] / "masks.parquet", MASKS).assign(folder=str(folders[kind])))
-    return Segmented(pd.concat(tables).set_index("lesion_id"), folders)
+    rows = {str(row["lesion_id"]): row for row in records(pd.concat(tables))}
+    return Segmented(rows, folders)

@@ -21,9 +21,14 @@ SIZE = (60, 40)
 @pytest.fixture
 def write_film(tmp_path: Path) -> Callable[..., Path]:
     """Return a function that writes a film; a keyword sets an element of its header, None deletes it."""
+    return film_writer(tmp_path)
+
+
+def film_writer(folder: Path) -> Callable[..., Path]:
+    """Return the function that writes films into a folder."""
 
     def write(name: str = "film.dcm", **elements: Any) -> Path:
-        path = tmp_path / name
+        path = folder / name
         pixels = np.arange(SIZE[0] * SIZE[1], dtype=np.uint16).reshape(SIZE)
         uids = {"study_uid": phantom_uid("study"), "series_uid": phantom_uid("series")}
         write_dicom(path, pixels, folder="DOE^JANE", description="film", laterality="R", view="MLO", instance=1, **uids)
@@ -46,7 +51,13 @@ def write_film(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def write_films_into() -> Callable[[Path], Callable[..., Path]]:
+    """Return the function that makes `write_film` for a folder."""
+    return film_writer
+
+
+@pytest.fixture(scope="session")
 def findings() -> list[Finding]:
     """Two lesions whose masks overlap."""
     first, second = np.zeros(SIZE, dtype=np.bool_), np.zeros(SIZE, dtype=np.bool_)
@@ -58,13 +69,13 @@ def findings() -> list[Finding]:
     ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def algorithm() -> Algorithm:
     """The model of the masks."""
     return Algorithm("small", {"weights_sha256": "de0fde65", "box_margin_mm": "0"})
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def classifier() -> Algorithm:
     """The classifier of the probabilities."""
     return Algorithm("context_crop", {"calibration": "temperature"})

@@ -77,35 +77,35 @@ def write(
     return write
 
 
-@pytest.mark.parametrize("name", list(HEADERS))
-def test_objects_of_any_header_open_again_and_pass_the_checkers(
-    name: str, write_film: Callable[..., Path], write: Callable[..., tuple[Path, Path]], findings: list[Finding]
-) -> None:
-    segmentation, report = write(write_film(**HEADERS[name]))
-    opened = hd.seg.segread(segmentation)
-    frames = opened.pixel_array.astype(bool)
+@pytest.fixture(scope="module", params=list(HEADERS))
+def of_header(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    write_films_into: Callable[[Path], Callable[..., Path]],
+    findings: list[Finding],
+    algorithm: Algorithm,
+    classifier: Algorithm,
+) -> tuple[Path, Path]:
+    """Segmentation and report of a film with one of the headers, written once."""
+    folder = tmp_path_factory.mktemp("header")
+    film = write_films_into(folder)(**HEADERS[request.param])
+    files = folder / "segmentation.dcm", folder / "report.dcm"
+    write_objects(film_evidence(open_dicom(film), SPACING), findings, algorithm, classifier, *files)
+    return files
+
+
+def test_objects_of_any_header_open_again_with_the_masks(of_header: tuple[Path, Path], findings: list[Finding]) -> None:
+    frames = hd.seg.segread(of_header[0]).pixel_array.astype(bool)
     assert [np.array_equal(frame, one.mask) for frame, one in zip(frames, findings, strict=True)] == [True, True]
-    groups = hd.sr.srread(report).content.get_planar_roi_measurement_groups()
-    assert len(groups) == 2
+    assert len(hd.sr.srread(of_header[1]).content.get_planar_roi_measurement_groups()) == 2
 
 
-@pytest.mark.parametrize("name", list(HEADERS))
-def test_dciodvfy_finds_no_error(
-    name: str,
-    write_film: Callable[..., Path],
-    write: Callable[..., tuple[Path, Path]],
-    dciodvfy: Callable[[Path], list[str]],
-) -> None:
-    segmentation, report = write(write_film(**HEADERS[name]))
-    assert dciodvfy(segmentation) == []
-    assert dciodvfy(report) == []
+def test_dciodvfy_finds_no_error(of_header: tuple[Path, Path], dciodvfy: Callable[[Path], list[str]]) -> None:
+    assert [dciodvfy(path) for path in of_header] == [[], []]
 
 
-@pytest.mark.parametrize("name", list(HEADERS))
-def test_dsrdump_reads_the_report(
-    name: str, write_film: Callable[..., Path], write: Callable[..., tuple[Path, Path]], dsrdump: Callable[[Path], str]
-) -> None:
-    text = dsrdump(write(write_film(**HEADERS[name]))[1])
+def test_dsrdump_reads_the_report(of_header: tuple[Path, Path], dsrdump: Callable[[Path], str]) -> None:
+    text = dsrdump(of_header[1])
     assert '"Imaging Measurement Report"' in text
     assert text.count('"Measurement Group"') == 2
 
@@ -195,6 +195,23 @@ def test_patient_is_that_of_the_film_and_ids_of_the_study_stay_out(
         content = path.read_bytes()
         for word in (b"Doe-Jane", b"Hospital X", b"Op^E", b"secret"):
             assert word not in content
+
+
+@pytest.mark.parametrize("name", ["Roe", "^^^^^", "Roe^R^^^^^", "ROE=ROE=ROE", "  "])
+def test_no_name_is_printed_or_logged(
+    name: str,
+    write_film: Callable[..., Path],
+    write: Callable[..., tuple[Path, Path]],
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    film = write_film(PatientName=name)
+    recwarn.clear()
+    write(film)
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err, caplog.text) == ("", "", "")
+    assert not recwarn.list
 
 
 def test_invalid_values_are_left_empty_and_valid_ones_kept(

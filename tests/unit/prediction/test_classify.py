@@ -33,9 +33,10 @@ CROP = {
 MARGIN_MM = 4.0
 
 
-@pytest.fixture
-def run(tiny_study: Any, tiny: ModuleType) -> Path:
+@pytest.fixture(scope="module")
+def run(written_study: Any, tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run with a classifier of crops and one that also takes features."""
+    tiny_study = written_study.copy(tmp_path_factory.mktemp("run") / "tiny")
     root = Path(tiny_study.root)
     tiny.train(tiny_study, {**CROP, "seeds": [0, 1]}, "crop")
     tiny.train(tiny_study, {**CROP, "vectors": ["radiomics"]}, "with_features")

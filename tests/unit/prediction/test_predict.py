@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 import mammoflow
 from mammoflow.cli import main
@@ -145,6 +146,20 @@ def test_picture_needs_a_spacing_and_gets_no_dicom(made_up: ModuleType, tmp_path
     content = json.loads((tmp_path / "film" / "result.json").read_text(encoding="utf-8"))
     assert "no DICOM objects are written for a picture" in content["dicom_note"]
     assert not list((tmp_path / "film").glob("*.dcm"))
+
+
+def test_turned_picture_is_answered_as_displayed_or_refused(made_up: ModuleType, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[274] = 6  # a viewer turns the stored picture clockwise
+    upright = Image.fromarray((made_up.grey() // 257).astype(np.uint8))
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    try:
+        lesion = predict(tmp_path / "turned.jpg", [made_up.BOX], spacing_mm=0.25, threads=1).lesions[0]
+    except StudyError as problem:
+        assert "turned.jpg" in str(problem)  # noqa: PT017
+    else:
+        assert lesion.mask.shape == made_up.SIZE
+        assert (lesion.mask & made_up.disc()).sum() > 0.7 * made_up.disc().sum()
 
 
 def test_points_prompt_small_and_are_refused_by_lite_medsam(film: Path, made_up: ModuleType) -> None:
