@@ -23,11 +23,11 @@ rule dicom_shard:
         images=lambda wildcards, input: Path(input.images).parent,
         masks=lambda wildcards, input: Path(input.masks).parent,
         classifier=lambda wildcards, input: folders("--classifier", input.get("predictions", [])),
-        only_test=lambda wildcards: "--only-test" if wildcards.fold else "",
+        lesions=lambda wildcards: "test" if wildcards.fold else "all",
         objects=lambda wildcards, output: Path(output[0]).parent,
     shell:
-        "mammoflow dicom --study {params.study:q} --images {params.images} --masks {params.masks}"
-        " {params.classifier} {params.only_test} --output {params.objects}"
+        "mammoflow dicom --settings {input.settings} --study {params.study:q} --images {params.images} --masks {params.masks}"
+        " {params.classifier} --lesions {params.lesions} --output {params.objects}"
         " 2>&1 | tee {log} >&2"
 
 

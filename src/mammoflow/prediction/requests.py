@@ -142,7 +142,7 @@ def lesion_requests(
     if kind not in KINDS:
         raise ConfigError(f"finding: found {kind!r}; expected one of {', '.join(KINDS)}")
     if not boxes and not points:
-        raise ConfigError("there is neither a box nor a point; expected at least one, because it says where to look")
+        raise ConfigError(f"there is neither a box nor a point; expected --box {BOX_FORM}, or --point {POINT_FORM}")
     checked = [_checked_box(box, size) for box in boxes]
     inside: list[list[Point]] = [[] for _ in checked]
     alone: list[Point] = []
