@@ -29,6 +29,7 @@ from mammoflow.weights.origin import ORIGIN_FILE
 from mammoflow.weights.registry import ModelSpec
 from mammoflow.weights.seen_patients import seen_patients
 
+FLAG = "flag_"
 EMPTY_MASK = "the model found nothing in this prompt: the mask is empty"
 
 
@@ -94,11 +95,12 @@ def answer(films: Sequence[FilmRequest], plan: Plan) -> Iterator[Prediction | tu
             )
         said = judge(plan.run, segmented, prepared.folder, store, plan.threads) if plan.run and segmented else {}
         images = {str(row["image_id"]): row for row in records(prepared.images)}
+        flags = {str(row["lesion_id"]): flag_names(row) for row in records(prepared.lesions)}
         for number, film in enumerate(films):
             if number in prepared.left_out or segmented is None:
                 yield film, prepared.left_out.get(number, "no lesion can be used")
                 continue
-            yield _answer_film(film, number, images[image_id(number)], segmented, plan, said)
+            yield _answer_film(film, number, images[image_id(number)], segmented, plan, said, flags)
 
 
 def _answer_film(
@@ -108,6 +110,7 @@ def _answer_film(
     segmented: Segmented,
     plan: Plan,
     said: dict[str, dict[str, Malignancy]],
+    flags: dict[str, list[str]],
 ) -> Prediction:
     """Measure the masks of a film on the grid of its file."""
     size = film.size
@@ -129,7 +132,8 @@ def _answer_film(
         identity = lesion_id(number, place)
         mask = on_film(segmented.mask(identity), size)
         area, diameter = measure_mask(mask, spacing)
-        notes = request.notes if mask.any() else (*request.notes, EMPTY_MASK)
+        notes = (*request.notes, *(f"flagged: {name}" for name in flags.get(identity, ())))
+        notes = notes if mask.any() else (*notes, EMPTY_MASK)
         estimate = segmented.predicted_iou(identity)
         malignancy = {name: replace(one, facts=one.facts | met[name]) for name, one in said.get(identity, {}).items()}
         lesions.append(LesionResult(place + 1, request, mask, area, diameter, estimate, malignancy, notes))
@@ -140,13 +144,19 @@ def _answer_film(
     return Prediction(film.image, film.name, tuple(lesions), spacing, facts)
 
 
+def flag_names(row: Mapping[str, Any]) -> list[str]:
+    """Return the flags that are set in a row of CANONICAL_IMAGES or CANONICAL_LESIONS, without their prefix."""
+    return [
+        name.removeprefix(FLAG)
+        for name, value in row.items()
+        if name.startswith(FLAG) and value is not None and bool(value)
+    ]
+
+
 def _image_facts(film: FilmRequest, image: Mapping[str, Any], spacing_mm: tuple[float, float]) -> dict[str, Any]:
     """Return what `result.json` says about the film; nothing in it identifies a patient but the file's name."""
     picture = is_picture(film.image)
     side = None if picture else header_side(open_dicom(film.image))
-    flags = [
-        str(name).removeprefix("flag_") for name, value in image.items() if str(name).startswith("flag_") and value
-    ]
     return {
         "file": film.image.name,
         "sha256": file_digest(film.image),
@@ -159,7 +169,7 @@ def _image_facts(film: FilmRequest, image: Mapping[str, Any], spacing_mm: tuple[
         "laterality": side.laterality if side else "",
         "view": side.view if side else "",
         "canonical_sha256": str(image["digest"]),
-        "flags": flags,
+        "flags": flag_names(image),
     }
 
 

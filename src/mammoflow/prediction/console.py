@@ -58,8 +58,8 @@ def run_predict(
         print(note, file=sys.stderr)
     print(f"written: {out}/")
     print(NOTICE, file=sys.stderr)
-    if show:
-        webbrowser.open((out / OVERLAY).resolve().as_uri())
+    if show and not webbrowser.open((out / OVERLAY).resolve().as_uri()):
+        print(f"this machine has no viewer; open {out / OVERLAY}", file=sys.stderr)
 
 
 def _line(lesion: dict[str, Any]) -> str:

@@ -31,6 +31,7 @@ def building(folder: Path) -> Iterator[Path]:
     StudyError
         See `check_folder`.
     """
+    folder = folder.resolve()
     check_folder(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as name:

@@ -259,3 +259,19 @@ def test_measures_know_oblong_pixels() -> None:
     assert area == pytest.approx(50 * 0.02)
     assert diameter == pytest.approx(np.hypot(1.0, 1.0))
     assert np.isnan(measure_mask(np.zeros((4, 4), dtype=np.bool_), (0.2, 0.1))[1])
+
+
+def test_flags_of_film_and_lesion_are_said(film: Path, made_up: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mammoflow.prediction import answers
+    from mammoflow.prediction.films import PreparedFilms
+
+    def flagged(*arguments: object) -> PreparedFilms:
+        prepared = prepare(*arguments)
+        images = prepared.images.assign(flag_view_conflict=True)
+        return PreparedFilms(prepared.folder, images, prepared.lesions.assign(flag_odd=True), prepared.left_out)
+
+    prepare = answers.prepare_films
+    monkeypatch.setattr(answers, "prepare_films", flagged)
+    answered = predict(film, [made_up.BOX], spacing_mm=0.25, threads=1)
+    assert answered.facts["image"]["flags"] == ["view_conflict"]
+    assert answered.lesions[0].notes == ("flagged: odd",)
