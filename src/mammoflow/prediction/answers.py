@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mammoflow.cohort.table_files import records
 from mammoflow.config.images import ImagesSettings
 from mammoflow.config.prompted import SegmentSettings
@@ -95,12 +97,14 @@ def answer(films: Sequence[FilmRequest], plan: Plan) -> Iterator[Prediction | tu
             )
         said = judge(plan.run, segmented, prepared.folder, store, plan.threads) if plan.run and segmented else {}
         images = {str(row["image_id"]): row for row in records(prepared.images)}
-        flags = {str(row["lesion_id"]): flag_names(row) for row in records(prepared.lesions)}
+        notes = {identity: [f"this lesion was left out: {why}"] for identity, why in prepared.lesions_left_out.items()}
+        for row in records(prepared.lesions):
+            notes[str(row["lesion_id"])] = [f"flagged: {name}" for name in flag_names(row)]
         for number, film in enumerate(films):
             if number in prepared.left_out or segmented is None:
                 yield film, prepared.left_out.get(number, "no lesion can be used")
                 continue
-            yield _answer_film(film, number, images[image_id(number)], segmented, plan, said, flags)
+            yield _answer_film(film, number, images[image_id(number)], segmented, plan, said, notes)
 
 
 def _answer_film(
@@ -110,7 +114,7 @@ def _answer_film(
     segmented: Segmented,
     plan: Plan,
     said: dict[str, dict[str, Malignancy]],
-    flags: dict[str, list[str]],
+    known: dict[str, list[str]],
 ) -> Prediction:
     """Measure the masks of a film on the grid of its file."""
     size = film.size
@@ -130,9 +134,13 @@ def _answer_film(
     lesions = []
     for place, request in enumerate(film.lesions):
         identity = lesion_id(number, place)
+        notes = (*request.notes, *known.get(identity, ()))
+        if identity not in segmented.rows:
+            empty = np.zeros(size, dtype=np.bool_)
+            lesions.append(LesionResult(place + 1, request, empty, 0.0, np.nan, np.nan, notes=notes))
+            continue
         mask = on_film(segmented.mask(identity), size)
         area, diameter = measure_mask(mask, spacing)
-        notes = (*request.notes, *(f"flagged: {name}" for name in flags.get(identity, ())))
         notes = notes if mask.any() else (*notes, EMPTY_MASK)
         estimate = segmented.predicted_iou(identity)
         malignancy = {name: replace(one, facts=one.facts | met[name]) for name, one in said.get(identity, {}).items()}

@@ -64,11 +64,11 @@ def run_predict(
 
 def _line(lesion: dict[str, Any]) -> str:
     """Describe a lesion of `result.json` in a line."""
-    diameter = lesion["longest_diameter_mm"]
+    diameter, estimate = lesion["longest_diameter_mm"], lesion["predicted_iou"]
     parts = [
         f"area {lesion['area_mm2']:.1f} mm²",
         "longest diameter " + ("not defined" if diameter is None else f"{diameter:.1f} mm"),
-        f"predicted IoU {lesion['predicted_iou']:.2f}",
+        "predicted IoU " + ("not defined" if estimate is None else f"{estimate:.2f}"),
     ]
     for name, said in lesion["malignancy"].items():
         probability = "no input" if said["probability"] is None else f"{said['probability']:.2f}"

@@ -50,12 +50,15 @@ class PreparedFilms:
         Tables CANONICAL_IMAGES and CANONICAL_LESIONS.
     left_out
         Why a film cannot be used, by the number of its request.
+    lesions_left_out
+        Why a lesion of a film that can be used cannot be, by its id.
     """
 
     folder: Path
     images: pd.DataFrame
     lesions: pd.DataFrame
     left_out: dict[int, str]
+    lesions_left_out: dict[str, str]
 
 
 def image_id(film: int) -> str:
@@ -113,6 +116,12 @@ def prepare_films(
             number: "; ".join(dict.fromkeys(f"{row['reason']}: {row['detail']}" for row in result.excluded))
             for number, result in enumerate(ordered)
             if result.image is None
+        },
+        {
+            row["lesion_id"]: f"{row['reason']}: {row['detail']}"
+            for result in ordered
+            for row in result.excluded
+            if row["level"] == "lesion"
         },
     )
 

@@ -31,6 +31,7 @@ from mammoflow.segmentation.prompting.prompts import make_prompts
 from mammoflow.storage.files import read_mask, write_mask
 from mammoflow.tables.cohort import IMAGES, LESIONS
 from mammoflow.tables.files import read_table, write_table
+from mammoflow.tables.images import CANONICAL_LESIONS
 from mammoflow.tables.masks import MASKS
 from mammoflow.weights.registry import ModelSpec
 
@@ -261,17 +262,24 @@ def test_measures_know_oblong_pixels() -> None:
     assert np.isnan(measure_mask(np.zeros((4, 4), dtype=np.bool_), (0.2, 0.1))[1])
 
 
-def test_flags_of_film_and_lesion_are_said(film: Path, made_up: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_and_lesions_that_are_left_out_are_said(
+    film: Path, made_up: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from mammoflow.prediction import answers
     from mammoflow.prediction.films import PreparedFilms
 
     def flagged(*arguments: object) -> PreparedFilms:
         prepared = prepare(*arguments)
         images = prepared.images.assign(flag_view_conflict=True)
-        return PreparedFilms(prepared.folder, images, prepared.lesions.assign(flag_odd=True), prepared.left_out)
+        lesions = prepared.lesions.assign(flag_odd=True)
+        lesions = write_table(lesions[:1], CANONICAL_LESIONS, prepared.folder / "lesions.parquet")
+        return PreparedFilms(prepared.folder, images, lesions, {}, {"film-0-lesion-1": "its box is odd"})
 
     prepare = answers.prepare_films
     monkeypatch.setattr(answers, "prepare_films", flagged)
-    answered = predict(film, [made_up.BOX], spacing_mm=0.25, threads=1)
+    answered = predict(film, [made_up.BOX, made_up.BOX], spacing_mm=0.25, threads=1)
     assert answered.facts["image"]["flags"] == ["view_conflict"]
     assert answered.lesions[0].notes == ("flagged: odd",)
+    assert answered.lesions[1].notes == ("this lesion was left out: its box is odd",)
+    assert not answered.lesions[1].mask.any()
+    assert answered.as_json()["lesions"][1]["predicted_iou"] is None
