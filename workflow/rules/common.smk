@@ -12,6 +12,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from mammoflow.errors import MammoflowError
 from mammoflow.planning import classifiers as planned_classifiers
+from mammoflow.planning import dicom as planned_dicom
 from mammoflow.planning import features as planned_features
 from mammoflow.planning import folds as planned_folds
 from mammoflow.planning import models as planned_models
@@ -23,6 +24,7 @@ from mammoflow.planning.jobs import job_modules
 from mammoflow.planning.made import Made
 from mammoflow.planning.workflow import file_options as files, folder_options as folders
 from mammoflow.run.provenance import code_digests
+
 
 def config_files():
     """The configuration files, those of the command line after the default one, as Snakemake lays them over it."""
