@@ -27,6 +27,7 @@ include: "workflow/rules/classifiers.smk"
 include: "workflow/rules/saliency.smk"
 include: "workflow/rules/search.smk"
 include: "workflow/rules/compare.smk"
+include: "workflow/rules/birads.smk"
 include: "workflow/rules/report.smk"
 
 

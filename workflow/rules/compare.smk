@@ -51,6 +51,7 @@ rule compare:
                 "comparison_by_level",
                 "predictions_by_level",
                 "auc_tests",
+                "decision_tests",
                 "calibration",
                 "fusion",
                 "confusion",

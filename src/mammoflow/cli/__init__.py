@@ -14,6 +14,7 @@ from mammoflow.cli import (
     training,
     results,
     pooling,
+    birads,
     weights,
     store,
     configuration,

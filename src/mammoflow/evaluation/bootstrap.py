@@ -14,6 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from mammoflow.config.evaluation import IntervalSettings
 from mammoflow.evaluation.metrics import FloatArray, IntArray, patient_codes, ratio
 
 
@@ -61,6 +62,11 @@ class PatientBootstrap:
     confidence: float
     seed: int
     fewest_patients: int = 2
+
+    @classmethod
+    def of(cls, settings: IntervalSettings) -> PatientBootstrap:
+        """Return the bootstrap that the settings describe."""
+        return cls(settings.bootstrap, settings.confidence, settings.seed, settings.fewest_patients)
 
     def weights(self, patients: Sequence[str] | IntArray) -> FloatArray:
         """Return row weights (1 + resamples, rows): first every row once, then how often its patient was drawn.

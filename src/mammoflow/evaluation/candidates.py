@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from mammoflow.config.evaluation import BIRADS_ROW
 from mammoflow.evaluation.birads import ZERO_NOTES, BiradsZero, birads_scores, birads_threshold
 from mammoflow.evaluation.inputs import Run
 from mammoflow.evaluation.seen_patients import SeenPatients
@@ -20,7 +21,7 @@ FEATURE_MODEL = "features"
 FLOOR = "floor"
 CEILING = "ceiling"
 
-BIRADS = "BI-RADS > 3"
+BIRADS = BIRADS_ROW
 
 
 def display_name(model: str, titles: Mapping[str, str] | None = None) -> str:

@@ -19,6 +19,9 @@ from scipy.stats import t as student
 
 from mammoflow.evaluation.metrics import FloatArray, IntArray, patient_codes
 
+PSEUDO_PATIENTS = 3
+"""Weight of the largest design effect, in patients; with fewer, a first error can move the lower bound up."""
+
 
 @dataclass(frozen=True)
 class Proportion:
@@ -61,7 +64,7 @@ def proportion(
 
     The design effect, the variance over patients against that of independent rows, is at least 1. A few rows of the
     rarer outcome say little about it. So it is drawn towards its largest value, that of patients whose rows are all
-    hits or none, by one pseudo-patient: the weight of what was found is the number of patients with the rarer outcome.
+    hits or none, by `PSEUDO_PATIENTS`: the weight of what was found is the number of patients with the rarer outcome.
 
     Parameters
     ----------
@@ -93,7 +96,7 @@ def proportion(
         effect = largest
     else:
         variance = number / (number - 1) * float((influence**2).sum())
-        effect = (rarer * max(variance / simple, 1.0) + largest) / (rarer + 1)
+        effect = (rarer * max(variance / simple, 1.0) + PSEUDO_PATIENTS * largest) / (rarer + PSEUDO_PATIENTS)
     return Proportion(value, n, n / max(effect, 1.0), number, influence)
 
 

@@ -43,4 +43,5 @@ def job_modules(config: StudyConfig) -> dict[str, tuple[str, ...]]:
         **{f"searches/{name}": search_modules(config, name) for name in config.classification.searches},
         "compare": ("mammoflow.evaluation.stage",),
         "report": ("mammoflow.report.stage",),
+        "birads": ("mammoflow.evaluation.birads_stage", *readers),
     }

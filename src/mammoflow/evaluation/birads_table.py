@@ -1,0 +1,238 @@
+"""BI-RADS as a model from the rows of case tables alone: every threshold, policy for 0, part of the rows, and level."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from mammoflow.evaluation.birads import ZERO_NOTES, BiradsZero, birads_scores
+from mammoflow.evaluation.bootstrap import PatientBootstrap
+from mammoflow.evaluation.estimates import Scored, metric_estimates
+from mammoflow.evaluation.metrics import FloatArray, confusion, patient_codes, ratio
+from mammoflow.evaluation.subgroups import too_few_cases
+from mammoflow.tables.birads import BIRADS, COUNTED, LEVELS, POLICIES
+
+ALL = "all"
+NOT_STATED = "not stated"
+THRESHOLDS = (1, 2, 3, 4, 5)
+PARTED_BY = {"lesion_type": "lesion_type", "split": "official_split", "density": "density", "view": "view"}
+"""Columns of the table that name a part of the rows -> columns of the rows."""
+
+SHUFFLED_ROWS = 339
+
+
+def rule_of(threshold: int) -> str:
+    """Return a threshold in words: both ways to write it, for they are mixed up easily."""
+    return f"BI-RADS >= {threshold}, which is > {threshold - 1}"
+
+
+@dataclass(frozen=True)
+class Units:
+    """The units of a level in one part of the rows, under one policy for BI-RADS 0.
+
+    Attributes
+    ----------
+    label
+        (units,): 1 where any row of the unit is malignant.
+    score
+        (units,): the highest assessment among its rows.
+    calls
+        Threshold to (units,): 1 where any row is called malignant.
+    patients
+        (units,): number of the patient.
+    zeros
+        Number of rows with BI-RADS 0 in the part, whatever becomes of them.
+    """
+
+    label: FloatArray
+    score: FloatArray
+    calls: dict[int, FloatArray]
+    patients: np.ndarray
+    zeros: int
+
+
+def scorable_rows(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Return the rows that BI-RADS can be scored on, with what was left out.
+
+    Parameters
+    ----------
+    rows
+        Of a data set's reader: `lesion_id`, `finding_id`, `patient_id`, `label`, `birads`, `lesion_type`,
+        `official_split`, `density`, `view`.
+
+    Returns
+    -------
+    tuple
+        The rows of lesions of known malignancy with an assessment, one for each lesion on a view, with `malignant`
+        (0, 1) and the columns of `PARTED_BY` as text; and reason to number of rows left out.
+    """
+    of_lesions = rows[rows["lesion_id"].notna() & (rows["label"] != "normal")]
+    repeated = of_lesions["lesion_id"].duplicated()
+    unlabelled = of_lesions["label"].isna() & ~repeated
+    unassessed = of_lesions["birads"].isna() & ~repeated & ~unlabelled
+    kept = of_lesions[~(repeated | unlabelled | unassessed)]
+    parts = {name: _as_text(kept[column]) for name, column in PARTED_BY.items()}
+    left_out = {
+        "of images without a lesion": len(rows) - len(of_lesions),
+        "a second row of a lesion on a view": int(repeated.sum()),
+        "malignancy is not known": int(unlabelled.sum()),
+        "no BI-RADS assessment": int(unassessed.sum()),
+    }
+    scorable = kept.assign(malignant=(kept["label"] == "malignant").astype("float64"), **parts)
+    return scorable.reset_index(drop=True), left_out
+
+
+def _as_text(values: pd.Series) -> pd.Series:
+    stated = values.notna() & (values.astype("object") != "")
+    words = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+    return pd.Series(words, index=values.index, dtype="object").where(stated, NOT_STATED)
+
+
+def birads_table(
+    rows: pd.DataFrame, source: str, rule: PatientBootstrap, fewest_cases: int, note: str = ""
+) -> pd.DataFrame:
+    """Return the table BIRADS of one study.
+
+    Parameters
+    ----------
+    rows
+        Of `scorable_rows`.
+    source
+        Name of the data set.
+    rule
+        Coverage of the intervals, and the fewest patients of a class.
+    fewest_cases
+        A part of fewer units has no figure, and its note says so.
+    note
+        What a reader must know of every row, such as "phantom", or "".
+    """
+    table = []
+    for part, members in _parts(rows):
+        for level, zero in product(LEVELS, POLICIES):
+            units = units_of(members, level, zero)
+            counts = {
+                "n": len(units.label),
+                "n_malignant": int(units.label.sum()),
+                "patients": len(np.unique(units.patients)),
+                "n_birads_zero": units.zeros,
+            }
+            small = too_few_cases(fewest_cases) if len(units.label) < fewest_cases else ""
+            said = "; ".join(filter(None, [note, ZERO_NOTES[zero], small]))
+            keys = {"source": source, "level": level, **part, "birads_zero": zero}
+            for threshold in THRESHOLDS:
+                figures = {} if small else _figures(units, threshold, rule)
+                row = {"threshold": threshold, "rule": rule_of(threshold), **counts, **figures, "note": said}
+                table.append(keys | row)
+    return pd.DataFrame(table, columns=[*BIRADS.columns])
+
+
+def _parts(rows: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
+    """Go through the parts: each type and split, and each of these by density and by view."""
+    groups = {name: [ALL, *_values(rows[name])] for name in PARTED_BY}
+    further = [
+        (ALL, ALL),
+        *((each, ALL) for each in groups["density"][1:]),
+        *((ALL, each) for each in groups["view"][1:]),
+    ]
+    for lesion_type, split, (density, view) in product(groups["lesion_type"], groups["split"], further):
+        part = {"lesion_type": lesion_type, "split": split, "density": density, "view": view}
+        members = rows
+        for name, value in part.items():
+            members = members if value == ALL else members[members[name] == value]
+        if len(members):
+            yield part, members
+
+
+def _values(column: pd.Series) -> list[str]:
+    """Return the values of a column, what is not stated last; none where there is only one."""
+    values = sorted(column.unique(), key=lambda value: (value == NOT_STATED, value))
+    return values if len(values) > 1 else []
+
+
+def units_of(rows: pd.DataFrame, level: str, zero: BiradsZero | str) -> Units:
+    """Join rows to the units of a level, each with its highest assessment.
+
+    A unit is malignant if any of its rows is, and called malignant if any of its rows is. Rows with BI-RADS 0 that are
+    left out take no part; a unit that has no other row is left out.
+
+    Parameters
+    ----------
+    rows
+        Of `scorable_rows`.
+    level
+        `row`, `finding` (the views of a lesion) or `patient`.
+    zero
+        Policy for BI-RADS 0.
+    """
+    assessment = rows["birads"].astype("float64")
+    scores = birads_scores(rows["birads"], zero)["score"]  # type: ignore[arg-type]
+    kept = scores.notna()
+    is_zero = (assessment == 0) & (zero == "positive")
+    calls = pd.DataFrame({each: ((assessment >= each) | is_zero).astype("float64") for each in THRESHOLDS})
+    joined = calls.assign(label=rows["malignant"], score=scores)[kept]
+    if level != "row":
+        keys = [rows.loc[kept, "patient_id"]]
+        keys += [rows.loc[kept, "finding_id"]] if level == "finding" else []
+        joined = joined.groupby(keys, sort=False).max()
+        patients = joined.index.get_level_values("patient_id").tolist()
+    else:
+        patients = rows.loc[kept, "patient_id"].tolist()
+    arrays = {name: joined[name].to_numpy(dtype=np.float64) for name in joined}
+    codes, _ = patient_codes(patients)
+    called = {each: arrays[each] for each in THRESHOLDS}
+    return Units(arrays["label"], arrays["score"], called, codes, int((assessment == 0).sum()))
+
+
+def _figures(units: Units, threshold: int, rule: PatientBootstrap) -> dict[str, float]:
+    call = units.calls[threshold]
+    scored = Scored(units.label, [units.score], [call], units.patients)
+    columns: dict[str, float] = {}
+    counts = confusion(units.label, call, np.ones((1, len(call))))
+    for name in COUNTED:
+        columns[name] = int(counts[name][0])
+    for metric, estimate in metric_estimates(scored, rule).items():
+        columns |= estimate.columns(metric)
+    return columns
+
+
+def nearest_row(table: pd.DataFrame, published: dict[str, float]) -> tuple[pd.Series, float]:
+    """Return the row of a table whose figures come nearest to published ones, and its largest distance to them."""
+    distances = pd.DataFrame({metric: (table[metric] - value).abs() for metric, value in published.items()})
+    largest = distances.max(axis=1, skipna=False).astype("float64")
+    return table.loc[largest.idxmin()], float(largest.min())
+
+
+def shuffled_means(rows: pd.DataFrame, seed: int, draws: int = 100_000) -> dict[str, float]:
+    """Return the mean figures of BI-RADS > 3 where assessments are shuffled among 339 mass rows drawn at random.
+
+    This is what a table gives whose assessments were joined to the wrong rows. Only counts are drawn: those of the four
+    cells among the drawn rows, and how many malignant rows the shuffled calls then meet.
+
+    Parameters
+    ----------
+    rows
+        Of `scorable_rows`, with at least 339 masses.
+    seed
+        Of the draws.
+    draws
+        How many.
+    """
+    masses = rows[rows["lesion_type"] == "mass"]
+    malignant, called = masses["malignant"] == 1, masses["birads"].astype("float64") > 3
+    kinds = ((True, True), (True, False), (False, True), (False, False))
+    cells = [int(((malignant == label) & (called == call)).sum()) for label, call in kinds]
+    random = np.random.default_rng(seed)
+    drawn = random.multivariate_hypergeometric(cells, SHUFFLED_ROWS, size=draws)
+    positive, calls = drawn[:, 0] + drawn[:, 1], drawn[:, 0] + drawn[:, 2]
+    hits = random.hypergeometric(positive, SHUFFLED_ROWS - positive, calls)
+    found = {
+        "accuracy": (SHUFFLED_ROWS - positive - calls + 2 * hits) / SHUFFLED_ROWS,
+        "precision": ratio(hits, calls),
+        "recall": ratio(hits, positive),
+        "f1": ratio(2 * hits, positive + calls),
+    }
+    return {name: float(np.nanmean(values)) for name, values in found.items()}
