@@ -11,8 +11,8 @@ import pandas as pd
 
 from mammoflow.evaluation.birads import ZERO_NOTES, BiradsZero, birads_scores
 from mammoflow.evaluation.bootstrap import PatientBootstrap
-from mammoflow.evaluation.estimates import Scored, metric_estimates
-from mammoflow.evaluation.metrics import FloatArray, confusion, patient_codes, ratio
+from mammoflow.evaluation.estimates import Scored, area_estimate, metric_estimates
+from mammoflow.evaluation.metrics import METRICS, FloatArray, confusion, patient_codes, ratio
 from mammoflow.evaluation.subgroups import too_few_cases
 from mammoflow.tables.birads import BIRADS, COUNTED, LEVELS, POLICIES
 
@@ -21,6 +21,9 @@ NOT_STATED = "not stated"
 THRESHOLDS = (1, 2, 3, 4, 5)
 PARTED_BY = {"lesion_type": "lesion_type", "split": "official_split", "density": "density", "view": "view"}
 """Columns of the table that name a part of the rows -> columns of the rows."""
+
+DECIDED = tuple(metric for metric in METRICS if metric != "auc")
+"""Metrics of decisions, which depend on the threshold."""
 
 SHUFFLED_ROWS = 339
 
@@ -68,7 +71,8 @@ def scorable_rows(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     -------
     tuple
         The rows of lesions of known malignancy with an assessment, one for each lesion on a view, with `malignant`
-        (0, 1) and the columns of `PARTED_BY` as text; and reason to number of rows left out.
+        (0, 1), numbers of patient and finding, and the columns of `PARTED_BY` as text; and reason to number of rows
+        left out.
     """
     of_lesions = rows[rows["lesion_id"].notna() & (rows["label"] != "normal")]
     repeated = of_lesions["lesion_id"].duplicated()
@@ -82,7 +86,13 @@ def scorable_rows(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
         "malignancy is not known": int(unlabelled.sum()),
         "no BI-RADS assessment": int(unassessed.sum()),
     }
-    scorable = kept.assign(malignant=(kept["label"] == "malignant").astype("float64"), **parts)
+    scorable = kept.assign(
+        malignant=(kept["label"] == "malignant").astype("float64"),
+        birads=kept["birads"].astype("float64"),
+        patient_number=pd.factorize(kept["patient_id"])[0],
+        finding_number=pd.factorize(pd.MultiIndex.from_frame(kept[["patient_id", "finding_id"]]))[0],
+        **parts,
+    )
     return scorable.reset_index(drop=True), left_out
 
 
@@ -122,9 +132,10 @@ def birads_table(
             }
             small = too_few_cases(fewest_cases) if len(units.label) < fewest_cases else ""
             said = "; ".join(filter(None, [note, ZERO_NOTES[zero], small]))
+            areas = {} if small else _area_columns(units, rule)
             keys = {"source": source, "level": level, **part, "birads_zero": zero}
             for threshold in THRESHOLDS:
-                figures = {} if small else _figures(units, threshold, rule)
+                figures = {} if small else _figures(units, threshold, rule) | areas
                 row = {"threshold": threshold, "rule": rule_of(threshold), **counts, **figures, "note": said}
                 table.append(keys | row)
     return pd.DataFrame(table, columns=[*BIRADS.columns])
@@ -153,7 +164,7 @@ def _values(column: pd.Series) -> list[str]:
     return values if len(values) > 1 else []
 
 
-def units_of(rows: pd.DataFrame, level: str, zero: BiradsZero | str) -> Units:
+def units_of(rows: pd.DataFrame, level: str, zero: BiradsZero) -> Units:
     """Join rows to the units of a level, each with its highest assessment.
 
     A unit is malignant if any of its rows is, and called malignant if any of its rows is. Rows with BI-RADS 0 that are
@@ -168,23 +179,27 @@ def units_of(rows: pd.DataFrame, level: str, zero: BiradsZero | str) -> Units:
     zero
         Policy for BI-RADS 0.
     """
-    assessment = rows["birads"].astype("float64")
-    scores = birads_scores(rows["birads"], zero)["score"]  # type: ignore[arg-type]
-    kept = scores.notna()
+    assessment = rows["birads"].to_numpy(dtype=np.float64)
+    score = birads_scores(rows["birads"], zero)["score"].to_numpy()
     is_zero = (assessment == 0) & (zero == "positive")
-    calls = pd.DataFrame({each: ((assessment >= each) | is_zero).astype("float64") for each in THRESHOLDS})
-    joined = calls.assign(label=rows["malignant"], score=scores)[kept]
+    values = np.column_stack(
+        [rows["malignant"], score, *((assessment >= each) | is_zero for each in THRESHOLDS)]
+    ).astype(np.float64)
+    kept = np.isfinite(score)
+    patients, values = rows["patient_number"].to_numpy()[kept], values[kept]
     if level != "row":
-        keys = [rows.loc[kept, "patient_id"]]
-        keys += [rows.loc[kept, "finding_id"]] if level == "finding" else []
-        joined = joined.groupby(keys, sort=False).max()
-        patients = joined.index.get_level_values("patient_id").tolist()
-    else:
-        patients = rows.loc[kept, "patient_id"].tolist()
-    arrays = {name: joined[name].to_numpy(dtype=np.float64) for name in joined}
-    codes, _ = patient_codes(patients)
-    called = {each: arrays[each] for each in THRESHOLDS}
-    return Units(arrays["label"], arrays["score"], called, codes, int((assessment == 0).sum()))
+        units = patients if level == "patient" else rows["finding_number"].to_numpy()[kept]
+        _, first, unit = np.unique(units, return_index=True, return_inverse=True)
+        joined = np.full((len(first), values.shape[1]), -np.inf)
+        np.maximum.at(joined, unit, values)
+        patients, values = patients[first], joined
+    calls = {each: values[:, 2 + place] for place, each in enumerate(THRESHOLDS)}
+    return Units(values[:, 0], values[:, 1], calls, patient_codes(patients)[0], int((assessment == 0).sum()))
+
+
+def _area_columns(units: Units, rule: PatientBootstrap) -> dict[str, float]:
+    """Return the AUC of the assessment, which no threshold changes."""
+    return area_estimate(Scored(units.label, [units.score], [units.score], units.patients), rule).columns("auc")
 
 
 def _figures(units: Units, threshold: int, rule: PatientBootstrap) -> dict[str, float]:
@@ -194,7 +209,7 @@ def _figures(units: Units, threshold: int, rule: PatientBootstrap) -> dict[str, 
     counts = confusion(units.label, call, np.ones((1, len(call))))
     for name in COUNTED:
         columns[name] = int(counts[name][0])
-    for metric, estimate in metric_estimates(scored, rule).items():
+    for metric, estimate in metric_estimates(scored, rule, DECIDED).items():
         columns |= estimate.columns(metric)
     return columns
 

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
-from scipy.special import expit, logit
-from scipy.stats import norm, rankdata
-from scipy.stats import t as student
+from scipy.special import expit, logit, ndtr, ndtri, stdtrit
+from scipy.stats import rankdata
 
 from mammoflow.evaluation.metrics import FloatArray, IntArray, patient_codes
 
@@ -56,7 +55,7 @@ class Area:
         if not math.isfinite(self.value) or min(self.malignant, self.benign) < 1:
             return math.nan, math.nan
         if self.error > NOTHING and NOTHING < self.value < 1 - NOTHING:
-            reach = float(student.ppf((1 + confidence) / 2, self.freedom))
+            reach = float(stdtrit(self.freedom, (1 + confidence) / 2))
             reach *= self.error / (self.value * (1 - self.value))
             centre = float(logit(self.value))
             return float(expit(centre - reach)), float(expit(centre + reach))
@@ -95,21 +94,21 @@ class AreaDifference:
         """Return the bounds of the difference with this coverage; `nan` where there is no p value."""
         if not self.error > 0:
             return math.nan, math.nan
-        reach = float(norm.ppf((1 + confidence) / 2)) * self.error
+        reach = float(ndtri((1 + confidence) / 2)) * self.error
         return self.value - reach, self.value + reach
 
     def non_inferiority_p(self, margin: float) -> float:
         """Return the one-sided p value of the hypothesis that the first area is smaller by the margin or more."""
         if not self.error > 0:
             return math.nan
-        return float(norm.sf((self.value + margin) / self.error))
+        return float(ndtr(-(self.value + margin) / self.error))
 
     def detectable(self, confidence: float, power: float) -> float:
         """Return the smallest true difference that a two-sided test at 1 - confidence finds with this power.
 
         It depends on the error alone, not on the difference that was found.
         """
-        return float(norm.ppf((1 + confidence) / 2) + norm.ppf(power)) * self.error
+        return float(ndtri((1 + confidence) / 2) + ndtri(power)) * self.error
 
 
 def components(label: FloatArray, scores: Sequence[FloatArray]) -> FloatArray:
@@ -201,7 +200,7 @@ def newcombe_interval(area: float, malignant: int, benign: int, confidence: floa
     confidence
         Coverage.
     """
-    reach, size = float(norm.ppf((1 + confidence) / 2)), (malignant + benign) / 2 - 1
+    reach, size = float(ndtri((1 + confidence) / 2)), (malignant + benign) / 2 - 1
 
     def excess(bound: float) -> float:
         variance = 1 + size * (1 - bound) / (2 - bound) + size * bound / (1 + bound)

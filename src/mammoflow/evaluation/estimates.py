@@ -20,8 +20,6 @@ from mammoflow.evaluation.delong import area
 from mammoflow.evaluation.metrics import METRICS, FloatArray, IntArray, measure, patient_codes
 from mammoflow.evaluation.proportions import Proportion, proportion
 
-PROPORTIONS = ("accuracy", "precision", "recall", "specificity", "npv")
-
 
 @dataclass(frozen=True)
 class Scored:
@@ -72,7 +70,7 @@ class Scored:
         return len(np.unique(self.patients[rows]))
 
     def proportion(self, name: str) -> Proportion:
-        """Return one of `PROPORTIONS` with its effective number of lesions."""
+        """Return a metric that is a proportion, such as `recall`, with its effective number of lesions."""
         label = self.label
         parts = {
             "accuracy": lambda call: ((call == label).astype(np.float64), np.ones(len(label))),
@@ -85,8 +83,8 @@ class Scored:
         return proportion([hits for hits, _ in pairs], [among for _, among in pairs], self.patients)
 
 
-def metric_estimates(scored: Scored, rule: PatientBootstrap) -> dict[str, Estimate]:
-    """Return every metric of `METRICS` with its interval, as the mean over seeds.
+def metric_estimates(scored: Scored, rule: PatientBootstrap, metrics: Sequence[str] = METRICS) -> dict[str, Estimate]:
+    """Return metrics with their intervals, as means over seeds.
 
     There is no interval where fewer than `rule.fewest_patients` patients have a lesion of either class, or a lesion
     that the metric is over, such as one that is called malignant for the precision.
@@ -97,14 +95,21 @@ def metric_estimates(scored: Scored, rule: PatientBootstrap) -> dict[str, Estima
         The model on the lesions.
     rule
         Coverage of the intervals, and the fewest patients.
+    metrics
+        Which of `METRICS`.
     """
     if len(scored.label) == 0:
-        return {metric: Estimate(math.nan, math.nan, math.nan) for metric in METRICS}
+        return {metric: Estimate(math.nan, math.nan, math.nan) for metric in metrics}
     enough = scored.has_both(rule.fewest_patients)
-    found = {"auc": _area_estimate(scored, rule, enough), "f1": _f1_estimate(scored, rule, enough)}
-    for name in PROPORTIONS:
-        found[name] = proportion_estimate(scored.proportion(name), rule, enough)
-    return {metric: found[metric] for metric in METRICS}
+    found = {}
+    for metric in metrics:
+        if metric == "auc":
+            found[metric] = _area_estimate(scored, rule, enough)
+        elif metric == "f1":
+            found[metric] = _f1_estimate(scored, rule, enough)
+        else:
+            found[metric] = proportion_estimate(scored.proportion(metric), rule, enough)
+    return found
 
 
 def area_estimate(scored: Scored, rule: PatientBootstrap) -> Estimate:

@@ -22,11 +22,14 @@ RESAMPLES_TOGETHER = 128
 
 
 def patient_codes(patients: Sequence[str] | IntArray) -> tuple[IntArray, int]:
-    """Return a number for the patient of each row, in the order of the names, and the number of patients."""
+    """Return a number for the patient of each row, in the order of the names, and the number of patients.
+
+    Patients that are numbers already, not below 0, are numbered without gaps.
+    """
     if isinstance(patients, np.ndarray) and np.issubdtype(patients.dtype, np.integer):
-        names, codes = np.unique(patients, return_inverse=True)
-    else:
-        names, codes = np.unique(np.asarray(patients, dtype=object).astype(str), return_inverse=True)
+        present = np.bincount(patients) > 0
+        return (np.cumsum(present) - 1)[patients], int(present.sum())
+    names, codes = np.unique(np.asarray(patients, dtype=object).astype(str), return_inverse=True)
     return codes, len(names)
 
 

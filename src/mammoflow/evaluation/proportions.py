@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtri, stdtrit
 
 from mammoflow.evaluation.metrics import FloatArray, IntArray, patient_codes
 
@@ -115,7 +114,7 @@ def wilson_interval(value: float, n: float, confidence: float, freedom: float = 
         Degrees of freedom behind `n`: the quantile is that of Student's distribution. Infinite is the normal one.
     """
     level = (1 + confidence) / 2
-    square = float(norm.ppf(level) if math.isinf(freedom) else student.ppf(level, freedom)) ** 2
+    square = float(ndtri(level) if math.isinf(freedom) else stdtrit(freedom, level)) ** 2
     centre = (value + square / (2 * n)) / (1 + square / n)
     reach = math.sqrt(square * (value * (1 - value) / n + square / (4 * n**2))) / (1 + square / n)
     low = 0.0 if value <= 0 else max(centre - reach, 0.0)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pandera.pandas as pa
 
 from mammoflow.tables.columns import integer, number, text
 
 LEVELS = ("row", "finding", "patient")
-POLICIES = ("as_written", "positive", "left_out")
+POLICIES: tuple[Literal["as_written", "positive", "left_out"], ...] = ("as_written", "positive", "left_out")
 ESTIMATED = ("accuracy", "precision", "recall", "specificity", "npv", "f1", "auc")
 COUNTED = ("true_positive", "false_positive", "false_negative", "true_negative")
 
