@@ -27,6 +27,7 @@ BELOW = {
     "saliency": {"saliency_maps"},
     "compare": {"compare"},
     "report": {"report"},
+    "birads": {"birads"},
 }
 
 
@@ -52,6 +53,7 @@ def test_all_planned_outputs_stand_under_the_run(finished_project: Project) -> N
         "classify",
         "saliency",
     } | {
+        "birads",
         "download",
         "prefetch",
     }

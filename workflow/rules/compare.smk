@@ -52,6 +52,8 @@ rule compare:
                 "predictions_by_level",
                 "auc_tests",
                 "decision_tests",
+                "operating_points",
+                "thresholds",
                 "calibration",
                 "fusion",
                 "confusion",

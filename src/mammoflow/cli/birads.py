@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Hashable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,10 +14,6 @@ from mammoflow.errors import ConfigError
 
 if TYPE_CHECKING:
     from mammoflow.config.birads import BiradsJob
-    from mammoflow.evaluation.birads_stage import BiradsResult
-
-WIDTH = 150
-"""Columns of the table where the output is no terminal, such as a log."""
 
 
 @main.command()
@@ -52,6 +46,7 @@ def birads(
     """
     from mammoflow.config.base import read_settings
     from mammoflow.config.birads import BiradsJob
+    from mammoflow.evaluation.birads_console import show
     from mammoflow.evaluation.birads_stage import write_birads
 
     if bool(tables) == bool(settings):
@@ -63,7 +58,7 @@ def birads(
     else:
         job, where = _job_of_tables(tables, reader, name, column)
         studies = [where]
-    _show(write_birads(job, studies, output), job.confidence)
+    show(write_birads(job, studies, output), job.confidence)
     click.echo(f"tables: {output / 'birads.csv'}, birads.parquet")
 
 
@@ -101,38 +96,3 @@ def _key_and_column(text: str) -> tuple[str, str]:
     if not equals or not key or not source:
         raise ConfigError(f"--column: found {text!r}; expected KEY=COLUMN, such as birads=assessment")
     return key, source
-
-
-def _show(result: BiradsResult, confidence: float) -> None:
-    """Print the headline rows as a table, and what a reader must know."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from mammoflow.evaluation.birads_stage import headline_rows
-
-    console = Console(width=None if Console().is_terminal else WIDTH)
-    title = f"BI-RADS > 3 (BI-RADS 4 and above), 0 as written; value and {confidence:.0%} interval over patients"
-    shown = Table(title=title, title_justify="left", padding=(0, 1, 0, 0), box=None)
-    keys = {"source": "Study", "level": "Level", "lesion_type": "Type", "split": "Split"}
-    if result.table["source"].nunique() == 1:
-        del keys["source"]
-    for heading in (*keys.values(), "n", "Malignant", "Patients"):
-        shown.add_column(heading, justify="right" if heading[0] in "nMP" else "left", overflow="fold")
-    names = {"accuracy": "Accuracy", "precision": "Precision", "recall": "Recall", "specificity": "Specificity"}
-    for heading in (*names.values(), "F1", "AUC"):
-        shown.add_column(heading, justify="right", overflow="fold", min_width=9)
-    for row in headline_rows(result.table).to_dict("records"):
-        counts = [f"{row[name]:,}" for name in ("n", "n_malignant", "patients")]
-        shown.add_row(
-            *(str(row[key]) for key in keys), *counts, *(_figure(row, metric) for metric in (*names, "f1", "auc"))
-        )
-    console.print(shown)
-    for sentence in result.sentences:
-        console.print(sentence, highlight=False)
-
-
-def _figure(row: dict[Hashable, Any], metric: str) -> str:
-    value, low, high = (float(row[f"{metric}{end}"]) for end in ("", "_low", "_high"))
-    if math.isnan(value):
-        return "n/a"
-    return f"{value:.3f}" if math.isnan(low) else f"{value:.3f}\n{low:.2f}-{high:.2f}"

@@ -25,6 +25,7 @@ from mammoflow.evaluation.flow import exclusions, flow
 from mammoflow.evaluation.fusion import fusion_table
 from mammoflow.evaluation.inputs import Run, labelled_lesions, read_run
 from mammoflow.evaluation.levels import level_table, prediction_table
+from mammoflow.evaluation.operating_points import operating_points, threshold_table
 from mammoflow.evaluation.pooling import Fold, pooled_candidates, pooled_note, pooled_run, read_fold, tables_by_fold
 from mammoflow.evaluation.provenance_record import provenance, recorded_inputs
 from mammoflow.evaluation.saliency import saliency_table
@@ -194,6 +195,8 @@ def comparison_tables(
     return tables | {
         "auc_tests": auc_test_table(pairs, test, settings, note),
         "decision_tests": decision_test_table(pairs, test, settings, note),
+        "operating_points": operating_points(candidates, groups, test, settings, note),
+        "thresholds": threshold_table(candidates, test, settings, note),
         "calibration": calibration_table(candidates, test, note),
         "fusion": (
             pd.concat([fusion_table(fold.candidates).assign(fold=fold.number) for fold in folds], ignore_index=True)
