@@ -20,6 +20,7 @@ from mammoflow.errors import StudyError
 from mammoflow.evaluation.birads import CASE_TABLES, PUBLISHED
 from mammoflow.evaluation.birads_table import (
     ALL,
+    PARTED_BY,
     SHUFFLED_ROWS,
     birads_table,
     nearest_row,
@@ -123,7 +124,8 @@ def _beside_published(rows: pd.DataFrame, table: pd.DataFrame, seed: int) -> tup
     """Return the published row, what the case tables give, the nearest row of the table, and shuffled assessments."""
     nearest, distance = nearest_row(table, PUBLISHED)
     figures = " / ".join(f"{value:.2f}" for value in PUBLISHED.values())
-    part = ", ".join(str(nearest[name]) for name in ("lesion_type", "split", "density", "view") if nearest[name] != ALL)
+    parted = {name: str(nearest[name]) for name in PARTED_BY if nearest[name] != ALL}
+    part = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in parted.items())
     where = f"level {nearest['level']}, {part or 'all rows'}, BI-RADS 0 {nearest['birads_zero']}, {nearest['rule']}"
     found = [
         {"source": "published table", "rows": "not stated", **PUBLISHED, "note": "another set of rows"},

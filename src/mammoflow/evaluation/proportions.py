@@ -81,7 +81,7 @@ def proportion(
     value = float(shares.mean())
 
     def by_patient(rows: FloatArray) -> FloatArray:
-        return np.bincount(patient, weights=rows, minlength=patients_in_all)
+        return np.bincount(patient, weights=rows, minlength=patients_in_all).astype(np.float64)
 
     seeds = list(zip(hits, among, shares, totals, strict=True))
     influence = np.mean([by_patient((hit - share) * rows) / total for hit, rows, share, total in seeds], axis=0)
