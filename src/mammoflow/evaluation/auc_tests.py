@@ -18,13 +18,12 @@ import pandas as pd
 from mammoflow.config.evaluation import ComparisonSettings
 from mammoflow.errors import ConfigError
 from mammoflow.evaluation.candidates import CLASSIFIER, FEATURE_MODEL, FUSION, Candidate
-from mammoflow.evaluation.decisions import DecisionDifference
 from mammoflow.evaluation.delong import AreaDifference
 from mammoflow.evaluation.estimates import Scored
 from mammoflow.evaluation.floors import SIZE_ALONE
 from mammoflow.evaluation.fusion import READERS_WORDS
 from mammoflow.evaluation.metrics import FloatArray, auc
-from mammoflow.evaluation.paired import both_scored, has_enough, paired_areas, paired_decisions
+from mammoflow.evaluation.paired import Paired
 from mammoflow.evaluation.seen_patients import SeenPatients, seen_columns
 
 PRIMARY = "primary"
@@ -153,12 +152,12 @@ def auc_test_table(
     """
     rows = []
     for pair in pairs:
-        both = both_scored(pair.first, pair.second, lesions)
-        found = paired_areas(pair.first, pair.second, both)
-        row = _pair_columns(pair, both) | {"auc_a": found.first, "auc_b": found.second, "difference": found.value}
-        if has_enough(both, settings.fewest_patients):
+        paired = Paired.of(pair.first, pair.second, lesions)
+        found = paired.areas
+        row = _pair_columns(pair, paired) | {"auc_a": found.first, "auc_b": found.second, "difference": found.value}
+        if paired.has_enough(settings.fewest_patients):
             row |= _area_columns(found, settings)
-        rows.append(row | _seen(pair, both, note))
+        rows.append(row | _seen(pair, paired, note))
     table = pd.DataFrame(rows, columns=_AUC_COLUMNS)
     return table.assign(p_holm=adjusted(table["hypothesis"], table["p"]))
 
@@ -189,22 +188,17 @@ def decision_test_table(
     """
     rows = []
     for pair in (pair for pair in pairs if pair.hypothesis != EXPLORATORY):
-        both = both_scored(pair.first, pair.second, lesions)
-        for group, values in {"all": (0, 1), "malignant": (1,), "benign": (0,)}.items():
-            part = both[both["malignant"].isin(values)]
-            found = paired_decisions(pair.first, pair.second, part)
-            row = _pair_columns(pair, part) | {"lesions": group, "right_a": found.first, "right_b": found.second}
+        whole = Paired.of(pair.first, pair.second, lesions)
+        for group, paired in {"all": whole, "malignant": whole.of_label(1), "benign": whole.of_label(0)}.items():
+            found = paired.decisions
+            row = _pair_columns(pair, paired) | {"lesions": group, "right_a": found.first, "right_b": found.second}
             row |= {"difference": found.value, "only_a_right": found.only_first, "only_b_right": found.only_second}
-            if part["patient_id"].nunique() >= settings.fewest_patients and has_enough(both, settings.fewest_patients):
-                row |= _decision_columns(found, settings)
-            rows.append(row | _seen(pair, part, note))
+            if whole.has_enough(settings.fewest_patients):
+                low, high = found.interval(settings.confidence)
+                row |= {"low": low, "high": high, "p": found.p_value}
+            rows.append(row | _seen(pair, paired, note))
     table = pd.DataFrame(rows, columns=_DECISION_COLUMNS)
     return table.assign(p_holm=adjusted(table["hypothesis"] + table["lesions"], table["p"], PRIMARY))
-
-
-def _decision_columns(found: DecisionDifference, settings: ComparisonSettings) -> dict[str, object]:
-    low, high = found.interval(settings.confidence)
-    return {"low": low, "high": high, "p": found.p_value}
 
 
 def adjusted(families: pd.Series, p_values: pd.Series, unadjusted: str = PRIMARY) -> pd.Series:
@@ -237,16 +231,16 @@ def holm(p_values: FloatArray) -> FloatArray:
     return result
 
 
-def _pair_columns(pair: Pair, lesions: pd.DataFrame) -> dict[str, object]:
+def _pair_columns(pair: Pair, paired: Paired) -> dict[str, object]:
     return {
         "hypothesis": pair.hypothesis,
         "model_a": pair.first.model,
         "model_b": pair.second.model,
-        "n": len(lesions),
-        "n_malignant": int(lesions["malignant"].sum()),
-        "patients": lesions["patient_id"].nunique(),
+        "n": len(paired.lesions),
+        "n_malignant": int(paired.first.label.sum()),
+        "patients": len(np.unique(paired.first.patients)),
     }
 
 
-def _seen(pair: Pair, lesions: pd.DataFrame, note: str) -> dict[str, object]:
-    return seen_columns(SeenPatients.joined([pair.first.seen, pair.second.seen]), lesions["patient_id"], note)
+def _seen(pair: Pair, paired: Paired, note: str) -> dict[str, object]:
+    return seen_columns(SeenPatients.joined([pair.first.seen, pair.second.seen]), paired.lesions["patient_id"], note)

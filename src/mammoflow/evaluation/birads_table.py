@@ -218,7 +218,8 @@ def nearest_row(table: pd.DataFrame, published: dict[str, float]) -> tuple[pd.Se
     """Return the row of a table whose figures come nearest to published ones, and its largest distance to them."""
     distances = pd.DataFrame({metric: (table[metric] - value).abs() for metric, value in published.items()})
     largest = distances.max(axis=1, skipna=False).astype("float64")
-    return table.loc[largest.idxmin()], float(largest.min())
+    place = int(np.nanargmin(largest.to_numpy()))
+    return table.iloc[place], float(largest.min())
 
 
 def shuffled_means(rows: pd.DataFrame, seed: int, draws: int = 100_000) -> dict[str, float]:
@@ -242,8 +243,9 @@ def shuffled_means(rows: pd.DataFrame, seed: int, draws: int = 100_000) -> dict[
     cells = [int(((malignant == label) & (called == call)).sum()) for label, call in kinds]
     random = np.random.default_rng(seed)
     drawn = random.multivariate_hypergeometric(cells, SHUFFLED_ROWS, size=draws)
-    positive, calls = drawn[:, 0] + drawn[:, 1], drawn[:, 0] + drawn[:, 2]
-    hits = random.hypergeometric(positive, SHUFFLED_ROWS - positive, calls)
+    ill, called_ill = drawn[:, 0] + drawn[:, 1], drawn[:, 0] + drawn[:, 2]
+    met = random.hypergeometric(ill, SHUFFLED_ROWS - ill, called_ill)
+    positive, calls, hits = (counts.astype(np.float64) for counts in (ill, called_ill, met))
     found = {
         "accuracy": (SHUFFLED_ROWS - positive - calls + 2 * hits) / SHUFFLED_ROWS,
         "precision": ratio(hits, calls),

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mammoflow.config.evaluation import BIRADS_ROW
 from mammoflow.evaluation.birads import ZERO_NOTES, BiradsZero, birads_scores, birads_threshold
 from mammoflow.evaluation.inputs import Run
+from mammoflow.evaluation.metrics import FloatArray
 from mammoflow.evaluation.seen_patients import SeenPatients
 
 READER = "reader"
@@ -84,6 +86,22 @@ class Candidate:
     def scored(self, lesions: pd.DataFrame) -> pd.Index:
         """Return the lesions, of those given, that every run has a prediction for."""
         return lesions.index[lesions.index.isin(self._defined)]
+
+    def values(self, lesion_ids: pd.Index) -> tuple[list[FloatArray], list[FloatArray]]:
+        """Return scores and calls of some lesions, (lesions,) for each run; `nan` where there is none."""
+        scores, calls = [], []
+        for index, values in self._arrays:
+            places = index.get_indexer(lesion_ids)
+            found = np.where(places[:, None] >= 0, values[places], np.nan)
+            scores.append(found[:, 0])
+            calls.append(found[:, 1])
+        return scores, calls
+
+    @cached_property
+    def _arrays(self) -> list[tuple[pd.Index, FloatArray]]:
+        """The lesions of each run, with score and call of each, (lesions, 2); taken once for all tables."""
+        columns = ["score", "predicted"]
+        return [(run.index, run[columns].astype("float64").to_numpy(dtype=np.float64)) for run in self.runs.values()]
 
     @cached_property
     def _defined(self) -> pd.Index:

@@ -11,7 +11,7 @@ from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
 from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.estimates import Scored, metric_estimates, seed_spread
 from mammoflow.evaluation.metrics import METRICS
-from mammoflow.evaluation.paired import both_scored, has_enough, paired_areas, paired_decisions
+from mammoflow.evaluation.paired import Paired
 from mammoflow.evaluation.seen_patients import seen_columns
 
 
@@ -58,13 +58,10 @@ def _difference_columns(
     candidate: Candidate, lesions: pd.DataFrame, birads: Candidate, rule: PatientBootstrap
 ) -> dict[str, float]:
     """Return candidate minus BI-RADS on the lesions that both score."""
-    both = both_scored(candidate, birads, lesions)
-    if candidate is birads:
-        both = both[:0]
-    areas, decisions = paired_areas(candidate, birads, both), paired_decisions(candidate, birads, both)
-    enough = has_enough(both, rule.fewest_patients)
-    columns: dict[str, float] = {"n_paired": len(both)}
-    for metric, difference in (("auc", areas), ("accuracy", decisions)):
+    paired = Paired.of(candidate, birads, lesions[:0] if candidate is birads else lesions)
+    enough = paired.has_enough(rule.fewest_patients)
+    columns: dict[str, float] = {"n_paired": len(paired.lesions)}
+    for metric, difference in (("auc", paired.areas), ("accuracy", paired.decisions)):
         bounds = difference.interval(rule.confidence) if enough else (math.nan, math.nan)
         columns |= Estimate(difference.value, *bounds).columns(f"{metric}_difference")
         columns[f"{metric}_difference_p"] = difference.p_value if enough else math.nan

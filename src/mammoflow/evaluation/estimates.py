@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
@@ -19,6 +20,8 @@ from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.delong import area
 from mammoflow.evaluation.metrics import METRICS, FloatArray, IntArray, measure, patient_codes
 from mammoflow.evaluation.proportions import Proportion, proportion
+
+BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -53,19 +56,22 @@ class Scored:
         lesion_ids
             Of those lesions.
         """
-        columns = {
-            name: [run.loc[lesion_ids, name].to_numpy(dtype=np.float64) for run in candidate.runs.values()]
-            for name in ("score", "predicted")
-        }
-        label = lesions.loc[lesion_ids, "malignant"].to_numpy(dtype=np.float64)
-        patients, _ = patient_codes(lesions.loc[lesion_ids, "patient_id"].tolist())
-        return cls(label, columns["score"], columns["predicted"], patients)
+        whole = lesions.index is lesion_ids or len(lesions) == len(lesion_ids)
+        chosen = lesions if whole else lesions.loc[lesion_ids]
+        patients, _ = patient_codes(chosen["patient_id"].tolist())
+        scores, calls = candidate.values(chosen.index)
+        return cls(chosen["malignant"].to_numpy(dtype=np.float64), scores, calls, patients)
+
+    def part(self, kept: BoolArray) -> Scored:
+        """Return what the model says of some of the lesions, (lesions,) of booleans."""
+        scores, calls = ([values[kept] for values in seeds] for seeds in (self.scores, self.calls))
+        return Scored(self.label[kept], scores, calls, self.patients[kept])
 
     def has_both(self, fewest: int) -> bool:
         """Tell whether enough patients have a malignant lesion, and enough a benign one."""
         return all(self.patients_with(self.label == value) >= fewest for value in (0, 1))
 
-    def patients_with(self, rows: np.ndarray) -> int:
+    def patients_with(self, rows: BoolArray) -> int:
         """Count the patients that have one of some rows, (lesions,) of booleans."""
         return len(np.unique(self.patients[rows]))
 

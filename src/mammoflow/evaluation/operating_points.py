@@ -30,6 +30,8 @@ STATED = (0.95, 0.9)
 PROBABILITIES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Thresholds of the threshold table: fixed beforehand, so nothing is chosen. 0.02 is the upper end of BI-RADS 3."""
 
+Held = Literal["sensitivity", "specificity"]
+
 _RATES = {"sensitivity": "recall", "specificity": "specificity", "ppv": "precision", "npv": "npv"}
 _COUNTS = ["n", "n_malignant", "patients"]
 _RATE_COLUMNS = [f"{name}{end}" for name in _RATES for end in ("", "_low", "_high")]
@@ -54,7 +56,7 @@ class Point:
     """An operating point: what is held on validation, and at which value."""
 
     name: str
-    held: Literal["sensitivity", "specificity"]
+    held: Held
     target: float
 
 
@@ -66,8 +68,9 @@ def points(reader: Scored) -> list[Point]:
     reader
         The radiologist on the validation lesions; without malignant or benign ones it has no point.
     """
-    found = [Point(f"{held} {value:.0%}", held, value) for held in ("sensitivity", "specificity") for value in STATED]
-    for held, value in (("sensitivity", 1), ("specificity", 0)):
+    rates: tuple[tuple[Held, int], ...] = (("sensitivity", 1), ("specificity", 0))
+    found = [Point(f"{held} {value:.0%}", held, value) for held, _ in rates for value in STATED]
+    for held, value in rates:
         counted = reader.label == value
         if counted.any():
             rate = float((reader.calls[0][counted] == value).mean())

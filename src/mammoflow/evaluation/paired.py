@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -13,57 +14,58 @@ from mammoflow.evaluation.delong import AreaDifference, area_difference, compone
 from mammoflow.evaluation.estimates import Scored
 
 
-def both_scored(first: Candidate, second: Candidate, lesions: pd.DataFrame) -> pd.DataFrame:
-    """Return the lesions that both candidates have a prediction for."""
-    return lesions.loc[second.scored(lesions.loc[first.scored(lesions)])]
+@dataclass(frozen=True)
+class Paired:
+    """Two candidates on the same lesions.
 
-
-def has_enough(lesions: pd.DataFrame, fewest: int) -> bool:
-    """Tell whether enough patients have a malignant lesion, and enough a benign one.
-
-    Parameters
+    Attributes
     ----------
     lesions
-        With `malignant` and `patient_id`.
-    fewest
-        Smallest number of patients of either class.
-    """
-    patients = [lesions.loc[(lesions["malignant"] == value).fillna(False), "patient_id"].nunique() for value in (0, 1)]
-    return min(patients) >= fewest
-
-
-def paired_areas(first: Candidate, second: Candidate, lesions: pd.DataFrame) -> AreaDifference:
-    """Test the difference in AUC of two candidates on lesions that both score; areas are means over seeds.
-
-    Parameters
-    ----------
+        Those that both score, indexed by lesion.
     first, second
-        What is compared.
-    lesions
-        Indexed by lesion, each scored by both: `malignant`, `patient_id`.
+        What either says of them.
     """
-    one, other = (Scored.of_candidate(candidate, lesions, lesions.index) for candidate in (first, second))
-    if len(np.unique(one.label)) < 2:
-        return AreaDifference(float("nan"), float("nan"), float("nan"))
-    ranked = [components(one.label, scored.scores) for scored in (one, other)]
-    return area_difference(one.label, ranked[0], ranked[1], one.patients)
 
+    lesions: pd.DataFrame
+    first: Scored
+    second: Scored
 
-def paired_decisions(first: Candidate, second: Candidate, lesions: pd.DataFrame) -> DecisionDifference:
-    """Test how often two candidates decide rightly on lesions that both score.
+    @classmethod
+    def of(cls, first: Candidate, second: Candidate, lesions: pd.DataFrame) -> Paired:
+        """Pair two candidates on the lesions, of those given, that both have a prediction for.
 
-    Parameters
-    ----------
-    first, second
-        What is compared.
-    lesions
-        Indexed by lesion, each scored by both: `malignant`, `patient_id`. Only the malignant ones give the difference
-        in recall, only the benign ones that in specificity.
-    """
-    one, other = (Scored.of_candidate(candidate, lesions, lesions.index) for candidate in (first, second))
-    right = [_right(scored.calls, scored) for scored in (one, other)]
-    return compare_decisions(right[0], right[1], one.patients)
+        Parameters
+        ----------
+        first, second
+            What is compared.
+        lesions
+            Indexed by lesion: `malignant`, `patient_id`.
+        """
+        scored = lesions.index.isin(first.scored(lesions)) & lesions.index.isin(second.scored(lesions))
+        both = lesions if scored.all() else lesions[scored]
+        return cls(both, *(Scored.of_candidate(candidate, both, both.index) for candidate in (first, second)))
 
+    def of_label(self, label: int) -> Paired:
+        """Return the pair on the malignant lesions (1) or on the benign ones (0) alone."""
+        kept = self.first.label == label
+        return Paired(self.lesions[kept], self.first.part(kept), self.second.part(kept))
 
-def _right(calls: Sequence[np.ndarray], scored: Scored) -> list[np.ndarray]:
-    return [(call == scored.label).astype(np.float64) for call in calls]
+    def has_enough(self, fewest: int) -> bool:
+        """Tell whether enough patients have a malignant lesion, and enough a benign one."""
+        return self.first.has_both(fewest)
+
+    @cached_property
+    def areas(self) -> AreaDifference:
+        """The difference in AUC; areas are means over seeds."""
+        if len(np.unique(self.first.label)) < 2:
+            return AreaDifference(float("nan"), float("nan"), float("nan"))
+        ranked = [components(scored.label, scored.scores) for scored in (self.first, self.second)]
+        return area_difference(self.first.label, ranked[0], ranked[1], self.first.patients)
+
+    @cached_property
+    def decisions(self) -> DecisionDifference:
+        """How often either decides rightly: on malignant lesions alone the recall, on benign ones the specificity."""
+        right = [
+            [(call == scored.label).astype(np.float64) for call in scored.calls] for scored in (self.first, self.second)
+        ]
+        return compare_decisions(right[0], right[1], self.first.patients)

@@ -190,7 +190,8 @@ def comparison_tables(
     tables["comparison_common_lesions"] = comparison_table(candidates, common, birads, bootstrap, "test", note)
     tables["confusion"] = confusion_table(candidates, test, note)
     tables["subgroups"] = subgroup_table(candidates, test, bootstrap, note, settings.fewest_cases)
-    groups = [(fold.candidates, fold.lesions) for fold in folds] or [(candidates, lesions)]
+    groups: list[tuple[Sequence[Candidate], pd.DataFrame]] = [(fold.candidates, fold.lesions) for fold in folds]
+    groups = groups or [(candidates, lesions)]
     pairs = pairs_to_test(candidates, settings, best_model(groups))
     return tables | {
         "auc_tests": auc_test_table(pairs, test, settings, note),
