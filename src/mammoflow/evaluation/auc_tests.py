@@ -69,7 +69,7 @@ def best_model(groups: Sequence[tuple[Sequence[Candidate], pd.DataFrame]]) -> st
         validation = lesions[lesions["split"] == "validation"]
         for one in candidates:
             if one.family in (CLASSIFIER, FEATURE_MODEL):
-                scored = Scored.of_candidate(one, validation, one.scored(validation))
+                scored = one.on(validation, one.scored(validation))
                 areas.setdefault(one.model, []).append(_plain_area(scored))
     means = {model: float(np.mean(found)) for model, found in areas.items() if np.isfinite(found).all()}
     return max(means, key=lambda model: means[model], default="")

@@ -11,9 +11,8 @@ import pandas as pd
 
 from mammoflow.evaluation.birads import ZERO_NOTES, BiradsZero, birads_scores
 from mammoflow.evaluation.bootstrap import PatientBootstrap
-from mammoflow.evaluation.estimates import Scored, area_estimate, metric_estimates
+from mammoflow.evaluation.estimates import Scored, area_estimate, metric_estimates, too_few_cases
 from mammoflow.evaluation.metrics import METRICS, FloatArray, confusion, patient_codes, ratio
-from mammoflow.evaluation.subgroups import too_few_cases
 from mammoflow.tables.birads import BIRADS, COUNTED, LEVELS, POLICIES
 
 ALL = "all"

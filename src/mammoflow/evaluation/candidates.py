@@ -12,8 +12,9 @@ import pandas as pd
 
 from mammoflow.config.evaluation import BIRADS_ROW
 from mammoflow.evaluation.birads import ZERO_NOTES, BiradsZero, birads_scores, birads_threshold
+from mammoflow.evaluation.estimates import Scored
 from mammoflow.evaluation.inputs import Run
-from mammoflow.evaluation.metrics import FloatArray
+from mammoflow.evaluation.metrics import FloatArray, patient_codes
 from mammoflow.evaluation.seen_patients import SeenPatients
 
 READER = "reader"
@@ -86,6 +87,20 @@ class Candidate:
     def scored(self, lesions: pd.DataFrame) -> pd.Index:
         """Return the lesions, of those given, that every run has a prediction for."""
         return lesions.index[lesions.index.isin(self._defined)]
+
+    def on(self, lesions: pd.DataFrame, lesion_ids: pd.Index) -> Scored:
+        """Return what the model says of some lesions, all of which it scores.
+
+        Parameters
+        ----------
+        lesions
+            Indexed by lesion: `malignant`, `patient_id`.
+        lesion_ids
+            Of those lesions.
+        """
+        chosen = lesions if len(lesions) == len(lesion_ids) else lesions.loc[lesion_ids]
+        patients, _ = patient_codes(chosen["patient_id"].tolist())
+        return Scored(chosen["malignant"].to_numpy(dtype=np.float64), *self.values(chosen.index), patients)
 
     def values(self, lesion_ids: pd.Index) -> tuple[list[FloatArray], list[FloatArray]]:
         """Return scores and calls of some lesions, (lesions,) for each run; `nan` where there is none."""

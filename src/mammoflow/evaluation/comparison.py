@@ -9,7 +9,7 @@ import pandas as pd
 
 from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
 from mammoflow.evaluation.candidates import Candidate
-from mammoflow.evaluation.estimates import Scored, metric_estimates, seed_spread
+from mammoflow.evaluation.estimates import metric_estimates, seed_spread
 from mammoflow.evaluation.metrics import METRICS
 from mammoflow.evaluation.paired import Paired
 from mammoflow.evaluation.seen_patients import seen_columns
@@ -36,7 +36,7 @@ def candidate_row(
         Coverage of the intervals, and the fewest patients of a class.
     """
     lesion_ids = candidate.scored(lesions)
-    scored = Scored.of_candidate(candidate, lesions, lesion_ids)
+    scored = candidate.on(lesions, lesion_ids)
     row: dict[str, object] = {
         "model": candidate.model,
         "family": candidate.family,

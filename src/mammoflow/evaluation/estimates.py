@@ -13,12 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
-from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.delong import area
-from mammoflow.evaluation.metrics import METRICS, FloatArray, IntArray, measure, patient_codes
+from mammoflow.evaluation.metrics import METRICS, FloatArray, IntArray, measure
 from mammoflow.evaluation.proportions import Proportion, proportion
 
 BoolArray = npt.NDArray[np.bool_]
@@ -42,25 +40,6 @@ class Scored:
     scores: Sequence[FloatArray]
     calls: Sequence[FloatArray]
     patients: IntArray
-
-    @classmethod
-    def of_candidate(cls, candidate: Candidate, lesions: pd.DataFrame, lesion_ids: pd.Index) -> Scored:
-        """Take the scores of a candidate on some lesions, all of which it scores.
-
-        Parameters
-        ----------
-        candidate
-            The model.
-        lesions
-            Indexed by lesion: `malignant`, `patient_id`.
-        lesion_ids
-            Of those lesions.
-        """
-        whole = lesions.index is lesion_ids or len(lesions) == len(lesion_ids)
-        chosen = lesions if whole else lesions.loc[lesion_ids]
-        patients, _ = patient_codes(chosen["patient_id"].tolist())
-        scores, calls = candidate.values(chosen.index)
-        return cls(chosen["malignant"].to_numpy(dtype=np.float64), scores, calls, patients)
 
     def part(self, kept: BoolArray) -> Scored:
         """Return what the model says of some of the lesions, (lesions,) of booleans."""
@@ -87,6 +66,11 @@ class Scored:
         }[name]
         pairs = [parts(call) for call in self.calls]
         return proportion([hits for hits, _ in pairs], [among for _, among in pairs], self.patients)
+
+
+def too_few_cases(fewest: int) -> str:
+    """Return what the note of a row says that has too few lesions for a figure."""
+    return f"fewer than {fewest} lesions: no figure (comparison.fewest_cases)"
 
 
 def metric_estimates(scored: Scored, rule: PatientBootstrap, metrics: Sequence[str] = METRICS) -> dict[str, Estimate]:

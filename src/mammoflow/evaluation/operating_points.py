@@ -210,7 +210,7 @@ def _called(candidate: Candidate, reader: Candidate, lesions: pd.DataFrame, name
     validation = lesions[lesions["split"] == "validation"]
     validation = validation.loc[candidate.scored(validation)]
     read = validation.loc[reader.scored(validation)]
-    point = {each.name: each for each in points(Scored.of_candidate(reader, read, read.index))}.get(name)
+    point = {each.name: each for each in points(reader.on(read, read.index))}.get(name)
     if name.endswith("BI-RADS"):
         validation = read
     label = validation["malignant"].to_numpy(dtype=np.float64)
@@ -228,7 +228,7 @@ def _called(candidate: Candidate, reader: Candidate, lesions: pd.DataFrame, name
 
 
 def _with_calls(candidate: Candidate, lesions: pd.DataFrame, calls: dict[int, pd.Series]) -> Scored:
-    scored = Scored.of_candidate(candidate, lesions, lesions.index)
+    scored = candidate.on(lesions, lesions.index)
     return Scored(scored.label, scored.scores, [call.to_numpy(dtype=np.float64) for call in calls.values()],
                   scored.patients)  # fmt: skip
 

@@ -43,7 +43,7 @@ class Paired:
         """
         scored = lesions.index.isin(first.scored(lesions)) & lesions.index.isin(second.scored(lesions))
         both = lesions if scored.all() else lesions[scored]
-        return cls(both, *(Scored.of_candidate(candidate, both, both.index) for candidate in (first, second)))
+        return cls(both, *(candidate.on(both, both.index) for candidate in (first, second)))
 
     def of_label(self, label: int) -> Paired:
         """Return the pair on the malignant lesions (1) or on the benign ones (0) alone."""

@@ -8,7 +8,7 @@ import pandas as pd
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.candidates import Candidate
-from mammoflow.evaluation.estimates import Scored, metric_estimates
+from mammoflow.evaluation.estimates import metric_estimates, too_few_cases
 from mammoflow.evaluation.seen_patients import seen_columns
 
 SIZE_EDGES_MM = (10.0, 20.0)
@@ -50,11 +50,6 @@ def subgroup_labels(lesions: pd.DataFrame) -> dict[str, pd.Series]:
     return groupings | {"BI-RADS": pd.Series("4 alone", index=lesions.index, dtype="object").where(alone)}
 
 
-def too_few_cases(fewest: int) -> str:
-    """Return what the note of a subgroup says that has too few lesions for a figure."""
-    return f"fewer than {fewest} lesions: no figure (comparison.fewest_cases)"
-
-
 def subgroup_table(
     candidates: Sequence[Candidate], lesions: pd.DataFrame, rule: PatientBootstrap, note: str, fewest_cases: int = 1
 ) -> pd.DataFrame:
@@ -79,7 +74,7 @@ def subgroup_table(
             part = lesions[(labels == group).fillna(False)]
             for candidate in candidates:
                 lesion_ids = candidate.scored(part)
-                scored = Scored.of_candidate(candidate, part, lesion_ids)
+                scored = candidate.on(part, lesion_ids)
                 patients = part.loc[lesion_ids, "patient_id"].tolist()
                 row: dict[str, object] = {
                     "grouping": grouping,
