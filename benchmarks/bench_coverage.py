@@ -2,9 +2,9 @@
 
     python benchmarks/bench_coverage.py [--studies N] [--seed N]
 
-A made-up study has half of its patients malignant, one to four lesions for each patient, and scores that lesions of one
-patient share in part (intraclass correlation 0.6). The model's true AUC and recall are known, so an interval either
-holds them or not. The percentile bootstrap over patients, 1,000 resamples, is beside the intervals of
+In a made-up study each patient has malignant lesions with a chance of one half, and one to four lesions. Scores of
+lesions of one patient are alike in part (intraclass correlation 0.6). The model's true AUC and recall are known, so an
+interval either holds them or not. The percentile bootstrap over patients, 1,000 resamples, is beside the intervals of
 `mammoflow.evaluation.estimates`.
 """
 
@@ -29,12 +29,16 @@ CORRELATION = 0.6
 METRICS = ("auc", "recall", "accuracy", "f1")
 RESAMPLES = 1000
 LESIONS = (1, 2, 2, 2, 3, 4)
+FEWEST_PATIENTS = 5
 
 
 def made_up(random: np.random.Generator, patients: int, separation: float, threshold: float) -> Scored:
     """Draw one study."""
     codes = np.repeat(np.arange(patients), random.choice(LESIONS, patients))
-    label = (np.arange(patients) % 2)[codes].astype(float)
+    malignant = random.random(patients) < 0.5
+    while min(malignant.sum(), (~malignant).sum()) < FEWEST_PATIENTS:
+        malignant = random.random(patients) < 0.5
+    label = malignant[codes].astype(float)
     shared = np.sqrt(CORRELATION) * random.normal(size=patients)[codes]
     score = separation * label + shared + np.sqrt(1 - CORRELATION) * random.normal(size=len(codes))
     return Scored(label, [score], [(score > threshold).astype(float)], codes)
@@ -56,11 +60,11 @@ def percentile_intervals(scored: Scored, seed: int) -> dict[str, tuple[float, fl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--studies", type=int, default=500, help="Made-up studies for each row of the table.")
+    parser.add_argument("--studies", type=int, default=1000, help="Made-up studies for each row of the table.")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     set_threads(1)
-    rule = PatientBootstrap(RESAMPLES, 0.95, 0, fewest_patients=5)
+    rule = PatientBootstrap(RESAMPLES, 0.95, 0, fewest_patients=FEWEST_PATIENTS)
     print(f"{options.studies} made-up studies for each row, nominal coverage 95 %, seed {options.seed}\n")
     headings = ("patients", "true AUC", "figure", "true value", "coverage", "width", "percentile", "width", "no width")
     print(f"| {' | '.join(headings)} |")
