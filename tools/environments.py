@@ -38,6 +38,8 @@ FAMILIES = {
         *members("cohort.readers"),
         "imaging.stage",
         "segmentation.prompting.prompts",
+        "evaluation.birads_stage",
+        "evaluation.birads_console",
     ),
     "torch": (
         "segmentation.prompted.stage",

@@ -54,8 +54,8 @@ ALL_CLASSIFIERS: dict[str, object] = {
 # new: a new member, which no job of the configuration uses.
 EDITS: dict[str, tuple[str, set[str]]] = {
     "a column of the predictions": ("tables/predictions.py", {*CLASSIFIERS, *MAPS, "compare", "report", "dicom"}),
-    "an exclusion reason of the cohort": ("reasons/cohort.py", {"cohort"}),
-    "a word of the case tables": ("cohort/words.py", {"cohort", "audit"}),
+    "an exclusion reason of the cohort": ("reasons/cohort.py", {"cohort", "birads"}),
+    "a word of the case tables": ("cohort/words.py", {"cohort", "audit", "birads"}),
     "another data set": ("cohort/readers/new_set.py", NOTHING),
     "the reader of a data set that is not used": ("cohort/readers/inbreast.py", NOTHING),
     "a new architecture": ("segmentation/models/new_architecture.py", NOTHING),

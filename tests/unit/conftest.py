@@ -22,7 +22,7 @@ from mammoflow.evaluation import stage
 from mammoflow.report.content import FIGURES
 from mammoflow.storage.files import write_image
 
-SETTINGS = ComparisonSettings(bootstrap=100)
+SETTINGS = ComparisonSettings(bootstrap=100, fewest_patients=2, fewest_cases=3)
 
 
 def _load() -> ModuleType:

@@ -29,6 +29,7 @@ BELOW = {
     "report": {"report"},
     "dicom": {"dicom_shard"},
     "real_exam": {"real_exam"},
+    "birads": {"birads"},
 }
 
 
@@ -56,6 +57,7 @@ def test_all_planned_outputs_stand_under_the_run(finished_project: Project) -> N
     } | {
         "dicom",
         "real_exam",
+        "birads",
         "download",
         "prefetch",
     }

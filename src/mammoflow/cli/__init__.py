@@ -17,6 +17,7 @@ from mammoflow.cli import (
     pooling,
     dicom,
     predict,
+    birads,
     weights,
     store,
     configuration,

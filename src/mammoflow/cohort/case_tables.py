@@ -70,6 +70,17 @@ def read_case_tables(folder: Path, tables: list[str] | None = None) -> pd.DataFr
     return pd.concat([_read_one(folder / name) for name in names], ignore_index=True)
 
 
+def is_case_table(path: Path) -> bool:
+    """Tell whether a table has the columns of CBIS-DDSM's case tables.
+
+    Raises
+    ------
+    StudyError
+        If it cannot be read.
+    """
+    return set(COLUMNS) <= {_plain(str(name)) for name in read_text_table(path).columns}
+
+
 def count_case_tables(rows: pd.DataFrame) -> dict[str, int]:
     """Count what has to be known before any result on these tables is believed.
 

@@ -9,17 +9,76 @@ from pydantic import Field, model_validator
 
 from mammoflow.config.base import Settings
 
+BIRADS_ROW = "BI-RADS > 3"
+"""The row of the radiologist's assessment in every table."""
 
-class ComparisonSettings(Settings):
+
+class PrimarySettings(Settings):
+    """The primary comparison, named before the results are known."""
+
+    model: str = Field(
+        min_length=1,
+        description="The model: a row of comparison.csv, such as a classifier, an ensemble, or 'NAME + BI-RADS'.",
+    )
+    against: str = Field(
+        BIRADS_ROW, min_length=1, description="The row that it is compared with; the default is the radiologist."
+    )
+
+    @model_validator(mode="after")
+    def check_pair(self) -> Self:
+        """Refuse a model against itself."""
+        if self.model == self.against:
+            raise ValueError(f"model and against are both {self.model!r}; expected two rows of comparison.csv")
+        return self
+
+
+class IntervalSettings(Settings):
+    """How intervals are computed, and for how few patients and cases there are none."""
+
+    bootstrap: int = Field(
+        10000, ge=100, description="Resamples of patients behind each interval that has no closed form."
+    )
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Coverage of the intervals.")
+    seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
+    fewest_patients: int = Field(
+        5,
+        ge=2,
+        description="No interval is given where fewer patients have a malignant lesion, or fewer a benign one.",
+    )
+    fewest_cases: int = Field(
+        10, ge=1, description="No figure of a subgroup is given where it has fewer lesions; its row says so."
+    )
+
+
+class ComparisonSettings(IntervalSettings):
     """The table of every model against BI-RADS."""
 
+    primary: PrimarySettings | None = Field(
+        None,
+        description="The one comparison that the study is about, such as {model: context_crop, against: BI-RADS > 3}, "
+        "named before the results are known; its p value is not adjusted. null names none.",
+    )
+    non_inferiority_margin: float | None = Field(
+        None,
+        gt=0,
+        lt=0.5,
+        description="Margin in AUC, named before the results are known: a model counts as not inferior where its "
+        "difference is above minus the margin with the confidence of the intervals; null tests no such claim.",
+    )
+    power: float = Field(
+        0.8, gt=0.5, lt=1, description="Power behind the smallest difference in AUC that the study could have found."
+    )
+    prevalence: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Share of malignant lesions for which predictive values are stated too, such as 0.3 for lesions "
+        "that are sent to biopsy; null states those of the test lesions alone.",
+    )
     birads_zero: Literal["as_written", "positive", "left_out"] = Field(
         "as_written",
         description="BI-RADS 0 means incomplete: count it as written (not above 3), as positive, or leave the row out.",
     )
-    bootstrap: int = Field(1000, ge=100, description="Resamples of patients behind each interval.")
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="Coverage of the intervals.")
-    seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
     fusion: bool | list[str] = Field(
         True,
         description="Join each classifier with the BI-RADS assessment and with the reader's words, with weights fitted "
@@ -63,12 +122,26 @@ class ComparisonSettings(Settings):
                         f"comparison.ensembles.{name} names {member!r}; expected one of classification.run "
                         f"{[*classifiers]}"
                     )
+        for key, name in (("model", self.primary.model), ("against", self.primary.against)) if self.primary else ():
+            if not _may_be_a_row(name, [*classifiers, *self.ensembles]):
+                raise ValueError(
+                    f"comparison.primary.{key} names {name!r}; expected {BIRADS_ROW!r}, a classifier of "
+                    f"classification.run or an ensemble {[*classifiers, *self.ensembles]}, one of these with "
+                    "' + BI-RADS' or \" + reader's words\", a row of features such as 'Gabor features', or a floor"
+                )
         for name in self.fusion if isinstance(self.fusion, list) else []:
             if name not in (*classifiers, *self.ensembles):
                 raise ValueError(
                     f"comparison.fusion names {name!r}; expected one of classification.run or comparison.ensembles "
                     f"{[*classifiers, *self.ensembles]}"
                 )
+
+
+def _may_be_a_row(name: str, models: Sequence[str]) -> bool:
+    """Tell whether a comparison of these models can have a row of this name; rows of features are known later."""
+    of_model = any(name == model or name.startswith((f"{model} + ", f"{model} (mean of ")) for model in models)
+    others = (BIRADS_ROW, "Reader's words", "majority class")
+    return of_model or name in others or name.endswith(("features", "features, boosted", " alone"))
 
 
 class ReportSettings(Settings):

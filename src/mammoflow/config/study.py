@@ -9,12 +9,13 @@ from pydantic import Field, model_validator
 from mammoflow.config.architectures import published_names
 from mammoflow.config.audit import AuditSettings
 from mammoflow.config.base import Device, Model, Settings, StageSettings
+from mammoflow.config.birads import BiradsJob
 from mammoflow.config.classification import NETWORKS, ClassificationSettings
 from mammoflow.config.cohort import PHANTOM, CohortSettings, with_names
 from mammoflow.config.detection import AutomaticSettings
 from mammoflow.config.dicom import DicomSettings
 from mammoflow.config.download import DownloadSettings, PrefetchJob, PrefetchSettings
-from mammoflow.config.evaluation import ComparisonSettings, ReportSettings
+from mammoflow.config.evaluation import ComparisonSettings, IntervalSettings, ReportSettings
 from mammoflow.config.features import FeaturesSettings
 from mammoflow.config.images import ImagesSettings
 from mammoflow.config.paths import LONGEST_NAME, UserPath
@@ -145,6 +146,7 @@ class StudyConfig(Settings):
             "report": self.report,
             "dicom": self.dicom,
             "real_exam": self._on_device(self.real_exam),
+            "birads": self._birads_job(),
             "download": self.download,
             "prefetch": self._prefetch_job(),
             **self._segmentation_jobs(),
@@ -172,6 +174,11 @@ class StudyConfig(Settings):
         """Return what one training job needs, with the run's device where its options leave it open."""
         values = {name: getattr(train, name) for name in RecipeSettings.model_fields}
         return RecipeSettings(**{**values, "options": self._on_device(train.options)})
+
+    def _birads_job(self) -> BiradsJob:
+        """Return what the tables of BI-RADS need: the studies, and the intervals of the comparison."""
+        values = {name: getattr(self.comparison, name) for name in IntervalSettings.model_fields}
+        return BiradsJob(**values, datasets=self.cohort.datasets)
 
     def _prefetch_job(self) -> PrefetchJob:
         """Name the published weights that this configuration asks for, each with its file where one is named."""

@@ -1,92 +1,246 @@
-"""The table of paired tests: which model has the larger AUC on the same test lesions, and how sure that is."""
+"""The tables of paired tests: which model has the larger AUC or decides better on the same lesions, and how sure.
+
+One comparison can be named as the primary one before the results are known; its p value stays as it is. The p values of
+all other models against BI-RADS are adjusted together, and so are those against the best model (Holm, Scandinavian
+Journal of Statistics 6, 1979). All other pairs are exploratory.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 import pandas as pd
 
+from mammoflow.config.evaluation import ComparisonSettings
+from mammoflow.errors import ConfigError
 from mammoflow.evaluation.candidates import CLASSIFIER, FEATURE_MODEL, FUSION, Candidate
-from mammoflow.evaluation.delong import AreaDifference, area_difference, components
+from mammoflow.evaluation.delong import AreaDifference
+from mammoflow.evaluation.estimates import Scored
 from mammoflow.evaluation.floors import SIZE_ALONE
 from mammoflow.evaluation.fusion import READERS_WORDS
+from mammoflow.evaluation.metrics import FloatArray, auc
+from mammoflow.evaluation.paired import Paired
 from mammoflow.evaluation.seen_patients import SeenPatients, seen_columns
 
-_COLUMNS = [
-    "model_a", "model_b", "n", "n_malignant", "patients", "auc_a", "auc_b", "difference", "low", "high", "p",
-    "seen_test_patients", "note",
+PRIMARY = "primary"
+AGAINST_READER = "models against BI-RADS"
+AGAINST_BEST = "models against the best model"
+EXPLORATORY = "exploratory"
+
+MODELS = (CLASSIFIER, FUSION, FEATURE_MODEL)
+"""Families of what is tested; floors and ceilings are exploratory."""
+
+_PAIR_COLUMNS = ["hypothesis", "model_a", "model_b", "n", "n_malignant", "patients"]
+_AUC_COLUMNS = [
+    *_PAIR_COLUMNS, "auc_a", "auc_b", "difference", "low", "high", "p", "p_holm", "detectable",
+    "non_inferiority_margin", "non_inferiority_p", "not_inferior", "seen_test_patients", "note",
+]  # fmt: skip
+_DECISION_COLUMNS = [
+    *_PAIR_COLUMNS, "lesions", "right_a", "right_b", "difference", "low", "high", "only_a_right", "only_b_right", "p",
+    "p_holm", "seen_test_patients", "note",
 ]  # fmt: skip
 
 
-def paired_difference(first: Candidate, second: Candidate, lesions: pd.DataFrame) -> AreaDifference:
-    """Test the difference in AUC of two candidates on lesions that both score; areas are means over seeds.
+@dataclass(frozen=True)
+class Pair:
+    """Two candidates that are compared, and the family of hypotheses that the comparison belongs to."""
+
+    hypothesis: str
+    first: Candidate
+    second: Candidate
+
+
+def best_model(groups: Sequence[tuple[Sequence[Candidate], pd.DataFrame]]) -> str:
+    """Return the name of the model with the largest AUC on validation; "" where validation has one class.
+
+    It is chosen among classifiers, ensembles and models on features, which look at images alone.
 
     Parameters
     ----------
-    first, second
-        What is compared.
-    lesions
-        Indexed by lesion, each scored by both: `malignant`, `patient_id`.
+    groups
+        Candidates and labelled lesions of the run, or of each fold, whose areas are averaged.
     """
-    label = lesions["malignant"].to_numpy(dtype=np.float64)
-    if len(np.unique(label)) < 2:
-        return AreaDifference(float("nan"), float("nan"), float("nan"))
-    ranked = [components(label, [score for score, _ in one.values(lesions.index)]) for one in (first, second)]
-    return area_difference(label, ranked[0], ranked[1], lesions["patient_id"].tolist())
+    areas: dict[str, list[float]] = {}
+    for candidates, lesions in groups:
+        validation = lesions[lesions["split"] == "validation"]
+        for one in candidates:
+            if one.family in (CLASSIFIER, FEATURE_MODEL):
+                scored = one.on(validation, one.scored(validation))
+                areas.setdefault(one.model, []).append(_plain_area(scored))
+    means = {model: float(np.mean(found)) for model, found in areas.items() if np.isfinite(found).all()}
+    return max(means, key=lambda model: means[model], default="")
 
 
-def auc_test_table(
-    candidates: Sequence[Candidate], lesions: pd.DataFrame, confidence: float, note: str
-) -> pd.DataFrame:
-    """Return one row for each tested pair.
+def _plain_area(scored: Scored) -> float:
+    once = np.ones((1, len(scored.label)))
+    return float(np.mean([auc(scored.label, score, once)[0] for score in scored.scores]))
 
-    Every candidate is tested against BI-RADS, every classifier against each feature model and against size alone, and
-    every fusion against the model on the reader's words.
+
+def pairs_to_test(candidates: Sequence[Candidate], settings: ComparisonSettings, best: str) -> list[Pair]:
+    """Return the pairs in the order of the rows, each with its family of hypotheses.
+
+    Every candidate is compared with BI-RADS, every model with the best one, every classifier with each feature model
+    and with size alone, and every fusion with the model on the reader's words. The primary comparison comes first.
 
     Parameters
     ----------
     candidates
         The first one is BI-RADS.
+    settings
+        The primary comparison.
+    best
+        Name of the best model on validation, or "".
+
+    Raises
+    ------
+    ConfigError
+        If the primary comparison names a row that the run does not have.
+    """
+    by_name = {one.model: one for one in candidates}
+    pairs = [Pair(hypothesis, *pair) for hypothesis, pair in _named_pairs(candidates, by_name.get(best))]
+    primary = settings.primary
+    if primary is None:
+        return pairs
+    for key, name in (("model", primary.model), ("against", primary.against)):
+        if name not in by_name:
+            raise ConfigError(
+                f"comparison.primary.{key}: found {name!r}, which is no row of this comparison; expected one of "
+                f"{', '.join(by_name)}"
+            )
+    named = (primary.model, primary.against)
+    others = [pair for pair in pairs if (pair.first.model, pair.second.model) != named]
+    return [Pair(PRIMARY, by_name[named[0]], by_name[named[1]]), *others]
+
+
+def _named_pairs(
+    candidates: Sequence[Candidate], best: Candidate | None
+) -> Iterator[tuple[str, tuple[Candidate, Candidate]]]:
+    birads, others = candidates[0], candidates[1:]
+    models = [one for one in others if one.family in MODELS and one.model != READERS_WORDS]
+    for one in others:
+        yield AGAINST_READER if one in models else EXPLORATORY, (one, birads)
+    if best is not None:
+        yield from ((AGAINST_BEST, (one, best)) for one in models if one is not best)
+    classifiers = [one for one in others if one.family == CLASSIFIER]
+    held_against = [one for one in others if one.family == FEATURE_MODEL or one.model == SIZE_ALONE]
+    words = [one for one in others if one.model == READERS_WORDS]
+    fusions = [one for one in others if one.family == FUSION and one.model != READERS_WORDS]
+    for pair in [*product(classifiers, held_against), *product(fusions, words)]:
+        if pair[1] is not best:
+            yield EXPLORATORY, pair
+
+
+def auc_test_table(
+    pairs: Sequence[Pair], lesions: pd.DataFrame, settings: ComparisonSettings, note: str
+) -> pd.DataFrame:
+    """Return one row for each pair with the difference in AUC.
+
+    Parameters
+    ----------
+    pairs
+        Of `pairs_to_test`.
     lesions
         Labelled test lesions, indexed by lesion.
-    confidence
-        Coverage of the intervals.
+    settings
+        Coverage, power, margin of non-inferiority, fewest patients.
     note
         What is true of the whole study and is in every row.
     """
     rows = []
-    for first, second in _pairs(candidates):
-        both = lesions.loc[second.scored(lesions.loc[first.scored(lesions)])]
-        found = paired_difference(first, second, both)
-        low, high = found.interval(confidence)
-        rows.append(
-            {
-                "model_a": first.model,
-                "model_b": second.model,
-                "n": len(both),
-                "n_malignant": int(both["malignant"].sum()),
-                "patients": both["patient_id"].nunique(),
-                "auc_a": found.first,
-                "auc_b": found.second,
-                "difference": found.value,
-                "low": low,
-                "high": high,
-                "p": found.p_value,
-                **seen_columns(SeenPatients.joined([first.seen, second.seen]), both["patient_id"], note),
-            }
-        )
-    return pd.DataFrame(rows, columns=_COLUMNS)
+    for pair in pairs:
+        paired = Paired.of(pair.first, pair.second, lesions)
+        found = paired.areas
+        row = _pair_columns(pair, paired) | {"auc_a": found.first, "auc_b": found.second, "difference": found.value}
+        if paired.has_enough(settings.fewest_patients):
+            row |= _area_columns(found, settings)
+        rows.append(row | _seen(pair, paired, note))
+    table = pd.DataFrame(rows, columns=_AUC_COLUMNS)
+    return table.assign(p_holm=adjusted(table["hypothesis"], table["p"]))
 
 
-def _pairs(candidates: Sequence[Candidate]) -> Iterator[tuple[Candidate, Candidate]]:
-    """Go through the pairs in the order of the rows."""
-    birads, others = candidates[0], candidates[1:]
-    yield from ((one, birads) for one in others)
-    classifiers = [one for one in others if one.family == CLASSIFIER]
-    held_against = [one for one in others if one.family == FEATURE_MODEL or one.model == SIZE_ALONE]
-    yield from product(classifiers, held_against)
-    words = [one for one in others if one.model == READERS_WORDS]
-    fusions = [one for one in others if one.family == FUSION and one.model != READERS_WORDS]
-    yield from product(fusions, words)
+def _area_columns(found: AreaDifference, settings: ComparisonSettings) -> dict[str, object]:
+    low, high = found.interval(settings.confidence)
+    columns: dict[str, object] = {
+        "low": low,
+        "high": high,
+        "p": found.p_value,
+        "detectable": found.detectable(settings.confidence, settings.power),
+    }
+    margin = settings.non_inferiority_margin
+    if margin is not None and math.isfinite(low):
+        columns["non_inferiority_margin"] = margin
+        columns["non_inferiority_p"] = found.non_inferiority_p(margin)
+        columns["not_inferior"] = low > -margin
+    return columns
+
+
+def decision_test_table(
+    pairs: Sequence[Pair], lesions: pd.DataFrame, settings: ComparisonSettings, note: str
+) -> pd.DataFrame:
+    """Return three rows for each pair but the exploratory ones: decisions on all lesions, on malignant, on benign ones.
+
+    The share of right decisions is the accuracy, the recall and the specificity. The parameters are those of
+    `auc_test_table`.
+    """
+    rows = []
+    for pair in (pair for pair in pairs if pair.hypothesis != EXPLORATORY):
+        whole = Paired.of(pair.first, pair.second, lesions)
+        for group, paired in {"all": whole, "malignant": whole.of_label(1), "benign": whole.of_label(0)}.items():
+            found = paired.decisions
+            row = _pair_columns(pair, paired) | {"lesions": group, "right_a": found.first, "right_b": found.second}
+            row |= {"difference": found.value, "only_a_right": found.only_first, "only_b_right": found.only_second}
+            if whole.has_enough(settings.fewest_patients):
+                low, high = found.interval(settings.confidence)
+                row |= {"low": low, "high": high, "p": found.p_value}
+            rows.append(row | _seen(pair, paired, note))
+    table = pd.DataFrame(rows, columns=_DECISION_COLUMNS)
+    return table.assign(p_holm=adjusted(table["hypothesis"] + table["lesions"], table["p"], PRIMARY))
+
+
+def adjusted(families: pd.Series, p_values: pd.Series, unadjusted: str = PRIMARY) -> pd.Series:
+    """Return p values adjusted by Holm's method within each family; those of the primary comparison stay.
+
+    Parameters
+    ----------
+    families
+        Family of each row. Exploratory rows are not adjusted and have no value.
+    p_values
+        `nan` where there is no test; such a row counts in no family.
+    unadjusted
+        Start of the names of families whose p values stay.
+    """
+    found = pd.Series(np.nan, index=p_values.index, dtype="float64")
+    for family, part in p_values.astype("float64").dropna().groupby(families):
+        if str(family).startswith(unadjusted):
+            found[part.index] = part
+        elif not str(family).startswith(EXPLORATORY):
+            found[part.index] = holm(part.to_numpy())
+    return found
+
+
+def holm(p_values: FloatArray) -> FloatArray:
+    """Return p values adjusted by Holm's step-down method, in the order given."""
+    order = np.argsort(p_values, kind="stable")
+    steps = p_values[order] * (len(p_values) - np.arange(len(p_values)))
+    result = np.empty(len(p_values))
+    result[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return result
+
+
+def _pair_columns(pair: Pair, paired: Paired) -> dict[str, object]:
+    return {
+        "hypothesis": pair.hypothesis,
+        "model_a": pair.first.model,
+        "model_b": pair.second.model,
+        "n": len(paired.lesions),
+        "n_malignant": int(paired.first.label.sum()),
+        "patients": len(np.unique(paired.first.patients)),
+    }
+
+
+def _seen(pair: Pair, paired: Paired, note: str) -> dict[str, object]:
+    return seen_columns(SeenPatients.joined([pair.first.seen, pair.second.seen]), paired.lesions["patient_id"], note)

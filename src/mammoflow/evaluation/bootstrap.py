@@ -1,8 +1,9 @@
-"""Percentile intervals from a bootstrap over patients.
+"""Percentile intervals from a bootstrap over patients, for figures that have no interval in closed form.
 
 Rows of one patient are not independent: two views of one lesion, two lesions of one breast. So whole patients are
 drawn with replacement, and every row of a patient counts as often as the patient was drawn (the cluster bootstrap;
-Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8).
+Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). Percentile intervals are too short
+with few patients; areas under the ROC curve and proportions have the intervals of `mammoflow.evaluation.estimates`.
 """
 
 from __future__ import annotations
@@ -13,27 +14,28 @@ from functools import lru_cache
 
 import numpy as np
 
-from mammoflow.evaluation.metrics import FloatArray, ratio
+from mammoflow.config.evaluation import IntervalSettings
+from mammoflow.evaluation.metrics import FloatArray, IntArray, patient_codes, ratio
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its percentile interval.
+    """A value with its interval.
 
     Attributes
     ----------
     value
         On the rows as they are.
     low, high
-        Bounds of the interval; `nan` where it is not defined.
+        Bounds of the interval; `nan` where there is none.
     resamples
-        Number of resamples on which the value is defined.
+        Number of resamples on which the value is defined; 0 for an interval in closed form.
     """
 
     value: float
     low: float
     high: float
-    resamples: int
+    resamples: int = 0
 
     def columns(self, name: str) -> dict[str, float]:
         """Return the value and its bounds as table columns `name`, `name_low`, `name_high`."""
@@ -52,47 +54,87 @@ class PatientBootstrap:
         Coverage of the intervals, between 0 and 1.
     seed
         Seed of the draw.
+    fewest_patients
+        Patients below which there is no interval; of either class, where an interval needs both.
     """
 
     resamples: int
     confidence: float
     seed: int
+    fewest_patients: int = 2
 
-    def weights(self, patients: Sequence[str]) -> FloatArray:
+    @classmethod
+    def of(cls, settings: IntervalSettings) -> PatientBootstrap:
+        """Return the bootstrap that the settings describe."""
+        return cls(settings.bootstrap, settings.confidence, settings.seed, settings.fewest_patients)
+
+    def weights(self, patients: Sequence[str] | IntArray) -> FloatArray:
         """Return row weights (1 + resamples, rows): first every row once, then how often its patient was drawn.
 
         The draw depends on the seed and the number of patients alone, so models scored on the same rows share it and
         their differences are paired.
         """
-        return _weights(tuple(patients), self.resamples, self.seed)
+        codes, number = patient_codes(patients)
+        drawn = _drawn(number, self.resamples, self.seed)
+        is_in_order = len(codes) == number and bool((codes == np.arange(number)).all())
+        return drawn if is_in_order else drawn[:, codes]
 
-    def estimate(self, values: FloatArray, patients: Sequence[str]) -> Estimate:
+    def ratios(self, numerator: FloatArray, denominator: FloatArray, patients: Sequence[str] | IntArray) -> FloatArray:
+        """Return sums of some columns over sums of others, on the rows as they are and on each resample.
+
+        Rows are summed by patient first, so the time depends on the number of patients.
+
+        Parameters
+        ----------
+        numerator, denominator
+            (rows, columns).
+        patients
+            (rows,): the patient of each row.
+
+        Returns
+        -------
+        ndarray
+            (1 + resamples, columns); `nan` where the denominator is 0.
+        """
+        codes, number = patient_codes(patients)
+        drawn = _drawn(number, self.resamples, self.seed)
+        sums = []
+        for values in (numerator, denominator):
+            by_patient = np.zeros((number, values.shape[1]))
+            np.add.at(by_patient, codes, values)
+            sums.append(drawn @ by_patient)
+        return ratio(sums[0], sums[1])
+
+    def estimate(self, values: FloatArray, patients: Sequence[str] | IntArray) -> Estimate:
         """Turn values on the rows as they are and on each resample, (1 + resamples,), into value and interval.
 
-        Resamples on which the value is not defined are left out. The interval is not defined where they are at least
-        half, where the value itself is not, or where all resamples are the same one (a single patient).
+        Resamples on which the value is not defined are left out. There is no interval where they are at least half,
+        where the value itself is not defined, where there are fewer patients than `fewest_patients`, or where all
+        resamples have one value: an interval of zero width would claim to be certain.
         """
         defined = values[1:][np.isfinite(values[1:])]
         low = high = float("nan")
-        if np.isfinite(values[0]) and 2 * len(defined) > self.resamples and len(set(patients)) > 1:
+        fewest = max(self.fewest_patients, 2)
+        if np.isfinite(values[0]) and 2 * len(defined) > self.resamples and patient_codes(patients)[1] >= fewest:
             tail = (1 - self.confidence) / 2
             low, high = (float(bound) for bound in np.quantile(defined, [tail, 1 - tail]))
+            if high - low <= 1e-12 * max(abs(low), abs(high)):
+                low = high = float("nan")
         return Estimate(float(values[0]), low, high, len(defined))
 
-    def mean(self, values: FloatArray, patients: Sequence[str]) -> Estimate:
+    def mean(self, values: FloatArray, patients: Sequence[str] | IntArray) -> Estimate:
         """Return the mean of values (rows,) with its interval; not defined without rows or with a single patient."""
-        weights = self.weights(patients)
-        return self.estimate(ratio(weights @ values, weights.sum(axis=1)), patients)
+        return self.estimate(self.ratios(values[:, None], np.ones((len(values), 1)), patients)[:, 0], patients)
 
 
 @lru_cache(maxsize=4)
-def _weights(patients: tuple[str, ...], resamples: int, seed: int) -> FloatArray:
-    """Draw patients; kept for a while, because one model after the other is scored on the same rows."""
-    names, position = np.unique(np.asarray(patients, dtype=object).astype(str), return_inverse=True)
-    if len(names) == 0:
+def _drawn(number: int, resamples: int, seed: int) -> FloatArray:
+    """Return how often each patient counts, (1 + resamples, patients): first once each, then as drawn."""
+    if number == 0:
         return np.ones((1 + resamples, 0))
-    share = np.full(len(names), 1 / len(names))
-    drawn = np.random.default_rng(seed).multinomial(len(names), share, size=resamples)
-    weights = np.vstack([np.ones((1, len(position))), drawn[:, position]]).astype(np.float64)
-    weights.flags.writeable = False
-    return weights
+    chosen = np.random.default_rng(seed).integers(number, size=(resamples, number))
+    chosen += number * np.arange(resamples)[:, None]
+    drawn = np.bincount(chosen.ravel(), minlength=resamples * number).reshape(resamples, number)
+    counts = np.vstack([np.ones((1, number)), drawn]).astype(np.float64, copy=False)
+    counts.flags.writeable = False
+    return counts

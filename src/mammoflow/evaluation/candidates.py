@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mammoflow.config.evaluation import BIRADS_ROW
 from mammoflow.evaluation.birads import ZERO_NOTES, BiradsZero, birads_scores, birads_threshold
+from mammoflow.evaluation.estimates import Scored
 from mammoflow.evaluation.inputs import Run
-from mammoflow.evaluation.metrics import FloatArray
+from mammoflow.evaluation.metrics import FloatArray, patient_codes
 from mammoflow.evaluation.seen_patients import SeenPatients
 
 READER = "reader"
@@ -22,7 +24,7 @@ FEATURE_MODEL = "features"
 FLOOR = "floor"
 CEILING = "ceiling"
 
-BIRADS = "BI-RADS > 3"
+BIRADS = BIRADS_ROW
 
 
 def display_name(model: str, titles: Mapping[str, str] | None = None) -> str:
@@ -86,18 +88,35 @@ class Candidate:
         """Return the lesions, of those given, that every run has a prediction for."""
         return lesions.index[lesions.index.isin(self._defined)]
 
-    def values(self, lesion_ids: pd.Index) -> list[tuple[FloatArray, FloatArray]]:
-        """Return score and call of each run on lesions that all of them score, each (lesions,)."""
-        places = [index.get_indexer(lesion_ids) for index, _, _ in self._arrays]
-        return [(score[place], called[place]) for place, (_, score, called) in zip(places, self._arrays, strict=True)]
+    def on(self, lesions: pd.DataFrame, lesion_ids: pd.Index) -> Scored:
+        """Return what the model says of some lesions, all of which it scores.
+
+        Parameters
+        ----------
+        lesions
+            Indexed by lesion: `malignant`, `patient_id`.
+        lesion_ids
+            Of those lesions.
+        """
+        chosen = lesions if len(lesions) == len(lesion_ids) else lesions.loc[lesion_ids]
+        patients, _ = patient_codes(chosen["patient_id"].tolist())
+        return Scored(chosen["malignant"].to_numpy(dtype=np.float64), *self.values(chosen.index), patients)
+
+    def values(self, lesion_ids: pd.Index) -> tuple[list[FloatArray], list[FloatArray]]:
+        """Return scores and calls of some lesions, (lesions,) for each run; `nan` where there is none."""
+        scores, calls = [], []
+        for index, values in self._arrays:
+            places = index.get_indexer(lesion_ids)
+            found = np.where(places[:, None] >= 0, values[places], np.nan)
+            scores.append(found[:, 0])
+            calls.append(found[:, 1])
+        return scores, calls
 
     @cached_property
-    def _arrays(self) -> list[tuple[pd.Index, FloatArray, FloatArray]]:
-        """Lesions, scores and calls of each run; the tables ask for them hundreds of times."""
-        return [
-            (run.index, run["score"].to_numpy(dtype=np.float64), run["predicted"].to_numpy(dtype=np.float64))
-            for run in self.runs.values()
-        ]
+    def _arrays(self) -> list[tuple[pd.Index, FloatArray]]:
+        """The lesions of each run, with score and call of each, (lesions, 2); taken once for all tables."""
+        columns = ["score", "predicted"]
+        return [(run.index, run[columns].astype("float64").to_numpy(dtype=np.float64)) for run in self.runs.values()]
 
     @cached_property
     def _defined(self) -> pd.Index:

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
-from mammoflow.evaluation.auc_tests import paired_difference
-from mammoflow.evaluation.bootstrap import PatientBootstrap
+from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
 from mammoflow.evaluation.candidates import Candidate
-from mammoflow.evaluation.metrics import METRICS, FloatArray, measure
+from mammoflow.evaluation.estimates import metric_estimates, seed_spread
+from mammoflow.evaluation.metrics import METRICS
+from mammoflow.evaluation.paired import Paired
 from mammoflow.evaluation.seen_patients import seen_columns
-
-DIFFERENCES = ("auc", "accuracy")
-
-
-def seed_metrics(
-    candidate: Candidate, lesions: pd.DataFrame, lesion_ids: pd.Index, weights: FloatArray
-) -> dict[str, FloatArray]:
-    """Return each metric of a candidate's runs on some lesions, (seeds, 1 + resamples)."""
-    label = lesions.loc[lesion_ids, "malignant"].to_numpy(dtype=np.float64)
-    measured = [measure(label, score, called, weights) for score, called in candidate.values(lesion_ids)]
-    return {metric: np.stack([values[metric] for values in measured]) for metric in METRICS}
 
 
 def candidate_row(
-    candidate: Candidate, lesions: pd.DataFrame, birads: Candidate, bootstrap: PatientBootstrap
+    candidate: Candidate, lesions: pd.DataFrame, birads: Candidate, rule: PatientBootstrap
 ) -> dict[str, object]:
     """Return one row of the table.
 
-    Metrics are means over the candidate's seeds, each seed scored on the same resamples; `*_seed_std` is the standard
-    deviation over seeds. Differences against BI-RADS are taken on the lesions that both score; `auc_difference_p` is
-    the p value of the paired test of `mammoflow.evaluation.delong`.
+    Metrics are means over the candidate's seeds; `*_seed_std` is the standard deviation over seeds. Differences against
+    BI-RADS are taken on the lesions that both score; `auc_difference_p` is the p value of the paired test of
+    `mammoflow.evaluation.delong`, `accuracy_difference_p` that of `mammoflow.evaluation.decisions`.
 
     Parameters
     ----------
@@ -42,65 +32,39 @@ def candidate_row(
         Labelled lesions of one split, indexed by lesion: `malignant`, `patient_id`.
     birads
         The radiologist's assessment.
-    bootstrap
-        Resampling of patients.
+    rule
+        Coverage of the intervals, and the fewest patients of a class.
     """
-    scored = candidate.scored(lesions)
-    patients = lesions.loc[scored, "patient_id"].tolist()
-    values = seed_metrics(candidate, lesions, scored, bootstrap.weights(patients))
+    lesion_ids = candidate.scored(lesions)
+    scored = candidate.on(lesions, lesion_ids)
     row: dict[str, object] = {
         "model": candidate.model,
         "family": candidate.family,
         "seeds": len(candidate.runs),
-        "n": len(scored),
-        "n_malignant": int(lesions.loc[scored, "malignant"].sum()),
-        "patients": len(set(patients)),
-        "n_without_prediction": len(lesions) - len(scored),
+        "n": len(lesion_ids),
+        "n_malignant": int(scored.label.sum()),
+        "patients": lesions.loc[lesion_ids, "patient_id"].nunique(),
+        "n_without_prediction": len(lesions) - len(lesion_ids),
         "threshold": candidate.threshold,
     }
+    estimates, spread = metric_estimates(scored, rule), seed_spread(scored)
     for metric in METRICS:
-        estimate = bootstrap.estimate(values[metric].mean(axis=0), patients)
-        row |= estimate.columns(metric)
-        row[f"{metric}_resamples"] = estimate.resamples
-        row[f"{metric}_seed_std"] = _spread(values[metric][:, 0])
-    row |= _difference_columns(candidate, lesions, birads, bootstrap, values if len(scored) else None)
-    return row
-
-
-def _spread(values: FloatArray) -> float:
-    """Return the standard deviation over seeds; not defined for one seed."""
-    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+        row |= estimates[metric].columns(metric)
+        row[f"{metric}_seed_std"] = spread[metric]
+    return row | _difference_columns(candidate, lesions, birads, rule)
 
 
 def _difference_columns(
-    candidate: Candidate,
-    lesions: pd.DataFrame,
-    birads: Candidate,
-    bootstrap: PatientBootstrap,
-    on_scored: dict[str, FloatArray] | None,
+    candidate: Candidate, lesions: pd.DataFrame, birads: Candidate, rule: PatientBootstrap
 ) -> dict[str, float]:
-    """Return candidate minus BI-RADS on the lesions that both score, resampled together.
-
-    `on_scored` are the candidate's metrics on all lesions that it scores, used again where BI-RADS scores them all.
-    """
-    scored = candidate.scored(lesions)
-    both = birads.scored(lesions.loc[scored])
-    if candidate is birads:
-        both = both[:0]
-    patients = lesions.loc[both, "patient_id"].tolist()
-    weights = bootstrap.weights(patients)
-    if on_scored is not None and len(both) == len(scored):
-        candidate_values = on_scored
-    else:
-        candidate_values = seed_metrics(candidate, lesions, both, weights)
-    birads_values = seed_metrics(birads, lesions, both, weights)
-    columns: dict[str, float] = {"n_paired": len(both)}
-    for metric in DIFFERENCES:
-        difference = bootstrap.estimate(
-            candidate_values[metric].mean(axis=0) - birads_values[metric].mean(axis=0), patients
-        )
-        columns |= difference.columns(f"{metric}_difference")
-    columns["auc_difference_p"] = paired_difference(candidate, birads, lesions.loc[both]).p_value
+    """Return candidate minus BI-RADS on the lesions that both score."""
+    paired = Paired.of(candidate, birads, lesions[:0] if candidate is birads else lesions)
+    enough = paired.has_enough(rule.fewest_patients)
+    columns: dict[str, float] = {"n_paired": len(paired.lesions)}
+    for metric, difference in (("auc", paired.areas), ("accuracy", paired.decisions)):
+        bounds = difference.interval(rule.confidence) if enough else (math.nan, math.nan)
+        columns |= Estimate(difference.value, *bounds).columns(f"{metric}_difference")
+        columns[f"{metric}_difference_p"] = difference.p_value if enough else math.nan
     return columns
 
 
@@ -108,7 +72,7 @@ def comparison_table(
     candidates: Sequence[Candidate],
     lesions: pd.DataFrame,
     birads: Candidate,
-    bootstrap: PatientBootstrap,
+    rule: PatientBootstrap,
     split: str,
     note: str,
 ) -> pd.DataFrame:
@@ -122,8 +86,8 @@ def comparison_table(
         All labelled lesions, indexed by lesion.
     birads
         The candidate that differences are taken against.
-    bootstrap
-        Resampling of patients.
+    rule
+        Coverage of the intervals, and the fewest patients of a class.
     split
         `train`, `validation` or `test`.
     note
@@ -131,10 +95,7 @@ def comparison_table(
     """
     rows = lesions[lesions["split"] == split]
     table = pd.DataFrame(
-        [
-            candidate_row(candidate, rows, birads, bootstrap) | _said(candidate, rows, split, note)
-            for candidate in candidates
-        ]
+        [candidate_row(candidate, rows, birads, rule) | _said(candidate, rows, split, note) for candidate in candidates]
     )
     table.insert(2, "split", split)
     return table

@@ -1,8 +1,8 @@
-"""Test of the difference between two areas under the ROC curve on the same lesions, which may share patients.
+"""Areas under the ROC curve with intervals, and tests of their differences, where lesions may share patients.
 
-DeLong's test (DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988) takes lesions as independent. Here the structural
-components of the lesions of one patient are summed before their variance is taken (Obuchowski, Biometrics 53, 1997), so
-that lesions of one patient may depend on each other in any way, malignant and benign ones included.
+DeLong's variance (DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988) takes lesions as independent. Here the
+structural components of the lesions of one patient are summed before their variance is taken (Obuchowski, Biometrics
+53, 1997), so that lesions of one patient may depend on each other in any way, malignant and benign ones included.
 """
 
 from __future__ import annotations
@@ -12,9 +12,54 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, rankdata
+import numpy.typing as npt
+from scipy.optimize import brentq
+from scipy.special import expit, logit, ndtr, ndtri, stdtrit
+from scipy.stats import rankdata
 
-from mammoflow.evaluation.metrics import FloatArray
+from mammoflow.evaluation.metrics import FloatArray, IntArray, patient_codes
+
+NOTHING = 1e-9
+"""Errors and distances to 0 or 1 below this are rounding."""
+
+
+@dataclass(frozen=True)
+class Area:
+    """An area under the ROC curve.
+
+    Attributes
+    ----------
+    value
+        The area; `nan` with one class.
+    error
+        Its standard error; `nan` with fewer than two patients in a class.
+    freedom
+        Degrees of freedom of the error.
+    malignant, benign
+        Number of patients with a malignant lesion, and with a benign one.
+    """
+
+    value: float
+    error: float
+    freedom: float
+    malignant: int
+    benign: int
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """Return the bounds of the area with this coverage.
+
+        The bounds are taken on the logit scale, where they stay between 0 and 1, with the quantile of Student's
+        distribution. Where the area is 0 or 1, or the error is 0, the error says nothing; the bounds are then those
+        of Newcombe's fifth method (Statistics in Medicine 25, 2006, 559) for the numbers of patients.
+        """
+        if not math.isfinite(self.value) or min(self.malignant, self.benign) < 1:
+            return math.nan, math.nan
+        if self.error > NOTHING and NOTHING < self.value < 1 - NOTHING:
+            reach = float(stdtrit(self.freedom, (1 + confidence) / 2))
+            reach *= self.error / (self.value * (1 - self.value))
+            centre = float(logit(self.value))
+            return float(expit(centre - reach)), float(expit(centre + reach))
+        return newcombe_interval(self.value, self.malignant, self.benign, confidence)
 
 
 @dataclass(frozen=True)
@@ -49,8 +94,21 @@ class AreaDifference:
         """Return the bounds of the difference with this coverage; `nan` where there is no p value."""
         if not self.error > 0:
             return math.nan, math.nan
-        reach = float(norm.ppf((1 + confidence) / 2)) * self.error
+        reach = float(ndtri((1 + confidence) / 2)) * self.error
         return self.value - reach, self.value + reach
+
+    def non_inferiority_p(self, margin: float) -> float:
+        """Return the one-sided p value of the hypothesis that the first area is smaller by the margin or more."""
+        if not self.error > 0:
+            return math.nan
+        return float(ndtr(-(self.value + margin) / self.error))
+
+    def detectable(self, confidence: float, power: float) -> float:
+        """Return the smallest true difference that a two-sided test at 1 - confidence finds with this power.
+
+        It depends on the error alone, not on the difference that was found.
+        """
+        return float(ndtri((1 + confidence) / 2) + ndtri(power)) * self.error
 
 
 def components(label: FloatArray, scores: Sequence[FloatArray]) -> FloatArray:
@@ -78,8 +136,29 @@ def components(label: FloatArray, scores: Sequence[FloatArray]) -> FloatArray:
     return found / len(scores)
 
 
+def area(label: FloatArray, scores: Sequence[FloatArray], patients: Sequence[str] | IntArray) -> Area:
+    """Return the area under the ROC curve of one model.
+
+    Parameters
+    ----------
+    label
+        (lesions,): 1 malignant, 0 benign.
+    scores
+        One (lesions,) for each seed; the area is the mean over seeds.
+    patients
+        (lesions,): the patient of each lesion.
+    """
+    malignant = label == 1
+    if malignant.all() or not malignant.any():
+        return Area(math.nan, math.nan, math.nan, 0, 0)
+    found = components(label, scores)
+    value = float(found[malignant].mean())
+    spread = _clustered(malignant, found - value, patients)
+    return Area(value, spread.error, spread.freedom, *spread.clusters)
+
+
 def area_difference(
-    label: FloatArray, first: FloatArray, second: FloatArray, patients: Sequence[str]
+    label: FloatArray, first: FloatArray, second: FloatArray, patients: Sequence[str] | IntArray
 ) -> AreaDifference:
     """Compare two areas under the ROC curve on the same lesions.
 
@@ -102,18 +181,66 @@ def area_difference(
     if malignant.all() or not malignant.any():
         return AreaDifference(math.nan, math.nan, math.nan)
     areas = float(first[malignant].mean()), float(second[malignant].mean())
-    names, patient = np.unique(np.asarray(patients, dtype=object).astype(str), return_inverse=True)
-    deviation = first - second - (areas[0] - areas[1])
-    variance, summed, weights = 0.0, [], []
+    error = _clustered(malignant, first - second - (areas[0] - areas[1]), patients).error
+    return AreaDifference(*areas, error if error > NOTHING else math.nan)
+
+
+def newcombe_interval(area: float, malignant: int, benign: int, confidence: float) -> tuple[float, float]:
+    """Return the bounds of an area from the numbers of cases alone (Newcombe, Statistics in Medicine 25, 2006, 559).
+
+    This is the paper's fifth method: the variance is that of Hanley and McNeil at the bound itself, with the mean
+    number of cases in the place of both numbers, so the bounds differ from the area even where that is 0 or 1.
+
+    Parameters
+    ----------
+    area
+        0 to 1.
+    malignant, benign
+        Number of independent cases of each class, at least 1.
+    confidence
+        Coverage.
+    """
+    reach, size = float(ndtri((1 + confidence) / 2)), (malignant + benign) / 2 - 1
+
+    def excess(bound: float) -> float:
+        variance = 1 + size * (1 - bound) / (2 - bound) + size * bound / (1 + bound)
+        return (bound - area) ** 2 - reach**2 * bound * (1 - bound) * variance / (malignant * benign)
+
+    # At 0 and 1 the variance is 0, so the excess is not negative there; at the area it is not positive.
+    middle = min(max(area, NOTHING), 1 - NOTHING)
+    low = float(brentq(excess, 0.0, middle)) if area > NOTHING else 0.0
+    high = float(brentq(excess, middle, 1.0)) if area < 1 - NOTHING else 1.0
+    return low, high
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """Standard error of an area or of a difference, its degrees of freedom, and the patients of each class."""
+
+    error: float
+    freedom: float
+    clusters: tuple[int, int]
+
+
+def _clustered(malignant: npt.NDArray[np.bool_], deviation: FloatArray, patients: Sequence[str] | IntArray) -> _Spread:
+    """Return the standard error of the mean of components, from their deviations (lesions,), summed over patients.
+
+    The degrees of freedom are Satterthwaite's for the variances of the two classes, as Brunner and Munzel take them for
+    the same statistic (Biometrical Journal 42, 2000).
+    """
+    patient, patients_in_all = patient_codes(patients)
+    sums, variances, clusters = [], [], []
     for of_class in (malignant, ~malignant):
-        clusters = len(np.unique(patient[of_class]))
-        if clusters < 2:
-            return AreaDifference(*areas, math.nan)
-        total = np.bincount(patient[of_class], weights=deviation[of_class], minlength=len(names))
-        count = int(of_class.sum())
-        variance += clusters / (clusters - 1) * float((total**2).sum()) / count**2
-        summed.append(total)
-        weights.append(count)
-    shared = len(names) / (len(names) - 1) * float((summed[0] * summed[1]).sum())
-    variance += 2 * shared / (weights[0] * weights[1])
-    return AreaDifference(*areas, math.sqrt(variance) if variance > 1e-18 else math.nan)
+        count, number = int(of_class.sum()), len(np.unique(patient[of_class]))
+        total = np.bincount(patient[of_class], weights=deviation[of_class], minlength=patients_in_all) / count
+        sums.append(total)
+        clusters.append(number)
+        variances.append(number / (number - 1) * float((total**2).sum()) if number > 1 else math.nan)
+    numbers = (clusters[0], clusters[1])
+    if min(numbers) < 2:
+        return _Spread(math.nan, math.nan, numbers)
+    shared = patients_in_all / (patients_in_all - 1) * float((sums[0] * sums[1]).sum())
+    error = math.sqrt(max(sum(variances) + 2 * shared, 0.0))
+    parts = sum(part**2 / (number - 1) for part, number in zip(variances, numbers, strict=True))
+    freedom = sum(variances) ** 2 / parts if parts > 0 else math.nan
+    return _Spread(error, max(freedom, 1.0), numbers)

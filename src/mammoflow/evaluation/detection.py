@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
+from mammoflow.evaluation.estimates import proportion_estimate
 from mammoflow.evaluation.froc import Marks, froc_curve, sensitivity_estimates
 from mammoflow.evaluation.inputs import Run
-from mammoflow.evaluation.metrics import FloatArray, ratio
+from mammoflow.evaluation.metrics import FloatArray
+from mammoflow.evaluation.proportions import proportion
 from mammoflow.tables.detections import AUTOMATIC
 from mammoflow.tables.images import FULLY_ANNOTATED, LABELLED
 
@@ -176,22 +178,25 @@ def _counts(detected: Detected) -> dict[str, int]:
 def _estimates(detected: Detected, bootstrap: PatientBootstrap) -> dict[str, float]:
     """Return the columns of ESTIMATES with their intervals."""
     marks = detected.marks()
-    weights = bootstrap.weights(marks.patients)
-    place = {patient: index for index, patient in enumerate(marks.patients)}
     columns: dict[str, float] = {}
 
     def add_mean(name: str, table: pd.DataFrame, values: pd.Series) -> None:
         """Add the mean over the rows of a table where the value is defined."""
         defined = values.notna().to_numpy()
-        of_row = weights[:, table["patient_id"].map(place).to_numpy(dtype=np.int64)[defined]]
         numbers: FloatArray = values.to_numpy(dtype=np.float64, na_value=np.nan)[defined]
-        means = ratio(of_row @ numbers, of_row.sum(axis=1))
+        # A patient without such a row is drawn as well, so a resample may have fewer rows than the table.
+        rest = sorted(set(marks.patients) - set(table["patient_id"][defined]))
+        sums = np.concatenate([numbers, np.zeros(len(rest))])[:, None]
+        counts = np.concatenate([np.ones(len(numbers)), np.zeros(len(rest))])[:, None]
+        means = bootstrap.ratios(sums, counts, [*table["patient_id"][defined], *rest])[:, 0]
         columns.update(bootstrap.estimate(means, marks.patients).columns(name))
 
     complete, lesions = detected.complete, detected.lesions
     wrong = complete["image_id"].map(detected.false_positives["image_id"].value_counts()).fillna(0)
     has_lesion = (complete["lesions"] > 0).astype(bool)
-    add_mean("sensitivity", lesions, lesions["hit"].astype("float64"))
+    hits = lesions["hit"].to_numpy(dtype=np.float64)
+    sensitivity = proportion([hits], [np.ones(len(hits))], lesions["patient_id"].tolist())
+    columns |= proportion_estimate(sensitivity, bootstrap).columns("sensitivity")
     add_mean("false_positives_per_image", complete, wrong)
     add_mean("false_positives_with_lesions", complete[has_lesion], wrong[has_lesion])
     add_mean("false_positives_without_lesions", complete[~has_lesion], wrong[~has_lesion])

@@ -7,8 +7,9 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
+from mammoflow.evaluation.estimates import Scored, area_estimate
 from mammoflow.evaluation.feature_models import feature_matrix
-from mammoflow.evaluation.metrics import auc
+from mammoflow.evaluation.metrics import patient_codes
 from mammoflow.evaluation.rank_test import clustered_rank_test
 
 TRAINING = "train"
@@ -78,7 +79,7 @@ def _describe(values: pd.Series, lesions: pd.DataFrame, bootstrap: PatientBootst
     label = described["malignant"].to_numpy(dtype=np.float64)
     patients = described["patient_id"].to_numpy(dtype=object)
     value = values.to_numpy(dtype=np.float64)
-    area = bootstrap.estimate(auc(label, value, bootstrap.weights(patients.tolist())), patients.tolist())
+    area = area_estimate(Scored(label, [value], [value], patient_codes(patients.tolist())[0]), bootstrap)
     benign = bootstrap.mean(value[label == 0], patients[label == 0].tolist())
     malignant = bootstrap.mean(value[label == 1], patients[label == 1].tolist())
     return {

@@ -55,13 +55,13 @@ def pool_folds(settings: ComparisonSettings, folders: Sequence[Path], output: Pa
         for lesions in [labelled_lesions(run)]
     ]
     candidates = pooled_candidates(folds)
-    bootstrap = PatientBootstrap(settings.bootstrap, settings.confidence, settings.seed)
+    bootstrap = PatientBootstrap.of(settings)
     note = "; ".join(filter(None, [study_note(runs[0].study), pooled_note(folds)]))
     lesions = pd.concat([fold.test for fold in folds])
     write_csv(output / "comparison.csv", comparison_table(candidates, lesions, candidates[0], bootstrap, "test", note))
     write_csv(output / "comparison_by_fold.csv", tables_by_fold(folds, bootstrap, "test"))
     write_csv(output / "confusion.csv", confusion_table(candidates, lesions, note))
-    write_csv(output / "subgroups.csv", subgroup_table(candidates, lesions, bootstrap, note))
+    write_csv(output / "subgroups.csv", subgroup_table(candidates, lesions, bootstrap, note, settings.fewest_cases))
     predictions = pd.concat([run.predictions[run.predictions["split"] == "test"] for run in runs], ignore_index=True)
     write_table(predictions, PREDICTIONS, output / "predictions.parquet")
     record = {"study": runs[0].study.get("name"), "split": runs[0].study["split"], "comparison": settings.model_dump()}

@@ -10,7 +10,8 @@ import pandas as pd
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.calibration import WITH_PROBABILITIES
 from mammoflow.evaluation.candidates import Candidate
-from mammoflow.evaluation.metrics import FloatArray, auc
+from mammoflow.evaluation.estimates import Scored, area_estimate
+from mammoflow.evaluation.metrics import patient_codes
 from mammoflow.evaluation.seen_patients import seen_columns
 
 LEVELS = ("lesion", "image", "finding", "breast", "patient")
@@ -110,7 +111,7 @@ def prediction_table(candidates: Sequence[Candidate], lesions: pd.DataFrame, not
 
 
 def level_table(
-    candidates: Sequence[Candidate], lesions: pd.DataFrame, bootstrap: PatientBootstrap, note: str
+    candidates: Sequence[Candidate], lesions: pd.DataFrame, rule: PatientBootstrap, note: str
 ) -> pd.DataFrame:
     """Return the AUC of BI-RADS and of each model at each level, with the AUC of BI-RADS on the same units.
 
@@ -120,8 +121,8 @@ def level_table(
         The first one is BI-RADS; of the others, models that give probabilities have rows.
     lesions
         Labelled test lesions, indexed by lesion.
-    bootstrap
-        Resampling of patients.
+    rule
+        Coverage of the intervals, and the fewest patients of a class.
     note
         What is true of the whole study and is in every row.
     """
@@ -137,8 +138,8 @@ def level_table(
             is_paired = is_scored & reader.notna().all(axis=1).to_numpy()
             scored, paired = described[is_scored], described[is_paired]
             patients = scored.index.get_level_values("patient_id").tolist()
-            area = _area(scored, scores[is_scored], bootstrap, "auc")
-            own = area["auc"] if len(paired) == len(scored) else _plain_area(paired, scores[is_paired])
+            area = _area(scored, scores[is_scored], rule, "auc")
+            own = area["auc"] if len(paired) == len(scored) else _area(paired, scores[is_paired], rule, "auc")["auc"]
             row: dict[str, object] = {
                 "level": level,
                 "model": one.model,
@@ -149,7 +150,7 @@ def level_table(
                 **area,
                 "n_paired": len(paired),
                 "auc_on_paired": own,
-                **_area(paired, reader[is_paired], bootstrap, "birads_auc"),
+                **_area(paired, reader[is_paired], rule, "birads_auc"),
             }
             rows.append(row | seen_columns(one.seen, patients, note))
     return pd.DataFrame(rows, columns=_COMPARISON_COLUMNS)
@@ -176,18 +177,9 @@ def _scores(candidates: Sequence[Candidate], lesions: pd.DataFrame) -> pd.DataFr
     return pd.DataFrame(columns, index=lesions.index)
 
 
-def _area(described: pd.DataFrame, scores: pd.DataFrame, bootstrap: PatientBootstrap, name: str) -> dict[str, float]:
+def _area(described: pd.DataFrame, scores: pd.DataFrame, rule: PatientBootstrap, name: str) -> dict[str, float]:
     """Return the AUC as the mean over seeds, with its interval."""
-    patients = described.index.get_level_values("patient_id").tolist()
-    return bootstrap.estimate(_areas(described, scores, bootstrap.weights(patients)), patients).columns(name)
-
-
-def _plain_area(described: pd.DataFrame, scores: pd.DataFrame) -> float:
-    return float(_areas(described, scores, np.ones((1, len(described))))[0])
-
-
-def _areas(described: pd.DataFrame, scores: pd.DataFrame, weights: FloatArray) -> FloatArray:
-    """Return the AUC on each resample as the mean over seeds."""
-    label = described["malignant"].to_numpy(dtype=np.float64)
-    areas = [auc(label, scores[seed].to_numpy(dtype=np.float64), weights) for seed in scores]
-    return np.asarray(np.mean(areas, axis=0))
+    patients, _ = patient_codes(described.index.get_level_values("patient_id").tolist())
+    columns = [scores[seed].to_numpy(dtype=np.float64) for seed in scores]
+    scored = Scored(described["malignant"].to_numpy(dtype=np.float64), columns, columns, patients)
+    return area_estimate(scored, rule).columns(name)

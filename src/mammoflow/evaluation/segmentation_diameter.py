@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
-from mammoflow.evaluation.metrics import FloatArray
+from mammoflow.evaluation.metrics import RESAMPLES_TOGETHER, FloatArray, ratio
 from mammoflow.evaluation.segmentation_summary import ORACLE, by_reference, prompt_labels, prompted_by_reference
 from mammoflow.tables.detections import AUTOMATIC
 
@@ -110,11 +110,14 @@ def _correlation(part: pd.DataFrame, bootstrap: PatientBootstrap) -> dict[str, o
     tests = _tests(size, dice)
     if not tests:
         return result
-    drawn = [np.repeat(np.arange(len(part)), row.astype(int)) for row in bootstrap.weights(patients)]
-    pearson = [_pearson(size[rows], dice[rows]) for rows in drawn]
-    spearman = [_pearson(stats.rankdata(size[rows]), stats.rankdata(dice[rows])) for rows in drawn]
-    intervals = bootstrap.estimate(np.array(pearson), patients).columns("r")
-    return result | tests | intervals | bootstrap.estimate(np.array(spearman), patients).columns("rho")
+    weights = bootstrap.weights(patients)
+    blocks = [weights[start : start + RESAMPLES_TOGETHER] for start in range(0, len(weights), RESAMPLES_TOGETHER)]
+    pearson = [_weighted_pearson(size, dice, block) for block in blocks]
+    spearman = [
+        _weighted_pearson(_weighted_ranks(size, block), _weighted_ranks(dice, block), block) for block in blocks
+    ]
+    intervals = bootstrap.estimate(np.concatenate(pearson), patients).columns("r")
+    return result | tests | intervals | bootstrap.estimate(np.concatenate(spearman), patients).columns("rho")
 
 
 def _tests(first: FloatArray, second: FloatArray) -> dict[str, float]:
@@ -125,8 +128,22 @@ def _tests(first: FloatArray, second: FloatArray) -> dict[str, float]:
     return {"r": float(r.statistic), "r_p": float(r.pvalue), "rho": float(rho.statistic), "rho_p": float(rho.pvalue)}
 
 
-def _pearson(first: FloatArray, second: FloatArray) -> float:
-    """Return Pearson's r; `nan` where one of the two does not vary."""
-    first, second = first - first.mean(), second - second.mean()
-    scale = float(np.sqrt((first @ first) * (second @ second)))
-    return float(first @ second) / scale if scale > 0 else float("nan")
+def _weighted_ranks(values: FloatArray, weights: FloatArray) -> FloatArray:
+    """Return the ranks (weightings, rows) of rows that count as often as the weights (weightings, rows) say."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    group = np.cumsum(np.concatenate([[False], ordered[1:] != ordered[:-1]]))
+    counts = np.zeros((len(weights), group[-1] + 1))
+    np.add.at(counts.T, group, weights[:, order].T)
+    ranks = np.empty(weights.shape)
+    ranks[:, order] = (np.cumsum(counts, axis=1) - (counts - 1) / 2)[:, group]
+    return ranks
+
+
+def _weighted_pearson(first: FloatArray, second: FloatArray, weights: FloatArray) -> FloatArray:
+    """Return Pearson's r of each weighting, (weightings,); `nan` where one of the two does not vary."""
+    total = weights.sum(axis=1)
+    first, second = (values - ((weights * values).sum(axis=1) / total)[:, None] for values in (first, second))
+    products = [(weights * one * other).sum(axis=1) for one, other in ((first, second), (first, first), (second,) * 2)]
+    scale = np.sqrt(products[1] * products[2])
+    return ratio(products[0], np.where(scale > 1e-12 * total, scale, 0.0))

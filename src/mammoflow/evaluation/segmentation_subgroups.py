@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
-from mammoflow.evaluation.segmentation_summary import SUMMARY_COLUMNS, mark_of, referenced, scored_rows, summary
+from mammoflow.evaluation.segmentation_summary import COUNTS, SUMMARY_COLUMNS, mark_of, referenced, scored_rows, summary
 from mammoflow.evaluation.segmentation_tables import KEYS
 from mammoflow.evaluation.subgroups import NOT_KNOWN
 
@@ -16,7 +16,9 @@ PARTS = 3
 """Sizes are parted into terciles."""
 
 
-def segmentation_subgroups(scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: PatientBootstrap) -> pd.DataFrame:
+def segmentation_subgroups(
+    scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: PatientBootstrap, fewest_cases: int = 1
+) -> pd.DataFrame:
     """Summarise the masks that went on for each group of test lesions.
 
     Parameters
@@ -27,6 +29,8 @@ def segmentation_subgroups(scores: pd.DataFrame, lesions: pd.DataFrame, bootstra
         Indexed by lesion: `split`, `mask_file`, `lesion_type`, `diameter_mm`, `density`, `source`, `malignant`.
     bootstrap
         Resampling of patients.
+    fewest_cases
+        A row of fewer masks has counts and no other figure.
 
     Returns
     -------
@@ -45,6 +49,8 @@ def segmentation_subgroups(scores: pd.DataFrame, lesions: pd.DataFrame, bootstra
                 keys = dict(zip(KEYS, values, strict=True))
                 mark = mark_of(part, chosen=True)
                 estimates = summary(part, members, bootstrap)
+                if len(part) < fewest_cases:
+                    estimates = {name: estimates[name] for name in COUNTS}
                 table.append({"grouping": grouping, "group": group, **keys, "mark": mark} | estimates)
     return pd.DataFrame(table, columns=[*SUBGROUP_COLUMNS])
 

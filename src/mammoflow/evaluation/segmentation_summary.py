@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
-from mammoflow.evaluation.metrics import FloatArray, ratio
+from mammoflow.evaluation.metrics import FloatArray
 from mammoflow.tables.detections import AUTOMATIC
 
 ELLIPSE = "ellipse"
@@ -162,9 +162,8 @@ def mean_columns(
     bootstrap
         Resampling of patients.
     """
-    weights = bootstrap.weights(patients)
     defined = np.isfinite(values)
-    means = ratio(weights @ np.where(defined, values, 0.0), weights @ defined.astype(np.float64))
+    means = bootstrap.ratios(np.where(defined, values, 0.0), defined.astype(np.float64), patients)
     columns: dict[str, float] = {}
     for place, name in enumerate(names):
         columns |= bootstrap.estimate(means[:, place], patients).columns(name)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from mammoflow.config.evaluation import ComparisonSettings
 from mammoflow.evaluation.all_candidates import all_candidates
-from mammoflow.evaluation.auc_tests import auc_test_table
+from mammoflow.evaluation.auc_tests import auc_test_table, best_model, decision_test_table, pairs_to_test
 from mammoflow.evaluation.birads import CASE_TABLES, PUBLISHED
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.calibration import calibration_table
@@ -25,6 +25,7 @@ from mammoflow.evaluation.flow import exclusions, flow
 from mammoflow.evaluation.fusion import fusion_table
 from mammoflow.evaluation.inputs import Run, labelled_lesions, read_run
 from mammoflow.evaluation.levels import level_table, prediction_table
+from mammoflow.evaluation.operating_points import operating_points, threshold_table
 from mammoflow.evaluation.pooling import Fold, pooled_candidates, pooled_note, pooled_run, read_fold, tables_by_fold
 from mammoflow.evaluation.provenance_record import provenance, recorded_inputs
 from mammoflow.evaluation.saliency import saliency_table
@@ -37,7 +38,7 @@ from mammoflow.evaluation.subgroups import subgroup_table
 from mammoflow.storage.files import write_text
 from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.files import write_csv
-from mammoflow.tables.study import LEAKING, noted, study_note
+from mammoflow.tables.study import LEAKING, is_cbis_ddsm, noted, study_note
 
 NOT_RESULTS = ("exclusions", "birads_published")
 """Tables that no split can spoil; every other one has a `note`, and the column `leaking` where the split leaks."""
@@ -88,26 +89,26 @@ def compare(
     LeakageError
         If a patient is on two sides of the split and the study does not say so.
     """
-    bootstrap = PatientBootstrap(settings.bootstrap, settings.confidence, settings.seed)
+    bootstrap = PatientBootstrap.of(settings)
     if folds:
         parts = _read_folds(settings, folds, images, segmentation, features, predictions, prompts, saliency)
         run = pooled_run(read_run(cohort, images, [], [], []), parts)
         labelled, training, features_of = labelled_lesions(run), parts[0].lesions, parts[0].run.features
         candidates = pooled_candidates(parts)
-        tables = comparison_tables(run, candidates, labelled, bootstrap, parts)
+        tables = comparison_tables(settings, run, candidates, labelled, parts)
     else:
         run = read_run(cohort, images, segmentation, features, predictions, prompts, saliency)
         labelled = training = labelled_lesions(run)
         features_of = run.features
         candidates = all_candidates(settings, run, labelled)
-        tables = comparison_tables(run, candidates, labelled, bootstrap)
+        tables = comparison_tables(settings, run, candidates, labelled)
     described = run.lesions.set_index("lesion_id")
     scores = run.scores[run.scores["lesion_id"].isin(labelled.index)]
     diameters = dice_by_diameter(scores, run.masks, described)
     tables |= {
         "segmentation": segmentation_table(scores, labelled, bootstrap),
         "segmentation_choices": choices_table(scores, labelled, bootstrap),
-        "segmentation_subgroups": segmentation_subgroups(scores, labelled, bootstrap),
+        "segmentation_subgroups": segmentation_subgroups(scores, labelled, bootstrap, settings.fewest_cases),
         "detection": detection_table(run, bootstrap),
         "froc": froc_table(run),
         "dice_by_diameter": diameters,
@@ -116,7 +117,7 @@ def compare(
         "features": feature_table(features_of, training, bootstrap),
         "saliency": saliency_table(run, labelled, bootstrap),
         "exclusions": exclusions(run, labelled, candidates),
-        "birads_published": published_table(),
+        "birads_published": published_table(run.study),
     }
     for name, table in tables.items():
         write_csv(output / f"{name}.csv", table if name in NOT_RESULTS else marked_table(run, table))
@@ -163,10 +164,10 @@ def _read_folds(
 
 
 def comparison_tables(
+    settings: ComparisonSettings,
     run: Run,
     candidates: Sequence[Candidate],
     lesions: pd.DataFrame,
-    bootstrap: PatientBootstrap,
     folds: Sequence[Fold] = (),
 ) -> dict[str, pd.DataFrame]:
     """Return the tables of candidates: each split, common lesions, counts, subgroups, tests, calibration, levels.
@@ -174,7 +175,7 @@ def comparison_tables(
     In a run that makes every fold the test rows are pooled; train and validation, and the test rows once more, are
     apart for each fold.
     """
-    note, birads = study_note(run.study), candidates[0]
+    note, birads, bootstrap = study_note(run.study), candidates[0], PatientBootstrap.of(settings)
     tables: dict[str, pd.DataFrame] = {}
     if folds:
         note = "; ".join(filter(None, [note, pooled_note(folds)]))
@@ -188,9 +189,15 @@ def comparison_tables(
     common = common_lesions(candidates, test)
     tables["comparison_common_lesions"] = comparison_table(candidates, common, birads, bootstrap, "test", note)
     tables["confusion"] = confusion_table(candidates, test, note)
-    tables["subgroups"] = subgroup_table(candidates, test, bootstrap, note)
+    tables["subgroups"] = subgroup_table(candidates, test, bootstrap, note, settings.fewest_cases)
+    groups: list[tuple[Sequence[Candidate], pd.DataFrame]] = [(fold.candidates, fold.lesions) for fold in folds]
+    groups = groups or [(candidates, lesions)]
+    pairs = pairs_to_test(candidates, settings, best_model(groups))
     return tables | {
-        "auc_tests": auc_test_table(candidates, test, bootstrap.confidence, note),
+        "auc_tests": auc_test_table(pairs, test, settings, note),
+        "decision_tests": decision_test_table(pairs, test, settings, note),
+        "operating_points": operating_points(candidates, groups, test, settings, note),
+        "thresholds": threshold_table(candidates, test, settings, note),
         "calibration": calibration_table(candidates, test, note),
         "fusion": (
             pd.concat([fusion_table(fold.candidates).assign(fold=fold.number) for fold in folds], ignore_index=True)
@@ -208,8 +215,10 @@ def marked_table(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     return marked.assign(leaking=True) if run.leaking else marked
 
 
-def published_table() -> pd.DataFrame:
-    """Return what was published for BI-RADS beside what CBIS-DDSM's own case tables give."""
+def published_table(study: dict[str, Any]) -> pd.DataFrame:
+    """Return what was published for BI-RADS beside what CBIS-DDSM's own case tables give; no row for other studies."""
+    if not is_cbis_ddsm(study):
+        return pd.DataFrame(columns=["source", *CASE_TABLES[0]])
     return pd.DataFrame(
         [
             {"source": "published table", "rows": "not stated", **PUBLISHED},

@@ -8,7 +8,7 @@ import pandas as pd
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.candidates import Candidate
-from mammoflow.evaluation.comparison import seed_metrics
+from mammoflow.evaluation.estimates import metric_estimates, too_few_cases
 from mammoflow.evaluation.seen_patients import seen_columns
 
 SIZE_EDGES_MM = (10.0, 20.0)
@@ -51,7 +51,7 @@ def subgroup_labels(lesions: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def subgroup_table(
-    candidates: Sequence[Candidate], lesions: pd.DataFrame, bootstrap: PatientBootstrap, note: str
+    candidates: Sequence[Candidate], lesions: pd.DataFrame, rule: PatientBootstrap, note: str, fewest_cases: int = 1
 ) -> pd.DataFrame:
     """Return one row for each grouping, group and candidate, with n, malignant n and intervals.
 
@@ -61,31 +61,37 @@ def subgroup_table(
         In the order of the rows of a group.
     lesions
         Labelled test lesions, indexed by lesion.
-    bootstrap
-        Resampling of patients.
+    rule
+        Coverage of the intervals, and the fewest patients of a class.
     note
         What is true of the whole study and is in every row.
+    fewest_cases
+        A row of fewer lesions has no figure, and its note says so.
     """
     rows = []
     for grouping, labels in subgroup_labels(lesions).items():
         for group in sorted(labels.dropna().unique(), key=_group_order):
             part = lesions[(labels == group).fillna(False)]
             for candidate in candidates:
-                scored = candidate.scored(part)
-                patients = part.loc[scored, "patient_id"].tolist()
+                lesion_ids = candidate.scored(part)
+                scored = candidate.on(part, lesion_ids)
+                patients = part.loc[lesion_ids, "patient_id"].tolist()
                 row: dict[str, object] = {
                     "grouping": grouping,
                     "group": group,
                     "model": candidate.model,
                     "family": candidate.family,
-                    "n": len(scored),
-                    "n_malignant": int(part.loc[scored, "malignant"].sum()),
+                    "n": len(lesion_ids),
+                    "n_malignant": int(scored.label.sum()),
                     "patients": len(set(patients)),
                 }
-                values = seed_metrics(candidate, part, scored, bootstrap.weights(patients))
-                for metric in METRICS:
-                    row |= bootstrap.estimate(values[metric].mean(axis=0), patients).columns(metric)
-                rows.append(row | seen_columns(candidate.seen, patients, note))
+                is_small = len(lesion_ids) < fewest_cases
+                if not is_small:
+                    estimates = metric_estimates(scored, rule)
+                    for metric in METRICS:
+                        row |= estimates[metric].columns(metric)
+                said = too_few_cases(fewest_cases) if is_small else ""
+                rows.append(row | seen_columns(candidate.seen, patients, note, said))
     columns = ["grouping", "group", "model", "family", "n", "n_malignant", "patients"]
     columns += [f"{metric}{end}" for metric in METRICS for end in ("", "_low", "_high")]
     columns += ["seen_test_patients", "note"]

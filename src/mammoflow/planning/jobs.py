@@ -54,4 +54,5 @@ def job_modules(config: StudyConfig) -> dict[str, tuple[str, ...]]:
         "report": ("mammoflow.report.stage",),
         "dicom": (DICOM_STAGE,),
         "real_exam": (EXAM_STAGE, *dict.fromkeys(map(architecture_module_of, config.real_exam.models))),
+        "birads": ("mammoflow.evaluation.birads_stage", *readers),
     }

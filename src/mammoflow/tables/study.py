@@ -26,6 +26,20 @@ def is_leaking(study: dict[str, Any]) -> bool:
     return isinstance(split, dict) and bool(split.get("leaking", False))
 
 
+def is_cbis_ddsm(study: dict[str, Any]) -> bool:
+    """Tell whether the study is CBIS-DDSM, or a part of it, and nothing else: by its reader, or by its name.
+
+    A phantom study is written as a CBIS-DDSM download looks, and is none.
+    """
+    sources = study.get("sources") or [study]
+    return bool(sources) and not is_phantom(study) and all(_is_cbis_ddsm(source) for source in sources)
+
+
+def _is_cbis_ddsm(source: dict[str, Any]) -> bool:
+    name = str(source.get("name", "")).lower().replace("_", "-")
+    return source.get("reader") == "cbis-ddsm" or name.startswith("cbis-ddsm")
+
+
 def has_every_fold(study: dict[str, Any]) -> bool:
     """Tell whether the run makes every fold of a split into folds."""
     split = study.get("split")

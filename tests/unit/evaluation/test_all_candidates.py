@@ -9,7 +9,7 @@ import pytest
 
 from mammoflow.config.evaluation import ComparisonSettings
 from mammoflow.evaluation.all_candidates import all_candidates
-from mammoflow.evaluation.auc_tests import auc_test_table
+from mammoflow.evaluation.auc_tests import auc_test_table, best_model, pairs_to_test
 from mammoflow.evaluation.inputs import Run, read_run
 
 SETTINGS = ComparisonSettings(ensembles={"both": ["efficientnet_masked_crop", "perceptron_frozen"]})
@@ -80,7 +80,16 @@ def test_tested_pairs_are_those_that_the_documentation_names(tables: Run) -> Non
     lesions = tables.lesions.set_index("lesion_id")
     candidates = all_candidates(SETTINGS, tables, lesions)
     test = lesions[lesions["split"] == "test"]
-    table = auc_test_table(candidates, test, 0.95, "phantom")
+    best = best_model([(candidates, lesions)])
+    assert best in {one.model for one in candidates if one.family in ("classifier", "features")}
+    settings = SETTINGS.model_copy(update={"fewest_patients": 2})
+    table = auc_test_table(pairs_to_test(candidates, settings, best), test, settings, "phantom")
+    against_best = table[table["hypothesis"] == "models against the best model"]
+    assert set(against_best["model_b"]) == {best}
+    floors = {one.model for one in candidates if one.family == "floor"}
+    exploratory = table[table["hypothesis"] == "exploratory"]
+    assert floors <= set(exploratory["model_a"])
+    assert exploratory["p_holm"].isna().all()
     pairs = set(zip(table["model_a"], table["model_b"], strict=True))
     assert len(pairs) == len(table)
     assert {(one.model, "BI-RADS > 3") for one in candidates[1:]} <= pairs

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import accuracy_score, roc_auc_score
+from sklearn.metrics import accuracy_score, precision_score, roc_auc_score
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.candidates import Candidate, classifier_titles, display_name
@@ -50,6 +50,7 @@ def test_a_row_holds_what_an_independent_implementation_gives() -> None:
     assert row["auc"] == pytest.approx(roc_auc_score(label, run["score"]))
     assert row["accuracy"] == pytest.approx(accuracy_score(label, run["predicted"]))
     assert (row["n"], row["patients"], row["n_malignant"]) == (60, 30, label.sum())
+    assert row["npv"] == pytest.approx(precision_score(1 - label, 1 - run["predicted"]))
     assert row["auc_low"] < row["auc"] < row["auc_high"]
     assert np.isnan(row["auc_difference"])
     assert np.isnan(row["auc_difference_p"])
@@ -74,7 +75,10 @@ def test_differences_are_paired_on_the_lesions_that_both_score() -> None:
     assert row["n_without_prediction"] == 10
     assert row["auc_difference"] == pytest.approx(own - reader)
     same = candidate_row(Candidate("copy", "classifier", READER.runs), TEST, READER, BOOTSTRAP)
-    assert (same["auc_difference"], same["auc_difference_low"], same["auc_difference_high"]) == (0, 0, 0)
+    # No difference in any lesion says nothing about how far other patients would move it.
+    for metric in ("auc", "accuracy"):
+        assert same[f"{metric}_difference"] == 0
+        assert np.isnan([same[f"{metric}_difference_{end}"] for end in ("low", "high", "p")]).all()
 
 
 def test_a_model_without_predictions_keeps_its_row() -> None:

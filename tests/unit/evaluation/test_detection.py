@@ -13,6 +13,7 @@ from made_up_detections import made_up_run
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.detection import DETECTION_COLUMNS, detection_table, froc_table
 from mammoflow.evaluation.detection_figures import draw_froc
+from mammoflow.evaluation.proportions import proportion, wilson_interval
 
 BOOTSTRAP = PatientBootstrap(resamples=100, confidence=0.95, seed=1)
 
@@ -63,12 +64,14 @@ def test_dice_counts_misses_as_0_and_empty_against_empty_as_1(row: pd.Series) ->
 
 
 def test_intervals_come_from_whole_patients(row: pd.Series) -> None:
+    # P1 has two lesions, both hit, P2 one that is missed: less is known than of three patients.
+    hits = proportion([np.array([1.0, 1, 0])], [np.ones(3)], ["P1", "P1", "P2"])
+    assert (row["sensitivity_low"], row["sensitivity_high"]) == pytest.approx(hits.interval(0.95))
+    assert row["sensitivity_low"] < wilson_interval(2 / 3, 3, 0.95)[0]
     weights = BOOTSTRAP.weights(["P1", "P2", "P3"])[1:]
-    lesions, hits = weights @ [2, 1, 0], weights @ [2, 0, 0]
-    defined = hits[lesions > 0] / lesions[lesions > 0]
-    assert (row["sensitivity_low"], row["sensitivity_high"]) == pytest.approx(
-        tuple(np.quantile(defined, [0.025, 0.975]))
-    )
+    lesions, dice = weights @ [2, 1, 0], weights @ [1.3, 0, 0]
+    bounds = np.quantile(dice[lesions > 0] / lesions[lesions > 0], [0.025, 0.975])
+    assert (row["dice_lesions_low"], row["dice_lesions_high"]) == pytest.approx(tuple(bounds))
 
 
 def test_curve(row: pd.Series) -> None:

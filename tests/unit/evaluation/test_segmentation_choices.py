@@ -89,7 +89,8 @@ def test_choices_are_those_of_a_loop_over_prompts_and_no_choice_beats_the_oracle
             assert (found["patients"] == 6).all()
             oracle = found.loc["best by the reference"]
             for column in ("dice", "dice_low", "dice_high", "dice_difference", "dice_difference_low"):
-                assert (oracle[column] >= found[column] - 1e-12).all(), column
+                defined = found[column].dropna()  # the difference of the first row to itself has no interval
+                assert (oracle[column] >= defined - 1e-12).all(), column
             assert found["mark"].to_dict() == dict.fromkeys(means, "") | {"best by the reference": "oracle"}
 
 

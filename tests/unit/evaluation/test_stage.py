@@ -32,7 +32,7 @@ from mammoflow.tables.files import write_table
 
 pytestmark = pytest.mark.long(20)
 
-SETTINGS = ComparisonSettings(bootstrap=100)
+SETTINGS = ComparisonSettings(bootstrap=100, fewest_patients=2)
 FLOORS = ["majority class", "assessment alone", "shape alone", "margins alone", "size alone"]
 FIGURES = {"roc", "auc", "confusion", "reliability", "dice_margin", "dice_iteration", "dice_diameter"}
 
@@ -57,6 +57,8 @@ def test_every_model_and_floor_has_its_row(comparison: Path) -> None:
     ]  # fmt: skip
     scored = table[table["n"] > 0]
     assert (scored[["accuracy_low", "accuracy_high"]].notna()).all(axis=None)
+    assert (scored["accuracy_high"] > scored["accuracy_low"]).all()
+    assert table[["n", "patients"]].notna().all(axis=None)
     assert (table["split"] == "test").all()
     assert table["note"].str.contains("phantom").all()
     assert table.loc["perceptron_frozen", "seeds"] == 3
