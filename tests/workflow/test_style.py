@@ -37,4 +37,4 @@ def test_a_preset_is_valid_with_the_command_that_its_comment_gives(preset: Path)
 
 def test_the_entry_stays_small() -> None:
     lines = (ROOT / "Snakefile").read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= 45
+    assert len(lines) <= 50
