@@ -13,9 +13,8 @@ from mammoflow.run.console import Verbosity, set_verbosity, verbosity
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 80, "show_default": True}
 
-EPILOG = """The exit code is 0 if the command did what it was asked to do, 1 for a problem of the data or the weights, 2
-for a wrong option or configuration, and 143 if SIGTERM ended it; the same command then continues the work.
-docs/running.md explains shell completion."""
+EPILOG = """The exit code is 0 for success, 1 for a problem of the data or the weights, 2 for a wrong option or
+configuration, and 143 after SIGTERM."""
 
 
 def _choose(context: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -72,8 +71,7 @@ class Stages(Commands):
 @click.group(cls=Stages, context_settings=SETTINGS, epilog=EPILOG)
 @click.version_option(__version__, message="mammoflow %(version)s")
 def main() -> None:
-    """Turn mammograms and a case table into lesion masks, features and predictions, and compare them with BI-RADS.
+    """Turn mammograms and a case table into masks, features and predictions.
 
-    Each stage reads its settings file and the files of earlier stages. The workflow calls these commands, and you can
-    run them by hand. mammoflow is research software, not a medical device.
+    This is research software, not a medical device.
     """

@@ -29,7 +29,7 @@ NONE = "none"
 @main.command()
 @click.argument("configuration", nargs=-1, required=True, type=file(exists=True))
 def check(configuration: tuple[Path, ...]) -> None:
-    """Say how many rows of a study can be used, and why the others cannot.
+    """Say how many rows can be used, and why others cannot.
 
     CONFIGURATION is your overlay, or several, each of which overlays the one before. The command reads tables and file
     headers, takes seconds, and writes nothing.
@@ -60,10 +60,11 @@ def init(
     yes: bool,
     force: bool,
 ) -> None:
-    """Write a first configuration for TABLE, a case table (CSV, Excel or Parquet).
+    """Write a first configuration for the case table TABLE.
 
-    The command guesses what each column contains, where the files are, and what the words mean. It asks if it is not
-    sure. The table must be inside the study folder, and paths in it are relative to that folder.
+    TABLE is a CSV, Excel or Parquet file. The command guesses what each column contains, where the files are, and what
+    the words mean. It asks if it is not sure. The table must be inside the study folder, and paths in it are relative
+    to that folder.
     """
     from mammoflow.cohort.guessing.columns import guess_columns
     from mammoflow.cohort.guessing.files import list_files
