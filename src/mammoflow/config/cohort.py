@@ -79,7 +79,7 @@ def _with_name(dataset: object, run: object, number: int) -> object:
 
 
 class DatasetSettings(Settings):
-    """Where the study lies and which reader understands it."""
+    """The folder of the study and the reader that reads it."""
 
     reader: ReaderName = Field(
         "phantom",

@@ -52,7 +52,7 @@ class SegmentSettings(InferenceSettings):
 
     @model_validator(mode="after")
     def check_fields_of_view(self) -> Self:
-        """Refuse a field of view that is named twice: its rows would stand twice in the tables."""
+        """Refuse a field of view that is named twice: its rows would be in the tables twice."""
         if len(set(self.fields_of_view)) < len(self.fields_of_view):
             raise ValueError(f"fields_of_view is {self.fields_of_view}, expected each once")
         return self
