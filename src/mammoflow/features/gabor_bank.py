@@ -81,7 +81,8 @@ class GaborFilter:
 def shortest_wavelength_px(bandwidth_octaves: float) -> float:
     """Return the shortest wavelength whose upper half-response frequency is at most the Nyquist frequency.
 
-    It is 2.67 pixels for one octave. A filter of a shorter wave would be cut off by the pixel grid and measure its noise.
+    It is 2.67 pixels for one octave. A filter with a shorter wave would be cut off by the
+    pixel grid and measure its noise.
     """
     upper = 2 * 2**bandwidth_octaves / (2**bandwidth_octaves + 1)
     return 2 * upper
