@@ -1,6 +1,5 @@
-# Brings CBIS-DDSM, or the part that the configuration asks for, to this machine; a target of its own, to be run where there
-# is a network. It has neither output nor benchmark, so it runs each time that it is asked for, and Snakemake never removes
-# a study.
+# This separate target downloads CBIS-DDSM, or the part that the configuration names. Run it on a machine with a
+# network. It has neither output nor benchmark, so it runs each time it is called, and Snakemake never removes a study.
 
 
 rule download:

@@ -21,7 +21,7 @@ rule images_shard:
     params:
         code=code("images"),
         content=lambda wildcards: content_of_shard(wildcards.shard),
-        # Where a cohort job was interrupted, this brings it back; it is decided anew after the cohort was made.
+        # If a cohort job was interrupted, this input restarts it; it is evaluated again after the cohort was made.
         cohort_is_made=lambda wildcards: Path(f"{RUN}/cohort/shards/{wildcards.shard}/images.parquet").exists(),
         study=lambda wildcards, input: STUDY,  # where it is does not count, only what it holds
         cohort=lambda wildcards, input: Path(input.images).parent,

@@ -1,6 +1,6 @@
-# Brings the published weights that the configuration names to this machine; a target of its own, for the login node of a
-# cluster whose other nodes have no network. It has neither output nor benchmark, so it runs each time that it is asked
-# for, and Snakemake never removes a weights file.
+# This separate target fetches the published weights that the configuration names. It is for the login node of a cluster
+# whose other nodes have no network. It has neither output nor benchmark, so it runs each time it is called, and
+# Snakemake never removes a weights file.
 
 
 rule prefetch:

@@ -8,7 +8,7 @@ rule prompts_shard:
         images=f"{RUN}/images/{{shard}}/images.parquet",
         lesions=f"{RUN}/images/{{shard}}/lesions.parquet",
         readers=given(reader.table for reader in CONFIG.prompts.readers),
-        # Ids of readers are held to the whole cohort; without readers a new patient leaves old shards alone.
+        # Ids of readers are compared with the whole cohort; without readers a new patient does not rerun old shards.
         cohort=rules.cohort.output if CONFIG.prompts.readers else [],
     output:
         prompts=f"{RUN}/prompts/{{shard}}.parquet",

@@ -1,5 +1,5 @@
-# Settings files are written while the rules are read. A dry run writes nothing: this rule, which no run has, stands for
-# the files that are new or have changed, so that the plan shows what follows from them.
+# Settings files are written while the rules are read. A dry run writes nothing. It has this rule in place of the files
+# that are new or have changed, so the plan shows which jobs they cause. A run does not have the rule.
 
 import tempfile
 

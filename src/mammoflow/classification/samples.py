@@ -62,7 +62,7 @@ class Files:
         Tables of feature families, each in a folder with the name of its family; given where the classifier has
         vectors.
     scores
-        Tables of scores of the segmentation that masks or features rest on; they say which patients the model has seen.
+        Tables of scores of the segmentation behind masks or features; they say which patients the model has seen.
     model
         The promptable model; given where the input needs it.
     weights

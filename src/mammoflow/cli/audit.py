@@ -11,7 +11,7 @@ from mammoflow.cli.options import file, input_folder, input_folders, output_fold
 
 
 @main.command()
-@click.option("--settings", type=file(exists=True), help="Settings of the stage (YAML); the defaults without them.")
+@click.option("--settings", type=file(exists=True), help="Settings of the stage (YAML); defaults if omitted.")
 @input_folder("--cohort", "Folder of the cohort tables.")
 @input_folders("--images", "Folder of a shard of images; once for each shard, or none.", required=False)
 @output_folder("Folder of the audit's tables and page.")

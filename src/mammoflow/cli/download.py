@@ -12,16 +12,16 @@ from mammoflow.cli.options import file, folder
 
 
 @main.command()
-@click.option("--settings", type=file(exists=True), help="Settings of the download (YAML); the defaults without them.")
+@click.option("--settings", type=file(exists=True), help="Settings of the download (YAML); defaults if omitted.")
 @click.option("--output", type=folder(), help="Folder for the study; by default the one of the settings.")
 @click.option("--patient", "patients", multiple=True, help="Patient to fetch, such as P_00001; may be repeated.")
-@click.option("--at-most", type=click.IntRange(min=1), help="Most patients to fetch.")
+@click.option("--at-most", type=click.IntRange(min=1), help="Largest number of patients to fetch.")
 @click.option(
     "--type",
     "types",
     multiple=True,
     type=click.Choice(["mass", "calcification"]),
-    help="Kind of abnormality; by default those of the settings.",
+    help="Type of abnormality; by default those of the settings.",
 )
 @click.option(
     "--split",

@@ -13,9 +13,8 @@ from mammoflow.run.console import Verbosity, set_verbosity, verbosity
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 80, "show_default": True}
 
-EPILOG = """Exit codes: 0 the command did what it was asked to; 1 a problem of the data or the weights; 2 a wrong
-option or configuration; 143 ended by SIGTERM, the same command continues. docs/running.md says how a shell completes
-commands."""
+EPILOG = """The exit code is 0 for success, 1 for a problem of the data or the weights, 2 for a wrong option or
+configuration, and 143 after SIGTERM."""
 
 
 def _choose(context: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -29,8 +28,8 @@ def _verbosity_options() -> list[click.Parameter]:
     """Return the options -v and -q, which every command takes."""
     common: dict[str, Any] = {"is_flag": True, "expose_value": False, "callback": _choose, "show_default": False}
     return [
-        click.Option(["-v", "--verbose"], help="Say more, and where an error arose.", **common),
-        click.Option(["-q", "--quiet"], help="Say nothing but results and errors.", **common),
+        click.Option(["-v", "--verbose"], help="Print more, and show where an error arose.", **common),
+        click.Option(["-q", "--quiet"], help="Print only results and errors.", **common),
     ]
 
 
@@ -72,8 +71,7 @@ class Stages(Commands):
 @click.group(cls=Stages, context_settings=SETTINGS, epilog=EPILOG)
 @click.version_option(__version__, message="mammoflow %(version)s")
 def main() -> None:
-    """Turn mammograms and a case table into lesion masks, features, predictions and tables against BI-RADS.
+    """Turn mammograms and a case table into masks, features and predictions.
 
-    Each stage reads its settings file and the files of earlier stages. The workflow calls these commands, and you can
-    run them by hand. Research software, not a medical device.
+    This is research software, not a medical device.
     """

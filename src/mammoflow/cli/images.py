@@ -61,7 +61,7 @@ def cohort(settings: Path, study: Path, output: Path) -> None:
 def images(settings: Path, study: Path, cohort_shard: Path, output: Path, threads: int) -> None:
     """Make canonical images from the films of a shard.
 
-    Breast regions and lesion patches are made with them.
+    This command also makes breast regions and lesion patches.
     """
     from mammoflow.config.base import read_settings
     from mammoflow.config.images import ImagesSettings
@@ -78,7 +78,7 @@ def images(settings: Path, study: Path, cohort_shard: Path, output: Path, thread
 def fold(number: int, cohort: Path, images: tuple[Path, ...], output: Path) -> None:
     """Write the tables of one fold.
 
-    They are those of cohort and images, with the sides that patients have in the fold.
+    The tables are those of cohort and images, with the split of the fold.
     """
     from mammoflow.cohort.folds import write_fold
 

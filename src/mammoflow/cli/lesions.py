@@ -39,15 +39,17 @@ if TYPE_CHECKING:
 @settings_option
 @input_folder("--images", "Folder of one shard of images.")
 @click.option("--cohort", type=folder(exists=True), help="Folder of the cohort; needed for boxes of readers.")
-@click.option("--masks", type=folder(exists=True), help="Folder of another model's masks, to prompt with these alone.")
-@click.option("--excluded", type=file(), help="Table to write of what cannot be a prompt.")
+@click.option(
+    "--masks", type=folder(exists=True), help="Folder of another model's masks; makes only prompts from these."
+)
+@click.option("--excluded", type=file(), help="Table to write with lesions and boxes that give no prompt.")
 @output_file("Table of prompts to write.", ["prompt_id", "lesion_id"])
 def prompts(
     settings: Path, images: Path, cohort: Path | None, masks: Path | None, excluded: Path | None, output: Path
 ) -> None:
     """Make prompts for the lesions of a shard.
 
-    There is one of each kind and margin.
+    Each lesion gets one prompt of each kind and margin.
     """
     from mammoflow.config.base import read_settings
     from mammoflow.config.prompts import PromptSettings
@@ -82,7 +84,7 @@ def segment(
 ) -> None:
     """Segment the lesions of a shard from their prompts.
 
-    The model is one promptable model.
+    This command runs one promptable model.
     """
     from mammoflow.config.base import read_settings
     from mammoflow.config.prompted import SegmentSettings
@@ -102,7 +104,7 @@ def segment(
 def segment_automatic(settings: Path, model: ModelSpec, images: Path, output: Path, threads: int) -> None:
     """Segment the images of a shard without prompts.
 
-    The model is one automatic model.
+    This command runs one automatic model.
     """
     from mammoflow.config.base import read_settings
     from mammoflow.config.detection import AutomaticSettings
@@ -122,7 +124,7 @@ def segment_automatic(settings: Path, model: ModelSpec, images: Path, output: Pa
 def features(settings: Path, family: str, images: Path, masks: Path | None, output: Path, threads: int) -> None:
     """Compute features of the lesions of a shard.
 
-    The features are those of one family.
+    This command computes one feature family.
     """
     from mammoflow.config.features import FEATURE_FAMILIES, read_options
     from mammoflow.features.stage import extract

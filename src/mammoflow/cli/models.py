@@ -35,26 +35,28 @@ def files_options(command: Command) -> Command:
 
     @input_folders("--images", "Folder of a shard of images; once for each shard.")
     @input_folders(
-        "--masks", "Folder of a shard's masks; once for each shard, where the input needs them.", required=False
+        "--masks", "Folder of a shard's masks; once for each shard, if the input needs them.", required=False
     )
     @input_files(
         "--scores", "Scores of a shard; once for each shard, to tell which patients were seen.", required=False
     )
-    @input_files("--prompts", "Prompts of a shard; once for each shard, where the input needs them.", required=False)
+    @input_files("--prompts", "Prompts of a shard; once for each shard, if the input needs them.", required=False)
     @input_files(
         "--features", "Table FAMILY/SHARD.parquet of features; once for each family and shard.", required=False
     )
-    @click.option("--model", help="Name of the promptable model, where the input needs one.")
+    @click.option("--model", help="Name of the promptable model, if the input needs one.")
     @click.option(
         "--architecture",
         default="",
         show_default=False,
-        help="Architecture of the model, where it is no published one.",
+        help="Architecture of the model, unless it is a published one.",
     )
     @click.option("--weights", type=file(), help="Weights of the model.")
-    @click.option("--network-weights", type=file(), help="First weights of the network, where no package brings them.")
-    @click.option("--store", type=folder(), help="Folder of the embeddings, where the input needs a promptable model.")
-    @click.option("--default-margin-mm", type=float, help="Margin of the prompts, where the input needs them.")
+    @click.option(
+        "--network-weights", type=file(), help="Initial weights of the network, unless a package contains them."
+    )
+    @click.option("--store", type=folder(), help="Folder of the embeddings, if the input needs a promptable model.")
+    @click.option("--default-margin-mm", type=float, help="Margin of the prompts, if the input needs them.")
     @precision_option
     @wraps(command)
     def with_files(
@@ -116,7 +118,7 @@ def classify(settings: Path, name: str, files: Callable[[], Files], output: Path
 @settings_option
 @input_folder("--classifier", "Folder of the trained classifier.")
 @input_folders("--images", "Folder of a shard of images; once for each shard.")
-@input_folders("--masks", "Folder of a shard's masks; once for each shard, where the input needs them.", required=False)
+@input_folders("--masks", "Folder of a shard's masks; once for each shard, if the input needs them.", required=False)
 @output_folder("Folder of the table and the pictures.")
 @threads_option
 def saliency(
@@ -124,7 +126,7 @@ def saliency(
 ) -> None:
     """Make saliency maps of a trained classifier.
 
-    They are compared with the reference masks.
+    This command also compares them with the reference masks.
     """
     from mammoflow.config.base import read_settings
     from mammoflow.config.saliency import SaliencyJob
@@ -144,7 +146,7 @@ def saliency(
 @output_folder("Folder of the search.")
 @threads_option
 def search(settings: Path, name: str, files: Callable[[], Files], output: Path, threads: int) -> None:
-    """Search the best settings of a classifier.
+    """Search for the best settings of a classifier.
 
     Trials are trained on inner folds of the training patients.
     """

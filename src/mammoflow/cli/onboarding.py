@@ -29,10 +29,10 @@ NONE = "none"
 @main.command()
 @click.argument("configuration", nargs=-1, required=True, type=file(exists=True))
 def check(configuration: tuple[Path, ...]) -> None:
-    """Say how many rows of a study can be used, and why the others cannot.
+    """Say how many rows can be used, and why others cannot.
 
-    CONFIGURATION is your overlay, or several of which each overlays the one before. Reads tables and headers of files,
-    takes seconds, and writes nothing.
+    CONFIGURATION is your overlay, or several, each of which overlays the one before. The command reads tables and file
+    headers, takes seconds, and writes nothing.
     """
     from mammoflow.cohort.checking import check_study
     from mammoflow.config.reading import read_config
@@ -46,9 +46,9 @@ def check(configuration: tuple[Path, ...]) -> None:
 @click.option("--folder", "study", type=folder(exists=True), help="Study folder; by default that of the table.")
 @click.option("--out", type=file(), help="File to write; by default NAME-OF-TABLE.yaml in the current folder.")
 @click.option("--sheet", default="", help="Sheet of an Excel workbook; by default the first one with content.")
-@click.option("--encoding", default="", help="Encoding of the table, where it is not recognised.")
-@click.option("--delimiter", default="", help="Character between values, where it is not recognised.")
-@click.option("--yes", is_flag=True, help="Ask nothing: take the best guess and mark it.")
+@click.option("--encoding", default="", help="Encoding of the table, if it is not recognised.")
+@click.option("--delimiter", default="", help="Character between values, if it is not recognised.")
+@click.option("--yes", is_flag=True, help="Ask nothing; use the best guesses and mark them.")
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def init(
     table: Path,
@@ -60,10 +60,11 @@ def init(
     yes: bool,
     force: bool,
 ) -> None:
-    """Write a first configuration for TABLE, a case table (CSV, Excel or Parquet).
+    """Write a first configuration for the case table TABLE.
 
-    Guesses which column holds what, where the files are, and what the words mean. Asks where it is not sure. The table
-    must be inside the study folder, and paths in it are relative to that folder.
+    TABLE is a CSV, Excel or Parquet file. The command guesses what each column contains, where the files are, and what
+    the words mean. It asks if it is not sure. The table must be inside the study folder, and paths in it are relative
+    to that folder.
     """
     from mammoflow.cohort.guessing.columns import guess_columns
     from mammoflow.cohort.guessing.files import list_files

@@ -112,18 +112,18 @@ def check_member(option: str, value: str, family: Family) -> None:
 
 model_name_option = click.option("--model", required=True, help="Name of the segmentation model.")
 architecture_option = click.option(
-    "--architecture", default="", show_default=False, help="Architecture of the model, where it is no published one."
+    "--architecture", default="", show_default=False, help="Architecture of the model, unless it is a published one."
 )
-weights_option = click.option("--weights", type=file(), help="Weights of the model; `small` brings its own.")
+weights_option = click.option("--weights", type=file(), help="Weights of the model; not needed for `small`.")
 store_option = click.option("--store", required=True, type=folder(), help="Folder of the embeddings.")
 margin_option = click.option(
-    "--default-margin-mm", required=True, type=float, help="Margin whose masks are used for features and classifiers."
+    "--default-margin-mm", required=True, type=float, help="Margin of the masks that features and classifiers use."
 )
 precision_option = click.option(
     "--precision",
     default="auto",
     type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
-    help="Numbers of the image encoder, as for segmentation.",
+    help="Number format of the image encoder, as for segmentation.",
 )
 
 

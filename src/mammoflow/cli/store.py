@@ -81,7 +81,9 @@ def store_verify(context: click.Context, place: Path, removing: bool) -> None:
 @click.option("--model", "models", multiple=True, help="Only entries of this model, named as in `store show`.")
 @click.option("--unused-days", type=click.FloatRange(min=0), help="Only entries that were not used for this many days.")
 @click.option(
-    "--to-size", type=Size(), help="Largest size of the store, such as 20G; the longest unused entries go first."
+    "--to-size",
+    type=Size(),
+    help="Largest size of the store, such as 20G; entries unused for longest are removed first.",
 )
 @click.option("--yes", is_flag=True, help="Remove the entries; without this option they are only counted.")
 def store_prune(

@@ -25,9 +25,7 @@ from mammoflow.cli.summary import say_end
 @main.command("train-segmenter")
 @settings_option
 @click.option("--architecture", required=True, help="Architecture of the model, such as small or unet.")
-@click.option(
-    "--from", "start", default="", show_default=False, help="Model to start from; without it, random weights."
-)
+@click.option("--from", "start", default="", show_default=False, help="Model to start from; random weights if omitted.")
 @weights_option
 @input_folders("--images", "Folder of a shard of images; once for each shard.")
 @store_option

@@ -1,8 +1,8 @@
 """Where the files of a CBIS-DDSM download lie, whichever tool made it.
 
-Three layouts are known. Below a folder named for a film or a lesion stand the paths of the case tables
-(`<study UID>/<series UID>/000000.dcm`) or the download tool's (`<date>-DDSM-NNNNN/<n>-<description>-NNNNN/1-1.dcm`,
-also `00000001.dcm` or `000000.dcm`); a download series by series has one folder a series, named by its UID. The named
+Three layouts are known. A folder named for a film or a lesion contains the paths of the case tables (`<study
+UID>/<series UID>/000000.dcm`) or the download tool's (`<date>-DDSM-NNNNN/<n>-<description>-NNNNN/1-1.dcm`, also
+`00000001.dcm` or `000000.dcm`); a download series by series has one folder for each series, named by its UID. The named
 folders may be in the study folder or up to three levels below it (`CBIS-DDSM/`, `manifest-NNN/CBIS-DDSM/`), and a
 download in several parts may have the same folder in several places.
 """

@@ -22,7 +22,7 @@ FINDINGS = {
 """Finding to lesion type and shape."""
 SPELLINGS = {"espiculated region": "spiculated region", "assymetry": "asymmetry"}
 SINGLE_CALCIFICATION = re.compile(r"calcifications?|unnamed|point ?[0-9]*|")
-"""Unnamed, Point 1 and Point 3 are names that the drawing program gave; they stand on dots among calcifications."""
+"""Unnamed, Point 1 and Point 3 are names that the drawing program gave; they mark dots among calcifications."""
 SINGLE = "single calcifications"
 
 

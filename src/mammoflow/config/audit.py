@@ -14,5 +14,5 @@ class AuditSettings(Settings):
     listed: int = Field(
         40,
         ge=0,
-        description="Cases that the page names in each list, such as films stored twice; the CSV tables name all.",
+        description="Number of cases in each list of the page, such as films stored twice; the CSV tables have all.",
     )

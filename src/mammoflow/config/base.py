@@ -27,7 +27,7 @@ class StageSettings(Settings):
     """Base of the settings of a stage that can compute on a GPU."""
 
     device: Device = Field(
-        "auto", description="Device of this stage: auto takes a GPU where there is one; cpu and cuda force one of them."
+        "auto", description="Device of this stage: auto uses a GPU if there is one; cpu and cuda force one of them."
     )
 
 

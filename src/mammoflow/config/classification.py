@@ -28,36 +28,38 @@ Covariate = Literal["lesion_type", "density", "view"]
 class ClassifierSettings(Settings):
     """One classifier."""
 
-    title: str = Field("", description="What tables, figures and report call it; empty takes its name.")
+    title: str = Field("", description="Name in tables, figures and report; empty uses the name of the entry.")
     input: Annotated[str, MemberOf(INPUTS, listed=False)] = Field(description="What the network sees of a lesion.")
-    network: Annotated[str, MemberOf(NETWORKS, listed=False)] = Field(description="The network behind it.")
+    network: Annotated[str, MemberOf(NETWORKS, listed=False)] = Field(
+        description="The network that turns the input into features."
+    )
     trainer: Annotated[str, MemberOf(TRAINERS, listed=False)] = Field("supervised", description="How it is trained.")
     weights: UserPath = Field(
         "",
-        description="First weights of the network: a file, or published for those that its publisher gives, from the "
-        "package that brings them or from prefetch.folder; empty starts from random weights.",
+        description="Initial weights of the network: a file, or published for the published weights, which come from "
+        "an installed package or from prefetch.folder. Empty means random weights.",
     )
     vectors: list[str] = Field(
         default_factory=list,
-        description="Feature families whose columns join the network's features before the last layer; one of "
-        "features.run each. Each lesion is then a sample of its own.",
+        description="Feature families whose columns are appended to the network's features before the last layer; "
+        "each is one of features.run. Each lesion is then a separate sample.",
     )
     covariates: list[Covariate] = Field(
         default_factory=list,
-        description="What the case table says that joins the network's features as columns of 0 and 1. Each lesion is "
-        "then a sample of its own.",
+        description="Values of the case table that are appended to the network's features as columns of 0 and 1. "
+        "Each lesion is then a separate sample.",
     )
     labels: Literal["true", "shuffled"] = Field(
         "true",
-        description="shuffled is a leak probe: before training, the labels of training and validation are dealt out "
-        "anew among their patients. A test AUC away from 0.5 then shows a leak.",
+        description="shuffled is a leak probe: before training, the labels of training and validation are shuffled "
+        "among their patients. A test AUC that differs from 0.5 then shows a leak.",
     )
-    note: str = Field("", description="What the row of the comparison says beside it, such as a published protocol.")
+    note: str = Field("", description="Text in the note of its row in the comparison, such as a published protocol.")
     seeds: list[Annotated[int, Field(ge=0)]] = Field(
         [0], min_length=1, description="One training for each seed; tables show their mean and its spread."
     )
     device: Device = Field(
-        "auto", description="Where it is trained: auto takes a GPU where there is one, cpu or cuda force it."
+        "auto", description="Device of the training: auto uses a GPU if there is one; cpu and cuda force one of them."
     )
     epochs: int = Field(12, ge=1, description="Epochs of the schedule.")
     patience: int | None = Field(
@@ -78,10 +80,11 @@ class ClassifierSettings(Settings):
     )
     weight_decay: float = Field(1e-2, ge=0, description="Weight decay of AdamW; 0 makes it Adam.")
     class_weights: ClassWeights = Field(
-        "balanced", description="Weights of the classes in the loss: both weigh the same, or each case weighs the same."
+        "balanced",
+        description="Weights in the loss: both classes have the same total weight, or each case has the same weight.",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="Arithmetic: auto takes bf16 where the device has it and it pays; the others force one."
+        "auto", description="Number format: auto uses bf16 if the device has it and it is faster; the others force one."
     )
     hidden: list[Annotated[int, Field(ge=1)]] = Field(
         default_factory=list,
@@ -98,11 +101,11 @@ class ClassifierSettings(Settings):
     )
     calibrate: Literal["none", "temperature"] = Field(
         "temperature",
-        description="Divide logits by a temperature fitted on validation, where that has at least 10 cases of each "
-        "class; the order of the lesions stays.",
+        description="Divide logits by a temperature that is fitted on validation, if it has at least 10 cases of "
+        "each class. The order of the lesions does not change.",
     )
     threshold: ThresholdSettings = Field(
-        default_factory=ThresholdSettings, description="Probability from which a lesion counts as malignant."
+        default_factory=ThresholdSettings, description="Probability from which on a lesion counts as malignant."
     )
     input_options: Annotated[Settings, OptionsOf(INPUTS, "input")] = Field(
         default_factory=NoOptions, validate_default=True, description="Options of the input."
@@ -222,9 +225,9 @@ class ClassificationSettings(Settings):
     )
     searches: dict[str, SearchSettings] = Field(
         default_factory=dict,
-        description="Hyper-parameter searches by name, each of one classifier, within the training patients; the "
-        "target `search` makes them. {rates: {classifier: context_crop, space: {learning_rate: {low: 1.0e-5, high: "
-        "1.0e-2, log: true}, dropout: [0.0, 0.2, 0.5]}}} is one.",
+        description="Hyper-parameter searches by name, each of one classifier, within the training patients; run "
+        "them with the target `search`. An example is {rates: {classifier: context_crop, space: "
+        "{learning_rate: {low: 1.0e-5, high: 1.0e-2, log: true}, dropout: [0.0, 0.2, 0.5]}}}.",
     )
 
     def needed(self) -> list[str]:

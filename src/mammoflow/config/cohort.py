@@ -79,7 +79,7 @@ def _with_name(dataset: object, run: object, number: int) -> object:
 
 
 class DatasetSettings(Settings):
-    """Where the study lies and which reader understands it."""
+    """The folder of the study and the reader that reads it."""
 
     reader: ReaderName = Field(
         "phantom",
@@ -89,45 +89,49 @@ class DatasetSettings(Settings):
     name: str = Field(
         PHANTOM,
         min_length=1,
-        description="Name of the data set, shown in tables and figures. A study that is named phantom and is not the "
-        "embedded one takes the name of the run.",
+        description="Name of the data set, shown in tables and figures. A study that has the name phantom but is not "
+        "the embedded one gets the name of the run.",
     )
     folder: UserPath = Field(
         "", description="Folder of the study; image and mask paths are relative to it. Empty for the phantom study."
     )
     tables: list[StudyPath] = Field(
         default_factory=list,
-        description="Case tables, relative to the folder; empty takes the reader's usual file names.",
+        description="Case tables, relative to the folder; empty uses the reader's usual file names.",
     )
     options: Annotated[ReaderOptions, OptionsOf(READERS, "reader")] = Field(
         default_factory=ReaderOptions,
         validate_default=True,
-        description="Options of the reader; those of `table` are in docs/datasets/table.md, the others have none.",
+        description="Options of the reader. docs/datasets/table.md lists those of `table`; the others have none.",
     )
     spacing_mm: float | None = Field(
-        None, gt=0, description="Pixel spacing in millimetres where neither table nor header gives one; null excludes."
+        None,
+        gt=0,
+        description="Pixel spacing in millimetres for films for which neither table nor header gives one; null "
+        "excludes them.",
     )
     malignant_from_birads: int | None = Field(
         None,
         ge=2,
         le=6,
-        description="For lesions without a pathology: from this BI-RADS assessment on they count as malignant, from 1 "
-        "to below it as benign; null leaves them out. inbreast and vindr-mammo have no biopsies and need it; 4 is "
-        "usual. Comparing with BI-RADS is circular then, and study.json says so.",
+        description="For lesions without a pathology: those with this BI-RADS assessment or a higher one count as "
+        "malignant, those from 1 to below it as benign. null leaves them out. inbreast and vindr-mammo "
+        "have no biopsies and need this setting; 4 is usual. A comparison with BI-RADS is then circular, "
+        "and study.json says so.",
     )
     benign_to_birads: int | None = Field(
         None,
         ge=1,
         le=5,
-        description="With malignant_from_birads: up to this assessment lesions count as benign, and those between the "
-        "two are left out, such as BI-RADS 3 with 2 and 4; null leaves nothing out.",
+        description="With malignant_from_birads: lesions up to this assessment count as benign, and those between "
+        "the two are left out. For example, 2 and 4 leave out BI-RADS 3. null leaves nothing out.",
     )
 
     ids_differ: bool = Field(
         False,
-        description="Whether patient ids that differ only in case, leading zeros, a final .0, separators or look-alike "
-        "characters are different patients; false stops with the list of them, since one patient spelled in two ways "
-        "would be on both sides of the split.",
+        description="Whether patient ids that differ only in case, leading zeros, a final .0, separators or "
+        "look-alike characters are different patients. false stops the run with a list of them, because "
+        "one patient with two spellings would be on both sides of the split.",
     )
 
     def every_table(self) -> list[str]:
@@ -175,27 +179,30 @@ class SplitSettings(Settings):
 
     method: Literal["official", "random", "kfold", "leave_one_source_out", "by_image"] = Field(
         "random",
-        description="official keeps the data set's own test set as it is (training rows of its patients are left out); "
-        "random draws patients, stratified by malignancy; kfold takes each of `folds` parts of the patients as "
-        "test, in turn; leave_one_source_out takes one data set as test; by_image is the published protocol, which "
-        "puts patients on both sides and is marked as leaking everywhere.",
+        description="official keeps the data set's own test set (training rows of its patients are left out). random "
+        "draws patients, stratified by malignancy. kfold uses each of `folds` parts of the patients as "
+        "test, in turn. leave_one_source_out uses one data set as test. by_image is the published "
+        "protocol, which puts patients on both sides and is marked as leaking everywhere.",
     )
     test_fraction: float = Field(
-        0.3, gt=0, lt=1, description="Share of patients held out for test (method random), or of images (by_image)."
+        0.3, gt=0, lt=1, description="Share of patients for test (method random), or of images (by_image)."
     )
     validation_fraction: float = Field(
         0.2,
         gt=0,
         lt=1,
-        description="Share of the training patients on which thresholds and epochs are chosen; of images for by_image.",
+        description="Share of the training patients for validation, on whom thresholds and epochs are chosen; for "
+        "by_image, share of images.",
     )
-    folds: int = Field(5, ge=2, description="For the method kfold: number of parts; every patient is in one.")
+    folds: int = Field(5, ge=2, description="For the method kfold: number of parts; every patient is in one of them.")
     fold: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
         "all",
-        description="For the method kfold: all makes every fold in one run, so that each patient is test once; a "
-        "number, from 0, makes that fold alone.",
+        description="For the method kfold: all makes every fold in one run, so each patient is in the test split "
+        "once. A number, from 0, makes only that fold.",
     )
-    test_source: str = Field("", description="For the method leave_one_source_out: name of the data set that is test.")
+    test_source: str = Field(
+        "", description="For the method leave_one_source_out: name of the data set that is used as test."
+    )
     seed: int = Field(0, ge=0, description="Seed of the draw.")
 
     @property
@@ -231,22 +238,22 @@ class CohortSettings(Settings):
     dataset: DatasetSettings = Field(default_factory=DatasetSettings, description="The study to read.")
     more_datasets: list[DatasetSettings] = Field(
         default_factory=list,
-        description="Further studies in the same cohort, each with the keys of `dataset` and a name of its own.",
+        description="Additional studies in the same cohort, each with the keys of `dataset` and a different name.",
     )
     split: SplitSettings = Field(
         default_factory=SplitSettings, description="The division into train, validation, test."
     )
     unlabelled: Unlabelled = Field(
         "leave_out",
-        description="Lesions of unknown malignancy, and images without a lesion that can be used: leave_out drops "
-        "them; keep segments them, computes their features and predicts them; no figure uses them, and only "
-        "the recipe automatic learns from their masks.",
+        description="Lesions of unknown malignancy, and images without a lesion that can be used. leave_out drops "
+        "them. keep segments them, computes their features and predicts them; no figure uses them, and "
+        "only the recipe automatic learns from their masks.",
     )
     shards: int = Field(
         2,
         ge=1,
         le=1024,
-        description="Number of jobs that a per-image stage is cut into; patients fall into a shard by hash.",
+        description="Number of jobs of a stage that works on images; a hash of its id assigns a patient to a shard.",
     )
 
     @property

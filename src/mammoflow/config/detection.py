@@ -20,8 +20,8 @@ class DetectionSettings(Settings):
         None,
         gt=0,
         lt=1,
-        description="Probability above which a pixel is lesion; null takes the threshold that the weights' training "
-        "chose on validation, and 0.5 where the weights name none.",
+        description="Probability above which a pixel belongs to a lesion. null uses the threshold that the training "
+        "of the weights chose on validation, or 0.5 if the weights name none.",
     )
     least_area_mm2: float = Field(5.0, ge=0, description="Components with a smaller area are dropped.")
     score: ComponentScore = Field(
@@ -32,7 +32,7 @@ class DetectionSettings(Settings):
         description="When a component hits a lesion: their IoU is at least least_iou (iou), or the centroid of the "
         "component is in the lesion's mask (centre).",
     )
-    least_iou: float = Field(0.1, gt=0, le=1, description="For hit: iou, the least IoU of a hit.")
+    least_iou: float = Field(0.1, gt=0, le=1, description="For hit: iou, the smallest IoU of a hit.")
 
 
 class AutomaticSettings(InferenceSettings):

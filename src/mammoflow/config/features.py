@@ -14,12 +14,15 @@ from mammoflow.config.members import Family, MemberOf, OptionsOfEach
 class FeatureOptions(Settings):
     """Options that every feature family has; a family with further ones derives its `Options` from it."""
 
-    mask: Literal["predicted", "reference"] = Field("predicted", description="Whose mask marks the lesion.")
+    mask: Literal["predicted", "reference"] = Field(
+        "predicted",
+        description="Mask of the lesion: that of the default segmentation model (predicted) or the reference mask.",
+    )
     spacing_mm: float = Field(
         0.2,
         gt=0,
-        description="Pixel spacing that the patch is brought to before the computation; coarser films are kept as "
-        "they are.",
+        description="Pixel spacing to which the patch is resampled before the computation; coarser films keep their "
+        "spacing.",
     )
 
     @property

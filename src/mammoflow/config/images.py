@@ -25,36 +25,36 @@ class ImagesSettings(Settings):
         1024,
         ge=128,
         le=8192,
-        description="Longest side of the canonical image in pixels; smaller films are kept as they are.",
+        description="Longest side of the canonical image in pixels; smaller films keep their size.",
     )
     breast_region: Literal["film", "whole"] = Field(
         "film",
-        description="film finds the breast on a mammogram; whole takes the whole picture, as in ultrasound, where "
-        "tissue fills the picture and dark parts of it are tissue too.",
+        description="film finds the breast on a mammogram. whole uses the whole picture, as in ultrasound, where "
+        "tissue fills the picture and its dark parts are tissue too.",
     )
     voi: Literal["none", "window", "lut"] = Field(
         "none",
-        description="Display transformation of DICOM headers: none keeps the full range of grey levels, equal over the "
-        "films of a device; window or lut applies a window or a VOI LUT of the header, the other kind where the header "
-        "has only that, and none where it has neither.",
+        description="Display transformation of DICOM headers. none keeps the full range of grey levels, equal for "
+        "all films of a device. window or lut applies a window or a VOI LUT of the header. If the header "
+        "has only the other kind, that is applied; if it has neither, nothing is applied.",
     )
     voi_number: int = Field(
         1,
         ge=1,
-        description="Which of several windows or VOI LUTs of a header is applied; the first where it has fewer.",
+        description="Which of several windows or VOI LUTs of a header is applied; the first one if it has fewer.",
     )
     voi_explanation: str = Field(
         "",
-        description="Where not empty, the window or VOI LUT of this explanation, such as NORMAL, HARDER or SOFTER, is "
-        "applied; voi_number where the header has none of that name.",
+        description="If not empty, the window or VOI LUT with this explanation, such as NORMAL, HARDER or SOFTER, is "
+        "applied; voi_number is used if the header has none of that name.",
     )
     for_processing: Literal["keep", "exclude"] = Field(
         "keep",
-        description="Images for processing, not for presentation: keep flags them, exclude leaves them out.",
+        description="Images for processing (not for presentation): keep flags them, exclude leaves them out.",
     )
     breast_side: Literal["convention", "any"] = Field(
         "convention",
-        description="convention expects left breasts on the left of the picture and flags others; any is for studies "
+        description="convention expects left breasts on the left of the picture and flags others. any is for studies "
         "whose pictures were turned, for example all to one side.",
     )
     mask_value: (
@@ -62,20 +62,21 @@ class ImagesSettings(Settings):
         | Annotated[str, StringConstraints(pattern=f"^(?:{MASK_VALUE.pattern})?$")]
     ) = Field(
         "",
-        description="Which pixels of a mask file belong to the lesion, where the case table does not say: numbers as "
-        "the file has them, such as 1 or '1,2'; a threshold, such as '>127'; or a colour, such as '#ff0000'. Empty "
-        "takes the brighter of two levels and excludes masks of more levels.",
+        description="Which pixels of a mask file belong to the lesion, if the case table does not say: numbers as in "
+        "the file, such as 1 or '1,2'; a threshold, such as '>127'; or a colour, such as '#ff0000'. "
+        "Empty uses the brighter of two levels and excludes masks with more levels.",
     )
     largest_mask_share: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="Largest share of the film that the mask or box of a lesion covers; a larger one is excluded, as "
-        "is a mask of the background. null takes 0.5, and 0.8 where breast_region is whole; 1 accepts all.",
+        description="Largest share of the film that the mask or box of a lesion may cover. Lesions with a larger "
+        "share, and masks of the background, are excluded. null means 0.5, or 0.8 if breast_region is "
+        "whole; 1 accepts all.",
     )
     scattered_masks: Literal["exclude", "keep"] = Field(
         "exclude",
-        description="Masks of specks alone that are spread over the film, as noise is (three pieces or more of at "
+        description="Masks that consist only of specks spread over the film, as noise is (three or more pieces of at "
         "most 16 pixels, or five of at most 64): exclude leaves them out, keep flags them.",
     )
     patch_mm: float = Field(

@@ -16,12 +16,12 @@ class InferenceSettings(StageSettings):
 
     precision: Precision = Field(
         "auto",
-        description="Numbers in which the image encoder, the decoder of small and automatic models multiply: bf16 "
-        "takes half the time or less, fp32 is exact, fp16 is for GPUs without bf16. auto takes bf16 where the device "
-        "has it, else fp32. Embeddings of each are kept apart.",
+        description="Number format in which the image encoder, the decoder of small and automatic models multiply. "
+        "bf16 takes half the time or less, fp32 is exact, fp16 is for GPUs without bf16. auto uses bf16 "
+        "if the device has it, otherwise fp32. Embeddings of each format are stored separately.",
     )
     batch_images: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         "auto",
-        description="Images or windows that the network sees together: a number, or auto for as many as the GPU's "
-        "memory holds and for one on a CPU. Halved where memory runs out.",
+        description="Images or windows that the network processes together: a number, or auto for as many as fit "
+        "into the GPU's memory (one on a CPU). The number is halved if memory runs out.",
     )

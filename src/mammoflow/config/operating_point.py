@@ -16,8 +16,8 @@ class ThresholdSettings(Settings):
 
     method: Literal["youden", "fixed", "sensitivity", "specificity"] = Field(
         "youden",
-        description="How the threshold is chosen on validation: the largest sum of sensitivity and specificity, or a "
-        "stated sensitivity or specificity; fixed chooses nothing.",
+        description="How the threshold is chosen on validation: the largest sum of sensitivity and specificity "
+        "(youden), or a stated sensitivity or specificity. fixed uses `value` and chooses nothing.",
     )
     value: float | None = Field(
         None,

@@ -34,15 +34,15 @@ class ContextCropOptions(PictureOptions):
     )
     centre: Literal["mask", "box"] = Field(
         "mask",
-        description="What the square is centred on: the box around the lesion's mask (the annotated box where the mask "
-        "is empty or absent), or the annotated box, which prompts are made from.",
+        description="Centre of the square: that of the box around the lesion's mask (of the annotated box if the "
+        "mask is empty or missing), or that of the annotated box, from which prompts are made.",
     )
     mask: Literal["predicted", "reference"] = Field(
         "predicted",
-        description="Whose mask gives the centre and the mask channel; reference is an oracle, and marked as such.",
+        description="Mask for the centre and the mask channel; reference is an oracle and is marked as such.",
     )
     mask_channel: bool = Field(
-        False, description="Show the mask as the third channel beside the grey levels; nothing is masked out."
+        False, description="Show the mask as the third channel, in addition to the grey levels; nothing is masked out."
     )
     standardise: Literal["crop", "tissue", "breast"] = Field(
         "crop",

@@ -17,11 +17,13 @@ FieldOfView = Literal["image", "window"]
 class SegmentSettings(InferenceSettings):
     """What one segmentation job needs beside its model."""
 
-    iterations: int = Field(3, ge=1, le=10, description="Refinement iterations: each prompts again with the last mask.")
+    iterations: int = Field(
+        3, ge=1, le=10, description="Number of refinement iterations; each prompts the model again with the last mask."
+    )
     feed: Feed = Field(
         "logits",
-        description="What an iteration takes from the one before: its mask logits beside the prompt's own box, the box "
-        "around its mask in place of the prompt's, or both.",
+        description="What an iteration takes from the one before: its mask logits in addition to the prompt's own "
+        "box, the box around its mask in place of the prompt's, or both.",
     )
     choose: Choice = Field(
         "first",
@@ -30,9 +32,9 @@ class SegmentSettings(InferenceSettings):
     )
     heads: Heads = Field(
         "single",
-        description="Which mask the first iteration has: that of the single-mask head, or of the three heads for "
-        "ambiguous prompts the one with the best predicted IoU, a fixed one (head_1 to head_3), or the best by the "
-        "reference mask (oracle, marked as such everywhere).",
+        description="Mask of the first iteration: that of the single-mask head, or of one of the three heads for "
+        "ambiguous prompts: the one with the best predicted IoU, a fixed one (head_1 to head_3), or the "
+        "best by the reference mask (oracle, marked as such everywhere).",
     )
     fields_of_view: list[FieldOfView] = Field(
         ["image"],
@@ -41,13 +43,16 @@ class SegmentSettings(InferenceSettings):
         "(window). Each has its own rows; later stages use the masks of the first.",
     )
     window_boxes: float = Field(
-        1.5, ge=1, le=10, description="Side of a window in longest sides of the prompt's box; at least window_mm."
+        1.5,
+        ge=1,
+        le=10,
+        description="Side of a window as a multiple of the longest side of the prompt's box; at least window_mm.",
     )
-    window_mm: float = Field(40.0, ge=5, le=500, description="Least side of a window in millimetres.")
+    window_mm: float = Field(40.0, ge=5, le=500, description="Smallest side of a window in millimetres.")
 
     @model_validator(mode="after")
     def check_fields_of_view(self) -> Self:
-        """Refuse a field of view that is named twice: its rows would stand twice in the tables."""
+        """Refuse a field of view that is named twice: its rows would be in the tables twice."""
         if len(set(self.fields_of_view)) < len(self.fields_of_view):
             raise ValueError(f"fields_of_view is {self.fields_of_view}, expected each once")
         return self

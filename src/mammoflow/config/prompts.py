@@ -15,14 +15,12 @@ PromptKind = Literal["box", "point", "box_point"]
 class ReaderSettings(Settings):
     """Boxes that a reader drew."""
 
-    name: str = Field(
-        min_length=1, pattern=r"^[^@#/]+$", description="What the reader is called in the tables; no @, # or /."
-    )
+    name: str = Field(min_length=1, pattern=r"^[^@#/]+$", description="Name of the reader in the tables; no @, # or /.")
     table: UserPath = Field(
         min_length=1,
         description="CSV or Parquet file with lesion_id or image_id and the half-open box y0, x0, y1, x1.",
     )
-    unit: Literal["film_px", "mm"] = Field("film_px", description="What the box is in, counted from the film's corner.")
+    unit: Literal["film_px", "mm"] = Field("film_px", description="Unit of the box, measured from the film's corner.")
 
 
 class PromptSettings(Settings):
@@ -31,7 +29,8 @@ class PromptSettings(Settings):
     margins_mm: list[Annotated[float, Field(ge=0)]] = Field(
         [0.0, 5.0, 10.0, 20.0],
         min_length=1,
-        description="Margins in millimetres added on each side of the lesion's box; each gives a row in the tables.",
+        description="Margins in millimetres that are added on each side of the lesion's box; each has its own row in "
+        "the tables.",
     )
     default_margin_mm: float = Field(
         10.0, ge=0, description="The margin whose masks are used for features and classifiers; one of margins_mm."
@@ -39,36 +38,40 @@ class PromptSettings(Settings):
     kinds: list[PromptKind] = Field(
         ["box"],
         min_length=1,
-        description="What a prompt is made of: box, point (the deepest point of the mask), box_point (both). The first "
-        "kind's masks are used for features and classifiers.",
+        description="Kinds of prompts: box, point (the deepest point of the mask), box_point (both). Features and "
+        "classifiers use the masks of the first kind.",
     )
     positive_points: int = Field(
-        1, ge=1, le=10, description="Points on the lesion; the first is the deepest, the others are drawn inside."
+        1,
+        ge=1,
+        le=10,
+        description="Number of points on the lesion; the first is the deepest one, the others are random points "
+        "inside.",
     )
     negative_points: int = Field(
         0,
         ge=0,
         le=10,
-        description="Points beside the lesion, drawn between its mask and the border of the box with its margin (of "
-        "the box with default_margin_mm for point).",
+        description="Number of points beside the lesion, drawn between its mask and the border of the box with its "
+        "margin (for the kind point, of the box with default_margin_mm).",
     )
     draws: int = Field(
         0,
         ge=0,
         le=100,
-        description="Prompts drawn at random beside each exact one: boxes are jittered, points lie anywhere inside.",
+        description="Number of random variants of each exact prompt: boxes are jittered, points lie anywhere inside.",
     )
-    jitter_mm: float = Field(0.0, ge=0, description="Most that each side of a drawn box is moved, in or out.")
+    jitter_mm: float = Field(0.0, ge=0, description="Largest shift of each side of a random box, inwards or outwards.")
     jitter_share: float = Field(
-        0.0, ge=0, le=1, description="The same as a share of the box's height or width; instead of jitter_mm."
+        0.0, ge=0, le=1, description="The same as a share of the box's height or width; replaces jitter_mm."
     )
-    reference: bool = Field(True, description="Make prompts from the reference; false leaves only those of readers.")
+    reference: bool = Field(True, description="Make prompts from the reference; false makes only those of readers.")
     readers: list[ReaderSettings] = Field(
         default_factory=list,
-        description="Boxes that readers drew: [{name: A, table: boxes.csv, unit: film_px}]; margins and kinds hold for "
-        "them too.",
+        description="Boxes that readers drew: [{name: A, table: boxes.csv, unit: film_px}]. Margins and kinds apply "
+        "to them too.",
     )
-    seed: int = Field(0, ge=0, description="Seed of everything that is drawn; each prompt draws for itself.")
+    seed: int = Field(0, ge=0, description="Seed of all random draws; each prompt has its own draws.")
 
     @model_validator(mode="after")
     def check_margins(self) -> Self:

@@ -29,7 +29,7 @@ class RecipeSettings(Settings):
     """What one training job of a segmentation model needs beside its files."""
 
     recipe: Annotated[str, MemberOf(RECIPES)] = Field(
-        description="How the weights are made; each recipe has options of its own."
+        description="How the weights are made; each recipe has its own options."
     )
     options: Annotated[Settings, OptionsOf(RECIPES, "recipe")] = Field(
         default_factory=NoOptions, validate_default=True, description="Options of the recipe, such as its epochs."
@@ -55,6 +55,6 @@ class TrainSettings(RecipeSettings):
     )
     more_images: list[UserPath] = Field(
         default_factory=list,
-        description="Image folders of further runs to train on, such as results/phantom/images; their shards are found "
-        "below, and their test patients are not used.",
+        description="Image folders of other runs to train on, such as results/phantom/images; their shards are found "
+        "in it, and their test patients are not used.",
     )

@@ -21,13 +21,15 @@ class SaliencyJob(SeededSettings):
         description="How maps are made: Grad-CAM on the last feature map, or integrated gradients of the picture.",
     )
     lesions: int = Field(
-        200, ge=1, description="Most test lesions of a classifier that get a map; where there are more they are drawn."
+        200,
+        ge=1,
+        description="Largest number of test lesions of a classifier that get a map; if there are more, they are drawn.",
     )
     tolerance: float = Field(
         0.03,
         ge=0,
         le=0.5,
-        description="Distance from the mask at which the maximum of a map still is a hit, as a share of the picture's "
+        description="Distance from the mask up to which the maximum of a map is a hit, as a share of the picture's "
         "side; 0.03 is about 15 pixels of a photograph, as published.",
     )
     steps: int = Field(32, ge=2, le=1000, description="Steps of integrated gradients.")
@@ -46,8 +48,8 @@ class SaliencySettings(SaliencyJob):
 
     run: bool | list[str] = Field(
         True,
-        description="Classifiers that get maps: true for each of classification.run onto whose pictures a lesion's "
-        "mask can be brought, false for none, or a list of names.",
+        description="Classifiers that get maps: true for each of classification.run whose pictures a lesion's mask "
+        "can be mapped to, false for none, or a list of names.",
     )
 
     def classifiers(self, classification: ClassificationSettings) -> list[str]:

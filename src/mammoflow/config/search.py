@@ -26,7 +26,7 @@ class Range(Settings):
 
     low: int | float = Field(description="Lowest value.")
     high: int | float = Field(description="Highest value.")
-    log: bool = Field(False, description="Whether the logarithm is drawn evenly and not the value.")
+    log: bool = Field(False, description="Whether values are drawn evenly on a logarithmic scale.")
 
     @model_validator(mode="after")
     def check_ends(self) -> Self:
@@ -44,24 +44,24 @@ class SearchSettings(Settings):
     classifier: str = Field(description="The classifier: an entry of `classifiers`, which need not be in `run`.")
     space: dict[str, Range | list[Any]] = Field(
         min_length=1,
-        description="What is searched: a key of the classifier's settings, with points for keys inside others "
+        description="What is searched: a key of the classifier's settings, with points for nested keys "
         "(input_options.size_mm), and its range {low, high, log} or the list of its values.",
     )
     sampler: Literal["tpe", "grid", "random"] = Field(
         "tpe",
-        description="How trials are proposed: tpe models which values did well (Bayesian), random draws them, grid "
+        description="How trials are proposed. tpe models which values did well (Bayesian), random draws values, grid "
         "tries every combination of lists in order.",
     )
-    trials: int = Field(20, ge=1, description="Trials; a grid has as many as it has points, which must not be more.")
+    trials: int = Field(20, ge=1, description="Number of trials; for a grid at least its number of combinations.")
     inner_folds: int = Field(3, ge=2, description="Folds of the training patients; a trial's value is the mean AUC.")
     seed: int = Field(0, ge=0, description="Seed of the inner folds, of the proposals, and of every training.")
     epochs: int | None = Field(
-        None, ge=1, description="Epochs of the trainings of the search; null takes the epochs of the classifier."
+        None, ge=1, description="Epochs of the trainings of the search; null uses the epochs of the classifier."
     )
     pruner: Literal["none", "median"] = Field(
         "none",
-        description="Whether a trial whose mean AUC over its first inner folds is below the median of earlier trials "
-        "ends there.",
+        description="Whether a trial ends early if its mean AUC over its first inner folds is below the median of "
+        "earlier trials.",
     )
 
     @field_validator("space")

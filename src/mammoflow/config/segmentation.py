@@ -27,8 +27,8 @@ class ModelSettings(Settings):
 
     architecture: str = Field(
         "",
-        description="The network and its preprocessing. Empty takes the architecture of the entry's own name, or that "
-        "of the model that its training starts from.",
+        description="The network and its preprocessing. Empty uses the architecture with the entry's own name, or "
+        "that of the model from which its training starts.",
     )
     weights: UserPath = Field("", description="Weights file: safetensors, or a checkpoint of torch.")
     train: TrainSettings | None = Field(
@@ -49,18 +49,19 @@ class SegmentationSettings(SegmentSettings):
     models: dict[str, ModelSettings] = Field(
         default_factory=dict,
         description="Models by name, with weights of your own, {mine: {architecture: sam_vit_b, weights: "
-        "tuned.safetensors}}, or weights that the run makes, {sam_lora: {train: {recipe: tune, from: sam_vit_b, "
-        "options: {method: lora}}}}. A published name has an entry where its file is not in `prefetch.folder`: "
-        "{sam_vit_b: {weights: FILE}}.",
+        "tuned.safetensors}}, or with weights that the run makes, {sam_lora: {train: {recipe: tune, "
+        "from: sam_vit_b, options: {method: lora}}}}. A published name needs an entry only if its file "
+        "is not in `prefetch.folder`: {sam_vit_b: {weights: FILE}}.",
     )
     detection: DetectionSettings = Field(
         default_factory=DetectionSettings,
-        description="For automatic models: components of a probability map, and what a hit is.",
+        description="For automatic models: how a probability map becomes components, and when a component hits a "
+        "lesion.",
     )
     prompted_by: dict[str, list[str]] = Field(
         default_factory=dict,
-        description="Models whose masks prompt another one, beside its own prompts: {sam_vit_b: [small]} decodes "
-        "sam_vit_b also with the boxes around small's masks, at each margin.",
+        description="Models whose masks prompt another one, in addition to its own prompts: {sam_vit_b: [small]} "
+        "also prompts sam_vit_b with the boxes around the masks of small, at each margin.",
     )
 
     def known_models(self) -> list[str]:

@@ -41,21 +41,23 @@ class StudyConfig(Settings):
         max_length=LONGEST_NAME,
         description="Name of the run; results go to <results>/<run>.",
     )
-    results: UserPath = Field("results", min_length=1, description="Folder that all runs write to.")
+    results: UserPath = Field("results", min_length=1, description="Folder that contains the folders of all runs.")
     store: UserPath = Field("results/store", min_length=1, description="Folder of the embeddings, shared by all runs.")
     device: Device = Field("auto", description="Device of every stage that does not set its own.")
     changed_files: Literal["times", "content"] = Field(
         "times",
-        description="How a run finds the files of the study that changed: times compares the content of those whose "
-        "size or times changed; content reads every file at each start, for file systems that do not keep times.",
+        description="How a run finds changed files of the study. times compares the content of files whose size or "
+        "times changed. content reads every file at each start, for file systems that do not keep times.",
     )
     phantom: PhantomSettings = Field(default_factory=PhantomSettings, description="The embedded phantom study.")
     cohort: CohortSettings = Field(default_factory=CohortSettings, description="Which study, and how it is split.")
     images: ImagesSettings = Field(default_factory=ImagesSettings, description="Canonical images and lesion patches.")
-    audit: AuditSettings = Field(default_factory=AuditSettings, description="The study's audit, a page of its own.")
-    prompts: PromptSettings = Field(default_factory=PromptSettings, description="Box prompts.")
+    audit: AuditSettings = Field(
+        default_factory=AuditSettings, description="The audit of the study, on a separate page."
+    )
+    prompts: PromptSettings = Field(default_factory=PromptSettings, description="Prompts: boxes and points.")
     segmentation: SegmentationSettings = Field(
-        default_factory=SegmentationSettings, description="Segmentation models, and how each is used and trained."
+        default_factory=SegmentationSettings, description="Segmentation models, and how they are used and trained."
     )
     features: FeaturesSettings = Field(
         default_factory=FeaturesSettings, description="Features of each lesion, by feature family."
@@ -66,7 +68,9 @@ class StudyConfig(Settings):
     saliency: SaliencySettings = Field(
         default_factory=SaliencySettings, description="Saliency maps of classifiers, compared with the lesion's mask."
     )
-    comparison: ComparisonSettings = Field(default_factory=ComparisonSettings, description="Models against BI-RADS.")
+    comparison: ComparisonSettings = Field(
+        default_factory=ComparisonSettings, description="Comparison of all models with BI-RADS."
+    )
     report: ReportSettings = Field(default_factory=ReportSettings, description="The HTML report.")
     dicom: DicomSettings = Field(
         default_factory=DicomSettings, description="DICOM objects of the study's lesions, a target of its own."
@@ -75,11 +79,11 @@ class StudyConfig(Settings):
         default_factory=RealExamSettings, description="The page of eight real films, a target of its own."
     )
     download: DownloadSettings = Field(
-        default_factory=DownloadSettings, description="Download of CBIS-DDSM, a target of its own."
+        default_factory=DownloadSettings, description="Download of CBIS-DDSM; the separate target `download`."
     )
     prefetch: PrefetchSettings = Field(
         default_factory=PrefetchSettings,
-        description="Published weights brought to a folder for nodes without a network, a target of its own.",
+        description="Published weights, fetched for nodes without a network; the separate target `prefetch`.",
     )
 
     @model_validator(mode="before")

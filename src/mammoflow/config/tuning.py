@@ -23,39 +23,45 @@ class TuneSettings(TrainingSettings):
         description="What is trained: the mask decoder; all weights; low-rank updates of the encoder's attention "
         "(lora); bottlenecks in the encoder's blocks (adapters).",
     )
-    epochs: int = Field(20, ge=1, description="Most epochs; the one with the best validation Dice is kept.")
+    epochs: int = Field(
+        20, ge=1, description="Largest number of epochs; the one with the best validation Dice is kept."
+    )
     patience: int | None = Field(
         5,
         ge=1,
-        description="Epochs without a better validation Dice after which tuning stops; null finishes the schedule.",
+        description="Epochs without a better validation Dice after which the training stops; null finishes the "
+        "schedule.",
     )
-    batch_size: int = Field(4, ge=1, description="Lesions of one step; halved inside the step where memory runs out.")
+    batch_size: int = Field(4, ge=1, description="Lesions of one step; the step is divided if memory runs out.")
     learning_rate: float = Field(
         1e-4, gt=0, description="Highest learning rate of the mask decoder (AdamW, one cycle)."
     )
     encoder_learning_rate: float = Field(
-        1e-5, gt=0, description="Highest learning rate of everything else of the network where all is trained."
+        1e-5, gt=0, description="Highest learning rate of all other parts of the network if all is trained."
     )
     added_learning_rate: float = Field(5e-4, gt=0, description="Highest learning rate of LoRA and of adapters.")
-    tune_decoder: bool = Field(True, description="Train the mask decoder beside LoRA or adapters.")
+    tune_decoder: bool = Field(True, description="Train the mask decoder together with LoRA or adapters.")
     rank: int = Field(4, ge=1, le=256, description="Rank of LoRA's updates.")
     alpha: float = Field(4.0, gt=0, description="LoRA's updates are multiplied by alpha / rank.")
     lora_layers: list[AttentionLayer] = Field(
         ["qkv", "proj"], min_length=1, description="Linear layers of the encoder's attention that LoRA updates."
     )
     adapter_width: int = Field(64, ge=1, description="Width of an adapter's bottleneck.")
-    prompts: int = Field(2, ge=1, le=64, description="Prompts drawn for each lesion in each step.")
+    prompts: int = Field(2, ge=1, le=64, description="Number of prompts that are drawn for each lesion in each step.")
     kinds: list[PromptKind] = Field(
-        ["box"], min_length=1, description="Kinds of the prompts that are drawn, each as often as the others."
+        ["box"], min_length=1, description="Kinds of the drawn prompts; each is equally frequent."
     )
     margins_mm: list[Annotated[float, Field(ge=0)]] = Field(
         [0.0, 20.0], min_length=2, max_length=2, description="Margins of the boxes are drawn evenly between these two."
     )
-    jitter_mm: float = Field(2.0, ge=0, description="Most that each side of a box is moved, in or out.")
+    jitter_mm: float = Field(2.0, ge=0, description="Largest shift of each side of a box, inwards or outwards.")
     positive_points: int = Field(1, ge=1, le=10, description="Points drawn on the lesion, for kinds with points.")
-    negative_points: int = Field(0, ge=0, le=10, description="Points drawn beside it, in its box.")
+    negative_points: int = Field(0, ge=0, le=10, description="Points drawn beside the lesion, in its box.")
     iterations: int = Field(
-        2, ge=1, le=10, description="Passes of the decoder over a prompt, each prompted with the last one's mask too."
+        2,
+        ge=1,
+        le=10,
+        description="Passes of the decoder over a prompt; from the second one on, the last mask is part of the prompt.",
     )
     heads: TrainedHeads = Field(
         "single",
@@ -67,7 +73,7 @@ class TuneSettings(TrainingSettings):
     gradient_checkpointing: bool = Field(
         True, description="Compute the encoder's blocks again for the gradient instead of keeping their activations."
     )
-    mixed_precision: bool = Field(True, description="Train in bfloat16 on devices where that pays.")
+    mixed_precision: bool = Field(True, description="Train in bfloat16 on devices on which it is faster.")
 
     @model_validator(mode="after")
     def check_ranges(self) -> Self:

@@ -150,7 +150,7 @@ def flow(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate], exclu
             scored = test.loc[candidate.scored(test)]
             steps.append(_step(f"With {candidate.model}", "assessment", scored, detail=candidate.model))
     stages = {step["stage"] for step in steps}
-    # Cases of a stage that has no step of its own here must not be lost: they stand at the first step.
+    # Cases of a stage that has no step of its own here must not be lost: they are listed at the first step.
     steps[0]["excluded"] += _by_reason(excluded[~excluded["stage"].isin(stages | {"cohort"})])
     placed = _cohort_step_of(excluded, steps)
     for place, step in enumerate(steps):
@@ -163,8 +163,9 @@ def flow(run: Run, lesions: pd.DataFrame, candidates: Sequence[Candidate], exclu
 def _cohort_step_of(excluded: pd.DataFrame, steps: Sequence[dict[str, Any]]) -> pd.Series:
     """Return, for each case of the cohort stage, the step that names its reason; -1 for the cases of other stages.
 
-    Where two steps name it, as a file that is missing may be a film's or a mask's, the cases of images that were lost
-    as a whole stand at the first and the others at the last. What no step names stands at the last cohort step.
+    If two steps name a reason (a missing file may be a film or a mask), the cases of images that were lost as a whole
+    are listed at the first step and the others at the last. Cases whose reason no step names are listed at the last
+    cohort step.
     """
     cohort = [place for place, step in enumerate(steps) if step["reasons"] is not None]
     lost_images = set(excluded.loc[(excluded["stage"] == "cohort") & (excluded["level"] == "image"), "image_id"])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 SEEN_MARK = "test patients seen"
-"""The mark of figures that rest on a model that was trained on test patients."""
+"""The mark of figures that depend on a model that was trained on test patients."""
 
 SEEN_NOTE = "seen: "
 """Start of the note of a row that rests on such a model."""

@@ -66,7 +66,7 @@ def choices_table(scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: Patien
         for among, patients, ways in _ways(group):
             first = next(iter(ways.values()))
             for choice, dice in ways.items():
-                # The heads stand for themselves; an iteration follows the head that was chosen before it.
+                # The heads are compared by themselves; an iteration follows the head that was chosen before it.
                 followed = heads_by_reference if among == "iterations" else prompts_by_reference
                 oracle = choice == BY_REFERENCE or followed
                 estimates = mean_columns(_ESTIMATES, np.column_stack([dice, dice - first]), patients, bootstrap)

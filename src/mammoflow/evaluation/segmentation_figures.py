@@ -24,7 +24,7 @@ def exact_boxes(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _oracle(table: pd.DataFrame) -> pd.Series:
-    """Return the words that stand behind the name of what an oracle chose."""
+    """Return the words after the name of what an oracle chose."""
     return pd.Series("", table.index).mask(table["mark"] == ORACLE, f" ({ORACLE})")
 
 

@@ -119,7 +119,7 @@ def summary(rows: pd.DataFrame, lesions: pd.Index, bootstrap: PatientBootstrap) 
     rows
         Of `scored_rows`.
     lesions
-        Ids of all lesions with a reference mask that the row stands for. Those without a prompt of this kind, such as
+        Ids of all lesions with a reference mask that the row describes. Those without a prompt of this kind, such as
         one that no reader marked or that the prompting model missed, are in no mean; `lesions_without_prompt` counts
         them.
     bootstrap

@@ -33,7 +33,7 @@ class GaborFilter:
         Wavelength.
     orientation
         Direction of the wave in radians: 0 runs along the columns' axis (to the right), growing towards the rows' axis
-        (down). Lines perpendicular to it answer most.
+        (down). Lines perpendicular to it give the strongest response.
     bandwidth_octaves
         Octaves between the two frequencies at which the response falls to half of its peak.
     aspect_ratio
@@ -59,8 +59,8 @@ class GaborFilter:
     def transfer(self, shape: tuple[int, int], device: torch.device) -> Tensor:
         """Return the transfer function (rows, columns), float32, real, on the grid of `torch.fft.fft2`.
 
-        The envelope's own response to a constant is subtracted (as in the Morlet wavelet), so that the filter answers
-        nothing to brightness.
+        The envelope's own response to a constant is subtracted (as in the Morlet wavelet), so the filter does
+        not respond to constant brightness.
         """
         v = torch.fft.fftfreq(shape[0], device=device, dtype=torch.float64)[:, None]
         u = torch.fft.fftfreq(shape[1], device=device, dtype=torch.float64)[None, :]
@@ -79,9 +79,10 @@ class GaborFilter:
 
 
 def shortest_wavelength_px(bandwidth_octaves: float) -> float:
-    """Return the shortest wavelength whose upper half-response frequency still lies at the Nyquist frequency or below.
+    """Return the shortest wavelength whose upper half-response frequency is at most the Nyquist frequency.
 
-    2.67 pixels for one octave. A filter of a shorter wave would be cut off by the pixel grid and measure its noise.
+    It is 2.67 pixels for one octave. A filter with a shorter wave would be cut off by the
+    pixel grid and measure its noise.
     """
     upper = 2 * 2**bandwidth_octaves / (2**bandwidth_octaves + 1)
     return 2 * upper

@@ -1,4 +1,4 @@
-"""Where texture is measured: the region around a lesion, the ring about it, both inside the breast."""
+"""The regions in which texture is measured: around a lesion, and in a ring around it, both inside the breast."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Region:
     pixels
         (rows, columns): the pixels of the region, all inside the breast and the film.
     share
-        Which part of the region's whole area these pixels cover, 0 to 1; the rest lies outside breast or film.
+        Share of the region's whole area that these pixels cover, 0 to 1; the rest is outside breast or film.
     """
 
     pixels: Mask
@@ -65,7 +65,7 @@ def _shell_area(inner_px: float, outer_px: float) -> float:
 
 
 def lesion_region(mask: Mask, breast: Mask, diameter_px: float) -> Region:
-    """Return the region around a lesion: a disc about its centroid together with the lesion itself.
+    """Return the region around a lesion: a disc around its centroid together with the lesion itself.
 
     A lesion that is wider than the disc, or off its own centroid, is thus never cut.
     """
@@ -76,7 +76,7 @@ def lesion_region(mask: Mask, breast: Mask, diameter_px: float) -> Region:
 
 
 def ring_region(mask: Mask, breast: Mask, inner_px: float, outer_px: float) -> Region:
-    """Return the ring about a lesion's centroid, without what belongs to the lesion."""
+    """Return the ring around a lesion's centroid, without the lesion."""
     ring = shell(_shape(mask), centre_of(mask), inner_px, outer_px)
     pixels = ring & ~mask & breast
     whole = _shell_area(inner_px, outer_px) - int((ring & mask).sum())
@@ -95,7 +95,7 @@ def _share(pixels: Mask, whole: float) -> float:
 def without_edge(breast: Mask, band_px: float) -> Mask:
     """Return the breast without the band of this width, in pixels, along its edge and that of the film.
 
-    The patch's own edge is none: the breast continues beyond it.
+    The edge of the patch does not count, because the breast continues beyond it.
     """
     distance = cv2.distanceTransform(breast.astype(np.uint8), cv2.DIST_L2, 5)
     return np.asarray(breast & (distance > band_px))
@@ -106,7 +106,7 @@ def continue_breast(image: npt.NDArray[np.float32], breast: Mask, spacing_mm: fl
 
     The skin line, labels and the film's edge are the strongest edges of a mammogram; left in place, a filter near them
     measures them and not the tissue. Each pixel outside takes the value of the nearest breast pixel after a smoothing
-    that knows the breast only (normalised convolution, Knutsson and Westin, CVPR 1993), so that no step remains.
+    that uses only the breast (normalised convolution, Knutsson and Westin, CVPR 1993), so that no step remains.
 
     Parameters
     ----------

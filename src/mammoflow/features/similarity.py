@@ -1,4 +1,4 @@
-"""How alike two feature vectors are."""
+"""The similarity of two feature vectors."""
 
 from __future__ import annotations
 

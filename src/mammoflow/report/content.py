@@ -46,9 +46,9 @@ FIGURES = {
     "models joined with the reader are in the figure of AUCs.",
     "auc": "AUC of every model on the test split with its interval; the dashed line is BI-RADS, the dotted one chance.",
     "confusion": "Confusion matrices on the test split; shading is the share of the true class. "
-    "Of several seeds the first is shown.",
+    "If a model has several seeds, the first is shown.",
     "reliability": "Calibration of each classifier on the test split: the share of malignant lesions against the mean "
-    "predicted probability, in ten bins of equal counts; the dotted line is where probabilities are right.",
+    "predicted probability, in ten bins of equal counts; on the dotted line probabilities are right.",
     "dice_margin": "Mean Dice on the test split against the margin of the box prompt, with the ellipse inscribed in "
     "the box as floor; bands are intervals.",
     "dice_iteration": "Mean Dice on the test split by refinement iteration, for each margin; bands are intervals.",
@@ -59,7 +59,7 @@ FIGURES_OF_SOME_RUNS = {
     "froc": "FROC curves of automatic models on the test split: the share of lesions that are hit against the false "
     "positives per image. A mark is the end of a curve; vertical lines are intervals at the stated false positives.",
     "learning_curves": "Learning curves of each classifier: loss of training and validation, and validation AUC, by "
-    "epoch; one line for each seed and fold. A dotted line is where another phase of the training begins.",
+    "epoch; one line for each seed and fold. A dotted line marks the start of another phase of the training.",
 }
 
 
@@ -107,7 +107,7 @@ def own_notes(row: Row) -> list[str]:
 
 
 def seen_sentences(headline: Iterable[Row], segmentation: Iterable[Row]) -> list[str]:
-    """Say which models were trained on how many test patients, from the rows that rest on them.
+    """Say which models were trained on how many test patients, from the rows that depend on them.
 
     Parameters
     ----------
@@ -116,8 +116,8 @@ def seen_sentences(headline: Iterable[Row], segmentation: Iterable[Row]) -> list
     """
     notes = [note.removeprefix(SEEN_NOTE) for row in headline for note in own_notes(row) if note.startswith(SEEN_NOTE)]
     notes += [
-        f"{display_name(str(row['model']))} segmented {row['patients']:g} test patients, {row['patients_seen']:g} of "
-        "whom it was trained on"
+        f"{display_name(str(row['model']))} segmented {row['patients']:g} test patients and was trained on "
+        f"{row['patients_seen']:g} of them"
         for row in segmentation
         if row["split"] == "test" and row["selection"] == CHOSEN and row["patients_seen"]
     ]
@@ -131,7 +131,7 @@ def division(study: Row) -> str:
     if not isinstance(split, dict) or method is None:
         return "divided by patient"
     if has_every_fold(study):
-        return f"divided by patient into {split.get('folds')} folds, each of which is test once"
+        return f"divided by patient into {split.get('folds')} folds, each of which is the test split once"
     words = {
         "kfold": f"divided by patient (fold {split.get('fold')} of {split.get('folds')}, counted from 0, is test)",
         "leave_one_source_out": f"divided by source ({split.get('test_source')} is test)",

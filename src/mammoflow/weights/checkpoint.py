@@ -126,7 +126,7 @@ def _tensors(content: object, path: Path) -> dict[str, Tensor]:
 
 
 def _plain_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Take off what stands before every name, and leave out constants of the network."""
+    """Remove the prefix of every name, and leave out constants of the network."""
     while True:
         prefix = next((prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in state)), None)
         if prefix is None:

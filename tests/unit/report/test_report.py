@@ -235,7 +235,7 @@ def test_captions_say_units_misses_and_what_distances_leave_out(page: Page) -> N
         "They are not defined for an empty mask, so their means and the median leave empty masks out",
         "in mm² and as share of the reference's area",
         "A missed lesion scores 0 and is counted",
-        "uses the reference mask for the choice: an upper bound",
+        "uses the reference mask for the choice. It is an upper bound",
     ):
         assert words in page.text
 
@@ -320,7 +320,8 @@ def test_a_study_of_patients_with_boxes_alone(write_run: Callable[..., Any], tmp
     (run.cohort / "study.json").write_text(json.dumps(study))
     html = make_report(run, ReportSettings(title="Ours", overlays=4)).read_text(encoding="utf-8")
     page = Page(html)
-    assert "hantom" not in re.sub(r"data:[^\"]+", "", html).replace('class="pill">phantom</span> synthetic', "")
+    words = re.sub(r"data:[^\"]+", "", html).replace('class="pill">phantom</span>: the data are synthetic', "")
+    assert "hantom" not in words
     assert not page.all("script")
     assert "boxes <script>" in page.text
     assert "no reference masks" in page.text

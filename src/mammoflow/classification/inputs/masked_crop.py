@@ -26,20 +26,23 @@ class Options(PictureOptions):
     """Options of the input `masked_crop`."""
 
     mask: Literal["predicted", "reference"] = Field(
-        "predicted", description="Whose mask cuts out the lesion; reference is an oracle, and marked as such."
+        "predicted", description="Mask along which the lesion is cut out; reference is an oracle and is marked as such."
     )
     crop_margin: float = Field(
         0.1, ge=0, le=1, description="Margin of the crop on each side, as a share of the lesion's longer side."
     )
     padding_px: int | None = Field(
-        None, ge=0, le=500, description="Canonical pixels on each side in place of the margin; null takes the margin."
+        None,
+        ge=0,
+        le=500,
+        description="Margin in canonical pixels on each side, in place of crop_margin; null uses crop_margin.",
     )
     least_dice: float | None = Field(
         None,
         ge=0,
         le=1,
-        description="Lesions whose predicted mask has a Dice of this or less with the reference are neither trained on "
-        "nor predicted, an oracle, and marked as such; null keeps all.",
+        description="Leave lesions whose predicted mask has a Dice of this or less with the reference out of "
+        "training and prediction. This is an oracle and is marked as such. null keeps all.",
     )
 
 

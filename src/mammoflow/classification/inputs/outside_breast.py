@@ -24,7 +24,7 @@ class Options(PictureOptions):
     """Options of the input `outside_breast`."""
 
     grow_mm: float = Field(
-        5.0, ge=0, le=50, description="The region that is blanked is the breast grown by these millimetres."
+        5.0, ge=0, le=50, description="The blanked region is the breast, enlarged by this number of millimetres."
     )
 
 

@@ -30,18 +30,18 @@ class Options(Settings):
 
     tune: Literal["none", "decoder", "all"] = Field(
         "none",
-        description="What of the promptable model is trained together with the network, after the network alone: "
-        "nothing, the mask decoder, or decoder and image encoder.",
+        description="Parts of the promptable model that are trained together with the network, after the network has "
+        "been trained alone: nothing, the mask decoder, or decoder and image encoder.",
     )
-    tuning_epochs: int = Field(3, ge=1, description="Epochs of the training together.")
+    tuning_epochs: int = Field(3, ge=1, description="Epochs of the joint training.")
     tuning_learning_rate: float = Field(
-        1e-4, gt=0, description="Highest learning rate of mask decoder and network while they are trained together."
+        1e-4, gt=0, description="Highest learning rate of mask decoder and network in the joint training."
     )
     encoder_learning_rate: float = Field(
-        1e-5, gt=0, description="Highest learning rate of the image encoder where all is trained."
+        1e-5, gt=0, description="Highest learning rate of the image encoder if all is trained."
     )
     segmentation_weight: float = Field(
-        1.0, ge=0, description="Weight of the segmentation loss beside the classification loss."
+        1.0, ge=0, description="Weight of the segmentation loss, relative to the classification loss."
     )
 
 

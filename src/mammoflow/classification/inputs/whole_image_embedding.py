@@ -23,8 +23,8 @@ class Options(Settings):
 
     model: str = Field(
         "",
-        description="The segmentation model whose image encoder is used, one of segmentation.run, such as one that the "
-        "run tunes; empty takes segmentation.default_model.",
+        description="The segmentation model whose image encoder is used: one of segmentation.run, for example one "
+        "that the run tunes. Empty uses segmentation.default_model.",
     )
 
 

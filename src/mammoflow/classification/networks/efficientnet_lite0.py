@@ -49,8 +49,9 @@ class Options(Settings):
         0,
         ge=0,
         le=15,
-        description="First blocks, of 16, that keep their weights, together with the layers before them; 0 trains all. "
-        "They have the largest feature maps, so a training step takes a third less time with 3.",
+        description="Number of first blocks, of 16, that keep their weights, together with the layers before them; 0 "
+        "trains all. They have the largest feature maps, so a training step takes a third less time with "
+        "3.",
     )
 
 

@@ -36,8 +36,8 @@ class Options(Settings):
 
     dense: bool = Field(
         False,
-        description="Keep the two dense layers of 4,096 and their dropout, 120 of 135 million weights; else the 512 "
-        "channels are averaged over the picture.",
+        description="Keep the two dense layers of 4,096 and their dropout, with 120 of 135 million weights; "
+        "otherwise the 512 channels are averaged over the picture.",
     )
 
 

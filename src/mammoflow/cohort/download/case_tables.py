@@ -1,4 +1,4 @@
-"""The four case tables of CBIS-DDSM, brought from the data set's page and held to what they are known to be."""
+"""The four case tables of CBIS-DDSM, downloaded from the data set's page and compared with their known digests."""
 
 from __future__ import annotations
 

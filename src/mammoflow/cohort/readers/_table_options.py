@@ -53,42 +53,46 @@ class JoinSettings(Settings):
     table: StudyPath = Field(min_length=1, description="The table to add, relative to the study folder.")
     column: str = Field(min_length=1, description="The column that both tables have; unique in the added one.")
     prefix: str = Field(
-        "", description="Text before the name of each added column, where both tables have columns of one name."
+        "", description="Prefix for the name of each added column, if both tables have columns of one name."
     )
     allow_unmatched: bool = Field(
         False,
-        description="Rows whose key the added table lacks get blanks. Without it they stop the run where the added "
-        "table says which rows are usable, or has the key in another spelling.",
+        description="Rows whose key is not in the added table get blanks. Without this setting they stop the run if "
+        "the added table says which rows are usable, or has the key in another spelling.",
     )
 
 
 class Options(ReaderOptions):
     """How the columns of one table of any study are read."""
 
-    joins: list[JoinSettings] = Field(default_factory=list, description="Further tables, each joined on one column.")
+    joins: list[JoinSettings] = Field(default_factory=list, description="Additional tables, each joined on one column.")
     columns: dict[TableColumn, str] = Field(
         default_factory=dict,
-        description="What mammoflow looks for -> the column of your table, a pattern such as '{label}/{image}.png', or "
-        "a constant such as '=mass'. What is not named is taken from the column of the same name, where there is one.",
+        description="Maps each value that mammoflow needs to the column of your table, a pattern such as "
+        "'{label}/{image}.png', or a constant such as '=mass'. A value without an entry comes from the "
+        "column of the same name, if there is one.",
     )
     labels: dict[str, LabelMeaning] = Field(
         default_factory=dict,
-        description="Words of the label column -> malignant, benign, normal or unknown, in addition to the usual "
-        "words. Numbers other than 0 and 1 need it.",
+        description="Maps words of the label column to malignant, benign, normal or unknown, in addition to the "
+        "usual words. Numbers other than 0 and 1 need it.",
     )
     words: dict[WordColumn, dict[str, str]] = Field(
         default_factory=dict,
-        description="For usable, side, view, type, density, birads or split: words of that column -> yes or no, L or "
-        "R, CC or MLO or another view, mass or calcification or unknown, 1 to 4, 0 to 6, train or test.",
+        description="For usable, side, view, type, density, birads or split: maps words of that column to yes or no, "
+        "L or R, CC or MLO or another view, mass or calcification or unknown, 1 to 4, 0 to 6, train or "
+        "test.",
     )
-    spacing_factor: float = Field(1.0, gt=0, description="The spacing column times this is millimetres per pixel.")
+    spacing_factor: float = Field(
+        1.0, gt=0, description="The spacing column times this number is millimetres per pixel."
+    )
     encoding: str = Field(
-        "", description="Encoding of the tables, such as windows-1250; empty recognises UTF-8, UTF-16, Windows-1252."
+        "", description="Encoding of the tables, such as windows-1250; empty detects UTF-8, UTF-16, Windows-1252."
     )
     delimiter: str = Field(
-        "", max_length=1, description="The character between values; empty finds comma, semicolon, tab or |."
+        "", max_length=1, description="The character between values; empty detects comma, semicolon, tab or |."
     )
-    sheet: str = Field("", description="Sheet of an Excel workbook; empty takes the first one with content.")
+    sheet: str = Field("", description="Sheet of an Excel workbook; empty uses the first one with content.")
 
     def further_tables(self) -> list[str]:
         """Return the tables that are joined to the case table."""

@@ -66,7 +66,7 @@ class Picture:
 
 
 class StudyReader(Reader):
-    """The folders benign, malignant and normal; what stands for the patient is the group of near copies."""
+    """The folders benign, malignant and normal; the group of near copies replaces the patient."""
 
     def read_rows(self) -> tuple[pd.DataFrame, list[Exclusion]]:
         """Return one row per mask, and one per picture without a mask; masks without a picture are excluded."""
@@ -155,7 +155,7 @@ class StudyReader(Reader):
 
     @cached_property
     def _groups(self) -> list[str]:
-        """What stands for the patient of each picture.
+        """Return the group that replaces the patient of each picture.
 
         Groups of the study's own table are kept whole, and joined where pictures of two of them are near copies. A
         group is called as its first member, in natural order, is called in the table or by its file.

@@ -109,7 +109,7 @@ class StudyReader(Reader):
         return FoundImage(name, further=exam)
 
     def find_lesion(self, row: Row, image: FoundImage) -> FoundLesion:
-        """Check that the cancer is outlined on this image; a mask of one pixel stands for none."""
+        """Check that the cancer is outlined on this image; a mask of one pixel means that there is none."""
         name = str(row["mask_name"])
         timing = TIMINGS[parse_integer(str(row["rad_timing"]), 1, 3)]
         if not name:

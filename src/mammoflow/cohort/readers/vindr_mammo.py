@@ -193,7 +193,9 @@ def _read_row(values: dict[str, str]) -> dict[str, Any]:
     categories = parse_categories(values["finding_categories"])
     normal = categories == [NO_FINDING]
     if NO_FINDING in categories and not normal:
-        raise ValueError(f"{NO_FINDING} stands beside {', '.join(part for part in categories if part != NO_FINDING)}")
+        raise ValueError(
+            f"{NO_FINDING} occurs together with {', '.join(part for part in categories if part != NO_FINDING)}"
+        )
     image_id = safe_name(image)
     box = {name: parse_number(values[column]) for name, column in EDGES.items()}
     place = text_digest(*categories, *(str(value) for value in box.values()))[:8]

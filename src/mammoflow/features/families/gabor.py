@@ -47,18 +47,20 @@ class Options(FeatureOptions, StageSettings):
     edge_mm: float = Field(
         2.0,
         ge=0,
-        description="Band along the edge of breast and film, in millimetres, that is left out: skin and film borders.",
+        description="Width in millimetres of the band along the edge of breast and film that is left out, because of "
+        "skin and film borders.",
     )
     exclude_pectoral: bool = Field(
         True,
-        description="Leave the pectoral muscle out of both regions, as if the breast ended there; "
-        "it stays where most of the lesion lies on it.",
+        description="Leave the pectoral muscle out of both regions, as if the breast ended there. It is kept if most "
+        "of the lesion is on it.",
     )
     minimum_share: float = Field(
         0.1,
         ge=0,
         le=1,
-        description="Smallest part of a region's area that must lie in the breast; below it the region is undefined.",
+        description="Smallest share of a region's area that must be in the breast; with less, its features are not "
+        "defined.",
     )
     wavelengths_mm: list[Length] = Field(
         default_factory=lambda: [1.0, 2.0, 4.0, 8.0],
@@ -70,7 +72,9 @@ class Options(FeatureOptions, StageSettings):
         1.0, gt=0, le=4, description="Half-response spatial frequency bandwidth in octaves."
     )
     aspect_ratio: float = Field(
-        1.0, gt=0, description="Width of the envelope along the wave over its width across it; below 1 is elongated."
+        1.0,
+        gt=0,
+        description="Width of the envelope along the wave divided by its width across it; below 1 it is elongated.",
     )
 
     @model_validator(mode="after")

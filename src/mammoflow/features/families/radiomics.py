@@ -34,7 +34,7 @@ class Options(FeatureOptions):
     classes: list[FeatureClass] = Field(
         default_factory=lambda: list(get_args(FeatureClass)),
         min_length=1,
-        description="PyRadiomics feature classes; the 3D `shape` class means nothing on one slice.",
+        description="PyRadiomics feature classes; the 3D `shape` class is not defined on one slice.",
     )
     bin_count: int = Field(32, ge=2, description="Grey levels after discretisation of the region.")
 

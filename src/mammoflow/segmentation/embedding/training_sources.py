@@ -24,7 +24,7 @@ CACHE_BYTES = 1_500_000_000
 """Memory for embeddings or network inputs; what does not fit is read again each time."""
 
 IMAGES_AT_ONCE = 4
-"""Images whose activations are held together while an encoder learns; those of the others are computed again."""
+"""Images whose activations are kept at the same time while an encoder learns; those of others are recomputed."""
 
 Value = TypeVar("Value")
 

@@ -1,4 +1,4 @@
-"""Work in batches that shrink when memory runs out, so that a run goes on where a fixed batch would end it."""
+"""Work in batches that shrink when memory runs out, so that a run continues where a fixed batch would end it."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ def make_prompts(
         Parquet file of the table EXCLUDED: boxes of readers and masks of models that cannot be prompts, and lesions
         that have no prompt at all.
     cohort
-        Folder of the cohort stage; needed for boxes of readers, whose ids are held to it.
+        Folder of the cohort stage; needed for boxes of readers, whose ids are compared with it.
     masks
         Folder of the shard that another model was segmented into: prompts are made around its masks and nothing else.
 

@@ -1,4 +1,4 @@
-"""The references that the masks of one image are held to, and the rows of their scores."""
+"""The references with which the masks of one image are compared, and the rows of their scores."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class References:
         return score_masks(masks, references, [self.has_mask[lesion_id] for lesion_id in lesion_ids])
 
     def _reference(self, lesion_id: str) -> CutMask:
-        """Return a lesion's reference cut to its box, kept for all masks that are held to it."""
+        """Return a lesion's reference cut to its box, kept for all masks that are compared with it."""
         if lesion_id not in self._cut:
             self._cut[lesion_id] = CutMask.of(self.masks[lesion_id], self.spacing)
         return self._cut[lesion_id]
