@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from mammoflow.config.base import Settings
+from mammoflow.config.foreign import ForeignPredictions, check_foreign_names
 
 
 class ComparisonSettings(Settings):
@@ -29,6 +30,10 @@ class ComparisonSettings(Settings):
         default_factory=dict,
         description="Ensembles by name, each a list of classifiers of classification.run; the score is the mean of "
         "their logits over classifiers and seeds.",
+    )
+    predictions: list[ForeignPredictions] = Field(
+        default_factory=list,
+        description="Scores of other tools, each a table that is compared as a trained classifier is.",
     )
 
     @model_validator(mode="after")
@@ -54,6 +59,7 @@ class ComparisonSettings(Settings):
         ValueError
             If one does not, or if an ensemble has the name of a classifier; the message begins with the key.
         """
+        check_foreign_names(self.predictions, [*classifiers, *self.ensembles])
         for name, members in self.ensembles.items():
             if name in classifiers:
                 raise ValueError(f"comparison.ensembles.{name} has the name of a classifier; expected another name")
@@ -64,10 +70,11 @@ class ComparisonSettings(Settings):
                         f"{[*classifiers]}"
                     )
         for name in self.fusion if isinstance(self.fusion, list) else []:
-            if name not in (*classifiers, *self.ensembles):
+            known = [*classifiers, *self.ensembles, *(one.name for one in self.predictions)]
+            if name not in known:
                 raise ValueError(
-                    f"comparison.fusion names {name!r}; expected one of classification.run or comparison.ensembles "
-                    f"{[*classifiers, *self.ensembles]}"
+                    f"comparison.fusion names {name!r}; expected one of classification.run, comparison.ensembles or "
+                    f"comparison.predictions {known}"
                 )
 
 
