@@ -34,7 +34,8 @@ class ForeignPredictions(Settings):
     threshold: float | None = Field(
         None,
         description="Score from which on a lesion is called malignant. null: it is chosen on validation where the "
-        "table has scores of malignant and of benign validation lesions; elsewhere there is none, and only the AUC is given.",
+        "table has scores of malignant and of benign validation lesions; elsewhere there is none, and only the "
+        "AUC is given.",
     )
     columns: dict[str, str] = Field(
         default_factory=dict,

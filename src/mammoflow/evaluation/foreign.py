@@ -102,15 +102,17 @@ def has_probabilities(candidate: Candidate) -> bool:
 def for_fusion(candidate: Candidate) -> Candidate:
     """Return a candidate whose logit is linear in its score, for models that take probabilities.
 
-    A score beyond 0 and 1 is standardised, without labels, and taken for the logit; the order stays.
+    A score beyond 0 and 1 is standardised, without labels, and taken for the logit; the order stays. Notes on the
+    tool's own threshold and calibration do not hold for a fusion and are left out.
     """
+    notes = tuple(note for note in candidate.notes if "threshold" not in note and note != NO_PROBABILITY)
     if has_probabilities(candidate):
-        return candidate
+        return replace(candidate, notes=notes)
     runs = {}
     for seed, run in candidate.runs.items():
         spread = float(run["score"].std(ddof=0)) or 1.0
         runs[seed] = run.assign(score=expit((run["score"] - run["score"].mean()) / spread))
-    return replace(candidate, runs=runs)
+    return replace(candidate, runs=runs, notes=notes)
 
 
 def check_names(candidates: Sequence[Candidate]) -> None:
