@@ -8,13 +8,13 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from mammoflow.config.evaluation import ComparisonSettings
+from mammoflow.evaluation import stage
 from mammoflow.evaluation.all_candidates import all_candidates
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.comparison import candidate_row
 from mammoflow.evaluation.discordant import discordant_table
 from mammoflow.evaluation.inputs import labelled_lesions, read_run
 from mammoflow.evaluation.predictions_file import COLUMNS, predictions_table
-from mammoflow.evaluation.stage import compare
 from mammoflow.tables.files import write_csv
 
 
@@ -92,14 +92,17 @@ def test_discordant_lesions_are_those_that_one_of_the_two_gets_right(compared: A
     assert "size alone" not in set(found["model"])
 
 
-def test_the_stage_writes_the_tool_with_its_marks(compared: Any, run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_stage_writes_the_tool_with_its_marks(
+    compared: Any, run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "write_figures", lambda *_: None)
     settings, read, _, _, path = compared
     table = pd.read_csv(io.StringIO((path.parent / "vendor.csv").read_text(encoding="utf-8")), sep=";", dtype=str)
     test = set(read.lesions.loc[read.lesions["split"] == "test", "patient_id"])
     table[table["patient_id"].isin(test)].to_csv(path.parent / "test_alone.csv", index=False, sep=";")
     values = settings.predictions[0].model_dump() | {"table": str(path.parent / "test_alone.csv")}
     output = path.parent / "comparison"
-    compare(ComparisonSettings(bootstrap=100, predictions=[values]), output=output, **inputs(run))
+    stage.compare(ComparisonSettings(bootstrap=100, predictions=[values]), output=output, **inputs(run))
     row = pd.read_csv(output / "comparison.csv", index_col="model").loc["Vendor AI"]
     assert row["n"] == len(read.lesions[read.lesions["split"] == "test"])
     assert row[["accuracy", "recall", "threshold"]].isna().all()

@@ -45,8 +45,8 @@ def test_the_model_is_chosen_on_validation_and_the_sentence_says_all() -> None:
     assert found.sentence == (
         "On 80 test lesions (35 malignant) of 34 patients, the AUC of best on validation (highest AUC on validation of "
         "2 models) is 0.750 (95 % interval 0.65 to 0.85), and that of BI-RADS 0.800 on 80 lesions of both: a "
-        "difference of −0.050 (95 % interval −0.24 to +0.14), an interval that includes no difference; a true difference smaller "
-        "than 0.27 could not be detected with a power of 80 %."
+        "difference of −0.050 (95 % interval −0.24 to +0.14), an interval that includes no difference; a true "
+        "difference smaller than 0.27 could not be detected with a power of 80 %."
     )
     assert found.marks == ("phantom: not evidence about patients", "leaking split: every figure is too high")
 
