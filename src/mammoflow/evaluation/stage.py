@@ -105,11 +105,13 @@ def compare(
         features_of = run.features
         candidates = all_candidates(settings, run, labelled)
         tables = comparison_tables(run, candidates, labelled, bootstrap)
-    described, note = run.lesions.set_index("lesion_id"), study_note(run.study)
+    described = run.lesions.set_index("lesion_id")
     scores = run.scores[run.scores["lesion_id"].isin(labelled.index)]
     diameters = dice_by_diameter(scores, run.masks, described)
     tables = without_decisions(tables, candidates) | {
-        "discordant": discordant_table(candidates, labelled[labelled["split"] == "test"], described.index, note),
+        "discordant": discordant_table(
+            candidates, labelled[labelled["split"] == "test"], described.index, study_note(run.study)
+        ),
         "foreign_unmatched": unmatched_table(settings.predictions, run),
         "segmentation": segmentation_table(scores, labelled, bootstrap),
         "segmentation_choices": choices_table(scores, labelled, bootstrap),
