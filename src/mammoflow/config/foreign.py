@@ -52,9 +52,9 @@ class ForeignPredictions(Settings):
     @field_validator("name")
     @classmethod
     def check_name(cls, name: str) -> str:
-        """Refuse a name that cannot be in the notes of the tables."""
-        if name != name.strip() or ";" in name or not name.isprintable():
-            raise ValueError(f"name is {name!r}; expected a name without semicolons, line breaks and outer blanks")
+        """Refuse a name that cannot be in the notes of the tables, or that a figure would read as a formula."""
+        if name != name.strip() or ";" in name or "$" in name or not name.isprintable():
+            raise ValueError(f"name is {name!r}; expected a name without ; and $, line breaks and outer blanks")
         return name
 
     @field_validator("threshold")

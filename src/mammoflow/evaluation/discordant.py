@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -46,19 +47,20 @@ def discordant_table(
         for seed, run in candidate.runs.items():
             by_model = run["predicted"].reindex(both.index) == both["malignant"]
             rows = both[by_model != by_reader]
+            said: dict[str, Any] = seen_columns(candidate.seen, rows["patient_id"], note)
             parts.append(
                 rows.assign(
                     model=candidate.model,
                     family=candidate.family,
                     seed=seed,
                     right=by_model[rows.index].map({True: MODEL, False: BIRADS}),
-                    case=rows.index.astype(str).map(numbers),
+                    case=pd.Series(rows.index.astype(str), index=rows.index).map(numbers),
                     lesion_id=rows.index,
                     side=rows["laterality"],
                     type=rows["lesion_type"],
                     score=run["score"].reindex(rows.index),
                     threshold=run["threshold"].reindex(rows.index) if "threshold" in run else candidate.threshold,
-                    **seen_columns(candidate.seen, rows["patient_id"], note),
+                    **said,
                 )
             )
     joined = pd.concat([part for part in parts if len(part)] or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)

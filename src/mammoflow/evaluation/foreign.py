@@ -17,12 +17,17 @@ from mammoflow.evaluation.candidates import CLASSIFIER, Candidate
 from mammoflow.evaluation.floors import with_threshold
 from mammoflow.evaluation.foreign_tables import EXAMPLES, LISTED, Matched, match_scores
 from mammoflow.evaluation.inputs import Run
+from mammoflow.evaluation.metrics import auc
 from mammoflow.storage.files import file_digest
 
 FOREIGN = "foreign predictions, training patients unknown"
 """The mark of a row that another tool's scores are behind."""
 
 NO_THRESHOLD = "no threshold: none is given, and validation does not hold scores of both classes"
+REVERSED = "benign training and validation lesions have the higher scores, higher should be more suspicious"
+SURELY_REVERSED = 0.1
+"""How far the AUC outside the test split is below 0.5 before a row says so."""
+
 NO_PROBABILITY = "scores are no probabilities, so calibration is not defined"
 
 DECISIONS = ("threshold", "accuracy", "precision", "recall", "specificity", "npv", "f1")
@@ -69,6 +74,8 @@ def _candidate(asked: ForeignPredictions, matched: Matched, lesions: pd.DataFram
         notes.append(NO_PROBABILITY)
     if score.dropna().nunique() < 2:
         notes.append("all its scores are the same")
+    if _is_reversed(score, lesions):
+        notes.append(REVERSED)
     validation = (lesions["split"] == "validation") & score.reindex(lesions.index).notna()
     threshold = asked.threshold
     if threshold is None and lesions.loc[validation, "malignant"].nunique() > 1:
@@ -82,6 +89,14 @@ def _candidate(asked: ForeignPredictions, matched: Matched, lesions: pd.DataFram
     used = float("nan") if threshold is None else float(threshold)
     table = pd.DataFrame({"score": score, "predicted": called, "threshold": used})
     return Candidate(asked.name, CLASSIFIER, {0: table}, tuple(notes), threshold=used)
+
+
+def _is_reversed(score: pd.Series, lesions: pd.DataFrame) -> bool:
+    """Tell whether benign lesions outside the test split have the higher scores, which may be a scale turned round."""
+    known = lesions[(lesions["split"] != "test") & score.reindex(lesions.index).notna()]
+    label = known["malignant"].to_numpy(dtype=np.float64)
+    area = auc(label, score.reindex(known.index).to_numpy(dtype=np.float64), np.ones((1, len(known))))
+    return bool(area[0] < 0.5 - SURELY_REVERSED)
 
 
 def is_foreign(candidate: Candidate) -> bool:

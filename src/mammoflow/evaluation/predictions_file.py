@@ -64,7 +64,7 @@ def _rows(candidate: Candidate, described: pd.DataFrame, titles: Mapping[str, st
                 seed=seed,
                 score=score,
                 probability=score if is_probability else float("nan"),
-                predicted=pd.NA if is_undecided(candidate) else called,
+                predicted=called.mask(called.notna()) if is_undecided(candidate) else called,
                 threshold=_thresholds(candidate, table, scored),
             )
         )
@@ -75,10 +75,15 @@ def _rows(candidate: Candidate, described: pd.DataFrame, titles: Mapping[str, st
         family=candidate.family,
         oracle=int(any("oracle" in note for note in candidate.notes)),
         foreign=int(is_foreign(candidate)),
-        seen_patient=pd.NA
-        if candidate.seen is None
-        else joined["patient_id"].isin(candidate.seen.patients).astype(int),
+        seen_patient=_seen(candidate, joined["patient_id"]),
     )
+
+
+def _seen(candidate: Candidate, patients: pd.Series) -> pd.Series:
+    """Return 1 for each patient that the model behind a row was trained on; null where it rests on none."""
+    if candidate.seen is None:
+        return pd.Series(pd.NA, index=patients.index, dtype="Int64")
+    return patients.isin(candidate.seen.patients).astype("Int64")
 
 
 def _thresholds(candidate: Candidate, table: pd.DataFrame, lesions: pd.Index) -> pd.Series | float:

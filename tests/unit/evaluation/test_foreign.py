@@ -122,7 +122,14 @@ def test_numbers_of_images_without_suffix_are_no_suffix(lesions: pd.DataFrame, t
 
 @pytest.mark.parametrize(
     "values",
-    [{"key": "row"}, {"key": []}, {"columns": {"image_id": "File"}}, {"name": "a; b"}, {"threshold": float("nan")}],
+    [
+        {"key": "row"},
+        {"key": []},
+        {"columns": {"image_id": "File"}},
+        {"name": "a; b"},
+        {"name": "$x_$"},
+        {"threshold": float("nan")},
+    ],
 )
 def test_settings_that_cannot_work_are_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
@@ -186,6 +193,13 @@ def test_threshold_is_chosen_on_validation_and_never_on_test(labelled: pd.DataFr
     assert foreign.FOREIGN in found.notes
     assert "threshold chosen on validation" in found.notes
     assert foreign.NO_PROBABILITY in found.notes
+
+
+def test_a_scale_that_is_turned_round_is_noted(labelled: pd.DataFrame, tmp_path: Path) -> None:
+    right = candidate(vendor(tmp_path, labelled), labelled)
+    turned = candidate(vendor(tmp_path, labelled.assign(malignant=1 - labelled["malignant"])), labelled)
+    assert foreign.REVERSED not in right.notes
+    assert foreign.REVERSED in turned.notes
 
 
 def test_a_given_threshold_is_used(labelled: pd.DataFrame, tmp_path: Path) -> None:

@@ -97,9 +97,9 @@ def test_the_stage_writes_the_tool_with_its_marks(
 ) -> None:
     monkeypatch.setattr(stage, "write_figures", lambda *_: None)
     settings, read, _, _, path = compared
-    table = pd.read_csv(io.StringIO((path.parent / "vendor.csv").read_text(encoding="utf-8")), sep=";", dtype=str)
+    given = pd.read_csv(io.StringIO((path.parent / "vendor.csv").read_text(encoding="utf-8")), sep=";", dtype=str)
     test = set(read.lesions.loc[read.lesions["split"] == "test", "patient_id"])
-    table[table["patient_id"].isin(test)].to_csv(path.parent / "test_alone.csv", index=False, sep=";")
+    given[given["patient_id"].isin(test)].to_csv(path.parent / "test_alone.csv", index=False, sep=";")
     values = settings.predictions[0].model_dump() | {"table": str(path.parent / "test_alone.csv")}
     output = path.parent / "comparison"
     stage.compare(ComparisonSettings(bootstrap=100, predictions=[values]), output=output, **inputs(run))
@@ -109,6 +109,9 @@ def test_the_stage_writes_the_tool_with_its_marks(
     assert 0 < row["auc"] <= 1
     assert "training patients unknown" in row["note"]
     assert "Vendor AI" not in set(pd.read_csv(output / "confusion.csv")["model"])
+    table = pd.read_csv(output / "predictions.csv")
+    assert table.loc[table["model"] == "Vendor AI", ["predicted", "threshold"]].isna().all(axis=None)
+    assert "Vendor AI" not in set(pd.read_csv(output / "discordant.csv")["model"])
     assert "lesions have no score" in capsys.readouterr().err
     assert set(pd.read_csv(output / "foreign_unmatched.csv")["side"]) == {"run"}
     tested = pd.read_csv(output / "auc_tests.csv")
