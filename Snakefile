@@ -43,4 +43,4 @@ rule all:
 
 
 onstart:
-    planning.write_run_record(CONFIG, workflow.executor_plugin.name, ROOT)
+    planning.write_run_record(CONFIG, workflow.executor_plugin.name, ROOT, sys.argv, config_files())

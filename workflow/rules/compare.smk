@@ -24,6 +24,8 @@ rule compare:
         features=rules.features.input,
         predictions=rules.classify.input,
         saliency=rules.saliency.input,
+        # scores of other tools
+        foreign=given([one.table for one in CONFIG.comparison.predictions]),
     output:
         table=report(
             f"{RUN}/comparison/comparison.csv",
@@ -66,6 +68,9 @@ rule compare:
                 "features",
                 "saliency",
                 "birads_published",
+                "predictions",
+                "discordant",
+                "foreign_unmatched",
             ],
         ),
         flow=f"{RUN}/comparison/flow.json",
@@ -82,6 +87,7 @@ rule compare:
         runtime=120,
     params:
         code=code("compare"),
+        content=lambda wildcards: content_of_given(one.table for one in CONFIG.comparison.predictions),
         losses=lambda wildcards: losses(
             *rules.images.input,
             *UNPROMPTED,

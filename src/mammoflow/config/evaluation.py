@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from mammoflow.config.base import Settings
+from mammoflow.config.foreign import ForeignPredictions, check_foreign_names
 
 BIRADS_ROW = "BI-RADS > 3"
 """The row of the radiologist's assessment in every table."""
@@ -89,6 +90,10 @@ class ComparisonSettings(IntervalSettings):
         description="Ensembles by name, each a list of classifiers of classification.run; the score is the mean of "
         "their logits over classifiers and seeds.",
     )
+    predictions: list[ForeignPredictions] = Field(
+        default_factory=list,
+        description="Scores of other tools, each a table that is compared as a trained classifier is.",
+    )
 
     @model_validator(mode="after")
     def check_ensembles(self) -> Self:
@@ -113,6 +118,7 @@ class ComparisonSettings(IntervalSettings):
         ValueError
             If one does not, or if an ensemble has the name of a classifier; the message begins with the key.
         """
+        check_foreign_names(self.predictions, [*classifiers, *self.ensembles])
         for name, members in self.ensembles.items():
             if name in classifiers:
                 raise ValueError(f"comparison.ensembles.{name} has the name of a classifier; expected another name")
@@ -123,17 +129,18 @@ class ComparisonSettings(IntervalSettings):
                         f"{[*classifiers]}"
                     )
         for key, name in (("model", self.primary.model), ("against", self.primary.against)) if self.primary else ():
-            if not _may_be_a_row(name, [*classifiers, *self.ensembles]):
+            if not _may_be_a_row(name, [*classifiers, *self.ensembles, *(one.name for one in self.predictions)]):
                 raise ValueError(
                     f"comparison.primary.{key} names {name!r}; expected {BIRADS_ROW!r}, a classifier of "
                     f"classification.run or an ensemble {[*classifiers, *self.ensembles]}, one of these with "
                     "' + BI-RADS' or \" + reader's words\", a row of features such as 'Gabor features', or a floor"
                 )
         for name in self.fusion if isinstance(self.fusion, list) else []:
-            if name not in (*classifiers, *self.ensembles):
+            known = [*classifiers, *self.ensembles, *(one.name for one in self.predictions)]
+            if name not in known:
                 raise ValueError(
-                    f"comparison.fusion names {name!r}; expected one of classification.run or comparison.ensembles "
-                    f"{[*classifiers, *self.ensembles]}"
+                    f"comparison.fusion names {name!r}; expected one of classification.run, comparison.ensembles or "
+                    f"comparison.predictions {known}"
                 )
 
 

@@ -19,6 +19,7 @@ from mammoflow.evaluation.candidates import (
 from mammoflow.evaluation.ensembles import named_ensembles, seed_ensembles
 from mammoflow.evaluation.feature_models import boosted_candidate, feature_candidate, joint_candidate
 from mammoflow.evaluation.floors import floor_candidates, identity_floor, suspicion_ceiling
+from mammoflow.evaluation.foreign import check_names, for_fusion, foreign_candidates
 from mammoflow.evaluation.fusion import fusion_candidates
 from mammoflow.evaluation.inputs import Run
 from mammoflow.evaluation.seen_patients import SeenPatients
@@ -27,32 +28,43 @@ from mammoflow.evaluation.seen_patients import SeenPatients
 def all_candidates(settings: ComparisonSettings, run: Run, lesions: pd.DataFrame) -> list[Candidate]:
     """Return everything that the table compares, in the order of its rows.
 
-    These are the reader, classifiers and their ensembles, fusions of both with the reader, models on features, floors,
-    and the ceiling of a phantom study. Names do not depend on how lesions fall into splits, so that the folds of a
-    cross-validation have the same ones.
+    These are the reader, classifiers and their ensembles, scores of other tools, fusions of all these with the reader,
+    models on features, floors, and the ceiling of a phantom study. Names do not depend on how lesions fall into splits,
+    so that the folds of a cross-validation have the same ones.
 
     Parameters
     ----------
     settings
-        Policy for BI-RADS 0, ensembles and fusions.
+        Policy for BI-RADS 0, ensembles, fusions and tables of other tools' scores.
     run
         Tables of one run.
     lesions
         Its usable lesions with a label, indexed by lesion.
+
+    Raises
+    ------
+    ConfigError
+        If another tool has the name of a row.
+    StudyError
+        If the table of another tool cannot be read or matches no lesion.
     """
     classifiers = classifier_candidates(run)
     ensembles = named_ensembles(settings.ensembles, classifiers, lesions)
-    return [
+    foreign = foreign_candidates(settings.predictions, run, lesions)
+    candidates = [
         birads_candidate(lesions, settings.birads_zero),
         *classifiers,
         *seed_ensembles(classifiers, lesions),
         *ensembles,
-        *_fusions(settings, [*classifiers, *ensembles], lesions),
+        *foreign,
+        *_fusions(settings, [*classifiers, *ensembles, *map(for_fusion, foreign)], lesions),
         *_feature_models(run, lesions),
         *floor_candidates(lesions),
         *([identity_floor(lesions)] if run.leaking else []),
         *([suspicion_ceiling(lesions)] if "hidden_suspicion" in lesions.columns else []),
     ]
+    check_names(candidates)
+    return candidates
 
 
 def _fusions(settings: ComparisonSettings, models: Iterable[Candidate], lesions: pd.DataFrame) -> list[Candidate]:

@@ -21,6 +21,7 @@ from mammoflow.evaluation.candidates import CLASSIFIER, FEATURE_MODEL, FUSION, C
 from mammoflow.evaluation.delong import AreaDifference
 from mammoflow.evaluation.estimates import Scored
 from mammoflow.evaluation.floors import SIZE_ALONE
+from mammoflow.evaluation.foreign import is_foreign
 from mammoflow.evaluation.fusion import READERS_WORDS
 from mammoflow.evaluation.metrics import FloatArray, auc
 from mammoflow.evaluation.paired import Paired
@@ -68,7 +69,7 @@ def best_model(groups: Sequence[tuple[Sequence[Candidate], pd.DataFrame]]) -> st
     for candidates, lesions in groups:
         validation = lesions[lesions["split"] == "validation"]
         for one in candidates:
-            if one.family in (CLASSIFIER, FEATURE_MODEL):
+            if one.family in (CLASSIFIER, FEATURE_MODEL) and not is_foreign(one):
                 scored = one.on(validation, one.scored(validation))
                 areas.setdefault(one.model, []).append(_plain_area(scored))
     means = {model: float(np.mean(found)) for model, found in areas.items() if np.isfinite(found).all()}

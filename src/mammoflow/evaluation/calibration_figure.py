@@ -11,6 +11,7 @@ import pandas as pd
 from mammoflow.evaluation.calibration import reliability
 from mammoflow.evaluation.candidates import CLASSIFIER, Candidate, display_name
 from mammoflow.evaluation.drawing import COLOURS, DASHES, drawing, put_title, say_nothing_to_draw
+from mammoflow.evaluation.foreign import has_probabilities
 
 
 def draw_reliability(
@@ -33,7 +34,8 @@ def draw_reliability(
     titles
         Titles of classifiers by name.
     """
-    shown = [one for one in candidates if one.family == CLASSIFIER and len(one.scored(lesions))]
+    models = (one for one in candidates if one.family == CLASSIFIER and has_probabilities(one))
+    shown = [one for one in models if len(one.scored(lesions))]
     with drawing(path, 6.2) as figure:
         axes = figure.subplots()
         put_title(figure, "Calibration on the test split", phantom)

@@ -62,7 +62,8 @@ class Candidate:
         `reader`, `classifier`, `fusion`, `features`, `floor` or `ceiling`.
     runs
         Seed to a table indexed by lesion, with `score` (higher is more suspicious) and `predicted` (0, 1); `nan`
-        where there is no prediction. What is not trained has one run.
+        where there is no prediction, and `threshold` where it may differ between seeds or folds. What is not trained
+        has one run.
     notes
         What a reader of the table must know.
     threshold
@@ -190,6 +191,7 @@ def _scores(rows: pd.DataFrame) -> pd.DataFrame:
         {
             "score": rows["probability"].astype("float64").to_numpy(),
             "predicted": rows["predicted"].astype("Float64").astype("float64").to_numpy(),
+            "threshold": rows["threshold"].astype("float64").to_numpy(),
         },
         index=pd.Index(rows["lesion_id"], name="lesion_id"),
     )

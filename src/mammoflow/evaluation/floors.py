@@ -130,7 +130,7 @@ def with_threshold(
         threshold = 0.5 if score.dropna().between(0, 1).all() or training.empty else float(training.median())
         notes = (*notes, f"threshold {threshold:.3g}: validation does not hold both classes")
     predicted = (score >= threshold).astype("float64").where(score.notna())
-    table = pd.DataFrame({"score": score, "predicted": predicted}, index=lesions.index)
+    table = pd.DataFrame({"score": score, "predicted": predicted, "threshold": threshold}, index=lesions.index)
     return Candidate(name, family, {0: table}, notes, threshold=threshold, seen=seen)
 
 

@@ -12,6 +12,7 @@ from mammoflow.errors import StudyError
 from mammoflow.evaluation.all_candidates import all_candidates
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.comparison import comparison_table, confusion_table
+from mammoflow.evaluation.foreign import without_decisions
 from mammoflow.evaluation.inputs import Run, labelled_lesions, read_run
 from mammoflow.evaluation.pooling import Fold, pooled_candidates, pooled_note, tables_by_fold
 from mammoflow.evaluation.stage import write_record
@@ -58,10 +59,14 @@ def pool_folds(settings: ComparisonSettings, folders: Sequence[Path], output: Pa
     bootstrap = PatientBootstrap.of(settings)
     note = "; ".join(filter(None, [study_note(runs[0].study), pooled_note(folds)]))
     lesions = pd.concat([fold.test for fold in folds])
-    write_csv(output / "comparison.csv", comparison_table(candidates, lesions, candidates[0], bootstrap, "test", note))
-    write_csv(output / "comparison_by_fold.csv", tables_by_fold(folds, bootstrap, "test"))
-    write_csv(output / "confusion.csv", confusion_table(candidates, lesions, note))
-    write_csv(output / "subgroups.csv", subgroup_table(candidates, lesions, bootstrap, note, settings.fewest_cases))
+    tables = {
+        "comparison": comparison_table(candidates, lesions, candidates[0], bootstrap, "test", note),
+        "comparison_by_fold": tables_by_fold(folds, bootstrap, "test"),
+        "confusion": confusion_table(candidates, lesions, note),
+        "subgroups": subgroup_table(candidates, lesions, bootstrap, note, settings.fewest_cases),
+    }
+    for name, table in without_decisions(tables, candidates).items():
+        write_csv(output / f"{name}.csv", table)
     predictions = pd.concat([run.predictions[run.predictions["split"] == "test"] for run in runs], ignore_index=True)
     write_table(predictions, PREDICTIONS, output / "predictions.parquet")
     record = {"study": runs[0].study.get("name"), "split": runs[0].study["split"], "comparison": settings.model_dump()}

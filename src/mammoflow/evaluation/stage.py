@@ -15,18 +15,21 @@ from mammoflow.evaluation.auc_tests import auc_test_table, best_model, decision_
 from mammoflow.evaluation.birads import CASE_TABLES, PUBLISHED
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.calibration import calibration_table
-from mammoflow.evaluation.candidates import Candidate
+from mammoflow.evaluation.candidates import Candidate, classifier_titles
 from mammoflow.evaluation.comparison import common_lesions, comparison_table, confusion_table
 from mammoflow.evaluation.detection import detection_table, froc_table
+from mammoflow.evaluation.discordant import discordant_table
 from mammoflow.evaluation.drawing import marked_figures
 from mammoflow.evaluation.feature_table import feature_table
 from mammoflow.evaluation.figures import write_figures
 from mammoflow.evaluation.flow import exclusions, flow
+from mammoflow.evaluation.foreign import tables_record, unmatched_lines, unmatched_table, without_decisions
 from mammoflow.evaluation.fusion import fusion_table
 from mammoflow.evaluation.inputs import Run, labelled_lesions, read_run
 from mammoflow.evaluation.levels import level_table, prediction_table
 from mammoflow.evaluation.operating_points import operating_points, threshold_table
 from mammoflow.evaluation.pooling import Fold, pooled_candidates, pooled_note, pooled_run, read_fold, tables_by_fold
+from mammoflow.evaluation.predictions_file import predictions_table
 from mammoflow.evaluation.provenance_record import provenance, recorded_inputs
 from mammoflow.evaluation.saliency import saliency_table
 from mammoflow.evaluation.seen_patients import SEEN_MARK
@@ -35,12 +38,13 @@ from mammoflow.evaluation.segmentation_diameter import diameter_correlation, dic
 from mammoflow.evaluation.segmentation_subgroups import segmentation_subgroups
 from mammoflow.evaluation.segmentation_tables import segmentation_table
 from mammoflow.evaluation.subgroups import subgroup_table
+from mammoflow.run.console import say
 from mammoflow.storage.files import write_text
 from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.files import write_csv
 from mammoflow.tables.study import LEAKING, is_cbis_ddsm, noted, study_note
 
-NOT_RESULTS = ("exclusions", "birads_published")
+NOT_RESULTS = ("exclusions", "birads_published", "foreign_unmatched")
 """Tables that no split can spoil; every other one has a `note`, and the column `leaking` where the split leaks."""
 
 
@@ -105,7 +109,11 @@ def compare(
     described = run.lesions.set_index("lesion_id")
     scores = run.scores[run.scores["lesion_id"].isin(labelled.index)]
     diameters = dice_by_diameter(scores, run.masks, described)
-    tables |= {
+    tables = without_decisions(tables, candidates) | {
+        "discordant": discordant_table(
+            candidates, labelled[labelled["split"] == "test"], described.index, study_note(run.study)
+        ),
+        "foreign_unmatched": unmatched_table(settings.predictions, run),
         "segmentation": segmentation_table(scores, labelled, bootstrap),
         "segmentation_choices": choices_table(scores, labelled, bootstrap),
         "segmentation_subgroups": segmentation_subgroups(scores, labelled, bootstrap, settings.fewest_cases),
@@ -121,6 +129,10 @@ def compare(
     }
     for name, table in tables.items():
         write_csv(output / f"{name}.csv", table if name in NOT_RESULTS else marked_table(run, table))
+    for line in unmatched_lines(tables["foreign_unmatched"]):
+        say(f"compare: {line}")
+    exact = predictions_table(candidates, run, classifier_titles(run.training))
+    write_csv(output / "predictions.csv", exact, digits=17)
     write_record(output / "flow.json", flow(run, labelled, candidates, tables["exclusions"]))
     inputs = recorded_inputs(
         cohort,
@@ -131,7 +143,8 @@ def compare(
         prompts=prompts,
         saliency=saliency,
     )
-    write_record(output / "provenance.json", provenance(settings, run, inputs))
+    record = provenance(settings, run, inputs) | {"predictions": tables_record(settings.predictions)}
+    write_record(output / "provenance.json", record)
     with marked_figures(_figure_marks(run, tables)):
         write_figures(output / "figures", run, candidates, labelled, tables)
 

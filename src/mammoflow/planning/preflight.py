@@ -104,8 +104,24 @@ def check_places(config: StudyConfig) -> None:
         )
 
 
+def check_foreign_tables(config: StudyConfig) -> None:
+    """Check that each table of another tool's scores exists.
+
+    Raises
+    ------
+    ConfigError
+        Naming the key and the path.
+    """
+    for place, one in enumerate(config.comparison.predictions):
+        if not Path(one.table).is_file():
+            raise ConfigError(
+                f"comparison.predictions.{place}.table: found {one.table!r}, which is no file; expected the table of "
+                f"{one.name}'s scores; correct the path, which is relative to the working folder, or absolute"
+            )
+
+
 def check_files(config: StudyConfig) -> None:
-    """Check that every study, its tables and all weights files exist.
+    """Check that every study, its tables, tables of other tools' scores and all weights files exist.
 
     Raises
     ------
@@ -117,6 +133,7 @@ def check_files(config: StudyConfig) -> None:
     for index, dataset in enumerate(config.cohort.datasets):
         if dataset.reader != "phantom":
             check_study(f"cohort.more_datasets.{index - 1}" if index else "cohort.dataset", dataset)
+    check_foreign_tables(config)
     for model in needed_models(config):
         missing = missing_weights(config, model)
         if missing:

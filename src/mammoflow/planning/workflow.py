@@ -119,8 +119,10 @@ def _has_text(path: Path, text: str) -> bool:
         return False
 
 
-def write_run_record(config: StudyConfig, executor: str, root: Path) -> None:
-    """Write `run.json`: versions, revision, platform and executor of the latest run that had something to do.
+def write_run_record(
+    config: StudyConfig, executor: str, root: Path, command: Sequence[str] = (), files: Sequence[Path] = ()
+) -> None:
+    """Write `run.json`: versions, revision, platform, executor and command of the latest run that had something to do.
 
     Parameters
     ----------
@@ -130,8 +132,13 @@ def write_run_record(config: StudyConfig, executor: str, root: Path) -> None:
         Name of the Snakemake executor.
     root
         Folder of the project.
+    command
+        Words of the command line.
+    files
+        Configuration files.
     """
-    write_text(run_folder(config) / "run.json", json.dumps(run_record(executor, root), indent=2))
+    record = run_record(executor, root, command, files)
+    write_text(run_folder(config) / "run.json", json.dumps(record, indent=2))
 
 
 def folder_options(option: str, files: Iterable[str | Path]) -> list[str]:

@@ -22,6 +22,7 @@ from mammoflow.evaluation.candidates import (
     classifier_titles,
     display_name,
 )
+from mammoflow.evaluation.foreign import FOREIGN
 from mammoflow.evaluation.seen_patients import SEEN_NOTE
 from mammoflow.evaluation.segmentation_tables import CHOSEN
 from mammoflow.storage.files import file_digest, read_json
@@ -97,7 +98,14 @@ def by_family(rows: Iterable[Row], titles: Mapping[str, str]) -> list[tuple[str,
     """Group rows of the comparison under the headings of the page, and number their notes."""
     shown = [dict(row, name=display_name(str(row["model"]), titles), notes=own_notes(row)) for row in rows]
     groups = [(heading, [row for row in shown if row["family"] == family]) for family, heading in FAMILIES]
+    groups = [part for group in groups for part in _other_tools_apart(*group)]
     return [(heading, group) for heading, group in groups if group]
+
+
+def _other_tools_apart(heading: str, rows: list[Row]) -> list[tuple[str, list[Row]]]:
+    """Put scores of other tools, which are compared as classifiers, under a heading of their own."""
+    others = [row for row in rows if row["family"] == CLASSIFIER and FOREIGN in row["notes"]]
+    return [(heading, [row for row in rows if row not in others]), ("Scores of other tools", others)]
 
 
 def own_notes(row: Row) -> list[str]:
@@ -213,12 +221,19 @@ def training_rows(provenance: Row) -> list[Row]:
 
 
 def weights_rows(provenance: Row) -> list[Row]:
-    """Return one row for each segmentation model and classifier: which weights, their licence, digest and origin."""
+    """Return one row for each segmentation model and classifier: which weights, their licence, digest and origin.
+
+    The tables of other tools' scores follow.
+    """
     recorded = provenance.get("weights", {})
     titles = classifier_titles(provenance.get("training", {}))
     rows = [("segmentation", model, origin) for model, origin in recorded.get("segmentation", {}).items()]
     rows += [("first weights", model, origin) for model, origin in sorted(recorded.get("classification", {}).items())]
-    return [{"kind": kind, "name": display_name(model, titles), **origin} for kind, model, origin in rows]
+    shown = [{"kind": kind, "name": display_name(model, titles), **origin} for kind, model, origin in rows]
+    for tool, origin in provenance.get("predictions", {}).items():
+        facts = {"title": f"table {origin['file']}", "sha256": origin["sha256"], "licence": "", "source": ""}
+        shown.append({"kind": "scores of another tool", "name": tool, **facts})
+    return shown
 
 
 def _flat(record: Row, before: str = "") -> list[tuple[str, Any]]:

@@ -27,6 +27,7 @@ from mammoflow.report.content import (
     training_rows,
     weights_rows,
 )
+from mammoflow.report.first_screen import discordant_rows, finding, marks_of_study, run_facts
 from mammoflow.report.overlays import by_model, overlays
 from mammoflow.report.page import render
 from mammoflow.report.saliency import METHODS, map_pictures
@@ -91,7 +92,18 @@ def write_report(
     seen = seen_sentences(headline, tables.rows("segmentation"))
     by_fold = tables.rows("comparison_by_fold") if has_every_fold(study) else []
     leaking = any(LEAKING in str(row.get("note") or "") for row in headline)
+    first = finding(
+        headline,
+        tables.rows("comparison_validation"),
+        tables.rows("auc_tests"),
+        provenance["comparison"],
+        titles,
+        marks_of_study(bool(study.get("phantom", False)), leaking),
+    )
     values: dict[str, Any] = {
+        "finding": first,
+        "run_facts": run_facts(comparison.parent, provenance),
+        "discordant": discordant_rows(tables.rows("discordant"), first.model),
         "title": settings.title,
         "titles": titles,
         "study": study,

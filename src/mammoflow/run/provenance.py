@@ -11,6 +11,7 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -108,8 +109,10 @@ def outside_imports(*modules: str, without: frozenset[str] = frozenset(), source
     return frozenset(name for name in names if name != PACKAGE and name not in sys.stdlib_module_names)
 
 
-def run_record(executor: str, root: Path) -> dict[str, object]:
-    """Return the record of a run: versions, platform, git revision and executor.
+def run_record(
+    executor: str, root: Path, command: Sequence[str] = (), configuration: Sequence[Path] = ()
+) -> dict[str, object]:
+    """Return the record of a run: versions, platform, git revision, executor, command and configuration files.
 
     Parameters
     ----------
@@ -117,12 +120,20 @@ def run_record(executor: str, root: Path) -> dict[str, object]:
         Name of the Snakemake executor that runs the jobs, such as `local` or `slurm`.
     root
         Folder of the project; its git revision is recorded if it has one.
+    command
+        Words of the command line; the home folder is written as `~`, and the program by its name.
+    configuration
+        Configuration files in the order in which they were laid over each other; their names are recorded.
     """
     installed = {distribution: _version(distribution) for distribution in _RECORDED}
     return {
         "mammoflow": _version(PACKAGE),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "executor": executor,
+        "command": shlex.join([Path(word).name if not place else word for place, word in enumerate(command)]).replace(
+            str(Path.home()), "~"
+        ),
+        "configuration": [file.name for file in configuration],
         "python": platform.python_version(),
         "platform": platform.platform(),
         "git_revision": _git(root, "rev-parse", "HEAD"),

@@ -76,10 +76,20 @@ def write_table(table: pd.DataFrame, schema: pa.DataFrameSchema, path: Path) -> 
     return valid
 
 
-def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV in one step, numbers with six significant digits; what is not defined is an empty field."""
+def write_csv(path: Path, table: pd.DataFrame, digits: int = 6) -> None:
+    """Write a table as CSV in one step; what is not defined is an empty field.
+
+    Parameters
+    ----------
+    path
+        The file.
+    table
+        Its rows.
+    digits
+        Significant digits of its numbers; 17 keep them exactly.
+    """
     with writing(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g")
+        table.to_csv(temporary, index=False, float_format=f"%.{digits}g")
 
 
 def read_table(path: Path, schema: pa.DataFrameSchema) -> pd.DataFrame:

@@ -103,6 +103,15 @@ def test_the_run_record_names_the_executor(tmp_path: Path) -> None:
     assert record["executor"] == "slurm"
 
 
+def test_a_missing_table_of_another_tool_stops_before_the_first_job(tmp_path: Path) -> None:
+    tool = {"name": "Vendor AI", "table": str(tmp_path / "vendor.csv")}
+    values = {"comparison": {"predictions": [tool]}}
+    with pytest.raises(ConfigError, match=r"comparison.predictions.0.table: found .*vendor.csv', which is no file"):
+        workflow.read_configuration(values, [])
+    (tmp_path / "vendor.csv").write_text("lesion_id,score\n", encoding="utf-8")
+    assert workflow.read_configuration(values, []).comparison.predictions[0].name == "Vendor AI"
+
+
 def test_options_of_a_command_survive_a_shell() -> None:
     files = ["a folder/00/images.parquet", "b/01/images.parquet"]
     assert workflow.folder_options("--images", files) == ["--images", "a folder/00", "--images", "b/01"]

@@ -387,6 +387,10 @@ def test_in_chromium(report: Path, report_with_points: Path, run: Any, width: in
         tab.goto(report.as_uri())
         assert not said
         assert not [url for url in asked if not url.startswith(("file:", "data:"))]
+        sentence = tab.locator(".finding-sentence")
+        place = sentence.bounding_box()
+        assert place["y"] + place["height"] <= height
+        assert sentence.inner_text().startswith("phantom: not evidence about patients")
         rows = tab.locator("#headline-table tr[data-model]")
         assert rows.count() == len(pd.read_csv(run.root / "comparison" / "comparison.csv"))
         assert all(rows.nth(place).is_visible() for place in range(rows.count()))

@@ -137,7 +137,10 @@ def test_digests_of_all_stages_are_fast() -> None:
 
 
 def test_run_record(tmp_path: Path) -> None:
-    record = run_record("slurm", tmp_path)
+    words = ["/opt/bin/snakemake", "--cores", "4", "--configfile", str(Path.home() / "a b.yaml")]
+    record = run_record("slurm", tmp_path, words, [tmp_path / "config.yaml", tmp_path / "mine.yaml"])
+    assert record["command"] == "snakemake --cores 4 --configfile '~/a b.yaml'"
+    assert record["configuration"] == ["config.yaml", "mine.yaml"]
     assert record["executor"] == "slurm"
     assert record["git_revision"] == ""
     assert record["packages"]["numpy"]
