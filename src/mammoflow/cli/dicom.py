@@ -26,7 +26,10 @@ from mammoflow.errors import ConfigError
 def dicom(
     settings: Path, study: Path, images: Path, masks: Path, classifier: Path | None, lesions: str, output: Path
 ) -> None:
-    """Write DICOM Segmentations and Structured Reports for the lesions of a shard."""
+    """Write DICOM objects for the lesions of a shard.
+
+    The objects are Segmentations and Structured Reports.
+    """
     from mammoflow.config.base import read_settings
     from mammoflow.config.dicom import DicomSettings
     from mammoflow.dicom_output.stage import DicomInputs, write_dicom_objects

@@ -71,7 +71,4 @@ class Stages(Commands):
 @click.group(cls=Stages, context_settings=SETTINGS, epilog=EPILOG)
 @click.version_option(__version__, message="mammoflow %(version)s")
 def main() -> None:
-    """Turn mammograms and a case table into masks, features and predictions.
-
-    This is research software, not a medical device.
-    """
+    """Turn mammograms and a case table into masks, features and predictions. Not a medical device."""

