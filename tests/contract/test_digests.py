@@ -53,7 +53,7 @@ ALL_CLASSIFIERS: dict[str, object] = {
 # What is edited -> the file, and the jobs of that configuration with another digest. A file that is not there is
 # new: a new member, which no job of the configuration uses.
 EDITS: dict[str, tuple[str, set[str]]] = {
-    "a column of the predictions": ("tables/predictions.py", {*CLASSIFIERS, *MAPS, "compare", "report"}),
+    "a column of the predictions": ("tables/predictions.py", {*CLASSIFIERS, *MAPS, "compare", "report", "dicom"}),
     "an exclusion reason of the cohort": ("reasons/cohort.py", {"cohort"}),
     "a word of the case tables": ("cohort/words.py", {"cohort", "audit"}),
     "another data set": ("cohort/readers/new_set.py", NOTHING),
@@ -61,7 +61,7 @@ EDITS: dict[str, tuple[str, set[str]]] = {
     "a new architecture": ("segmentation/models/new_architecture.py", NOTHING),
     "a line of SAM 2": ("segmentation/models/sam2.py", NOTHING),
     "a published weights file of SAM": ("segmentation/models/sam.py", NOTHING),
-    "a line of the small model": ("segmentation/models/small.py", {"segmentation/small", *PERCEPTRONS}),
+    "a line of the small model": ("segmentation/models/small.py", {"segmentation/small", "real_exam", *PERCEPTRONS}),
     "a recipe of training": ("segmentation/recipes/tune.py", NOTHING),
     "a new network": ("classification/networks/new_network.py", NOTHING),
     "a published weights file of EfficientNet": (
@@ -101,7 +101,7 @@ EDITS_OF_MODELS: dict[str, tuple[str, set[str]]] = {
     "a new recipe": ("segmentation/recipes/new_recipe.py", NOTHING),
     "the weights that are shipped": (
         "segmentation/small/small.safetensors",
-        {"segmentation/small", "segmentation/tuned", "segmentation_models/tuned", *PERCEPTRONS},
+        {"segmentation/small", "segmentation/tuned", "segmentation_models/tuned", "real_exam", *PERCEPTRONS},
     ),
 }
 

@@ -22,6 +22,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # docs/architecture.md says what each room is for, in the same order.
 FLOORS = (
     "cli",
+    "prediction",
+    "dicom_output",
     "report",
     "evaluation",
     "classification",

@@ -55,6 +55,8 @@ names = {
     "train-segmenter": ["model.safetensors", "record.json", "history.csv"],
     "classify": classifier,
     "saliency": ["saliency.parquet", "pictures/grad_cam/lesion.jpg"],
+    "dicom": ["objects.parquet"],
+    "real-exam": ["real_exam.html", "real_exam.csv"],
     "audit": AUDIT,
     "compare": COMPARISON,
 }

@@ -27,6 +27,8 @@ BELOW = {
     "saliency": {"saliency_maps"},
     "compare": {"compare"},
     "report": {"report"},
+    "dicom": {"dicom_shard"},
+    "real_exam": {"real_exam"},
 }
 
 
@@ -52,6 +54,8 @@ def test_all_planned_outputs_stand_under_the_run(finished_project: Project) -> N
         "classify",
         "saliency",
     } | {
+        "dicom",
+        "real_exam",
         "download",
         "prefetch",
     }

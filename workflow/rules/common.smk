@@ -12,6 +12,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from mammoflow.errors import MammoflowError
 from mammoflow.planning import classifiers as planned_classifiers
+from mammoflow.planning import dicom as planned_dicom
 from mammoflow.planning import features as planned_features
 from mammoflow.planning import folds as planned_folds
 from mammoflow.planning import models as planned_models

@@ -15,6 +15,8 @@ from mammoflow.cli import (
     training,
     results,
     pooling,
+    dicom,
+    predict,
     weights,
     store,
     configuration,

@@ -42,6 +42,9 @@ def config_results(files: tuple[Path, ...]) -> None:
     study = read_config(list(files))
     run = (Path(study.results) / study.run).absolute()
     click.echo(f"report            {run / 'report' / 'report.html'}")
+    exam = run / "real_exam" / "real_exam.html"
+    if exam.is_file():
+        click.echo(f"real exam         {exam}")
     click.echo(f"comparison table  {run / 'comparison' / 'comparison.csv'}")
 
 

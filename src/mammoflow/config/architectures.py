@@ -37,6 +37,8 @@ class Architecture:
         Whether its image encoder has attention blocks, which LoRA and adapters need.
     prompted
         Whether it needs prompts; False for an automatic model.
+    points
+        Whether it was trained on points beside boxes.
     image_mb
         Further megabytes for each further image that is segmented together with the first.
     training_image_mb
@@ -48,6 +50,7 @@ class Architecture:
     precision: Precision = "auto"
     attention: bool = False
     prompted: bool = True
+    points: bool = True
     image_mb: int = 500
     training_image_mb: int = 1000
 

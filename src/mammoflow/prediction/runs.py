@@ -1,0 +1,128 @@
+"""The classifiers of a finished run, and the settings with which their inputs were made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mammoflow.classification.application import TrainedClassifier
+from mammoflow.config.base import read_settings
+from mammoflow.config.classification import ClassifierSettings
+from mammoflow.config.images import ImagesSettings
+from mammoflow.config.prompted import SegmentSettings
+from mammoflow.config.prompts import PromptSettings
+from mammoflow.errors import ConfigError, MammoflowError, StudyError
+from mammoflow.prediction.models import choose_model
+from mammoflow.storage.files import read_json
+from mammoflow.weights.origin import ORIGIN_FILE
+from mammoflow.weights.registry import ModelSpec
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What a prediction takes from a run.
+
+    Attributes
+    ----------
+    folder
+        Folder of the run.
+    images, segment
+        Settings of its image stage, and of its segmentation with `model`.
+    margin_mm
+        Margin of the prompts whose masks its classifiers saw.
+    model
+        The promptable model of these masks.
+    classifiers
+        Its classifiers that can be applied to single films.
+    left_out
+        Name of each other classifier, and why it cannot.
+    """
+
+    folder: Path
+    images: ImagesSettings
+    segment: SegmentSettings
+    margin_mm: float
+    model: ModelSpec
+    classifiers: tuple[TrainedClassifier, ...]
+    left_out: dict[str, str]
+
+
+def read_run(folder: Path, names: Sequence[str] = (), model: str = "", weights: Path | None = None) -> FinishedRun:
+    """Read the trained classifiers of a run, with the settings of the stages before them.
+
+    Parameters
+    ----------
+    folder
+        Folder of the run, such as `results/phantom`.
+    names
+        Classifiers to apply; empty takes all that can be applied.
+    model
+        Model whose masks the classifiers see; "" takes the run's where it has one.
+    weights
+        Weights file of the model, where it is neither the run's own nor brought by a package.
+
+    Raises
+    ------
+    ConfigError
+        If the run lacks a named classifier or the model.
+    StudyError
+        If the folder is that of no finished run.
+    """
+    trained = sorted(path.parent for path in folder.glob("classification/*/training.json"))
+    if not trained:
+        raise StudyError(
+            f"--classify {folder} has no trained classifier; expected the folder of a finished run, such as "
+            "results/phantom, with classification/NAME/training.json"
+        )
+    known = [path.name for path in trained]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ConfigError(f"classifier {unknown[0]!r} is not in {folder}; expected some of {', '.join(known)}")
+    classifiers, left_out = [], {}
+    for path in trained:
+        if names and path.name not in names:
+            continue
+        try:
+            classifiers.append(TrainedClassifier.read(path))
+        except MammoflowError as problem:
+            if names:
+                raise
+            left_out[path.name] = str(problem)
+    chosen = _model(folder, model)
+    return FinishedRun(
+        folder,
+        read_settings(ImagesSettings, folder / "settings" / "images.yaml"),
+        read_settings(SegmentSettings, folder / "settings" / "segmentation" / f"{chosen}.yaml"),
+        read_settings(PromptSettings, folder / "settings" / "prompts.yaml").default_margin_mm,
+        _spec(folder, chosen, weights),
+        tuple(classifiers),
+        left_out,
+    )
+
+
+def model_named(settings: ClassifierSettings) -> str:
+    """Return the promptable model that the input of a classifier names; "" for the run's default."""
+    return str(getattr(settings.input_options, "model", "") or "")
+
+
+def _model(folder: Path, wanted: str) -> str:
+    """Return the segmentation model of a run whose masks its classifiers see."""
+    models = sorted(path.stem for path in (folder / "settings" / "segmentation").glob("*.yaml"))
+    if wanted and wanted not in models:
+        raise ConfigError(
+            f"model {wanted!r} did not segment the run {folder}, so its classifiers never saw its masks; expected one "
+            f"of {', '.join(models)}"
+        )
+    if not wanted and len(models) != 1:
+        raise ConfigError(f"the run {folder} has the models {', '.join(models)}; expected --model with its default one")
+    return wanted or models[0]
+
+
+def _spec(folder: Path, model: str, weights: Path | None) -> ModelSpec:
+    """Return a model of a run, with the weights that the run trained where it did."""
+    trained = folder / "segmentation_models" / model / "model.safetensors"
+    origins = sorted((folder / "segmentation" / model).glob(f"*/{ORIGIN_FILE}"))
+    name = str(read_json(origins[0])["architecture"]) if origins else model
+    file = weights or (trained if trained.is_file() else None)
+    return choose_model(model, file, "" if name == model else name)

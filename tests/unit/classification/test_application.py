@@ -1,0 +1,71 @@
+"""A trained classifier applied again: the probabilities of its own run, for each kind of input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mammoflow.classification.application import TrainedClassifier, apply_classifier
+from mammoflow.errors import ConfigError, WeightsError
+from mammoflow.tables.files import read_table
+from mammoflow.tables.predictions import PREDICTIONS
+
+PICTURE = {
+    "network": "resnet_small",
+    "network_options": {"width": 8, "blocks": 1},
+    "epochs": 1,
+    "batch_size": 8,
+    "device": "cpu",
+    "input_options": {"image_px": 32},
+}
+PERCEPTRON = {"input": "prompted", "network": "perceptron", "epochs": 2, "batch_size": 8, "device": "cpu"}
+CLASSIFIERS: dict[str, dict[str, Any]] = {
+    "context crop, flipped": {**PICTURE, "input": "context_crop", "test_time_flips": "all", "seeds": [0, 3]},
+    "masked crop, two outputs": {**PICTURE, "input": "masked_crop", "outputs": "softmax", "hidden": [8]},
+    "whole image": {**PICTURE, "input": "whole_image"},
+    "two views": {**PICTURE, "input": "context_two_views"},
+    "frozen perceptron": {**PERCEPTRON, "input_options": {"tune": "none"}},
+    "perceptron with a tuned decoder": {**PERCEPTRON, "input_options": {"tune": "decoder", "tuning_epochs": 1}},
+    "perceptron with everything tuned": {**PERCEPTRON, "input_options": {"tune": "all", "tuning_epochs": 1}},
+}
+
+
+@pytest.mark.usefixtures("fake_model")
+@pytest.mark.parametrize("name", list(CLASSIFIERS))
+def test_probabilities_are_those_of_the_training_run(study: Any, tiny: Any, name: str) -> None:
+    folder: Path = tiny.train(study, CLASSIFIERS[name], "classifier")
+    applied = apply_classifier(TrainedClassifier.read(folder), study.files(), 1)
+    of_run = read_table(folder / "predictions.parquet", PREDICTIONS)
+    both = of_run.merge(applied, on=["lesion_id", "seed"], suffixes=("", "_again"), validate="one_to_one")
+    assert len(both) == len(of_run) == len(applied)
+    np.testing.assert_allclose(both["probability_again"], both["probability"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(both["threshold_again"], both["threshold"])
+    assert both["probability"].nunique() > 2
+
+
+@pytest.mark.usefixtures("fake_model")
+def test_facts_say_what_it_was_trained_on(study: Any, tiny: Any) -> None:
+    folder = tiny.train(study, CLASSIFIERS["context crop, flipped"], "classifier")
+    facts = TrainedClassifier.read(folder).facts()
+    predictions = pd.read_parquet(folder / "predictions.parquet")
+    training = predictions[(predictions["split"] == "train") & predictions["malignant"].notna()]
+    assert facts["trained_on"]["patients"] == training["patient_id"].nunique()
+    assert facts["calibration"] == "temperature"
+    assert set(facts["temperature"]) == set(facts["weights_sha256"]) == {"0", "3"}
+
+
+@pytest.mark.usefixtures("fake_model")
+def test_other_weights_and_feature_vectors_are_refused(study: Any, tiny: Any) -> None:
+    folder = tiny.train(study, CLASSIFIERS["whole image"], "classifier")
+    other = tiny.train(study, {**CLASSIFIERS["whole image"], "network_options": {"width": 16, "blocks": 1}}, "other")
+    weights = "seeds/0/model.safetensors"
+    (folder / weights).write_bytes((other / weights).read_bytes())
+    with pytest.raises(WeightsError, match="do not fit resnet_small"):
+        apply_classifier(TrainedClassifier.read(folder), study.files(), 1)
+    with_features = tiny.train(study, {**CLASSIFIERS["whole image"], "vectors": ["radiomics"]}, "vectors")
+    with pytest.raises(ConfigError, match="also takes radiomics"):
+        TrainedClassifier.read(with_features)

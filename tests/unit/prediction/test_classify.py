@@ -1,0 +1,90 @@
+"""The classifiers of a finished run judge single films with the settings, calibration and threshold of the run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import highdicom as hd
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from mammoflow.cli import main
+from mammoflow.config.documentation import settings_text
+from mammoflow.config.images import ImagesSettings
+from mammoflow.config.prompted import SegmentSettings
+from mammoflow.config.prompts import PromptSettings
+from mammoflow.errors import ConfigError, StudyError
+from mammoflow.prediction.api import predict
+from mammoflow.storage.files import write_text
+
+CROP = {
+    "input": "context_crop",
+    "network": "resnet_small",
+    "network_options": {"width": 8, "blocks": 1},
+    "epochs": 1,
+    "batch_size": 8,
+    "device": "cpu",
+    "input_options": {"image_px": 32},
+}
+MARGIN_MM = 4.0
+
+
+@pytest.fixture(scope="module")
+def run(written_study: Any, tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with a classifier of crops and one that also takes features."""
+    tiny_study = written_study.copy(tmp_path_factory.mktemp("run") / "tiny")
+    root = Path(tiny_study.root)
+    tiny.train(tiny_study, {**CROP, "seeds": [0, 1]}, "crop")
+    tiny.train(tiny_study, {**CROP, "vectors": ["radiomics"]}, "with_features")
+    prompts = PromptSettings(margins_mm=[0.0, MARGIN_MM], default_margin_mm=MARGIN_MM)
+    stages = {"images": ImagesSettings(longest_side_px=256), "prompts": prompts}
+    for name, settings in {**stages, "segmentation/small": SegmentSettings(device="cpu")}.items():
+        write_text(root / "settings" / f"{name}.yaml", settings_text(settings))
+    return root
+
+
+def test_lesions_are_judged_with_the_settings_of_the_run(run: Path, film: Path, made_up: ModuleType) -> None:
+    out = film.parent / "out"
+    answered = predict(film, [made_up.BOX], out=out, spacing_mm=0.25, threads=1, classify=run)
+    content = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    assert content["model"]["box_margin_mm"] == MARGIN_MM
+    assert list(content["classifiers_left_out"]) == ["with_features"]
+    said = content["lesions"][0]["malignancy"]["crop"]
+    record = json.loads((run / "classification" / "crop" / "training.json").read_text(encoding="utf-8"))
+    thresholds = [record["seeds"][seed]["threshold"] for seed in ("0", "1")]
+    assert said["threshold"] == pytest.approx(np.mean(thresholds), abs=1e-4)
+    assert 0 < said["probability"] < 1
+    assert said["malignant"] == (said["probability"] >= said["threshold"])
+    assert said["calibration"] == "temperature"
+    assert said["trained_on"]["patients"] > 0
+    assert answered.lesions[0].malignancy["crop"].probability == pytest.approx(said["probability"], abs=1e-4)
+    report = hd.sr.srread(out / "report.dcm")
+    (group,) = report.content.get_planar_roi_measurement_groups()
+    percent = {item.name.meaning: item.value for item in group.get_measurements()}["Probability of cancer"]
+    assert percent == pytest.approx(100 * said["probability"], abs=0.01)
+
+
+def test_what_a_run_lacks_is_said(run: Path, film: Path, made_up: ModuleType, tmp_path: Path) -> None:
+    asked = {"spacing_mm": 0.25, "threads": 1, "classify": run}
+    with pytest.raises(ConfigError, match=r"classifier 'crops' is not in .* expected some of crop, with_features"):
+        predict(film, [made_up.BOX], classifiers=["crops"], **asked)
+    with pytest.raises(ConfigError, match="also takes radiomics"):
+        predict(film, [made_up.BOX], classifiers=["with_features"], **asked)
+    with pytest.raises(ConfigError, match="model 'lite_medsam' did not segment the run"):
+        predict(film, [made_up.BOX], model="lite_medsam", **asked)
+    with pytest.raises(StudyError, match="has no trained classifier"):
+        predict(film, [made_up.BOX], **{**asked, "classify": tmp_path})
+    with pytest.raises(ConfigError, match="named without a run"):
+        predict(film, [made_up.BOX], spacing_mm=0.25, classifiers=["crop"])
+
+
+def test_command_prints_the_probability(run: Path, film: Path, made_up: ModuleType) -> None:
+    box = ",".join(map(str, made_up.BOX))
+    words = ["predict", str(film), "--box", box, "--spacing", "0.25", "--out", str(film.parent / "out")]
+    result = CliRunner().invoke(main, [*words, "--threads", "1", "--classify", str(run), "--classifier", "crop"])
+    assert result.exit_code == 0, result.output
+    assert "malignancy by crop 0." in result.output

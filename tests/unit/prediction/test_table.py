@@ -1,0 +1,103 @@
+"""A table of many films: rows that cannot be used are listed, the others are answered."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from mammoflow.cli import main
+from mammoflow.errors import StudyError
+from mammoflow.prediction.api import predict_table
+from mammoflow.prediction.table import read_requests
+
+HEADER = ["image", "x0", "y0", "x1", "y1", "spacing", "id", "finding"]
+
+
+def write_table(path: Path, rows: list[list[object]], header: list[str] = HEADER) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+def test_rows_of_a_film_are_its_lesions_and_bad_rows_are_listed(made_up: ModuleType, tmp_path: Path) -> None:
+    made_up.write_film(tmp_path / "a.dcm")
+    made_up.write_picture(tmp_path / "b.png")
+    (tmp_path / "broken.dcm").write_text("nothing", encoding="utf-8")
+    rows: list[list[object]] = [
+        ["a.dcm", *made_up.BOX, 0.25, "first", "mass"],
+        ["a.dcm", 20, 200, 60, 240, 0.25, "first", "Calcification"],
+        ["b.png", *made_up.BOX, "", "", ""],
+        ["b.png", 0.1, 0.2, 0.3, 0.4, "", "", ""],
+        ["b.png", "", 126, 124, 174, "", "", ""],
+        ["broken.dcm", *made_up.BOX, "", "", ""],
+        ["absent.dcm", *made_up.BOX, "", "", ""],
+        ["b.png", *made_up.BOX, "", "", "cyst"],
+    ]
+    table = write_table(tmp_path / "table.csv", rows)
+    out = tmp_path / "out"
+    result = predict_table(table, out, spacing_mm=0.2, threads=1)
+    assert result["id"].tolist() == ["first", "first", "b"]
+    assert result["finding"].tolist() == ["mass", "calcification", "unknown"]
+    for name, spacing in (("first", 0.25), ("b", 0.2)):
+        content = json.loads((out / name / "result.json").read_text(encoding="utf-8"))
+        assert content["image"]["row_spacing_mm"] == pytest.approx(spacing)
+    assert (out / "first" / "segmentation.dcm").is_file()
+    assert not (out / "b" / "segmentation.dcm").exists()
+    left_out = pd.read_csv(out / "left_out.csv")
+    assert left_out["row"].str.extract(r"row (\d)")[0].tolist() == ["4", "5", "6", "7", "8"]
+    assert "in shares of the film" in left_out["reason"][0]
+    assert "x0 is blank" in left_out["reason"][1]
+    assert len(pd.read_csv(out / "results.csv")) == 3
+
+    predict_table(write_table(table, rows[2:3]), out, spacing_mm=0.2, threads=1)  # takes the earlier answer's place
+    assert not (out / "first" / "result.json").exists()
+    assert (out / "b" / "mask_1.png").is_file()
+
+
+def test_two_films_with_one_name_are_refused(made_up: ModuleType, tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        made_up.write_picture(tmp_path / folder / "film.png")
+    table = write_table(
+        tmp_path / "t.csv", [[f"{name}/film.png", *made_up.BOX, 0.25, "", ""] for name in ("one", "two")]
+    )
+    with pytest.raises(StudyError, match="would both be answered in the folder 'film'"):
+        read_requests(table, None, "unknown")
+
+
+def test_two_spacings_of_one_film_are_refused(made_up: ModuleType, tmp_path: Path) -> None:
+    made_up.write_picture(tmp_path / "film.png")
+    table = write_table(tmp_path / "t.csv", [["film.png", *made_up.BOX, spacing, "", ""] for spacing in (0.1, 0.2)])
+    with pytest.raises(StudyError, match=r"the spacings \['0.1', '0.2'\]; expected one"):
+        read_requests(table, None, "unknown")
+
+
+def test_table_without_its_columns_or_usable_rows_is_refused(made_up: ModuleType, tmp_path: Path) -> None:
+    table = write_table(tmp_path / "t.csv", [["film.png", 1, 2]], ["image", "x0", "y0"])
+    with pytest.raises(StudyError, match="lacks the columns x1, y1"):
+        read_requests(table, None, "unknown")
+    table = write_table(tmp_path / "t.csv", [["absent.png", *made_up.BOX, 0.1, "", ""]])
+    with pytest.raises(StudyError, match="none of 1 rows can be used"):
+        predict_table(table, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_folders_of_films_stay_inside_the_output(made_up: ModuleType, tmp_path: Path) -> None:
+    made_up.write_picture(tmp_path / "film.png")
+    table = write_table(tmp_path / "t.csv", [["film.png", *made_up.BOX, 0.1, "../../escape", ""]])
+    (film,) = read_requests(table, None, "unknown").films
+    assert "/" not in film.name
+    assert not film.name.startswith(".")
+
+
+def test_boxes_beside_a_table_are_refused(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "t.csv", [])
+    result = CliRunner().invoke(main, ["predict", str(table), "--box", "1,2,3,4", "--out", str(tmp_path / "out")])
+    assert result.exit_code == 2
+    assert "expected boxes in its columns" in result.output
