@@ -9,9 +9,10 @@ from pydantic import Field, field_validator, model_validator
 
 from mammoflow.config.base import Device, Settings, overlay
 from mammoflow.config.explanation import did_you_mean
+from mammoflow.config.from_run import trained_settings
 from mammoflow.config.members import Family, MemberOf, NoOptions, OptionsOf
 from mammoflow.config.operating_point import ThresholdSettings
-from mammoflow.config.paths import UserPath, check_name
+from mammoflow.config.paths import UserPath, check_name, user_path
 from mammoflow.config.search import SearchSettings, candidates, check_searches
 from mammoflow.config.training import TRAINERS
 
@@ -214,7 +215,13 @@ class ClassificationSettings(Settings):
 
     run: list[str] = Field(
         default_factory=lambda: list(DEFAULT_RUN),
-        description="Classifiers to train, by their names under `classifiers`; an empty list trains none.",
+        description="Classifiers to train, by their names under `classifiers`; an empty list trains none. With "
+        "from_run, those of that run to apply; the list of the default configuration applies all that can be.",
+    )
+    from_run: UserPath = Field(
+        "",
+        description="Folder of a finished run, such as results/other, whose classifiers are applied to this study "
+        "instead of trained, with their calibration and thresholds. It needs cohort.split.method: apply. Empty trains.",
     )
     classifiers: dict[str, ClassifierSettings] = Field(
         default_factory=default_classifiers,
@@ -228,8 +235,18 @@ class ClassificationSettings(Settings):
     )
 
     def needed(self) -> list[str]:
-        """Return the classifiers that the run trains or searches, each once."""
-        return list(dict.fromkeys([*self.run, *(search.classifier for search in self.searches.values())]))
+        """Return the classifiers that the run trains or searches, each once; none where a finished run trained them."""
+        return (
+            []
+            if self.from_run
+            else list(dict.fromkeys([*self.run, *(search.classifier for search in self.searches.values())]))
+        )
+
+    @property
+    def validation_classes(self) -> int:
+        """How many classes the trained classifiers need in validation: 0 where none is trained, 2 to choose by AUC."""
+        names = self.needed()
+        return max((2 if self.classifiers[name].keep == "best_auc" else 1 for name in names), default=0)
 
     def entries(self) -> list[tuple[str, str, ClassifierSettings]]:
         """Return key, classifier and settings of every classifier that is trained, and of points of each search."""
@@ -240,6 +257,18 @@ class ClassificationSettings(Settings):
             for entry in candidates(search, self.classifiers[search.classifier])
         ]
         return trained + searched
+
+    @model_validator(mode="before")
+    @classmethod
+    def take_trained(cls, values: Any) -> Any:
+        """Take the settings of classifiers that a finished run trained from its records."""
+        folder = values.get("from_run") if isinstance(values, dict) else None
+        asked = values.get("run", DEFAULT_RUN) if folder else None
+        if not isinstance(folder, str) or not isinstance(asked, list | tuple):
+            return values
+        trained = trained_settings(user_path(folder), asked, DEFAULT_RUN)
+        entries = {name: ClassifierSettings.model_validate(entry) for name, entry in trained.items()}
+        return {**values, "run": list(trained), "classifiers": {**(values.get("classifiers") or {}), **entries}}
 
     @field_validator("classifiers", mode="before")
     @classmethod

@@ -173,12 +173,12 @@ class DatasetSettings(Settings):
 class SplitSettings(Settings):
     """How patients are divided; no patient is on two sides, except where the method says so."""
 
-    method: Literal["official", "random", "kfold", "leave_one_source_out", "by_image"] = Field(
+    method: Literal["official", "random", "kfold", "leave_one_source_out", "by_image", "apply"] = Field(
         "random",
         description="official keeps the data set's own test set as it is (training rows of its patients are left out); "
         "random draws patients, stratified by malignancy; kfold takes each of `folds` parts of the patients as "
         "test, in turn; leave_one_source_out takes one data set as test; by_image is the published protocol, which "
-        "puts patients on both sides and is marked as leaking everywhere.",
+        "puts patients on both sides and is marked as leaking everywhere; apply trains nothing: every patient is test.",
     )
     test_fraction: float = Field(
         0.3, gt=0, lt=1, description="Share of patients held out for test (method random), or of images (by_image)."

@@ -16,6 +16,7 @@ from mammoflow.config.dicom import DicomSettings
 from mammoflow.config.download import DownloadSettings, PrefetchJob, PrefetchSettings
 from mammoflow.config.evaluation import ComparisonSettings, ReportSettings
 from mammoflow.config.features import FeaturesSettings
+from mammoflow.config.from_run import check_applied
 from mammoflow.config.images import ImagesSettings
 from mammoflow.config.paths import LONGEST_NAME, UserPath
 from mammoflow.config.phantom import PhantomSettings
@@ -97,6 +98,7 @@ class StudyConfig(Settings):
                 f"prompts.default_margin_mm is {self.prompts.default_margin_mm}, "
                 f"expected one of prompts.margins_mm {self.prompts.margins_mm}"
             )
+        check_applied(self.cohort, self.classification, self.segmentation)
         entries = self.classification.entries()
         reading_prompts = list(dict.fromkeys(name for _, name, entry in entries if "prompts" in entry.needs()))
         check_box_prompts(self.prompts, reading_prompts)

@@ -20,7 +20,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from mammoflow.evaluation.candidates import FUSION, Candidate
 from mammoflow.evaluation.ensembles import mean_logit
-from mammoflow.evaluation.floors import NOT_STATED, undefined, with_threshold
+from mammoflow.evaluation.floors import NO_TRAINING, NOT_STATED, undefined, with_threshold
 from mammoflow.evaluation.metrics import FloatArray
 
 READERS_WORDS = "Reader's words"
@@ -107,7 +107,8 @@ def _joined(model: Candidate, ending: str, name: str, reader: pd.Series, lesions
     fitted = defined & (lesions["split"] == "validation")
     label = lesions.loc[fitted, "malignant"].astype("float64")
     if label.nunique() < 2:
-        return replace(undefined(f"{model.model}{ending}", FUSION, lesions, _TOO_FEW), seen=model.seen)
+        why = _TOO_FEW if (lesions["split"] == "train").any() else f"no weights: {NO_TRAINING}"
+        return replace(undefined(f"{model.model}{ending}", FUSION, lesions, why), seen=model.seen)
     weights, intercept = _weights(inputs[fitted], label.to_numpy())
     said = ", ".join(f"{weight:.2f} x {str(column).replace('_', ' ')}" for column, weight in weights.items())
     notes = (

@@ -102,12 +102,14 @@ def compare(
         candidates = all_candidates(settings, run, labelled)
         tables = comparison_tables(run, candidates, labelled, bootstrap)
     described = run.lesions.set_index("lesion_id")
-    scores = run.scores[run.scores["lesion_id"].isin(labelled.index)]
+    # A study without any label still has reference masks.
+    measured = labelled if len(labelled) else described
+    scores = run.scores[run.scores["lesion_id"].isin(measured.index)]
     diameters = dice_by_diameter(scores, run.masks, described)
     tables |= {
-        "segmentation": segmentation_table(scores, labelled, bootstrap),
-        "segmentation_choices": choices_table(scores, labelled, bootstrap),
-        "segmentation_subgroups": segmentation_subgroups(scores, labelled, bootstrap),
+        "segmentation": segmentation_table(scores, measured, bootstrap),
+        "segmentation_choices": choices_table(scores, measured, bootstrap),
+        "segmentation_subgroups": segmentation_subgroups(scores, measured, bootstrap),
         "detection": detection_table(run, bootstrap),
         "froc": froc_table(run),
         "dice_by_diameter": diameters,
