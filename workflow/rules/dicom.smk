@@ -26,9 +26,9 @@ rule dicom_shard:
         lesions=lambda wildcards: "test" if wildcards.fold else "all",
         objects=lambda wildcards, output: Path(output[0]).parent,
     shell:
-        "mammoflow dicom --settings {input.settings} --study {params.study:q} --images {params.images} --masks {params.masks}"
-        " {params.classifier} --lesions {params.lesions} --output {params.objects}"
-        " 2>&1 | tee {log} >&2"
+        "mammoflow dicom --settings {input.settings:q} --study {params.study:q} --images {params.images:q} --masks {params.masks:q}"
+        " {params.classifier:q} --lesions {params.lesions:q} --output {params.objects:q}"
+        " 2>&1 | tee -- {log:q} >&2"
 
 
 rule dicom:

@@ -22,5 +22,5 @@ rule real_exam:
         code=code("real_exam"),
         folder=lambda wildcards, output: Path(output.page).parent,
     shell:
-        "mammoflow real-exam --settings {input.settings} --output {params.folder} --threads {threads}"
-        " 2>&1 | tee {log} >&2"
+        "mammoflow real-exam --settings {input.settings:q} --output {params.folder:q} --threads {threads:q}"
+        " 2>&1 | tee -- {log:q} >&2"
