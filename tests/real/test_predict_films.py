@@ -17,7 +17,7 @@ import pytest
 
 from mammoflow.config.real_exam import RealExamSettings
 from mammoflow.formats.dicom_files import open_dicom
-from mammoflow.imaging.laterality import header_side
+from mammoflow.imaging.film_header import read_header
 from mammoflow.prediction.api import predict
 from mammoflow.prediction.exam import FILMS, ExamFilm, exam_folder
 from mammoflow.prediction.exam_page import write_exam
@@ -75,7 +75,7 @@ def test_films_are_those_that_the_boxes_belong_to() -> None:
     assert FOLDER is not None
     for film in FILMS:
         header = open_dicom(FOLDER / film.file)
-        side = header_side(header)
+        side = read_header(header).side
         assert f"{film.patient}_{film.laterality}_{film.view}" in str(header.PatientID)
         assert (side.laterality, side.view) == (film.laterality[0], film.view)
 

@@ -27,7 +27,7 @@ from pydicom.uid import (
 
 from mammoflow.errors import MammoflowError
 from mammoflow.formats.dicom_header import header_value, image_shape
-from mammoflow.imaging.laterality import header_side
+from mammoflow.imaging.film_header import read_header
 from mammoflow.imaging.spacing import Spacing
 
 # highdicom logs names that it finds unusual. They identify patients, so no log of this project may hold them.
@@ -156,7 +156,7 @@ def film_evidence(header: pydicom.Dataset, spacing: Spacing | None, laterality: 
         dataset.PixelSpacing = [float(f"{spacing.rows_mm:.10g}"), float(f"{spacing.columns_mm:.10g}")]
     texts = "".join(str(getattr(dataset, keyword)) for keyword in (*TEXTS, *NAMES))
     dataset.SpecificCharacterSet = LATIN_1 if texts.isascii() else UTF_8
-    side = header_side(header)
+    side = read_header(header).side
     return Evidence(dataset, laterality or side.laterality, view or side.view)
 
 

@@ -16,8 +16,8 @@ from mammoflow.config.prompted import SegmentSettings
 from mammoflow.errors import StudyError
 from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.imaging.film import is_picture
+from mammoflow.imaging.film_header import read_header
 from mammoflow.imaging.film_masks import film_spacing_mm, measure_mask, on_film
-from mammoflow.imaging.laterality import header_side
 from mammoflow.prediction.films import film_prompts, image_id, lesion_id, prepare_films
 from mammoflow.prediction.judging import judge
 from mammoflow.prediction.masks import Segmented, segment_films
@@ -164,7 +164,7 @@ def flag_names(row: Mapping[str, Any]) -> list[str]:
 def _image_facts(film: FilmRequest, image: Mapping[str, Any], spacing_mm: tuple[float, float]) -> dict[str, Any]:
     """Return what `result.json` says about the film; nothing in it identifies a patient but the file's name."""
     picture = is_picture(film.image)
-    side = None if picture else header_side(open_dicom(film.image))
+    side = None if picture else read_header(open_dicom(film.image)).side
     return {
         "file": film.image.name,
         "sha256": file_digest(film.image),

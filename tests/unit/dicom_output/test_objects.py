@@ -20,7 +20,6 @@ from mammoflow.dicom_output.objects import write_objects
 from mammoflow.dicom_output.report import report_object
 from mammoflow.dicom_output.segmentation import segmentation_object
 from mammoflow.formats.dicom_files import open_dicom
-from mammoflow.imaging.laterality import VIEW_OF_CODE
 from mammoflow.imaging.spacing import Spacing
 
 SPACING = Spacing(0.25, 0.25, "table")
@@ -283,11 +282,16 @@ def test_automatic_model_and_long_names(
     assert dciodvfy(tmp_path / "s.dcm") == []
 
 
-def test_each_view_of_a_header_has_its_code() -> None:
-    assert set(VIEW_OF_CODE.values()) <= set(VIEWS)
-    for value, view in VIEW_OF_CODE.items():
-        if value.isdigit():
-            assert VIEWS[view].value == value
+@pytest.mark.parametrize("view", ["CC", "MLO", "ML", "LM", "LMO", "XCC", "XCCL", "XCCM", "FB", "SIO", "ISO"])
+def test_each_view_has_its_code(
+    view: str, write_film: Callable[..., Path], findings: list[Finding], algorithm: Algorithm
+) -> None:
+    evidence = film_evidence(open_dicom(write_film()), SPACING, "L", view)
+    made = segmentation_object(evidence, findings, algorithm)
+    lesions = [replace(one, probability=None) for one in findings]
+    text = str(report_object(evidence, lesions, algorithm, made))
+    assert VIEWS[view].value in text
+    assert codes.SCT.Left.value in text
 
 
 @pytest.mark.parametrize("name", ["grey secondary capture of several frames", "tomosynthesis of one frame"])
