@@ -26,6 +26,7 @@ from mammoflow.planning.made import Made
 from mammoflow.planning.workflow import file_options as files, folder_options as folders
 from mammoflow.run.provenance import code_digests
 
+
 def config_files():
     """The configuration files, those of the command line after the default one, as Snakemake lays them over it."""
     named = [Path(file) for file in workflow.overwrite_configfiles]
