@@ -95,7 +95,8 @@ def word_log_odds(lesions: pd.DataFrame) -> pd.Series:
 
 def _words_alone(words: pd.Series, lesions: pd.DataFrame) -> Candidate:
     if words.isna().all():
-        return undefined(READERS_WORDS, FUSION, lesions, "the study gives no words of a reader, or one class to train")
+        why = "the study gives no words of a reader, or one class to train"
+        return undefined(READERS_WORDS, FUSION, lesions, why if (lesions["split"] == "train").any() else NO_TRAINING)
     note = "logistic regression on assessment, density, shape, margins and type, fitted on training"
     return with_threshold(READERS_WORDS, FUSION, _probability(words), lesions, (note,))
 
