@@ -5,6 +5,7 @@ rule dicom_shard:
     input:
         unpack(lambda wildcards: planned_dicom.dicom_inputs(CONFIG, wildcards.shard, wildcards.fold)),
         settings=settings_file("dicom"),
+        decided_anew=DECIDED_ANEW,
     output:
         f"{RUN}/{{fold}}dicom/{{shard}}/objects.parquet",
     log:
@@ -19,6 +20,7 @@ rule dicom_shard:
         runtime=120,
     params:
         code=code("dicom"),
+        losses=lambda wildcards: losses(*planned_dicom.dicom_inputs(CONFIG, wildcards.shard, wildcards.fold).values()),
         study=STUDY,
         images=lambda wildcards, input: Path(input.images).parent,
         masks=lambda wildcards, input: Path(input.masks).parent,

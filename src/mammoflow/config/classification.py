@@ -9,10 +9,10 @@ from pydantic import Field, field_validator, model_validator
 
 from mammoflow.config.base import Device, Settings, overlay
 from mammoflow.config.explanation import did_you_mean
-from mammoflow.config.from_run import trained_settings
+from mammoflow.config.from_run import with_trained
 from mammoflow.config.members import Family, MemberOf, NoOptions, OptionsOf
 from mammoflow.config.operating_point import ThresholdSettings
-from mammoflow.config.paths import UserPath, check_name, user_path
+from mammoflow.config.paths import UserPath, check_name
 from mammoflow.config.search import SearchSettings, candidates, check_searches
 from mammoflow.config.training import TRAINERS
 
@@ -262,13 +262,7 @@ class ClassificationSettings(Settings):
     @classmethod
     def take_trained(cls, values: Any) -> Any:
         """Take the settings of classifiers that a finished run trained from its records."""
-        folder = values.get("from_run") if isinstance(values, dict) else None
-        asked = values.get("run", DEFAULT_RUN) if folder else None
-        if not isinstance(folder, str) or not isinstance(asked, list | tuple):
-            return values
-        trained = trained_settings(user_path(folder), asked, DEFAULT_RUN)
-        entries = {name: ClassifierSettings.model_validate(entry) for name, entry in trained.items()}
-        return {**values, "run": list(trained), "classifiers": {**(values.get("classifiers") or {}), **entries}}
+        return with_trained(values, DEFAULT_RUN, ClassifierSettings.model_validate)
 
     @field_validator("classifiers", mode="before")
     @classmethod

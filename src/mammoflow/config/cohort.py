@@ -239,8 +239,8 @@ class CohortSettings(Settings):
     unlabelled: Unlabelled = Field(
         "leave_out",
         description="Lesions of unknown malignancy, and images without a lesion that can be used: leave_out drops "
-        "them; keep segments them, computes their features and predicts them; no figure uses them, except the scores of "
-        "masks where no lesion at all has a label, and only the recipe automatic learns from their masks.",
+        "them; keep segments them, computes their features and predicts them; no figure uses them, except the scores "
+        "of masks where no lesion at all has a label, and only the recipe automatic learns from their masks.",
     )
     shards: int = Field(
         2,

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mammoflow.config.explanation import did_you_mean
-
-if TYPE_CHECKING:
-    from mammoflow.config.classification import ClassificationSettings
-    from mammoflow.config.cohort import CohortSettings
-    from mammoflow.config.segmentation import SegmentationSettings
+from mammoflow.config.paths import user_path
 
 RECORD = "training.json"
 ELSEWHERE = "trained_elsewhere"
 """Key of the record of a classifier that was applied and not trained."""
 
 Records = dict[str, dict[str, Any]]
+
+
+def with_trained(values: Any, default: Sequence[str], validate: Callable[[object], object]) -> Any:
+    """Return plain values of `classification` with the settings of the classifiers that `from_run` trained.
+
+    Parameters
+    ----------
+    values
+        Values of `ClassificationSettings`, not yet validated; returned as they are without `from_run`.
+    default
+        The list of the default configuration.
+    validate
+        Makes the settings of one classifier; settings that are made already are not laid over those of a default one.
+    """
+    folder = values.get("from_run") if isinstance(values, dict) else None
+    asked = values.get("run", default) if folder else None
+    if not isinstance(folder, str) or not isinstance(asked, list | tuple):
+        return values
+    trained = trained_settings(user_path(folder), asked, default)
+    entries = {name: validate(entry) for name, entry in trained.items()}
+    return {**values, "run": list(trained), "classifiers": {**(values.get("classifiers") or {}), **entries}}
 
 
 def trained_settings(folder: str, asked: Sequence[str], default: Sequence[str]) -> Records:
@@ -93,44 +110,3 @@ def _records(folder: Path) -> Records:
             raise ValueError(f"the record {file} has no settings and seeds; expected that of a finished training")
         found[file.parent.name] = record
     return found
-
-
-def check_applied(
-    cohort: CohortSettings, classification: ClassificationSettings, segmentation: SegmentationSettings
-) -> None:
-    """Refuse settings that need training patients where the split has none, and trained classifiers without need.
-
-    Raises
-    ------
-    ValueError
-        Naming the keys and what to write.
-    """
-    applies = cohort.split.method == "apply"
-    if classification.from_run and not applies:
-        raise ValueError(
-            f"classification.from_run is {classification.from_run!r} and cohort.split.method is "
-            f"{cohort.split.method!r}; expected cohort.split.method: apply, with which every patient is test, or an "
-            "empty classification.from_run"
-        )
-    if not applies:
-        return
-    if classification.run and not classification.from_run:
-        raise ValueError(
-            "cohort.split.method is apply, which leaves no patient to train on, and classification.run names "
-            f"{', '.join(classification.run)}; expected classification.from_run, the folder of a finished run whose "
-            "classifiers are applied, or classification.run: [] for a study without classifiers"
-        )
-    if classification.searches:
-        raise ValueError(
-            f"cohort.split.method is apply, and classification.searches has {', '.join(classification.searches)}, "
-            "which train; expected none"
-        )
-    for name in segmentation.trained_models():
-        train = segmentation.models[name].train
-        if train is not None and not train.more_images:
-            raise ValueError(
-                f"segmentation.models.{name}.train is set, and cohort.split.method apply leaves no patient to train "
-                f"on; expected segmentation.models.{name}.weights, such as "
-                f"results/other/segmentation_models/{name}/model.safetensors of the run that trained it, with its "
-                "architecture"
-            )

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from mammoflow.config.applied import check_applied
 from mammoflow.config.architectures import published_names
 from mammoflow.config.audit import AuditSettings
 from mammoflow.config.base import Device, Model, Settings, StageSettings
@@ -16,7 +17,6 @@ from mammoflow.config.dicom import DicomSettings
 from mammoflow.config.download import DownloadSettings, PrefetchJob, PrefetchSettings
 from mammoflow.config.evaluation import ComparisonSettings, ReportSettings
 from mammoflow.config.features import FeaturesSettings
-from mammoflow.config.from_run import check_applied
 from mammoflow.config.images import ImagesSettings
 from mammoflow.config.paths import LONGEST_NAME, UserPath
 from mammoflow.config.phantom import PhantomSettings
