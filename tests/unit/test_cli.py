@@ -176,7 +176,7 @@ FOLDER_STAGES = {
     "images": ["--study", "study", "--cohort-shard", "inputs"],
     "fold": ["--number", "0", "--cohort", "inputs", "--images", "inputs"],
     "audit": ["--cohort", "inputs"],
-    "segment": ["--model", "m", "--images", "inputs", "--prompts", "settings.yaml", *STORE],
+    "segment": ["--model", "small", "--images", "inputs", "--prompts", "settings.yaml", *STORE],
     "segment-automatic": ["--model", "unet", "--images", "inputs"],
     "train-segmenter": ["--architecture", "small", "--images", "inputs", *STORE],
     "classify": ["--name", "mine", "--images", "inputs"],

@@ -210,4 +210,4 @@ def test_files_of_one_image_have_one_size(study, download):
     )
     found = study.select(table)
     assert found.lesions["patient_id"].tolist() == ["B"]
-    assert "files of one image differ in size: a.dcm has 60 x 40 pixels, b.dcm has 30 x 20" in found.details[0]
+    assert "a.dcm (unknown), b.dcm (unknown): the files show several exposures" in found.details[0]

@@ -185,7 +185,9 @@ def test_pictures_with_any_name(tmp_path: Path, name: str) -> None:
     _, content = cv2.imencode(".png", GREY)
     (tmp_path / name).write_bytes(content.tobytes())
     np.testing.assert_array_equal(read_film(tmp_path / name).pixels, GREY)
-    np.testing.assert_array_equal(read_roi_mask(tmp_path / name), GREY.max() // 2 < GREY)
+    lesion = GREY.max() // 2 < GREY
+    (tmp_path / name).write_bytes(cv2.imencode(".png", lesion.astype(np.uint8) * 255)[1].tobytes())
+    np.testing.assert_array_equal(read_roi_mask(tmp_path / name), lesion)
 
 
 def picture(kind: str) -> bytes:
