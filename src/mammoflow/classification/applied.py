@@ -122,8 +122,9 @@ def _predictions(name: str, said: Applied) -> pd.DataFrame:
     """Return table PREDICTIONS; lesions and threshold are those of the training run where it is the same study."""
     columns = said.cases.lesions[["lesion_id", "image_id", "patient_id", "split", "malignant"]]
     table = said.table.merge(columns, on="lesion_id", how="left", validate="many_to_one", sort=False)
-    predicted = pd.array((table["probability"] >= table["threshold"]).astype(int), dtype="Int64")
-    predicted[~np.isfinite(table["probability"].to_numpy(dtype=np.float64))] = pd.NA
+    probability = table["probability"].to_numpy(dtype=np.float64)
+    predicted = pd.array((probability >= table["threshold"].to_numpy()).astype(int), dtype="Int64")
+    predicted[~np.isfinite(probability)] = pd.NA
     return table.assign(model=name, predicted=predicted)[list(PREDICTIONS.columns)]
 
 

@@ -15,9 +15,9 @@ from mammoflow.config.images import ImagesSettings
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.errors import StudyError
 from mammoflow.formats.dicom_files import open_dicom
-from mammoflow.imaging.film import is_picture
 from mammoflow.imaging.film_header import read_header
 from mammoflow.imaging.film_masks import film_spacing_mm, measure_mask, on_film
+from mammoflow.imaging.pictures import is_picture
 from mammoflow.prediction.films import film_prompts, image_id, lesion_id, prepare_films
 from mammoflow.prediction.judging import judge
 from mammoflow.prediction.masks import Segmented, segment_films

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.formats.dicom_header import header_value
-from mammoflow.imaging.film import is_picture
+from mammoflow.imaging.pictures import is_picture
 
 
 def patient_in(film: Path, seen: frozenset[str]) -> bool | None:

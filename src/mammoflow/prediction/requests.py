@@ -12,7 +12,7 @@ from PIL import Image
 from mammoflow.errors import ConfigError, ExcludedCase
 from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.formats.dicom_header import image_shape
-from mammoflow.imaging.film import is_picture
+from mammoflow.imaging.pictures import is_picture
 from mammoflow.reasons.files import FileReason
 
 Box = tuple[float, float, float, float]

@@ -8,7 +8,8 @@ from typing import Any
 
 from mammoflow.config.images import ImagesSettings
 from mammoflow.formats.dicom_files import open_dicom
-from mammoflow.imaging.film import is_picture, read_film
+from mammoflow.imaging.film import read_film
+from mammoflow.imaging.pictures import is_picture
 from mammoflow.imaging.spacing import Spacing
 from mammoflow.prediction.drawing import Outlined, draw_film
 from mammoflow.prediction.output import OVERLAY, REPORT, RESULT, SEGMENTATION
