@@ -121,9 +121,9 @@ def applied_run(run: Any) -> Any:
 
 
 def test_a_study_on_which_nothing_was_trained_compares_classifiers_of_another_run(
-    made_up: Any, compare_drawn: Any
+    made_up: Any, compare_tables: Any
 ) -> None:
-    html = page_of(applied_run(made_up), compare_drawn)
+    html = page_of(applied_run(made_up), compare_tables)
     assert "trained elsewhere, in the run other" in html
     assert "The same table on the validation split" not in html
     assert "Thresholds of classifiers are those of the run that trained them" in html
@@ -143,3 +143,15 @@ def test_a_study_on_which_nothing_was_trained_compares_classifiers_of_another_ru
     assert size["n"] == 24
     assert "the median of all lesions" in size["note"]
     assert 0 < size["recall"] < 1
+
+
+def test_a_study_of_one_patient_without_labels_is_segmented_and_predicted(
+    write_run: Callable[..., Any], tmp_path: Path, compare_tables: Any
+) -> None:
+    run = applied_run(write_run(tmp_path / "few", patients=1))
+    rewrite(tables_of(run), malignant=pd.array([pd.NA], "Int64")[0], labelled=False)
+    html = page_of(run, compare_tables)
+    assert "Every patient is test" in html
+    assert "No lesion has a known malignancy" in html
+    assert "trained elsewhere, in the run other" in html
+    assert (pd.read_csv(run.root / "comparison" / "comparison.csv")["n"] == 0).all()
