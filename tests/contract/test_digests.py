@@ -192,6 +192,9 @@ def test_a_rule_has_the_digest_of_the_job_whose_settings_it_reads() -> None:
     assert {rule: settings for rule, (settings, _) in jobs.items()} == {rule: code for rule, (_, code) in jobs.items()}
 
 
+BEFORE_THE_COHORT = ("phantom", "cohort", "write_settings", "real_exam")
+
+
 def test_every_rule_behind_the_cohort_is_decided_anew_and_sees_what_was_lost() -> None:
     """A rule without these would run again for nothing, or would take results of lost files for up to date."""
     for file in sorted((ROOT / "workflow" / "rules").glob("*.smk")):

@@ -22,8 +22,10 @@ def overlay(project: Project, text: str) -> tuple[str, str]:
 
 
 def written(project: Project) -> dict[str, int]:
-    """Return when each file of the results was last written, in nanoseconds."""
-    files = (path for path in (project.root / "results").rglob("*") if path.is_file())
+    """Return when each file of the results was last written, in nanoseconds, without what planning remembers."""
+    memory = ("files.json", "made.json")
+    found = (path for path in (project.root / "results").rglob("*") if path.is_file())
+    files = (path for path in found if path.name not in memory or path.parent.parent.name != "results")
     return {str(path): path.stat().st_mtime_ns for path in files}
 
 

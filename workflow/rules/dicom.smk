@@ -28,8 +28,8 @@ rule dicom_shard:
         lesions=lambda wildcards: "test" if wildcards.fold else "all",
         objects=lambda wildcards, output: Path(output[0]).parent,
     shell:
-        "mammoflow dicom --settings {input.settings:q} --study {params.study:q} --images {params.images:q} --masks {params.masks:q}"
-        " {params.classifier:q} --lesions {params.lesions:q} --output {params.objects:q}"
+        "mammoflow dicom --settings {input.settings:q} --study {params.study:q} --images {params.images:q}"
+        " --masks {params.masks:q} {params.classifier:q} --lesions {params.lesions:q} --output {params.objects:q}"
         " 2>&1 | tee -- {log:q} >&2"
 
 
