@@ -1,4 +1,5 @@
-# A classifier is an entry of classification.classifiers: an input, a network and a trainer. Each is one job.
+# A classifier is an entry of classification.classifiers: an input, a network and a trainer. Each is one job, which trains
+# it, or applies what the run classification.from_run trained.
 
 
 rule train_classifier:
@@ -42,12 +43,13 @@ rule train_classifier:
         model=lambda wildcards: planned_classifiers.model_options(CONFIG, wildcards.classifier),
         weights=lambda wildcards, input: files("--weights", input.model_weights),
         network_weights=lambda wildcards, input: files("--network-weights", input.weights),
+        trained=lambda wildcards: planned_from_run.trained_option(CONFIG, wildcards.classifier),
         classifier=lambda wildcards, output: Path(output.predictions).parent,
     shell:
         "mammoflow classify --settings {input.settings:q} --name {wildcards.classifier:q}"
         " {params.images:q} {params.masks:q} {params.scores:q} {params.prompts:q} {params.features:q}"
-        " {params.model:q} {params.weights:q} {params.network_weights:q} --output {params.classifier:q}"
-        " --threads {threads:q} 2>&1 | tee -- {log:q} >&2"
+        " {params.model:q} {params.weights:q} {params.network_weights:q} {params.trained:q}"
+        " --output {params.classifier:q} --threads {threads:q} 2>&1 | tee -- {log:q} >&2"
 
 
 rule classify:

@@ -27,7 +27,9 @@ checkpoint cohort:
         study=lambda wildcards, input: STUDY,  # where it is does not count, only what it holds
         content=lambda wildcards: content_of_cohort(),
         losses=lambda wildcards: losses(*(rules.phantom.output if planning.has_phantom(CONFIG) else [])),
+        classes=lambda wildcards, input: CONFIG.classification.validation_classes,  # a check alone: no reason to rerun
         cohort=lambda wildcards, output: Path(output.study).parent,
     shell:
-        "mammoflow cohort --settings {input.settings:q} --study {params.study:q} --output {params.cohort:q}"
+        "mammoflow cohort --settings {input.settings:q} --study {params.study:q}"
+        " --validation-classes {params.classes:q} --output {params.cohort:q}"
         " 2>&1 | tee -- {log:q} >&2"

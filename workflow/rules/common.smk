@@ -15,6 +15,7 @@ from mammoflow.planning import classifiers as planned_classifiers
 from mammoflow.planning import dicom as planned_dicom
 from mammoflow.planning import features as planned_features
 from mammoflow.planning import folds as planned_folds
+from mammoflow.planning import from_run as planned_from_run
 from mammoflow.planning import models as planned_models
 from mammoflow.planning import searches as planned_searches
 from mammoflow.planning import workflow as planning
@@ -52,7 +53,7 @@ FOLDS = planned_folds.fold_folders(CONFIG)
 # anew which of their jobs have to run; it does so only for jobs that read an output of the checkpoint.
 DECIDED_ANEW = ancient(f"{RUN}/cohort/study.json")
 
-WEIGHTS = ["weights", "model_weights"]
+WEIGHTS = ["weights", "model_weights", "trained"]
 FINGERPRINTS = Fingerprints(CONFIG, remember=not DRY_RUN)
 MADE = Made(RUN, remember=not DRY_RUN)
 
@@ -123,7 +124,7 @@ def with_given_weights(inputs):
 
 def content_of_weights(inputs):
     """The fingerprint of the weights among the inputs of a classifier that the run does not make."""
-    return content_of_given(file for kind in WEIGHTS for file in inputs[kind])
+    return content_of_given(file for kind in WEIGHTS for file in inputs.get(kind, []))
 
 
 def losses_of(inputs):

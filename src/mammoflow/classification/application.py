@@ -23,6 +23,7 @@ from mammoflow.classification.results import RECORD_FILE, SEEDS_FOLDER, WEIGHTS_
 from mammoflow.classification.samples import Files, Job, Samples
 from mammoflow.config.base import validate_settings
 from mammoflow.config.classification import INPUTS, NETWORKS, ClassifierSettings
+from mammoflow.config.from_run import RECORD, why_not
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.run.runtime import choose_device
 from mammoflow.storage.files import file_digest, read_json
@@ -58,17 +59,17 @@ class TrainedClassifier:
         Raises
         ------
         ConfigError
-            If the classifier also takes features or words of the case table, which further lesions lack.
+            If the classifier also takes features or words of the case table, which further lesions lack, or was itself
+            applied and not trained.
         StudyError
             If the record is missing or damaged.
         """
-        record = read_json(folder / "training.json")
-        settings = validate_settings(ClassifierSettings, record["settings"], f"the record {folder / 'training.json'}")
-        further = [*settings.vectors, *settings.covariates]
-        if further:
+        record = read_json(folder / RECORD)
+        settings = validate_settings(ClassifierSettings, record["settings"], f"the record {folder / RECORD}")
+        reason = why_not(record)
+        if reason:
             raise ConfigError(
-                f"classifier {folder.name} also takes {', '.join(map(str, further))}, which are standardised by its "
-                "training lesions; expected a classifier without vectors and covariates"
+                f"classifier {folder.name} {reason}; expected one that its run trained, without vectors and covariates"
             )
         return cls(folder, settings, record)
 
@@ -104,8 +105,31 @@ class TrainedClassifier:
         }
 
 
+@dataclass(frozen=True)
+class Applied:
+    """What a trained classifier says about lesions.
+
+    Attributes
+    ----------
+    cases
+        The lesions.
+    notes
+        What its input noted, such as counts of fallbacks and the digest of the promptable model.
+    rests_on_model
+        Whether its input comes from masks or weights of a segmentation model.
+    table
+        One row for each lesion and seed, each seed in the order of the lesions: `lesion_id`, `seed`, `probability`
+        (calibrated; NaN without an input), `threshold`.
+    """
+
+    cases: Cases
+    notes: dict[str, object]
+    rests_on_model: bool
+    table: pd.DataFrame
+
+
 def apply_classifier(trained: TrainedClassifier, files: Files, threads: int) -> pd.DataFrame:
-    """Predict the lesions of some shards with each seed of a trained classifier.
+    """Predict the lesions of some shards with each seed of a trained classifier; return the table of `Applied`.
 
     For the lesions of the training run itself, the probabilities are those in its `predictions.parquet`.
 
@@ -118,28 +142,40 @@ def apply_classifier(trained: TrainedClassifier, files: Files, threads: int) -> 
     threads
         Processors to use.
 
-    Returns
-    -------
-    DataFrame
-        One row for each lesion and seed: `lesion_id`, `seed`, `probability` (calibrated; NaN without an input),
-        `threshold`.
-
     Raises
     ------
     WeightsError
-        If the weights of a seed do not fit the classifier.
+        If the weights of a seed do not fit the classifier, or its input is of another promptable model.
     """
+    return applied(trained, files, threads).table
+
+
+def applied(trained: TrainedClassifier, files: Files, threads: int) -> Applied:
+    """Do what `apply_classifier` does, and return also the lesions and what the input noted."""
     settings, cases = trained.settings, read_cases(files.images)
     device = choose_device(settings.device)
     tables = []
     with TemporaryDirectory() as cache:
         job = Job(Path(cache), threads, device)
         samples: Samples = INPUTS.load(settings.input).read(settings.input_options, cases, files, job)
+        _check_promptable(trained, samples.notes)
         for seed in trained.seeds:
             classifier = load_seed(trained, samples, seed).to(device)
             logits = _logits(settings, classifier, samples, device)[samples.sample_of]
             tables.append(_table(trained, cases, seed, logits))
-    return pd.concat(tables, ignore_index=True)
+    table = pd.concat(tables, ignore_index=True)
+    return Applied(cases, dict(samples.notes), samples.rests_on_model, table)
+
+
+def _check_promptable(trained: TrainedClassifier, notes: dict[str, Any]) -> None:
+    """Refuse embeddings of another promptable model than that of the training: the network would see other numbers."""
+    there, here = trained.record.get("promptable_model"), notes.get("promptable_model")
+    if isinstance(there, dict) and isinstance(here, dict) and there.get("digest") != here.get("digest"):
+        raise WeightsError(
+            f"classifier {trained.folder.name} was trained on embeddings of {there.get('name')} (digest "
+            f"{str(there.get('digest'))[:12]}), and the model here is {here.get('name')} (digest "
+            f"{str(here.get('digest'))[:12]}); expected the same weights; name those of its run"
+        )
 
 
 def load_seed(trained: TrainedClassifier, samples: Samples, seed: int) -> Classifier:

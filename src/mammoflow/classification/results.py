@@ -171,7 +171,7 @@ def write_results(
     """
     shared = {
         "title": settings.title or name.replace("_", " "),
-        "n": {split: _counts(cases.lesions[cases.lesions["split"] == split]) for split in SPLITS},
+        "n": counts_by_split(cases),
         "note": settings.note,
         **facts,
     }
@@ -263,6 +263,11 @@ def _record(
         FURTHER_PACKAGES,
     )
     return replace(record, seconds=round(sum(fitted.seconds for fitted in trained.fits.values()), 2))
+
+
+def counts_by_split(cases: Cases) -> dict[str, dict[str, int]]:
+    """Count lesions, images, patients and labels of each split."""
+    return {split: _counts(cases.lesions[cases.lesions["split"] == split]) for split in SPLITS}
 
 
 def _counts(lesions: pd.DataFrame) -> dict[str, int]:

@@ -38,8 +38,14 @@ def phantom(settings: Path, output: Path, threads: int) -> None:
 @main.command()
 @settings_option
 @input_folder("--study", "Folder of the study.")
+@click.option(
+    "--validation-classes",
+    default=0,
+    type=click.IntRange(0, 2),
+    help="Classes that classifiers need in validation; 0 where none is trained.",
+)
 @output_folder("Folder of the cohort tables.")
-def cohort(settings: Path, study: Path, output: Path) -> None:
+def cohort(settings: Path, study: Path, validation_classes: int, output: Path) -> None:
     """Read the case tables of a study and split its patients.
 
     Rows that cannot be used are left out with a reason, and patients are divided into shards.
@@ -48,7 +54,7 @@ def cohort(settings: Path, study: Path, output: Path) -> None:
     from mammoflow.config.base import read_settings
     from mammoflow.config.cohort import CohortSettings
 
-    build_cohort(read_settings(CohortSettings, settings), study, output)
+    build_cohort(read_settings(CohortSettings, settings), study, output, validation_classes)
     say_end("cohort", output)
 
 

@@ -100,17 +100,29 @@ def files_options(command: Command) -> Command:
 @settings_option
 @click.option("--name", required=True, help="The classifier's name in the tables.")
 @files_options
+@click.option(
+    "--trained",
+    type=folder(exists=True),
+    help="Folder of the classifier in a finished run; it is applied, and nothing is trained.",
+)
 @output_folder("Folder of the classifier.")
 @threads_option
-def classify(settings: Path, name: str, files: Callable[[], Files], output: Path, threads: int) -> None:
+def classify(
+    settings: Path, name: str, files: Callable[[], Files], trained: Path | None, output: Path, threads: int
+) -> None:
     """Train a classifier with its seeds; predict all lesions."""
     from mammoflow.config.base import read_settings
     from mammoflow.config.classification import ClassifierSettings
 
     stage = read_settings(ClassifierSettings, settings)
-    from mammoflow.classification.stage import train_classifier
+    if trained is not None:
+        from mammoflow.classification.applied import apply_trained
 
-    train_classifier(stage, name, files(), output, threads)
+        apply_trained(stage, name, files(), trained, output, threads)
+    else:
+        from mammoflow.classification.stage import train_classifier
+
+        train_classifier(stage, name, files(), output, threads)
     say_end("classify", output)
 
 

@@ -38,7 +38,7 @@ def check(configuration: tuple[Path, ...]) -> None:
     from mammoflow.config.reading import read_config
 
     study = read_config(list(configuration))
-    click.echo("\n".join(check_study(study.stages()["cohort"])))  # type: ignore[arg-type]
+    click.echo("\n".join(check_study(study.cohort, study.classification.validation_classes)))
 
 
 @main.command()

@@ -111,7 +111,9 @@ def _classifier(output: Path) -> str:
         return ""
     lesions = table.groupby("lesion_id")["probability"].apply(lambda values: values.notna().any())
     without = f"; left out: {int((~lesions).sum())} lesions without an input" if not lesions.all() else ""
-    return f"predictions of {int(lesions.sum())} lesions after {_epochs(output)} epochs{without}"
+    elsewhere = (_json(output / "training.json") or {}).get("trained_elsewhere")
+    how = f"by weights of the run {elsewhere['run']}" if elsewhere else f"after {_epochs(output)} epochs"
+    return f"predictions of {int(lesions.sum())} lesions {how}{without}"
 
 
 def _saliency(output: Path) -> str:

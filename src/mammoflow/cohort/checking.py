@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from mammoflow.cohort.division import divide, keep_official_test
+from mammoflow.cohort.division import divide, divide_folds, keep_official_test
 from mammoflow.cohort.losses import describe_losses
 from mammoflow.cohort.reader import Reader, open_reader
 from mammoflow.cohort.selection import select_cases
 from mammoflow.cohort.several_studies import Pool, pool_studies
 from mammoflow.cohort.step_counts import describe
 from mammoflow.cohort.study_files import require_study_files
+from mammoflow.cohort.trainable import why_untrainable
 from mammoflow.config.cohort import CohortSettings
 from mammoflow.errors import MammoflowError
 from mammoflow.tables.columns import SPLITS
@@ -21,8 +22,15 @@ from mammoflow.tables.columns import SPLITS
 ALL_CAUSES = 1000
 
 
-def check_study(settings: CohortSettings) -> list[str]:
+def check_study(settings: CohortSettings, validation_classes: int = 0) -> list[str]:
     """Read the case tables and the headers of the files, divide the patients, and return what a person should know.
+
+    Parameters
+    ----------
+    settings
+        Data sets, split and number of shards.
+    validation_classes
+        How many classes the classifiers that the run trains need in validation; 0 where it trains none.
 
     Raises
     ------
@@ -34,16 +42,19 @@ def check_study(settings: CohortSettings) -> list[str]:
         require_study_files(dataset, folder)
     readers = [open_reader(dataset, folder) for dataset, folder in zip(settings.datasets, folders, strict=True)]
     pool = pool_studies([select_cases(reader, settings.unlabelled) for reader in readers], settings.datasets, folders)
-    problem = ""
+    problem, untrainable = "", ""
     try:
         if settings.split.method == "official":
             pool = keep_official_test(pool)
         images, lesions = divide(settings, pool)
+        folds = divide_folds(settings, pool) if settings.split.all_folds else None
+        untrainable = why_untrainable(lesions, validation_classes, folds)
     except MammoflowError as error:
         images, lesions, problem = pool.images, pool.lesions, str(error)
     lines = describe_cohort(readers, pool, images, lesions, ALL_CAUSES)
     lines += _labels(lesions)
     lines += [f"  split: {problem}"] if problem else _sides(settings, lesions)
+    lines += [f"  classifiers: {untrainable}"] if untrainable else []
     return lines
 
 
@@ -73,9 +84,7 @@ def _labels(lesions: pd.DataFrame) -> list[str]:
         f"{assessed} lesions with a BI-RADS assessment"
     ]
     if not malignant or not benign:
-        lines.append(
-            "  warning: classifiers need both classes; set classification.run: [] to make masks and features only"
-        )
+        lines.append("  warning: no AUC, sensitivity and specificity without both classes")
     if not assessed:
         lines.append("  warning: no BI-RADS assessment; the tables compare the models with trivial rules only")
     return lines
@@ -84,6 +93,8 @@ def _labels(lesions: pd.DataFrame) -> list[str]:
 def _sides(settings: CohortSettings, lesions: pd.DataFrame) -> list[str]:
     if settings.split.all_folds:
         return [f"  split: {settings.split.folds} folds; each patient is test once"]
+    if settings.split.method == "apply":
+        return ["  split: every patient is test; nothing is trained on this study"]
     parts = []
     for side in SPLITS:
         rows = lesions[lesions["split"] == side]

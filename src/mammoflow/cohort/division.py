@@ -52,7 +52,8 @@ def divide(settings: CohortSettings, pool: Pool) -> tuple[pd.DataFrame, pd.DataF
     """Return the tables of images and lesions with split and shard, in the order of their ids.
 
     For the method kfold both have the column `fold`, the part in which the patient is test; for by_image the column
-    `leaking`, which is 1. Where one run makes every fold, each patient is test once, and all are on the test side here.
+    `leaking`, which is 1. Where one run makes every fold, each patient is test once, and all are on the test side here;
+    so they are for the method apply.
 
     Raises
     ------
@@ -64,7 +65,7 @@ def divide(settings: CohortSettings, pool: Pool) -> tuple[pd.DataFrame, pd.DataF
     shards = {patient: shard_of(patient, settings.shards) for patient in patients["patient_id"]}
     if settings.split.leaking:
         key, splits = "image_id", split_images(_images(pool), settings.split)
-    elif settings.split.all_folds:
+    elif settings.split.all_folds or settings.split.method == "apply":
         key, splits = "patient_id", dict.fromkeys(patients["patient_id"], "test")
     else:
         key, splits = "patient_id", split_patients(patients, settings.split)

@@ -22,6 +22,12 @@ from mammoflow.tables.columns import SPLITS
 MALIGNANT, BENIGN, UNLABELLED = "malignant", "benign", "unlabelled"
 """Strata of the draw."""
 
+WITHOUT_TRAINING = (
+    "cohort.split.method: apply, which puts every patient on the test side and trains nothing (with "
+    "classification.from_run, a finished run whose classifiers are applied, or classification.run: [])"
+)
+"""What to write for a study that cannot be divided, or in which no classifier can be trained."""
+
 
 def split_patients(patients: pd.DataFrame, settings: SplitSettings) -> dict[str, str]:
     """Put every patient into train, validation or test.
@@ -182,7 +188,7 @@ def _divide(units: pd.DataFrame, test: set[str], settings: SplitSettings, kind: 
             f"the {settings.method} split leaves no {kind[:-1]} in {' and '.join(empty)}: found {len(units)} {kind}, "
             f"{malignant} with a malignant lesion and {len(units) - malignant} without, {len(test)} of them on the "
             "test side; expected at least one on each side, and of each kind that is divided one stays in train. "
-            f"Use more {kind}, or another cohort.split.method"
+            f"Use more {kind}, another cohort.split.method, or {WITHOUT_TRAINING}"
         )
     return splits
 
@@ -203,10 +209,12 @@ def _folds(units: pd.DataFrame, settings: SplitSettings) -> dict[str, int]:
     for stratum, ordered in _drawing_order(units, settings.seed, "fold"):
         if len(ordered) < settings.folds and stratum != UNLABELLED:
             kind = "with a malignant lesion" if stratum == MALIGNANT else "without one"
+            remedy = (
+                f"set cohort.split.folds to {len(ordered)} or less" if len(ordered) > 1 else f"use {WITHOUT_TRAINING}"
+            )
             raise StudyError(
                 f"cohort.split.folds is {settings.folds}, but only {len(ordered)} of {len(units)} patients are {kind}; "
-                f"expected at least one such patient in each fold; set cohort.split.folds to {len(ordered)} or less"
-                + ("" if len(ordered) > 1 else " if there are more patients, or use another cohort.split.method")
+                f"expected at least one such patient in each fold; {remedy}"
             )
         folds |= {unit: place * settings.folds // len(ordered) for place, unit in enumerate(ordered)}
     return folds

@@ -20,6 +20,7 @@ from mammoflow.cohort.several_studies import Pool, pool_studies
 from mammoflow.cohort.splits import check_no_leak
 from mammoflow.cohort.step_counts import describe, describe_parts
 from mammoflow.cohort.study_files import require_study_files
+from mammoflow.cohort.trainable import why_untrainable
 from mammoflow.config.cohort import CohortSettings
 from mammoflow.errors import StudyError
 from mammoflow.storage.file_states import READ_FILES
@@ -30,7 +31,7 @@ from mammoflow.tables.files import empty_table, write_csv, write_table
 from mammoflow.tables.listing import announce, by_reason, lines
 
 
-def build_cohort(settings: CohortSettings, study: Path, output: Path) -> None:
+def build_cohort(settings: CohortSettings, study: Path, output: Path, validation_classes: int = 0) -> None:
     """Read the studies, leave out what cannot be used, split by patient and write the cohort's tables.
 
     Parameters
@@ -43,11 +44,14 @@ def build_cohort(settings: CohortSettings, study: Path, output: Path) -> None:
     output
         Folder for `rows.parquet`, `images.parquet`, `lesions.parquet`, `excluded.parquet`, `study.json`, `shards/K/`
         with the tables and the names of the files of a shard; and for `folds.parquet` where one run makes every fold.
+    validation_classes
+        How many classes the classifiers that the run trains need in validation; 0 where it trains none.
 
     Raises
     ------
     StudyError
-        If a folder, a table or a column is missing, no case of a study can be used, or the split cannot be made.
+        If a folder, a table or a column is missing, no case of a study can be used, the split cannot be made, or
+        classifiers are to be trained and a side lacks the classes that they need.
     LeakageError
         If a patient or a film would be on two sides of the split; nothing is written then.
     """
@@ -62,6 +66,9 @@ def build_cohort(settings: CohortSettings, study: Path, output: Path) -> None:
     try:
         images, lesions = divide(settings, pool)
         folds = divide_folds(settings, pool) if settings.split.all_folds else None
+        untrainable = why_untrainable(lesions, validation_classes, folds)
+        if untrainable:
+            raise StudyError(untrainable)
     except StudyError:
         _write_lost(pool.excluded, output)
         raise

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from mammoflow.config.base import Device, Settings, overlay
 from mammoflow.config.explanation import did_you_mean
+from mammoflow.config.from_run import with_trained
 from mammoflow.config.members import Family, MemberOf, NoOptions, OptionsOf
 from mammoflow.config.operating_point import ThresholdSettings
 from mammoflow.config.paths import UserPath, check_name
@@ -217,7 +218,13 @@ class ClassificationSettings(Settings):
 
     run: list[str] = Field(
         default_factory=lambda: list(DEFAULT_RUN),
-        description="Classifiers to train, by their names under `classifiers`; an empty list trains none.",
+        description="Classifiers to train, by their names under `classifiers`; an empty list trains none. With "
+        "from_run, those of that run to apply; the list of the default configuration applies all that can be.",
+    )
+    from_run: UserPath = Field(
+        "",
+        description="Folder of a finished run, such as results/other, whose classifiers are applied to this study "
+        "instead of trained, with their calibration and thresholds. It needs cohort.split.method: apply. Empty trains.",
     )
     classifiers: dict[str, ClassifierSettings] = Field(
         default_factory=default_classifiers,
@@ -231,8 +238,18 @@ class ClassificationSettings(Settings):
     )
 
     def needed(self) -> list[str]:
-        """Return the classifiers that the run trains or searches, each once."""
-        return list(dict.fromkeys([*self.run, *(search.classifier for search in self.searches.values())]))
+        """Return the classifiers that the run trains or searches, each once; none where a finished run trained them."""
+        return (
+            []
+            if self.from_run
+            else list(dict.fromkeys([*self.run, *(search.classifier for search in self.searches.values())]))
+        )
+
+    @property
+    def validation_classes(self) -> int:
+        """How many classes the trained classifiers need in validation: 0 where none is trained, 2 to choose by AUC."""
+        names = self.needed()
+        return max((2 if self.classifiers[name].keep == "best_auc" else 1 for name in names), default=0)
 
     def entries(self) -> list[tuple[str, str, ClassifierSettings]]:
         """Return key, classifier and settings of every classifier that is trained, and of points of each search."""
@@ -243,6 +260,12 @@ class ClassificationSettings(Settings):
             for entry in candidates(search, self.classifiers[search.classifier])
         ]
         return trained + searched
+
+    @model_validator(mode="before")
+    @classmethod
+    def take_trained(cls, values: Any) -> Any:
+        """Take the settings of classifiers that a finished run trained from its records."""
+        return with_trained(values, DEFAULT_RUN, ClassifierSettings.model_validate)
 
     @field_validator("classifiers", mode="before")
     @classmethod

@@ -177,12 +177,13 @@ class DatasetSettings(Settings):
 class SplitSettings(Settings):
     """How patients are divided; no patient is on two sides, except where the method says so."""
 
-    method: Literal["official", "random", "kfold", "leave_one_source_out", "by_image"] = Field(
+    method: Literal["official", "random", "kfold", "leave_one_source_out", "by_image", "apply"] = Field(
         "random",
         description="official keeps the data set's own test set (training rows of its patients are left out). random "
         "draws patients, stratified by malignancy. kfold uses each of `folds` parts of the patients as "
         "test, in turn. leave_one_source_out uses one data set as test. by_image is the published "
-        "protocol, which puts patients on both sides and is marked as leaking everywhere.",
+        "protocol, which puts patients on both sides and is marked as leaking everywhere. apply trains "
+        "nothing: every patient is test.",
     )
     test_fraction: float = Field(
         0.3, gt=0, lt=1, description="Share of patients for test (method random), or of images (by_image)."
@@ -246,7 +247,8 @@ class CohortSettings(Settings):
     unlabelled: Unlabelled = Field(
         "leave_out",
         description="Lesions of unknown malignancy, and images without a lesion that can be used. leave_out drops "
-        "them. keep segments them, computes their features and predicts them; no figure uses them, and "
+        "them. keep segments them, computes their features and predicts them; no figure uses them, except "
+        "the scores of masks where no lesion at all has a label, and "
         "only the recipe automatic learns from their masks.",
     )
     shards: int = Field(

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from mammoflow.config.applied import check_applied
 from mammoflow.config.architectures import published_names
 from mammoflow.config.audit import AuditSettings
 from mammoflow.config.base import Device, Model, Settings, StageSettings
@@ -102,6 +103,7 @@ class StudyConfig(Settings):
                 f"prompts.default_margin_mm is {self.prompts.default_margin_mm}, "
                 f"expected one of prompts.margins_mm {self.prompts.margins_mm}"
             )
+        check_applied(self.cohort, self.classification, self.segmentation)
         entries = self.classification.entries()
         reading_prompts = list(dict.fromkeys(name for _, name, entry in entries if "prompts" in entry.needs()))
         check_box_prompts(self.prompts, reading_prompts)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mammoflow.config.evaluation import BIRADS_ROW
+from mammoflow.config.from_run import ELSEWHERE
 from mammoflow.evaluation.birads import ZERO_NOTES, BiradsZero, birads_scores, birads_threshold
 from mammoflow.evaluation.estimates import Scored
 from mammoflow.evaluation.inputs import Run
@@ -168,16 +169,22 @@ def classifier_candidates(run: Run) -> list[Candidate]:
 def _seen_by_classifier(run: Run, record: dict[str, Any]) -> SeenPatients | None:
     """Return what the models have seen that a classifier rests on; None where its record says that it rests on none.
 
-    These are the model that the input's option `model` names, else the one whose masks went on, and those whose masks
-    the features were computed on that join the network's features.
+    These are the model that the input's option `model` names, else the one whose masks went on, those whose masks the
+    features were computed on that join the network's features, and the classifier itself where another run trained it.
     """
+    elsewhere = record.get(ELSEWHERE)
+    itself = (
+        SeenPatients(f"{record.get('model', '')} of the run {elsewhere['run']}", frozenset(elsewhere["seen_patients"]))
+        if elsewhere
+        else None
+    )
     if record.get("seen_test_patients") is None:
-        return None
+        return itself
     settings = record.get("settings", {})
     named = settings.get("input_options", {}).get("model") or run.mask_model
     families = [run.features[family] for family in settings.get("vectors", []) if family in run.features]
     of_features = (seen_by_features(run, features) for features in families)
-    return SeenPatients.joined([SeenPatients.of_scores(named, run.scores), *of_features])
+    return SeenPatients.joined([SeenPatients.of_scores(named, run.scores), *of_features, itself])
 
 
 def seen_by_features(run: Run, features: pd.DataFrame) -> SeenPatients | None:
@@ -198,6 +205,7 @@ def _scores(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 SEES_REFERENCE = "oracle: sees the reference mask"
+OTHER_MASKS = "its masks are of other weights than those of its training"
 ORACLE_MASKS = "oracle: of several masks the one nearest to the reference was taken"
 
 
@@ -205,6 +213,9 @@ def _training_notes(record: dict[str, Any], oracle: bool) -> list[str]:
     """Return what a reader of the table must know about a classifier and the masks that it saw."""
     notes = [SEES_REFERENCE] if record.get("sees_reference_mask") else [ORACLE_MASKS] * oracle
     notes += [str(record["note"])] if record.get("note") else []
+    if record.get(ELSEWHERE):
+        notes.append(f"trained elsewhere: {record[ELSEWHERE]['run']}")
+        notes += [OTHER_MASKS] if record.get("masks_of_other_weights") else []
     if record.get("constant"):
         notes.append("its outputs are nearly constant")
     return notes

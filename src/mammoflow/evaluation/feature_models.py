@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from mammoflow.evaluation.candidates import FEATURE_MODEL, Candidate
-from mammoflow.evaluation.floors import undefined, with_threshold
+from mammoflow.evaluation.floors import NO_TRAINING, undefined, with_threshold
 from mammoflow.evaluation.metrics import FloatArray, auc
 from mammoflow.tables.features import feature_columns
 
@@ -101,6 +101,8 @@ def boosted_candidate(
     name = f"{feature_model_name(family)}{BOOSTED}"
     matrix = feature_matrix(family, features, lesions)
     # Trees cannot be grown on a feature that no training lesion states, such as a wavelength below the pixel spacing.
+    if not (lesions["split"] == "train").any():
+        return undefined(name, FEATURE_MODEL, lesions, NO_TRAINING)
     matrix = matrix.loc[:, matrix[lesions["split"] == "train"].notna().any()]
     defined = matrix.notna().any(axis=1)
     training = (defined & (lesions["split"] == "train")).to_numpy()
@@ -131,6 +133,8 @@ def boosted_candidate(
 def _regression(name: str, matrix: pd.DataFrame, lesions: pd.DataFrame, notes: tuple[str, ...]) -> Candidate:
     """Fit logistic regression on the training lesions that have features, and score all lesions that have some."""
     training = lesions["split"] == "train"
+    if not training.any():
+        return undefined(name, FEATURE_MODEL, lesions, NO_TRAINING)
     usable = training & matrix.notna().any(axis=1)
     stated = matrix[usable].notna().mean()
     stated_features = stated.index[stated >= 0.8].tolist()

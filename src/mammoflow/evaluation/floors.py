@@ -14,6 +14,7 @@ NOT_STATED = "(not stated)"
 PATIENT_IDENTITY = "patient identity alone"
 HIDDEN_SUSPICION = "ceiling: hidden suspicion"
 SIZE_ALONE = "size alone"
+NO_TRAINING = "no training lesion"
 
 
 def floor_candidates(lesions: pd.DataFrame) -> list[Candidate]:
@@ -34,7 +35,7 @@ def majority_floor(lesions: pd.DataFrame) -> Candidate:
     """Call every lesion what most lesions of the training split are."""
     training = lesions.loc[lesions["split"] == "train", "malignant"].astype("float64")
     if training.empty:
-        return undefined("majority class", FLOOR, lesions, "no training lesion")
+        return undefined("majority class", FLOOR, lesions, NO_TRAINING)
     prevalence = float(training.mean())
     called = float(prevalence >= 0.5)
     table = pd.DataFrame({"score": prevalence, "predicted": called}, index=lesions.index)
@@ -55,7 +56,7 @@ def category_floor(lesions: pd.DataFrame, column: str, name: str) -> Candidate:
             name, FLOOR, lesions, f"the study gives no {'BI-RADS assessment' if column == 'birads' else column}"
         )
     if not training.any():
-        return undefined(name, FLOOR, lesions, "no training lesion")
+        return undefined(name, FLOOR, lesions, NO_TRAINING)
     label = lesions.loc[training, "malignant"].astype("float64")
     groups = label.groupby(values[training])
     rates = (groups.sum() + label.mean()) / (groups.count() + 1)
@@ -83,7 +84,7 @@ def identity_floor(lesions: pd.DataFrame) -> Candidate:
     """
     training = lesions["split"] == "train"
     if not training.any():
-        return undefined(PATIENT_IDENTITY, FLOOR, lesions, "no training lesion")
+        return undefined(PATIENT_IDENTITY, FLOOR, lesions, NO_TRAINING)
     label = lesions["malignant"].astype("float64").where(training)
     by_patient = label.groupby(lesions["patient_id"])
     malignant = by_patient.transform("sum") - label.fillna(0)
@@ -125,10 +126,15 @@ def with_threshold(
     label = lesions.loc[validation, "malignant"].astype("float64").to_numpy()
     threshold = choose_threshold(label, score[validation].to_numpy(dtype=np.float64)).value
     if len(np.unique(label)) < 2:
-        # A probability has a natural middle; a size has only that of the training lesions.
+        # A probability has a natural middle; a size has only that of the training lesions, or else of all lesions.
         training = score[(lesions["split"] == "train") & score.notna()]
-        threshold = 0.5 if score.dropna().between(0, 1).all() or training.empty else float(training.median())
-        notes = (*notes, f"threshold {threshold:.3g}: validation does not hold both classes")
+        known = score.dropna() if training.empty else training
+        is_probability = score.dropna().between(0, 1).all()
+        threshold = 0.5 if is_probability or known.empty else float(known.median())
+        why = "validation does not hold both classes"
+        if training.empty and not is_probability:
+            why = "the median of all lesions, as there are no training and validation lesions"
+        notes = (*notes, f"threshold {threshold:.3g}: {why}")
     predicted = (score >= threshold).astype("float64").where(score.notna())
     table = pd.DataFrame({"score": score, "predicted": predicted, "threshold": threshold}, index=lesions.index)
     return Candidate(name, family, {0: table}, notes, threshold=threshold, seen=seen)

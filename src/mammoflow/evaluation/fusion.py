@@ -20,7 +20,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from mammoflow.evaluation.candidates import FUSION, Candidate
 from mammoflow.evaluation.ensembles import mean_logit
-from mammoflow.evaluation.floors import NOT_STATED, undefined, with_threshold
+from mammoflow.evaluation.floors import NO_TRAINING, NOT_STATED, undefined, with_threshold
 from mammoflow.evaluation.metrics import FloatArray
 
 READERS_WORDS = "Reader's words"
@@ -95,7 +95,8 @@ def word_log_odds(lesions: pd.DataFrame) -> pd.Series:
 
 def _words_alone(words: pd.Series, lesions: pd.DataFrame) -> Candidate:
     if words.isna().all():
-        return undefined(READERS_WORDS, FUSION, lesions, "the study gives no words of a reader, or one class to train")
+        why = "the study gives no words of a reader, or one class to train"
+        return undefined(READERS_WORDS, FUSION, lesions, why if (lesions["split"] == "train").any() else NO_TRAINING)
     note = "logistic regression on assessment, density, shape, margins and type, fitted on training"
     return with_threshold(READERS_WORDS, FUSION, _probability(words), lesions, (note,))
 
@@ -107,7 +108,8 @@ def _joined(model: Candidate, ending: str, name: str, reader: pd.Series, lesions
     fitted = defined & (lesions["split"] == "validation")
     label = lesions.loc[fitted, "malignant"].astype("float64")
     if label.nunique() < 2:
-        return replace(undefined(f"{model.model}{ending}", FUSION, lesions, _TOO_FEW), seen=model.seen)
+        why = _TOO_FEW if (lesions["split"] == "train").any() else f"no weights: {NO_TRAINING}"
+        return replace(undefined(f"{model.model}{ending}", FUSION, lesions, why), seen=model.seen)
     weights, intercept = _weights(inputs[fitted], label.to_numpy())
     said = ", ".join(f"{weight:.2f} x {str(column).replace('_', ' ')}" for column, weight in weights.items())
     notes = (

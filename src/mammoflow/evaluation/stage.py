@@ -107,16 +107,18 @@ def compare(
         candidates = all_candidates(settings, run, labelled)
         tables = comparison_tables(settings, run, candidates, labelled)
     described = run.lesions.set_index("lesion_id")
-    scores = run.scores[run.scores["lesion_id"].isin(labelled.index)]
+    # A study without any label still has reference masks.
+    measured = labelled if len(labelled) else described
+    scores = run.scores[run.scores["lesion_id"].isin(measured.index)]
     diameters = dice_by_diameter(scores, run.masks, described)
     tables = without_decisions(tables, candidates) | {
         "discordant": discordant_table(
             candidates, labelled[labelled["split"] == "test"], described.index, study_note(run.study)
         ),
         "foreign_unmatched": unmatched_table(settings.predictions, run),
-        "segmentation": segmentation_table(scores, labelled, bootstrap),
-        "segmentation_choices": choices_table(scores, labelled, bootstrap),
-        "segmentation_subgroups": segmentation_subgroups(scores, labelled, bootstrap, settings.fewest_cases),
+        "segmentation": segmentation_table(scores, measured, bootstrap),
+        "segmentation_choices": choices_table(scores, measured, bootstrap),
+        "segmentation_subgroups": segmentation_subgroups(scores, measured, bootstrap, settings.fewest_cases),
         "detection": detection_table(run, bootstrap),
         "froc": froc_table(run),
         "dice_by_diameter": diameters,

@@ -9,6 +9,7 @@ from mammoflow.config.pictures import PictureOptions
 from mammoflow.config.study import StudyConfig
 from mammoflow.planning.features import feature_masks
 from mammoflow.planning.folds import family_folder, model_folder
+from mammoflow.planning.from_run import trained_files
 from mammoflow.planning.models import (
     architecture_module,
     classifier_model,
@@ -18,6 +19,8 @@ from mammoflow.planning.models import (
     weights_inputs,
 )
 from mammoflow.planning.network_weights import network_weights
+
+APPLIED_STAGE = "mammoflow.classification.applied"
 
 PROCESS_MB = 2000
 """Megabytes of Python, torch and the tables."""
@@ -29,6 +32,9 @@ PICTURE_PX = 128
 def classifier_modules(config: StudyConfig, name: str) -> tuple[str, ...]:
     """Return the modules whose code the job of a classifier runs, for its code digest."""
     modules = config.classification.classifiers[name].modules()
+    if config.classification.from_run:
+        entry = config.classification.classifiers[name]
+        modules = APPLIED_STAGE, INPUTS.module(entry.input), NETWORKS.module(entry.network)
     needs_model = "model" in config.classification.classifiers[name].needs()
     return (*modules, architecture_module(config, classifier_model(config, name))) if needs_model else modules
 
@@ -48,8 +54,8 @@ def classifier_inputs(config: StudyConfig, name: str, fold: str = "") -> dict[st
     Returns
     -------
     dict
-        `images`, `lesions`, `masks`, `scores`, `prompts`, `features`, `weights` of the network and `model_weights` of
-        the promptable model; an empty list where the classifier does not need them.
+        `images`, `lesions`, `masks`, `scores`, `prompts`, `features`, `weights` of the network, `model_weights` of
+        the promptable model, and what a finished run `trained`; an empty list where the classifier does not need them.
     """
     entry = config.classification.classifiers[name]
     needs = entry.needs()
@@ -72,8 +78,9 @@ def classifier_inputs(config: StudyConfig, name: str, fold: str = "") -> dict[st
             True,
             *(f"{family_folder(config, family, fold)}features/{family}/{{shard}}.parquet" for family in entry.vectors),
         ),
-        "weights": network_weights(config, name),
+        "weights": [] if config.classification.from_run else network_weights(config, name),
         "model_weights": weights_inputs(config, model, fold) if "model" in needs else [],
+        "trained": trained_files(config, name),
     }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from mammoflow.config.cohort import READERS, DatasetSettings
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, WeightsError
+from mammoflow.planning.from_run import check_run
 from mammoflow.planning.models import missing_weights, needed_models
 from mammoflow.planning.network_weights import missing_network_weights
 from mammoflow.storage.outputs import holds_files, is_within
@@ -126,7 +127,8 @@ def check_files(config: StudyConfig) -> None:
     Raises
     ------
     ConfigError
-        If a study or a table does not exist; the message names the key, the path, and what to do.
+        If a study or a table does not exist, or the run whose classifiers are applied does not fit; the message names
+        the key, the path, and what to do.
     WeightsError
         If a weights file does not exist; the message names the file, its checksum, and the command that fetches it.
     """
@@ -142,3 +144,5 @@ def check_files(config: StudyConfig) -> None:
         missing = missing_network_weights(config, name)
         if missing:
             raise ConfigError(missing)
+    if config.classification.from_run:
+        check_run(config)

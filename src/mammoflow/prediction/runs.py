@@ -89,6 +89,10 @@ def read_run(folder: Path, names: Sequence[str] = (), model: str = "", weights: 
             if names:
                 raise
             left_out[path.name] = str(problem)
+    if not classifiers:
+        raise StudyError(
+            f"no classifier of the run {folder} can be applied: {'; '.join(left_out.values())}; expected another run"
+        )
     chosen = _model(folder, model)
     return FinishedRun(
         folder,

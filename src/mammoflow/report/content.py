@@ -144,6 +144,7 @@ def division(study: Row) -> str:
         "kfold": f"divided by patient (fold {split.get('fold')} of {split.get('folds')}, counted from 0, is test)",
         "leave_one_source_out": f"divided by source ({split.get('test_source')} is test)",
         "by_image": "divided by image, as in the published protocol, so that patients are on both sides",
+        "apply": "all of them on the test side, so that nothing was trained on this study",
     }
     return words.get(str(method), f"divided by patient ({method} split)")
 

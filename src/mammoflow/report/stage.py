@@ -15,6 +15,7 @@ from mammoflow.evaluation.birads import ZERO_NOTES
 from mammoflow.evaluation.candidates import classifier_titles, display_name
 from mammoflow.evaluation.detection import FALSE_POSITIVES_PER_IMAGE
 from mammoflow.evaluation.segmentation_tables import FEEDS
+from mammoflow.report.absences import absences
 from mammoflow.report.content import (
     Tables,
     by_family,
@@ -40,7 +41,7 @@ from mammoflow.report.segmentation import (
     with_prompts_of_masks,
 )
 from mammoflow.storage.files import read_json, write_text
-from mammoflow.tables.study import LEAKING, has_every_fold
+from mammoflow.tables.study import LEAKING, applies_only, has_every_fold
 
 SHOWN_FEATURES = 8
 
@@ -113,14 +114,17 @@ def write_report(
         "seen": seen,
         "division": division(study),
         "counts": split_counts(cohort),
+        "absences": absences(study, split_counts(cohort), headline, provenance),
+        "chosen_elsewhere": applies_only(study),
         "birads": headline[0],
         "zero_note": ZERO_NOTES[provenance["comparison"]["birads_zero"]],
         "headline": by_family(headline, titles),
         "same_rows": len({row["n"] for row in headline if row["n"]}) <= 1,
         "common": by_family(tables.rows("comparison_common_lesions"), titles),
         "other_splits": [
-            (split, by_family(tables.rows(f"comparison_{split}"), titles))
-            for split in (() if by_fold else ("validation", "train"))
+            (split, by_family(rows, titles))
+            for split in (() if by_fold or applies_only(study) else ("validation", "train"))
+            if (rows := tables.rows(f"comparison_{split}"))
         ],
         "by_fold": [
             (f"{fold:g}", by_family([row for row in by_fold if row["fold"] == fold], titles))

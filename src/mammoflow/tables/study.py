@@ -46,6 +46,12 @@ def has_every_fold(study: dict[str, Any]) -> bool:
     return isinstance(split, dict) and split.get("method") == "kfold" and split.get("fold") == "all"
 
 
+def applies_only(study: dict[str, Any]) -> bool:
+    """Tell whether every patient is test and nothing is trained on the study."""
+    split = study.get("split")
+    return isinstance(split, dict) and split.get("method") == "apply"
+
+
 def study_notes(study: dict[str, Any]) -> list[str]:
     """Return the notes of the study; a semicolon, which parts the notes of a row, becomes a comma."""
     return [str(note).replace(";", ",") for note in study.get("notes") or []]

@@ -13,12 +13,15 @@ import pytest
 from click.testing import CliRunner
 
 from mammoflow.cli import main
+from mammoflow.config.base import validate_settings
+from mammoflow.config.classification import ClassifierSettings
 from mammoflow.config.documentation import settings_text
 from mammoflow.config.images import ImagesSettings
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.prompts import PromptSettings
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.prediction.api import predict
+from mammoflow.prediction.runs import read_run
 from mammoflow.storage.files import write_text
 
 CROP = {
@@ -88,3 +91,11 @@ def test_command_prints_the_probability(run: Path, film: Path, made_up: ModuleTy
     result = CliRunner().invoke(main, [*words, "--threads", "1", "--classify", str(run), "--classifier", "crop"])
     assert result.exit_code == 0, result.output
     assert "malignancy by crop 0." in result.output
+
+
+def test_a_run_that_only_applied_classifiers_is_refused(tmp_path: Path) -> None:
+    settings = validate_settings(ClassifierSettings, CROP, "test").model_dump(mode="json")
+    record = {"settings": settings, "seeds": {"0": {}}, "trained_elsewhere": {"folder": "results/other"}}
+    write_text(tmp_path / "classification" / "crop" / "training.json", json.dumps(record))
+    with pytest.raises(StudyError, match=r"no classifier of the run .* can be applied: .*results/other"):
+        read_run(tmp_path)

@@ -182,7 +182,8 @@ def test_without_labels_the_study_is_kept_and_nothing_is_trained(tmp_path: Path)
     assert values["classification"] == {"run": []}
     checked = run("check", target)
     assert "labels: 0 malignant, 0 benign, 1 unknown" in checked.output
-    assert "classifiers need both classes" in checked.output
+    assert "no AUC, sensitivity and specificity without both classes" in checked.output
+    assert "classifiers: " not in checked.output
 
 
 def test_a_table_outside_the_study_folder_is_refused(tmp_path: Path) -> None:
