@@ -203,8 +203,12 @@ def test_one_woman_under_two_patients_of_the_table_is_said(study, download, ids,
 
 
 def test_files_of_one_image_have_one_size(study, download):
-    for name, shape in (("a.dcm", (60, 40)), ("b.dcm", (30, 20)), ("c.dcm", (60, 40))):
-        download.write_dicom(study.folder / name, download.film_pixels(shape))
+    for name, shape, intent in (
+        ("a.dcm", (60, 40), "FOR PRESENTATION"),
+        ("b.dcm", (30, 20), "FOR PROCESSING"),
+        ("c.dcm", (60, 40), "FOR PRESENTATION"),
+    ):
+        download.write_dicom(study.folder / name, download.film_pixels(shape), PresentationIntentType=intent)
     table = table_of(3).assign(
         image=["a.dcm", "b.dcm", "c.dcm"], patient=["A", "A", "B"], image_id=["one", "one", "two"]
     )
