@@ -203,6 +203,17 @@ def test_one_woman_under_two_patients_of_the_table_is_said(study, download, ids,
 
 
 def test_files_of_one_image_have_one_size(study, download):
+    for name, shape in (("a.dcm", (60, 40)), ("b.dcm", (30, 20)), ("c.dcm", (60, 40))):
+        download.write_dicom(study.folder / name, download.film_pixels(shape))
+    table = table_of(3).assign(
+        image=["a.dcm", "b.dcm", "c.dcm"], patient=["A", "A", "B"], image_id=["one", "one", "two"]
+    )
+    found = study.select(table)
+    assert found.lesions["patient_id"].tolist() == ["B"]
+    assert "a.dcm (unknown), b.dcm (unknown): the files show several exposures" in found.details[0]
+
+
+def test_files_for_presentation_and_processing_have_one_size(study, download):
     for name, shape, intent in (
         ("a.dcm", (60, 40), "FOR PRESENTATION"),
         ("b.dcm", (30, 20), "FOR PROCESSING"),
@@ -214,4 +225,4 @@ def test_files_of_one_image_have_one_size(study, download):
     )
     found = study.select(table)
     assert found.lesions["patient_id"].tolist() == ["B"]
-    assert "a.dcm (unknown), b.dcm (unknown): the files show several exposures" in found.details[0]
+    assert "files of one image differ in size: a.dcm has 60 x 40 pixels, b.dcm has 30 x 20" in found.details[0]
