@@ -105,7 +105,7 @@ def is_hollow(mask: Mask) -> bool:
     inside = np.ascontiguousarray(mask[box[0] : box[2], box[1] : box[3]]).view(np.uint8)
     outlines, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = cv2.drawContours(np.zeros_like(inside), outlines, -1, 1, cv2.FILLED)
-    return np.count_nonzero(inside) < HOLLOW * np.count_nonzero(filled)
+    return bool(np.count_nonzero(inside) < HOLLOW * np.count_nonzero(filled))
 
 
 def pieces(mask: Mask) -> tuple[list[int], list[int]]:
