@@ -122,7 +122,8 @@ def clip_box(box: Box, size: tuple[float, float]) -> tuple[Box, bool]:
     if min(y1 - y0, x1 - x0) < 1 - 1e-9:
         raise ExcludedCase(
             LesionReason.BOX_INVALID,
-            f"box {described(box)} has no pixel on the image of {height:g} x {width:g} pixels",
+            f"box {described(box)} has no pixel on the image of {height:g} x {width:g} pixels; the boxes may "
+            "belong to the picture in another size",
         )
     beyond = max(y0 - box[0], x0 - box[1], box[2] - y1, box[3] - x1)
     return (y0, x0, y1, x1), beyond > CLIPPED_PX

@@ -98,6 +98,7 @@ def _read_header(path: Path) -> _Header:
 
 def _of_the_rows(headers: Mapping[str, _Header], rows: Sequence[Row]) -> list[str]:
     """Return the files that may show the side and view of the rows; all where the headers show one film only."""
+    headers = _without_relatives(headers, {str(row["view"]) for row in rows if row["view"]})
     if not _differ([(header.side, header.view) for header in headers.values()]):
         return list(headers)
     stated = list(dict.fromkeys((str(row["laterality"] or ""), str(row["view"] or "")) for row in rows))
@@ -117,6 +118,18 @@ def _of_the_rows(headers: Mapping[str, _Header], rows: Sequence[Row]) -> list[st
     if not full and len(fitting) > 1:
         raise _several(headers, "their headers do not tell which one the row means")
     return candidates
+
+
+def _without_relatives(headers: Mapping[str, _Header], views: set[str]) -> Mapping[str, _Header]:
+    """Leave out files of a related view (XCCL for CC) where there is one of exactly the rows' view."""
+    if not any(header.view in views for header in headers.values()):
+        return headers
+    related = {
+        name
+        for name, header in headers.items()
+        if header.view and header.view not in views and not any(views_differ(view, header.view) for view in views)
+    }
+    return {name: header for name, header in headers.items() if name not in related}
 
 
 def _differ(films: Sequence[tuple[str, str]]) -> bool:

@@ -22,6 +22,10 @@ LIKENESSES = str.maketrans(
     "ABEKMHOPCTYXSIJ" + "aeopcyxsij" + "ABEZHIKMNOPTYXoikpu",
 )
 """Cyrillic and Greek letters that look like Latin ones."""
+WRITTEN_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "æ": "ae", "å": "aa"})
+"""Letters and how they are written where a program has none of them."""
+FAMILY_NAME_FIRST = re.compile(r"([^\d,^]+?)\s*[,^]\s*([^\d,^]+)")
+ENDS = " .,;:'\"^"
 EXPONENT = re.compile(r"(\d)(?:[.,](\d+))?e\+?(\d{1,2})", re.IGNORECASE)
 
 
@@ -54,11 +58,14 @@ def id_key(text: str) -> str:
 
     The form ignores case, leading zeros of every number, an ending ``.0``, compatibility forms (NFKC, such as
     full-width digits), digits of other scripts, dashes and letters that look alike, the kind of a separator and whether
-    one is between a letter and a number, the number form of spreadsheets (``1E+05``), and UTF-8 that was read as
-    Windows-1252.
+    one is between a letter and a number, the number form of spreadsheets (``1E+05``), UTF-8 that was read as
+    Windows-1252, accents and umlauts (``ue`` for ``ü``), punctuation at the ends, and the order of ``Family, Given``.
     """
     repaired = _without_mojibake(plain_text(text))
-    folded = unicodedata.normalize("NFKC", repaired).translate(LIKENESSES).casefold().lstrip("'").strip()
+    folded = unicodedata.normalize("NFKC", repaired).translate(LIKENESSES).casefold().strip(ENDS)
+    folded = _without_accents(folded.translate(WRITTEN_OUT))
+    if match := FAMILY_NAME_FIRST.fullmatch(folded):
+        folded = f"{match[2]} {match[1]}"
     folded = "".join(map(_digit, map(_hyphen, folded)))
     folded = re.sub(r"^([^.,]*\d)[.,]0+$", r"\1", folded)
     if match := EXPONENT.fullmatch(folded):
@@ -81,6 +88,14 @@ def _hyphen(character: str) -> str:
 def _digit(character: str) -> str:
     value = unicodedata.decimal(character, None)
     return character if value is None else str(value)
+
+
+def _without_accents(text: str) -> str:
+    """Take the accents off Latin letters; marks of other scripts make other letters."""
+    if text.isascii():
+        return text
+    letters = (unicodedata.normalize("NFKD", character) for character in text)
+    return "".join(letter[0] if letter[0].isascii() else unicodedata.normalize("NFC", letter) for letter in letters)
 
 
 def _without_mojibake(text: str) -> str:

@@ -170,7 +170,7 @@ def _prepare(case: Case, result: CaseResult) -> None:
         none_left = ExcludedCase(LesionReason.NO_LESIONS, f"none of {len(case.lesions)} lesions can be used")
         result.excluded.insert(0, excluded_row(case.image, str(case.image["image_path"]), none_left))
         return
-    flags = spacing_flags(stored.header.spacing, spacing, case.image["spacing_mm"])
+    flags = spacing_flags(stored.header.spacing, spacing, case.image["spacing_mm"], grid.stored)
     header = {**_header_columns(case, stored, canonical, breast), **flags}
     header["flag_polarity_implausible"] = not whole and _looks_inverted(canonical, result.lesions)
     view = str(case.image["view"]) or stored.header.side.view
@@ -227,6 +227,7 @@ def _header_columns(case: Case, film: Film, canonical: Grey, breast: Mask) -> di
         "flag_magnification_unusable": header.spacing.magnification_unusable,
         "flag_transfer_syntax_missing": header.syntax_guessed,
         "flag_picture_turned": film.turned,
+        "flag_few_grey_levels": film.has_few_levels,
     }
 
 

@@ -23,6 +23,9 @@ from mammoflow.imaging.spacing import Spacing
 from mammoflow.imaging.voi import choose_voi
 from mammoflow.reasons.files import FileReason
 
+FEW_LEVELS = 16  # grey levels: a film has hundreds; masks, drawings and reduced palettes have fewer
+SAMPLE_SIDE = 512
+
 
 @dataclass(frozen=True)
 class Film:
@@ -47,6 +50,12 @@ class Film:
     voi: str = "none"
     pixels_conflict: bool = False
     turned: bool = False
+
+    @property
+    def has_few_levels(self) -> bool:
+        """Whether a sample of the pixels has at most 16 grey levels, as a mask or a drawing has."""
+        step = max(1, max(self.pixels.shape) // SAMPLE_SIDE)
+        return int(np.count_nonzero(np.bincount(self.pixels[::step, ::step].ravel()))) <= FEW_LEVELS
 
     @property
     def spacing(self) -> Spacing | None:

@@ -25,6 +25,7 @@ from mammoflow.formats.dicom_header import (
     is_compressed,
 )
 from mammoflow.formats.pixels import stored_pixels
+from mammoflow.imaging.pixel_order import order_is_doubtful
 from mammoflow.imaging.stored_words import Layout, fit_words, stated_layout
 from mammoflow.imaging.voi import Voi, read_lookup_table, rescale
 from mammoflow.reasons.files import FileReason
@@ -57,7 +58,8 @@ def grey_and_conflict(dataset: pydicom.Dataset, voi: Voi | None = None) -> tuple
     -------
     tuple
         The grey levels, and whether the header contradicts the pixels: values above Bits Stored, a wrong High Bit, a
-        doubtful sign, more pixel data than the image needs, a wrong Planar Configuration.
+        doubtful sign, exchanged bytes or exchanged Rows and Columns, more pixel data than the image needs, a wrong
+        Planar Configuration.
 
     Raises
     ------
@@ -80,7 +82,8 @@ def grey_and_conflict(dataset: pydicom.Dataset, voi: Voi | None = None) -> tuple
     native = np.ascontiguousarray(stored, dtype=stored.dtype.newbyteorder("="))
     words = native.view(f"u{stored.dtype.itemsize}")
     fitted = fit_words(dataset, words)
-    conflict = fitted.conflict or has_more_pixels(dataset) or planes_conflict
+    scrambled = not is_compressed(dataset) and order_is_doubtful(words)
+    conflict = fitted.conflict or scrambled or has_more_pixels(dataset) or planes_conflict
     table = grey_table(dataset, 8 * words.dtype.itemsize, voi, fitted.layout)
     if table.size > 2**8 and np.array_equal(table, np.arange(table.size)):
         return np.asarray(fitted.words, dtype=np.uint16), conflict

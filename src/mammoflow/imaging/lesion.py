@@ -19,7 +19,7 @@ from mammoflow.formats.study_paths import safe_path
 from mammoflow.imaging.contours import beyond_film, draw_contours
 from mammoflow.imaging.geometry import Box, Mask, box_of, crop, longest_diameter_mm, resize, sample_mask, shrink_mask
 from mammoflow.imaging.grey import Grey
-from mammoflow.imaging.mask_checks import TINY_PX, check_mask, check_share, far_apart
+from mammoflow.imaging.mask_checks import TINY_PX, check_mask, check_share, far_apart, is_hollow
 from mammoflow.imaging.roi_mask import read_roi_mask
 from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.lesions import LesionReason
@@ -128,6 +128,7 @@ def read_reference(
             raise ExcludedCase(LesionReason.MASK_EMPTY, "no pixel is left of the mask at the film's size")
         flags |= {
             "flag_mask_tiny": int(np.count_nonzero(mask)) < TINY_PX,
+            "flag_mask_hollow": is_hollow(mask),
             "flag_mask_scattered": far_apart(mask),
             "flag_box_differs": _box_differs(lesion, box, grid),
         }

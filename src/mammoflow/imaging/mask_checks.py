@@ -13,12 +13,14 @@ from mammoflow.imaging.geometry import Box, Mask, box_of
 from mammoflow.reasons.lesions import LesionReason
 
 INVERTED_RIM = 0.5  # share of the film's outermost pixels that the background covers and a lesion does not
+INVERTED_SHARE = 0.1  # of the film: the background covers more
 SPECKS = {3: 16, 5: 64}  # from so many pieces on, none of more than so many pixels: noise; 64 are a block of JPEG
 SCATTERED_SHARE = 0.25  # of the film: noise spreads over a box of at least this size
 FAR_APART = 5.0  # times the box of the largest piece: pieces that make the box larger lie far apart
 TINY_PX = 4  # pixels of the film
 OUTSIDE = 0.5  # share of a lesion in the breast region below which it counts as outside
 MIRRORED = 0.9  # share of the mirrored lesion in the breast region from which the mask looks mirrored
+HOLLOW = 0.5  # share of the area within its outline that a mask must cover, or it is an outline alone
 FILLS_BREAST = 0.5  # share of the breast region that a lesion hardly covers
 
 LESION_FLAGS = (
@@ -27,6 +29,7 @@ LESION_FLAGS = (
     "flag_mask_rescaled",
     "flag_mask_scattered",
     "flag_mask_tiny",
+    "flag_mask_hollow",
     "flag_fills_breast",
     "flag_box_clipped",
     "flag_box_differs",
@@ -61,9 +64,10 @@ def check_mask(mask: Mask, settings: ImagesSettings) -> None:
     share = float(np.count_nonzero(mask)) / mask.size
     rim = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
     if float(rim.mean()) > INVERTED_RIM and settings.most_of_film < 1:
+        looks = "it looks inverted" if share > INVERTED_SHARE else "a frame is drawn around the picture"
         raise ExcludedCase(
             LesionReason.MASK_COVERS,
-            f"mask covers {share:.1%} of the film and {rim.mean():.0%} of its outermost pixels: it looks inverted; "
+            f"mask covers {share:.1%} of the film and {rim.mean():.0%} of its outermost pixels: {looks}; "
             "expected the lesion alone. State its value in images.mask_value or in the column mask_value",
         )
     check_share(share, settings, "mask")
@@ -91,6 +95,17 @@ def far_apart(mask: Mask) -> bool:
     if box is None or len(areas) < 2:
         return False
     return (box[2] - box[0]) * (box[3] - box[1]) > FAR_APART * boxes[areas.index(max(areas))]
+
+
+def is_hollow(mask: Mask) -> bool:
+    """Tell whether a mask (height, width) covers less than half of what its outline encloses: a drawn line, no area."""
+    box = box_of(mask)
+    if box is None:
+        return False
+    inside = np.ascontiguousarray(mask[box[0] : box[2], box[1] : box[3]]).view(np.uint8)
+    outlines, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = cv2.drawContours(np.zeros_like(inside), outlines, -1, 1, cv2.FILLED)
+    return bool(np.count_nonzero(inside) < HOLLOW * np.count_nonzero(filled))
 
 
 def pieces(mask: Mask) -> tuple[list[int], list[int]]:

@@ -15,7 +15,7 @@ from mammoflow.formats.pixels import stored_pixels
 from mammoflow.imaging.film_header import read_header
 from mammoflow.imaging.geometry import Mask
 from mammoflow.imaging.grey import dicom_grey
-from mammoflow.imaging.mask_levels import HINT, mask_of_levels, mask_of_value, one_colour
+from mammoflow.imaging.mask_levels import HINT, listed_levels, mask_of_levels, mask_of_value, one_colour
 from mammoflow.imaging.pictures import decode_picture, is_picture, stored_values
 from mammoflow.reasons.lesions import LesionReason
 
@@ -59,7 +59,13 @@ def read_roi_mask(path: Path, value: str = "") -> Mask:
     else:
         dataset = open_dicom(path)
         picture, levels, lossy = None, dicom_grey(dataset), read_header(dataset).lossy
-    mask = mask_of_levels(levels, path.name, lossy)
+    try:
+        mask = mask_of_levels(levels, path.name, lossy)
+    except ExcludedCase as problem:
+        if picture is None and problem.reason == LesionReason.MASK_LEVELS:  # a value is stated as it is stored
+            detail = f"{path.name} has {listed_levels(_stored_values(path))}; expected two: {HINT}"
+            raise ExcludedCase(LesionReason.MASK_LEVELS, detail) from problem
+        raise
     if picture is not None and picture.colour.ndim == 3 and not one_colour(picture.colour, mask & picture.opaque):
         raise ExcludedCase(LesionReason.MASK_LEVELS, f"{path.name} has several colours; expected one: {HINT}")
     return mask

@@ -146,7 +146,9 @@ def choose_spacing(header: Spacing | None, table_mm: Any, default_mm: Any) -> Sp
     )
 
 
-def spacing_flags(header: HeaderSpacing, chosen: Spacing, table_mm: Any = None) -> dict[str, bool]:
+def spacing_flags(
+    header: HeaderSpacing, chosen: Spacing, table_mm: Any = None, shape: tuple[int, int] = (1, 1)
+) -> dict[str, bool]:
     """Return the flags of CANONICAL_IMAGES about spacing.
 
     Parameters
@@ -157,14 +159,18 @@ def spacing_flags(header: HeaderSpacing, chosen: Spacing, table_mm: Any = None) 
         From `choose_spacing`.
     table_mm
         Number of the case table; null where there is none.
+    shape
+        (height, width) of the stored pixels.
     """
     other, table = header.spacing, _number(table_mm)
     differs = other is not None and not (
         _agree(other.rows_mm, chosen.rows_mm) and _agree(other.columns_mm, chosen.columns_mm)
     )
+    longest = max(chosen.rows_mm * shape[0], chosen.columns_mm * shape[1])
+    unlikely = (table is not None and not _believable(table)) or longest > LONGEST_SIDE_MM
     return {
         "flag_spacing_conflict": header.conflicting or differs,
-        "flag_spacing_implausible": header.implausible or (table is not None and not _believable(table)),
+        "flag_spacing_implausible": header.implausible or unlikely,
         "flag_pixels_not_square": not chosen.is_square,
     }
 

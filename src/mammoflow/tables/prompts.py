@@ -12,6 +12,9 @@ BOX = ["y0", "x0", "y1", "x1"]
 CLIPPED = "flag_box_clipped"
 """Column that says that the box of a reader reached beyond the film."""
 
+MISSES = "flag_box_misses"
+"""Column that says that the box of a reader does not meet the reference of its lesion."""
+
 REFERENCE = "reference"
 """Origin of the prompts that are made from the reference."""
 
@@ -31,6 +34,7 @@ PROMPTS = pa.DataFrameSchema(
         "y1": number(),
         "x1": number(),
         CLIPPED: flag(required=False),
+        MISSES: flag(required=False),
         "points": text(),  # JSON: a list of [y, x, label], label 1 on the lesion, 0 beside it; "" where there is none
     },
     unique=["prompt_id"],

@@ -211,3 +211,18 @@ def test_files_of_one_image_have_one_size(study, download):
     found = study.select(table)
     assert found.lesions["patient_id"].tolist() == ["B"]
     assert "a.dcm (unknown), b.dcm (unknown): the files show several exposures" in found.details[0]
+
+
+def test_files_for_presentation_and_processing_have_one_size(study, download):
+    for name, shape, intent in (
+        ("a.dcm", (60, 40), "FOR PRESENTATION"),
+        ("b.dcm", (30, 20), "FOR PROCESSING"),
+        ("c.dcm", (60, 40), "FOR PRESENTATION"),
+    ):
+        download.write_dicom(study.folder / name, download.film_pixels(shape), PresentationIntentType=intent)
+    table = table_of(3).assign(
+        image=["a.dcm", "b.dcm", "c.dcm"], patient=["A", "A", "B"], image_id=["one", "one", "two"]
+    )
+    found = study.select(table)
+    assert found.lesions["patient_id"].tolist() == ["B"]
+    assert "files of one image differ in size: a.dcm has 60 x 40 pixels, b.dcm has 30 x 20" in found.details[0]

@@ -126,6 +126,15 @@ def test_an_exaggerated_view_and_small_letters_are_of_the_view(tmp_path: Path) -
     assert choose_file(tmp_path, names(tmp_path), [row("L", "CC")])[0] == "exam/a"
 
 
+def test_an_exaggerated_view_beside_the_plain_one_is_a_film_of_its_own(tmp_path: Path) -> None:
+    write(tmp_path / "exam" / "a", "L", "XCCL", level=1)
+    write(tmp_path / "exam" / "b", "L", "CC", level=2)
+    assert choose_file(tmp_path, names(tmp_path), [row("L", "CC")])[0] == "exam/b"
+    assert choose_file(tmp_path, names(tmp_path), [row("L", "XCCL")])[0] == "exam/a"
+    with pytest.raises(ExcludedCase, match="several exposures"):
+        choose_file(tmp_path, names(tmp_path), [row("L", "")])
+
+
 def test_headers_that_say_nothing_leave_no_choice(tmp_path: Path) -> None:
     write(tmp_path / "exam" / "a", level=1)
     write(tmp_path / "exam" / "b", level=2)

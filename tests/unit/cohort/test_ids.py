@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mammoflow.cohort.id_spellings import similar_ids, spellings_table, spreadsheet_hints
+from mammoflow.cohort.patient_units import unit_hints
 from mammoflow.cohort.plain_text import id_key, plain_text
 from mammoflow.errors import StudyError
 from mammoflow.reasons.cohort import CohortReason
@@ -78,6 +79,13 @@ def test_forms_of_one_text_are_one_patient(one, other):
         ("P\u0661", "P1"),
         ("Müller", "MÃ¼ller"),
         ("STRASSE", "straße"),
+        ("Müller", "MUELLER"),
+        ("José", "Jose"),
+        ("Åse", "Aase"),
+        ("Müller, Anna", "Anna Müller"),
+        ("Müller^Anna", "Mueller, Anna"),
+        ("P93.", "P93"),
+        ("P90;", "P90"),
     ],
 )
 def test_two_spellings_of_one_patient_stop_unless_the_settings_say_that_they_differ(study, one, other):
@@ -96,6 +104,10 @@ def test_two_spellings_of_one_patient_stop_unless_the_settings_say_that_they_dif
         ("P1_1", "P11"),
         ("100", "1000"),
         ("Müller", "Möller"),
+        ("Bauer", "Baur"),
+        ("1,2", "2,1"),
+        ("A1,B2", "B2,A1"),
+        ("\u0439", "\u0438"),
         ("1.5", "15"),
         ("1.2.840.1.0", "1.2.840.1"),
         ("0.1", "1"),
@@ -204,3 +216,29 @@ def test_ids_of_different_things_are_different(study, one, other):
     found = study.select(table)
     assert len(found.images) == len(found.lesions) == 3
     assert found.lesions["finding_id"].nunique() == 3
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("P90_L", "P90_R"),
+        ("17L", "17R"),
+        ("P3 left", "P3 right"),
+        ("P3_L_CC", "P3_R_MLO"),
+        ("P3_LCC.png", "P3_RCC.png"),
+        ("P3_CC.dcm", "P3_MLO.dcm"),
+        ("A-1-links", "A-1-rechts"),
+    ],
+)
+def test_ids_of_breasts_and_films_are_named(study, pair):
+    (hint,) = unit_hints([*pair, "Q0"])
+    assert all(repr(name) in hint for name in pair)
+    found = study.select(patients(*pair))
+    assert any("in a side or view only" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    "ids", [("P1", "P2"), ("CAROL", "CAROR"), ("P_L1", "P_R1"), ("17L", "18R"), ("L", "R"), ("a.png", "b.png")]
+)
+def test_ids_of_patients_have_no_hint(ids):
+    assert not unit_hints(ids)

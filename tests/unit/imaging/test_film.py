@@ -24,7 +24,8 @@ from pydicom.uid import (
 )
 
 from mammoflow.errors import ExcludedCase, Reason
-from mammoflow.imaging.film import read_film
+from mammoflow.imaging.film import Film, read_film
+from mammoflow.imaging.film_header import FilmHeader
 from mammoflow.imaging.spacing import Spacing
 from mammoflow.reasons.files import FileReason
 
@@ -196,3 +197,9 @@ def test_details_hold_nothing_of_the_header(tmp_path: Path, write_dicom: Callabl
     with pytest.raises(ExcludedCase) as problem:
         read_film(path)
     assert not any(word in problem.value.detail for word in ("Doe", "Jane", "1950", "secret"))
+
+
+@pytest.mark.parametrize(("levels", "few"), [(2, True), (16, True), (17, False), (200, False)])
+def test_a_film_of_few_grey_levels_is_told(levels: int, few: bool) -> None:
+    pixels = (np.arange(600 * 300, dtype=np.uint32).reshape(600, 300) % levels * 300).astype(np.uint16)
+    assert Film(pixels, FilmHeader()).has_few_levels is few

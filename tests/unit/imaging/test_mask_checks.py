@@ -212,3 +212,32 @@ def test_a_mask_of_the_breast_itself_is_flagged() -> None:
 
 def test_every_flag_is_a_column_of_the_table() -> None:
     assert set(LESION_FLAGS) <= set(CANONICAL_LESIONS.columns)
+
+
+def ring(height: int, width: int, thickness: int) -> np.ndarray:
+    drawn = np.zeros(SHAPE, dtype=np.uint8)
+    cv2.ellipse(drawn, (70, 90), (width // 2, height // 2), 0, 0, 360, 1, thickness)
+    return drawn.astype(bool)
+
+
+@pytest.mark.parametrize(
+    "mask", [ring(60, 40, 1), ring(60, 40, 3), mask_of((40, 40, 90, 90)) & ~mask_of((42, 42, 88, 88))]
+)
+def test_an_outline_alone_is_flagged(tmp_path: Path, mask: np.ndarray) -> None:
+    assert read(tmp_path, mask).flags["flag_mask_hollow"]
+
+
+def test_filled_masks_are_no_outlines(tmp_path: Path) -> None:
+    ring_shaped = mask_of((40, 40, 90, 90)) & ~mask_of((50, 50, 80, 80))  # 64 % of what it encloses
+    pieces = mask_of((40, 40, 42, 90), (80, 40, 82, 90))
+    for mask in (LESION, ring(60, 40, cv2.FILLED), ring_shaped, pieces, mask_of((3, 3, 4, 4)), mask_of((3, 3, 5, 9))):
+        assert not read(tmp_path, mask).flags["flag_mask_hollow"]
+
+
+def test_a_frame_is_called_a_frame(tmp_path: Path) -> None:
+    framed = LESION.copy()
+    framed[[0, -1]] = True
+    framed[:, [0, -1]] = True
+    reason, detail = reason_of(tmp_path, framed)
+    assert reason == LesionReason.MASK_COVERS
+    assert "a frame is drawn around the picture" in detail

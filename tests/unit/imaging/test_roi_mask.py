@@ -160,3 +160,15 @@ def test_what_two_people_would_read_differently_is_excluded(
 @pytest.mark.parametrize(("mode", "value"), [("RGBA", (*BLACK, 255)), ("LA", (0, 0)), ("RGB", BLACK)])
 def test_black_everywhere_is_empty(tmp_path: Path, mode: str, value: tuple[int, ...]) -> None:
     assert reason_of(save(tmp_path / "m.png", value, value, mode)) == LesionReason.MASK_EMPTY
+
+
+@pytest.mark.parametrize("header", [{}, {"BitsStored": 4}, {"PhotometricInterpretation": "MONOCHROME1"}])
+def test_levels_of_a_dicom_mask_are_named_as_they_are_stored(
+    tmp_path: Path, write_dicom: Callable[..., Path], header: dict[str, object]
+) -> None:
+    labels = np.zeros((40, 30), dtype=np.uint8)
+    labels[5:15, 5:15], labels[25:35, 5:15] = 1, 2
+    path = write_dicom(tmp_path / "m.dcm", labels, **header)
+    with pytest.raises(ExcludedCase, match="the 3 levels 0, 1, 2"):
+        read_roi_mask(path)
+    assert np.array_equal(read_roi_mask(path, "2"), labels == 2)

@@ -270,3 +270,18 @@ def test_a_magnification_that_is_no_number_is_marked(keyword: str, value: bytes)
 @pytest.mark.parametrize("value", [b"0,07\\0,07 ", b"0.07mm", b"\xff\xfe"])
 def test_a_spacing_that_is_no_number_is_implausible(keyword: str, value: bytes) -> None:
     assert header_spacing(unreadable(header(), keyword, value)) == HeaderSpacing(implausible=True)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "shape", "found"),
+    [
+        (Spacing(0.8, 0.8, "default"), (4096, 3328), True),  # the default belongs to reduced pictures
+        (Spacing(7.0, 7.0, "table"), (256, 256), True),
+        (Spacing(0.1, 0.2, "pixel"), (1000, 2600), True),
+        (Spacing(0.8, 0.8, "default"), (256, 256), False),
+        (Spacing(0.05, 0.05, "table"), (6000, 4000), False),
+        (Spacing(0.1, 0.1, "imager"), (3000, 2400), False),
+    ],
+)
+def test_a_film_longer_than_any_detector_is_flagged(chosen: Spacing, shape: tuple[int, int], found: bool) -> None:
+    assert spacing_flags(HeaderSpacing(), chosen, None, shape)["flag_spacing_implausible"] is found

@@ -199,3 +199,35 @@ def test_a_slope_that_is_none_counts_as_one_and_is_marked(
     film = read_film(tmp_path / "a.dcm")
     np.testing.assert_array_equal(film.pixels, full_range(RAMP))
     assert film.header.rescale_unusable
+
+
+def smooth(rows: int, columns: int, bits: int = 12) -> np.ndarray:
+    y, x = np.mgrid[:rows, :columns]
+    wave = np.sin(x / 17) * np.cos(y / 23) + 0.3 * np.sin((x + 2 * y) / 9)
+    noise = np.random.default_rng(0).normal(0, 0.01, wave.shape)
+    levels = np.clip((wave + noise + 1.5) / 3, 0, 1) * (2**bits - 1)
+    return levels.astype(np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "header"),
+    [
+        (smooth(96, 128, 16).byteswap(), {}),
+        (smooth(128, 128, 16).byteswap(), {}),
+        (smooth(96, 128).reshape(128, 96), {"BitsStored": 12}),
+        (smooth(160, 100).reshape(100, 160), {"BitsStored": 12}),
+    ],
+)
+def test_pixels_in_another_order_are_marked(read: Read, pixels: np.ndarray, header: dict[str, int]) -> None:
+    assert read(pixels, **header).pixels_conflict
+
+
+@pytest.mark.parametrize("shape", [(96, 128), (160, 100), (128, 128)])
+def test_pixels_in_order_have_no_conflict(read: Read, shape: tuple[int, int]) -> None:
+    random = np.random.default_rng(0).integers(0, 4096, shape, dtype=np.uint16)
+    stripes = np.broadcast_to(np.arange(shape[1], dtype=np.uint16) % 7 * 500, shape).copy()
+    for pixels in (smooth(*shape), random, stripes, stripes // 100, np.full(shape, 7, dtype=np.uint16)):
+        assert not read(pixels, BitsStored=12).pixels_conflict
+    two_levels = np.zeros(shape, dtype=np.uint16)
+    two_levels[20:40, 30:60] = 4095
+    assert not read(two_levels, BitsStored=12).pixels_conflict

@@ -16,9 +16,11 @@ from mammoflow.cohort.file_sizes import refuse_other_size, refuse_unequal_files
 from mammoflow.cohort.id_spellings import refuse_similar_parts, spreadsheet_hints
 from mammoflow.cohort.image_files import choose_file
 from mammoflow.cohort.patient_facts import PatientFacts
+from mammoflow.cohort.patient_units import unit_hints
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.readers._table_options import Options
 from mammoflow.cohort.readers._table_rows import OPTIONS, RowReader
+from mammoflow.cohort.repeated_marks import mark_notes
 from mammoflow.cohort.table_files import ORIGIN, TableForm, records
 from mammoflow.cohort.table_joins import UsedColumns, read_joined
 from mammoflow.cohort.words import is_known_view, parse_usable
@@ -102,7 +104,9 @@ class StudyReader(Reader):
         image_ids = distinct_names([(*parts, *film) for parts, film in films])
         table["image_id"] = pd.Series(image_ids, index=table.index, dtype="str")
         self.notes += [*reader.unread.notes(ADVICE, reader.called), *_unknown_views(table)]
-        self.notes += [f"patient: {hint}" for hint in spreadsheet_hints(table["patient_id"])]
+        self.notes += [
+            f"patient: {hint}" for hint in [*spreadsheet_hints(table["patient_id"]), *unit_hints(table["patient_id"])]
+        ]
         table, mixed = _refuse_shared_images(table, self.study)
         refuse_similar_parts(table, "lesion", ["image_id"], self.dataset.ids_differ)
         refuse_similar_parts(table, "finding", ["laterality", "patient_id"], self.dataset.ids_differ)
@@ -112,6 +116,7 @@ class StudyReader(Reader):
         table, torn = _refuse_contradictory_rows(table)
         boxes = table.loc[table["mask_name"] == "", list(BOX)].dropna().to_numpy(dtype=float)
         check_boxes(boxes.tolist(), f"boxes of table {table_name}")
+        self.notes += mark_notes(table)
         files = table.groupby("image_id")["image_name"].agg(lambda names: "\n".join(dict.fromkeys(names)))
         table["image_files"] = table["image_id"].map(files)
         return table.drop(columns=["image_parts", "finding"]), [*excluded, *mixed, *half_usable, *unusable, *torn]

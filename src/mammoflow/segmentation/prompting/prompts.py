@@ -29,7 +29,7 @@ from mammoflow.tables.cohort import EXCLUDED
 from mammoflow.tables.files import empty_table, read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.listing import announce, by_flag, by_reason, lines
-from mammoflow.tables.prompts import BOX, CLIPPED, PROMPTS
+from mammoflow.tables.prompts import BOX, CLIPPED, MISSES, PROMPTS
 
 
 def prompt_table(
@@ -135,6 +135,7 @@ class _Target:
             **dict(zip(BOX, map(float, box), strict=True)),
             "points": points,
             CLIPPED: bool(self.source[CLIPPED]),
+            MISSES: bool(self.source[MISSES]),
         }
 
     def _box(self, margin_mm: float) -> Floats:

@@ -24,9 +24,9 @@ from mammoflow.storage.files import read_mask
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
 from mammoflow.tables.files import read_table
 from mammoflow.tables.masks import MASKS
-from mammoflow.tables.prompts import BOX, CLIPPED, REFERENCE
+from mammoflow.tables.prompts import BOX, CLIPPED, MISSES, REFERENCE
 
-SOURCE_COLUMNS = ["lesion_id", "image_id", "origin", "draw", *BOX, "mask_path", CLIPPED]
+SOURCE_COLUMNS = ["lesion_id", "image_id", "origin", "draw", *BOX, "mask_path", CLIPPED, MISSES]
 """`mask_path`: file of the mask on the canonical grid, "" where there is a box alone."""
 
 Excluded = list[dict[str, str]]
@@ -53,7 +53,7 @@ def reference_source(folder: Path, lesions: pd.DataFrame) -> pd.DataFrame:
     """Return the reference of each lesion of a shard (table CANONICAL_LESIONS in `folder`)."""
     paths = ["" if pd.isna(file) else str(folder / file) for file in lesions["mask_file"]]
     prompted = lesions.assign(origin=REFERENCE, draw=0, mask_path=paths)
-    prompted[CLIPPED] = False  # the flag of the lesion itself is not one of the prompt
+    prompted[[CLIPPED, MISSES]] = False  # the flag of the lesion itself is not one of the prompt
     return prompted[SOURCE_COLUMNS]
 
 
@@ -83,7 +83,8 @@ def model_source(folder: Path, lesions: pd.DataFrame) -> tuple[pd.DataFrame, Exc
             excluded.append(excluded_prompt(lesion, str(mask["mask_file"]), LesionReason.MASK_EMPTY, detail))
             continue
         keys = {"lesion_id": lesion_id, "image_id": lesion["image_id"], "origin": f"model:{mask['model']}", "draw": 0}
-        rows.append({**keys, **dict(zip(BOX, map(float, box), strict=True)), "mask_path": str(path), CLIPPED: False})
+        marks = {CLIPPED: False, MISSES: False}
+        rows.append({**keys, **dict(zip(BOX, map(float, box), strict=True)), "mask_path": str(path)} | marks)
     return pd.DataFrame(rows, columns=SOURCE_COLUMNS), excluded
 
 
@@ -142,7 +143,8 @@ def reader_source(
         earlier = sum(other["lesion_id"] == lesion["lesion_id"] for other in rows)
         keys = {"lesion_id": lesion["lesion_id"], "image_id": lesion["image_id"], "origin": f"reader:{reader.name}"}
         place = dict(zip(BOX, box, strict=True))
-        rows.append({**keys, "draw": earlier, **place, "mask_path": "", CLIPPED: clipped})
+        misses = overlap(box, [float(lesion[name]) for name in BOX]) == 0
+        rows.append({**keys, "draw": earlier, **place, "mask_path": "", CLIPPED: clipped, MISSES: misses})
     return pd.DataFrame(rows, columns=SOURCE_COLUMNS), excluded
 
 

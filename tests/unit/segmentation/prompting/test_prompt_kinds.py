@@ -208,6 +208,7 @@ def test_boxes_by_image_find_their_lesion_and_unusable_ones_are_recorded(
     tight = prompts[prompts["margin_mm"] == 0]
     assert tight["lesion_id"].to_list() == ["one_b", "one_b", "two_a"]
     assert tight["draw"].to_list() == [0, 1, 0]
+    assert tight["flag_box_misses"].to_list() == [False, False, True]
     assert excluded["reason"].to_list() == [str(LesionReason.BOX_INVALID)] * 3
     assert excluded["detail"].str.contains("row 4").iloc[0]
     assert set(excluded["level"]) == {"row"}
