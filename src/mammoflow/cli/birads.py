@@ -39,7 +39,7 @@ def birads(
     column: tuple[str, ...],
     output: Path,
 ) -> None:
-    """Score BI-RADS as a model, from case TABLES alone: no image is read.
+    """Score BI-RADS as a model from case tables alone.
 
     TABLES are the case tables, or one folder of CBIS-DDSM's four. Every threshold, policy for BI-RADS 0, lesion type,
     split, density and view has rows, at the level of rows, findings and patients, each with intervals.

@@ -18,9 +18,9 @@ from mammoflow.cli.options import file, folder, output_folder, settings_option, 
 )
 @click.option("--out", required=True, type=folder(), help="Folder to write; new, empty, or of an earlier answer.")
 @click.option("--spacing", type=click.FloatRange(min=0, min_open=True), help="Millimetres per pixel; pictures need it.")
-@click.option("--model", default="", help="Published model, or a name for your own weights.  [default: small]")
+@click.option("--model", default="", show_default="small", help="Published model, or a name for your own weights.")
 @click.option("--weights", type=file(exists=True), help="Weights file, where no package brings it.")
-@click.option("--architecture", default="", help="Architecture of your own weights.")
+@click.option("--architecture", default="", show_default=False, help="Architecture of your own weights.")
 @click.option(
     "--margin-mm",
     type=click.FloatRange(min=0),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from mammoflow.run.console import say
 
 FLAG = "flag_"
 LISTED = 5
@@ -71,6 +72,6 @@ def sized(groups: Groups, listed: int = 0) -> list[str]:
 
 
 def announce(texts: Iterable[str]) -> None:
-    """Print lines to standard error."""
+    """Print lines to standard error, unless the command is quiet."""
     for text in texts:
-        print(text, file=sys.stderr, flush=True)
+        say(text)

@@ -240,6 +240,9 @@ def _write_images(folder: Path, lesions: pd.DataFrame, random: np.random.Generat
         patch_spacing_mm=SPACING,
         patch_y0=0.0,
         patch_x0=0.0,
+        breast_share=1.0,
+        digest="0",
+        **{name: False for name in CANONICAL_LESIONS.columns if name.startswith("flag_")},
     )
     write_table(images if len(images) else empty_table(CANONICAL_IMAGES), CANONICAL_IMAGES, folder / "images.parquet")
     write_table(
