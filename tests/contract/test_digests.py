@@ -55,7 +55,7 @@ ALL_CLASSIFIERS: dict[str, object] = {
 EDITS: dict[str, tuple[str, set[str]]] = {
     "a column of the predictions": ("tables/predictions.py", {*CLASSIFIERS, *MAPS, "compare", "report", "dicom"}),
     "an exclusion reason of the cohort": ("reasons/cohort.py", {"cohort", "birads"}),
-    "a word of the case tables": ("cohort/words.py", {"cohort", "audit", "birads"}),
+    "a word of the case tables": ("cohort/words.py", {"cohort", "audit", "birads", "compare"}),
     "another data set": ("cohort/readers/new_set.py", NOTHING),
     "the reader of a data set that is not used": ("cohort/readers/inbreast.py", NOTHING),
     "a new architecture": ("segmentation/models/new_architecture.py", NOTHING),

@@ -16,6 +16,9 @@ KEYS = ("lesion_id", "finding_id", "image_id", "patient_id", "laterality", "view
 
 BREAST = ("patient_id", "laterality")
 
+FOREIGN = "foreign predictions, training patients unknown"
+"""The mark of a row that another tool's scores are behind."""
+
 
 class ForeignPredictions(Settings):
     """A table of another tool's scores, which the comparison treats as a trained classifier."""

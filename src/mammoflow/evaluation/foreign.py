@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from mammoflow.config.foreign import ForeignPredictions
+from mammoflow.config.foreign import FOREIGN, ForeignPredictions
 from mammoflow.errors import ConfigError
 from mammoflow.evaluation.candidates import CLASSIFIER, Candidate
 from mammoflow.evaluation.floors import with_threshold
@@ -19,9 +19,6 @@ from mammoflow.evaluation.foreign_tables import EXAMPLES, LISTED, Matched, match
 from mammoflow.evaluation.inputs import Run
 from mammoflow.evaluation.metrics import auc
 from mammoflow.storage.files import file_digest
-
-FOREIGN = "foreign predictions, training patients unknown"
-"""The mark of a row that another tool's scores are behind."""
 
 NO_THRESHOLD = "no threshold: none is given, and validation does not hold scores of both classes"
 REVERSED = "benign training and validation lesions have the higher scores, higher should be more suspicious"

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from mammoflow.config.foreign import FOREIGN
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.candidates import (
     CEILING,
@@ -22,7 +23,6 @@ from mammoflow.evaluation.candidates import (
     classifier_titles,
     display_name,
 )
-from mammoflow.evaluation.foreign import FOREIGN
 from mammoflow.evaluation.seen_patients import SEEN_NOTE
 from mammoflow.evaluation.segmentation_tables import CHOSEN
 from mammoflow.storage.files import file_digest, read_json

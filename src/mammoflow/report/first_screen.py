@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import NormalDist, mean
 from typing import Any
 
+from mammoflow.config.foreign import FOREIGN
 from mammoflow.evaluation.candidates import BIRADS, CLASSIFIER, FEATURE_MODEL, display_name
-from mammoflow.evaluation.foreign import FOREIGN
 from mammoflow.evaluation.seen_patients import SEEN_NOTE
 from mammoflow.report.content import Row, weights_rows
 from mammoflow.report.page import number, signed

@@ -29,7 +29,7 @@ from mammoflow.tables.predictions import PREDICTIONS
 from tests.unit.evaluation.tiny_run import write_study
 
 FOLDS = 2
-SETTINGS = ComparisonSettings(bootstrap=100)
+SETTINGS = ComparisonSettings(bootstrap=100, fewest_patients=2, fewest_cases=3)
 IMAGES = ImagesSettings(breast_region="whole")
 
 

@@ -50,7 +50,7 @@ def test_rows_of_a_film_are_its_lesions_and_bad_rows_are_listed(made_up: ModuleT
     assert (out / "first" / "segmentation.dcm").is_file()
     assert not (out / "b" / "segmentation.dcm").exists()
     left_out = pd.read_csv(out / "left_out.csv")
-    assert left_out["row"].str.extract(r"row (\d)")[0].tolist() == ["4", "5", "6", "7", "8"]
+    assert left_out["row"].str.extract(r"row (\d)")[0].tolist() == ["5", "6", "7", "8", "9"]
     assert "in shares of the film" in left_out["reason"][0]
     assert "x0 is blank" in left_out["reason"][1]
     assert len(pd.read_csv(out / "results.csv")) == 3

@@ -136,7 +136,7 @@ def test_a_cohort_without_rows_is_one_message(run: Any, tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["audit", "--cohort", str(cohort), "--output", str(tmp_path / "out")])
     assert result.exit_code == 1
     assert "rows.parquet does not exist" in result.output
-    assert not (tmp_path / "out").exists()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".mammoflow.json"]
 
 
 @pytest.mark.parametrize("frame", [WIDE, NARROW], ids=lambda frame: frame.name)
