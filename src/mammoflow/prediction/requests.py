@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
-
-from mammoflow.errors import ConfigError, ExcludedCase
+from mammoflow.errors import ConfigError
 from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.formats.dicom_header import image_shape
+from mammoflow.formats.picture_headers import read_picture_header
 from mammoflow.imaging.pictures import is_picture
-from mammoflow.reasons.files import FileReason
 
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 in pixels of the film, half-open: x1 and y1 are the first column and row after the box."""
@@ -22,9 +20,6 @@ Point = tuple[float, float]
 """x, y in pixels of the film, from its upper left corner; the centre of the first pixel is 0.5, 0.5."""
 
 KINDS = ("mass", "calcification", "unknown")
-EXIF_ORIENTATION = 274
-TURNED = (5, 6, 7, 8)
-"""EXIF orientations in which a viewer shows the rows of the file as columns."""
 
 BOX_FORM = "x0,y0,x1,y1 in pixels of the film, such as 933,2307,1237,2568"
 POINT_FORM = "x,y in pixels of the film, such as 1085,2437"
@@ -109,13 +104,7 @@ def film_size(path: Path) -> tuple[int, int]:
     """
     if not is_picture(path):
         return image_shape(open_dicom(path))
-    try:
-        with Image.open(path) as picture:
-            width, height = picture.size
-            turned = picture.getexif().get(EXIF_ORIENTATION) in TURNED
-    except Exception as error:  # each format raises its own errors for damaged headers
-        raise ExcludedCase(FileReason.UNREADABLE, f"{path.name}: {type(error).__name__} in its header") from error
-    return (width, height) if turned else (height, width)
+    return read_picture_header(path).shape
 
 
 def lesion_requests(
