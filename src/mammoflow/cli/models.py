@@ -52,9 +52,7 @@ def files_options(command: Command) -> Command:
         help="Architecture of the model, unless it is a published one.",
     )
     @click.option("--weights", type=file(), help="Weights of the model.")
-    @click.option(
-        "--network-weights", type=file(), help="Initial weights of the network, unless a package contains them."
-    )
+    @click.option("--network-weights", type=file(), help="Initial weights of the network.")
     @click.option("--store", type=folder(), help="Folder of the embeddings, if the input needs a promptable model.")
     @click.option("--default-margin-mm", type=float, help="Margin of the prompts, if the input needs them.")
     @precision_option

@@ -12,34 +12,36 @@ from mammoflow.cli.options import file, folder, output_folder, settings_option, 
 
 @main.command()
 @click.argument("image", type=file(exists=True))
-@click.option("--box", "boxes", multiple=True, metavar="X0,Y0,X1,Y1", help="Box around a lesion; once for each lesion.")
+@click.option("--box", "boxes", multiple=True, metavar="X0,Y0,X1,Y1", help="Box around a lesion; repeatable.")
+@click.option("--point", "points", multiple=True, metavar="X,Y", help="Point on a lesion; not for every model.")
+@click.option("--out", required=True, type=folder(), help="New, empty, or of an earlier answer.")
 @click.option(
-    "--point", "points", multiple=True, metavar="X,Y", help="Point on a lesion, where the model takes points."
+    "--spacing", type=click.FloatRange(min=0, min_open=True), metavar="MM", help="Pixel spacing; pictures need it."
 )
-@click.option("--out", required=True, type=folder(), help="Folder to write; new, empty, or of an earlier answer.")
-@click.option("--spacing", type=click.FloatRange(min=0, min_open=True), help="Millimetres per pixel; pictures need it.")
-@click.option("--model", default="", show_default="small", help="Published model, or a name for your own weights.")
-@click.option("--weights", type=file(exists=True), help="Weights file, where no package brings it.")
+@click.option("--model", default="", show_default=False, help="Model, or a name for weights. [small]")
+@click.option("--weights", type=file(exists=True), help="Weights file, if no package has it.")
 @click.option("--architecture", default="", show_default=False, help="Architecture of your own weights.")
 @click.option(
     "--margin-mm",
     type=click.FloatRange(min=0),
-    help="Margin added around each box.  [default: 0, or that of the run of --classify]",
+    metavar="MM",
+    help="Margin around each box. [0, or the run's]",
 )
 @click.option(
     "--finding",
     default="unknown",
-    show_default=True,
+    show_default=False,
     type=click.Choice(["mass", "calcification", "unknown"]),
-    help="What the lesions are, for the codes of the DICOM objects.",
+    metavar="KIND",
+    help="mass, calcification or unknown.",
 )
-@click.option("--window", is_flag=True, help="Show the model a window around each prompt, not the whole film.")
-@click.option("--store", type=folder(), help="Folder of embeddings to use and fill, such as results/store.")
+@click.option("--window", is_flag=True, help="Use a window around each prompt.")
+@click.option("--store", type=folder(), help="Folder of embeddings to use and fill.")
 @click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]), help="Device.")
-@click.option("--threads", type=click.IntRange(min=1), help="Processors to use; all without this option.")
-@click.option("--classify", type=folder(exists=True), help="Finished run whose classifiers judge the lesions.")
-@click.option("--classifier", "classifiers", multiple=True, help="One of its classifiers; all without this option.")
-@click.option("--show", is_flag=True, help="Open the overlay in the viewer of this machine.")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Processors to use. [all]")
+@click.option("--classify", type=folder(exists=True), help="Run whose classifiers to apply.")
+@click.option("--classifier", "classifiers", multiple=True, help="One of its classifiers. [all]")
+@click.option("--show", is_flag=True, help="Open the overlay in a viewer.")
 def predict(
     image: Path,
     boxes: tuple[str, ...],
