@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mammoflow.cohort.guessing.columns import Guess
+    from mammoflow.cohort.readers._table_options import TableColumn
 
-QUESTIONS = {
+QUESTIONS: dict[TableColumn, str] = {
     "image": "Which column names the image file?",
     "mask": "Which column names the mask file of the lesion?",
     "patient": "Which column identifies the patient?",
@@ -106,21 +107,13 @@ def init(
             spacing,
             needs_spacing,
             _has_official_test(rows, guess),
+            {"encoding": encoding, "delimiter": delimiter, "sheet": sheet},
         ),
         guess,
     )
-    write_text(target, _with_form(text, encoding, delimiter, sheet))
+    write_text(target, text)
     click.echo(text)
     click.echo(f"written to {target}; now run: mammoflow check {target}", err=True)
-
-
-def _with_form(text: str, encoding: str, delimiter: str, sheet: str) -> str:
-    """Add what the command line said about the form of the table."""
-    import json
-
-    form = {"encoding": encoding, "delimiter": delimiter, "sheet": sheet}
-    lines = [f"      {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in form.items() if value]
-    return text.replace("    options:\n", "\n".join(["    options:", *lines, ""]), 1)
 
 
 def _settle(guess: Guess, headers: list[str], yes: bool) -> None:
@@ -129,8 +122,7 @@ def _settle(guess: Guess, headers: list[str], yes: bool) -> None:
 
     boxed = "box_y0" in guess.columns
     for key, question in QUESTIONS.items():
-        known = key in guess.columns  # type: ignore[comparison-overlap]
-        if known or (key == "mask" and boxed):
+        if key in guess.columns or (key == "mask" and boxed):
             continue
         if yes and key == "label":
             continue
@@ -147,18 +139,18 @@ def _settle(guess: Guess, headers: list[str], yes: bool) -> None:
         choices = [*headers, NONE] if key == "label" else headers
         answer = click.prompt(f"{question}{hint}", type=click.Choice(choices), show_choices=True)
         if answer != NONE:
-            guess.columns[key] = answer  # type: ignore[index]
+            guess.columns[key] = answer
     for key, rivals in [] if yes else list(guess.rivals.items()):
         choices = [guess.columns[key], *rivals]
         guess.columns[key] = click.prompt(f"Which column is {key}?", type=click.Choice(choices), default=choices[0])
         del guess.rivals[key]
 
 
-def _settle_words(rows: pd.DataFrame, guess: Guess, yes: bool) -> dict[str, dict[str, str]]:
+def _settle_words(rows: pd.DataFrame, guess: Guess, yes: bool) -> dict[TableColumn, dict[str, str]]:
     """Ask for the meaning of unknown words; with `yes`, unknown labels stay unknown and the others are listed."""
     from mammoflow.cohort.guessing.words import CHOICES, unknown_words
 
-    meanings: dict[str, dict[str, str]] = {}
+    meanings: dict[TableColumn, dict[str, str]] = {}
     for key, words in unknown_words(rows, guess.columns).items():
         if yes:
             shown = ", ".join(f"{word!r} ({count} rows)" for word, count in words.items())

@@ -15,11 +15,24 @@ from mammoflow.cohort.several_studies import Pool, pool_studies
 from mammoflow.cohort.step_counts import describe
 from mammoflow.cohort.study_files import require_study_files
 from mammoflow.cohort.trainable import why_untrainable
-from mammoflow.config.cohort import CohortSettings
+from mammoflow.config.cohort import CohortSettings, DatasetSettings
 from mammoflow.errors import MammoflowError
 from mammoflow.tables.columns import SPLITS
 
 ALL_CAUSES = 1000
+
+
+def open_studies(datasets: Sequence[DatasetSettings], folders: Sequence[Path]) -> list[Reader]:
+    """Return the readers of the studies.
+
+    Raises
+    ------
+    StudyError
+        If a folder or a table is missing.
+    """
+    for dataset, folder in zip(datasets, folders, strict=True):
+        require_study_files(dataset, folder)
+    return [open_reader(dataset, folder) for dataset, folder in zip(datasets, folders, strict=True)]
 
 
 def check_study(settings: CohortSettings, validation_classes: int = 0) -> list[str]:
@@ -38,9 +51,7 @@ def check_study(settings: CohortSettings, validation_classes: int = 0) -> list[s
         If a folder, a table or a column is missing, or no case of a study can be used.
     """
     folders = [Path(dataset.folder) for dataset in settings.datasets]
-    for dataset, folder in zip(settings.datasets, folders, strict=True):
-        require_study_files(dataset, folder)
-    readers = [open_reader(dataset, folder) for dataset, folder in zip(settings.datasets, folders, strict=True)]
+    readers = open_studies(settings.datasets, folders)
     pool = pool_studies([select_cases(reader, settings.unlabelled) for reader in readers], settings.datasets, folders)
     problem, untrainable = "", ""
     try:

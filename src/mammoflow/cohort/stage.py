@@ -12,14 +12,13 @@ from typing import Any
 import pandas as pd
 
 from mammoflow.cohort.birads_convention import convention_notes
-from mammoflow.cohort.checking import describe_cohort
+from mammoflow.cohort.checking import describe_cohort, open_studies
 from mammoflow.cohort.division import divide, divide_folds, keep_official_test
-from mammoflow.cohort.reader import Exclusion, Reader, open_reader
+from mammoflow.cohort.reader import Exclusion, Reader
 from mammoflow.cohort.selection import NothingLeft, Selection, select_cases
 from mammoflow.cohort.several_studies import Pool, pool_studies
 from mammoflow.cohort.splits import check_no_leak
 from mammoflow.cohort.step_counts import describe, describe_parts
-from mammoflow.cohort.study_files import require_study_files
 from mammoflow.cohort.trainable import why_untrainable
 from mammoflow.config.cohort import CohortSettings
 from mammoflow.errors import StudyError
@@ -56,9 +55,7 @@ def build_cohort(settings: CohortSettings, study: Path, output: Path, validation
         If a patient or a film would be on two sides of the split; nothing is written then.
     """
     studies = [study, *(Path(dataset.folder) for dataset in settings.more_datasets)]
-    for dataset, folder in zip(settings.datasets, studies, strict=True):
-        require_study_files(dataset, folder)
-    readers = [open_reader(dataset, folder) for dataset, folder in zip(settings.datasets, studies, strict=True)]
+    readers = open_studies(settings.datasets, studies)
     selections = _select(readers, settings, output)
     pool = pool_studies(selections, settings.datasets, studies)
     if settings.split.method == "official":

@@ -190,14 +190,16 @@ def _tells(key: TableColumn, values: Sequence[str]) -> bool:
     return 1 < len(words) < 20 and (long or (key == "side" and words == {"l", "r"}))
 
 
-def _readable(parse: Callable[[str], object]) -> Callable[[str], bool]:
-    def can_be_read(text: str) -> bool:
+def can_be_read(parse: Callable[[str], object]) -> Callable[[str], bool]:
+    """Return a function that tells whether a text has a meaning for `parse`."""
+
+    def has_meaning(text: str) -> bool:
         try:
             return parse(text) is not None
         except ValueError:
             return False
 
-    return can_be_read
+    return has_meaning
 
 
 def _number(text: str, mark: str) -> float | None:
@@ -208,13 +210,13 @@ def _number(text: str, mark: str) -> float | None:
 
 
 READABLE: dict[TableColumn, Callable[[str], bool]] = {
-    "side": _readable(parse_side),
+    "side": can_be_read(parse_side),
     "view": lambda text: is_known_view(parse_view(text)[0]),
-    "label": lambda text: parse_label(text) is not None,
-    "birads": _readable(parse_birads),
-    "density": _readable(parse_density),
+    "label": can_be_read(parse_label),
+    "birads": can_be_read(parse_birads),
+    "density": can_be_read(parse_density),
     "type": lambda text: word_key(text) in LESION_TYPES,
-    "usable": _readable(parse_usable),
+    "usable": can_be_read(parse_usable),
     "split": lambda text: word_key(text) in OFFICIAL_SPLITS,
     "spacing": lambda text: _number(text, ",") is not None or _number(text, ".") is not None,
 }

@@ -36,16 +36,19 @@ class Study:
         Whether the pictures may carry none, so that the file has a line for it.
     official
         Whether the table's own split is used.
+    form
+        `encoding`, `delimiter` and `sheet` of the table, as far as they were given.
     """
 
     run: str
     name: str
     folder: str
     table: str
-    words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    words: Mapping[TableColumn, Mapping[str, str]] = field(default_factory=dict)
     spacing_mm: float | None = None
     needs_spacing: bool = False
     official: bool = False
+    form: Mapping[str, str] = field(default_factory=dict)
 
 
 def overlay_text(study: Study, guess: Guess) -> str:
@@ -65,6 +68,7 @@ def overlay_text(study: Study, guess: Guess) -> str:
         f"    folder: {_scalar(study.folder)}  # paths in the table are relative to it",
         f"    tables: [{_scalar(study.table)}]",
         "    options:",
+        *(f"      {key}: {_quoted(value)}" for key, value in study.form.items() if value),
         "      columns:  # what mammoflow looks for: the column of the table",
     ]
     lines += [f"        {key}: {_scalar(source)}{_doubt(guess, key)}" for key, source in columns.items()]

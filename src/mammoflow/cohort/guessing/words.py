@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 
+from mammoflow.cohort.guessing.columns import can_be_read
 from mammoflow.cohort.readers._table_options import TableColumn
 from mammoflow.cohort.words import is_number, parse_label, parse_side, parse_usable
 
 MOST_WORDS = 20  # a column with more different unknown words is not coded
 
-CHOICES: dict[str, tuple[str, ...]] = {
+CHOICES: dict[TableColumn, tuple[str, ...]] = {
     "label": ("malignant", "benign", "normal", "unknown"),
     "side": ("L", "R", "skip"),
     "usable": ("yes", "no"),
@@ -20,15 +21,15 @@ CHOICES: dict[str, tuple[str, ...]] = {
 """What a person may answer for an unknown word of each column."""
 
 
-def unknown_words(table: pd.DataFrame, columns: Mapping[TableColumn, str]) -> dict[str, dict[str, int]]:
+def unknown_words(table: pd.DataFrame, columns: Mapping[TableColumn, str]) -> dict[TableColumn, dict[str, int]]:
     """Return the words of label, side and usable that are not known, each with how many rows have it.
 
     Numbers of a label are known only where they are all 0 and 1.
     """
-    found = {}
+    found: dict[TableColumn, dict[str, int]] = {}
     for key in CHOICES:
-        source = next((name for column, name in columns.items() if column == key), None)
-        if source is None or source not in table.columns:
+        source = columns.get(key)
+        if source not in table.columns:
             continue
         counts = Counter(text for text in map(str, table[source]) if text)
         known = KNOWN[key]
@@ -39,24 +40,8 @@ def unknown_words(table: pd.DataFrame, columns: Mapping[TableColumn, str]) -> di
     return found
 
 
-def _side_is_known(text: str) -> bool:
-    try:
-        parse_side(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _usable_is_known(text: str) -> bool:
-    try:
-        parse_usable(text)
-    except ValueError:
-        return False
-    return True
-
-
-KNOWN: dict[str, Callable[[str], bool]] = {
-    "label": lambda text: parse_label(text) is not None,
-    "side": _side_is_known,
-    "usable": _usable_is_known,
+KNOWN: dict[TableColumn, Callable[[str], bool]] = {
+    "label": can_be_read(parse_label),
+    "side": can_be_read(parse_side),
+    "usable": can_be_read(parse_usable),
 }
