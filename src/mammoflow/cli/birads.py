@@ -65,7 +65,7 @@ def birads(
 def _job_of_tables(
     tables: tuple[Path, ...], reader: str, name: str, columns: tuple[str, ...]
 ) -> tuple[BiradsJob, Path]:
-    """Return the settings for some tables, and the folder that they lie in."""
+    """Return the settings for some tables, and the folder that contains them."""
     from mammoflow.cohort.case_tables import is_case_table
     from mammoflow.cohort.image_free import columns_without_images
     from mammoflow.config.base import validate_settings

@@ -18,7 +18,8 @@ FEWEST_BOXES = 3  # fewer boxes say nothing about the whole table
 NORMALISED_SHARE = 0.5  # of a table's boxes: above this the whole table is taken as normalised
 REVERSED_SHARE = 0.2  # of a table's boxes: above this the whole table is taken as x, y, width, height
 NORMALISED_HINT = (
-    "all four numbers lie in 0 to 1, so they look normalised; expected pixels of the stored image: multiply y by its "
+    "all four numbers are between 0 and 1, so they look normalised; expected pixels of the stored image: multiply y "
+    "by its "
     "height and x by its width"
 )
 REVERSED_HINT = (
@@ -28,7 +29,7 @@ REVERSED_HINT = (
 
 
 def looks_normalised(box: Sequence[float]) -> bool:
-    """Tell whether all four numbers of a box lie in 0 to 1."""
+    """Tell whether all four numbers of a box are between 0 and 1."""
     return all(0 <= value <= 1 for value in box)
 
 
@@ -81,7 +82,7 @@ def check_boxes(boxes: Sequence[Sequence[float]], origin: str) -> None:
     Raises
     ------
     StudyError
-        If more than half of the boxes lie in 0 to 1, or the corners of more than one in five are reversed, which
+        If more than half of the boxes are between 0 and 1, or the corners of more than one in five are reversed, which
         happens where the table gives width and height.
     """
     if len(boxes) < FEWEST_BOXES:

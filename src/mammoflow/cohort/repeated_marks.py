@@ -25,7 +25,7 @@ def mark_notes(table: pd.DataFrame) -> list[str]:
     -------
     list of str
         One sentence for each kind of doubt: one mask file for several images, one box on several images, boxes whose
-        numbers all lie in 0 to 100 and have fractions.
+        numbers are all between 0 and 100 and have fractions.
     """
     notes = []
     masked = table[table["mask_name"] != ""]
@@ -45,7 +45,7 @@ def mark_notes(table: pd.DataFrame) -> list[str]:
     numbers = boxed[BOX].to_numpy()
     if len(boxed) >= FEWEST_BOXES and numbers.min() >= 0 and numbers.max() <= PERCENT and (numbers % 1).any():
         notes.append(
-            f"box: all {len(boxed)} boxes lie in 0 to {PERCENT} and have fractions (such as "
+            f"box: all {len(boxed)} boxes are between 0 and {PERCENT} and have fractions (such as "
             f"{described(numbers[0].tolist())}): they may be percent; expected pixels of the stored image"
         )
     return notes

@@ -48,7 +48,8 @@ def draw_contours(contours: Sequence[Contour], stored: Shape, film: Shape) -> Ma
     if len(points) >= FEWEST_POINTS and bool(np.all((points >= 0) & (points <= 1))):
         raise ExcludedCase(
             FileReason.CONTOURS,
-            f"all {len(points)} points lie in 0 to 1, so they look normalised; expected pixels of the stored image: "
+            f"all {len(points)} points are between 0 and 1, so they look normalised; expected pixels of the stored "
+            "image: "
             "multiply x by its width and y by its height",
         )
     mask = np.zeros(film, dtype=bool)
