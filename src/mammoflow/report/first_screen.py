@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import NormalDist, mean
+from statistics import mean
 from typing import Any
 
 from mammoflow.config.foreign import FOREIGN
@@ -15,9 +15,6 @@ from mammoflow.report.content import Row, weights_rows
 from mammoflow.report.page import number, signed
 from mammoflow.storage.files import read_json
 from mammoflow.tables.study import LEAKING, PHANTOM
-
-POWER = 0.8
-"""Power behind the smallest difference that could have been detected, where the settings state none."""
 
 
 @dataclass(frozen=True)
@@ -145,38 +142,15 @@ def _difference(pair: Row, reference: str, settings: Mapping[str, Any]) -> str:
         f"and that of {reference} {number(pair['auc_b'])}{others}: a difference of {signed(pair['difference'])}"
         f"{_bounds(low, high, settings)}"
     )
-    smallest = detectable(pair, settings)
+    smallest = pair["detectable"]
     if low is None or high is None or smallest is None:
         return f"{text}, for which there are too few patients for an interval"
     contains = ", an interval that includes no difference" if low <= 0 <= high else ""
-    power = float(settings.get("power") or POWER)
     missed = (
-        f"a true difference smaller than {number(smallest, 2)} could not be detected with a power of {100 * power:g} %"
+        f"a true difference smaller than {number(smallest, 2)} could not be detected with a power of "
+        f"{100 * settings['power']:g} %"
     )
     return f"{text}{contains}; {missed}"
-
-
-def detectable(pair: Row, settings: Mapping[str, Any]) -> float | None:
-    """Return the smallest true difference in AUC that the study could have found with its power.
-
-    It is (z of the confidence + z of the power) standard errors of the difference, two-sided; the standard error is
-    that of the paired test, from its interval.
-
-    Parameters
-    ----------
-    pair
-        Row of `auc_tests.csv`; its column `detectable` is taken where it is there.
-    settings
-        Of the comparison: `confidence`, and `power` where it is stated.
-    """
-    if pair.get("detectable") is not None:
-        return float(pair["detectable"])
-    low, high = pair.get("low"), pair.get("high")
-    if low is None or high is None:
-        return None
-    quantile = NormalDist().inv_cdf((1 + float(settings["confidence"])) / 2)
-    power = NormalDist().inv_cdf(float(settings.get("power") or POWER))
-    return float((high - low) / (2 * quantile) * (quantile + power))
 
 
 def _bounds(low: float | None, high: float | None, settings: Mapping[str, Any]) -> str:

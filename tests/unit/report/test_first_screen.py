@@ -5,12 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scipy.stats import norm
 
-from mammoflow.evaluation.foreign import FOREIGN
+from mammoflow.config.foreign import FOREIGN
 from mammoflow.report.content import by_family
 from mammoflow.report.first_screen import (
-    detectable,
     discordant_rows,
     finding,
     marks_of_study,
@@ -19,7 +17,7 @@ from mammoflow.report.first_screen import (
     validation_areas,
 )
 
-SETTINGS: dict[str, Any] = {"confidence": 0.95, "seed": 3}
+SETTINGS: dict[str, Any] = {"confidence": 0.95, "power": 0.8, "seed": 3}
 READER = "BI-RADS > 3"
 
 
@@ -30,7 +28,7 @@ def row(model: str, auc: float | None, family: str = "classifier", note: str = "
 
 
 def pair(model: str, low: float | None, high: float | None, **more: Any) -> dict[str, Any]:
-    areas = {"auc_a": 0.75, "auc_b": 0.8, "difference": -0.05}
+    areas = {"auc_a": 0.75, "auc_b": 0.8, "difference": -0.05, "detectable": None if low is None else 0.27}
     return {"model_a": model, "model_b": READER, "n": 80, **areas, "low": low, "high": high, **more}
 
 
@@ -81,15 +79,6 @@ def test_a_model_that_lacks_a_fold_or_is_another_tool_is_not_chosen() -> None:
 )
 def test_marks_of_the_model(note: str, marks: tuple[str, ...]) -> None:
     assert model_marks(row("m", 0.7, note=note)) == marks
-
-
-def test_the_smallest_detectable_difference() -> None:
-    error = 0.05
-    reach = norm.ppf(0.975) * error
-    found = detectable(pair("m", -reach, reach), SETTINGS)
-    assert found == pytest.approx((norm.ppf(0.975) + norm.ppf(0.8)) * error, abs=1e-12)
-    assert detectable(pair("m", -reach, reach, detectable=0.2), SETTINGS) == 0.2
-    assert detectable(pair("m", None, None), SETTINGS) is None
 
 
 @pytest.mark.parametrize("pairs", [[], [pair("best_on_validation", None, None)]])
