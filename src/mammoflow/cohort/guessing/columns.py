@@ -12,9 +12,8 @@ from mammoflow.cohort.guessing.files import (
     ENOUGH,
     Files,
     Row,
-    image_pattern,
+    find_pattern,
     is_mask_name,
-    mask_pattern,
     share_there,
 )
 from mammoflow.cohort.guessing.headers import EXACT, HEADERS, box_columns, likeness
@@ -123,22 +122,15 @@ def _guess_files(guess: Guess, shown: pd.DataFrame, folder: Path, files: Files) 
         guess.columns["image"] = best
         if there[best] < 1:
             guess.doubts["image"] = f"{1 - there[best]:.0%} of its files are not below the folder"
-    else:
-        for header in ids:
-            pattern = image_pattern(rows, header, files)
-            if pattern is not None:
-                guess.columns["image"] = pattern
-                guess.doubts["image"] = "the pattern was found by the names of the files"
-                break
     if masks:
         guess.columns["mask"] = max(masks, key=lambda header: (likeness(header, "mask"), there[header]))
-    elif not any(key.startswith("box_") for key in guess.columns):
-        for header in ids:
-            pattern = mask_pattern(rows, header, files)
-            if pattern is not None:
-                guess.columns["mask"] = pattern
-                guess.doubts["mask"] = "the pattern was found by the names of the files"
-                break
+    files_of: tuple[TableColumn, ...] = ("image", "mask")
+    for key in files_of:
+        boxed = key == "mask" and "box_y0" in guess.columns
+        pattern = None if key in guess.columns or boxed else find_pattern(rows, ids, files, masks=key == "mask")
+        if pattern is not None:
+            guess.columns[key] = pattern
+            guess.doubts[key] = "the pattern was found by the names of the files"
 
 
 def _is_mask(header: str, values: list[str]) -> bool:

@@ -67,14 +67,21 @@ def is_mask_name(name: str) -> bool:
     return any(word in lowered for word in MASK_WORDS)
 
 
-def image_pattern(rows: Sequence[Row], column: str, files: Files) -> str | None:
-    """Return the pattern over columns by which a column leads to image files, such as ``images/{id}.png``, or None."""
-    return _best_pattern(rows, column, files, masks=False)
+def find_pattern(rows: Sequence[Row], columns: Sequence[str], files: Files, masks: bool) -> str | None:
+    """Return the pattern over columns that leads to image or mask files, such as ``images/{id}.png``, or None.
 
-
-def mask_pattern(rows: Sequence[Row], column: str, files: Files) -> str | None:
-    """Return the pattern over columns by which a column leads to mask files, or None."""
-    return _best_pattern(rows, column, files, masks=True)
+    Parameters
+    ----------
+    rows
+        Rows of the table.
+    columns
+        Columns whose values may be in the names of the files; the first one with a pattern is taken.
+    files
+        The picture files below the study's folder.
+    masks
+        Whether files that sound like masks are looked for, or the others.
+    """
+    return next(filter(None, (_best_pattern(rows, column, files, masks) for column in columns)), None)
 
 
 def _best_pattern(rows: Sequence[Row], column: str, files: Files, masks: bool) -> str | None:
@@ -85,9 +92,9 @@ def _best_pattern(rows: Sequence[Row], column: str, files: Files, masks: bool) -
         near = [name for found, names in files.by_stem.items() if _fits(found, stem) for name in names]
         for name in near:
             if is_mask_name(name) == masks:
-                patterns[_with_places(name, row, column)] = None
+                patterns |= dict.fromkeys(_with_places(name, row, column))
     shares = {pattern: _share(pattern, shown, files) for pattern in patterns}
-    best = max(shares, key=lambda pattern: (shares[pattern], -len(pattern)), default=None)
+    best = max(shares, key=lambda pattern: (shares[pattern], -pattern.count("{")), default=None)
     return best if best is not None and shares[best] >= ENOUGH else None
 
 
@@ -99,16 +106,13 @@ def _fits(found: str, stem: str) -> bool:
     return rest != found and is_mask_name(rest)
 
 
-def _with_places(name: str, row: Row, column: str) -> str:
-    """Put columns in place of their values: first the one that was looked for, then whole parts of the path."""
+def _with_places(name: str, row: Row, column: str) -> tuple[str, str]:
+    """Return the path with the column in place of its value, and with further columns for whole parts of the path."""
     path = PurePosixPath(name)
-    value = row[column].rsplit("/", 1)[-1]
-    last = path.name.replace(value, "{" + column + "}", 1) if value == row[column] else path.name
-    parts = []
-    for part in path.parent.parts:
-        named = next((key for key, text in row.items() if text == part and key != column and len(part) > 1), None)
-        parts.append("{" + named + "}" if named else part)
-    return "/".join([*parts, last])
+    last = path.name.replace(row[column], "{" + column + "}", 1)
+    named = {text: "{" + key + "}" for key, text in row.items() if text and key != column}
+    parts = path.parent.parts
+    return "/".join([*parts, last]), "/".join([*(named.get(part, part) for part in parts), last])
 
 
 def _share(pattern: str, rows: Sequence[Row], files: Files) -> float:

@@ -150,7 +150,7 @@ def test_files_are_found_by_their_names(tmp_path: Path) -> None:
     rows = [[name, "LR"[number % 2], f"p{number}", str(number % 2)] for number, name in enumerate(ids)]
     table = write_table(folder / "t.csv", ["image_id", "side", "patient", "malignant"], rows, "utf-8", ",")
     guess = guess_columns(read_text_table(table), folder, list_files(folder))
-    assert guess.columns["image"] == "films/L/{image_id}.png" or guess.columns["image"] == "films/{side}/{image_id}.png"
+    assert guess.columns["image"] == "films/{side}/{image_id}.png"
     assert guess.columns["mask"] == "outlines/{image_id}_mask.png"
     assert "found by the names" in guess.doubts["mask"]
 
