@@ -43,8 +43,8 @@ rule audit:
         "../../envs/tables.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=30,
+        mem_mb=grows(3000),
+        runtime=grows(30),
     params:
         code=code("audit"),
         losses=lambda wildcards: losses(*rules.images.input),

@@ -20,8 +20,8 @@ rule birads:
         "../../envs/images.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=grows(2000),
+        runtime=grows(30),
     params:
         code=code("birads"),
         study=lambda wildcards: STUDY,

@@ -25,7 +25,7 @@ rule train_classifier:
     threads: lambda wildcards: threads_of_a_training(f"classifiers/{wildcards.classifier}")
     resources:
         mem_mb=lambda wildcards, attempt: attempt * planned_classifiers.job_memory_mb(CONFIG, wildcards.classifier),
-        runtime=720,
+        runtime=grows(720),
         gpu=lambda wildcards: gpus(f"classifiers/{wildcards.classifier}"),
     params:
         code=lambda wildcards: code(f"classifiers/{wildcards.classifier}"),

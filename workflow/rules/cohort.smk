@@ -20,8 +20,8 @@ checkpoint cohort:
         "../../envs/images.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=grows(4000),
+        runtime=grows(60),
     params:
         code=code("cohort"),
         study=lambda wildcards, input: STUDY,  # where it is does not count, only what it holds

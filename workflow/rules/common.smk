@@ -19,7 +19,7 @@ from mammoflow.planning import from_run as planned_from_run
 from mammoflow.planning import models as planned_models
 from mammoflow.planning import searches as planned_searches
 from mammoflow.planning import workflow as planning
-from mammoflow.planning.command_line import asked_for, check_project_folder, is_dry_run
+from mammoflow.planning.command_line import asked_for, check_profile, check_project_folder, is_dry_run
 from mammoflow.planning.fingerprints import Fingerprints
 from mammoflow.planning.jobs import job_modules
 from mammoflow.planning.made import Made
@@ -35,6 +35,7 @@ def config_files():
 
 try:
     check_project_folder(ROOT)
+    check_profile(sys.argv[1:], ROOT)
     CONFIG = planning.read_configuration(config, sys.argv[1:], config_files())
     # A dry run writes nothing: it plans a rule for the settings files that a run would write here.
     DRY_RUN = is_dry_run(sys.argv[1:])
@@ -157,6 +158,11 @@ def of_family(family):
     return shards(
         "{fold}features/{family}/{shard}.parquet", fold=planned_folds.family_folders(CONFIG, family), family=family
     )
+
+
+def grows(first):
+    """A resource that grows with each attempt: a job that failed for lack of memory or time gets more the next time."""
+    return lambda wildcards, attempt: attempt * first
 
 
 def gpus(job):

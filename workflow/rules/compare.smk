@@ -83,8 +83,8 @@ rule compare:
         "../../envs/tables.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=grows(4000),
+        runtime=grows(120),
     params:
         code=code("compare"),
         content=lambda wildcards: content_of_given(one.table for one in CONFIG.comparison.predictions),

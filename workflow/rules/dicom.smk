@@ -16,8 +16,8 @@ rule dicom_shard:
         "../../envs/tables.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=grows(2000),
+        runtime=grows(120),
     params:
         code=code("dicom"),
         losses=lambda wildcards: losses(*planned_dicom.dicom_inputs(CONFIG, wildcards.shard, wildcards.fold).values()),

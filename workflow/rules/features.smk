@@ -17,8 +17,8 @@ rule features_shard:
         "../../envs/features.yaml"
     threads: threads_of_a_shard()
     resources:
-        mem_mb=3000,
-        runtime=120,
+        mem_mb=grows(3000),
+        runtime=grows(120),
         gpu=lambda wildcards: planned_features.feature_gpus(CONFIG, wildcards.family),
     params:
         code=lambda wildcards: code(f"features/{wildcards.family}"),

@@ -16,8 +16,8 @@ rule images_shard:
         "../../envs/images.yaml"
     threads: threads_of_a_shard()
     resources:
-        mem_mb=3000,
-        runtime=120,
+        mem_mb=grows(3000),
+        runtime=grows(120),
     params:
         code=code("images"),
         content=lambda wildcards: content_of_shard(wildcards.shard),
@@ -62,8 +62,8 @@ if planned_folds.has_folds(CONFIG):
             "../../envs/images.yaml"
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=10,
+            mem_mb=grows(2000),
+            runtime=grows(10),
         params:
             code=code("fold"),
             losses=lambda wildcards: losses(*shards("images/{shard}/images.parquet")),

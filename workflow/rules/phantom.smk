@@ -17,8 +17,8 @@ rule phantom:
         "../../envs/images.yaml"
     threads: 4
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=grows(4000),
+        runtime=grows(30),
     params:
         code=code("phantom"),
         study=lambda wildcards, output: Path(output.manifest).parent,

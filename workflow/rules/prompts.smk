@@ -21,8 +21,8 @@ rule prompts_shard:
         "../../envs/images.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=grows(2000),
+        runtime=grows(30),
     params:
         code=code("prompts"),
         losses=lambda wildcards: losses(f"{RUN}/images/{wildcards.shard}/images.parquet"),
@@ -53,8 +53,8 @@ rule prompts_from_model_shard:
         "../../envs/images.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=grows(2000),
+        runtime=grows(30),
     params:
         code=code("prompts"),
         losses=lambda wildcards: losses(

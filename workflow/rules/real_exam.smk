@@ -15,8 +15,8 @@ rule real_exam:
         "../../envs/torch.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=grows(4000),
+        runtime=grows(30),
         gpu=gpus("real_exam"),
     params:
         code=code("real_exam"),

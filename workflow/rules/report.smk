@@ -24,8 +24,8 @@ rule report:
         "../../envs/tables.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=30,
+        mem_mb=grows(3000),
+        runtime=grows(30),
     params:
         code=code("report"),
         losses=lambda wildcards: losses(

@@ -26,7 +26,7 @@ rule saliency_maps:
     threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: attempt * planned_classifiers.job_memory_mb(CONFIG, wildcards.classifier),
-        runtime=120,
+        runtime=grows(120),
         gpu=lambda wildcards: gpus(f"saliency/{wildcards.classifier}"),
     params:
         code=lambda wildcards: code(f"saliency/{wildcards.classifier}"),

@@ -25,7 +25,7 @@ rule search_classifier:
     threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: attempt * planned_searches.search_memory_mb(CONFIG, wildcards.search),
-        runtime=2880,
+        runtime=grows(2880),
         gpu=lambda wildcards: gpus(f"searches/{wildcards.search}"),
     params:
         code=lambda wildcards: code(f"searches/{wildcards.search}"),

@@ -24,7 +24,7 @@ rule segment_shard:
     threads: threads_of_a_shard()
     resources:
         mem_mb=lambda wildcards, attempt: attempt * planned_models.segment_memory_mb(CONFIG, wildcards.model),
-        runtime=240,
+        runtime=grows(240),
         gpu=lambda wildcards: gpus(f"segmentation/{wildcards.model}"),
     params:
         code=lambda wildcards: code(f"segmentation/{wildcards.model}"),
@@ -77,7 +77,7 @@ rule segment_automatic_shard:
     threads: threads_of_a_shard()
     resources:
         mem_mb=lambda wildcards, attempt: attempt * planned_models.segment_memory_mb(CONFIG, wildcards.model),
-        runtime=240,
+        runtime=grows(240),
         gpu=lambda wildcards: gpus(f"segmentation/{wildcards.model}"),
     params:
         code=lambda wildcards: code(f"segmentation/{wildcards.model}"),

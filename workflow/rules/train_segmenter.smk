@@ -23,7 +23,7 @@ rule train_segmenter:
     threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: attempt * planned_models.recipe_memory_mb(CONFIG, wildcards.trained),
-        runtime=1440,
+        runtime=grows(1440),
         gpu=lambda wildcards: gpus(f"segmentation_models/{wildcards.trained}"),
     params:
         code=lambda wildcards: code(f"segmentation_models/{wildcards.trained}"),

@@ -85,6 +85,38 @@ def check_project_folder(root: Path) -> None:
         )
 
 
+def check_profile(arguments: Sequence[str], root: Path) -> None:
+    """Refuse a workflow profile that does not exist, which Snakemake ignores: all jobs would run on this machine.
+
+    Parameters
+    ----------
+    arguments
+        The command line of Snakemake.
+    root
+        The folder of the project. Snakemake looks in the current folder and in `profiles` of both.
+
+    Raises
+    ------
+    ConfigError
+        If nothing has the name that follows `--workflow-profile`.
+    """
+    for place, argument in enumerate(arguments):
+        option, equals, value = argument.partition("=")
+        if option != "--workflow-profile":
+            continue
+        name = value if equals else "".join(arguments[place + 1 : place + 2])
+        profile = Path(name)
+        places = (profile, Path("profiles") / profile, root / "profiles" / profile)
+        if name == "none" or any(path.exists() for path in places):
+            continue
+        others = sorted(path.parent.name for path in (root / "profiles").glob("*/*.yaml"))
+        raise ConfigError(
+            f"--workflow-profile: found {name!r}, which does not exist; expected one of "
+            f"{', '.join(f'profiles/{other}' for other in others)}, or another folder with a profile.yaml. Snakemake "
+            "would ignore the name and run every job on this machine"
+        )
+
+
 def asked_for(files: list[str], target: str, key: str, remedy: str) -> list[str]:
     """Return the files of a target, and refuse a target that has none.
 
