@@ -43,4 +43,20 @@ rule all:
 
 
 onstart:
-    planning.write_run_record(CONFIG, workflow.executor_plugin.name, ROOT, sys.argv, config_files())
+    run_records.begin_record(
+        CONFIG,
+        workflow.executor_plugin.name,
+        ROOT,
+        sys.argv,
+        config_files(),
+        workflow.resource_settings.cores,
+        FINGERPRINTS,
+    )
+
+
+onsuccess:
+    run_records.end_record(CONFIG, run_records.FINISHED)
+
+
+onerror:
+    run_records.end_record(CONFIG, run_records.FAILED)

@@ -153,7 +153,11 @@ class OneNodeCluster:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             shown = subprocess.run(
-                ["sinfo", "--noheader", "--format=%T"], env=self.environment, capture_output=True, text=True, check=False
+                ["sinfo", "--noheader", "--format=%T"],
+                env=self.environment,
+                capture_output=True,
+                text=True,
+                check=False,
             )
             if shown.stdout.strip() == state:
                 return
@@ -198,4 +202,3 @@ def free_port() -> int:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         return int(listening.getsockname()[1])
-

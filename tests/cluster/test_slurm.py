@@ -146,9 +146,7 @@ def test_a_run_completes_after_a_cancelled_job_and_a_dead_node(
     assert tables(folder, "faults") == local_tables
 
 
-def test_a_job_that_runs_out_of_time_gets_more_the_next_time(
-    cluster: one_node.OneNodeCluster, folder: Path
-) -> None:
+def test_a_job_that_runs_out_of_time_gets_more_the_next_time(cluster: one_node.OneNodeCluster, folder: Path) -> None:
     run = through_slurm(cluster, folder, "slow", "cohort")
     job = wait_for_running(cluster, run)
     step = cluster.steps()

@@ -17,6 +17,7 @@ from mammoflow.planning import features as planned_features
 from mammoflow.planning import folds as planned_folds
 from mammoflow.planning import from_run as planned_from_run
 from mammoflow.planning import models as planned_models
+from mammoflow.planning import run_records
 from mammoflow.planning import searches as planned_searches
 from mammoflow.planning import workflow as planning
 from mammoflow.planning.command_line import asked_for, check_profile, check_project_folder, is_dry_run

@@ -20,6 +20,7 @@ from mammoflow.cli import (
     birads,
     weights,
     store,
+    verification,
     configuration,
 )
 from mammoflow.cli.group import main

@@ -16,7 +16,6 @@ from mammoflow.errors import ConfigError
 from mammoflow.planning.command_line import with_command_line
 from mammoflow.planning.models import run_folder
 from mammoflow.planning.preflight import check_files, check_places, gpu_present
-from mammoflow.run.provenance import run_record
 from mammoflow.storage.files import write_text
 
 # These targets fetch the study or the weights, so the files need not be there yet.
@@ -117,28 +116,6 @@ def _has_text(path: Path, text: str) -> bool:
         return path.is_file() and path.read_bytes() == text.encode()
     except OSError:
         return False
-
-
-def write_run_record(
-    config: StudyConfig, executor: str, root: Path, command: Sequence[str] = (), files: Sequence[Path] = ()
-) -> None:
-    """Write `run.json`: versions, revision, platform, executor and command of the latest run that had something to do.
-
-    Parameters
-    ----------
-    config
-        The configuration of the run.
-    executor
-        Name of the Snakemake executor.
-    root
-        Folder of the project.
-    command
-        Words of the command line.
-    files
-        Configuration files.
-    """
-    record = run_record(executor, root, command, files)
-    write_text(run_folder(config) / "run.json", json.dumps(record, indent=2))
 
 
 def folder_options(option: str, files: Iterable[str | Path]) -> list[str]:

@@ -97,12 +97,6 @@ def test_settings_are_written_for_each_job_and_only_when_they_change(tmp_path: P
     assert "title: Another" in files["report"].read_text(encoding="utf-8")
 
 
-def test_the_run_record_names_the_executor(tmp_path: Path) -> None:
-    workflow.write_run_record(configuration(results=str(tmp_path), run="mine"), "slurm", ROOT)
-    record = json.loads((tmp_path / "mine" / "run.json").read_text(encoding="utf-8"))
-    assert record["executor"] == "slurm"
-
-
 def test_a_missing_table_of_another_tool_stops_before_the_first_job(tmp_path: Path) -> None:
     tool = {"name": "Vendor AI", "table": str(tmp_path / "vendor.csv")}
     values = {"comparison": {"predictions": [tool]}}
