@@ -204,9 +204,11 @@ def assert_same_training(whole: Path, resumed: Path, resumed_from: int) -> None:
     """Check that a training that was killed ended with the weights, curve and predictions of an unbroken one."""
     record = json.loads((resumed / "training.json").read_text(encoding="utf-8"))
     assert record["seeds"]["0"]["resumed_from"] == resumed_from
-    one, other = (load_file(folder / "seeds" / "0" / "model.safetensors") for folder in (whole, resumed))
+    weights = [folder / "seeds" / "0" / "model.safetensors" for folder in (whole, resumed)]
+    one, other = map(load_file, weights)
     assert one.keys() == other.keys()
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
+    assert weights[0].read_bytes() == weights[1].read_bytes()
     assert (whole / "history.csv").read_bytes() == (resumed / "history.csv").read_bytes()
     first, second = (pd.read_parquet(folder / "predictions.parquet") for folder in (whole, resumed))
     assert (first["probability"].fillna(-1) == second["probability"].fillna(-1)).all()

@@ -37,5 +37,7 @@ def verify_results(context: click.Context, results: Path) -> None:
         f"{len(found.missing)} missing, {len(found.added)} added"
     )
     if not found.is_good():
-        click.echo("remove the folder of each stage that has such a file, and run the workflow again: it makes them anew")
+        click.echo(
+            "remove the folder of each stage that has such a file, and run the workflow again: it makes them anew"
+        )
         context.exit(1)

@@ -198,9 +198,7 @@ def _read_digests(path: Path) -> dict[str, str]:
 def _inputs(config: StudyConfig, fingerprints: Fingerprints) -> dict[str, Any]:
     """Return the digests of what a person gave to the run."""
     tables = {
-        dataset.name: {
-            name: file_digest(folder / name) for name in dataset.every_table() if (folder / name).is_file()
-        }
+        dataset.name: {name: file_digest(folder / name) for name in dataset.every_table() if (folder / name).is_file()}
         for dataset in config.cohort.datasets
         if (folder := fingerprints.folders[dataset.name]).is_dir()
     }

@@ -12,11 +12,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mammoflow.config.base import Settings
 from mammoflow.storage.files import file_digest, write_text, writing
+from mammoflow.storage.tensor_files import save_tensors
 from mammoflow.training.choice import History
 from mammoflow.training.loop import Fit
 from mammoflow.training.plan import Plan
@@ -24,6 +24,9 @@ from mammoflow.training.plan import Plan
 HISTORY_FILE = "history.csv"
 METADATA = "training"
 """Key of a safetensors file's header under which the record is kept as JSON."""
+
+EFFORT = ("seconds", "peak_memory_bytes", "resumed_from")
+"""What a training took. Two trainings that end in the same weights may differ in it, so it is not in their file."""
 
 PACKAGES = ("mammoflow", "torch", "torchvision", "numpy")
 
@@ -144,6 +147,10 @@ class TrainingRecord:
             raise ValueError(f"facts of the training record of {self.name} are {doubled}; expected other keys")
         return {**values, **self.facts}
 
+    def lasting_content(self) -> dict[str, Any]:
+        """Return the content without what the training took: an interrupted training gives the same as an unbroken one."""
+        return {key: value for key, value in self.content().items() if key not in EFFORT}
+
 
 def installed_versions(*packages: str) -> dict[str, str]:
     """Return the versions of the packages that every training uses and of some more; "" for one that is missing."""
@@ -194,6 +201,8 @@ def write_weights(
 ) -> None:
     """Write weights as safetensors, with the record in their header, in one step.
 
+    The header leaves out seconds and memory, so that the same training gives the same bytes.
+
     Parameters
     ----------
     path
@@ -206,9 +215,9 @@ def write_weights(
         Further entries of the header.
     """
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
-    header = {**(metadata or {}), METADATA: json.dumps(record.content(), sort_keys=True)}
+    header = {**(metadata or {}), METADATA: json.dumps(record.lasting_content(), sort_keys=True)}
     with writing(path) as temporary:
-        save_file(tensors, str(temporary), metadata=header)
+        save_tensors(temporary, tensors, header)
 
 
 def write_training(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,14 @@ from mammoflow.config.training import TrainingSettings
 from mammoflow.storage.files import file_digest
 from mammoflow.training.loop import Fit
 from mammoflow.training.plan import Plan
-from mammoflow.training.record import TrainingRecord, count_parameters, write_history, write_training
+from mammoflow.training.record import (
+    EFFORT,
+    TrainingRecord,
+    count_parameters,
+    write_history,
+    write_training,
+    write_weights,
+)
 
 HISTORY = [{"epoch": 1, "train_loss": 0.5}, {"epoch": 2, "train_loss": 0.25}]
 
@@ -48,6 +56,14 @@ def test_record_says_what_was_done() -> None:
     assert "facts" not in content
 
 
+def test_weights_of_a_killed_training_have_the_bytes_of_an_unbroken_one(tmp_path: Path) -> None:
+    state = {"weight": torch.ones(2), "bias": torch.zeros(1)}
+    for name, effort in (("whole", {"resumed_from": 0, "seconds": 2.0}), ("killed", {"peak_memory_bytes": 7})):
+        record = dataclasses.replace(make_record(), **effort)
+        write_weights(tmp_path / name, state, record, {"architecture": "line", "setup": "{}", "another": "key"})
+    assert (tmp_path / "whole").read_bytes() == (tmp_path / "killed").read_bytes()
+
+
 def test_a_fact_does_not_hide_what_every_record_says() -> None:
     with pytest.raises(ValueError, match=r"\['seconds'\]; expected other keys"):
         make_record(facts={"seconds": 0}).content()
@@ -76,7 +92,7 @@ def test_weights_carry_the_record_and_the_record_names_the_weights(tmp_path: Pat
         carried = json.loads(file.metadata()["training"])
     record = json.loads((tmp_path / "record.json").read_text())
     assert record.pop("weights_sha256") == file_digest(tmp_path / "model.safetensors")
-    assert carried == record
+    assert carried == {key: value for key, value in record.items() if key not in EFFORT}
     assert record["phantom"] is True
 
 
