@@ -148,7 +148,7 @@ class TrainingRecord:
         return {**values, **self.facts}
 
     def lasting_content(self) -> dict[str, Any]:
-        """Return the content without what the training took; it is the same for a killed and for an unbroken training."""
+        """Return the content without what the training took; a killed training and an unbroken one give the same."""
         return {key: value for key, value in self.content().items() if key not in EFFORT}
 
 
