@@ -13,9 +13,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -179,11 +180,22 @@ def job_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def finished_project(runner: Snakemake, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def finished_project(
+    runner: Snakemake,
+    tmp_path_factory: pytest.TempPathFactory,
+    made_once: Callable[[str, Callable[[Path], Any]], Any],
+) -> Project:
     """A copy in which the whole workflow ran once; tests that change something take `project`."""
-    project = copy_project(tmp_path_factory.mktemp("workflow") / "project", runner)
-    project.snakemake()
-    return project
+
+    def finish(folder: Path) -> Path:
+        project = copy_project(folder / "project", runner)
+        project.snakemake()
+        return project.root
+
+    # each worker has its own copy, because Snakemake locks the folder that it works in
+    target = tmp_path_factory.mktemp("workflow") / "project"
+    shutil.copytree(made_once("finished_project", finish), target, symlinks=True)
+    return Project(target, runner)
 
 
 @pytest.fixture

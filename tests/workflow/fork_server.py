@@ -17,8 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2  # noqa: F401
 import pydantic  # noqa: F401
-import yaml  # noqa: F401
+import smart_open  # noqa: F401
+import yaml
 from snakemake import cli
 from snakemake.executors import local, touch  # noqa: F401
 
@@ -81,6 +83,7 @@ def run(folder: str, arguments: list[str], output: str, python: str | None = Non
 
 
 cli.get_argument_parser()  # loads the plugins
+yaml.FullLoader = yaml.CFullLoader  # type: ignore[misc]  # what Snakemake reads config.yaml with
 ast.parse = remembered_parse(ast.parse)
 inspect.getmodule = quick_module(inspect.getmodule)
 for line in sys.stdin:

@@ -20,6 +20,8 @@ rule train_classifier:
         f"{RUN}/logs/{{fold}}classify/{{classifier}}.log",
     benchmark:
         f"{RUN}/benchmarks/{{fold}}classify/{{classifier}}.tsv"
+    # The longest jobs start first, so that the short ones of the features leave no core idle at the end.
+    priority: 1
     conda:
         "../../envs/torch.yaml"
     threads: lambda wildcards: threads_of_a_training(f"classifiers/{wildcards.classifier}")

@@ -13,7 +13,7 @@ rule real_exam:
         f"{RUN}/benchmarks/real_exam/real_exam.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=grows(30),

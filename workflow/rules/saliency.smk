@@ -23,7 +23,7 @@ rule saliency_maps:
         classifier=planning.any_of(EXPLAINED),
     conda:
         "../../envs/torch.yaml"
-    threads: 2
+    threads: lambda wildcards: threads_of_a_training(f"saliency/{wildcards.classifier}")
     resources:
         mem_mb=lambda wildcards, attempt: attempt * planned_classifiers.job_memory_mb(CONFIG, wildcards.classifier),
         runtime=grows(120),

@@ -118,13 +118,16 @@ class Candidate:
     def _arrays(self) -> list[tuple[pd.Index, FloatArray]]:
         """The lesions of each run, with score and call of each, (lesions, 2); taken once for all tables."""
         columns = ["score", "predicted"]
-        return [(run.index, run[columns].astype("float64").to_numpy(dtype=np.float64)) for run in self.runs.values()]
+        return [
+            (run.index.astype(object), run[columns].astype("float64").to_numpy(dtype=np.float64))
+            for run in self.runs.values()
+        ]
 
     @cached_property
     def _defined(self) -> pd.Index:
         """Lesions that every run has a prediction for; looked up once for all tables."""
         defined = [run.index[run["score"].notna() & run["predicted"].notna()] for run in self.runs.values()]
-        return reduce(lambda first, second: first.intersection(second, sort=False), defined)
+        return reduce(lambda first, second: first.intersection(second, sort=False), defined).astype(object)
 
 
 def birads_candidate(lesions: pd.DataFrame, zero: BiradsZero) -> Candidate:

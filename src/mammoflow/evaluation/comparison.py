@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
@@ -43,7 +44,7 @@ def candidate_row(
         "seeds": len(candidate.runs),
         "n": len(lesion_ids),
         "n_malignant": int(scored.label.sum()),
-        "patients": lesions.loc[lesion_ids, "patient_id"].nunique(),
+        "patients": len(np.unique(scored.patients)),
         "n_without_prediction": len(lesions) - len(lesion_ids),
         "threshold": candidate.threshold,
     }

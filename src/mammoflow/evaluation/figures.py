@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from sklearn.metrics import roc_curve
 
 from mammoflow.evaluation.calibration_figure import draw_reliability
 from mammoflow.evaluation.candidates import CEILING, FLOOR, FUSION, READER, Candidate, classifier_titles, display_name
 from mammoflow.evaluation.detection_figures import draw_froc
-from mammoflow.evaluation.drawing import COLOURS, DASHES, GREY, INK, drawing, put_title, say_nothing_to_draw
+from mammoflow.evaluation.drawing import (
+    COLOURS,
+    DASHES,
+    GREY,
+    INK,
+    WIDTH_INCHES,
+    drawing,
+    put_title,
+    say_nothing_to_draw,
+)
 from mammoflow.evaluation.inputs import Run
 from mammoflow.evaluation.learning_curves import draw_learning_curves
 from mammoflow.evaluation.segmentation_figures import (
@@ -25,6 +36,13 @@ from mammoflow.evaluation.segmentation_figures import (
 
 LONGEST_NAME = 36
 """Characters of a name in the figure of AUCs; a longer one of a fusion or a mean goes over two lines."""
+
+MATRICES_ABREAST = 4
+COLUMN_CELLS = 3.0
+"""Width of a confusion matrix and of the room beside it, in cells."""
+
+LONGEST_LINE = 20
+"""Characters of a line above a confusion matrix."""
 
 
 def write_figures(
@@ -183,35 +201,60 @@ def draw_auc(path: Path, table: pd.DataFrame, phantom: bool, titles: Mapping[str
 
 
 def draw_confusion(path: Path, table: pd.DataFrame, phantom: bool, titles: Mapping[str, str]) -> None:
-    """Draw the confusion matrix of each candidate's first seed, shaded by share of the true class."""
-    shown = table[table["n"] > 0].drop_duplicates("model")
-    columns = 4
-    rows = max(1, -(-len(shown) // columns))
-    with drawing(path, 0.6 + 1.62 * rows) as figure:
-        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    """Draw the confusion matrix of each candidate's first seed, shaded by share of the true class.
+
+    All matrices are in one pair of axes, whose unit is a cell; axes of their own would take four times as long.
+    """
+    shown = table[table["n"] > 0].drop_duplicates("model").to_dict("records")
+    names = [textwrap.wrap(display_name(str(row["model"]), titles), LONGEST_LINE) for row in shown]
+    # above a matrix there is room for the longest name and for n
+    pitch = 2.3 + 0.33 * (1 + max(map(len, names), default=1))
+    rows = max(1, -(-len(shown) // MATRICES_ABREAST))
+    height = pitch * rows + 0.75
+    across = WIDTH_INCHES / (COLUMN_CELLS * MATRICES_ABREAST - 0.1)
+    with drawing(path, 0.35 + across * height) as figure:
+        axes = figure.subplots()
         put_title(figure, "Confusion matrices on the test split", phantom)
-        if shown.empty:
-            say_nothing_to_draw(grid[0], "no test lesion")
-        for axes, row in zip(grid, shown.to_dict("records"), strict=False):
-            _draw_matrix(axes, row, display_name(str(row["model"]), titles))
-        for axes in grid[max(len(shown), 1) :]:
-            axes.set_axis_off()
+        if not shown:
+            say_nothing_to_draw(axes, "no test lesion")
+            return
+        axes.set_axis_off()
+        axes.set(
+            xlim=(-0.85, COLUMN_CELLS * MATRICES_ABREAST - 0.95),
+            ylim=(pitch * (rows - 1) + 2.75, 2 - pitch),
+            aspect="equal",
+        )
+        cells: list[tuple[float, float, float]] = []
+        for place, (row, name) in enumerate(zip(shown, names, strict=True)):
+            left, top = COLUMN_CELLS * (place % MATRICES_ABREAST), pitch * (place // MATRICES_ABREAST)
+            cells += _draw_matrix(axes, row, "\n".join([*name, f"n = {row['n']}"]), left, top)
+            if left == 0:
+                _draw_words(axes, ("is\nbenign", "is\nmal."), [(-0.1, top + 0.5), (-0.1, top + 1.5)], "right", "center")
+            if place + MATRICES_ABREAST >= len(shown):
+                under = [(left + 0.5, top + 2.1), (left + 1.5, top + 2.1)]
+                _draw_words(axes, ("called\nbenign", "called\nmal."), under, "center", "top")
+        squares = [[(x, y), (x + 1, y), (x + 1, y + 1), (x, y + 1)] for x, y, _ in cells]
+        shares = np.array([share for *_, share in cells])
+        axes.add_collection(PolyCollection(squares, array=shares, cmap="Blues", clim=(0, 1.15)))
 
 
-def _draw_matrix(axes: Axes, row: dict[Any, Any], name: str) -> None:
+def _draw_matrix(
+    axes: Axes, row: dict[Any, Any], title: str, left: float, top: float
+) -> list[tuple[float, float, float]]:
+    """Write the counts and the title of a matrix; return left, top and share of the true class of each cell."""
     counts = np.array(
         [[row["true_negative"], row["false_positive"]], [row["false_negative"], row["true_positive"]]], dtype=float
     )
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1.15)
     for (y, x), count in np.ndenumerate(counts):
         colour = "white" if share[y, x] > 0.6 else INK
-        axes.text(x, y, f"{count:.0f}", ha="center", va="center", color=colour, fontsize=11)
-    words = name.split(" ")
-    half = -(-len(words) // 2)
-    title = " ".join(words) if len(" ".join(words)) <= 16 else " ".join(words[:half]) + "\n" + " ".join(words[half:])
-    axes.set_title(f"{title}\nn = {row['n']}", fontsize=8, fontweight="normal", loc="center")
-    axes.set_xticks([0, 1], ["called\nbenign", "called\nmal."], fontsize=7)
-    axes.set_yticks([0, 1], ["is\nbenign", "is\nmal."], fontsize=7)
-    axes.grid(visible=False)
-    axes.tick_params(length=0)
+        axes.text(left + x + 0.5, top + y + 0.5, f"{count:.0f}", ha="center", va="center", color=colour, fontsize=11)
+    axes.text(left + 1, top - 0.12, title, ha="center", va="bottom", fontsize=8)
+    return [(left + x, top + y, float(value)) for (y, x), value in np.ndenumerate(share)]
+
+
+def _draw_words(
+    axes: Axes, words: Sequence[str], places: Sequence[tuple[float, float]], across: str, down: str
+) -> None:
+    for text, (x, y) in zip(words, places, strict=True):
+        axes.text(x, y, text, ha=across, va=down, fontsize=7)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from mammoflow.evaluation.bootstrap import PatientBootstrap
+from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
 from mammoflow.evaluation.calibration import WITH_PROBABILITIES
 from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.estimates import Scored, area_estimate
-from mammoflow.evaluation.metrics import patient_codes
+from mammoflow.evaluation.metrics import FloatArray, IntArray, patient_codes
 from mammoflow.evaluation.seen_patients import seen_columns
 
 LEVELS = ("lesion", "image", "finding", "breast", "patient")
@@ -132,27 +133,33 @@ def level_table(
     for level, units, described in _described(lesions):
         reader = unit_scores(of_reader, lesions, units, level, "max").reindex(described.index)
         probabilities = unit_scores(of_models, lesions, units, level, "mean").reindex(described.index)
+        patients = described.index.get_level_values("patient_id")
+        codes, _ = patient_codes(patients.tolist())
+        label = described["malignant"].to_numpy(dtype=np.float64)
+        of_all = {
+            column: values.to_numpy(dtype=np.float64) for column, values in [*reader.items(), *probabilities.items()]
+        }
+        read = [of_all[birads.model, seed] for seed in birads.runs]
+        is_read = ~np.isnan(read).any(axis=0)
         for one in [birads, *models]:
-            scores = (reader if one is birads else probabilities)[[(one.model, seed) for seed in one.runs]]
-            is_scored = scores.notna().all(axis=1).to_numpy()
-            is_paired = is_scored & reader.notna().all(axis=1).to_numpy()
-            scored, paired = described[is_scored], described[is_paired]
-            patients = scored.index.get_level_values("patient_id").tolist()
-            area = _area(scored, scores[is_scored], rule, "auc")
-            own = area["auc"] if len(paired) == len(scored) else _area(paired, scores[is_paired], rule, "auc")["auc"]
+            scores = [of_all[one.model, seed] for seed in one.runs]
+            scored = ~np.isnan(scores).any(axis=0)
+            paired = scored & is_read
+            area = _area(label, scores, codes, scored, rule).columns("auc")
+            own = area["auc"] if (paired == scored).all() else _area(label, scores, codes, paired, rule).value
             row: dict[str, object] = {
                 "level": level,
                 "model": one.model,
                 "family": one.family,
-                "n": len(scored),
-                "n_malignant": int(scored["malignant"].sum()),
-                "patients": len(set(patients)),
+                "n": int(scored.sum()),
+                "n_malignant": int(label[scored].sum()),
+                "patients": len(np.unique(codes[scored])),
                 **area,
-                "n_paired": len(paired),
+                "n_paired": int(paired.sum()),
                 "auc_on_paired": own,
-                **_area(paired, reader[is_paired], rule, "birads_auc"),
+                **_area(label, read, codes, paired, rule).columns("birads_auc"),
             }
-            rows.append(row | seen_columns(one.seen, patients, note))
+            rows.append(row | seen_columns(one.seen, patients[scored], note))
     return pd.DataFrame(rows, columns=_COMPARISON_COLUMNS)
 
 
@@ -177,9 +184,12 @@ def _scores(candidates: Sequence[Candidate], lesions: pd.DataFrame) -> pd.DataFr
     return pd.DataFrame(columns, index=lesions.index)
 
 
-def _area(described: pd.DataFrame, scores: pd.DataFrame, rule: PatientBootstrap, name: str) -> dict[str, float]:
-    """Return the AUC as the mean over seeds, with its interval."""
-    patients, _ = patient_codes(described.index.get_level_values("patient_id").tolist())
-    columns = [scores[seed].to_numpy(dtype=np.float64) for seed in scores]
-    scored = Scored(described["malignant"].to_numpy(dtype=np.float64), columns, columns, patients)
-    return area_estimate(scored, rule).columns(name)
+def _area(
+    label: FloatArray,
+    scores: Sequence[FloatArray],
+    patients: IntArray,
+    kept: npt.NDArray[np.bool_],
+    rule: PatientBootstrap,
+) -> Estimate:
+    """Return the AUC of the units kept, as the mean over seeds, with its interval; all arrays are (units,)."""
+    return area_estimate(Scored(label, scores, scores, patients).part(kept), rule)

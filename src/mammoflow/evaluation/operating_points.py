@@ -104,9 +104,10 @@ def operating_points(
     rule, rows = PatientBootstrap.of(settings), []
     for candidate in (one for one in candidates if one.family in WITH_PROBABILITIES):
         test = lesions.loc[candidate.scored(lesions)]
+        of_groups = [_called(_named(candidate.model, of_fold), of_fold[0], part) for of_fold, part in groups]
+        of_test = candidate.on(test, test.index)
         for name in _point_names():
-            called = [_called(_named(candidate.model, of_fold), of_fold[0], part, name) for of_fold, part in groups]
-            chosen = [each for each in called if each is not None]
+            chosen = [called[name] for called in of_groups if name in called]
             if len(chosen) < len(groups) or test.empty:
                 continue
             calls = {
@@ -114,7 +115,7 @@ def operating_points(
             }
             if any(call.isna().any() for call in calls.values()):
                 continue
-            scored = _with_calls(candidate, test, calls)
+            scored = _with_calls(of_test, [call.to_numpy(dtype=np.float64) for call in calls.values()])
             thresholds = {threshold for each in chosen for threshold in each.thresholds}
             row: dict[str, object] = {
                 "model": candidate.model,
@@ -144,12 +145,9 @@ def threshold_table(
     rule, rows = PatientBootstrap.of(settings), []
     for candidate in (one for one in candidates if one.family in WITH_PROBABILITIES):
         test = lesions.loc[candidate.scored(lesions)]
+        of_test = candidate.on(test, test.index)
         for threshold in PROBABILITIES if len(test) else ():
-            calls = {
-                seed: (run.loc[test.index, "score"] >= threshold).astype("float64")
-                for seed, run in candidate.runs.items()
-            }
-            scored = _with_calls(candidate, test, calls)
+            scored = _with_calls(of_test, [(score >= threshold).astype(np.float64) for score in of_test.scores])
             row: dict[str, object] = {
                 "model": candidate.model,
                 "family": candidate.family,
@@ -205,32 +203,36 @@ def _point_names() -> list[str]:
     return [point.name for point in points(both)]
 
 
-def _called(candidate: Candidate, reader: Candidate, lesions: pd.DataFrame, name: str) -> _Called | None:
-    """Choose the threshold of each seed on validation and call the test lesions; None where it cannot be chosen."""
+def _called(candidate: Candidate, reader: Candidate, lesions: pd.DataFrame) -> dict[str, _Called]:
+    """Choose the threshold of each point and seed on validation and call the test lesions.
+
+    A point whose threshold cannot be chosen is left out.
+    """
     validation = lesions[lesions["split"] == "validation"]
     validation = validation.loc[candidate.scored(validation)]
     read = validation.loc[reader.scored(validation)]
-    point = {each.name: each for each in points(reader.on(read, read.index))}.get(name)
-    if name.endswith("BI-RADS"):
-        validation = read
-    label = validation["malignant"].to_numpy(dtype=np.float64)
-    if point is None or point.target <= 0 or len(np.unique(label)) < 2:
-        return None
     test = lesions[lesions["split"] == "test"]
-    test = test.loc[candidate.scored(test)]
-    wanted = ThresholdSettings(method=point.held, value=point.target)
-    calls, thresholds = {}, []
-    for seed, run in candidate.runs.items():
-        threshold = choose_threshold(label, run.loc[validation.index, "score"].to_numpy(dtype=np.float64), wanted)
-        thresholds.append(threshold.value)
-        calls[seed] = (run.loc[test.index, "score"] >= threshold.value).astype("float64")
-    return _Called(calls, thresholds, point.target, len(validation))
+    test_ids = candidate.scored(test)
+    of_test, _ = candidate.values(test_ids)
+    found = {}
+    for point in points(reader.on(read, read.index)):
+        asked = candidate.on(
+            *((read, read.index) if point.name.endswith("BI-RADS") else (validation, validation.index))
+        )
+        if point.target <= 0 or len(np.unique(asked.label)) < 2:
+            continue
+        wanted = ThresholdSettings(method=point.held, value=point.target)
+        thresholds = [choose_threshold(asked.label, score, wanted).value for score in asked.scores]
+        calls = {
+            seed: pd.Series((score >= threshold).astype(np.float64), test_ids)
+            for seed, score, threshold in zip(candidate.runs, of_test, thresholds, strict=True)
+        }
+        found[point.name] = _Called(calls, thresholds, point.target, len(asked.label))
+    return found
 
 
-def _with_calls(candidate: Candidate, lesions: pd.DataFrame, calls: dict[int, pd.Series]) -> Scored:
-    scored = candidate.on(lesions, lesions.index)
-    return Scored(scored.label, scored.scores, [call.to_numpy(dtype=np.float64) for call in calls.values()],
-                  scored.patients)  # fmt: skip
+def _with_calls(scored: Scored, calls: list[FloatArray]) -> Scored:
+    return Scored(scored.label, scored.scores, calls, scored.patients)
 
 
 def _counts(scored: Scored) -> dict[str, int]:

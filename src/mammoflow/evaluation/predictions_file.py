@@ -9,7 +9,7 @@ import pandas as pd
 from mammoflow.evaluation.calibration import WITH_PROBABILITIES
 from mammoflow.evaluation.candidates import Candidate, display_name
 from mammoflow.evaluation.foreign import has_probabilities, is_foreign, is_undecided
-from mammoflow.evaluation.inputs import Run
+from mammoflow.evaluation.inputs import Run, plain_columns
 
 COLUMNS = [
     "patient_id", "breast_id", "image_id", "finding_id", "lesion_id", "source", "side", "view", "type", "split", "fold",
@@ -42,12 +42,13 @@ def _described(run: Run) -> pd.DataFrame:
     side = lesions["laterality"].fillna("")
     folds = run.cohort_images.get("fold")
     by_patient = {} if folds is None else dict(zip(run.cohort_images["patient_id"], folds, strict=True))
-    return lesions.assign(
+    described = lesions.assign(
         side=side,
         type=lesions["lesion_type"],
         breast_id=(lesions["patient_id"] + "_" + side).where(side != "", ""),
         fold=lesions["patient_id"].map(by_patient),
     )
+    return plain_columns(described, COLUMNS)
 
 
 def _rows(candidate: Candidate, described: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:

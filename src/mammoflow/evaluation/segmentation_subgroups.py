@@ -6,7 +6,15 @@ import numpy as np
 import pandas as pd
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
-from mammoflow.evaluation.segmentation_summary import COUNTS, SUMMARY_COLUMNS, mark_of, referenced, scored_rows, summary
+from mammoflow.evaluation.segmentation_summary import (
+    COUNTS,
+    SUMMARISED,
+    SUMMARY_COLUMNS,
+    mark_of,
+    referenced,
+    scored_rows,
+    summary,
+)
 from mammoflow.evaluation.segmentation_tables import KEYS
 from mammoflow.evaluation.subgroups import NOT_KNOWN
 
@@ -38,7 +46,7 @@ def segmentation_subgroups(
         One row per grouping, group, model, field of view, kind of prompts, feedback and margin; the other columns are
         those of `summary`. The groups of a grouping are parts of the test lesions that have a reference mask.
     """
-    rows = scored_rows(scores, lesions)
+    rows = scored_rows(scores, lesions)[[*KEYS, *SUMMARISED]]
     rows = rows[(rows["split"] == "test") & rows["chosen"]]
     table = []
     for grouping, labels in lesion_groups(referenced(lesions, "test")).items():

@@ -46,6 +46,13 @@ SUMMARY_COLUMNS = (
 )
 
 
+SUMMARISED = (
+    *("split", "lesion_id", "patient_id", "iteration", "chosen", "choice", "head_choice", "oracle_prompt"),
+    *("seen", "missed", "area_mm2", "ellipse_dice", *SCORES),
+)
+"""Columns of `scored_rows` that a summary needs, beside those that name what it is about."""
+
+
 def scored_rows(scores: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that have a Dice, with what the tables part them by.
 

@@ -7,6 +7,7 @@ import pandas as pd
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.segmentation_summary import (
     ELLIPSE,
+    SUMMARISED,
     SUMMARY_COLUMNS,
     mark_of,
     referenced,
@@ -46,7 +47,7 @@ def segmentation_table(scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: P
         `chosen`, the iteration that went on; `mark` is `oracle` where the reference chose the iteration, the head
         or the mask that the prompt was made around; the other columns are those of `summary`.
     """
-    scored = scored_rows(scores, lesions)
+    scored = scored_rows(scores, lesions)[[*KEYS, *SUMMARISED]]
     table = []
     for split in ("test", "all"):
         rows = scored if split == "all" else scored[scored["split"] == split]

@@ -25,7 +25,7 @@ from mammoflow.evaluation.figures import write_figures
 from mammoflow.evaluation.flow import exclusions, flow
 from mammoflow.evaluation.foreign import tables_record, unmatched_lines, unmatched_table, without_decisions
 from mammoflow.evaluation.fusion import fusion_table
-from mammoflow.evaluation.inputs import Run, labelled_lesions, read_run
+from mammoflow.evaluation.inputs import Run, labelled_lesions, plain_columns, read_run
 from mammoflow.evaluation.levels import level_table, prediction_table
 from mammoflow.evaluation.operating_points import operating_points, threshold_table
 from mammoflow.evaluation.pooling import Fold, pooled_candidates, pooled_note, pooled_run, read_fold, tables_by_fold
@@ -43,6 +43,21 @@ from mammoflow.storage.files import write_text
 from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.files import write_csv
 from mammoflow.tables.study import LEAKING, is_cbis_ddsm, noted, study_note
+
+COMPARED = (
+    "split",
+    "patient_id",
+    "image_id",
+    "finding_id",
+    "laterality",
+    "view",
+    "lesion_type",
+    "density",
+    "diameter_mm",
+    "birads",
+    "malignant",
+)
+"""Columns of the lesions that tables of candidates are made of."""
 
 NOT_RESULTS = ("exclusions", "birads_published", "foreign_unmatched")
 """Tables that no split can spoil; every other one has a `note`, and the column `leaking` where the split leaks."""
@@ -111,9 +126,13 @@ def compare(
     measured = labelled if len(labelled) else described
     scores = run.scores[run.scores["lesion_id"].isin(measured.index)]
     diameters = dice_by_diameter(scores, run.masks, described)
+    scores = plain_columns(scores, [*scores.columns])
     tables = without_decisions(tables, candidates) | {
         "discordant": discordant_table(
-            candidates, labelled[labelled["split"] == "test"], described.index, study_note(run.study)
+            candidates,
+            plain_columns(labelled[labelled["split"] == "test"], COMPARED),
+            described.index,
+            study_note(run.study),
         ),
         "foreign_unmatched": unmatched_table(settings.predictions, run),
         "segmentation": segmentation_table(scores, measured, bootstrap),
@@ -191,6 +210,7 @@ def comparison_tables(
     apart for each fold.
     """
     note, birads, bootstrap = study_note(run.study), candidates[0], PatientBootstrap.of(settings)
+    lesions = plain_columns(lesions, COMPARED)
     tables: dict[str, pd.DataFrame] = {}
     if folds:
         note = "; ".join(filter(None, [note, pooled_note(folds)]))
@@ -205,7 +225,9 @@ def comparison_tables(
     tables["comparison_common_lesions"] = comparison_table(candidates, common, birads, bootstrap, "test", note)
     tables["confusion"] = confusion_table(candidates, test, note)
     tables["subgroups"] = subgroup_table(candidates, test, bootstrap, note, settings.fewest_cases)
-    groups: list[tuple[Sequence[Candidate], pd.DataFrame]] = [(fold.candidates, fold.lesions) for fold in folds]
+    groups: list[tuple[Sequence[Candidate], pd.DataFrame]] = [
+        (fold.candidates, plain_columns(fold.lesions, COMPARED)) for fold in folds
+    ]
     groups = groups or [(candidates, lesions)]
     pairs = pairs_to_test(candidates, settings, best_model(groups))
     return tables | {
