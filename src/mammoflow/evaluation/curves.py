@@ -28,6 +28,7 @@ from mammoflow.evaluation.metrics import FloatArray
 
 FAINT = "#cbd2d9"
 PANEL_COLUMNS = 4
+ASSESSMENT = "BI-RADS assessment"
 NOTHING = "no curve: the test split needs lesions of both classes"
 
 
@@ -124,7 +125,7 @@ def draw_roc(path: Path, curves: Sequence[Curve], phantom: bool) -> None:
         axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":")
         for curve, style in _styled(curves):
             lines = [axes.plot(*_roc(curve.label, score), **style)[0] for score in curve.scores]
-            name_artists(curve.name, lines)
+            name_artists(_series_name(curve), lines)
             if curve.family == READER:
                 _draw_cuts(axes, curve)
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel="1 - specificity", ylabel="Sensitivity (recall)")
@@ -151,7 +152,7 @@ def draw_precision_recall(path: Path, curves: Sequence[Curve], phantom: bool) ->
                 axes.step(part["recall"], part["precision"], where="post", **style)[0]
                 for _, part in rows.groupby("run")
             ]
-            name_artists(curve.name, lines)
+            name_artists(_series_name(curve), lines)
             if curve.family == READER:
                 called = curve.scores[0] >= curve.threshold
                 if called.any():
@@ -231,7 +232,7 @@ def _styled(curves: Sequence[Curve]) -> list[tuple[Curve, dict[str, Any]]]:
     for curve in curves:
         style: dict[str, Any]
         if curve.family == READER:
-            style = {"color": INK, "linewidth": 2, "zorder": 3, "label": "BI-RADS assessment"}
+            style = {"color": INK, "linewidth": 2, "zorder": 3, "label": ASSESSMENT}
         elif curve.family in (FLOOR, CEILING):
             name = "floors" if curve.family == FLOOR else "ceiling (oracle)"
             style = {"color": "#9aa5b1", "linewidth": 0.9, "zorder": 1, "label": name}
@@ -242,6 +243,10 @@ def _styled(curves: Sequence[Curve]) -> list[tuple[Curve, dict[str, Any]]]:
             colour += 1
         styled.append((curve, style))
     return styled
+
+
+def _series_name(curve: Curve) -> str:
+    return ASSESSMENT if curve.family == READER else curve.name
 
 
 def _roc(label: FloatArray, score: FloatArray) -> tuple[FloatArray, FloatArray]:

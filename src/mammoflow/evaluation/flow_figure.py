@@ -19,7 +19,7 @@ LEFT, RIGHT = (0.1, 3.3), (4.1, 3.4)
 """Left edge and width of the two columns, in inches."""
 
 LINE, PADDING, GAP, TOP = 0.17, 0.1, 0.24, 0.42
-LETTERS_AN_INCH = 13.5
+LETTERS_AN_INCH = 15.5
 """At the size of the text; few enough for the widest font that may show the SVG."""
 
 MOST_REASONS, MOST_BRANCHES = 6, 12
@@ -97,22 +97,32 @@ def flow_rows(steps: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def _blocks(steps: Sequence[Mapping[str, Any]]) -> list[_Block]:
     blocks: list[_Block] = []
     for step in steps:
-        counted = ", ".join(f"{step[name]:,} {name}" for name in ("lesions", "images", "patients") if step[name] is not None)
+        counted = ", ".join(
+            f"{step[name]:,} {name}" for name in ("lesions", "images", "patients") if step[name] is not None
+        )
         if not step["branch"]:
             name = str(step["step"])
             lost = sum(int(each["count"]) for each in step["excluded"])
-            lines = [f"{each['count']:,} ({each['level']}): {each['reason']}" for each in step["excluded"][:MOST_REASONS]]
+            lines = [
+                f"{each['count']:,} ({each['level']}): {each['reason']}" for each in step["excluded"][:MOST_REASONS]
+            ]
             rest = len(step["excluded"]) - MOST_REASONS
             lines += [f"and {rest} further reasons"] if rest > 0 else []
             blocks.append(
                 _Block(
                     [*_wrapped(name[:1].upper() + name[1:], LEFT), *_wrapped(counted, LEFT)],
-                    [f"{lost:,} cases left out", *(part for line in lines for part in _wrapped(line, RIGHT))] if lost else [],
+                    [
+                        f"{lost:,} {'case' if lost == 1 else 'cases'} left out",
+                        *(part for line in lines for part in _wrapped(line, RIGHT)),
+                    ]
+                    if lost
+                    else [],
                     [],
                 )
             )
         elif blocks:
             beside = blocks[-1].beside
+            beside += [] if beside else ["Of these"]
             if len(beside) < 2 * MOST_BRANCHES:
                 beside += _wrapped(f"{step['step']}: {step['lesions']:,} lesions, {step['patients']:,} patients", RIGHT)
     return blocks

@@ -134,7 +134,9 @@ def draw_dice_against_diameter(path: Path, table: pd.DataFrame, correlation: pd.
     shown = table[(table["split"] == "test") & table["diameter_mm"].notna()]
     shown = shown.assign(shown_as=shown["model"] + _oracle(shown))
     models = list(shown["model"].unique())
-    write_data(path, shown, ("case", "model", "mark", "prompts", "margin_mm", "diameter_mm", "malignant", "dice", "note"))
+    write_data(
+        path, shown, ("case", "model", "mark", "prompts", "margin_mm", "diameter_mm", "malignant", "dice", "note")
+    )
     with drawing(path, 0.5 + 3.1 * max(1, len(models))) as figure:
         grid = figure.subplots(max(1, len(models)), 1, squeeze=False).ravel()
         put_title(figure, "Dice against lesion diameter", phantom)

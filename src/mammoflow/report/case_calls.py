@@ -72,8 +72,12 @@ class CaseCalls:
         calls, scores = {}, {}
         for lesion, case in numbers.items():
             rows = [part.loc[lesion] if lesion in part.index else None for part in by_model.values()]
-            calls[case] = "".join(NONE if row is None or pd.isna(row["predicted"]) else str(int(row["predicted"])) for row in rows)
-            scores[case] = [None if row is None else [_rounded(row["score"]), _rounded(row["threshold"])] for row in rows]
+            calls[case] = "".join(
+                NONE if row is None or pd.isna(row["predicted"]) else str(int(row["predicted"])) for row in rows
+            )
+            scores[case] = [
+                None if row is None else [_rounded(row["score"]), _rounded(row["threshold"])] for row in rows
+            ]
         return cls(models, calls, scores)
 
     @property
@@ -95,5 +99,3 @@ def _rounded(value: float) -> float | None:
 def _marks(rows: pd.DataFrame) -> list[str]:
     marks = (("oracle", "oracle"), ("foreign", FOREIGN.split(",")[0]), ("seen_patient", SEEN_MARK))
     return [mark for column, mark in marks if (rows[column] == 1).any()]
-
-

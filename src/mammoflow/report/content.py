@@ -41,6 +41,7 @@ FAMILIES = (
     (CEILING, "Ceiling"),
 )
 
+
 @dataclass(frozen=True)
 class Tables:
     """The CSV tables of a comparison, by name, as rows in which an empty field is None."""

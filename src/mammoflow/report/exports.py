@@ -19,7 +19,7 @@ from mammoflow.tables.study import MARKS
 LARGEST_IN_PAGE = 700_000
 """Bytes of the largest CSV that is inside the page; a larger one is only named."""
 
-LONGEST_LATEX = 300
+LONGEST_LATEX = 120
 """Rows of the longest table that is written as LaTeX; a longer one is no table of a paper."""
 
 WORDS = {
@@ -136,7 +136,10 @@ def latex(name: str, table: pd.DataFrame, titles: Mapping[str, str]) -> str:
         column_format="l" + "r" * (len(shown.columns) - 1),
     )
     notes = list(dict.fromkeys(str(note) for note in table["note"].dropna())) if "note" in table.columns else []
-    head = [f"% {name}.csv of mammoflow; needs \\usepackage{{booktabs,longtable}}", *(f"% note: {note}" for note in notes)]
+    head = [
+        f"% {name}.csv of mammoflow; needs \\usepackage{{booktabs,longtable}}",
+        *(f"% note: {note}" for note in notes),
+    ]
     return "\n".join(head).replace("\r", " ") + "\n" + text
 
 
@@ -165,7 +168,9 @@ def _cells(table: pd.DataFrame, column: str, titles: Mapping[str, str]) -> list[
     values = table[column].tolist()
     if column in NAMED:
         return [display_name(str(value), titles) for value in values]
-    low, high = (table[f"{column}_{end}"].tolist() if f"{column}_{end}" in table.columns else None for end in ("low", "high"))
+    low, high = (
+        table[f"{column}_{end}"].tolist() if f"{column}_{end}" in table.columns else None for end in ("low", "high")
+    )
     if low is None or high is None:
         return [_written(value) for value in values]
     return [

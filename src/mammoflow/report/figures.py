@@ -20,10 +20,10 @@ from mammoflow.tables.study import LEAKING, PHANTOM
 FIGURES = {
     "roc": "ROC curves on the test split, with the operating points of BI-RADS; floors and the ceiling are grey, and "
     "models joined with the reader are in the figure of AUCs.",
-    "roc_panels": "The same ROC curves, one model in each panel, over the curves of all others in grey. The black curve "
-    "is BI-RADS, and the dot is its operating point.",
-    "precision_recall": "Precision (PPV) against recall (sensitivity) on the test split. The dotted line is the share of "
-    "malignant lesions, the precision of calling every lesion malignant.",
+    "roc_panels": "The same ROC curves, one model in each panel, over the curves of all others in grey. The black "
+    "curve is BI-RADS, and the dot is its operating point.",
+    "precision_recall": "Precision (PPV) against recall (sensitivity) on the test split. The dotted line is the share "
+    "of malignant lesions, the precision of calling every lesion malignant.",
     "auc": "AUC of every model on the test split with its interval; the dashed line is BI-RADS, the dotted one chance.",
     "confusion": "Confusion matrices on the test split; shading is the share of the true class. "
     "If a model has several seeds, the first is shown.",

@@ -13,9 +13,8 @@ from mammoflow.evaluation.segmentation_diameter import case_numbers
 from mammoflow.evaluation.segmentation_summary import ORACLE, prompt_labels
 from mammoflow.report.case_calls import CaseCalls
 from mammoflow.report.pictures import (
+    PictureTables,
     box_path,
-    held_out,
-    joined,
     outline,
     picture_uri,
     prompt_box,
@@ -24,8 +23,6 @@ from mammoflow.report.pictures import (
 )
 from mammoflow.report.rings import Rings, ring_paths
 from mammoflow.storage.files import Array, read_image, read_mask
-from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
-from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
 
 NEAR, AROUND, LEAST_SIDE_MM = 2.2, 1.12, 30.0
 """Side of the near view: multiples of the lesion's box and of the box around lesion and prompt, and the least side."""
@@ -104,7 +101,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Cases, the segmentation models in their order, what classifiers say of the cases, and how many cases there are."""
+    """Cases, the segmentation models in their order, what classifiers say of the cases, and the number of all cases."""
 
     cases: list[Case]
     models: list[str]
@@ -113,8 +110,7 @@ class Gallery:
 
 
 def read_gallery(
-    images: Sequence[Path],
-    masks: Sequence[Path],
+    tables: PictureTables,
     predictions: Path,
     side_px: int,
     most: int,
@@ -125,10 +121,8 @@ def read_gallery(
 
     Parameters
     ----------
-    images
-        Folders of the image stage, one for each shard.
-    masks
-        Folders of the segmentation, one for each model and shard, those of the default model first.
+    tables
+        Of images and masks, those of the default model first.
     predictions
         `predictions.csv` of the comparison.
     side_px
@@ -142,19 +136,17 @@ def read_gallery(
     """
     if most == 0:
         return None
-    lesions = joined([*images], "lesions.parquet", CANONICAL_LESIONS)
-    films = joined([*images], "images.parquet", CANONICAL_IMAGES).set_index("image_id")
-    lesions = lesions.assign(case=lesions["lesion_id"].map(case_numbers(pd.Index(lesions["lesion_id"]))))
+    lesions = tables.lesions.assign(case=lambda rows: rows["lesion_id"].map(case_numbers(pd.Index(rows["lesion_id"]))))
     shown = lesions[lesions["split"] == "test"] if (lesions["split"] == "test").any() else lesions
     total, shown = len(shown), shown.sort_values("case").head(most)
     if shown.empty:
         return None
-    of_models = _masks(masks, lesions, images) if masks else pd.DataFrame(columns=["lesion_id", "model"])
+    of_models = _masks(tables)
     models = list(dict.fromkeys(of_models["model"]))
     by_lesion = dict(list(of_models.groupby("lesion_id", sort=False)))
     cases = []
     for image_id, part in shown.groupby("image_id", sort=False):
-        film = films.loc[[image_id]].iloc[0]
+        film = tables.films.loc[[image_id]].iloc[0]
         image = read_image(Path(film["folder"]) / film["image_file"])
         for _, lesion in part.iterrows():
             rows = by_lesion.get(lesion["lesion_id"], of_models.iloc[:0])
@@ -164,13 +156,12 @@ def read_gallery(
     return Gallery(sorted(cases, key=lambda case: case.number), models, calls, total)
 
 
-def _masks(masks: Sequence[Path], lesions: pd.DataFrame, images: Sequence[Path]) -> pd.DataFrame:
-    """Return the chosen masks with their Dice and prompt; of a fold, those of the lesions that it held out."""
+def _masks(tables: PictureTables) -> pd.DataFrame:
+    """Return the chosen masks with their Dice and prompt."""
     keys = ["lesion_id", "model", "field_of_view", "prompt_id"]
-    predicted = held_out(joined([*masks], "masks.parquet", MASKS), lesions, [*images])
-    scores = held_out(joined([*masks], "scores.parquet", SEGMENTATION_SCORES), lesions, [*images])
+    scores = tables.scores
     chosen = scores[scores["chosen"]].assign(prompts=prompt_labels)[[*keys, "prompts", "margin_mm", "dice", "seen"]]
-    return predicted.merge(chosen, on=keys, how="left").drop_duplicates(["lesion_id", "model"])
+    return tables.masks.merge(chosen, on=keys, how="left").drop_duplicates(["lesion_id", "model"])
 
 
 def _case(
@@ -235,7 +226,10 @@ def _views(
     """Return the near and the wide view as x, y, width and height; the near one is inside the wide one."""
     corners = [*box]
     if len(row):
-        corners += [*prompt_box(row).to_numpy().reshape(-1, 2), *(np.array([y, x]) for x, y, _ in prompt_points(row, 0, 0))]
+        corners += [
+            *prompt_box(row).to_numpy().reshape(-1, 2),
+            *(np.array([y, x]) for x, y, _ in prompt_points(row, 0, 0)),
+        ]
     low, high = np.min(corners, axis=0), np.max(corners, axis=0)
     longest = float(np.ptp(box, axis=0).max())
     side = max(NEAR * longest, AROUND * float((high - low).max()), LEAST_SIDE_MM / min(spacing))

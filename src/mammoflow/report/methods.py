@@ -69,13 +69,17 @@ def _cohort(study: Row, counts: Sequence[Row]) -> str:
 
 
 def _segmentation(rows: Sequence[Row], titles: Mapping[str, str]) -> str:
-    tested = [row for row in rows if row["split"] == "test" and row["selection"] == "chosen" and row["model"] != "ellipse"]
+    tested = [
+        row for row in rows if row["split"] == "test" and row["selection"] == "chosen" and row["model"] != "ellipse"
+    ]
     if not tested:
         return ""
     models = list(dict.fromkeys(str(row["model"]) for row in tested))
     lesions = max(int(row["n"]) for row in tested)
     margins = sorted({row["margin_mm"] for row in tested if row["margin_mm"] is not None})
-    prompts = f" with boxes enlarged by {_listed([f'{margin:g}' for margin in margins])} mm on each side" if margins else ""
+    prompts = (
+        f" with boxes enlarged by {_listed([f'{margin:g}' for margin in margins])} mm on each side" if margins else ""
+    )
     return (
         f"Lesions were segmented by {_listed([display_name(model, titles) for model in models])}{prompts}. Masks were "
         f"compared with the reference by Dice, IoU and distances in millimetres on {lesions} test lesions; a missed "
@@ -85,17 +89,29 @@ def _segmentation(rows: Sequence[Row], titles: Mapping[str, str]) -> str:
 
 def _models(headline: Sequence[Row], provenance: Row, titles: Mapping[str, str]) -> str:
     said = []
-    for family, words in ((CLASSIFIER, "classifiers"), (FUSION, "combinations with the reader"), (FEATURE_MODEL, "models on features"), (FLOOR, "floors")):
+    for family, words in (
+        (CLASSIFIER, "classifiers"),
+        (FUSION, "combinations with the reader"),
+        (FEATURE_MODEL, "models on features"),
+        (FLOOR, "floors"),
+    ):
         names = [display_name(str(row["model"]), titles) for row in headline if row["family"] == family]
         if names:
-            shown = _listed(names) if len(names) <= MOST_NAMES else f"{', '.join(names[:MOST_NAMES])} and {len(names) - MOST_NAMES} more"
+            shown = (
+                _listed(names)
+                if len(names) <= MOST_NAMES
+                else f"{', '.join(names[:MOST_NAMES])} and {len(names) - MOST_NAMES} more"
+            )
             said.append(f"{len(names)} {words} ({shown})")
     training = provenance.get("training", {})
     seeds = {len(dict(record.get("seeds") or {})) for record in training.values()} - {0}
     text = f"The comparison has {_listed(said)}." if said else ""
     if seeds:
         many = f"{min(seeds)}" if len(seeds) == 1 else f"{min(seeds)} to {max(seeds)}"
-        text += f" Each classifier was trained with {many} seed{'' if seeds == {1} else 's'}; with several, figures are means over seeds."
+        text += (
+            f" Each classifier was trained with {many} seed{'' if seeds == {1} else 's'}; with several, figures are "
+            "means over seeds."
+        )
     return text
 
 
@@ -107,7 +123,8 @@ def _reader(headline: Sequence[Row], settings: Mapping[str, Any]) -> str:
     return (
         f"The reader is the BI-RADS assessment of the study, on {birads['n']} test lesions ({birads['n_malignant']} "
         f"malignant) of {birads['patients']} patients. Assessments above 3 count as malignant; BI-RADS 0 is "
-        f"{zero[settings['birads_zero']]}. Predictive values are those of the share of malignant lesions in the test split."
+        f"{zero[settings['birads_zero']]}. Predictive values are those of the share of malignant lesions in the test "
+        "split."
     )
 
 
@@ -115,8 +132,8 @@ def _statistics(study: Row, settings: Mapping[str, Any]) -> str:
     confidence = f"{100 * settings['confidence']:g} %"
     primary = settings.get("primary")
     named = (
-        f"The primary comparison, {primary['model']} against {primary['against']}, was named beforehand; its p value is "
-        "not adjusted. "
+        f"The primary comparison, {primary['model']} against {primary['against']}, was named beforehand; its p value "
+        "is not adjusted. "
         if primary
         else "No primary comparison was named. "
     )
@@ -147,4 +164,3 @@ def _software(provenance: Row) -> str:
 
 def _listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-

@@ -11,9 +11,8 @@ import pandas as pd
 from mammoflow.evaluation.segmentation_diameter import case_numbers
 from mammoflow.evaluation.segmentation_summary import ORACLE, prompt_labels
 from mammoflow.report.pictures import (
+    PictureTables,
     box_path,
-    held_out,
-    joined,
     outline,
     picture_uri,
     prompt_box,
@@ -21,8 +20,6 @@ from mammoflow.report.pictures import (
     prompted,
 )
 from mammoflow.storage.files import read_image, read_mask
-from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
-from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
 
 SURROUNDINGS = 2.2
 """Side of a picture, as a multiple of the longest side of the lesion's box."""
@@ -106,24 +103,19 @@ def choose_lesions(dice: pd.Series, count: int) -> list[tuple[str, str]]:
     ]
 
 
-def overlays(images: list[Path], masks: list[Path], count: int) -> list[Overlay]:
+def overlays(tables: PictureTables, count: int) -> list[Overlay]:
     """Draw lesions of the test split (of all splits where that has none) for each model, at the default margin.
 
     Parameters
     ----------
-    images
-        Folders of the image stage, one for each shard.
-    masks
-        Folders of the segmentation, one for each model and shard, in the order of the models.
+    tables
+        Of images and masks, the models in their order.
     count
         Number of lesions for each model.
     """
-    lesions = joined(images, "lesions.parquet", CANONICAL_LESIONS)
-    films = joined(images, "images.parquet", CANONICAL_IMAGES).set_index("image_id")
-    predicted = held_out(joined(masks, "masks.parquet", MASKS), lesions, images)
+    lesions, films, predicted, scores = tables.lesions, tables.films, tables.masks, tables.scores
     if lesions.empty or predicted.empty or count == 0:
         return []
-    scores = held_out(joined(masks, "scores.parquet", SEGMENTATION_SCORES), lesions, images)
     keys = ["lesion_id", "model", "field_of_view", "prompt_id"]
     scored = scores[scores["chosen"]].assign(prompts=prompt_labels)[[*keys, "prompts", "margin_mm", "dice"]]
     rows = predicted.merge(scored, on=keys, how="left").merge(

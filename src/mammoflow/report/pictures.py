@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -16,13 +18,46 @@ from skimage.measure import approximate_polygon, find_contours
 from mammoflow.errors import StudyError
 from mammoflow.report.segmentation import prompt_words
 from mammoflow.segmentation.prompting.points import read_points
-from mammoflow.tables.files import read_table
+from mammoflow.tables.files import empty_table, read_table
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
 
 PROMPT_COLUMNS = ("prompt_y0", "prompt_x0", "prompt_y1", "prompt_x1")
 MEDIA = {".jpg": ("image/jpeg", cv2.IMWRITE_JPEG_QUALITY), ".webp": ("image/webp", cv2.IMWRITE_WEBP_QUALITY)}
 
 
-def joined(folders: list[Path], name: str, schema: DataFrameSchema) -> pd.DataFrame:
+@dataclass(frozen=True)
+class PictureTables:
+    """The tables that pictures are made from, all shards joined; `folder` is what the files of a row are relative to.
+
+    Attributes
+    ----------
+    lesions, films
+        Of the schemas CANONICAL_LESIONS and CANONICAL_IMAGES; films are indexed by image.
+    masks, scores
+        Of the schemas MASKS and SEGMENTATION_SCORES; empty where no model has masks.
+    """
+
+    lesions: pd.DataFrame
+    films: pd.DataFrame
+    masks: pd.DataFrame
+    scores: pd.DataFrame
+
+    @classmethod
+    def read(cls, images: Sequence[Path], masks: Sequence[Path]) -> PictureTables:
+        """Read the tables of the folders of the image stage and of the segmentation, in their order.
+
+        In a run that makes every fold, masks and scores are those of the lesions that each fold held out.
+        """
+        lesions = joined(images, "lesions.parquet", CANONICAL_LESIONS)
+        films = joined(images, "images.parquet", CANONICAL_IMAGES).set_index("image_id")
+        if not masks:
+            return cls(lesions, films, empty_table(MASKS), empty_table(SEGMENTATION_SCORES))
+        made = (("masks.parquet", MASKS), ("scores.parquet", SEGMENTATION_SCORES))
+        return cls(lesions, films, *(held_out(joined(masks, name, schema), lesions, images) for name, schema in made))
+
+
+def joined(folders: Sequence[Path], name: str, schema: DataFrameSchema) -> pd.DataFrame:
     """Join the shards of a table and add the folder that the files of each row are relative to."""
     tables = [read_table(folder / name, schema).assign(folder=str(folder)) for folder in folders]
     filled = [table for table in tables if len(table)] or tables[:1]
@@ -31,7 +66,7 @@ def joined(folders: list[Path], name: str, schema: DataFrameSchema) -> pd.DataFr
     return pd.concat(filled, ignore_index=True)
 
 
-def held_out(table: pd.DataFrame, lesions: pd.DataFrame, images: list[Path]) -> pd.DataFrame:
+def held_out(table: pd.DataFrame, lesions: pd.DataFrame, images: Sequence[Path]) -> pd.DataFrame:
     """Return a table without what a fold says of lesions that it was trained on, in a run that makes every fold."""
     run = images[0].parents[1]
     folders = table["folder"].map(lambda folder: Path(os.path.relpath(folder, run)).parts[0])
@@ -62,6 +97,7 @@ def prompt_points(row: pd.Series, top: int, left: int) -> list[tuple[float, floa
 
 
 def box_path(box: pd.Series, top: int, left: int) -> str:
+    """Return a box y0, x0, y1, x1 as SVG path data from a corner of the image."""
     y0, x0, y1, x1 = (float(value) for value in box)
     return f"M{x0 - left:.1f} {y0 - top:.1f}H{x1 - left:.1f}V{y1 - top:.1f}H{x0 - left:.1f}Z"
 

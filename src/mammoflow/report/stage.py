@@ -35,6 +35,7 @@ from mammoflow.report.gallery import read_gallery
 from mammoflow.report.methods import methods_paragraphs
 from mammoflow.report.overlays import by_model, overlays
 from mammoflow.report.page import render
+from mammoflow.report.pictures import PictureTables
 from mammoflow.report.rings import read_rings
 from mammoflow.report.saliency import METHODS, map_pictures
 from mammoflow.report.sections import sections_of
@@ -95,6 +96,7 @@ def write_report(
     if not headline:
         raise StudyError(f"{comparison / 'comparison.csv'} has no rows; run the comparison again")
     model = masks[0].parent.name if masks else ""
+    pictures = PictureTables.read(images, masks)
     provenance = read_provenance(comparison)
     titles = classifier_titles(provenance.get("training", {}))
     seen = seen_sentences(headline, tables.rows("segmentation"))
@@ -151,7 +153,7 @@ def write_report(
         **segmentation_values(tables, model),
         "detection": tables.rows("detection"),
         "detection_levels": [f"{level:g}" for level in FALSE_POSITIVES_PER_IMAGE],
-        "overlays": by_model(overlays(images, masks, settings.overlays)) if masks else [],
+        "overlays": by_model(overlays(pictures, settings.overlays)),
         "saliency": tables.rows("saliency"),
         "maps": map_pictures(images, saliency, settings.saliency),
         "features": shown_features(tables.rows("features")),
@@ -164,7 +166,7 @@ def write_report(
         "weights": weights_rows(provenance),
         "settings_files": settings_files(comparison.parent / "settings"),
     }
-    values |= case_values(settings, images, masks, comparison, values)
+    values |= case_values(settings, pictures, comparison, values)
     values["sections"] = sections_of(values)
     filters: dict[str, Callable[..., object]] = {
         "shown": partial(display_name, titles=values["titles"]),
@@ -180,7 +182,7 @@ def write_report(
 
 
 def case_values(
-    settings: ReportSettings, images: list[Path], masks: list[Path], comparison: Path, values: Mapping[str, Any]
+    settings: ReportSettings, pictures: PictureTables, comparison: Path, values: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the values of the gallery of cases.
 
@@ -188,19 +190,20 @@ def case_values(
     ----------
     settings
         Number of cases and size of their pictures.
-    images, masks, comparison
-        Folders as of `write_report`.
+    pictures
+        Tables of images and masks.
+    comparison
+        Folder of the comparison.
     values
         `counts`, `maps` and `titles` of the page.
     """
     rings = read_rings(comparison.parent / "settings")
     titles = values["titles"]
-    gallery = read_gallery(
-        images, masks, comparison / "predictions.csv", settings.gallery_px, settings.gallery, rings, titles
-    )
+    predictions = comparison / "predictions.csv"
+    gallery = read_gallery(pictures, predictions, settings.gallery_px, settings.gallery, rings, titles)
     maps: dict[int, list[dict[str, str]]] = {}
-    for model, method, pictures in values["maps"]:
-        for picture in pictures:
+    for model, method, shown in values["maps"]:
+        for picture in shown:
             title = f"{display_name(model, titles)}, {method}"
             maps.setdefault(picture.case, []).append({"title": title, "picture": picture.picture})
     return {"gallery": gallery, "rings": rings, "case_maps": maps}

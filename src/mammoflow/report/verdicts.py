@@ -1,4 +1,4 @@
-"""What the tests say, in sentences: the primary comparison, non-inferiority, and the adjusted p values of all models."""
+"""What the tests say, in sentences: the primary comparison, non-inferiority, and adjusted p values of all models."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from mammoflow.evaluation.auc_tests import AGAINST_READER, PRIMARY
 from mammoflow.evaluation.candidates import BIRADS, display_name
 from mammoflow.report.content import Row
+from mammoflow.report.first_screen import model_marks
 from mammoflow.report.page import number, probability_value, signed
 
 
@@ -48,8 +49,8 @@ def _primary(rows: Sequence[Row], confidence: str, titles: Mapping[str, str]) ->
     if row["p"] is None:
         return f"Primary comparison, named beforehand: {names}. There are too few patients for a test."
     return (
-        f"Primary comparison, named beforehand: {names}, {_difference(row, confidence)}, {probability_value(row['p'])}, "
-        "not adjusted (DeLong over patients)."
+        f"Primary comparison, named beforehand: {names}{_marks(row)}, {_difference(row, confidence)}, "
+        f"{probability_value(row['p'])}, not adjusted (DeLong over patients)."
     )
 
 
@@ -69,7 +70,7 @@ def _non_inferiority(tests: Sequence[Row], settings: Mapping[str, Any], titles: 
             f"Non-inferiority of {_name(row['model_a'], titles)} to {_name(row['model_b'], titles)} {said} with the "
             f"margin {margin:g} in AUC, named beforehand ({probability_value(row['non_inferiority_p'])})."
         ]
-    names = ", ".join(_name(row["model_a"], titles) for row in shown)
+    names = ", ".join(f"{_name(row['model_a'], titles)}{_marks(row)}" for row in shown)
     return [
         f"Non-inferiority to BI-RADS with the margin {margin:g} in AUC, named beforehand, is shown for {len(shown)} of "
         f"{len(tested)} models{f': {names}' if shown else ''}."
@@ -84,26 +85,37 @@ def _family(rows: Sequence[Row], confidence: str, titles: Mapping[str, str]) -> 
     found = [row for row in tested if row["p_holm"] <= level]
     others = len(tested) - len(found)
     listed = "; ".join(
-        f"{_name(row['model_a'], titles)} {_difference(row, confidence)}, Holm-adjusted {probability_value(row['p_holm'])}"
+        f"{_name(row['model_a'], titles)}{_marks(row)} {_difference(row, confidence)}, "
+        f"Holm-adjusted {probability_value(row['p_holm'])}"
         for row in sorted(found, key=lambda row: row["p_holm"])[:4]
     )
     smallest = min(tested, key=lambda row: row["p_holm"])
     if not found:
         return [
             f"All models against BI-RADS, adjusted by Holm: none of {len(tested)} differs at {level:.2g}; the smallest "
-            f"adjusted p value is that of {_name(smallest['model_a'], titles)}, {probability_value(smallest['p_holm'])}."
+            f"adjusted p value is that of {_name(smallest['model_a'], titles)}{_marks(smallest)}, "
+            f"{probability_value(smallest['p_holm'])}."
         ]
     more = f"; and {len(found) - 4} more" if len(found) > 4 else ""
     return [
-        f"All models against BI-RADS, adjusted by Holm: {len(found)} of {len(tested)} differ at {level:.2g}: {listed}{more}; "
-        f"{others} do not."
+        f"All models against BI-RADS, adjusted by Holm: {len(found)} of {len(tested)} differ at {level:.2g}: "
+        f"{listed}{more}; {others} do not."
     ]
 
 
 def _difference(row: Row, confidence: str) -> str:
     low, high = row.get("low"), row.get("high")
-    bounds = "no interval" if low is None or high is None else f"{confidence} interval {signed(low, 2)} to {signed(high, 2)}"
-    return f"difference in AUC {signed(row['difference'])} ({bounds}, n = {number(row['n'], 0)} lesions of {number(row['patients'], 0)} patients)"
+    bounds = (
+        "no interval" if low is None or high is None else f"{confidence} interval {signed(low, 2)} to {signed(high, 2)}"
+    )
+    counted = f"n = {number(row['n'], 0)} lesions of {number(row['patients'], 0)} patients"
+    return f"difference in AUC {signed(row['difference'])} ({bounds}, {counted})"
+
+
+def _marks(row: Row) -> str:
+    """Return what limits the models of a row, behind their names: an oracle, test patients that were seen."""
+    marks = model_marks(row)
+    return f" ({'; '.join(marks)})" if marks else ""
 
 
 def _name(model: object, titles: Mapping[str, str]) -> str:

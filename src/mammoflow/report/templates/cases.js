@@ -103,7 +103,7 @@
         make("td", { className: "text", textContent: sayCall(card.calls[place]) }),
         make("td", { className: "text", textContent: verdict === null ? "" : verdict ? "right" : "wrong" }));
     });
-    const heads = ["Model", "Score", "Threshold", "Call", ""].map((text) => make(text ? "th" : "td", text ? { scope: "col", textContent: text } : {}));
+    const heads = ["Model", "Score", "Threshold", "Call", ""].map((text) => make(text ? "th" : "td", text ? { scope: "col", textContent: text, className: ["Model", "Call"].includes(text) ? "text" : "" } : {}));
     return make("table", {}, make("caption", { textContent: "What each model says; of several seeds the first" }), make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows));
   };
   const fill = (place) => {

@@ -3,7 +3,10 @@
   "use strict";
   document.querySelectorAll("figure.chart").forEach((figure) => {
     const curves = [...figure.querySelectorAll("g.series")];
-    const names = [...new Set(curves.map((curve) => curve.dataset.name))];
+    // In the order of the legend; floors, which share an entry of it, come last.
+    const legend = [...figure.querySelectorAll("svg text")].map((each) => each.textContent.trim());
+    const place = (name) => (legend.includes(name) ? legend.lastIndexOf(name) : legend.length);
+    const names = [...new Set(curves.map((curve) => curve.dataset.name))].sort((a, b) => place(a) - place(b));
     if (names.length < 2) return;
     const list = document.createElement("ul");
     list.className = "series-list";
@@ -16,7 +19,11 @@
     const buttons = names.map((name) => {
       const button = document.createElement("button");
       button.type = "button";
-      button.textContent = name;
+      const line = curves.find((curve) => curve.dataset.name === name).querySelector("path");
+      const key = document.createElement("span");
+      key.className = "key";
+      key.style.background = line ? line.style.stroke : "none";
+      button.append(key, name);
       button.setAttribute("aria-pressed", "false");
       button.addEventListener("click", () => {
         held = held === name ? "" : name;
