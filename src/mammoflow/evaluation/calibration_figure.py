@@ -48,7 +48,7 @@ def draw_reliability(
     bins = [(one, *_bins(one, lesions)) for one in shown]
     names = ["model", "mean_probability", "share_malignant", "n"]
     parts = [pd.DataFrame(dict(zip(names, (one.model, *found), strict=True))) for one, *found in bins]
-    write_data(path, pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=names))
+    write_data(path, pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=names), phantom)
     with drawing(path, 6.2) as figure:
         axes = figure.subplots()
         put_title(figure, "Calibration on the test split", phantom)

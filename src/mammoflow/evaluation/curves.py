@@ -114,7 +114,7 @@ def _points(curve: Curve, seed: int, **values: FloatArray) -> pd.DataFrame:
 
 def draw_roc(path: Path, curves: Sequence[Curve], phantom: bool) -> None:
     """Draw the ROC curve of each model and seed, BI-RADS' operating points on its own curve, floors in grey."""
-    write_data(path, roc_points(curves))
+    write_data(path, roc_points(curves), phantom)
     with drawing(path, 6.6) as figure:
         axes = figure.subplots()
         most = max((len(curve.label) for curve in curves), default=0)
@@ -136,7 +136,7 @@ def draw_roc(path: Path, curves: Sequence[Curve], phantom: bool) -> None:
 def draw_precision_recall(path: Path, curves: Sequence[Curve], phantom: bool) -> None:
     """Draw precision against recall for each model and seed, as steps, and the share of malignant lesions."""
     points = precision_points(curves)
-    write_data(path, points)
+    write_data(path, points, phantom)
     with drawing(path, 6.6) as figure:
         axes = figure.subplots()
         most = max((len(curve.label) for curve in curves), default=0)
@@ -182,7 +182,7 @@ def draw_roc_panels(path: Path, curves: Sequence[Curve], table: pd.DataFrame, ph
     areas = table.drop_duplicates("model").set_index("model")
     columns = min(PANEL_COLUMNS, max(1, len(shown)))
     rows = max(1, -(-len(shown) // columns))
-    write_data(path, roc_points([curve for curve in curves if curve.family == READER or curve in shown]))
+    write_data(path, roc_points([curve for curve in curves if curve.family == READER or curve in shown]), phantom)
     with drawing(path, 0.7 + 2.35 * rows, width_inches=max(5.6, 2.3 * columns)) as figure:
         grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
         put_title(figure, "ROC of each model on the test split", phantom)

@@ -27,7 +27,7 @@ def draw_froc(path: Path, curves: pd.DataFrame, detection: pd.DataFrame, phantom
     """
     shown = curves[(curves["split"] == "test") & curves["sensitivity"].notna()]
     rows = detection[detection["split"] == "test"].set_index("model")
-    write_data(path, shown)
+    write_data(path, shown, phantom)
     with drawing(path, 4.6) as figure:
         axes = figure.subplots()
         put_title(figure, "FROC on the test split", phantom)

@@ -92,8 +92,8 @@ def drawing(path: Path, height_inches: float, width_inches: float = WIDTH_INCHES
             figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
 
 
-def write_data(path: Path, table: pd.DataFrame, columns: Sequence[str] = ()) -> None:
-    """Write what a figure shows as CSV beside it, with the figure's mark in the column `figure_marks`.
+def write_data(path: Path, table: pd.DataFrame, phantom: bool, columns: Sequence[str] = ()) -> None:
+    """Write what a figure shows as CSV beside it, with the marks of its title in the column `figure_marks`.
 
     Parameters
     ----------
@@ -101,11 +101,13 @@ def write_data(path: Path, table: pd.DataFrame, columns: Sequence[str] = ()) -> 
         The PNG of the figure.
     table
         One row for each point, bar or cell.
+    phantom
+        Whether the figure shows phantoms.
     columns
         Columns to write, in this order; without them all.
     """
     shown = table[[name for name in columns if name in table.columns]] if columns else table
-    write_csv(path.with_suffix(".csv"), shown.assign(figure_marks=_MARK.get()))
+    write_csv(path.with_suffix(".csv"), shown.assign(figure_marks=_marks(phantom)))
 
 
 def name_artists(name: str, artists: Sequence[Artist]) -> None:
@@ -122,10 +124,14 @@ def remove_figure(path: Path) -> None:
 
 def put_title(figure: Figure, title: str, phantom: bool, y: float | None = None) -> None:
     """Put a title at the figure's left edge, marked where it shows phantoms or what `marked_figures` says."""
-    marks = "; ".join(mark for mark in ("phantom" if phantom else "", _MARK.get()) if mark)
+    marks = _marks(phantom)
     place = {} if y is None else {"y": y, "va": "top"}
     text = f"{title} ({marks})" if marks else title
     figure.suptitle(text, x=0.01, ha="left", fontweight="bold", fontsize=10.5, **place)
+
+
+def _marks(phantom: bool) -> str:
+    return "; ".join(mark for mark in ("phantom" if phantom else "", _MARK.get()) if mark)
 
 
 def say_nothing_to_draw(axes: Axes, why: str) -> None:

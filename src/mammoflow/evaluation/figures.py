@@ -106,7 +106,7 @@ def write_figures(
 def draw_auc(path: Path, table: pd.DataFrame, phantom: bool, titles: Mapping[str, str]) -> None:
     """Draw each candidate's AUC with its interval, n beside the name, the chance line at 0.5."""
     shown = table[table["auc"].notna()].iloc[::-1]
-    write_data(path, shown.iloc[::-1], AUC_COLUMNS)
+    write_data(path, shown.iloc[::-1], phantom, AUC_COLUMNS)
     with drawing(path, 1.2 + 0.34 * max(len(shown), 3)) as figure:
         axes = figure.subplots()
         put_title(figure, "AUC on the test split, with interval", phantom)
@@ -144,7 +144,7 @@ def draw_confusion(path: Path, table: pd.DataFrame, phantom: bool, titles: Mappi
     All matrices are in one pair of axes, whose unit is a cell; axes of their own would take four times as long.
     """
     scored = table[table["n"] > 0].drop_duplicates("model")
-    write_data(path, scored)
+    write_data(path, scored, phantom)
     shown = scored.to_dict("records")
     names = [textwrap.wrap(display_name(str(row["model"]), titles), LONGEST_LINE) for row in shown]
     # above a matrix there is room for the longest name and for n

@@ -52,7 +52,7 @@ def draw_flow(path: Path, steps: Sequence[Mapping[str, Any]], phantom: bool) -> 
     phantom
         Whether the study is made of phantoms.
     """
-    write_data(path, flow_rows(steps))
+    write_data(path, flow_rows(steps), phantom)
     blocks = _blocks(steps)
     height = TOP + sum(block.height + GAP for block in blocks)
     with drawing(path, height, WIDTH) as figure:

@@ -47,7 +47,7 @@ def draw_dice_against_margin(path: Path, table: pd.DataFrame, phantom: bool) -> 
     """Draw mean Dice with interval against the margin of the box, one line per model, the ellipse dashed."""
     shown = exact_boxes(table)
     shown = shown[(shown["split"] == "test") & (shown["selection"] == CHOSEN) & shown["dice"].notna()]
-    write_data(path, shown, DICE_COLUMNS)
+    write_data(path, shown, phantom, DICE_COLUMNS)
     with drawing(path, 4.4) as figure:
         axes = figure.subplots()
         put_title(figure, "Dice against the margin of the box prompt", phantom)
@@ -94,7 +94,7 @@ def draw_dice_by_iteration(path: Path, table: pd.DataFrame, phantom: bool) -> No
     shown = rows.assign(iteration=rows["selection"].str.removeprefix("iteration ").astype(int))
     panels = [(str(model), str(feed), part) for (model, feed), part in shown.groupby(["model", "feed"], sort=False)]
     margins = sorted(shown["margin_mm"].unique())
-    write_data(path, shown, DICE_COLUMNS)
+    write_data(path, shown, phantom, DICE_COLUMNS)
     columns = min(2, max(1, len(panels)))
     height = 3.6 if columns == 1 else 0.6 + 2.8 * -(-len(panels) // columns)
     with drawing(path, height) as figure:
@@ -135,7 +135,10 @@ def draw_dice_against_diameter(path: Path, table: pd.DataFrame, correlation: pd.
     shown = shown.assign(shown_as=shown["model"] + _oracle(shown))
     models = list(shown["model"].unique())
     write_data(
-        path, shown, ("case", "model", "mark", "prompts", "margin_mm", "diameter_mm", "malignant", "dice", "note")
+        path,
+        shown,
+        phantom,
+        ("case", "model", "mark", "prompts", "margin_mm", "diameter_mm", "malignant", "dice", "note"),
     )
     with drawing(path, 0.5 + 3.1 * max(1, len(models))) as figure:
         grid = figure.subplots(max(1, len(models)), 1, squeeze=False).ravel()

@@ -90,10 +90,10 @@ def _segmentation(rows: Sequence[Row], titles: Mapping[str, str]) -> str:
 def _models(headline: Sequence[Row], provenance: Row, titles: Mapping[str, str]) -> str:
     said = []
     for family, words in (
-        (CLASSIFIER, "classifiers"),
-        (FUSION, "combinations with the reader"),
-        (FEATURE_MODEL, "models on features"),
-        (FLOOR, "floors"),
+        (CLASSIFIER, ("classifier", "classifiers")),
+        (FUSION, ("combination with the reader", "combinations with the reader")),
+        (FEATURE_MODEL, ("model on features", "models on features")),
+        (FLOOR, ("floor", "floors")),
     ):
         names = [display_name(str(row["model"]), titles) for row in headline if row["family"] == family]
         if names:
@@ -102,7 +102,7 @@ def _models(headline: Sequence[Row], provenance: Row, titles: Mapping[str, str])
                 if len(names) <= MOST_NAMES
                 else f"{', '.join(names[:MOST_NAMES])} and {len(names) - MOST_NAMES} more"
             )
-            said.append(f"{len(names)} {words} ({shown})")
+            said.append(f"{len(names)} {words[len(names) > 1]} ({shown})")
     training = provenance.get("training", {})
     seeds = {len(dict(record.get("seeds") or {})) for record in training.values()} - {0}
     text = f"The comparison has {_listed(said)}." if said else ""
@@ -139,8 +139,8 @@ def _statistics(study: Row, settings: Mapping[str, Any]) -> str:
     )
     margin = settings.get("non_inferiority_margin")
     return (
-        f"Intervals have {confidence} coverage over patients: AUC by DeLong for clustered data (Obuchowski 1997) on the "
-        "logit scale, proportions by Wilson with the effective number of lesions, means by "
+        f"Intervals have {confidence} coverage over patients: AUC by DeLong for clustered data (Obuchowski 1997) on "
+        "the logit scale, proportions by Wilson with the effective number of lesions, means by "
         f"{settings['bootstrap']:,} bootstrap resamples of patients. AUCs on the same lesions were compared with the "
         f"paired, patient-clustered DeLong test. {named}P values of all other models against BI-RADS are adjusted by "
         f"Holm's method. No interval is given for fewer than {settings['fewest_patients']} patients of a class"
