@@ -98,8 +98,9 @@ def _family(rows: Sequence[Row], confidence: str, titles: Mapping[str, str]) -> 
         ]
     more = f"; and {len(found) - 4} more" if len(found) > 4 else ""
     return [
-        f"All models against BI-RADS, adjusted by Holm: {len(found)} of {len(tested)} differ at {level:.2g}: "
-        f"{listed}{more}; {others} do not."
+        f"All models against BI-RADS, adjusted by Holm: {len(found)} of {len(tested)} "
+        f"{'differs' if len(found) == 1 else 'differ'} at {level:.2g}: {listed}{more}; "
+        f"{others} {'does' if others == 1 else 'do'} not."
     ]
 
 

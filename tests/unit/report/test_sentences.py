@@ -24,8 +24,8 @@ def test_without_a_primary_comparison_all_p_values_are_adjusted() -> None:
     said = verdicts([row("a"), row("b", p=0.001, p_holm=0.002, difference=-0.2)], SETTINGS, {})
     assert said[0].startswith("Primary comparison: none was named beforehand")
     assert said[1] == (
-        "All models against BI-RADS, adjusted by Holm: 1 of 2 differ at 0.05: b difference in AUC −0.200 (95 % interval "
-        "−0.01 to +0.11, n = 40 lesions of 20 patients), Holm-adjusted p = 0.002; 1 do not."
+        "All models against BI-RADS, adjusted by Holm: 1 of 2 differs at 0.05: b difference in AUC −0.200 (95 % "
+        "interval −0.01 to +0.11, n = 40 lesions of 20 patients), Holm-adjusted p = 0.002; 1 does not."
     )
 
 
