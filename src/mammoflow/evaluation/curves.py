@@ -190,7 +190,7 @@ def draw_roc_panels(path: Path, curves: Sequence[Curve], table: pd.DataFrame, ph
             say_nothing_to_draw(grid[0], NOTHING)
         for axes, curve in zip(grid, shown, strict=False):
             _draw_panel(axes, curve, curves, shown)
-            area = areas.loc[curve.model] if curve.model in areas.index else None
+            area = pd.Series(areas.loc[curve.model]) if curve.model in areas.index else None
             axes.set_title(_panel_title(curve, area), fontsize=8, fontweight="normal")
         for axes in grid[max(len(shown), 1) :]:
             axes.set_axis_off()

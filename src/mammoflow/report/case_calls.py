@@ -39,7 +39,7 @@ class CaseCalls:
 
     models: list[dict[str, Any]]
     calls: dict[int, str]
-    scores: dict[int, list[list[float] | None]]
+    scores: dict[int, list[list[float | None] | None]]
 
     @classmethod
     def read(cls, path: Path, numbers: Mapping[str, int], titles: Mapping[str, str]) -> CaseCalls:
@@ -65,18 +65,20 @@ class CaseCalls:
             raise StudyError(f"table {path} cannot be read ({error}); run the comparison again") from error
         table = table[table["lesion_id"].isin(list(numbers)) & ~table["family"].isin([FLOOR, CEILING])]
         table = table[table["seed"] == table.groupby("model")["seed"].transform("first")]
-        models, by_model = [], {}
+        models: list[dict[str, Any]] = []
+        by_model: list[dict[Any, dict[Any, Any]]] = []
         for name, rows in table.groupby("model", sort=False):
-            by_model[str(name)] = rows.drop_duplicates("lesion_id").set_index("lesion_id")
-            models.append({"name": name, "title": display_name(str(name), titles), "marks": _marks(rows)})
-        calls, scores = {}, {}
+            by_model.append(rows.drop_duplicates("lesion_id").set_index("lesion_id").to_dict("index"))
+            models.append({"name": str(name), "title": display_name(str(name), titles), "marks": _marks(rows)})
+        calls: dict[int, str] = {}
+        scores: dict[int, list[list[float | None] | None]] = {}
         for lesion, case in numbers.items():
-            rows = [part.loc[lesion] if lesion in part.index else None for part in by_model.values()]
+            said = [part.get(lesion) for part in by_model]
             calls[case] = "".join(
-                NONE if row is None or pd.isna(row["predicted"]) else str(int(row["predicted"])) for row in rows
+                NONE if row is None or pd.isna(row["predicted"]) else str(int(row["predicted"])) for row in said
             )
             scores[case] = [
-                None if row is None else [_rounded(row["score"]), _rounded(row["threshold"])] for row in rows
+                None if row is None else [_rounded(row["score"]), _rounded(row["threshold"])] for row in said
             ]
         return cls(models, calls, scores)
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from mammoflow.evaluation.segmentation_diameter import case_numbers
 from mammoflow.evaluation.segmentation_summary import ORACLE, prompt_labels
+from mammoflow.imaging.geometry import Mask
 from mammoflow.report.case_calls import CaseCalls
 from mammoflow.report.pictures import (
     PictureTables,
@@ -179,14 +180,15 @@ def _case(
     near, wide = _views(box, first, spacing, (image.shape[0], image.shape[1]), rings)
     tolerance = TOLERANCE_PX * max(1.0, max(wide[2:]) / side_px)
 
-    def outlined(path: Path) -> tuple[str, Array]:
+    def outlined(path: Path) -> tuple[str, Mask]:
         mask = read_mask(path)[wide[1] : wide[1] + wide[3], wide[0] : wide[0] + wide[2]]
         return outline(mask, tolerance), mask
 
-    reference, around = "", None
+    reference = ""
+    around: Mask | None = None
     if pd.notna(lesion["mask_file"]):
         reference, around = outlined(Path(lesion["folder"]) / lesion["mask_file"])
-    found = []
+    found: list[CaseMask] = []
     for _, row in rows.iterrows():
         path, mask = outlined(Path(row["folder"]) / row["mask_file"])
         if len(found) == 0 and mask.any() and (rings is None or rings.of_predicted):

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from mammoflow.features.regions import centre_of
-from mammoflow.storage.files import Array
+from mammoflow.imaging.geometry import Mask
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def _diameters(settings: dict[str, object]) -> list[float]:
     return [float(value) for value in values if isinstance(value, int | float)]
 
 
-def ring_paths(rings: Rings, mask: Array, spacing_mm: tuple[float, float]) -> list[str]:
+def ring_paths(rings: Rings, mask: Mask, spacing_mm: tuple[float, float]) -> list[str]:
     """Return the circles as SVG path data; none around an empty mask.
 
     Parameters
