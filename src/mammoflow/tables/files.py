@@ -60,7 +60,7 @@ def _plain_columns(table: pd.DataFrame, schema: pa.DataFrameSchema) -> tuple[str
         if name in table.columns
         and not column.unique
         and _has_type(schema, name, table[name].dtype)
-        and (column.nullable or not table[name].isna().any())
+        and (column.nullable or not table[name].hasnans)
         and all(_passes(check, table[name]) for check in column.checks)
     )
 
@@ -83,14 +83,15 @@ def _passes(check: pa.Check, values: pd.Series) -> bool:
     """Tell whether all values that are not null pass a check; False where only the schema can say it."""
     if values.dtype == object:
         return False
-    present, bounds = values.dropna(), check.statistics or {}
+    bounds = check.statistics or {}
     if check.name == "isin":
-        return bool(present.isin(list(bounds["allowed_values"])).all())
+        return {value for value in values.unique() if not pd.isna(value)} <= {*bounds["allowed_values"]}
+    if check.name not in ("in_range", "greater_than"):
+        return False
+    low, high = values.min(), values.max()  # null where all values are
     if check.name == "in_range" and bounds["include_min"] and bounds["include_max"]:
-        return bool(present.between(bounds["min_value"], bounds["max_value"]).all())
-    if check.name == "greater_than":
-        return bool((present > bounds["min_value"]).all())
-    return False
+        return bool(pd.isna(low) or (bounds["min_value"] <= low and high <= bounds["max_value"]))
+    return check.name == "greater_than" and bool(pd.isna(low) or low > bounds["min_value"])
 
 
 def _rest(schema: pa.DataFrameSchema, columns: tuple[str, ...]) -> pa.DataFrameSchema:
