@@ -82,8 +82,6 @@ class PatientBootstrap:
     def ratios(self, numerator: FloatArray, denominator: FloatArray, patients: Sequence[str] | IntArray) -> FloatArray:
         """Return sums of some columns over sums of others, on the rows as they are and on each resample.
 
-        Rows are summed by patient first, so the time depends on the number of patients.
-
         Parameters
         ----------
         numerator, denominator
@@ -96,14 +94,34 @@ class PatientBootstrap:
         ndarray
             (1 + resamples, columns); `nan` where the denominator is 0.
         """
+        sums = self.sums(np.hstack([numerator, denominator]), patients)
+        return ratio(sums[:, : numerator.shape[1]], sums[:, numerator.shape[1] :])
+
+    def sums(self, values: FloatArray, patients: Sequence[str] | IntArray) -> FloatArray:
+        """Return sums over rows, on the rows as they are and on each resample.
+
+        Rows are summed by patient first, so the time depends on the number of patients.
+
+        Parameters
+        ----------
+        values
+            (rows, columns).
+        patients
+            (rows,): the patient of each row.
+
+        Returns
+        -------
+        ndarray
+            (1 + resamples, columns).
+        """
         codes, number = patient_codes(patients)
-        drawn = _drawn(number, self.resamples, self.seed)
-        sums = []
-        for values in (numerator, denominator):
-            by_patient = np.zeros((number, values.shape[1]))
-            np.add.at(by_patient, codes, values)
-            sums.append(drawn @ by_patient)
-        return ratio(sums[0], sums[1])
+        by_patient = np.zeros((number, values.shape[1]))
+        if len(values):
+            order = np.argsort(codes, kind="stable")
+            starts = np.searchsorted(codes[order], np.arange(number))
+            by_patient = np.add.reduceat(values[order], starts, axis=0)
+        found: FloatArray = _drawn(number, self.resamples, self.seed) @ by_patient
+        return found
 
     def estimate(self, values: FloatArray, patients: Sequence[str] | IntArray) -> Estimate:
         """Turn values on the rows as they are and on each resample, (1 + resamples,), into value and interval.
@@ -121,6 +139,21 @@ class PatientBootstrap:
             if high - low <= 1e-12 * max(abs(low), abs(high)):
                 low = high = float("nan")
         return Estimate(float(values[0]), low, high, len(defined))
+
+    def bounds(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the bounds of columns (1 + resamples, columns), as `estimate` gives them for one.
+
+        The caller checks that there are enough patients.
+        """
+        resampled = np.ascontiguousarray(values[1:].T)
+        tail = (1 - self.confidence) / 2
+        with np.errstate(invalid="ignore"):
+            low, high = np.quantile(resampled, [tail, 1 - tail], axis=1)
+        for column in np.flatnonzero(~np.isfinite(resampled).all(axis=1)):
+            one = self.estimate(values[:, column], np.arange(self.fewest_patients + 2))
+            low[column], high[column] = one.low, one.high
+        is_point = high - low <= 1e-12 * np.maximum(np.abs(low), np.abs(high))
+        return np.where(is_point, np.nan, low), np.where(is_point, np.nan, high)
 
     def mean(self, values: FloatArray, patients: Sequence[str] | IntArray) -> Estimate:
         """Return the mean of values (rows,) with its interval; not defined without rows or with a single patient."""

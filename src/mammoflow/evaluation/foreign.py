@@ -160,7 +160,7 @@ def without_decisions(tables: Mapping[str, pd.DataFrame], candidates: Sequence[C
 
 
 def _cleaned(name: str, table: pd.DataFrame, undecided: set[str], no_probability: set[str]) -> pd.DataFrame:
-    if name in ("confusion", "decision_tests"):
+    if name in ("confusion", "decision_tests", "reclassification"):
         columns = [column for column in ("model", "model_a", "model_b") if column in table.columns]
         return table[~table[columns].isin(undecided).any(axis=1)]
     if name in ("calibration", "thresholds"):
