@@ -184,7 +184,12 @@ def unmatched_table(predictions: Sequence[ForeignPredictions], run: Run) -> pd.D
 
 def unmatched_lines(unmatched: pd.DataFrame) -> list[str]:
     """Return what the console says of `unmatched_table`: one line for each tool and side, with the first cases."""
-    what = {"table": "rows of its table are not used", "run": "lesions have no score"}
+    what = {
+        "table": "rows of its table are not used",
+        "run": "lesions have no score",
+        "masks": "lesions have no mask that can be used",
+        "files": "files of its folder are not used",
+    }
     lines = []
     for (model, side), rows in unmatched.groupby(["model", "side"], sort=False):
         cases = [f"{row.value} ({row.problem})" for row in rows.head(EXAMPLES).itertuples()]

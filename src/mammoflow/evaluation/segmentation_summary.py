@@ -7,12 +7,15 @@ import pandas as pd
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.metrics import FloatArray
-from mammoflow.tables.detections import AUTOMATIC
+from mammoflow.tables.detections import AUTOMATIC, FOREIGN_MASKS
 
 ELLIPSE = "ellipse"
 """The floor: an ellipse inscribed in the prompt box."""
 
 ORACLE = "oracle"
+
+OTHER_TOOL = "other tool, training patients unknown"
+"""Mark of the masks of another tool."""
 
 SCORES = (
     "dice",
@@ -84,7 +87,7 @@ def prompt_labels(scores: pd.DataFrame) -> pd.Series:
     source = ("; " + scores["origin"]).where(scores["origin"] != "reference", "")
     # A reader's draws are further boxes that the reader gave; all others are moved at random.
     random = (scores["draw"] > 0) & ~scores["origin"].str.startswith("reader:")
-    source = source.where(scores["origin"] != AUTOMATIC, "")
+    source = source.where(~scores["origin"].isin([AUTOMATIC, FOREIGN_MASKS]), "")
     return scores["kind"] + source + pd.Series("; drawn", scores.index).where(random, "")
 
 
@@ -110,7 +113,9 @@ def referenced(lesions: pd.DataFrame, split: str) -> pd.DataFrame:
 
 
 def mark_of(rows: pd.DataFrame, chosen: bool) -> str:
-    """Return `oracle` where the reference chose any of some masks."""
+    """Return `oracle` where the reference chose any of some masks, and `OTHER_TOOL` for those of another tool."""
+    if (rows["origin"] == FOREIGN_MASKS).any():
+        return OTHER_TOOL
     return ORACLE if by_reference(rows, chosen).any() else ""
 
 

@@ -22,6 +22,7 @@ from mammoflow.evaluation.feature_table import feature_table
 from mammoflow.evaluation.figures import write_figures
 from mammoflow.evaluation.flow import exclusions, flow
 from mammoflow.evaluation.foreign import tables_record, unmatched_lines, unmatched_table, without_decisions
+from mammoflow.evaluation.foreign_masks import joined_rows, masks_record, score_foreign_masks
 from mammoflow.evaluation.inputs import Run, labelled_lesions, plain_columns, read_run
 from mammoflow.evaluation.pooling import Fold, pooled_candidates, pooled_run, read_fold
 from mammoflow.evaluation.predictions_file import predictions_table
@@ -102,7 +103,9 @@ def compare(
     described = run.lesions.set_index("lesion_id")
     # A study without any label still has reference masks.
     measured = labelled if len(labelled) else described
-    scores = run.scores[run.scores["lesion_id"].isin(measured.index)]
+    foreign = score_foreign_masks(settings.masks, images, run.scores["model"].unique().tolist())
+    every = pd.concat([run.scores, foreign.scores], ignore_index=True) if len(foreign.scores) else run.scores
+    scores = every[every["lesion_id"].isin(measured.index)]
     diameters = dice_by_diameter(scores, run.masks, described)
     scores = plain_columns(scores, [*scores.columns])
     tables = without_decisions(tables, candidates) | {
@@ -112,7 +115,7 @@ def compare(
             described.index,
             study_note(run.study),
         ),
-        "foreign_unmatched": unmatched_table(settings.predictions, run),
+        "foreign_unmatched": joined_rows([unmatched_table(settings.predictions, run), foreign.problems]),
         "segmentation": segmentation_table(scores, measured, bootstrap),
         "segmentation_choices": choices_table(scores, measured, bootstrap),
         "segmentation_subgroups": segmentation_subgroups(scores, measured, bootstrap, settings.fewest_cases),
@@ -142,7 +145,10 @@ def compare(
         prompts=prompts,
         saliency=saliency,
     )
-    record = provenance(settings, run, inputs) | {"predictions": tables_record(settings.predictions)}
+    record = provenance(settings, run, inputs) | {
+        "predictions": tables_record(settings.predictions),
+        "masks": masks_record(settings.masks),
+    }
     write_record(output / "provenance.json", record)
     with marked_figures(_figure_marks(run, tables)):
         write_figures(output / "figures", run, candidates, labelled, tables)

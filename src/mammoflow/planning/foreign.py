@@ -1,0 +1,48 @@
+"""Files of other tools that the comparison reads: tables of scores, and masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mammoflow.config.study import StudyConfig
+from mammoflow.errors import ConfigError
+
+
+def foreign_files(config: StudyConfig) -> list[str]:
+    """Return the tables and masks of other tools; those that do not exist are left out, and `check_foreign` names them.
+
+    Parameters
+    ----------
+    config
+        The configuration.
+    """
+    comparison = config.comparison
+    tables = [one.table for one in (*comparison.predictions, *comparison.masks) if one.table]
+    folders = [Path(one.folder) for one in comparison.masks]
+    masks = (str(path) for folder in folders for path in sorted(folder.rglob("*")) if path.is_file())
+    return list(dict.fromkeys([*tables, *masks]))
+
+
+def check_foreign(config: StudyConfig) -> None:
+    """Check that each table and folder of another tool exists.
+
+    Raises
+    ------
+    ConfigError
+        Naming the key and the path.
+    """
+    path_said = "correct the path, which is relative to the working folder, or absolute"
+    for kind, sources in (("predictions", config.comparison.predictions), ("masks", config.comparison.masks)):
+        for place, one in enumerate(sources):
+            if one.table and not Path(one.table).is_file():
+                what = "scores" if kind == "predictions" else "masks"
+                raise ConfigError(
+                    f"comparison.{kind}.{place}.table: found {one.table!r}, which is no file; expected the table of "
+                    f"{one.name}'s {what}; {path_said}"
+                )
+    for place, tool in enumerate(config.comparison.masks):
+        if not Path(tool.folder).is_dir():
+            raise ConfigError(
+                f"comparison.masks.{place}.folder: found {tool.folder!r}, which is no folder; expected the folder of "
+                f"{tool.name}'s masks; {path_said}"
+            )
