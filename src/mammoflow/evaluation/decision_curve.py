@@ -18,7 +18,7 @@ from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.calibration import with_probabilities
 from mammoflow.evaluation.candidates import READER, Candidate
 from mammoflow.evaluation.estimates import Scored
-from mammoflow.evaluation.metrics import FloatArray, IntArray
+from mammoflow.evaluation.metrics import FloatArray, IntArray, ratio
 from mammoflow.evaluation.seen_patients import seen_columns
 
 THRESHOLDS = (*(percent / 100 for percent in range(1, 31)), *(percent / 100 for percent in range(35, 100, 5)))
@@ -73,26 +73,35 @@ class Calls:
 
     Attributes
     ----------
-    label
-        (lesions,): 1 malignant, 0 benign.
     calls
-        (lesions, thresholds): share of seeds that call the lesion malignant.
-    patients
-        (lesions,): number of the patient.
+        (lesions, thresholds): share of seeds that call the lesion malignant; for the difference of two models, that of
+        one less that of the other.
+    counted
+        (lesions,): 1 for the lesions that count, else 0.
     """
 
-    label: FloatArray
     calls: FloatArray
-    patients: IntArray
+    counted: FloatArray
 
 
-def net_benefit(calls: Calls, thresholds: FloatArray, rule: PatientBootstrap, prevalence: float | None) -> FloatArray:
-    """Return the net benefit of calls, or of a difference of calls, on the rows as they are and on each resample.
+def net_benefits(
+    parts: Sequence[Calls],
+    label: FloatArray,
+    patients: IntArray,
+    thresholds: FloatArray,
+    rule: PatientBootstrap,
+    prevalence: float | None,
+) -> list[FloatArray]:
+    """Return the net benefit of some calls of the same lesions, on the rows as they are and on each resample.
 
     Parameters
     ----------
-    calls
-        Of one model; less those of another one for the difference of their net benefits.
+    parts
+        The calls.
+    label
+        (lesions,): 1 malignant, 0 benign.
+    patients
+        (lesions,): number of the patient.
     thresholds
         (thresholds,): threshold probabilities.
     rule
@@ -102,17 +111,24 @@ def net_benefit(calls: Calls, thresholds: FloatArray, rule: PatientBootstrap, pr
 
     Returns
     -------
-    ndarray
-        (1 + resamples, thresholds).
+    list of ndarray
+        (1 + resamples, thresholds) for each of the calls.
     """
-    odds = thresholds / (1 - thresholds)
-    malignant = calls.label[:, None]
+    odds, columns = thresholds / (1 - thresholds), []
+    for part in parts:
+        malignant, benign = ((values * part.counted)[:, None] for values in (label, 1 - label))
+        if prevalence is None:
+            columns += [malignant * part.calls - benign * part.calls * odds, part.counted[:, None]]
+        else:
+            columns += [malignant * part.calls, benign * part.calls, malignant, benign]
+    sums = rule.sums(np.hstack(columns), patients, single=True)
+    summed = iter(np.split(sums, np.cumsum([column.shape[1] for column in columns])[:-1], axis=1))
     if prevalence is None:
-        gained = malignant * calls.calls - (1 - malignant) * calls.calls * odds
-        return rule.ratios(gained, np.ones_like(malignant), calls.patients)
-    hits = rule.ratios(malignant * calls.calls, malignant, calls.patients)
-    alarms = rule.ratios((1 - malignant) * calls.calls, 1 - malignant, calls.patients)
-    return prevalence * hits - (1 - prevalence) * alarms * odds
+        return [ratio(gained, number) for gained, number in zip(summed, summed, strict=True)]
+    return [
+        prevalence * ratio(hits, malignant) - (1 - prevalence) * ratio(alarms, benign) * odds
+        for hits, alarms, malignant, benign in zip(summed, summed, summed, summed, strict=True)
+    ]
 
 
 def _policy(
@@ -140,10 +156,15 @@ def _rows(
     enough = scored.has_both(rule.fewest_patients)
     calls = _calls(candidate, scored, thresholds)
     prevalence = settings.prevalence
-    values = net_benefit(Calls(scored.label, calls, scored.patients), thresholds, rule, prevalence)
+    parts = [Calls(calls, np.ones(len(calls)))]
+    read = lesion_ids.isin(birads.scored(lesions))
+    if candidate is not birads and read.any():
+        of_reader = np.zeros(len(calls))
+        of_reader[read] = birads.on(lesions, lesion_ids[read]).calls[0]
+        parts.append(Calls(calls - of_reader[:, None], read.astype(np.float64)))
+    values, *pair = net_benefits(parts, scored.label, scored.patients, thresholds, rule, prevalence)
     nothing = np.full(len(thresholds), np.nan)
     low, high = rule.bounds(values) if enough else (nothing, nothing)
-    read = lesion_ids.isin(birads.scored(lesions))
     table = pd.DataFrame(
         {
             "model": candidate.model,
@@ -162,15 +183,12 @@ def _rows(
             **seen_columns(candidate.seen, lesions.loc[lesion_ids, "patient_id"], note),
         }
     )
-    if candidate is birads or not read.any():
+    if not pair:
         return table
-    part = scored.part(read)
-    of_reader = birads.on(lesions, lesion_ids[read]).calls[0]
-    pair = Calls(part.label, calls[read] - of_reader[:, None], part.patients)
-    values = net_benefit(pair, thresholds, rule, prevalence)
-    low, high = rule.bounds(values) if part.has_both(rule.fewest_patients) else (nothing, nothing)
+    both = scored.part(read).has_both(rule.fewest_patients)
+    low, high = rule.bounds(pair[0]) if both else (nothing, nothing)
     return table.assign(
-        n_paired=int(read.sum()), birads_difference=values[0], birads_difference_low=low, birads_difference_high=high
+        n_paired=int(read.sum()), birads_difference=pair[0][0], birads_difference_low=low, birads_difference_high=high
     )
 
 

@@ -17,7 +17,7 @@ from mammoflow.evaluation.calibration import WITH_PROBABILITIES
 from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.decisions import compare_decisions
 from mammoflow.evaluation.estimates import Scored, proportion_estimate, too_few_cases
-from mammoflow.evaluation.metrics import FloatArray
+from mammoflow.evaluation.metrics import FloatArray, ratio
 from mammoflow.evaluation.paired import Paired
 from mammoflow.evaluation.seen_patients import seen_columns
 
@@ -70,7 +70,9 @@ def _rows(
     within = np.column_stack([np.isin(assessment, values) for values in CATEGORIES.values()])
     names = paired.lesions["patient_id"].to_numpy(dtype=object)
     change = np.mean(paired.first.calls, axis=0) - paired.second.calls[0]
-    resampled = rule.ratios(change[:, None] * within, within.astype(np.float64), paired.first.patients)
+    columns = np.hstack([change[:, None] * within, within])
+    sums = rule.sums(columns, paired.first.patients, single=True)
+    resampled = ratio(sums[:, : len(CATEGORIES)], sums[:, len(CATEGORIES) :])
     rows: list[dict[str, object]] = []
     for place, category in enumerate(CATEGORIES):
         kept = within[:, place]

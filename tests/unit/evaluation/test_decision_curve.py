@@ -9,7 +9,7 @@ import pytest
 from mammoflow.config.evaluation import ComparisonSettings
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.candidates import CLASSIFIER, FLOOR, READER, Candidate
-from mammoflow.evaluation.decision_curve import THRESHOLDS, Calls, decision_curve_table, net_benefit
+from mammoflow.evaluation.decision_curve import THRESHOLDS, Calls, decision_curve_table, net_benefits
 from mammoflow.evaluation.foreign import NO_PROBABILITY
 
 SETTINGS = ComparisonSettings(bootstrap=200, fewest_patients=2)
@@ -110,7 +110,8 @@ def test_bounds_are_those_of_a_loop_over_resamples() -> None:
     patients = np.repeat(np.arange(20), 3)
     label = random.integers(0, 2, 60).astype(float)
     called = random.integers(0, 2, (60, 2)).astype(float)
-    found = net_benefit(Calls(label, called, patients), np.array([0.1, 0.4]), rule, None)
+    parts = [Calls(called, np.ones(60))]
+    (found,) = net_benefits(parts, label, patients, np.array([0.1, 0.4]), rule, None)
     low, high = rule.bounds(found)
     for column, threshold in enumerate((0.1, 0.4)):
         values = []
