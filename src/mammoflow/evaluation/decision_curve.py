@@ -157,7 +157,7 @@ def _rows(
     calls = _calls(candidate, scored, thresholds)
     prevalence = settings.prevalence
     parts = [Calls(calls, np.ones(len(calls)))]
-    read = lesion_ids.isin(birads.scored(lesions))
+    read = birads.scores(lesion_ids)
     if candidate is not birads and read.any():
         of_reader = np.zeros(len(calls))
         of_reader[read] = birads.on(lesions, lesion_ids[read]).calls[0]

@@ -183,9 +183,8 @@ class _Scores:
 
     @classmethod
     def of(cls, candidate: Candidate, lesions: pd.DataFrame, codes: IntArray) -> _Scores:
-        lesion_ids = candidate.scored(lesions)
-        places = np.flatnonzero(lesions.index.isin(lesion_ids))
-        scored = candidate.on(lesions, lesion_ids)
+        places = np.flatnonzero(candidate.scores(lesions.index))
+        scored = candidate.on(lesions, lesions.index[places])
         return cls(places, Scored(scored.label, scored.scores, scored.calls, codes[places]))
 
     def within(self, kept: BoolArray) -> _Scores:
