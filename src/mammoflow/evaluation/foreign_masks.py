@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -99,8 +99,9 @@ def _score_tool(tool: ForeignMasks, folders: Sequence[Path]) -> ScoredMasks:
     several = files["file"].dropna().value_counts()
     several = several[several > 1]
     for folder, images, lesions in tables:
+        described = {str(row["image_id"]): row for row in images.to_dict("records")}
         for image_id, of_image in lesions.groupby("image_id", sort=False):
-            image = images.loc[str(image_id)]
+            image = described[str(image_id)]
             found: dict[str, npt.NDArray[np.bool_]] = {}
             for lesion_id in of_image.index.astype(str):
                 file = files["file"][lesion_id]
@@ -133,13 +134,7 @@ def _files(tool: ForeignMasks, lesions: pd.DataFrame) -> pd.DataFrame:
     """Return the file of each lesion, null where the table has none, and the row of the table that names it."""
     if not tool.table:
         parts = tuple(dict.fromkeys(PLACE.findall(tool.file)))
-        names = []
-        for key in lesion_keys(parts, lesions):
-            values = {
-                part: SUFFIX.sub("", PurePosixPath(value).name) if part in PATHS else value
-                for part, value in zip(parts, key, strict=True)
-            }
-            names.append(PLACE.sub(lambda place, values=values: values[place.group(1)], tool.file))
+        names = [_file_name(tool.file, dict(zip(parts, key, strict=True))) for key in lesion_keys(parts, lesions)]
         return pd.DataFrame({"file": names, "row": ""}, index=lesions.index.astype(str))
     table = read_text_table(Path(tool.table), TableForm(tool.encoding, tool.delimiter, tool.sheet), [])
     columns = [*tool.key_columns(), tool.file]
@@ -154,12 +149,20 @@ def _files(tool: ForeignMasks, lesions: pd.DataFrame) -> pd.DataFrame:
         key = tuple(as_cohort(part, str(value)) for part, value in zip(tool.key_parts(), values, strict=True))
         if str(file):
             named.setdefault(key, (str(file).replace("\\", "/"), str(origin)))
-    rows = [named.get(key, (None, "")) for key in lesion_keys(tool.key_parts(), lesions)]
-    return pd.DataFrame(rows, columns=["file", "row"], index=lesions.index.astype(str))
+    found = [named.get(key, (None, "")) for key in lesion_keys(tool.key_parts(), lesions)]
+    return pd.DataFrame(found, columns=["file", "row"], index=lesions.index.astype(str))
+
+
+def _file_name(pattern: str, key: Mapping[str, str]) -> str:
+    """Return the file that a pattern names for a key; of a path it takes the name without its ending."""
+    name = pattern
+    for part, value in key.items():
+        name = name.replace(f"{{{part}}}", SUFFIX.sub("", PurePosixPath(value).name) if part in PATHS else value)
+    return name
 
 
 def _mask(
-    tool: ForeignMasks, file: object, image: pd.Series, several: pd.Series
+    tool: ForeignMasks, file: object, image: Mapping[Any, Any], several: pd.Series
 ) -> tuple[npt.NDArray[np.bool_] | None, str]:
     """Return a mask on the canonical grid, or why there is none."""
     if not isinstance(file, str):
@@ -177,7 +180,8 @@ def _mask(
         return None, f"{file} cannot be read as a picture"
     if grey.ndim != 2:
         return None, f"{file} has {grey.shape[2]} channels; expected a grey picture"
-    mask = np.asarray(grey > float(grey.max()) / 2) if grey.any() else np.zeros(grey.shape, dtype=np.bool_)
+    levels = grey.astype(np.float64)
+    mask = np.asarray(levels > levels.max() / 2) if levels.any() else np.zeros(grey.shape, dtype=np.bool_)
     size, film = ((int(image[f"{of}height"]), int(image[f"{of}width"])) for of in ("", "film_"))
     if grey.shape == size:
         return mask, ""
@@ -190,10 +194,10 @@ def _mask(
 
 
 def _scores(
-    tool: ForeignMasks, folder: Path, image: pd.Series, lesions: pd.DataFrame, masks: npt.NDArray[np.bool_]
+    tool: ForeignMasks, folder: Path, image: Mapping[Any, Any], lesions: pd.DataFrame, masks: npt.NDArray[np.bool_]
 ) -> list[dict[str, Any]]:
     """Return the rows of the masks of one image."""
-    references = References(folder, image.to_dict(), lesions)
+    references = References(folder, image, lesions)
     scored = references.score([*lesions.index.astype(str)], masks)
     table = lesions.reset_index()[["lesion_id", "image_id", "patient_id"]].assign(model=tool.name, **_COMMON)
     return score_rows(table, scored, np.full(len(table), np.nan))

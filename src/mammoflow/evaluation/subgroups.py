@@ -27,9 +27,6 @@ from mammoflow.evaluation.seen_patients import seen_columns
 SIZE_EDGES_MM = (10.0, 20.0)
 """Longest diameters that part T1b, T1c and T2 in the TNM classification of breast cancer."""
 
-AGE_EDGES = (50.0, 70.0)
-"""Ages in years between which women are usually invited to screening."""
-
 METRICS = ("auc", "recall", "specificity")
 
 NOT_KNOWN = "not known"
@@ -71,8 +68,7 @@ def subgroup_labels(lesions: pd.DataFrame, thirds: tuple[float, float] | None = 
     Parameters
     ----------
     lesions
-        Indexed by lesion: `lesion_type`, `density`, `birads`, `diameter_mm`, `view`, `subtlety`, `source`, and `age`
-        where it is given.
+        Indexed by lesion: `lesion_type`, `density`, `birads`, `diameter_mm`, `view`, `subtlety`, `source`.
     thirds
         Of `size_thirds`.
     """
@@ -81,12 +77,11 @@ def subgroup_labels(lesions: pd.DataFrame, thirds: tuple[float, float] | None = 
     of_value = {
         "lesion type": lesions["lesion_type"].astype("object"),
         "breast density": _whole_numbers(lesions["density"]),
-        "size": _between(lesions["diameter_mm"], SIZE_EDGES_MM, "mm"),
-        "size, thirds of training": nothing if thirds is None else _between(lesions["diameter_mm"], thirds, "mm"),
+        "size": _between(lesions["diameter_mm"], SIZE_EDGES_MM),
+        "size, thirds of training": nothing if thirds is None else _between(lesions["diameter_mm"], thirds),
         "view": lesions["view"].astype("object").where(lesions["view"] != ""),
         "subtlety": _whole_numbers(lesions["subtlety"]),
         "data set": sources if sources.nunique() > 1 else nothing,
-        "age": _between(lesions["age"], AGE_EDGES, "years") if "age" in lesions.columns else nothing,
     }
     groupings = {
         name: groups.fillna(NOT_KNOWN) if groups.notna().any() else groups for name, groups in of_value.items()
@@ -95,9 +90,9 @@ def subgroup_labels(lesions: pd.DataFrame, thirds: tuple[float, float] | None = 
     return groupings | {"BI-RADS": pd.Series("4 alone", index=lesions.index, dtype="object").where(alone)}
 
 
-def _between(values: pd.Series, edges: tuple[float, float], unit: str) -> pd.Series:
+def _between(values: pd.Series, edges: tuple[float, float]) -> pd.Series:
     low, high = edges
-    labels = [f"up to {low:g} {unit}", f"{low:g} to {high:g} {unit}", f"over {high:g} {unit}"]
+    labels = [f"up to {low:g} mm", f"{low:g} to {high:g} mm", f"over {high:g} mm"]
     return pd.cut(values.astype("float64"), [0, low, high, float("inf")], labels=labels).astype("object")
 
 

@@ -17,7 +17,7 @@ def foreign_files(config: StudyConfig) -> list[str]:
         The configuration.
     """
     comparison = config.comparison
-    tables = [one.table for one in (*comparison.predictions, *comparison.masks) if one.table]
+    tables = [one.table for one in comparison.predictions] + [one.table for one in comparison.masks if one.table]
     folders = [Path(one.folder) for one in comparison.masks]
     masks = (str(path) for folder in folders for path in sorted(folder.rglob("*")) if path.is_file())
     return list(dict.fromkeys([*tables, *masks]))
@@ -32,13 +32,17 @@ def check_foreign(config: StudyConfig) -> None:
         Naming the key and the path.
     """
     path_said = "correct the path, which is relative to the working folder, or absolute"
-    for kind, sources in (("predictions", config.comparison.predictions), ("masks", config.comparison.masks)):
-        for place, one in enumerate(sources):
-            if one.table and not Path(one.table).is_file():
+    tables = {
+        "predictions": [(one.name, one.table) for one in config.comparison.predictions],
+        "masks": [(one.name, one.table) for one in config.comparison.masks],
+    }
+    for kind, named in tables.items():
+        for place, (name, table) in enumerate(named):
+            if table and not Path(table).is_file():
                 what = "scores" if kind == "predictions" else "masks"
                 raise ConfigError(
-                    f"comparison.{kind}.{place}.table: found {one.table!r}, which is no file; expected the table of "
-                    f"{one.name}'s {what}; {path_said}"
+                    f"comparison.{kind}.{place}.table: found {table!r}, which is no file; expected the table of "
+                    f"{name}'s {what}; {path_said}"
                 )
     for place, tool in enumerate(config.comparison.masks):
         if not Path(tool.folder).is_dir():

@@ -34,7 +34,6 @@ def lesions() -> pd.DataFrame:
             "view": ["CC", "MLO"] * (N // 2),
             "subtlety": pd.array([1, 2, None] * (N // 3), dtype="Int64"),
             "source": ["A"] * (N // 2) + ["B"] * (N // 2),
-            "age": [40.0, 60.0, 80.0] * (N // 3),
         },
         index=pd.Index([f"L{row:03d}" for row in range(N)], name="lesion_id"),
     )
@@ -59,16 +58,11 @@ def table() -> pd.DataFrame:
 
 
 def test_groupings_are_those_that_the_study_has(table: pd.DataFrame) -> None:
-    names = ["lesion type", "breast density", "size", "size, thirds of training", "view", "subtlety", "data set", "age"]
+    names = ["lesion type", "breast density", "size", "size, thirds of training", "view", "subtlety", "data set"]
     assert table["grouping"].unique().tolist() == [*names, "BI-RADS"]
     thirds = table[(table["grouping"] == "size, thirds of training") & (table["model"] == "net")]
     assert thirds["group"].tolist() == ["up to 15 mm", "15 to 30 mm", "over 30 mm"]
-    assert table.loc[table["grouping"] == "age", "group"].unique().tolist() == [
-        "up to 50 years", "50 to 70 years", "over 70 years",
-    ]  # fmt: skip
-    fewer = subgroup_labels(lesions().drop(columns="age").assign(source="A"))
-    assert fewer["data set"].isna().all()
-    assert fewer["age"].isna().all()
+    assert subgroup_labels(lesions().assign(source="A"))["data set"].isna().all()
 
 
 def test_thirds_are_those_of_the_training_lesions() -> None:
@@ -101,7 +95,7 @@ def test_the_interaction_is_found_where_it_is_and_adjusted_over_models_and_group
     subtlety = table[(table["grouping"] == "subtlety") & (table["model"] == "net")]
     assert subtlety["group"].tolist() == ["1", "2", NOT_KNOWN]
     assert subtlety["interaction_groups"].tolist() == [2, 2, 2]
-    assert tests.loc[("age", "net"), "interaction_df"] == 2
+    assert tests.loc[("size, thirds of training", "net"), "interaction_df"] == 2
 
 
 def test_the_forest_plot_has_a_line_for_each_group(
