@@ -179,9 +179,8 @@ def reliability_table(
     for candidate, lesion_ids in with_probabilities(candidates, lesions):
         scored = candidate.on(lesions, lesion_ids)
         seeds = len(scored.scores)
-        label, patients, place = (
-            np.tile(values, seeds) for values in (scored.label, scored.patients, np.arange(len(lesion_ids)))
-        )
+        label = np.tile(scored.label, seeds)
+        patients, place = (np.tile(values, seeds) for values in (scored.patients, np.arange(len(lesion_ids))))
         probability = np.concatenate(scored.scores)
         said = seen_columns(candidate.seen, lesions.loc[lesion_ids, "patient_id"], note)
         for number, part in enumerate(_bins(probability) if len(probability) else []):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,9 +66,9 @@ def _label(name: str, titles: Mapping[str, str]) -> str:
     return "BI-RADS as a probability" if name == CALIBRATED_READER else display_name(name, titles)
 
 
-def _style(name: str, family: str, best: str, table: pd.DataFrame) -> dict[str, object] | None:
+def _style(name: str, family: str, best: str, table: pd.DataFrame) -> dict[str, Any] | None:
     """Return how a curve is drawn; None where it is not."""
-    fixed: dict[str, dict[str, object]] = {
+    fixed: dict[str, dict[str, Any]] = {
         BIOPSY_ALL: {"color": GREY, "linestyle": "--", "linewidth": 1.1},
         BIOPSY_NONE: {"color": GREY, "linestyle": ":", "linewidth": 1.1},
         CALIBRATED_READER: {"color": INK, "linestyle": "--", "linewidth": 1.4},

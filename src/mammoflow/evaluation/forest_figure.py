@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -95,5 +96,5 @@ def _draw(
     heights = [places[key] + shift for key in zip(shown["grouping"], shown["group"], strict=True)]
     low, high = (shown[f"{column}{end}"].astype("float64").fillna(shown[column]) for end in ("_low", "_high"))
     value = shown[column].astype("float64")
-    look = {"color": style["color"], "fmt": style["fmt"], "markersize": 4.5, "linewidth": 1.6}
+    look: dict[str, Any] = {"color": style["color"], "fmt": style["fmt"], "markersize": 4.5, "linewidth": 1.6}
     axes.errorbar(value, heights, xerr=[value - low, high - value], label=label, **look)

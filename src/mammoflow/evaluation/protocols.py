@@ -103,7 +103,7 @@ def _row(model: str, first: Protocol, second: Protocol) -> dict[str, object]:
         **_side("second", model, second),
     }
     decided = model not in first.undecided | second.undecided
-    row |= _price(*(_scored(run, model) for run in (first, second)), rule, decided)
+    row |= _price(_scored(first, model), _scored(second, model), rule, decided)
     return row | _shared_price(model, first, second, rule, decided)
 
 

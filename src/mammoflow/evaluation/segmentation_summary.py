@@ -50,6 +50,7 @@ SUMMARY_COLUMNS = (
 
 
 SUMMARISED = (
+    "origin",
     *("split", "lesion_id", "patient_id", "iteration", "chosen", "choice", "head_choice", "oracle_prompt"),
     *("seen", "missed", "area_mm2", "ellipse_dice", *SCORES),
 )
