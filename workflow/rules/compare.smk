@@ -24,8 +24,8 @@ rule compare:
         features=rules.features.input,
         predictions=rules.classify.input,
         saliency=rules.saliency.input,
-        # scores of other tools
-        foreign=given([one.table for one in CONFIG.comparison.predictions]),
+        # scores and masks of other tools
+        foreign=given(planned_foreign.foreign_files(CONFIG)),
     output:
         table=report(
             f"{RUN}/comparison/comparison.csv",
@@ -56,6 +56,9 @@ rule compare:
                 "operating_points",
                 "thresholds",
                 "calibration",
+                "reliability",
+                "decision_curve",
+                "reclassification",
                 "fusion",
                 "confusion",
                 "subgroups",
@@ -87,7 +90,7 @@ rule compare:
         runtime=grows(120),
     params:
         code=code("compare"),
-        content=lambda wildcards: content_of_given(one.table for one in CONFIG.comparison.predictions),
+        content=lambda wildcards: content_of_given(planned_foreign.foreign_files(CONFIG)),
         losses=lambda wildcards: losses(
             *rules.images.input,
             *UNPROMPTED,

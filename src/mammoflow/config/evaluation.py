@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from mammoflow.config.base import Settings
-from mammoflow.config.foreign import ForeignPredictions, check_foreign_names
+from mammoflow.config.foreign import ForeignMasks, ForeignPredictions, check_foreign_names
 
 BIRADS_ROW = "BI-RADS > 3"
 """The row of the radiologist's assessment in every table."""
@@ -94,6 +94,11 @@ class ComparisonSettings(IntervalSettings):
         default_factory=list,
         description="Scores of other tools, each a table that is compared as a trained classifier is.",
     )
+    masks: list[ForeignMasks] = Field(
+        default_factory=list,
+        description="Masks of other tools, each a folder that is scored as the masks of a segmentation model are: "
+        "[{name: Vendor AI, folder: vendor/masks, file: '{lesion_id}.png'}].",
+    )
 
     @model_validator(mode="after")
     def check_ensembles(self) -> Self:
@@ -118,7 +123,7 @@ class ComparisonSettings(IntervalSettings):
         ValueError
             If one does not, or if an ensemble has the name of a classifier; the message begins with the key.
         """
-        check_foreign_names(self.predictions, [*classifiers, *self.ensembles])
+        check_foreign_names(self.predictions, [*classifiers, *self.ensembles], "comparison.predictions")
         for name, members in self.ensembles.items():
             if name in classifiers:
                 raise ValueError(f"comparison.ensembles.{name} has the name of a classifier; expected another name")

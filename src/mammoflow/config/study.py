@@ -18,6 +18,7 @@ from mammoflow.config.dicom import DicomSettings
 from mammoflow.config.download import DownloadSettings, PrefetchJob, PrefetchSettings
 from mammoflow.config.evaluation import ComparisonSettings, IntervalSettings, ReportSettings
 from mammoflow.config.features import FeaturesSettings
+from mammoflow.config.foreign import check_foreign_names
 from mammoflow.config.images import ImagesSettings
 from mammoflow.config.paths import LONGEST_NAME, UserPath
 from mammoflow.config.phantom import PhantomSettings
@@ -28,7 +29,7 @@ from mammoflow.config.recipes import RecipeSettings, TrainSettings
 from mammoflow.config.saliency import SaliencyJob, SaliencySettings
 from mammoflow.config.search import SearchSettings
 from mammoflow.config.search_job import SearchJob
-from mammoflow.config.segmentation import ModelSettings, SegmentationSettings
+from mammoflow.config.segmentation import RESERVED_NAMES, ModelSettings, SegmentationSettings
 from mammoflow.config.segmentation_checks import check_box_prompts, check_embedding_model, check_promptable
 from mammoflow.config.weights import PUBLISHED
 
@@ -125,6 +126,7 @@ class StudyConfig(Settings):
                     )
         self.saliency.classifiers(self.classification)
         self.comparison.check_classifiers(self.classification.run)
+        check_foreign_names(self.comparison.masks, [*self.segmentation.run, *RESERVED_NAMES], "comparison.masks")
         if self.dicom.classifier and self.dicom.classifier not in self.classification.run:
             raise ValueError(
                 f"dicom.classifier is {self.dicom.classifier!r}; expected one of classification.run "

@@ -81,6 +81,12 @@ def _plain_area(scored: Scored) -> float:
     return float(np.mean([auc(scored.label, score, once)[0] for score in scored.scores]))
 
 
+def best_of(tests: pd.DataFrame) -> str:
+    """Return the name of the model that a table of tests has as the best one on validation; "" where it has none."""
+    best = tests.loc[tests["hypothesis"] == AGAINST_BEST, "model_b"]
+    return str(best.iloc[0]) if len(best) else ""
+
+
 def pairs_to_test(candidates: Sequence[Candidate], settings: ComparisonSettings, best: str) -> list[Pair]:
     """Return the pairs in the order of the rows, each with its family of hypotheses.
 
@@ -200,6 +206,33 @@ def decision_test_table(
             rows.append(row | _seen(pair, paired, note))
     table = pd.DataFrame(rows, columns=_DECISION_COLUMNS)
     return table.assign(p_holm=adjusted(table["hypothesis"] + table["lesions"], table["p"], PRIMARY))
+
+
+def with_adjusted_p(table: pd.DataFrame, tests: pd.DataFrame, birads: str) -> pd.DataFrame:
+    """Return a comparison with the family of hypotheses and the adjusted p value of each row's difference to BI-RADS.
+
+    Parameters
+    ----------
+    table
+        Of `comparison_table`.
+    tests
+        Of `auc_test_table`.
+    birads
+        Name of the row of BI-RADS.
+
+    Returns
+    -------
+    DataFrame
+        With `auc_difference_p_holm` and `auc_difference_hypothesis` behind `auc_difference_p`. The primary comparison
+        says so where it is against BI-RADS; its p value is not adjusted. Exploratory rows have no adjusted value.
+    """
+    against = tests[tests["model_b"] == birads].drop_duplicates("model_a").set_index("model_a")
+    place = list(table.columns).index("auc_difference_p") + 1
+    added = {
+        "auc_difference_p_holm": table["model"].map(against["p_holm"]).astype("float64"),
+        "auc_difference_hypothesis": table["model"].map(against["hypothesis"]),
+    }
+    return pd.concat([table.iloc[:, :place], pd.DataFrame(added), table.iloc[:, place:]], axis=1)
 
 
 def adjusted(families: pd.Series, p_values: pd.Series, unadjusted: str = PRIMARY) -> pd.Series:

@@ -13,8 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from sklearn.metrics import roc_curve
 
+from mammoflow.evaluation.auc_tests import best_of
 from mammoflow.evaluation.calibration_figure import draw_reliability
 from mammoflow.evaluation.candidates import CEILING, FLOOR, FUSION, READER, Candidate, classifier_titles, display_name
+from mammoflow.evaluation.decision_curve_figure import draw_decision_curve
 from mammoflow.evaluation.detection_figures import draw_froc
 from mammoflow.evaluation.drawing import (
     COLOURS,
@@ -26,6 +28,7 @@ from mammoflow.evaluation.drawing import (
     put_title,
     say_nothing_to_draw,
 )
+from mammoflow.evaluation.forest_figure import draw_forest
 from mammoflow.evaluation.inputs import Run
 from mammoflow.evaluation.learning_curves import draw_learning_curves
 from mammoflow.evaluation.segmentation_figures import (
@@ -72,7 +75,10 @@ def write_figures(
     draw_roc(folder / "roc.png", candidates, test, run.phantom, titles)
     draw_auc(folder / "auc.png", tables["comparison"], run.phantom, titles)
     draw_confusion(folder / "confusion.png", tables["confusion"], run.phantom, titles)
-    draw_reliability(folder / "reliability.png", candidates, test, run.phantom, titles)
+    draw_reliability(folder / "reliability.png", tables["reliability"], run.phantom, titles)
+    best = best_of(tables["auc_tests"])
+    draw_decision_curve(folder / "decision_curve.png", tables["decision_curve"], best, run.phantom, titles)
+    draw_forest(folder / "forest.png", tables["subgroups"], best, run.phantom, titles)
     draw_dice_against_margin(folder / "dice_margin.png", tables["segmentation"], run.phantom)
     draw_dice_by_iteration(folder / "dice_iteration.png", tables["segmentation"], run.phantom)
     draw_dice_against_diameter(

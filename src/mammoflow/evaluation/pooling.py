@@ -191,6 +191,11 @@ def _pooled(first: Candidate, folds: Sequence[Fold]) -> Candidate:
     )
 
 
+def fold_of_lesions(folds: Sequence[Fold]) -> pd.Series:
+    """Return the number of the fold that holds each labelled lesion out, indexed by lesion."""
+    return pd.concat([pd.Series(fold.number, index=fold.test.index, dtype="int64") for fold in folds])
+
+
 def tables_by_fold(folds: Sequence[Fold], bootstrap: PatientBootstrap, split: str) -> pd.DataFrame:
     """Return the comparison of each fold on one of its sides, with the column `fold`."""
     tables = [

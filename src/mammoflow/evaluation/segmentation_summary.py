@@ -7,12 +7,15 @@ import pandas as pd
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.metrics import FloatArray
-from mammoflow.tables.detections import AUTOMATIC
+from mammoflow.tables.detections import AUTOMATIC, FOREIGN_MASKS
 
 ELLIPSE = "ellipse"
 """The floor: an ellipse inscribed in the prompt box."""
 
 ORACLE = "oracle"
+
+OTHER_TOOL = "other tool, training patients unknown"
+"""Mark of the masks of another tool."""
 
 SCORES = (
     "dice",
@@ -50,6 +53,7 @@ BY_REFERENCE = {False: "head_by_reference", True: "mask_by_reference"}
 """Columns of what `by_reference` tells of all masks, and of those that went on."""
 
 SUMMARISED = (
+    "origin",
     *("split", "lesion_id", "patient_id", "iteration", "chosen", *BY_REFERENCE.values()),
     *("seen", "missed", "area_mm2", "ellipse_dice", *SCORES),
 )
@@ -88,7 +92,7 @@ def prompt_labels(scores: pd.DataFrame) -> pd.Series:
     source = ("; " + scores["origin"]).where(scores["origin"] != "reference", "")
     # A reader's draws are further boxes that the reader gave; all others are moved at random.
     random = (scores["draw"] > 0) & ~scores["origin"].str.startswith("reader:")
-    source = source.where(scores["origin"] != AUTOMATIC, "")
+    source = source.where(~scores["origin"].isin([AUTOMATIC, FOREIGN_MASKS]), "")
     return scores["kind"] + source + pd.Series("; drawn", scores.index).where(random, "")
 
 
@@ -114,7 +118,12 @@ def referenced(lesions: pd.DataFrame, split: str) -> pd.DataFrame:
 
 
 def mark_of(rows: pd.DataFrame, chosen: bool) -> str:
-    """Return `oracle` where the reference chose any of some rows of `scored_rows`, as `by_reference` tells."""
+    """Return `oracle` where the reference chose any of some masks, and `OTHER_TOOL` for those of another tool.
+
+    The rows are those of `scored_rows`, and `by_reference` told what the reference chose.
+    """
+    if (rows["origin"] == FOREIGN_MASKS).any():
+        return OTHER_TOOL
     return ORACLE if rows[BY_REFERENCE[chosen]].to_numpy(dtype=np.bool_).any() else ""
 
 

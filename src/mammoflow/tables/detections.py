@@ -12,6 +12,9 @@ NO_PROMPT = "none"
 AUTOMATIC = "automatic"
 """Origin of the prompt there."""
 
+FOREIGN_MASKS = "foreign"
+"""Origin in SEGMENTATION_SCORES of masks of another tool, which have no prompt."""
+
 # One row per connected component of an automatic model's probability map.
 DETECTIONS = pa.DataFrameSchema(
     {

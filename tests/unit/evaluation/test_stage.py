@@ -34,7 +34,8 @@ pytestmark = pytest.mark.long(20)
 
 SETTINGS = ComparisonSettings(bootstrap=100, fewest_patients=2)
 FLOORS = ["majority class", "assessment alone", "shape alone", "margins alone", "size alone"]
-FIGURES = {"roc", "auc", "confusion", "reliability", "dice_margin", "dice_iteration", "dice_diameter"}
+FIGURES = {"roc", "auc", "confusion", "reliability", "decision_curve", "forest", "dice_margin"}
+FIGURES |= {"dice_iteration", "dice_diameter"}
 
 
 @pytest.fixture(scope="module")
