@@ -14,9 +14,10 @@ from mammoflow.config.members import Family, MemberOf, OptionsOfEach
 class FeatureOptions(Settings):
     """Options that every feature family has; a family with further ones derives its `Options` from it."""
 
-    mask: Literal["predicted", "reference"] = Field(
+    mask: Literal["predicted", "reference", "box"] = Field(
         "predicted",
-        description="Mask of the lesion: that of the default segmentation model (predicted) or the reference mask.",
+        description="Mask of the lesion: that of the default segmentation model (predicted), the reference mask, or "
+        "the whole annotated box (box).",
     )
     spacing_mm: float = Field(
         0.2,
@@ -29,6 +30,16 @@ class FeatureOptions(Settings):
     def without_pectoral(self) -> bool:
         """Whether the pectoral muscle counts as outside the breast."""
         return False
+
+    @property
+    def compares_breasts(self) -> bool:
+        """Whether the same place of the other breast is needed."""
+        return False
+
+    @property
+    def can_use_gpu(self) -> bool:
+        """Whether these options can use a GPU, for a family that can; without, no GPU is reserved."""
+        return True
 
     def check_patch(self, patch_mm: float) -> None:
         """Check that the patch around a lesion is large enough; a family that needs all of it says so here.

@@ -14,16 +14,17 @@ def feature_modules(family: str) -> list[str]:
 
 
 def feature_gpus(config: StudyConfig, family: str) -> int:
-    """Return the GPUs of the job of a feature family: none where the family computes on the CPU only.
+    """Return the GPUs of the job of a feature family: none where family or options compute on the CPU only.
 
     Otherwise it is one where the device is `cuda`, or `auto` on a machine with a GPU.
     """
-    return gpus(config, f"features/{family}") if FEATURE_FAMILIES.load(family).GPU else 0
+    used = FEATURE_FAMILIES.load(family).GPU and config.features.families[family].can_use_gpu
+    return gpus(config, f"features/{family}") if used else 0
 
 
 def feature_masks(config: StudyConfig, family: str, fold: str = "") -> list[str]:
-    """Return the mask tables that a feature family reads, with the wildcard `{shard}`: none for reference masks."""
-    if config.features.families[family].mask == "reference":
+    """Return the mask tables that a feature family reads, with the wildcard `{shard}`: none for annotated masks."""
+    if config.features.families[family].mask != "predicted":
         return []
     model, folder = config.segmentation.default_model, family_folder(config, family, fold)
     return [f"{config.results}/{config.run}/{folder}segmentation/{model}/{{shard}}/masks.parquet"]
