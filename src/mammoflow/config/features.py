@@ -9,6 +9,7 @@ from pydantic import Field
 
 from mammoflow.config.base import Settings, read_settings
 from mammoflow.config.members import Family, MemberOf, OptionsOfEach
+from mammoflow.config.stability import StabilitySettings
 
 
 class FeatureOptions(Settings):
@@ -68,6 +69,10 @@ class FeaturesSettings(Settings):
     )
     families: Annotated[dict[str, FeatureOptions], OptionsOfEach(FEATURE_FAMILIES, "run")] = Field(
         default_factory=dict, validate_default=True, description="Options of each feature family."
+    )
+    stability: StabilitySettings = Field(
+        default_factory=StabilitySettings,
+        description="How the stability of features is measured, by the separate target `stability`.",
     )
 
 

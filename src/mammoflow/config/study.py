@@ -142,6 +142,7 @@ class StudyConfig(Settings):
             "audit": self.audit,
             "prompts": self.prompts,
             **{f"features/{family}": self._on_device(self.features.families[family]) for family in self.features.run},
+            "stability": self.features,
             **{
                 f"classifiers/{name}": self._on_device(self.classification.classifiers[name])
                 for name in self.classification.run
