@@ -24,6 +24,10 @@ rule compare:
         features=rules.features.input,
         predictions=rules.classify.input,
         saliency=rules.saliency.input,
+        # for models on stable features
+        stability=given(
+            [CONFIG.comparison.stability_table or CONFIG.stability_table] if CONFIG.comparison.needs_stability else []
+        ),
         # scores of other tools
         foreign=given([one.table for one in CONFIG.comparison.predictions]),
     output:
@@ -87,7 +91,12 @@ rule compare:
         runtime=grows(120),
     params:
         code=code("compare"),
-        content=lambda wildcards: content_of_given(one.table for one in CONFIG.comparison.predictions),
+        content=lambda wildcards: content_of_given(
+            [
+                *(one.table for one in CONFIG.comparison.predictions),
+                *([CONFIG.comparison.stability_table] if CONFIG.comparison.stability_table else []),
+            ]
+        ),
         losses=lambda wildcards: losses(
             *rules.images.input,
             *UNPROMPTED,
