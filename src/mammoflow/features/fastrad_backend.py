@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,10 +60,10 @@ def fastrad_features(
         `cpu` or `cuda`.
     """
     import torch
-    from fastrad import FeatureExtractor, FeatureSettings, Mask, MedicalImage
 
+    fastrad = importlib.import_module(PACKAGE)  # by its name, as the environments of the stages do not have it
     spacing = (SLICE_MM, spacing_mm, spacing_mm)
-    settings: Any = FeatureSettings(
+    settings = fastrad.FeatureSettings(
         feature_classes=[name.lower() for name in names],
         bin_width=1.0,
         device=device,
@@ -72,9 +72,9 @@ def fastrad_features(
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*not isotropic.*")
-        found = FeatureExtractor(settings).extract(
-            MedicalImage(torch.from_numpy(levels[None].astype(np.float64)), spacing),
-            Mask(torch.from_numpy(mask[None].astype(np.float32)), spacing),
+        found = fastrad.FeatureExtractor(settings).extract(
+            fastrad.MedicalImage(torch.from_numpy(levels[None].astype(np.float64)), spacing),
+            fastrad.Mask(torch.from_numpy(mask[None].astype(np.float32)), spacing),
         )
     values = {_plain(name): float(value) for name, value in found.items()}
     return {
