@@ -15,6 +15,7 @@ from mammoflow.config.features import FEATURE_FAMILIES, FeatureOptions
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ExcludedCase
 from mammoflow.features.lesion_patch import LesionPatch
+from mammoflow.features.measured import RegionOptions
 from mammoflow.features.stage import extract
 from mammoflow.planning.features import feature_modules
 from mammoflow.run.provenance import code_modules
@@ -75,6 +76,17 @@ def test_each_number_of_a_patch_is_a_feature_or_a_description(family: str) -> No
     # Pixels of 0.5 mm are too coarse for waves of 1 mm, and noise has no bright spot.
     assert all("_w1.0_" in name or "_spots_" in name for name in undefined)
     assert not undefined or family in ("gabor", "descriptors")
+
+
+def test_the_dictionary_says_what_each_feature_is(family: str) -> None:
+    options = options_of(family)
+    if isinstance(options, RegionOptions):
+        regions = [*options.regions, "mirrored"]
+        options = type(options).model_validate(options.model_dump() | {"regions": regions, "shells_mm": [[0.0, 2.5]]})
+    extractor = FEATURE_FAMILIES.load(family).open_family(options, "cpu")
+    meanings = [extractor.meaning(column) for column in extractor.columns]
+    assert all(meaning.region and meaning.image and meaning.statistic for meaning in meanings)
+    assert len(set(meanings)) == len(meanings)
 
 
 def test_a_patch_gives_the_same_numbers_again(family: str) -> None:

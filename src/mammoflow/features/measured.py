@@ -118,6 +118,19 @@ def shell_name(shell: Sequence[float]) -> str:
     return f"shell{shell[0]:g}to{shell[1]:g}"
 
 
+def region_words(name: str) -> str:
+    """Return what a region is, from its name in columns."""
+    if name.startswith("shell"):
+        low, high = name.removeprefix("shell").split("to")
+        return f"shell {low} to {high} mm from the lesion's border"
+    return {
+        "lesion": "lesion",
+        "inner": "disc around the lesion, with the lesion",
+        "ring": "ring around the lesion",
+        "mirrored": "same place of the other breast",
+    }[name]
+
+
 @dataclass(frozen=True)
 class Measured:
     """The regions of one lesion.

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from mammoflow.config.features import FeatureOptions
 from mammoflow.errors import ExcludedCase
-from mammoflow.features.extractor import FamilyExtractor
+from mammoflow.features.extractor import FamilyExtractor, Meaning
 from mammoflow.reasons.features import FeatureReason
 from mammoflow.reasons.lesions import LesionReason
 
@@ -23,10 +23,25 @@ if TYPE_CHECKING:
 GPU = False
 PROCESSES = True
 
-SHAPE = ("elongation", "circularity", "radial_std", "radial_crossings")
-MARGIN = ("acutance", "margin_width_mm", "spiculation")
-SURROUND = ("contrast", "contrast_to_noise", "breast_share")
-SPOTS = ("spots_count", "spots_size_mm2", "spots_spread_mm")
+BORDER = "profiles across the border"
+OUTLINE = "outline of the mask"
+MEANINGS = {
+    "elongation": ("lesion", "mask", "1 less minor over major axis; 0 is round", ""),
+    "circularity": ("lesion", OUTLINE, "4 pi area / perimeter^2; 1 is a circle", ""),
+    "radial_std": ("lesion", OUTLINE, "standard deviation of the radius over its maximum", ""),
+    "radial_crossings": ("lesion", OUTLINE, "crossings of the mean radius", ""),
+    "acutance": ("border", BORDER, "root mean square slope across the border", "part of full white / mm"),
+    "margin_width_mm": ("border", BORDER, "difference of levels over the steepest slope", "mm"),
+    "spiculation": ("surround", "gradient", "share of gradients across the radius; 0.5 is no direction", ""),
+    "contrast": ("lesion and surround", "film", "difference over sum of the mean levels", ""),
+    "contrast_to_noise": ("lesion and surround", "film", "difference of mean levels over deviation outside", ""),
+    "breast_share": ("surround", "breast region", "share inside the breast", ""),
+    "spots_count": ("lesion", "top-hat", "number of bright spots", ""),
+    "spots_size_mm2": ("lesion", "top-hat", "mean area of bright spots", "mm^2"),
+    "spots_spread_mm": ("lesion", "top-hat", "root mean square distance of spots from their centroid", "mm"),
+}
+"""Region, image, statistic and unit of each descriptor."""
+
 PIXELS_OF_SPOT = 2.0
 """Pixels that the widest spot must cover at least; with fewer, a spot cannot be told from noise."""
 
@@ -92,7 +107,7 @@ class LesionDescriptors(FamilyExtractor):
         Lengths in millimetres.
     """
 
-    columns = tuple(f"descriptors_{name}" for name in (*SHAPE, *MARGIN, *SURROUND, *SPOTS))
+    columns = tuple(f"descriptors_{name}" for name in MEANINGS)
     description = ("surround_pixels",)
 
     def __init__(self, options: Options) -> None:
@@ -160,3 +175,7 @@ class LesionDescriptors(FamilyExtractor):
         if problems:
             row["status"] = str(FeatureReason.FEATURES_UNDEFINED)
         return row
+
+    def meaning(self, column: str) -> Meaning:
+        """Return what a descriptor is."""
+        return Meaning(*MEANINGS[column.removeprefix("descriptors_")])

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from mammoflow.config.base import StageSettings
-from mammoflow.features.extractor import FamilyExtractor
+from mammoflow.features.extractor import FamilyExtractor, Meaning
 from mammoflow.features.measured import (
     NO_OTHER_BREAST,
     Length,
@@ -21,6 +21,7 @@ from mammoflow.features.measured import (
     is_large_enough,
     measure_regions,
     mirrored_regions,
+    region_words,
 )
 from mammoflow.features.regions import continue_breast
 from mammoflow.features.similarity import cosine_similarity
@@ -41,6 +42,16 @@ COMPARED = ("mean", "std")
 POOLED = "pooled"
 CACHED_BANKS = 4
 """Spacings whose banks are cached; films of one scanner share one, and DDSM has three."""
+
+WORDS = {"mean": "mean", "std": "standard deviation", "energy": "mean square", "entropy": "entropy of 32 bins"}
+ALL_FILTERS = "Gabor, all filters"
+COMPARISONS = {
+    "gabor_similarity": ("disc and ring", ALL_FILTERS, "cosine of means and standard deviations"),
+    "gabor_similarity_mean": ("disc and ring", ALL_FILTERS, "cosine of means"),
+    "gabor_similarity_pooled": ("disc and ring", "Gabor, mean over orientations", "cosine of means and deviations"),
+    "gabor_asymmetry": ("disc, and same place of the other breast", ALL_FILTERS, "cosine of means and deviations"),
+}
+"""Region, filter and statistic of the features that compare two regions."""
 
 Statistic = Literal["mean", "std", "energy", "entropy"]
 Form = Literal["oriented", "pooled"]
@@ -254,3 +265,12 @@ class GaborTexture(FamilyExtractor):
         if "pooled" in self.options.forms:
             names += [f"w{float(wavelength)}_{POOLED}" for wavelength in self.options.wavelengths_mm]
         return [f"gabor_{region}_{statistic}_{name}" for name in names]
+
+    def meaning(self, column: str) -> Meaning:
+        """Return what a feature is: a similarity of two regions, or a statistic of a filter's magnitude in one."""
+        if column in COMPARISONS:
+            return Meaning(*COMPARISONS[column])
+        _, region, statistic, wavelength, orientation = column.split("_")
+        angle = "mean over orientations" if orientation == POOLED else f"{int(orientation[1:])} degrees"
+        unit = {"energy": "(part of full white)^2", "entropy": "bit"}.get(statistic, "part of full white")
+        return Meaning(region_words(region), f"Gabor, {wavelength[1:]} mm, {angle}", WORDS[statistic], unit)

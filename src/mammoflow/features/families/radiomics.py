@@ -12,7 +12,7 @@ from pydantic import Field
 
 from mammoflow.config.base import StageSettings
 from mammoflow.errors import ExcludedCase
-from mammoflow.features.extractor import FamilyExtractor
+from mammoflow.features.extractor import FamilyExtractor, Meaning
 from mammoflow.features.measured import (
     NO_OTHER_BREAST,
     Length,
@@ -20,6 +20,7 @@ from mammoflow.features.measured import (
     is_large_enough,
     measure_regions,
     mirrored_regions,
+    region_words,
 )
 from mammoflow.imaging.geometry import Mask
 from mammoflow.reasons.features import FeatureReason
@@ -179,6 +180,13 @@ class LesionRadiomics(FamilyExtractor):
         if problems:
             row |= {"status": str(FeatureReason.FEATURES_UNDEFINED), "detail": "; ".join(problems)}
         return row
+
+    def meaning(self, column: str) -> Meaning:
+        """Return what a feature is: PyRadiomics' class and feature, of an image in a region."""
+        parts = column.split("_")[1:]
+        region = parts[0] if parts[0] in self.options.region_names() else LESION
+        image, group, feature = parts[-3:]
+        return Meaning(region_words(region), image, f"{group} {feature}", "")
 
     def _add_mirrored(
         self, patch: LesionPatch, row: dict[str, float | str], masks: dict[str, tuple[LesionPatch, Mask]]
