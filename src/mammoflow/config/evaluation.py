@@ -188,7 +188,8 @@ class ComparisonSettings(IntervalSettings):
 
     def _names(self, classifiers: Sequence[str]) -> list[str]:
         """Return the names that the user gave to rows."""
-        return [*classifiers, *self.ensembles, *(one.name for one in [*self.feature_models, *self.predictions])]
+        named = (*(one.name for one in self.feature_models), *(one.name for one in self.predictions))
+        return [*classifiers, *self.ensembles, *named]
 
 
 def _may_be_a_row(name: str, models: Sequence[str]) -> bool:

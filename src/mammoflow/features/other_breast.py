@@ -67,7 +67,7 @@ class BreastPicture:
     @classmethod
     def of(cls, image: npt.NDArray[np.float32], breast: Mask, row: Row, spacing_mm: float) -> BreastPicture:
         """Bring a canonical image (rows, columns) of a row of CANONICAL_IMAGES to square pixels."""
-        return cls(as_square(image, row, spacing_mm), as_square(breast, row, spacing_mm), spacing_mm)
+        return cls(as_square(image, row, spacing_mm), as_square(breast, row, spacing_mm).astype(bool), spacing_mm)
 
 
 def as_square(grid: npt.NDArray[np.float32] | Mask, row: Row, spacing_mm: float) -> npt.NDArray[np.float32]:

@@ -107,6 +107,6 @@ def profiles(
         Distances from the outline in pixels (samples,), negative inside; and grey levels (points, samples).
     """
     count = max(1, round(reach_px / step_px))
-    distances = np.arange(-count, count + 1) * step_px
+    distances: Floats = np.arange(-count, count + 1, dtype=np.float64) * step_px
     places = outline.points[:, None] - 0.5 + distances[None, :, None] * outline.normals[:, None]
     return distances, sampled(image, places)

@@ -32,7 +32,7 @@ def image_names(log_sigmas_mm: Sequence[float], wavelet: bool) -> list[str]:
 
 def derived_images(
     image: npt.NDArray[np.float32], spacing_mm: float, log_sigmas_mm: Sequence[float], wavelet: bool
-) -> Iterator[tuple[str, Pixels]]:
+) -> Iterator[tuple[str, npt.NDArray[np.floating]]]:
     """Yield each image of a patch with its name.
 
     Filters run on the whole patch, so that its edge is far from the lesion, and in the plane only. PyRadiomics' own
@@ -52,8 +52,10 @@ def derived_images(
     """
     import SimpleITK as sitk  # noqa: N813
 
+    yield ORIGINAL, image
+    if not log_sigmas_mm and not wavelet:
+        return
     pixels = image.astype(np.float64)
-    yield ORIGINAL, pixels
     if log_sigmas_mm:
         slice_ = sitk.GetImageFromArray(pixels)
         slice_.SetSpacing((spacing_mm, spacing_mm))
@@ -77,7 +79,7 @@ def as_volume(pixels: npt.NDArray[Any], spacing_mm: float) -> Any:
     return volume
 
 
-def cropped(image: Pixels, mask: Mask) -> tuple[Pixels, npt.NDArray[np.uint8]]:
+def cropped(image: npt.NDArray[np.floating], mask: Mask) -> tuple[Pixels, npt.NDArray[np.uint8]]:
     """Return image and mask around the mask with a rim of one pixel, which is all that the features need.
 
     Raises
@@ -88,4 +90,4 @@ def cropped(image: Pixels, mask: Mask) -> tuple[Pixels, npt.NDArray[np.uint8]]:
     box = box_of(mask)
     if box is None:
         raise ValueError("the mask has no pixel; expected a region")
-    return crop(image, box, margin=1), crop(mask.astype(np.uint8), box, margin=1)
+    return crop(image, box, margin=1).astype(np.float64), crop(mask, box, margin=1).astype(np.uint8)

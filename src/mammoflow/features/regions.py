@@ -89,7 +89,7 @@ def border_distance(mask: Mask) -> npt.NDArray[np.float32]:
     The border runs half a pixel before the first pixel outside. Pixels of the mask have the distance 0.
     """
     distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.maximum(distance - np.float32(0.5), np.float32(0.0))
+    return np.asarray(np.maximum(distance - np.float32(0.5), np.float32(0.0)))
 
 
 def border_shell(mask: Mask, breast: Mask, inner_px: float, outer_px: float) -> Region:
