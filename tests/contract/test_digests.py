@@ -61,7 +61,10 @@ EDITS: dict[str, tuple[str, set[str]]] = {
     "a new architecture": ("segmentation/models/new_architecture.py", NOTHING),
     "a line of SAM 2": ("segmentation/models/sam2.py", NOTHING),
     "a published weights file of SAM": ("segmentation/models/sam.py", NOTHING),
-    "a line of the small model": ("segmentation/models/small.py", {"segmentation/small", "real_exam", *PERCEPTRONS}),
+    "a line of the small model": (
+        "segmentation/models/small.py",
+        {"segmentation/small", "real_exam", "stability", *PERCEPTRONS},
+    ),
     "a recipe of training": ("segmentation/recipes/tune.py", NOTHING),
     "a new network": ("classification/networks/new_network.py", NOTHING),
     "a published weights file of EfficientNet": (
@@ -84,7 +87,7 @@ EDITS: dict[str, tuple[str, set[str]]] = {
     "a new trainer": ("training/trainers/new_trainer.py", NOTHING),
     "the supervised trainer": ("training/trainers/supervised.py", CLASSIFIERS),
     "the training loop": ("training/loop.py", CLASSIFIERS),
-    "a column of the Gabor features": ("features/families/gabor.py", {"features/gabor"}),
+    "a column of the Gabor features": ("features/families/gabor.py", {"features/gabor", "stability"}),
     "a new feature family": ("features/families/new_family.py", NOTHING),
     "the page of the report": ("report/content.py", {"report"}),
     "the floors of the comparison": ("evaluation/floors.py", {"compare"}),
@@ -101,7 +104,14 @@ EDITS_OF_MODELS: dict[str, tuple[str, set[str]]] = {
     "a new recipe": ("segmentation/recipes/new_recipe.py", NOTHING),
     "the weights that are shipped": (
         "segmentation/small/small.safetensors",
-        {"segmentation/small", "segmentation/tuned", "segmentation_models/tuned", "real_exam", *PERCEPTRONS},
+        {
+            "segmentation/small",
+            "segmentation/tuned",
+            "segmentation_models/tuned",
+            "real_exam",
+            "stability",
+            *PERCEPTRONS,
+        },
     ),
 }
 

@@ -24,6 +24,10 @@ rule compare:
         features=rules.features.input,
         predictions=rules.classify.input,
         saliency=rules.saliency.input,
+        # for models on stable features
+        stability=given(
+            [CONFIG.comparison.stability_table or CONFIG.stability_table] if CONFIG.comparison.needs_stability else []
+        ),
         # scores and masks of other tools
         foreign=given(planned_foreign.foreign_files(CONFIG)),
     output:
@@ -90,7 +94,12 @@ rule compare:
         runtime=grows(120),
     params:
         code=code("compare"),
-        content=lambda wildcards: content_of_given(planned_foreign.foreign_files(CONFIG)),
+        content=lambda wildcards: content_of_given(
+            [
+                *planned_foreign.foreign_files(CONFIG),
+                *([CONFIG.comparison.stability_table] if CONFIG.comparison.stability_table else []),
+            ]
+        ),
         losses=lambda wildcards: losses(
             *rules.images.input,
             *UNPROMPTED,

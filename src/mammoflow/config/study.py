@@ -127,6 +127,12 @@ class StudyConfig(Settings):
         self.saliency.classifiers(self.classification)
         self.comparison.check_classifiers(self.classification.run)
         check_foreign_names(self.comparison.masks, [*self.segmentation.run, *RESERVED_NAMES], "comparison.masks")
+        self.comparison.check_families(self.features.run)
+        if self.comparison.needs_stability and self.cohort.split.all_folds:
+            raise ValueError(
+                "comparison.feature_models has stability_above, and the run makes every fold; expected a single split, "
+                "because the training patients of one fold are the test patients of another"
+            )
         if self.dicom.classifier and self.dicom.classifier not in self.classification.run:
             raise ValueError(
                 f"dicom.classifier is {self.dicom.classifier!r}; expected one of classification.run "
@@ -144,13 +150,14 @@ class StudyConfig(Settings):
             "audit": self.audit,
             "prompts": self.prompts,
             **{f"features/{family}": self._on_device(self.features.families[family]) for family in self.features.run},
+            "stability": self.features,
             **{
                 f"classifiers/{name}": self._on_device(self.classification.classifiers[name])
                 for name in self.classification.run
             },
             **{f"saliency/{name}": saliency for name in self.saliency.classifiers(self.classification)},
             **{f"searches/{name}": self._search_job(search) for name, search in self.classification.searches.items()},
-            "compare": self.comparison,
+            "compare": self._comparison(),
             "report": self.report,
             "dicom": self.dicom,
             "real_exam": self._on_device(self.real_exam),
@@ -159,6 +166,17 @@ class StudyConfig(Settings):
             "prefetch": self._prefetch_job(),
             **self._segmentation_jobs(),
         }
+
+    def _comparison(self) -> ComparisonSettings:
+        """Return the settings of the comparison, with the run's table of stability where one is needed."""
+        if not self.comparison.needs_stability or self.comparison.stability_table:
+            return self.comparison
+        return self.comparison.model_copy(update={"stability_table": self.stability_table})
+
+    @property
+    def stability_table(self) -> str:
+        """Path of the table that the target stability writes."""
+        return f"{self.results}/{self.run}/stability/stability.csv"
 
     def _segmentation_jobs(self) -> dict[str, Settings]:
         """Return the settings of each model that segments, and of each model that is trained."""

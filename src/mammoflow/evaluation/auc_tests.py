@@ -91,7 +91,8 @@ def pairs_to_test(candidates: Sequence[Candidate], settings: ComparisonSettings,
     """Return the pairs in the order of the rows, each with its family of hypotheses.
 
     Every candidate is compared with BI-RADS, every model with the best one, every classifier with each feature model
-    and with size alone, and every fusion with the model on the reader's words. The primary comparison comes first.
+    and with size alone, and every fusion with the model on the reader's words. Further models on
+    features are compared with size alone. The primary comparison comes first.
 
     Parameters
     ----------
@@ -109,6 +110,9 @@ def pairs_to_test(candidates: Sequence[Candidate], settings: ComparisonSettings,
     """
     by_name = {one.model: one for one in candidates}
     pairs = [Pair(hypothesis, *pair) for hypothesis, pair in _named_pairs(candidates, by_name.get(best))]
+    chosen = [by_name[one.name] for one in settings.feature_models if one.name in by_name]
+    size = [one for one in candidates if one.model == SIZE_ALONE]
+    pairs += [Pair(EXPLORATORY, *pair) for pair in product(chosen, size)]
     primary = settings.primary
     if primary is None:
         return pairs
