@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mammoflow.config.architectures import ARCHITECTURE_MODULES, architecture, module_of
-from mammoflow.config.recipes import RECIPES, TrainSettings
+from mammoflow.config.recipes import TrainSettings, recipe_modules
 from mammoflow.config.segmentation import ModelSettings
 from mammoflow.config.study import StudyConfig
 from mammoflow.config.training import TRAINERS
@@ -129,7 +129,7 @@ def training(config: StudyConfig, model: str) -> TrainSettings:
 def training_modules(config: StudyConfig, model: str) -> list[str]:
     """Return the modules whose code trains a model: the stage, the model's own module, recipe and trainer."""
     train = training(config, model)
-    members = [RECIPES.module(train.recipe), TRAINERS.module(train.trainer)]
+    members = [*recipe_modules(train), TRAINERS.module(train.trainer)]
     return [TRAINING_STAGE, architecture_module(config, model), *members]
 
 

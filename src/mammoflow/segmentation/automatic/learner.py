@@ -1,11 +1,12 @@
-"""What an automatic model learns from: batches of images or patches, cross-entropy and Dice, Dice on validation."""
+"""What an automatic model learns from: batches of images or patches, a loss by name, Dice on validation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +14,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from mammoflow.config.automatic import AutomaticTrainingSettings
-from mammoflow.segmentation.automatic.augmentation import augment, cut_patch
+from mammoflow.config.mask_losses import MASK_LOSSES
+from mammoflow.segmentation.automatic.augmentation import augment, cut_patch, mirror
+from mammoflow.segmentation.automatic.encoder import encoder_of
 from mammoflow.segmentation.automatic.samples import TrainingImages
 from mammoflow.segmentation.automatic.thresholds import best_threshold, dice_by_threshold
-from mammoflow.segmentation.losses import dice_loss
+from mammoflow.segmentation.networks.encoder_decoder import EncoderDecoder
 from mammoflow.segmentation.protocol.automatic import AutomaticModel
 from mammoflow.training.batch_norm import recompute_statistics
 from mammoflow.training.batching import cut_batches
@@ -57,8 +60,9 @@ class ImageBatch:
 class AutomaticLearner(Learner):
     """The training of an automatic model.
 
-    The epoch with the largest Dice on the validation images with a lesion is kept. Each epoch takes the threshold at
-    which that Dice is largest; it is in the history as `validation_threshold`.
+    The epoch with the largest Dice on the validation images with a lesion is kept, unless the options keep the last
+    one. Each epoch takes the threshold at which that Dice is largest, unless the options set it; it is in the history
+    as `validation_threshold`.
 
     Parameters
     ----------
@@ -68,14 +72,25 @@ class AutomaticLearner(Learner):
         Training and validation images.
     settings
         Options of the recipe.
+    frozen
+        Names of the tensors of an encoder that is not trained. They are not saved with the state of the training, and
+        the encoder stays in evaluation mode.
     """
 
-    watched = Watched(DICE, "max")
     items = "images"
 
-    def __init__(self, model: AutomaticModel, images: TrainingImages, settings: AutomaticTrainingSettings) -> None:
+    def __init__(
+        self,
+        model: AutomaticModel,
+        images: TrainingImages,
+        settings: AutomaticTrainingSettings,
+        frozen: Sequence[str] = (),
+    ) -> None:
         self.model, self.network = model, model.network
-        self.images, self.settings = images, settings
+        self.images, self.settings, self.frozen = images, settings, frozenset(frozen)
+        self.watched = Watched(DICE, "max") if settings.keep == "best" else None
+        self.mask_loss = MASK_LOSSES.load(settings.loss).loss
+        self.encoder = encoder_of(model.network)
         self.train_rows = images.rows("train")
         self.validation_rows = images.with_lesions("validation")
         self.readers = ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="read")
@@ -110,14 +125,43 @@ class AutomaticLearner(Learner):
         return self._logits(batch.inputs)
 
     def loss(self, batch: ImageBatch, epoch: int, step: int) -> Tensor:
-        """Return the mean loss of a batch."""
-        logits, targets = self.outputs(batch), batch.targets.to(self.model.device)
-        loss = functional.binary_cross_entropy_with_logits(logits, targets)
-        return loss + dice_loss(logits, targets).mean() if self.settings.loss == "dice_bce" else loss
+        """Return the mean loss of a batch, summed over the outputs of a network that has several."""
+        targets = batch.targets.to(self.model.device)
+        outputs = self._enlarged(self.model.training_logits(batch.inputs.to(self.model.device)), targets)
+        losses = [self.mask_loss(logits, targets, self.settings.loss_options) for logits in outputs]
+        return torch.stack(losses).sum()
+
+    def mode(self, training: bool) -> None:
+        """Put the network into training or evaluation mode; a frozen encoder stays in evaluation mode."""
+        super().mode(training)
+        if self.encoder is not None and self.frozen:
+            self.encoder.eval()
+
+    def groups(self, rate: float) -> list[dict[str, Any]]:
+        """Return the trained parameters: those of an encoder at the plan's rate, the others at the decoder's."""
+        of_encoder = {id(parameter) for parameter in self.encoder.parameters()} if self.encoder else set()
+        trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        parts = [
+            ([parameter for parameter in trained if id(parameter) in of_encoder], rate),
+            (
+                [parameter for parameter in trained if id(parameter) not in of_encoder],
+                rate * self.settings.decoder_rate,
+            ),
+        ]
+        return [{"params": parameters, "lr": lr} for parameters, lr in parts if parameters]
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the tensors that training changes."""
+        return {name: tensor for name, tensor in super().state().items() if name not in self.frozen}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Copy what `state` returned into the network."""
+        self.network.load_state_dict(state, strict=not self.frozen)
 
     def validate(self, epoch: int) -> dict[str, float]:
         """Return cross-entropy and Dice on the validation images with a lesion, and the threshold of that Dice."""
-        recompute_statistics(self.network, [partial(self._logits, inputs) for inputs in self._recent])
+        trained = self.network.decoder if isinstance(self.network, EncoderDecoder) and self.frozen else self.network
+        recompute_statistics(trained, [partial(self._logits, inputs) for inputs in self._recent])
         losses, dice = [], []
         for row in self.validation_rows:
             grey, lesions = self.images.read(int(row), self.model.input)
@@ -126,7 +170,7 @@ class AutomaticLearner(Learner):
             target = torch.from_numpy(lesions[:rows, :columns].astype(np.float32)).to(logits.device)
             losses.append(float(functional.binary_cross_entropy_with_logits(logits, target)))
             dice.append(dice_by_threshold(logits.sigmoid().cpu().numpy(), lesions[:rows, :columns]))
-        threshold, mean = best_threshold(np.stack(dice))
+        threshold, mean = best_threshold(np.stack(dice), self.settings.threshold)
         return {"validation_loss": float(np.mean(losses)), DICE: mean, THRESHOLD: threshold}
 
     def _samples(self) -> np.ndarray:
@@ -138,8 +182,9 @@ class AutomaticLearner(Learner):
         generator = np.random.default_rng(seed)
         grey, lesions = self.images.read(int(row), self.model.input)
         channels = self.model.preprocess(grey).numpy()
-        if self.settings.augmentation == "standard":
-            channels, lesions = augment(channels, lesions, generator)
+        if self.settings.augmentation != "none":
+            change = augment if self.settings.augmentation == "standard" else mirror
+            channels, lesions = change(channels, lesions, generator)
         if self.settings.input == "patch":
             on_lesion = bool(generator.random() < self.settings.lesion_share)
             channels, lesions = cut_patch(channels, lesions, self.settings.side_px, on_lesion, generator)
@@ -148,5 +193,9 @@ class AutomaticLearner(Learner):
 
     def _logits(self, inputs: Tensor) -> Tensor:
         """Return logits (N, 1, rows, columns) in fp32 in the pixels of the inputs (N, channels, rows, columns)."""
-        logits = self.model.logits(inputs.to(self.model.device)).float()
-        return self.model.upscale(logits, (int(inputs.shape[-2]), int(inputs.shape[-1])))
+        return self._enlarged([self.model.logits(inputs.to(self.model.device))], inputs)[0]
+
+    def _enlarged(self, outputs: Sequence[Tensor], like: Tensor) -> list[Tensor]:
+        """Return logits in fp32 in the pixels of a tensor (N, channels, rows, columns)."""
+        size = (int(like.shape[-2]), int(like.shape[-1]))
+        return [self.model.upscale(logits.float(), size) for logits in outputs]

@@ -5,10 +5,13 @@ from __future__ import annotations
 from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 
-from mammoflow.segmentation.encoders.interface import STRIDES, Encoder, below, without
+from mammoflow.segmentation.encoders.interface import Encoder, below, without
 
 BATCH_NORM_MOMENTUM = 0.9
 """Kept share of the running statistics at each step."""
+
+WIDTH = 1.0
+"""Factor of the published numbers of channels."""
 
 LAST_BLOCKS = (2, 4, 10, 15)
 """The last of the 16 blocks at each of the four strides."""
@@ -20,16 +23,15 @@ class EfficientNetLite0Encoder(Encoder):
     Padding is TensorFlow's `SAME` for pictures of every size, as in the training of the published weights.
     """
 
-    channels = (24, 40, 112, 320)
     levels = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 
     def __init__(self) -> None:
         super().__init__()
-        whole = EfficientNet.from_name(
-            "efficientnet-lite0", image_size=None, dropout_rate=0.0, batch_norm_momentum=BATCH_NORM_MOMENTUM
-        )
+        options = {"image_size": None, "dropout_rate": 0.0, "batch_norm_momentum": BATCH_NORM_MOMENTUM}
+        whole = EfficientNet.from_name("efficientnet-lite0", width_coefficient=WIDTH, **options)
         self._conv_stem, self._bn0, self._swish = whole._conv_stem, whole._bn0, nn.ReLU6()
         self._blocks = whole._blocks
+        self.channels = tuple(whole._blocks[number]._project_conv.out_channels for number in LAST_BLOCKS)
 
     def chosen_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the blocks among the weights of the classifier."""
@@ -43,6 +45,4 @@ class EfficientNetLite0Encoder(Encoder):
             values = block(values)
             if number in LAST_BLOCKS:
                 maps.append(values)
-        if len(maps) != len(STRIDES):
-            raise ValueError(f"the network gave {len(maps)} maps, expected {len(STRIDES)}")
         return maps

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from mammoflow.errors import ConfigError
 from mammoflow.weights.checkpoint import load_state
 
 STRIDES = (4, 8, 16, 32)
@@ -29,11 +30,14 @@ class Encoder(nn.Module, ABC):
         Pixels of the picture for each pixel of a map, the finest first.
     levels
         Mean and deviation of the channels by which pictures in 0..1 are standardised before the encoder.
+    transformer
+        Whether it is a plain vision transformer, which is faster in bf16 on some CPUs too.
     """
 
     channels: tuple[int, ...]
     strides: tuple[int, ...] = STRIDES
     levels: Levels = IMAGENET_LEVELS
+    transformer: bool = False
 
     @abstractmethod
     def forward(self, pictures: Tensor) -> list[Tensor]:
@@ -51,6 +55,18 @@ class Encoder(nn.Module, ABC):
         """Return the parameters that are trained even if the encoder is frozen, such as those of adapters."""
         pretrained = {id(parameter) for parameter in self.pretrained.parameters()}
         return [parameter for parameter in self.parameters() if id(parameter) not in pretrained]
+
+    def add_prompts(self, tokens: int) -> None:
+        """Add learned tokens to each layer (visual prompt tuning), or keep as many as there are.
+
+        Raises
+        ------
+        ConfigError
+            If the encoder takes none, or has another number of them.
+        """
+        raise ConfigError(
+            f"visual_prompts is {tokens}, but {type(self).__name__} is no plain vision transformer; expected 0"
+        )
 
     def load_pretrained(self, state: dict[str, Tensor], name: str) -> None:
         """Load published weights into the part for which they exist.
@@ -82,9 +98,7 @@ def without(state: dict[str, Tensor], beginnings: Sequence[str]) -> dict[str, Te
 def below(state: dict[str, Tensor], beginnings: Sequence[str]) -> dict[str, Tensor]:
     """Return the weights below the first of some prefixes that any name has, without it; all if there is none."""
     for beginning in beginnings:
-        chosen = {
-            name.removeprefix(beginning): tensor for name, tensor in state.items() if name.startswith(beginning)
-        }
+        chosen = {name.removeprefix(beginning): tensor for name, tensor in state.items() if name.startswith(beginning)}
         if chosen:
             return chosen
     return state

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 from torchvision.models.vgg import cfgs, make_layers
 
@@ -21,7 +23,7 @@ class Vgg16Encoder(Encoder):
             if isinstance(module, nn.Conv2d) and module.bias is not None:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 nn.init.zeros_(module.bias)
-        widths = [int(width) for width, after in zip(LAYOUT, LAYOUT[1:], strict=False) if after == "M"]
+        widths = [int(width) for width, after in pairwise(LAYOUT) if after == "M"]
         self.channels = widths[1], widths[2], widths[3], widths[4]
 
     def chosen_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mammoflow.errors import ConfigError
 from mammoflow.segmentation.encoders.interface import Encoder, below, without
 
 PATCH = 16
@@ -57,6 +58,7 @@ class VisionTransformer(Encoder):
 
     levels = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
     strides = (PATCH,)
+    transformer = True
 
     def __init__(self, layout: VitLayout) -> None:
         super().__init__()
@@ -80,8 +82,21 @@ class VisionTransformer(Encoder):
     def add_prompts(self, tokens: int) -> None:
         """Put learned tokens before the patches of each layer; their outputs are thrown away after it.
 
-        They begin with the distribution of Jia et al.: uniform within sqrt(6 / (3 patch² + width)).
+        They begin with the distribution of Jia et al.: uniform within sqrt(6 / (3 patch² + width)). As many as are
+        there already stay.
+
+        Raises
+        ------
+        ConfigError
+            If there is another number of them.
         """
+        if self.prompts is not None:
+            if self.prompts.shape[1] != tokens:
+                raise ConfigError(
+                    f"visual_prompts is {tokens}, but the model to start from has {self.prompts.shape[1]}; expected "
+                    "the same number"
+                )
+            return
         width = self.channels[0]
         limit = math.sqrt(6 / (3 * PATCH**2 + width))
         values = torch.empty(len(self.blocks), tokens, width, device=self.pos_embed.device)
