@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,14 +13,13 @@ from torch.nn import functional
 
 from mammoflow.config.automatic import AutomaticTrainingSettings
 from mammoflow.config.mask_losses import MASK_LOSSES
-from mammoflow.segmentation.automatic.augmentation import augment, cut_patch, mirror
 from mammoflow.segmentation.automatic.encoder import encoder_of
 from mammoflow.segmentation.automatic.samples import TrainingImages
+from mammoflow.segmentation.automatic.sampling import ImageBatch, Sampler
 from mammoflow.segmentation.automatic.thresholds import best_threshold, dice_by_threshold
 from mammoflow.segmentation.networks.encoder_decoder import EncoderDecoder
 from mammoflow.segmentation.protocol.automatic import AutomaticModel
 from mammoflow.training.batch_norm import recompute_statistics
-from mammoflow.training.batching import cut_batches
 from mammoflow.training.learner import Learner, Watched
 
 DICE = "validation_dice"
@@ -30,31 +27,6 @@ THRESHOLD = "validation_threshold"
 
 STATISTICS_BATCHES = 8
 """Training batches whose statistics batch normalisation uses in evaluation mode."""
-
-
-@dataclass(frozen=True)
-class ImageBatch:
-    """Images or patches.
-
-    Attributes
-    ----------
-    inputs
-        (N, channels, rows, columns).
-    targets
-        (N, 1, rows, columns), 0 or 1.
-    """
-
-    inputs: Tensor
-    targets: Tensor
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def halves(self) -> list[ImageBatch]:
-        """Return two halves, or the batch alone where it holds one sample."""
-        middle = (len(self) + 1) // 2
-        cuts = [slice(0, middle), slice(middle, None)] if len(self) > 1 else [slice(None)]
-        return [ImageBatch(self.inputs[cut], self.targets[cut]) for cut in cuts]
 
 
 class AutomaticLearner(Learner):
@@ -91,26 +63,21 @@ class AutomaticLearner(Learner):
         self.watched = Watched(DICE, "max") if settings.keep == "best" else None
         self.mask_loss = MASK_LOSSES.load(settings.loss).loss
         self.encoder = encoder_of(model.network)
-        self.train_rows = images.rows("train")
+        self.sampler = Sampler(model, images, settings)
         self.validation_rows = images.with_lesions("validation")
-        self.readers = ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="read")
         self._recent: list[Tensor] = []
 
     def batches(self, epoch: int) -> Iterator[ImageBatch]:
         """Yield images, or patches of them, in an order and with changes that seed and epoch decide."""
-        generator = np.random.default_rng((self.settings.seed, epoch))
         self._recent = []
-        for number, rows in enumerate(cut_batches(self._samples(), self.settings.batch_size, generator)):
-            seeds = [(self.settings.seed, epoch, number, place) for place in range(len(rows))]
-            samples = list(self.readers.map(self._sample, rows, seeds))
-            inputs, targets = (torch.stack(tensors) for tensors in zip(*samples, strict=True))
+        for batch in self.sampler.batches(epoch):
             if len(self._recent) < STATISTICS_BATCHES:
-                self._recent.append(inputs)
-            yield ImageBatch(inputs, targets)
+                self._recent.append(batch.inputs)
+            yield batch
 
     def steps(self) -> int:
         """Return the number of batches in an epoch."""
-        return len(cut_batches(self._samples(), self.settings.batch_size, None))
+        return self.sampler.steps()
 
     def size(self, batch: ImageBatch) -> int:
         """Return the number of images or patches in a batch."""
@@ -172,24 +139,6 @@ class AutomaticLearner(Learner):
             dice.append(dice_by_threshold(logits.sigmoid().cpu().numpy(), lesions[:rows, :columns]))
         threshold, mean = best_threshold(np.stack(dice), self.settings.threshold)
         return {"validation_loss": float(np.mean(losses)), DICE: mean, THRESHOLD: threshold}
-
-    def _samples(self) -> np.ndarray:
-        """Return the rows of the samples of an epoch; the row of an image comes once for each of its patches."""
-        return np.repeat(self.train_rows, self.settings.patches if self.settings.input == "patch" else 1)
-
-    def _sample(self, row: int, seed: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        """Read an image, change it at random and cut a patch where patches are trained on."""
-        generator = np.random.default_rng(seed)
-        grey, lesions = self.images.read(int(row), self.model.input)
-        channels = self.model.preprocess(grey).numpy()
-        if self.settings.augmentation != "none":
-            change = augment if self.settings.augmentation == "standard" else mirror
-            channels, lesions = change(channels, lesions, generator)
-        if self.settings.input == "patch":
-            on_lesion = bool(generator.random() < self.settings.lesion_share)
-            channels, lesions = cut_patch(channels, lesions, self.settings.side_px, on_lesion, generator)
-        target = torch.from_numpy(lesions[None].astype(np.float32))
-        return torch.from_numpy(np.ascontiguousarray(channels)), target
 
     def _logits(self, inputs: Tensor) -> Tensor:
         """Return logits (N, 1, rows, columns) in fp32 in the pixels of the inputs (N, channels, rows, columns)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mammoflow.config.architectures import architecture as architecture_of
-from mammoflow.config.automatic import AutomaticInputSettings, AutomaticTrainingSettings
+from mammoflow.config.automatic import AutomaticTrainingSettings
 from mammoflow.config.mask_losses import MASK_LOSSES
 from mammoflow.segmentation.training_task import PreparedTraining, TrainedWeights, TrainingTask
 
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from mammoflow.segmentation.protocol.automatic import AutomaticModel
-    from mammoflow.segmentation.protocol.network_input import NetworkInput
     from mammoflow.training.loop import Fit
     from mammoflow.training.plan import Plan
 
@@ -55,12 +53,12 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     from mammoflow.segmentation.automatic.encoder import prepare_encoder
     from mammoflow.segmentation.automatic.learner import DICE, THRESHOLD, AutomaticLearner
     from mammoflow.segmentation.automatic.samples import read_training_images
+    from mammoflow.segmentation.automatic.start import starting_model
     from mammoflow.training.record import count_parameters
     from mammoflow.weights.header import AutomaticSetup
 
     options: AutomaticTrainingSettings = task.options
-    model = _starting_model(task)
-    model.input = network_input(options)
+    model = starting_model(task)
     frozen = prepare_encoder(model.network, task.architecture, options, task.start is not None)
     images = read_training_images(task.images)
     learner = AutomaticLearner(model, images, options, frozen)
@@ -82,7 +80,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
         images.phantom,
         count_parameters([each for each in model.network.parameters() if each.requires_grad], model.network),
         {
-            "images": len(learner.train_rows),
+            "images": len(images.rows("train")),
             "images_with_lesions": len(images.with_lesions("train")),
             "validation_images": len(learner.validation_rows),
             "images_not_fully_annotated": images.left_out,
@@ -90,14 +88,6 @@ def prepare(task: TrainingTask) -> PreparedTraining:
         },
         finish,
     )
-
-
-def network_input(options: AutomaticInputSettings) -> NetworkInput:
-    """Return the grid on which a model sees an image."""
-    from mammoflow.segmentation.protocol.network_input import NetworkInput
-
-    spacing = options.spacing_mm if options.input == "patch" else None
-    return NetworkInput(options.side_px, spacing, options.input == "stretched", options.clahe_clip, options.clahe_tiles)
 
 
 def _plan(options: AutomaticTrainingSettings, device: torch.device, network: nn.Module) -> Plan:
@@ -130,18 +120,3 @@ def _encoder_digest(task: TrainingTask) -> list[str]:
 
     wanted = task.options.encoder_weights
     return [file_digest(encoder_weights_file(task.architecture, wanted))] if wanted else []
-
-
-def _starting_model(task: TrainingTask) -> AutomaticModel:
-    """Return the model with the weights that the training starts from, in fp32."""
-    from mammoflow.errors import ConfigError
-    from mammoflow.segmentation.automatic.loading import load_automatic
-    from mammoflow.segmentation.loading import build_model
-    from mammoflow.segmentation.protocol.automatic import AutomaticModel
-
-    if task.start is not None:
-        return load_automatic(task.start, task.device, "fp32")
-    model = build_model(task.architecture, None, "random", task.device)
-    if not isinstance(model, AutomaticModel):
-        raise ConfigError(f"{task.architecture} needs prompts; expected an automatic architecture, such as unet")
-    return model
