@@ -14,6 +14,7 @@ from torch.nn import functional
 from mammoflow.config.automatic import AutomaticTrainingSettings
 from mammoflow.config.mask_losses import MASK_LOSSES
 from mammoflow.segmentation.automatic.encoder import encoder_of
+from mammoflow.segmentation.automatic.frozen_maps import FrozenMaps
 from mammoflow.segmentation.automatic.samples import TrainingImages
 from mammoflow.segmentation.automatic.sampling import ImageBatch, Sampler
 from mammoflow.segmentation.automatic.thresholds import best_threshold, dice_by_threshold
@@ -63,16 +64,17 @@ class AutomaticLearner(Learner):
         self.watched = Watched(DICE, "max") if settings.keep == "best" else None
         self.mask_loss = MASK_LOSSES.load(settings.loss).loss
         self.encoder = encoder_of(model.network)
+        self.maps = self._frozen_maps()
         self.sampler = Sampler(model, images, settings)
         self.validation_rows = images.with_lesions("validation")
-        self._recent: list[Tensor] = []
+        self._recent: list[ImageBatch] = []
 
     def batches(self, epoch: int) -> Iterator[ImageBatch]:
         """Yield images, or patches of them, in an order and with changes that seed and epoch decide."""
         self._recent = []
         for batch in self.sampler.batches(epoch):
             if len(self._recent) < STATISTICS_BATCHES:
-                self._recent.append(batch.inputs)
+                self._recent.append(batch)
             yield batch
 
     def steps(self) -> int:
@@ -89,12 +91,12 @@ class AutomaticLearner(Learner):
 
     def outputs(self, batch: ImageBatch) -> Tensor:
         """Return the logits (N, 1, rows, columns) of a batch in the pixels of its inputs."""
-        return self._logits(batch.inputs)
+        return self._enlarged(self._batch_logits(batch), batch.inputs)[-1]
 
     def loss(self, batch: ImageBatch, epoch: int, step: int) -> Tensor:
         """Return the mean loss of a batch, summed over the outputs of a network that has several."""
         targets = batch.targets.to(self.model.device)
-        outputs = self._enlarged(self.model.training_logits(batch.inputs.to(self.model.device)), targets)
+        outputs = self._enlarged(self._batch_logits(batch), targets)
         losses = [self.mask_loss(logits, targets, self.settings.loss_options) for logits in outputs]
         return torch.stack(losses).sum()
 
@@ -128,21 +130,33 @@ class AutomaticLearner(Learner):
     def validate(self, epoch: int) -> dict[str, float]:
         """Return cross-entropy and Dice on the validation images with a lesion, and the threshold of that Dice."""
         trained = self.network.decoder if isinstance(self.network, EncoderDecoder) and self.frozen else self.network
-        recompute_statistics(trained, [partial(self._logits, inputs) for inputs in self._recent])
+        recompute_statistics(trained, [partial(self._batch_logits, batch) for batch in self._recent])
         losses, dice = [], []
         for row in self.validation_rows:
             grey, lesions = self.images.read(int(row), self.model.input)
             rows, columns = self.model.input.shape(self.images.size(int(row)), self.images.spacing_mm(int(row)))
-            logits = self._logits(self.model.preprocess(grey)[None])[0, 0, :rows, :columns]
+            inputs = self.model.preprocess(grey)[None].to(self.model.device)
+            logits = self._enlarged(self._training_logits(inputs, (int(row),)), inputs)[-1][0, 0, :rows, :columns]
             target = torch.from_numpy(lesions[:rows, :columns].astype(np.float32)).to(logits.device)
             losses.append(float(functional.binary_cross_entropy_with_logits(logits, target)))
             dice.append(dice_by_threshold(logits.sigmoid().cpu().numpy(), lesions[:rows, :columns]))
         threshold, mean = best_threshold(np.stack(dice), self.settings.threshold)
         return {"validation_loss": float(np.mean(losses)), DICE: mean, THRESHOLD: threshold}
 
-    def _logits(self, inputs: Tensor) -> Tensor:
-        """Return logits (N, 1, rows, columns) in fp32 in the pixels of the inputs (N, channels, rows, columns)."""
-        return self._enlarged([self.model.logits(inputs.to(self.model.device))], inputs)[0]
+    def _frozen_maps(self) -> FrozenMaps | None:
+        """Return the memory of an encoder's maps, where they stay the same over all epochs."""
+        unchanged = self.settings.augmentation == "none" and self.settings.input != "patch"
+        if not isinstance(self.network, EncoderDecoder) or not self.frozen or not unchanged:
+            return None
+        return None if self.network.encoder.added_parameters() else FrozenMaps(self.network)
+
+    def _training_logits(self, inputs: Tensor, rows: Sequence[int]) -> list[Tensor]:
+        """Return the logits of all outputs for inputs (N, channels, rows, columns) of the images `rows`."""
+        return self.maps.outputs(inputs, rows) if self.maps and rows else self.model.training_logits(inputs)
+
+    def _batch_logits(self, batch: ImageBatch) -> list[Tensor]:
+        """Return the logits of all outputs for a batch."""
+        return self._training_logits(batch.inputs.to(self.model.device), batch.rows)
 
     def _enlarged(self, outputs: Sequence[Tensor], like: Tensor) -> list[Tensor]:
         """Return logits in fp32 in the pixels of a tensor (N, channels, rows, columns)."""

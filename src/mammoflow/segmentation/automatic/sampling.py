@@ -27,10 +27,13 @@ class ImageBatch:
         (N, channels, rows, columns).
     targets
         (N, 1, rows, columns), 0 or 1.
+    rows
+        The N images in their table.
     """
 
     inputs: Tensor
     targets: Tensor
+    rows: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -39,7 +42,7 @@ class ImageBatch:
         """Return two halves, or the batch alone where it holds one sample."""
         middle = (len(self) + 1) // 2
         cuts = [slice(0, middle), slice(middle, None)] if len(self) > 1 else [slice(None)]
-        return [ImageBatch(self.inputs[cut], self.targets[cut]) for cut in cuts]
+        return [ImageBatch(self.inputs[cut], self.targets[cut], self.rows[cut]) for cut in cuts]
 
 
 class Sampler:
@@ -67,7 +70,7 @@ class Sampler:
             seeds = [(self.settings.seed, epoch, number, place) for place in range(len(rows))]
             samples = list(self.readers.map(self._sample, rows, seeds))
             inputs, targets = (torch.stack(tensors) for tensors in zip(*samples, strict=True))
-            yield ImageBatch(inputs, targets)
+            yield ImageBatch(inputs, targets, tuple(rows.tolist()))
 
     def steps(self) -> int:
         """Return the number of batches in an epoch."""

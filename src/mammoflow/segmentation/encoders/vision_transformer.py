@@ -106,19 +106,16 @@ class VisionTransformer(Encoder):
         """Return the prompts."""
         return [] if self.prompts is None else [self.prompts]
 
-    def load_pretrained(self, state: dict[str, Tensor], name: str) -> None:
-        """Load timm's weights, or the encoder of another model with the same layout; prompts stay as they are."""
-        chosen = self.chosen_weights(state)
-        if self.prompts is not None:
-            chosen = {**chosen, PROMPTS: self.prompts.detach()}
-        positions = chosen.get("pos_embed")
-        if positions is not None and positions.shape != self.pos_embed.shape and positions.ndim == 3:
-            chosen = {**chosen, "pos_embed": self._positions(positions, (self.grid, self.grid))}
-        super().load_pretrained(chosen, name)
-
     def chosen_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the layers among the weights of a classifier or of a segmentation model."""
-        return without(below(state, ("encoder.",)), ("norm.", "head.", "fc_norm.", PROMPTS))
+        """Return the layers among the weights of a classifier or of a segmentation model; prompts stay as they are.
+
+        Positions of another grid are interpolated.
+        """
+        chosen = without(below(state, ("encoder.",)), ("norm.", "head.", "fc_norm.", PROMPTS))
+        positions = chosen.get("pos_embed")
+        if positions is not None and positions.ndim == 3:
+            chosen["pos_embed"] = self._positions(positions, (self.grid, self.grid))
+        return chosen if self.prompts is None else {**chosen, PROMPTS: self.prompts.detach()}
 
     def tokens(self, pictures: Tensor) -> Tensor:
         """Return the patches' tokens with their positions (N, rows, columns, width), before the first layer."""

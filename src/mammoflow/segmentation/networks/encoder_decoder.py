@@ -35,10 +35,14 @@ class EncoderDecoder(nn.Module):
         """Return pictures (N, 3, rows, columns), standardised as the encoder asks for, of levels of the same shape."""
         return (unit_levels(levels) - self.mean) / self.deviation
 
+    def encode(self, levels: Tensor) -> list[Tensor]:
+        """Return the encoder's maps of grey levels (N, 3, rows, columns)."""
+        maps: list[Tensor] = self.encoder(self.pictures(levels).contiguous(memory_format=torch.channels_last))
+        return maps
+
     def forward(self, levels: Tensor) -> list[Tensor]:
         """Return the logits of all outputs of the decoder for grey levels (N, 3, rows, columns)."""
-        pictures = self.pictures(levels).contiguous(memory_format=torch.channels_last)
-        outputs: list[Tensor] = self.decoder(self.encoder(pictures))
+        outputs: list[Tensor] = self.decoder(self.encode(levels))
         return outputs
 
 
