@@ -12,7 +12,7 @@ import torch
 from _pytest.mark import ParameterSet
 from safetensors.torch import load_file
 
-from mammoflow.config.architectures import architecture, architecture_names, module_of
+from mammoflow.config.architectures import ARCHITECTURE_MODULES, architecture, architecture_names, module_of
 from mammoflow.config.detection import AutomaticSettings, DetectionSettings
 from mammoflow.config.recipes import RecipeSettings
 from mammoflow.errors import ConfigError
@@ -36,7 +36,8 @@ CPU = torch.device("cpu")
 AUTOMATIC = [name for name in architecture_names() if not architecture(name).prompted]
 # Of each module the first architecture is trained in the usual tests: the others differ in size only. A ResNet has no
 # thin size, and its weights and optimiser are slow to write.
-FIRST = {module_of(name): name for name in reversed(AUTOMATIC) if "resnet" not in name}.values()
+FIRST = {next(iter(ARCHITECTURE_MODULES.load(module).ARCHITECTURES)) for module in map(module_of, AUTOMATIC)}
+FIRST -= {"sam2_unet_resnet18"}
 TRAINED = [name if name in FIRST else pytest.param(name, marks=pytest.mark.slow) for name in AUTOMATIC]
 # What happens after a training depends on the learner more than on the network.
 SOME = ("unet", "setr_large", "sam2_unet_vgg16")
