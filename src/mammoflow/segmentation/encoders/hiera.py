@@ -119,7 +119,8 @@ class HieraEncoder(Encoder):
     @property
     def pretrained(self) -> nn.Module:
         """The trunk."""
-        return self.trunk
+        trunk: nn.Module = self.trunk
+        return trunk
 
     def chosen_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the trunk among the weights of SAM 2, or of a trunk alone."""

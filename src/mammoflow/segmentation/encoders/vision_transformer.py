@@ -121,7 +121,8 @@ class VisionTransformer(Encoder):
         """Return the patches' tokens with their positions (N, rows, columns, width), before the first layer."""
         patches = self.patch_embed(pictures).permute(0, 2, 3, 1)
         positions = self._positions(self.pos_embed, (int(patches.shape[1]), int(patches.shape[2])))
-        return patches + positions[:, 1:].view(1, patches.shape[1], patches.shape[2], -1)
+        tokens: Tensor = patches + positions[:, 1:].view(1, patches.shape[1], patches.shape[2], -1)
+        return tokens
 
     def layers(self, tokens: Tensor) -> Tensor:
         """Pass tokens (N, tokens, width) through all layers, with the class token before them and removed after."""

@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
     from mammoflow.segmentation.protocol.automatic import AutomaticModel
 
-LAYOUTS: dict[str, tuple[str, Literal["plain", "multi_scale"]]] = {
-    f"sam2_unet_{size}{end}": (size, kind)
-    for size in ("tiny", "small", "base_plus", "large")
-    for end, kind in (("", "plain"), ("_multi_scale", "multi_scale"))
+SIZES = ("tiny", "small", "base_plus", "large")
+
+Layout = tuple[str, Literal["plain", "multi_scale"]]
+
+LAYOUTS: dict[str, Layout] = {
+    **{f"sam2_unet_{size}": (size, "plain") for size in SIZES},
+    **{f"sam2_unet_{size}_multi_scale": (size, "multi_scale") for size in SIZES},
 }
 """Size of Hiera, and kind of its adapters."""
 

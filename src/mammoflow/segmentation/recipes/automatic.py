@@ -99,7 +99,7 @@ def _plan(options: AutomaticTrainingSettings, device: torch.device, network: nn.
     from mammoflow.training.learner import Watched
     from mammoflow.training.plan import OneCycle, Plan, Plateau
 
-    schedules = {
+    schedules: dict[str, OneCycle | Plateau] = {
         "one_cycle": OneCycle(),
         "cosine": OneCycle(rising_share=0.0),
         "plateau": Plateau(options.plateau_epochs, options.plateau_factor),
