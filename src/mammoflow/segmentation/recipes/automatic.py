@@ -10,6 +10,8 @@ from mammoflow.config.mask_losses import MASK_LOSSES
 from mammoflow.segmentation.training_task import PreparedTraining, TrainedWeights, TrainingTask
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
     from torch import nn
 
@@ -54,12 +56,16 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     from mammoflow.segmentation.automatic.learner import DICE, THRESHOLD, AutomaticLearner
     from mammoflow.segmentation.automatic.samples import read_training_images
     from mammoflow.segmentation.automatic.start import starting_model
+    from mammoflow.storage.files import file_digest
     from mammoflow.training.record import count_parameters
     from mammoflow.weights.header import AutomaticSetup
+    from mammoflow.weights.seen_patients import recorded_patients
 
     options: AutomaticTrainingSettings = task.options
     model = starting_model(task)
     frozen = prepare_encoder(model.network, task.architecture, options, task.start is not None)
+    given = _encoder_file(task)
+    encoder = {"encoder_weights": given.name, "encoder_weights_sha256": file_digest(given)} if given else {}
     images = read_training_images(task.images)
     learner = AutomaticLearner(model, images, options, frozen)
 
@@ -74,8 +80,9 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     return PreparedTraining(
         learner,
         _plan(options, task.device, model.network),
-        (model.digest, *_encoder_digest(task), images.content()),
-        images.patients("train"),
+        (model.digest, *encoder.values(), images.content()),
+        # a patient whom the encoder has seen counts as seen by the model
+        [*recorded_patients("the encoder", given), *images.patients("train")],
         images.patients("validation"),
         images.phantom,
         count_parameters([each for each in model.network.parameters() if each.requires_grad], model.network),
@@ -85,6 +92,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
             "validation_images": len(learner.validation_rows),
             "images_not_fully_annotated": images.left_out,
             "encoder": "frozen" if frozen else "trained",
+            **encoder,
         },
         finish,
     )
@@ -113,10 +121,9 @@ def _plan(options: AutomaticTrainingSettings, device: torch.device, network: nn.
     return replace(plan, schedule=schedules[options.schedule], stop=figures[options.patience_on])
 
 
-def _encoder_digest(task: TrainingTask) -> list[str]:
-    """Return the digest of the encoder's first weights, where the options name a file."""
+def _encoder_file(task: TrainingTask) -> Path | None:
+    """Return the file of the encoder's first weights; None where the options name none."""
     from mammoflow.segmentation.automatic.encoder import encoder_weights_file
-    from mammoflow.storage.files import file_digest
 
     wanted = task.options.encoder_weights
-    return [file_digest(encoder_weights_file(task.architecture, wanted))] if wanted else []
+    return encoder_weights_file(task.architecture, wanted) if wanted else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,9 @@ from mammoflow.segmentation.loading import build_model
 from mammoflow.segmentation.networks.encoder_decoder import EncoderDecoderModel
 from mammoflow.segmentation.protocol.network_input import NetworkInput
 from mammoflow.segmentation.training_stage import train_segmenter
+from mammoflow.storage.files import file_digest
 from mammoflow.weights.registry import ModelSpec
+from mammoflow.weights.seen_patients import seen_patients
 
 from ....helpers.thin_networks import make_thin
 from .tiny_images import study, write_shard
@@ -104,8 +108,20 @@ def test_a_frozen_encoder_ends_as_it_began_and_is_in_the_file(folder: Path, tmp_
     changed = {name for name in after if not torch.equal(after[name], first[name])}
     assert changed
     assert all(name.startswith("decoder.") for name in changed)
-    record = (tmp_path / "frozen" / "record.json").read_text()
-    assert '"encoder": "frozen"' in record
+    record = json.loads((tmp_path / "frozen" / "record.json").read_text())
+    assert (record["encoder"], record["encoder_weights"]) == ("frozen", "encoder.safetensors")
+    assert record["encoder_weights_sha256"] == file_digest(given)
+    trained, total = record["trainable_parameters"], record["total_parameters"]
+    assert 0 < trained < total
+
+
+def test_patients_whom_the_encoder_has_seen_count_as_seen(folder: Path, tmp_path: Path) -> None:
+    first = train("setr_tiny", folder, tmp_path / "first")
+    other = write_shard(
+        tmp_path / "other" / "00", [replace(film, patient_id=f"Q{film.patient_id}") for film in study(4)]
+    )
+    second = train("setr_tiny", other, tmp_path / "second", encoder_weights=str(first))
+    assert {"P0", "P3", "QP0"} <= seen_patients(second)
 
 
 def test_maps_of_a_frozen_encoder_are_computed_once_and_are_the_same(folder: Path) -> None:
