@@ -52,7 +52,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     WeightsError
         If the weights to start from are missing or do not fit.
     """
-    from mammoflow.segmentation.automatic.encoder import prepare_encoder
+    from mammoflow.segmentation.automatic.encoder import encoder_of, prepare_encoder
     from mammoflow.segmentation.automatic.learner import DICE, THRESHOLD, AutomaticLearner
     from mammoflow.segmentation.automatic.samples import read_training_images
     from mammoflow.segmentation.automatic.start import starting_model
@@ -91,7 +91,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
             "images_with_lesions": len(images.with_lesions("train")),
             "validation_images": len(learner.validation_rows),
             "images_not_fully_annotated": images.left_out,
-            "encoder": "frozen" if frozen else "trained",
+            **({"encoder": "frozen" if frozen else "trained"} if encoder_of(model.network) else {}),
             **encoder,
         },
         finish,
