@@ -38,12 +38,24 @@ def augment(channels: Channels, lesions: Mask, generator: np.random.Generator) -
     moved = np.stack([cv2.warpAffine(plane, matrix, (columns, rows), flags=cv2.INTER_LINEAR) for plane in channels])
     levels = lesions.astype(np.uint8) * np.uint8(255)
     moved_lesions = cv2.warpAffine(levels, matrix, (columns, rows), flags=cv2.INTER_LINEAR) > 127
-    for axis, flip in enumerate(flips):
-        if flip:
-            moved, moved_lesions = np.flip(moved, axis + 1), np.flip(moved_lesions, axis)
+    moved, moved_lesions = _flip(moved, moved_lesions, flips)
     foreground = moved != 0
     changed = np.where(foreground, moved * gain + shift, 0).astype(np.float32)
     return changed, np.ascontiguousarray(moved_lesions)
+
+
+def mirror(channels: Channels, lesions: Mask, generator: np.random.Generator) -> tuple[Channels, Mask]:
+    """Mirror an image and its reference along each axis with a probability of one half; arguments as for `augment`."""
+    moved, moved_lesions = _flip(channels, lesions, generator.random(2) < 0.5)
+    return np.ascontiguousarray(moved), np.ascontiguousarray(moved_lesions)
+
+
+def _flip(channels: Channels, lesions: Mask, flips: npt.NDArray[np.bool_]) -> tuple[Channels, Mask]:
+    """Mirror along rows and columns as `flips` says."""
+    for axis, flip in enumerate(flips):
+        if flip:
+            channels, lesions = np.flip(channels, axis + 1), np.flip(lesions, axis)
+    return channels, lesions
 
 
 def cut_patch(

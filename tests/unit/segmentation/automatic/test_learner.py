@@ -12,10 +12,12 @@ import torch
 from mammoflow.config.automatic import AutomaticTrainingSettings
 from mammoflow.errors import StudyError
 from mammoflow.segmentation.automatic.augmentation import augment, cut_patch
-from mammoflow.segmentation.automatic.learner import AutomaticLearner, ImageBatch
+from mammoflow.segmentation.automatic.learner import AutomaticLearner
 from mammoflow.segmentation.automatic.samples import read_training_images
+from mammoflow.segmentation.automatic.sampling import ImageBatch
 from mammoflow.segmentation.layers.unet import UNet
-from mammoflow.segmentation.networks.unet import UNetModel, grey_channels
+from mammoflow.segmentation.networks.grey_levels import grey_channels
+from mammoflow.segmentation.networks.unet import UNetModel
 from mammoflow.segmentation.protocol.network_input import NetworkInput
 
 from .tiny_images import Disc, Film, study, write_shard
@@ -88,7 +90,7 @@ def test_patches_are_cut_from_every_image(folder: Path) -> None:
 def test_without_augmentation_images_come_as_they_are(folder: Path) -> None:
     learner = learner_on(folder, augmentation="none")
     seen = torch.cat([batch.inputs for batch in learner.batches(0)])
-    for row in learner.train_rows:
+    for row in learner.sampler.rows:
         grey, _ = learner.images.read(int(row), learner.model.input)
         assert any(np.array_equal(grey_channels(grey), each.numpy()) for each in seen)
 
