@@ -153,7 +153,7 @@ def _answer_film(
     origin = read_json(next(iter(segmented.folders.values())) / ORIGIN_FILE)
     facts = {"image": _image_facts(film, image, spacing), "model": _model_facts(plan, origin, film.image)}
     if plan.run is not None:
-        facts["classifiers_left_out"] = plan.run.left_out
+        facts |= {"classifiers_left_out": plan.run.left_out, "classifier_in_report": plan.run.reported}
     return Prediction(film.image, film.name, tuple(lesions), spacing, facts)
 
 
