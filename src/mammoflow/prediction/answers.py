@@ -151,7 +151,10 @@ def _answer_film(
         malignancy = {name: replace(one, facts=one.facts | met[name]) for name, one in said.get(identity, {}).items()}
         lesions.append(LesionResult(place + 1, request, mask, area, diameter, estimate, malignancy, notes))
     origin = read_json(next(iter(segmented.folders.values())) / ORIGIN_FILE)
-    facts = {"image": _image_facts(film, image, spacing), "model": _model_facts(plan, origin, film.image)}
+    facts: dict[str, Any] = {
+        "image": _image_facts(film, image, spacing),
+        "model": _model_facts(plan, origin, film.image),
+    }
     if plan.run is not None:
         facts |= {"classifiers_left_out": plan.run.left_out, "classifier_in_report": plan.run.reported}
     return Prediction(film.image, film.name, tuple(lesions), spacing, facts)
