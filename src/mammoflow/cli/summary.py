@@ -38,7 +38,7 @@ def _left_out(stage: str, output: Path, excluded: Path | None) -> str:
     """Return what was left out, by reason."""
     if stage == "features":
         return _counted("not measured", _status_of_features(output))
-    table = _table(excluded or output / "excluded.parquet") if excluded or stage in ("cohort", "fold") else None
+    table = _table(excluded or output / "excluded.parquet") if excluded or stage == "fold" else None
     if table is None:
         return ""
     counts = table["reason"].value_counts()

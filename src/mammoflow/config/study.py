@@ -20,7 +20,7 @@ from mammoflow.config.evaluation import ComparisonSettings, IntervalSettings, Re
 from mammoflow.config.features import FeaturesSettings
 from mammoflow.config.foreign import check_foreign_names
 from mammoflow.config.images import ImagesSettings
-from mammoflow.config.paths import LONGEST_NAME, UserPath
+from mammoflow.config.paths import LONGEST_NAME, OutputPath
 from mammoflow.config.phantom import PhantomSettings
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.prompts import PromptSettings
@@ -43,8 +43,10 @@ class StudyConfig(Settings):
         max_length=LONGEST_NAME,
         description="Name of the run; results go to <results>/<run>.",
     )
-    results: UserPath = Field("results", min_length=1, description="Folder that contains the folders of all runs.")
-    store: UserPath = Field("results/store", min_length=1, description="Folder of the embeddings, shared by all runs.")
+    results: OutputPath = Field("results", min_length=1, description="Folder that contains the folders of all runs.")
+    store: OutputPath = Field(
+        "results/store", min_length=1, description="Folder of the embeddings, shared by all runs."
+    )
     device: Device = Field("auto", description="Device of every stage that does not set its own.")
     changed_files: Literal["times", "content"] = Field(
         "times",

@@ -19,10 +19,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from segment_anything.modeling import ImageEncoderViT
-from segment_anything.modeling.image_encoder import Attention, get_rel_pos
 from torch import Tensor, nn
 from torch.nn import functional
+
+from mammoflow.segmentation.layers.segment_anything_modules import EncoderAttention, ImageEncoderViT, get_rel_pos
 
 BLOCK_BYTES = 2**21
 """Scores that are computed together on a CPU: what stays in its caches beside the keys and values of a head."""
@@ -47,7 +47,7 @@ class RelativeAttention(nn.Module):
         Side of the windows in tokens; 0 for attention over the whole grid.
     """
 
-    def __init__(self, attention: Attention, window: int) -> None:
+    def __init__(self, attention: EncoderAttention, window: int) -> None:
         super().__init__()
         self.num_heads = int(attention.num_heads)
         self.scale = float(attention.scale)
@@ -175,7 +175,7 @@ def replace_attention(encoder: nn.Module) -> None:
     blocks: Any = encoder.blocks  # segment-anything is not typed
     replaced = False
     for block in blocks:
-        if isinstance(block.attn, Attention) and block.attn.use_rel_pos:
+        if isinstance(block.attn, EncoderAttention) and block.attn.use_rel_pos:
             block.attn = RelativeAttention(block.attn, int(block.window_size))
             block.window_size = 0  # the attention cuts the windows itself
             replaced = True
