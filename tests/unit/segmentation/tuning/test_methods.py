@@ -48,7 +48,8 @@ def step(model: PromptableModel, method: TuningMethod, settings: TuneSettings = 
 
 
 def added(names: set[str]) -> set[str]:
-    return {name for name in names if "parametrizations" in name or ".adapter." in name}
+    marks = ("parametrizations", ".adapter.", ".visual_prompts.")
+    return {name for name in names if any(mark in name for mark in marks)}
 
 
 @pytest.fixture(params=["sam", "hiera"])
@@ -71,13 +72,49 @@ def test_tuning_all_changes_encoder_prompts_and_decoder(model: PromptableModel) 
     assert not any(name.startswith("memory") for name in changed)
 
 
-@pytest.mark.parametrize("method", ["lora", "adapters"])
-def test_lora_and_adapters_leave_the_encoders_own_weights(model: PromptableModel, method: TuningMethod) -> None:
+@pytest.mark.parametrize("method", ["lora", "adapters", "vpt"])
+def test_what_is_added_leaves_the_encoders_own_weights(model: PromptableModel, method: TuningMethod) -> None:
     changed = step(model, method)
     assert added(changed)
     assert all("image_encoder." in name for name in added(changed))
     assert all("mask_decoder." in name for name in changed - added(changed))
     assert not any(name.endswith(".original") for name in changed)
+
+
+def test_bitfit_trains_the_biases_of_the_encoder_and_the_decoder(model: PromptableModel) -> None:
+    changed = step(model, "bitfit")
+    encoder = {name for name in changed if name.startswith("image_encoder.")}
+    assert encoder
+    assert all(name.endswith(".bias") for name in encoder)
+    assert all("mask_decoder." in name for name in changed - encoder)
+
+
+def test_the_prompt_encoder_can_be_trained_with_the_decoder(model: PromptableModel) -> None:
+    changed = step(model, "decoder", SETTINGS.model_copy(update={"tune_prompt_encoder": True}))
+    assert any("prompt_encoder." in name for name in changed)
+    assert not any(name.startswith("image_encoder.") for name in changed)
+
+
+@pytest.mark.parametrize("part", ["q", "k", "v"])
+@pytest.mark.parametrize("architecture", ["sam_vit_b", "lite_medsam"])
+def test_lora_of_a_part_changes_only_queries_keys_or_values(architecture: str, part: str) -> None:
+    network = build_model(architecture, None, "thin", torch.device("cpu")).network
+    attention = find_blocks(network)[-1].attn
+    outputs, inputs = attention.qkv.weight.shape
+    tokens = torch.randn(1, 3, inputs, generator=torch.Generator().manual_seed(1))
+
+    def parts() -> list[Tensor]:
+        mixed = attention.qkv(tokens)
+        if architecture == "lite_medsam":  # head by head
+            return list(mixed.view(3, attention.heads, -1).chunk(3, dim=-1))
+        return list(mixed.view(3, 3, -1).unbind(1))
+
+    before = parts()
+    _, up = insert_lora(network, [part], 2, 2.0)[-2:]
+    assert len(up) == outputs // 3
+    nn.init.normal_(up)
+    changed = [not torch.equal(one, other) for one, other in zip(parts(), before, strict=True)]
+    assert changed == [name == part for name in ("q", "k", "v")]
 
 
 def test_the_decoder_can_stay_frozen(sam: PromptableModel) -> None:
