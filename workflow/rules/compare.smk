@@ -60,6 +60,8 @@ rule compare:
                 "confusion",
                 "subgroups",
                 "segmentation_choices",
+                "segmentation_heads",
+                "tuning_methods",
                 "segmentation_subgroups",
                 "detection",
                 "froc",

@@ -35,9 +35,11 @@ from mammoflow.evaluation.saliency import saliency_table
 from mammoflow.evaluation.seen_patients import SEEN_MARK
 from mammoflow.evaluation.segmentation_choices import choices_table
 from mammoflow.evaluation.segmentation_diameter import diameter_correlation, dice_by_diameter
+from mammoflow.evaluation.segmentation_heads import heads_table
 from mammoflow.evaluation.segmentation_subgroups import segmentation_subgroups
 from mammoflow.evaluation.segmentation_tables import segmentation_table
 from mammoflow.evaluation.subgroups import subgroup_table
+from mammoflow.evaluation.tuning_methods import tuning_methods
 from mammoflow.run.console import say
 from mammoflow.storage.files import write_text
 from mammoflow.tables.columns import SPLITS
@@ -137,6 +139,8 @@ def compare(
         "foreign_unmatched": unmatched_table(settings.predictions, run),
         "segmentation": segmentation_table(scores, measured, bootstrap),
         "segmentation_choices": choices_table(scores, measured, bootstrap),
+        "segmentation_heads": heads_table(scores, measured, bootstrap),
+        "tuning_methods": tuning_methods(scores, measured, run.weights, bootstrap),
         "segmentation_subgroups": segmentation_subgroups(scores, measured, bootstrap, settings.fewest_cases),
         "detection": detection_table(run, bootstrap),
         "froc": froc_table(run),
