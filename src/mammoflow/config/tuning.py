@@ -9,13 +9,13 @@ from pydantic import Field, model_validator
 from mammoflow.config.prompts import PromptKind
 from mammoflow.config.training import TrainingSettings
 
-TuningMethod = Literal["decoder", "all", "lora", "adapters", "vpt", "bitfit"]
+TuningMethod = Literal["decoder", "all", "lora", "adapters", "sam_adapter", "vpt", "bitfit"]
 TrainedHeads = Literal["single", "three", "both"]
 IouLoss = Literal["best", "all", "all_l1"]
 AttentionLayer = Literal["qkv", "q", "k", "v", "proj"]
 PromptedLayers = Literal["all", "global_only"]
 
-ATTENTION_METHODS: tuple[TuningMethod, ...] = ("lora", "adapters", "vpt")
+ATTENTION_METHODS: tuple[TuningMethod, ...] = ("lora", "adapters", "sam_adapter", "vpt")
 """Methods that add something to the attention blocks of an image encoder."""
 
 
@@ -25,8 +25,8 @@ class TuneSettings(TrainingSettings):
     method: TuningMethod = Field(
         "decoder",
         description="What is trained: the mask decoder; all weights; low-rank updates of the encoder's attention "
-        "(lora); bottlenecks in the encoder's blocks (adapters); visual prompts of the encoder's attention (vpt); the "
-        "encoder's biases (bitfit).",
+        "(lora); bottlenecks in the encoder's blocks (adapters); what high frequencies of the image add before each "
+        "block (sam_adapter); visual prompts of the encoder's attention (vpt); the encoder's biases (bitfit).",
     )
     epochs: int = Field(
         20, ge=1, description="Largest number of epochs; the one with the best validation Dice is kept."
@@ -45,10 +45,10 @@ class TuneSettings(TrainingSettings):
         1e-5, gt=0, description="Highest learning rate of all other parts of the network if all is trained."
     )
     added_learning_rate: float = Field(
-        5e-4, gt=0, description="Highest learning rate of LoRA, adapters, visual prompts, and biases alone."
+        5e-4, gt=0, description="Highest learning rate of all that is added to the encoder, and of its biases."
     )
     tune_decoder: bool = Field(
-        True, description="Train the mask decoder together with LoRA, adapters, visual prompts or biases."
+        True, description="Train the mask decoder together with what is added to the encoder, or with its biases."
     )
     tune_prompt_encoder: bool = Field(
         False,

@@ -152,6 +152,8 @@ def test_encoder_has_blocks_for_lora_and_adapters(ours: PromptableModel) -> None
         ("adapters", 4_538_468),
         ("vpt", 4_058_340 + 10 * (2 * 128 + 6 * 160 + 2 * 320)),
         ("bitfit", 4_058_340 + 25_856),
+        # two, six and two blocks of 128, 160 and 320 channels, whose tokens are 2, 4 and 4 pixels wide
+        ("sam_adapter", 4_058_340 + 52 + 516 + 20 * 2 + 640 + 245 + 805 + 30 * 6 + 960 + 490 + 3210 + 110 * 2 + 3520),
     ],
 )
 def test_every_method_of_tuning_trains_it(method: TuningMethod, trainable: int) -> None:

@@ -134,6 +134,9 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """Attention in windows, a depth-wise convolution, and a perceptron."""
 
+    CHANNELS_FIRST = True
+    """The block takes (N, width, rows, columns)."""
+
     def __init__(self, width: int, heads: int, window: int) -> None:
         super().__init__()
         self.window = window

@@ -15,6 +15,7 @@ from mammoflow.config.tuning import ATTENTION_METHODS, TuneSettings, TuningMetho
 from mammoflow.segmentation.embedding.training_sources import EmbeddingSource, EncoderSource
 from mammoflow.segmentation.layers.adapters import insert_adapters
 from mammoflow.segmentation.layers.attention_blocks import checkpointed, find_blocks
+from mammoflow.segmentation.layers.high_frequency import insert_high_frequency
 from mammoflow.segmentation.layers.visual_prompts import insert_visual_prompts
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.tuning.lora import insert_lora
@@ -40,7 +41,7 @@ class Prepared:
         The model; of its network only what is trained asks for gradients.
     groups
         The optimiser's parameter groups. Each has its highest learning rate `lr` and its `part`: `decoder`, `encoder`
-        (everything else of the network), `added` (LoRA, adapters, visual prompts) or `biases` (of the encoder).
+        (everything else of the network), `added` (LoRA, adapters, visual prompts, ...) or `biases` (of the encoder).
     modules
         Parts that are in training mode while the model is trained.
     encodes
@@ -156,6 +157,8 @@ def _add(network: nn.Module, method: TuningMethod, settings: TuneSettings) -> li
     """Add what a method adds to an encoder, and return its parameters."""
     if method == "lora":
         return insert_lora(network, settings.lora_layers, settings.rank, settings.alpha)
+    if method == "sam_adapter":
+        return insert_high_frequency(network)
     if method == "vpt":
         return insert_visual_prompts(network, settings.visual_prompts, settings.prompted_layers)
     return insert_adapters(network, settings.adapter_width)

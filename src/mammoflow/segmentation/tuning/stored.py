@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from mammoflow.errors import WeightsError
 from mammoflow.segmentation.layers.adapters import insert_adapters
+from mammoflow.segmentation.layers.high_frequency import MARK as HIGH_FREQUENCY_MARK
+from mammoflow.segmentation.layers.high_frequency import insert_high_frequency
 from mammoflow.segmentation.layers.visual_prompts import load_visual_prompts
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.segmenter import Segmenter
@@ -54,6 +56,8 @@ def apply_tuned(network: nn.Module, header: WeightsHeader, state: Mapping[str, T
     load_visual_prompts(network, state)
     if header.adapter_width is not None:
         insert_adapters(network, header.adapter_width)
+    if any(HIGH_FREQUENCY_MARK in name for name in state):
+        insert_high_frequency(network)
     if header.lora is not None:
         insert_lora(network, header.lora.layers, header.lora.rank, header.lora.alpha)
     unknown = sorted(set(state) - set(network.state_dict()))

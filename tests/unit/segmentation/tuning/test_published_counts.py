@@ -30,6 +30,7 @@ def registry() -> None:
         ("sam_vit_b", "lora", {"lora_layers": ["q", "v"]}, 147_456),
         # Medical SAM Adapter: two bottlenecks of a quarter of the channels in each block
         ("sam_vit_b", "adapters", {"adapter_width": 192}, 2 * 12 * 295_872),
+        ("sam_vit_b", "sam_adapter", {}, 63_312),
         ("sam_vit_b", "bitfit", {}, 102_656),
         ("sam_vit_b", "vpt", {"visual_prompts": 5}, 46_080),
         ("sam_vit_b", "vpt", {"visual_prompts": 10}, 92_160),
