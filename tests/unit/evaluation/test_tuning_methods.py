@@ -10,8 +10,10 @@ import pytest
 from made_up_scores import lesions_of, masks, one
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
+from mammoflow.evaluation.segmentation_empty import empty_images_table
 from mammoflow.evaluation.segmentation_heads import heads_table
 from mammoflow.evaluation.tuning_methods import tuning_methods
+from mammoflow.tables.masks import EMPTY_SCORES
 
 BOOTSTRAP = PatientBootstrap(200, 0.95, 2)
 BEFORE = {"P1a": 0.0, "P2a": 0.5, "P3a": 0.2}
@@ -76,3 +78,20 @@ def test_heads_are_compared_with_the_selected_one() -> None:
     assert third["iou_error"] == pytest.approx(np.mean([abs(0.2 - 0.7 / 1.3), 0.1 - 0.1 / 1.9, 0.2 - 0.3 / 1.7]))
     assert table["selected_share"].tolist() == pytest.approx([2 / 3, 1 / 3, 0, 1, 0])
     assert heads_table(masks(BEFORE), lesions_of(scores), BOOTSTRAP).empty  # of one head alone
+
+
+def test_images_without_a_lesion_are_counted_apart() -> None:
+    rows = [("A", "test", 0.0, False), ("B", "test", 40.0, True), ("B", "test", 0.0, True), ("C", "train", 9.0, True)]
+    scores = pd.DataFrame(
+        [
+            {"image_id": str(number), "patient_id": patient, "split": split, "model": "m", "area_mm2": area,
+             "predicted_iou": 0.5, "empty": area == 0, "seen": seen}
+            for number, (patient, split, area, seen) in enumerate(rows)
+        ]
+    )  # fmt: skip
+    table = empty_images_table(EMPTY_SCORES.validate(scores), BOOTSTRAP)
+    row = one(table, split="test", model="m")
+    assert (row["n"], row["patients"], row["patients_seen"], row["empty_against_empty"]) == (3, 2, 1, 2)
+    assert row["dice"] == pytest.approx(2 / 3)
+    assert row["area_mm2"] == pytest.approx(40 / 3)
+    assert len(table) == 1
