@@ -75,7 +75,7 @@ def tuning_methods(
     table = []
     for values, group in rows.groupby(["split", *KEYS], sort=True, dropna=False):
         named = dict(zip(("split", *KEYS), values, strict=True))
-        said = trained.get(named["model"], {})
+        said = trained.get(str(named["model"]), {})
         others = rows[(rows["model"] == said.get("from")) & _same(rows, named)]
         patients = group["patient_id"].tolist()
         dice = group["dice"].to_numpy(dtype=np.float64)

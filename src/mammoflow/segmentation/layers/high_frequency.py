@@ -36,7 +36,8 @@ def high_pass(images: Tensor) -> Tensor:
     spectrum = torch.fft.fftshift(torch.fft.fft2(images.float()), dim=(-2, -1))
     kept = torch.ones(rows, columns, device=images.device)
     kept[rows // 2 - half : rows // 2 + half, columns // 2 - half : columns // 2 + half] = 0
-    return torch.fft.ifft2(torch.fft.ifftshift(spectrum * kept, dim=(-2, -1))).real.abs()
+    result: Tensor = torch.fft.ifft2(torch.fft.ifftshift(spectrum * kept, dim=(-2, -1))).real.abs()
+    return result
 
 
 class Stage(nn.Module):

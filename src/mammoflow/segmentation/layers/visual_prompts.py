@@ -71,7 +71,8 @@ def prompted_hiera_attention(attention: Any, tokens: Tensor) -> Tensor:
     heads = attention.num_heads
 
     def parts(mixed: Tensor) -> tuple[Tensor, ...]:
-        return mixed.unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        found: tuple[Tensor, ...] = mixed.unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        return found
 
     query, key, value = parts(attention.qkv(tokens).flatten(1, 2))
     _, prompt_key, prompt_value = parts(attention.qkv(attention.visual_prompts())[None])

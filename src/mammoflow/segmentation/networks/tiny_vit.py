@@ -113,7 +113,8 @@ class WindowAttention(nn.Module):
     def _parts(self, tokens: Tensor) -> tuple[Tensor, ...]:
         """Return queries, keys and values (windows, heads, tokens, channels) of normalised tokens."""
         mixed: Tensor = self.qkv(tokens)
-        return mixed.unflatten(2, (self.heads, -1)).transpose(1, 2).chunk(3, dim=-1)
+        parts: tuple[Tensor, ...] = mixed.unflatten(2, (self.heads, -1)).transpose(1, 2).chunk(3, dim=-1)
+        return parts
 
 
 class Mlp(nn.Module):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -77,9 +78,9 @@ def insert_lora(network: nn.Module, layers: Sequence[str], rank: int, alpha: flo
     return added
 
 
-def _rows_of(attention: nn.Module, part: str, outputs: int) -> Tensor:
+def _rows_of(attention: Any, part: str, outputs: int) -> Tensor:
     """Return the rows (outputs / 3,) of the layer `qkv` that make queries, keys or values."""
-    heads = int(attention.heads) if getattr(attention, "QKV_BY_HEAD", False) else 1  # type: ignore[arg-type]
+    heads = int(attention.heads) if getattr(attention, "QKV_BY_HEAD", False) else 1
     by_part = torch.arange(outputs).view(heads, 3, -1)
     return by_part[:, PARTS.index(part)].reshape(-1)
 
