@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from functools import cache
 from typing import Any
 
 import pytest
@@ -19,6 +21,14 @@ DECODER = 4_058_340
 @pytest.fixture(scope="module", autouse=True)
 def registry() -> None:
     """Leave the networks as they are published; the other tests of this folder have a thin one."""
+
+
+@cache
+def published(architecture: str) -> PromptableModel:
+    with META:
+        model = build_model(architecture, None, "none", META)
+    assert isinstance(model, PromptableModel)
+    return model
 
 
 @pytest.mark.parametrize(
@@ -44,9 +54,7 @@ def registry() -> None:
 def test_numbers_beside_those_of_the_decoder(
     architecture: str, method: Any, options: dict[str, Any], added: int
 ) -> None:
-    with META:
-        model = build_model(architecture, None, "none", META)
-    assert isinstance(model, PromptableModel)
+    model = copy.deepcopy(published(architecture))
     prepared = prepare(model, method, TuneSettings(method=method, **options))
     decoder = sum(item.numel() for group in prepared.groups for item in group["params"] if group["part"] == "decoder")
     assert decoder == DECODER + (6_220 if options.get("tune_prompt_encoder") else 0)
