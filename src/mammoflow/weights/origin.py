@@ -77,7 +77,7 @@ def write_origin(folder: Path, model: ModelSpec) -> None:
     record = read_record(model.file) if model.file else {}
     said = {name: record[name] for name in TRAINING_FACTS if name in record}
     if said:
-        said |= {"patients": len(record["patients"]), "validation_patients": len(record["validation_patients"])}
+        said |= {name: len(record.get(name, [])) for name in ("patients", "validation_patients")}
     content = {"architecture": model.architecture, **origin, **({"training": said} if said else {})}
     write_text(folder / ORIGIN_FILE, json.dumps(content, indent=2) + "\n")
 
