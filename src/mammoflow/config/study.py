@@ -23,7 +23,7 @@ from mammoflow.config.images import ImagesSettings
 from mammoflow.config.paths import LONGEST_NAME, OutputPath
 from mammoflow.config.phantom import PhantomSettings
 from mammoflow.config.prompted import SegmentSettings
-from mammoflow.config.prompts import PromptSettings
+from mammoflow.config.prompts import SPLITS, PromptSettings
 from mammoflow.config.real_exam import RealExamSettings
 from mammoflow.config.recipes import RecipeSettings, TrainSettings
 from mammoflow.config.saliency import SaliencyJob, SaliencySettings
@@ -105,6 +105,11 @@ class StudyConfig(Settings):
             raise ValueError(
                 f"prompts.default_margin_mm is {self.prompts.default_margin_mm}, "
                 f"expected one of prompts.margins_mm {self.prompts.margins_mm}"
+            )
+        if set(self.prompts.splits) != set(SPLITS) and (self.features.run or self.classification.run):
+            raise ValueError(
+                f"prompts.splits is {self.prompts.splits}, but features and classifiers need the masks of every split; "
+                "expected all three, or features.run: [] and classification.run: []"
             )
         check_applied(self.cohort, self.classification, self.segmentation)
         entries = self.classification.entries()

@@ -121,6 +121,7 @@ def pooled_run(whole: Run, folds: Sequence[Fold]) -> Run:
         weights=_weights(folds),
         detections=held_out([fold.run.detections for fold in folds], "image_id", images).assign(split="test"),
         maps=held_out([fold.run.maps for fold in folds], "image_id", images).assign(split="test"),
+        empty_scores=held_out([fold.run.empty_scores for fold in folds], "image_id", images).assign(split="test"),
         saliency=held_out([fold.run.saliency for fold in folds], "lesion_id", lesions),
         history=pd.concat([fold.run.history.assign(fold=fold.number) for fold in folds], ignore_index=True),
     )

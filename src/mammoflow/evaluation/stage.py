@@ -31,8 +31,11 @@ from mammoflow.evaluation.saliency import saliency_table
 from mammoflow.evaluation.seen_patients import SEEN_MARK
 from mammoflow.evaluation.segmentation_choices import choices_table
 from mammoflow.evaluation.segmentation_diameter import diameter_correlation, dice_by_diameter
+from mammoflow.evaluation.segmentation_empty import empty_images_table
+from mammoflow.evaluation.segmentation_heads import heads_table
 from mammoflow.evaluation.segmentation_subgroups import segmentation_subgroups
 from mammoflow.evaluation.segmentation_tables import segmentation_table
+from mammoflow.evaluation.tuning_methods import tuning_methods
 from mammoflow.run.console import say
 from mammoflow.storage.files import write_text
 from mammoflow.tables.files import write_csv
@@ -118,6 +121,9 @@ def compare(
         "foreign_unmatched": joined_rows([unmatched_table(settings.predictions, run), foreign.problems]),
         "segmentation": segmentation_table(scores, measured, bootstrap),
         "segmentation_choices": choices_table(scores, measured, bootstrap),
+        "segmentation_heads": heads_table(scores, measured, bootstrap),
+        "segmentation_empty": empty_images_table(run.empty_scores, bootstrap),
+        "tuning_methods": tuning_methods(scores, measured, run.weights, bootstrap),
         "segmentation_subgroups": segmentation_subgroups(scores, measured, bootstrap, settings.fewest_cases),
         "detection": detection_table(run, bootstrap),
         "froc": froc_table(run),

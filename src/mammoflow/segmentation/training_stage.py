@@ -92,8 +92,8 @@ def train_segmenter(
         {**_facts(settings, architecture, start), **prepared.facts, **trained.facts},
         prepared.packages,
     )
-    header = WeightsHeader(architecture, trained.adapter_width, trained.automatic).text()
-    write_training(output, WEIGHTS_FILE, RECORD_FILE, trained.state, record, fitted.history, header)
+    header = WeightsHeader(architecture, trained.adapter_width, trained.automatic, trained.base, trained.lora)
+    write_training(output, WEIGHTS_FILE, RECORD_FILE, trained.state, record, fitted.history, header.text())
     remove_training_state(output)
 
 
