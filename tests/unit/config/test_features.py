@@ -48,7 +48,10 @@ def test_ring_of_a_family_that_does_not_run_need_not_fit():
 @pytest.mark.parametrize(
     ("features", "expected"),
     [
-        ({"run": ["gabr"]}, r"features\.run\.0: 'gabr' is no feature family; expected one of descriptors, gabor, radiomics"),
+        (
+            {"run": ["gabr"]},
+            r"features\.run\.0: 'gabr' is no feature family; expected one of descriptors, gabor, radiomics",
+        ),
         ({"families": {"gabr": {}}}, r"features\.families\.gabr: .*is no feature family; expected one of descriptors"),
         ({"families": {"radiomics": {"device": "cuda"}}}, r"features\.families\.radiomics\.device: unknown key"),
         ({"families": []}, r"features\.families: found \[\].*expected a mapping"),
