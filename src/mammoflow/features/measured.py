@@ -26,7 +26,7 @@ class RegionOptions(FeatureOptions):
     """Regions on and around a lesion, in millimetres."""
 
     regions: list[RegionName] = Field(
-        default_factory=lambda: ["lesion"],
+        ["lesion"],
         min_length=1,
         description="Regions to measure: the lesion, the disc around it (inner), the surrounding ring, and the same "
         "place of the other breast (mirrored).",

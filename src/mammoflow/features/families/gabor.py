@@ -61,17 +61,17 @@ class Options(RegionOptions, StageSettings):
     """Gabor texture near the lesion against the tissue around it."""
 
     regions: list[RegionName] = Field(
-        default_factory=lambda: ["inner", "ring"],
+        ["inner", "ring"],
         description="Regions to measure: the disc around the lesion (inner) and the surrounding ring, which are "
         "compared, and further the lesion alone and the same place of the other breast (mirrored).",
     )
     statistics: list[Statistic] = Field(
-        default_factory=lambda: ["mean", "std"],
+        ["mean", "std"],
         description="Statistics of each filter's magnitude over a region: mean and std, which are compared, and "
         "further energy (mean square) and entropy.",
     )
     forms: list[Form] = Field(
-        default_factory=lambda: ["oriented"],
+        ["oriented"],
         min_length=1,
         description="Columns for each orientation (oriented), and for the average over each wavelength's orientations "
         "(pooled), which does not change if the film is rotated.",
@@ -238,7 +238,8 @@ class GaborTexture(FamilyExtractor):
 
     def _compared(self, vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return the columns (filters, 2) that are compared, of (filters, statistics)."""
-        return vectors[:, [self.options.statistics.index(name) for name in COMPARED]]
+        names: list[str] = [*self.options.statistics]
+        return np.stack([vectors[:, names.index(name)] for name in COMPARED], axis=1)
 
     def _named(self, values: dict[str, npt.NDArray[np.float64]]) -> dict[str, float | str]:
         """Return the values (filters, statistics) of regions by column."""
