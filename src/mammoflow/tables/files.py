@@ -75,7 +75,12 @@ def _has_type(schema: pa.DataFrameSchema, name: str, dtype: Any) -> bool:
     """Tell whether a type is the one that a schema declares for a column; each type is looked up once."""
     key = (id(schema), name, dtype)
     if key not in _TYPES:
-        _TYPES[key] = (schema, bool(schema.columns[name].dtype.check(Engine.dtype(dtype))))
+        column = schema.columns[name]
+        # A key, and what has checks, must be of the very type: the schema brings int64 to Int64 and objects to text.
+        is_exact = bool(column.checks) or name in (schema.unique or ())
+        is_same = isinstance(dtype, pd.StringDtype) or str(dtype) == str(column.dtype)
+        fits = bool(column.dtype.check(Engine.dtype(dtype))) and (is_same or not is_exact)
+        _TYPES[key] = (schema, fits)
     return _TYPES[key][1]
 
 

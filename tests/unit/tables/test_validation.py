@@ -85,4 +85,5 @@ def test_a_missing_column_is_an_error_unless_it_need_not_be_there() -> None:
 
 def test_other_types_are_brought_to_those_of_the_schema() -> None:
     given = table(birads=[6.0, None], spacing_mm=[1, 2], id=[1, 2])
+    assert validate_table(table(birads=[6, 0]), SCHEMA, "x")["birads"].dtype == "Int64"
     assert validate_table(given, SCHEMA, "x").dtypes.astype(str).to_dict() == table().dtypes.astype(str).to_dict()
