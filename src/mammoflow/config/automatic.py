@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from mammoflow.config.augmentation import AUGMENTATIONS, Augmentation
+from mammoflow.config.few_labels import FewLabelsSettings, LabelKindSettings
 from mammoflow.config.training import TrainingSettings
 
 AutomaticLoss = Literal["bce", "dice_bce"]
@@ -38,7 +40,21 @@ class AutomaticTrainingSettings(TrainingSettings):
         description="Cross-entropy, averaged over pixels (bce), or its sum with the soft Dice loss of each image "
         "(dice_bce).",
     )
-    augmentation: Literal["none", "standard"] = Field(
+    augmentation: Augmentation = Field(
         "standard",
-        description="standard flips, rotates, scales and changes brightness and contrast of training images at random.",
+        description="Random changes of training images: standard (flips, rotation, scale, contrast, brightness), none, "
+        f"or a list of {', '.join(AUGMENTATIONS)}. References move with their images.",
+    )
+    copy_paste: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the labelled training images into which a lesion of another one is blended, as "
+        "supplementary data; the record says so.",
+    )
+    few_labels: FewLabelsSettings = Field(
+        default_factory=FewLabelsSettings, description="Training patients whose labels are used."
+    )
+    labels: LabelKindSettings = Field(
+        default_factory=LabelKindSettings, description="What the labels are: masks, boxes, points, or of whole images."
     )

@@ -127,9 +127,12 @@ def training(config: StudyConfig, model: str) -> TrainSettings:
 
 
 def training_modules(config: StudyConfig, model: str) -> list[str]:
-    """Return the modules whose code trains a model: the stage, the model's own module, recipe and trainer."""
+    """Return the modules whose code trains a model: the stage, the modules of its models, recipe and trainer."""
     train = training(config, model)
     members = [RECIPES.module(train.recipe), TRAINERS.module(train.trainer)]
+    labels = getattr(train.options, "labels", None)
+    if labels is not None and labels.kind == "boxes":
+        members.append(ARCHITECTURE_MODULES.module(module_of(labels.model)))
     return [TRAINING_STAGE, architecture_module(config, model), *members]
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Options = AutomaticTrainingSettings
 PROMPTED = False
-UNLABELLED = False
+UNLABELLED = True
 
 
 def check(options: AutomaticTrainingSettings, architecture: str, start: str) -> None:
@@ -27,6 +27,15 @@ def check(options: AutomaticTrainingSettings, architecture: str, start: str) -> 
     """
     if architecture_of(architecture).prompted:
         raise ValueError(f"recipe is automatic, but {architecture} needs prompts; expected the recipe tune, or small")
+    labels = options.labels
+    if labels.kind == "image" and options.input == "patch":
+        raise ValueError("options.labels.kind is image, but a patch has no label of its own; expected input: whole")
+    if labels.kind == "image" and options.copy_paste:
+        raise ValueError("options.copy_paste needs masks, but options.labels.kind is image; expected copy_paste: 0")
+    if labels.kind == "boxes" and not architecture_of(labels.model).prompted:
+        raise ValueError(
+            f"options.labels.model is {labels.model}, which takes no prompts; expected a promptable one, such as small"
+        )
 
 
 def prepare(task: TrainingTask) -> PreparedTraining:
@@ -41,6 +50,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     WeightsError
         If the weights to start from are missing or do not fit.
     """
+    from mammoflow.segmentation.automatic.box_masks import masks_from_boxes
     from mammoflow.segmentation.automatic.learner import DICE, THRESHOLD, AutomaticLearner
     from mammoflow.segmentation.automatic.samples import read_training_images
     from mammoflow.segmentation.protocol.network_input import NetworkInput
@@ -51,8 +61,15 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     options: AutomaticTrainingSettings = task.options
     model = _starting_model(task)
     model.input = NetworkInput(options.side_px, options.spacing_mm if options.input == "patch" else None)
-    images = read_training_images(task.images)
-    learner = AutomaticLearner(model, images, options)
+    by_boxes = options.labels.kind == "boxes"
+    images = read_training_images(task.images, options.few_labels, by_boxes)
+    boxes = None
+    if by_boxes:
+        rows = images.training_rows(options.labels.partly_annotated)
+        boxes = masks_from_boxes(options.labels, images, rows, task.store, task.device, task.precision)
+    learner = AutomaticLearner(model, images, options, boxes)
+    if options.labels.kind == "image":
+        _check_both_kinds(len(learner.train_rows), len(images.with_lesions("train")))
 
     def finish(fitted: Fit) -> TrainedWeights:
         chosen = fitted.history[fitted.chosen_epoch - 1]
@@ -63,8 +80,8 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     return PreparedTraining(
         learner,
         Plan.of(options, task.device),
-        (model.digest, images.content()),
-        images.patients("train"),
+        (model.digest, images.content(), boxes.digest if boxes else ""),
+        [*images.patients_of(learner.train_rows), *(boxes.seen if boxes else [])],
         images.patients("validation"),
         images.phantom,
         count_parameters(list(model.network.parameters())),
@@ -73,9 +90,34 @@ def prepare(task: TrainingTask) -> PreparedTraining:
             "images_with_lesions": len(images.with_lesions("train")),
             "validation_images": len(learner.validation_rows),
             "images_not_fully_annotated": images.left_out,
+            "images_partly_annotated": len(learner.train_rows) - len(images.rows("train")),
+            "images_unlabelled": len(images.unlabelled()),
+            "steps": learner.steps() * options.epochs,
+            "labels": options.labels.kind + (f" from {options.labels.model}" if boxes else ""),
+            "supplementary": {"copy_paste": options.copy_paste} if options.copy_paste else {},
+            **images.counts().facts(options.few_labels),
         },
         finish,
+        unlabelled=learner.unlabelled_batches,
+        unlabelled_patients=images.patients_of(images.unlabelled()),
     )
+
+
+def _check_both_kinds(images: int, with_lesions: int) -> None:
+    """Refuse labels of whole images that are all the same.
+
+    Raises
+    ------
+    StudyError
+        If every image has a lesion.
+    """
+    from mammoflow.errors import StudyError
+
+    if images == with_lesions:
+        raise StudyError(
+            f"all {images} training images have a lesion, so that labels of whole images tell nothing apart; expected "
+            "images without a lesion among them, or another options.labels.kind"
+        )
 
 
 def _starting_model(task: TrainingTask) -> AutomaticModel:
