@@ -51,9 +51,12 @@ class LineLearner(Learner):
 
     def outputs(self, batch: Rows, change: Change | None = None, drop: float = 0.0) -> Tensor:
         inputs = self.x[batch] if change is None else change(self.x[batch])
-        features = functional.dropout(self.network[:-1](inputs), drop)
-        output: Tensor = self.network[-1](features)
+        output: Tensor = self._dropped(inputs, drop) if drop else self.network(inputs)
         return output
+
+    def _dropped(self, inputs: Tensor, drop: float) -> Tensor:
+        last: Tensor = self.network[-1](functional.dropout(self.network[:-1](inputs), drop))
+        return last
 
     def further_decoders(self, upsampling: Sequence[str]) -> nn.ModuleList:
         return nn.ModuleList(nn.Linear(8, 1) for _ in upsampling)
@@ -76,10 +79,15 @@ class StoppedLearner(LineLearner):
         super().__init__()
         self.last = epoch
 
-    def batches(self, epoch: int) -> Iterator[Rows]:
-        if epoch == self.last:
+    def batches(self, epoch: int) -> Iterable[Rows]:
+        self.epoch = epoch
+        return super().batches(epoch)
+
+    def loss_of(self, outputs: Tensor, batch: Rows) -> Tensor:
+        if self.epoch == self.last:
+            self.last = -1
             os.kill(os.getpid(), signal.SIGTERM)
-        yield from super().batches(epoch)
+        return super().loss_of(outputs, batch)
 
 
 class Killed(Exception):

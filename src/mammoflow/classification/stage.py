@@ -97,7 +97,7 @@ def train_classifier(settings: ClassifierSettings, name: str, files: Files, outp
     training = Training(settings, name, cases, samples, vectors, device, choose_workers(threads, device), weights)
     trained = [training.run(seed, state / f"seed-{seed}") for seed in settings.seeds]
     facts = {"first_weights": weights_origin(weights, source), **_facts(settings, samples, vectors, cases, files)}
-    facts |= label_counts(shown).facts(settings.few_labels)
+    facts |= {**label_counts(shown).facts(settings.few_labels), "steps": training.steps}
     write_results(output, name, settings, cases, trained, facts, threads)
     remove_training_state(output.with_name(cache.name))
     remove_training_state(output)
@@ -157,6 +157,11 @@ class Training:
     device: torch.device
     workers: int
     weights: Path | None
+
+    @property
+    def steps(self) -> int:
+        """Steps of the training of network and head, if no patience ends it."""
+        return self.settings.epochs * self._loader(0).count(self.samples.labelled("train"))
 
     def run(self, seed: int, state: Path) -> Trained:
         """Train with one seed; with a front, network and head first and all together after that."""

@@ -9,6 +9,7 @@ from mammoflow.config.architectures import architecture
 from mammoflow.config.weights import WeightsSource
 from mammoflow.storage.files import file_digest, write_text
 from mammoflow.weights.registry import ModelSpec
+from mammoflow.weights.seen_patients import RECORD_FILE
 
 Origin = dict[str, str]
 
@@ -18,6 +19,12 @@ ABSENT = "file that is no longer there"
 
 ORIGIN_FILE = "weights.json"
 """Name of the record beside the tables of a segmentation."""
+
+OF_TRAINING = (
+    "recipe", "trainer", "labels", "supplementary", "label_fraction", "label_draw", "labelled_patients",
+    "unlabelled_patients", "steps",
+)  # fmt: skip
+"""What the record of weights says of their training."""
 
 
 def weights_origin(path: Path | None, source: WeightsSource | None) -> Origin:
@@ -49,9 +56,28 @@ def weights_origin(path: Path | None, source: WeightsSource | None) -> Origin:
 
 
 def write_origin(folder: Path, model: ModelSpec) -> None:
-    """Record the weights of a segmentation model beside its tables, in `ORIGIN_FILE`."""
-    origin = weights_origin(model.file, architecture(model.architecture).source)
-    write_text(folder / ORIGIN_FILE, json.dumps({"architecture": model.architecture, **origin}, indent=2) + "\n")
+    """Record the weights of a segmentation model beside its tables, in `ORIGIN_FILE`.
+
+    Where the record of their training is beside the weights, `training` says how they were trained.
+    """
+    content: dict[str, object] = {"architecture": model.architecture}
+    content |= weights_origin(model.file, architecture(model.architecture).source)
+    training = _training(model.file)
+    if training:
+        content["training"] = training
+    write_text(folder / ORIGIN_FILE, json.dumps(content, indent=2) + "\n")
+
+
+def _training(weights: Path | None) -> dict[str, object]:
+    """Return what the record beside weights says of their training; nothing where it belongs to other weights."""
+    record = None if weights is None else weights.parent / RECORD_FILE
+    if record is None or weights is None or not record.is_file() or not weights.is_file():
+        return {}
+    content = json.loads(record.read_text(encoding="utf-8"))
+    if content.get("weights_sha256") != file_digest(weights):
+        return {}
+    facts: dict[str, object] = {name: content[name] for name in OF_TRAINING if name in content}
+    return {**facts, "seed": content.get("settings", {}).get("seed", 0)}
 
 
 def _is_published(path: Path, digest: str, source: WeightsSource) -> bool:

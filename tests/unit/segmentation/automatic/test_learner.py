@@ -47,7 +47,8 @@ def test_images_whose_reference_is_incomplete_are_left_out(tmp_path: Path) -> No
     films = [*study(), Film("box", "P9", "train", [Disc(20, 20), Disc(50, 20, box=True)])]
     images = read_training_images([write_shard(tmp_path / "00", films, lost=["P0_b"])])
     assert images.left_out == 2
-    assert not {"box", "P0_b"} & set(images.images["image_id"])
+    assert not {"box", "P0_b"} & set(images.images["image_id"].iloc[images.rows("train")])
+    assert {"box", "P0_b"} == set(images.images["image_id"].iloc[images.unlabelled()])
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
