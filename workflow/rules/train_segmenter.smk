@@ -35,6 +35,7 @@ rule train_segmenter:
             [
                 *further_images(wildcards.trained),
                 *planned_models.start_weights(CONFIG, wildcards.trained, wildcards.fold),
+                *planned_models.label_weights(CONFIG, wildcards.trained),
             ]
         ),
         model=lambda wildcards: planned_models.training_arguments(CONFIG, wildcards.trained),

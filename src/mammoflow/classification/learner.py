@@ -89,8 +89,13 @@ class ClassifierLearner(Learner):
         return self.loss_of(self.outputs(batch), batch)
 
     def loss_of(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Return the classification loss of logits (n,)."""
-        return self.classification_loss(outputs, batch.labels)
+        """Return the classification loss of logits (n,), and the loss that the network itself adds, if it has one."""
+        loss = self.classification_loss(outputs, batch.labels)
+        further = getattr(self.classifier.network, "further_loss", None)
+        if further is None:
+            return loss
+        weight = torch.tensor(self.malignant_weight, device=outputs.device, dtype=torch.float32)
+        return loss + further(batch.labels.to(outputs.device), weight)  # type: ignore[no-any-return]
 
     def outputs(self, batch: Batch, change: Change | None = None, drop: float = 0.0) -> Tensor:
         """Return the logits (n,) of malignancy; `change` is applied to pictures or vectors, `drop` to features."""

@@ -45,7 +45,7 @@ class LabelKindSettings(Settings):
     model: str = Field(
         "small",
         min_length=1,
-        description="For kind: boxes, the promptable model that makes masks: a published one whose weights are there.",
+        description="For kind: boxes, the published promptable model that makes masks, such as small or lite_medsam.",
     )
     weights: UserPath = Field(
         "", description="For kind: boxes, the weights file of that model; empty finds published ones."

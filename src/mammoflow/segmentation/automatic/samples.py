@@ -82,6 +82,13 @@ class TrainingImages:
         chosen = self.images.iloc[rows]
         return sorted(set(chosen["source"] + "/" + chosen["patient_id"]))
 
+    def supplementary_phantoms(self, rows: Rows) -> int:
+        """Return how many of some images are phantoms' beside those of real patients; 0 where all are alike."""
+        if "phantom" not in self.images.columns:
+            return 0
+        phantoms = int(self.images["phantom"].to_numpy(dtype=bool)[rows].sum())
+        return phantoms if phantoms < len(rows) else 0
+
     def counts(self) -> LabelCounts:
         """Return how many training patients have labels that are used, and how many have none."""
         labelled = set(self.patients("train"))
@@ -216,6 +223,8 @@ def _read_shard(folder: Path, boxes_suffice: bool) -> pd.DataFrame:
 def _with_hidden_labels(images: pd.DataFrame, few: FewLabelsSettings) -> pd.DataFrame:
     """Return images in which the labels of training patients that are not drawn are not used."""
     training = images[images["split"] == "train"]
+    if "phantom" in training.columns and not training["phantom"].all():
+        training = training[~training["phantom"].astype(bool)]  # phantoms beside real patients keep their labels
     names = training["source"] + "/" + training["patient_id"]
     usable = training["labels"] == COMPLETE
     has_lesion = usable & (training["masks"].map(len) > 0)

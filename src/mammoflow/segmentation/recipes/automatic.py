@@ -71,6 +71,10 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     if options.labels.kind == "image":
         _check_both_kinds(len(learner.train_rows), len(images.with_lesions("train")))
 
+    phantoms = images.supplementary_phantoms(learner.train_rows)
+    added = {"copy_paste": options.copy_paste, "phantom_images": phantoms}
+    supplementary = {name: value for name, value in added.items() if value}
+
     def finish(fitted: Fit) -> TrainedWeights:
         chosen = fitted.history[fitted.chosen_epoch - 1]
         setup = AutomaticSetup(model.input.side_px, model.input.spacing_mm, chosen[THRESHOLD])
@@ -94,7 +98,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
             "images_unlabelled": len(images.unlabelled()),
             "steps": learner.steps() * options.epochs,
             "labels": options.labels.kind + (f" from {options.labels.model}" if boxes else ""),
-            "supplementary": {"copy_paste": options.copy_paste} if options.copy_paste else {},
+            "supplementary": supplementary,
             **images.counts().facts(options.few_labels),
         },
         finish,
