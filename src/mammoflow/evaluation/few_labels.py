@@ -8,7 +8,6 @@ seed.
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -21,11 +20,11 @@ import pandas as pd
 from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
 from mammoflow.evaluation.candidates import CLASSIFIER, Candidate
 from mammoflow.evaluation.estimates import area_estimate
+from mammoflow.evaluation.few_labels_trainings import Training, classifier_trainings, segmentation_trainings
 from mammoflow.evaluation.inputs import Run
 from mammoflow.evaluation.paired import Paired
 from mammoflow.tables.images import FULLY_ANNOTATED
 
-SUPERVISED, MASKS = "supervised", "masks"
 NOTHING = Estimate(math.nan, math.nan, math.nan)
 
 FEW_LABELS_COLUMNS = (
@@ -36,49 +35,6 @@ FEW_LABELS_COLUMNS = (
     *("against_supervised", "against_supervised_low", "against_supervised_high", "pairs", "equal_steps"),
     *("against_full", "against_full_low", "against_full_high"),
 )
-
-
-@dataclass(frozen=True)
-class Training:
-    """One training: what it was, and where its values are.
-
-    Attributes
-    ----------
-    network
-        What the trainings of a comparison share.
-    method
-        The trainer.
-    labels
-        What the labels were: `masks`, or something weaker.
-    supplementary
-        Training data that were added, in words; "" without.
-    fraction, draw, seed
-        Share of the training patients with labels, number of the draw, seed.
-    facts
-        Counts of the record: labelled and unlabelled patients, steps.
-    model
-        Name of the model; of a classifier also its seed.
-    """
-
-    network: str
-    method: str
-    labels: str
-    supplementary: str
-    fraction: float
-    draw: int
-    seed: int
-    facts: Mapping[str, float]
-    model: str
-
-    @property
-    def cell(self) -> tuple[str, str, str, str, float]:
-        """What a row of the table joins."""
-        return self.network, self.method, self.labels, self.supplementary, self.fraction
-
-    @property
-    def plain(self) -> bool:
-        """Whether it is supervised learning from masks without anything added."""
-        return (self.method, self.labels, self.supplementary) == (SUPERVISED, MASKS, "")
 
 
 @dataclass(frozen=True)
@@ -233,52 +189,6 @@ def few_labels_table(
     ):
         rows += _rows([one for one in trainings if measure.has(one)], measure)
     return pd.DataFrame(rows, columns=[*FEW_LABELS_COLUMNS])
-
-
-def segmentation_trainings(weights: Mapping[str, Any]) -> list[Training]:
-    """Return the trainings behind the automatic models of a run, from what `weights.json` says of each."""
-    trainings = []
-    for model, origin in weights.items():
-        facts = origin.get("training")
-        if not facts or "label_fraction" not in facts:
-            continue
-        trainings.append(
-            Training(
-                origin["architecture"],
-                facts["trainer"],
-                facts["labels"],
-                _added(facts.get("supplementary") or {}),
-                float(facts["label_fraction"]),
-                int(facts["label_draw"]),
-                int(facts["seed"]),
-                facts,
-                model,
-            )
-        )
-    return trainings
-
-
-def classifier_trainings(training: Mapping[str, Any]) -> list[Training]:
-    """Return the trainings of the classifiers of a run, one for each seed, from their records."""
-    trainings = []
-    for model, record in training.items():
-        if "label_fraction" not in record:
-            continue
-        settings = record["settings"]
-        left_out = ("trainer", "trainer_options", "few_labels", "title", "note", "seeds")
-        shared = json.dumps({key: settings[key] for key in sorted(settings) if key not in left_out})
-        for seed in settings["seeds"]:
-            trainings.append(
-                Training(
-                    shared, settings["trainer"], MASKS, "", float(record["label_fraction"]),
-                    int(record["label_draw"]), int(seed), record, model,
-                )
-            )  # fmt: skip
-    return trainings
-
-
-def _added(supplementary: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:g}" for name, value in supplementary.items())
 
 
 def _rows(trainings: Sequence[Training], measure: DiceOfImages | AreaOfLesions) -> list[dict[str, Any]]:

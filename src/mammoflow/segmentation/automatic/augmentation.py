@@ -25,7 +25,7 @@ ELASTIC_SHIFT, ELASTIC_SMOOTHING = 0.03, 0.08
 """Largest displacement of a pixel, and the smoothing of the displacements, as shares of the longest side."""
 
 LARGEST_NOISE = 0.2
-LARGEST_BLUR_PX = 1.2
+BLURS_PX = (0.3, 1.2)
 DENSITY_CHANGES = (-0.6, 1.2)
 """Change of the levels in tissue of full density: a breast becomes fattier or denser."""
 
@@ -76,8 +76,8 @@ def augment(
     if "density" in names:
         changed = changed + density_change(foreground.any(axis=0), generator)
     if "blur" in names:
-        sigma = generator.uniform(0.0, LARGEST_BLUR_PX)
-        changed = np.stack([cv2.GaussianBlur(np.ascontiguousarray(plane), (0, 0), sigma + 1e-3) for plane in changed])
+        sigma = generator.uniform(*BLURS_PX)
+        changed = np.stack([cv2.GaussianBlur(np.ascontiguousarray(plane), (0, 0), sigma) for plane in changed])
     if "noise" in names:
         deviation = generator.uniform(0.0, LARGEST_NOISE)
         changed = changed + generator.normal(0.0, deviation, shape)
