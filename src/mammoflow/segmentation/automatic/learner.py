@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -12,64 +10,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mammoflow.config.augmentation import augmentation_names
 from mammoflow.config.automatic import AutomaticTrainingSettings
-from mammoflow.imaging.geometry import Mask
-from mammoflow.segmentation.automatic.augmentation import Channels, augment, cut_patch
 from mammoflow.segmentation.automatic.box_masks import BoxMasks
-from mammoflow.segmentation.automatic.copy_paste import paste_lesion
 from mammoflow.segmentation.automatic.parts import Decoder, decoded_by_network, dropped, encoded, known_parts
 from mammoflow.segmentation.automatic.samples import TrainingImages
-from mammoflow.segmentation.automatic.targets import Targets
+from mammoflow.segmentation.automatic.sampling import ImageBatch, Sampler
 from mammoflow.segmentation.automatic.thresholds import best_threshold, dice_by_threshold
 from mammoflow.segmentation.automatic.weak_losses import image_loss, known_loss
 from mammoflow.segmentation.losses import dice_loss
 from mammoflow.segmentation.protocol.automatic import AutomaticModel
 from mammoflow.training.batch_norm import recompute_statistics
-from mammoflow.training.batching import Rows, cut_batches, epoch_batches
 from mammoflow.training.learner import Change, Learner, Watched
-from mammoflow.training.views import Mix
 
 DICE = "validation_dice"
 THRESHOLD = "validation_threshold"
 
 STATISTICS_BATCHES = 8
 """Training batches whose statistics batch normalisation uses in evaluation mode."""
-
-
-@dataclass(frozen=True)
-class ImageBatch:
-    """Images or patches.
-
-    Attributes
-    ----------
-    inputs
-        (N, channels, rows, columns).
-    targets
-        (N, 1, rows, columns), 0 or 1.
-    known
-        (N, 1, rows, columns) bool: pixels that have a loss; None where all have.
-    """
-
-    inputs: Tensor
-    targets: Tensor
-    known: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def halves(self) -> list[ImageBatch]:
-        """Return two halves, or the batch alone where it holds one sample."""
-        middle = (len(self) + 1) // 2
-        cuts = [slice(0, middle), slice(middle, None)] if len(self) > 1 else [slice(None)]
-        return [
-            ImageBatch(self.inputs[cut], self.targets[cut], None if self.known is None else self.known[cut])
-            for cut in cuts
-        ]
-
-    def mixed(self, mix: Mix) -> ImageBatch:
-        """Return the batch with rectangles of other images."""
-        return ImageBatch(mix(self.inputs), mix(self.targets), None if self.known is None else mix(self.known))
 
 
 class AutomaticLearner(Learner):
@@ -102,38 +59,21 @@ class AutomaticLearner(Learner):
     ) -> None:
         self.model, self.network = model, model.network
         self.images, self.settings = images, settings
-        self.targets = Targets(images, settings.labels, boxes)
-        self.names = augmentation_names(settings.augmentation)
-        self.train_rows = images.training_rows(settings.labels.partly_annotated)
+        self.sampler = Sampler(model, images, settings, boxes)
         self.validation_rows = images.with_lesions("validation")
-        self.readers = ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="read")
         self._recent: list[Tensor] = []
 
     def batches(self, epoch: int) -> Iterator[ImageBatch]:
         """Yield images, or patches of them, in an order and with changes that seed and epoch decide."""
-        generator = np.random.default_rng((self.settings.seed, epoch))
         self._recent = []
-        for number, rows in enumerate(self._cut(generator)):
-            seeds = [(self.settings.seed, epoch, number, place) for place in range(len(rows))]
-            batch = self._joined(list(self.readers.map(self._sample, rows, seeds)))
-            if "cutmix" in self.names and number % 2:
-                own = torch.Generator().manual_seed(int(generator.integers(2**31)))
-                batch = batch.mixed(Mix.drawn(batch.targets, own))
+        for batch in self.sampler.batches(epoch):
             if len(self._recent) < STATISTICS_BATCHES:
                 self._recent.append(batch.inputs)
             yield batch
 
     def steps(self) -> int:
         """Return the number of batches in an epoch."""
-        return len(self._cut(None))
-
-    def unlabelled_batches(self, epoch: int) -> Iterator[ImageBatch]:
-        """Yield training images whose labels are not used; their targets are 0 and mean nothing."""
-        size = self.settings.few_labels.unlabelled_batch_size or self.settings.batch_size
-        generator = np.random.default_rng((self.settings.seed, epoch, 1))
-        for number, rows in enumerate(cut_batches(self._repeated(self.images.unlabelled()), size, generator)):
-            seeds = [(self.settings.seed, epoch, number, place, 1) for place in range(len(rows))]
-            yield self._joined(list(self.readers.map(self._unlabelled_sample, rows, seeds)))
+        return self.sampler.steps()
 
     def size(self, batch: ImageBatch) -> int:
         """Return the number of images or patches in a batch."""
@@ -193,76 +133,6 @@ class AutomaticLearner(Learner):
             dice.append(dice_by_threshold(logits.sigmoid().cpu().numpy(), lesions[:rows, :columns]))
         threshold, mean = best_threshold(np.stack(dice))
         return {"validation_loss": float(np.mean(losses)), DICE: mean, THRESHOLD: threshold}
-
-    def _cut(self, generator: np.random.Generator | None) -> list[Rows]:
-        """Cut the samples of an epoch into batches."""
-        rows, few = self._repeated(self.train_rows), self.settings.few_labels
-        return epoch_batches(rows, self.settings.batch_size, few.epoch_batches, generator)
-
-    def _repeated(self, rows: Rows) -> Rows:
-        """Return rows of samples; the row of an image comes once for each of its patches."""
-        return np.repeat(rows, self.settings.patches if self.settings.input == "patch" else 1)
-
-    def _sample(self, row: int, seed: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Read an image, change it at random and cut a patch where patches are trained on."""
-        generator = np.random.default_rng(seed)
-        channels = self.model.preprocess(self.images.read_grey(int(row), self.model.input)).numpy()
-        target = self.targets.of(int(row), self.model.input)
-        lesions = target.lesions
-        if self.settings.copy_paste and generator.random() < self.settings.copy_paste:
-            channels, lesions = self._with_pasted(int(row), channels, lesions, generator)
-        masks = [lesions] if target.unknown is None else [lesions, target.unknown]
-        channels, masks = self._changed(channels, masks, generator)
-        known = None if target.unknown is None else torch.from_numpy(~masks[1][None])
-        return (
-            torch.from_numpy(np.ascontiguousarray(channels)),
-            torch.from_numpy(masks[0][None].astype(np.float32)),
-            known,
-        )
-
-    def _unlabelled_sample(self, row: int, seed: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Read an image without its reference, changed like a labelled one."""
-        generator = np.random.default_rng(seed)
-        channels = self.model.preprocess(self.images.read_grey(int(row), self.model.input)).numpy()
-        nothing = np.zeros((channels.shape[1], channels.shape[2]), dtype=np.bool_)
-        channels, masks = self._changed(channels, [nothing], generator)
-        return (
-            torch.from_numpy(np.ascontiguousarray(channels)),
-            torch.from_numpy(masks[0][None].astype(np.float32)),
-            None,
-        )
-
-    def _changed(
-        self, channels: Channels, masks: list[Mask], generator: np.random.Generator
-    ) -> tuple[Channels, list[Mask]]:
-        """Change an image and its masks, and cut a patch where patches are trained on."""
-        if self.names:
-            channels, masks = augment(channels, masks, generator, self.names)
-        if self.settings.input == "patch":
-            on_lesion = bool(generator.random() < self.settings.lesion_share)
-            channels, masks = cut_patch(channels, masks, self.settings.side_px, on_lesion, generator)
-        return channels, masks
-
-    def _with_pasted(
-        self, row: int, channels: Channels, lesions: Mask, generator: np.random.Generator
-    ) -> tuple[Channels, Mask]:
-        """Blend a lesion of another labelled training image into an image."""
-        sources = self.images.with_lesions("train")
-        sources = sources[sources != row]
-        if not len(sources):
-            return channels, lesions
-        source = int(generator.choice(sources))
-        grey = self.images.read_grey(source, self.model.input)
-        target = self.targets.of(source, self.model.input)
-        return paste_lesion(channels, lesions, self.model.preprocess(grey).numpy(), target.lesions, generator)
-
-    def _joined(self, samples: Sequence[tuple[Tensor, Tensor, Tensor | None]]) -> ImageBatch:
-        """Join samples to a batch."""
-        inputs, targets = (torch.stack([sample[place] for sample in samples]) for place in (0, 1))  # type: ignore[misc]
-        if all(sample[2] is None for sample in samples):
-            return ImageBatch(inputs, targets)
-        known = [torch.ones_like(sample[1], dtype=torch.bool) if sample[2] is None else sample[2] for sample in samples]
-        return ImageBatch(inputs, targets, torch.stack(known))
 
     def _logits(self, inputs: Tensor) -> Tensor:
         """Return logits (N, 1, rows, columns) in fp32 in the pixels of the inputs (N, channels, rows, columns)."""

@@ -69,9 +69,9 @@ def prepare(task: TrainingTask) -> PreparedTraining:
         boxes = masks_from_boxes(options.labels, images, rows, task.store, task.device, task.precision)
     learner = AutomaticLearner(model, images, options, boxes)
     if options.labels.kind == "image":
-        _check_both_kinds(len(learner.train_rows), len(images.with_lesions("train")))
+        _check_both_kinds(len(learner.sampler.rows), len(images.with_lesions("train")))
 
-    phantoms = images.supplementary_phantoms(learner.train_rows)
+    phantoms = images.supplementary_phantoms(learner.sampler.rows)
     added = {"copy_paste": options.copy_paste, "phantom_images": phantoms}
     supplementary = {name: value for name, value in added.items() if value}
 
@@ -85,16 +85,16 @@ def prepare(task: TrainingTask) -> PreparedTraining:
         learner,
         Plan.of(options, task.device),
         (model.digest, images.content(), boxes.digest if boxes else ""),
-        [*images.patients_of(learner.train_rows), *(boxes.seen if boxes else [])],
+        [*images.patients_of(learner.sampler.rows), *(boxes.seen if boxes else [])],
         images.patients("validation"),
         images.phantom,
         count_parameters(list(model.network.parameters())),
         {
-            "images": len(learner.train_rows),
+            "images": len(learner.sampler.rows),
             "images_with_lesions": len(images.with_lesions("train")),
             "validation_images": len(learner.validation_rows),
             "images_not_fully_annotated": images.left_out,
-            "images_partly_annotated": len(learner.train_rows) - len(images.rows("train")),
+            "images_partly_annotated": len(learner.sampler.rows) - len(images.rows("train")),
             "images_unlabelled": len(images.unlabelled()),
             "steps": learner.steps() * options.epochs,
             "labels": options.labels.kind + (f" from {options.labels.model}" if boxes else ""),
@@ -102,7 +102,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
             **images.counts().facts(options.few_labels),
         },
         finish,
-        unlabelled=learner.unlabelled_batches,
+        unlabelled=learner.sampler.unlabelled_batches,
         unlabelled_patients=images.patients_of(images.unlabelled()),
     )
 

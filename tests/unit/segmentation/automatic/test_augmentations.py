@@ -97,7 +97,7 @@ def test_copy_paste_adds_lesions_to_labelled_images_alone(tmp_path: Path) -> Non
     plain, pasted = (learner_on(shard, **options, copy_paste=share) for share in (0.0, 1.0))
     areas = [float(next(iter(learner.batches(0))).targets.sum()) for learner in (plain, pasted)]
     assert areas[1] > 1.3 * areas[0]
-    others = [next(iter(learner.unlabelled_batches(0))).inputs for learner in (plain, pasted)]
+    others = [next(iter(learner.sampler.unlabelled_batches(0))).inputs for learner in (plain, pasted)]
     assert torch.equal(*others)
 
 

@@ -69,11 +69,11 @@ def test_hidden_labels_are_those_of_whole_training_patients(folder: Path) -> Non
 def test_unlabelled_batches_have_a_size_of_their_own_and_no_reference(folder: Path) -> None:
     few = {"fraction": 0.5, "unlabelled_batch_size": 3, "epoch_batches": 5}
     learner = learner_on(folder, few_labels=few)
-    labelled, others = list(learner.batches(0)), list(learner.unlabelled_batches(0))
+    labelled, others = list(learner.batches(0)), list(learner.sampler.unlabelled_batches(0))
     assert [len(batch) for batch in labelled] == [2] * 5 == [2] * learner.steps()
     assert [len(batch) for batch in others] == [3, 3, 2]
     assert not any(bool(batch.targets.any()) for batch in others)
-    again = list(learner.unlabelled_batches(0))
+    again = list(learner.sampler.unlabelled_batches(0))
     assert all(torch.equal(one.inputs, other.inputs) for one, other in zip(others, again, strict=True))
 
 
@@ -81,7 +81,7 @@ def test_unlabelled_batches_have_a_size_of_their_own_and_no_reference(folder: Pa
 def test_every_trainer_learns_from_unlabelled_images_with_a_unet(folder: Path, name: str) -> None:
     learner = learner_on(folder, few_labels={"fraction": 0.5})
     options = TRAINERS.options(name)(start_share=0.0, ramp_share=0.0, weight=50.0)
-    trainer = TRAINERS.load(name).wrap(learner, learner.unlabelled_batches, options)
+    trainer = TRAINERS.load(name).wrap(learner, learner.sampler.unlabelled_batches, options)
     trainer.begin(epochs=1)
     if name == "self_training":
         trainer.rounds, trainer.epochs = 2, 2

@@ -89,7 +89,7 @@ def test_patches_are_cut_from_every_image(folder: Path) -> None:
 def test_without_augmentation_images_come_as_they_are(folder: Path) -> None:
     learner = learner_on(folder, augmentation="none")
     seen = torch.cat([batch.inputs for batch in learner.batches(0)])
-    for row in learner.train_rows:
+    for row in learner.sampler.rows:
         grey, _ = learner.images.read(int(row), learner.model.input)
         assert any(np.array_equal(grey_channels(grey), each.numpy()) for each in seen)
 
