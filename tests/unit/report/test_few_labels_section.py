@@ -30,12 +30,12 @@ def test_the_section_has_table_and_figure(write_run: Callable[..., Any], tmp_pat
     write_image(folder / "figures" / "few_labels.png", np.zeros((1, 1), dtype=np.uint8))
     output = tmp_path / "report.html"
     write_report(ReportSettings(overlays=0), written.cohort, folder, written.images, written.masks, output)
-    page = re.sub(r"data:[^\"]+", "", output.read_text(encoding="utf-8"))
+    page = re.sub(r'"data:[^"]+', '"', output.read_text(encoding="utf-8"))
     assert '<a href="#few-labels">' in page
     section = page[page.index('<section id="few-labels"') :]
     section = section[: section.index("</section>")]
     assert "mean teacher" in section
-    assert "labels: boxes from small; supplementary data: copy_paste 0.3" in section, section[-2500:-400]
+    assert "labels: boxes from small; supplementary data: copy_paste 0.3" in section
     assert "+0.034" in section or "0.034" in section
     assert "3 seen in training" in section
     assert "not those of supervised" in section
