@@ -106,7 +106,8 @@ class UncertaintyAwareLearner(MeanTeacherLearner):
 
 def entropy(probability: Tensor) -> Tensor:
     """Return the entropy of two classes in nats, of the shape of the probabilities of one of them."""
-    return torch.special.entr(probability) + torch.special.entr(1 - probability)
+    both: Tensor = torch.special.entr(probability) + torch.special.entr(1 - probability)
+    return both
 
 
 @contextmanager

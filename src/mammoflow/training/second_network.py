@@ -130,5 +130,5 @@ def second_network(network: nn.Module, anew: str) -> nn.Module:
     layers = [module for module in second.modules() if callable(getattr(module, "reset_parameters", None))]
     weighted = [layer for layer in layers if getattr(layer, "weight", None) is not None]
     for layer in layers if anew == "all" else weighted[-1:]:
-        layer.reset_parameters()
+        layer.reset_parameters()  # type: ignore[operator]
     return second

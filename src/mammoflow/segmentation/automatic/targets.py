@@ -102,8 +102,8 @@ class Targets:
                 if len(rows):
                     box = (rows[0], columns[0], rows[-1] + 1, columns[-1] + 1)
                     unknown[_slices(box, self.labels.ring_mm, spacing, size)] = False
-        for box in boxes_only:
-            unknown[_slices(box, 0.0, spacing, size)] = True
+        for only in boxes_only:
+            unknown[_slices(only, 0.0, spacing, size)] = True
         return unknown
 
 
