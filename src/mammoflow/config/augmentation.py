@@ -24,11 +24,12 @@ AUGMENTATIONS: tuple[AugmentationName, ...] = get_args(AugmentationName)
 STANDARD: tuple[AugmentationName, ...] = ("flips", "rotation", "scale", "contrast", "brightness")
 """What `augmentation: standard` means."""
 
-Augmentation = Literal["none", "standard"] | list[AugmentationName]
+Augmentation = Literal["none", "flips", "standard"] | list[AugmentationName]
 
 
 def augmentation_names(setting: Augmentation) -> tuple[AugmentationName, ...]:
     """Return the changes that a setting names."""
     if isinstance(setting, list):
         return tuple(setting)
-    return STANDARD if setting == "standard" else ()
+    named: dict[str, tuple[AugmentationName, ...]] = {"standard": STANDARD, "flips": ("flips",), "none": ()}
+    return named[setting]

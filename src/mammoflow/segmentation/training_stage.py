@@ -8,7 +8,7 @@ from typing import Any
 
 from mammoflow.config.architectures import ARCHITECTURE_MODULES, module_of
 from mammoflow.config.inference import Precision
-from mammoflow.config.recipes import RECIPES, RecipeSettings
+from mammoflow.config.recipes import RECIPES, RecipeSettings, recipe_modules
 from mammoflow.config.training import TRAINERS
 from mammoflow.run.provenance import code_digest
 from mammoflow.run.runtime import choose_device, seed_everything, set_threads
@@ -103,7 +103,7 @@ def train_segmenter(
 
 def _code(settings: RecipeSettings, architecture: str) -> str:
     """Return the digest of the code of a training, which is that of its rule."""
-    members = (RECIPES.module(settings.recipe), TRAINERS.module(settings.trainer))
+    members = (*recipe_modules(settings), TRAINERS.module(settings.trainer))
     return code_digest(__name__, ARCHITECTURE_MODULES.module(module_of(architecture)), *members)
 
 

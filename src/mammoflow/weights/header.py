@@ -27,11 +27,20 @@ class AutomaticSetup:
         Millimetres from pixel to pixel of the input; None where the side decides.
     threshold
         Probability above which a pixel is lesion, chosen on validation images.
+    stretched
+        Whether height and width of an image both become `side_px`.
+    clahe_clip
+        Clip limit of CLAHE; None without it.
+    clahe_tiles
+        Its tiles along each side of the image.
     """
 
     side_px: int
     spacing_mm: float | None
     threshold: float
+    stretched: bool = False
+    clahe_clip: float | None = None
+    clahe_tiles: int = 8
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,12 @@ def _automatic_setup(content: dict[str, Any] | None) -> AutomaticSetup | None:
     """Read how an automatic model is used."""
     if content is None:
         return None
-    spacing = content["spacing_mm"]
+    spacing, clip = content["spacing_mm"], content.get("clahe_clip")
     return AutomaticSetup(
-        int(content["side_px"]), None if spacing is None else float(spacing), float(content["threshold"])
+        int(content["side_px"]),
+        None if spacing is None else float(spacing),
+        float(content["threshold"]),
+        bool(content.get("stretched", False)),
+        None if clip is None else float(clip),
+        int(content.get("clahe_tiles", 8)),
     )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mammoflow.config.augmentation import augmentation_names
-from mammoflow.config.automatic import AutomaticTrainingSettings
+from mammoflow.config.automatic import AutomaticInputSettings, AutomaticTrainingSettings
 from mammoflow.imaging.geometry import Mask
 from mammoflow.segmentation.automatic.augmentation import Channels, augment, cut_patch
 from mammoflow.segmentation.automatic.box_masks import BoxMasks
@@ -36,12 +36,15 @@ class ImageBatch:
         (N, channels, rows, columns).
     targets
         (N, 1, rows, columns), 0 or 1.
+    rows
+        The N images in their table; empty where images are mixed.
     known
         (N, 1, rows, columns) bool: pixels that have a loss; None where all have.
     """
 
     inputs: Tensor
     targets: Tensor
+    rows: tuple[int, ...] = ()
     known: Tensor | None = None
 
     def __len__(self) -> int:
@@ -52,13 +55,15 @@ class ImageBatch:
         middle = (len(self) + 1) // 2
         cuts = [slice(0, middle), slice(middle, None)] if len(self) > 1 else [slice(None)]
         return [
-            ImageBatch(self.inputs[cut], self.targets[cut], None if self.known is None else self.known[cut])
+            ImageBatch(
+                self.inputs[cut], self.targets[cut], self.rows[cut], None if self.known is None else self.known[cut]
+            )
             for cut in cuts
         ]
 
     def mixed(self, mix: Mix) -> ImageBatch:
         """Return the batch with rectangles of other images."""
-        return ImageBatch(mix(self.inputs), mix(self.targets), None if self.known is None else mix(self.known))
+        return ImageBatch(mix(self.inputs), mix(self.targets), (), None if self.known is None else mix(self.known))
 
 
 class Sampler:
@@ -80,13 +85,15 @@ class Sampler:
         self,
         model: AutomaticModel,
         images: TrainingImages,
-        settings: AutomaticTrainingSettings,
+        settings: AutomaticInputSettings,
         boxes: BoxMasks | None = None,
     ) -> None:
         self.model, self.images, self.settings = model, images, settings
-        self.targets = Targets(images, settings.labels, boxes)
+        # a training without labels has no settings of them
+        self.labels = settings if isinstance(settings, AutomaticTrainingSettings) else AutomaticTrainingSettings()
+        self.targets = Targets(images, self.labels.labels, boxes)
         self.names = augmentation_names(settings.augmentation)
-        self.rows = images.training_rows(settings.labels.partly_annotated)
+        self.rows = images.training_rows(self.labels.labels.partly_annotated)
         self.readers = ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="read")
 
     def batches(self, epoch: int) -> Iterator[ImageBatch]:
@@ -94,7 +101,7 @@ class Sampler:
         generator = np.random.default_rng((self.settings.seed, epoch))
         for number, rows in enumerate(self._cut(generator)):
             seeds = [(self.settings.seed, epoch, number, place) for place in range(len(rows))]
-            batch = _joined(list(self.readers.map(self._sample, rows, seeds)))
+            batch = _joined(rows, list(self.readers.map(self._sample, rows, seeds)))
             if "cutmix" in self.names and number % 2:
                 own = torch.Generator().manual_seed(int(generator.integers(2**31)))
                 batch = batch.mixed(Mix.drawn(batch.targets, own))
@@ -106,15 +113,23 @@ class Sampler:
 
     def unlabelled_batches(self, epoch: int) -> Iterator[ImageBatch]:
         """Yield training images whose labels are not used; their targets are 0 and mean nothing."""
-        size = self.settings.few_labels.unlabelled_batch_size or self.settings.batch_size
+        size = self.labels.few_labels.unlabelled_batch_size or self.settings.batch_size
         generator = np.random.default_rng((self.settings.seed, epoch, 1))
         for number, rows in enumerate(cut_batches(self._repeated(self.images.unlabelled()), size, generator)):
             seeds = [(self.settings.seed, epoch, number, place, 1) for place in range(len(rows))]
-            yield _joined(list(self.readers.map(self._unlabelled_sample, rows, seeds)))
+            yield _joined(rows, list(self.readers.map(self._unlabelled_sample, rows, seeds)))
+
+    def unchanged(self, row: int) -> Tensor:
+        """Return an image as the network sees it (channels, rows, columns); with patches, one of fixed place."""
+        grey, lesions = self.images.read(row, self.model.input)
+        channels = self.model.preprocess(grey).numpy()
+        if self.settings.input == "patch":
+            channels, _ = cut_patch(channels, [lesions], self.settings.side_px, False, np.random.default_rng(row))
+        return torch.from_numpy(np.ascontiguousarray(channels))
 
     def _cut(self, generator: np.random.Generator | None) -> list[Rows]:
         """Cut the samples of an epoch into batches."""
-        rows, few = self._repeated(self.rows), self.settings.few_labels
+        rows, few = self._repeated(self.rows), self.labels.few_labels
         return epoch_batches(rows, self.settings.batch_size, few.epoch_batches, generator)
 
     def _repeated(self, rows: Rows) -> Rows:
@@ -127,7 +142,7 @@ class Sampler:
         channels = self.model.preprocess(self.images.read_grey(int(row), self.model.input)).numpy()
         target = self.targets.of(int(row), self.model.input)
         lesions = target.lesions
-        if self.settings.copy_paste and generator.random() < self.settings.copy_paste:
+        if self.labels.copy_paste and generator.random() < self.labels.copy_paste:
             channels, lesions = self._with_pasted(int(row), channels, lesions, generator)
         masks = [lesions] if target.unknown is None else [lesions, target.unknown]
         channels, masks = self._changed(channels, masks, generator)
@@ -175,10 +190,12 @@ class Sampler:
         return paste_lesion(channels, lesions, self.model.preprocess(grey).numpy(), target.lesions, generator)
 
 
-def _joined(samples: Sequence[Sample]) -> ImageBatch:
-    """Join samples to a batch."""
+def _joined(rows: Rows, samples: Sequence[Sample]) -> ImageBatch:
+    """Join samples of images to a batch."""
     inputs, targets = torch.stack([sample[0] for sample in samples]), torch.stack([sample[1] for sample in samples])
+    names = tuple(rows.tolist())
     if all(known is None for _, _, known in samples):
-        return ImageBatch(inputs, targets)
-    all_known = torch.ones_like(targets[0], dtype=torch.bool)
-    return ImageBatch(inputs, targets, torch.stack([all_known if known is None else known for _, _, known in samples]))
+        return ImageBatch(inputs, targets, names)
+    everywhere = torch.ones_like(targets[0], dtype=torch.bool)
+    known = torch.stack([everywhere if each is None else each for _, _, each in samples])
+    return ImageBatch(inputs, targets, names, known)

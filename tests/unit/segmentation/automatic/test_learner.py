@@ -12,10 +12,12 @@ import torch
 from mammoflow.config.automatic import AutomaticTrainingSettings
 from mammoflow.errors import StudyError
 from mammoflow.segmentation.automatic.augmentation import augment, cut_patch
-from mammoflow.segmentation.automatic.learner import AutomaticLearner, ImageBatch
+from mammoflow.segmentation.automatic.learner import AutomaticLearner
 from mammoflow.segmentation.automatic.samples import read_training_images
+from mammoflow.segmentation.automatic.sampling import ImageBatch
 from mammoflow.segmentation.layers.unet import UNet
-from mammoflow.segmentation.networks.unet import UNetModel, grey_channels
+from mammoflow.segmentation.networks.grey_levels import grey_channels
+from mammoflow.segmentation.networks.unet import UNetModel
 from mammoflow.segmentation.protocol.network_input import NetworkInput
 
 from .tiny_images import Disc, Film, study, write_shard
