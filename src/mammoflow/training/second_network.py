@@ -117,7 +117,7 @@ class Teacher:
 
 
 def second_network(network: nn.Module, anew: str) -> nn.Module:
-    """Return a copy of a network in which some layers have new random weights.
+    """Return a copy of a network in which some layers have new random weights; frozen layers keep theirs.
 
     Parameters
     ----------
@@ -128,6 +128,7 @@ def second_network(network: nn.Module, anew: str) -> nn.Module:
     """
     second = copy.deepcopy(network)
     layers = [module for module in second.modules() if callable(getattr(module, "reset_parameters", None))]
+    layers = [layer for layer in layers if any(item.requires_grad for item in layer.parameters(recurse=False))]
     weighted = [layer for layer in layers if getattr(layer, "weight", None) is not None]
     for layer in layers if anew == "all" else weighted[-1:]:
         layer.reset_parameters()  # type: ignore[operator]

@@ -156,6 +156,8 @@ def test_only_the_last_layer_of_a_second_network_may_be_new() -> None:
     second = second_network(network, "head")
     assert torch.equal(second[0].weight, network[0].weight)  # type: ignore[index, union-attr]
     assert not torch.equal(second[2].weight, network[2].weight)  # type: ignore[index, union-attr]
+    network[0].requires_grad_(False)
+    assert torch.equal(second_network(network, "all")[0].weight, network[0].weight)  # type: ignore[index, union-attr]
 
 
 def test_mutual_consistency_compares_each_decoder_with_the_sharpened_others(learners: ModuleType) -> None:
