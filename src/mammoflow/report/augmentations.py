@@ -19,12 +19,15 @@ from mammoflow.segmentation.protocol.network_input import NetworkInput
 COLUMNS = 4
 OUTLINE = "#E69F00"
 
+DRAWS = 8
+"""Draws of each change, of which the one that changes the most is shown."""
+
 ON_BATCHES = ("cutmix",)
 """Changes that mix images of a batch."""
 
 
 def draw_augmentations(folders: list[Path], output: Path, image_id: str, side_px: int, seed: int, network: str) -> str:
-    """Draw a training image as it is, and with each change alone; the last ones need a second image.
+    """Draw a training image as it is, and with each change alone, a strong one; the last ones need a second image.
 
     Parameters
     ----------
@@ -59,9 +62,9 @@ def draw_augmentations(folders: list[Path], output: Path, image_id: str, side_px
     shown, other = (_prepared(images, each, side_px, network) for each in (row, others[0] if others else row))
     panels = {"as it is": shown}
     for name in AUGMENTATIONS:
-        generator = np.random.default_rng([seed, len(panels)])
-        panels[name] = _mixed(shown, other) if name in ON_BATCHES else _changed(shown, name, generator)
-    panels["copy-paste"] = paste_lesion(*shown, *other, np.random.default_rng(seed))
+        panels[name] = _mixed(shown, other) if name in ON_BATCHES else _changed(shown, name, [seed, len(panels)])
+    pasted = [paste_lesion(*shown, *other, np.random.default_rng([seed, draw])) for draw in range(DRAWS)]
+    panels["copy-paste"] = max(pasted, key=lambda draw: int(np.count_nonzero(draw[1])))  # a place may not be found
     _draw(output, panels, images.phantom)
     return str(images.images.iloc[row]["image_id"])
 
@@ -95,10 +98,10 @@ def _prepared(images: TrainingImages, row: int, side_px: int, network: str) -> t
     return model.preprocess(grey).numpy(), lesions
 
 
-def _changed(
-    shown: tuple[Channels, Mask], name: AugmentationName, generator: np.random.Generator
-) -> tuple[Channels, Mask]:
-    channels, (mask,) = augment(shown[0], [shown[1]], generator, [name])
+def _changed(shown: tuple[Channels, Mask], name: AugmentationName, seed: list[int]) -> tuple[Channels, Mask]:
+    """Return the draw of a change that changes the image the most."""
+    draws = [augment(shown[0], [shown[1]], np.random.default_rng([*seed, draw]), [name]) for draw in range(DRAWS)]
+    channels, (mask,) = max(draws, key=lambda draw: float(np.abs(draw[0] - shown[0]).mean()))
     return channels, mask
 
 
@@ -125,7 +128,8 @@ def _draw(output: Path, panels: dict[str, tuple[Channels, Mask]], phantom: bool)
             each.set_axis_off()
         low, high = (float(value) for value in np.percentile(panels["as it is"][0], [1, 99.8]))
         for each, (name, (channels, mask)) in zip(axes, panels.items(), strict=False):
-            each.imshow(channels[0], cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+            levels = np.where(channels[0] == 0, low, channels[0])  # background is black
+            each.imshow(levels, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
             if mask.any():
                 each.contour(mask, levels=[0.5], colors=OUTLINE, linewidths=0.9)
             each.set_title(name, fontsize=8.5, loc="left")

@@ -76,8 +76,7 @@ def augment(
     if "density" in names:
         changed = changed + density_change(foreground.any(axis=0), generator)
     if "blur" in names:
-        sigma = generator.uniform(*BLURS_PX)
-        changed = np.stack([cv2.GaussianBlur(np.ascontiguousarray(plane), (0, 0), sigma) for plane in changed])
+        changed = _blurred(changed, foreground, generator.uniform(*BLURS_PX))
     if "noise" in names:
         deviation = generator.uniform(0.0, LARGEST_NOISE)
         changed = changed + generator.normal(0.0, deviation, shape)
@@ -115,6 +114,16 @@ def _elastic(channels: Channels, masks: Sequence[Mask], generator: np.random.Gen
     moved = np.stack([cv2.remap(plane, *where, cv2.INTER_LINEAR) for plane in channels])
     levels = (mask.astype(np.uint8) * np.uint8(255) for mask in masks)
     return moved, [cv2.remap(level, *where, cv2.INTER_LINEAR) > 127 for level in levels]
+
+
+def _blurred(channels: Channels, foreground: npt.NDArray[np.bool_], sigma: float) -> Channels:
+    """Blur the foreground alone: no level of the background comes into it."""
+
+    def blur(plane: npt.NDArray[np.generic]) -> Plane:
+        return np.asarray(cv2.GaussianBlur(np.ascontiguousarray(plane, dtype=np.float32), (0, 0), sigma))
+
+    planes = zip(channels, foreground, strict=True)
+    return np.stack([blur(plane * inside) / np.maximum(blur(inside), 1e-6) for plane, inside in planes])
 
 
 def density_change(breast: Mask, generator: np.random.Generator) -> Plane:

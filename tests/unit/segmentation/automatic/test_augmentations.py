@@ -51,6 +51,13 @@ def test_a_change_moves_the_reference_with_its_image(name: AugmentationName) -> 
         assert np.count_nonzero(high & mask) / np.count_nonzero(high | mask) > 0.8
 
 
+def test_a_blur_takes_no_level_from_the_background() -> None:
+    channels = np.full((1, 20, 20), -1.5, dtype=np.float32)
+    channels[:, :, 12:] = 0
+    blurred, _ = augment(channels, [], np.random.default_rng(0), ["blur"])
+    assert np.allclose(blurred, channels, atol=1e-5)
+
+
 def test_standard_is_the_same_as_its_names_and_none_changes_nothing() -> None:
     channels, lesion = film()
     one = augment(channels, [lesion], np.random.default_rng(5))
