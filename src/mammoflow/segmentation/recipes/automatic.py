@@ -64,7 +64,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
         If the weights to start from are missing or do not fit.
     """
     from mammoflow.segmentation.automatic.box_masks import masks_from_boxes
-    from mammoflow.segmentation.automatic.encoder import prepare_encoder
+    from mammoflow.segmentation.automatic.encoder import encoder_of, prepare_encoder
     from mammoflow.segmentation.automatic.learner import DICE, THRESHOLD, AutomaticLearner
     from mammoflow.segmentation.automatic.samples import read_training_images
     from mammoflow.segmentation.automatic.start import starting_model
@@ -124,7 +124,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
             "labels": options.labels.kind + (f" from {options.labels.model}" if boxes else ""),
             "supplementary": supplementary,
             **images.counts().facts(options.few_labels),
-            "encoder": "frozen" if frozen else "trained",
+            **({"encoder": "frozen" if frozen else "trained"} if encoder_of(model.network) else {}),
             **encoder,
         },
         finish,
