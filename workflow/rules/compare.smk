@@ -74,6 +74,7 @@ rule compare:
                 "segmentation_subgroups",
                 "detection",
                 "froc",
+                "few_labels",
                 "dice_by_diameter",
                 "dice_diameter_correlation",
                 "features",

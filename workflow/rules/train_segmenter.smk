@@ -37,6 +37,7 @@ rule train_segmenter:
             [
                 *further_images(wildcards.trained),
                 *planned_models.start_weights(CONFIG, wildcards.trained, wildcards.fold),
+                *planned_models.label_weights(CONFIG, wildcards.trained),
                 *planned_models.encoder_weights(CONFIG, wildcards.trained),
             ]
         ),

@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from mammoflow.config.augmentation import AUGMENTATIONS, Augmentation
 from mammoflow.config.base import Settings
+from mammoflow.config.few_labels import FewLabelsSettings, LabelKindSettings
 from mammoflow.config.mask_losses import MASK_LOSSES
 from mammoflow.config.members import MemberOf, NoOptions, OptionsOf
 from mammoflow.config.paths import UserPath
@@ -43,10 +45,10 @@ class AutomaticInputSettings(TrainingSettings):
         "such as 2; null leaves the grey levels as they are.",
     )
     clahe_tiles: int = Field(8, ge=1, le=64, description="For CLAHE, tiles along each side of the image.")
-    augmentation: Literal["none", "flips", "standard"] = Field(
+    augmentation: Augmentation = Field(
         "standard",
-        description="standard flips, rotates, scales and changes brightness and contrast of training images at random; "
-        "flips mirrors them along both axes.",
+        description="Random changes of training images: standard (flips, rotation, scale, contrast, brightness), "
+        f"flips, none, or a list of {', '.join(AUGMENTATIONS)}. References move with their images.",
     )
 
 
@@ -110,4 +112,17 @@ class AutomaticTrainingSettings(AutomaticInputSettings):
     )
     decoder_rate: float = Field(
         1.0, gt=0, description="Learning rate of what is no part of the encoder, as a multiple of learning_rate."
+    )
+    copy_paste: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the labelled training images into which a lesion of another one is blended, as "
+        "supplementary data; the record says so.",
+    )
+    few_labels: FewLabelsSettings = Field(
+        default_factory=FewLabelsSettings, description="Training patients whose labels are used."
+    )
+    labels: LabelKindSettings = Field(
+        default_factory=LabelKindSettings, description="What the labels are: masks, boxes, points, or of whole images."
     )

@@ -28,6 +28,7 @@ from mammoflow.evaluation.drawing import (
     put_title,
     say_nothing_to_draw,
 )
+from mammoflow.evaluation.few_labels_figure import draw_few_labels
 from mammoflow.evaluation.forest_figure import draw_forest
 from mammoflow.evaluation.inputs import Run
 from mammoflow.evaluation.learning_curves import draw_learning_curves
@@ -87,6 +88,9 @@ def write_figures(
     (folder / "froc.png").unlink(missing_ok=True)
     if len(run.maps):
         draw_froc(folder / "froc.png", tables["froc"], tables["detection"], run.phantom)
+    (folder / "few_labels.png").unlink(missing_ok=True)
+    if len(tables["few_labels"]):
+        draw_few_labels(folder / "few_labels.png", tables["few_labels"], run.phantom)
     (folder / "learning_curves.png").unlink(missing_ok=True)
     if len(run.history):
         draw_learning_curves(folder / "learning_curves.png", run.history, run.phantom, titles)

@@ -19,6 +19,7 @@ from mammoflow.evaluation.detection import detection_table, froc_table
 from mammoflow.evaluation.discordant import discordant_table
 from mammoflow.evaluation.drawing import marked_figures
 from mammoflow.evaluation.feature_table import feature_table
+from mammoflow.evaluation.few_labels import few_labels_table
 from mammoflow.evaluation.figures import write_figures
 from mammoflow.evaluation.flow import exclusions, flow
 from mammoflow.evaluation.foreign import tables_record, unmatched_lines, unmatched_table, without_decisions
@@ -127,6 +128,7 @@ def compare(
         "segmentation_subgroups": segmentation_subgroups(scores, measured, bootstrap, settings.fewest_cases),
         "detection": detection_table(run, bootstrap),
         "froc": froc_table(run),
+        "few_labels": few_labels_table(run, candidates, labelled, bootstrap),
         "dice_by_diameter": diameters,
         "dice_diameter_correlation": diameter_correlation(diameters, bootstrap),
         # in a run that makes every fold: on the training lesions of the first

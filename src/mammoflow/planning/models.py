@@ -133,7 +133,7 @@ def training(config: StudyConfig, model: str) -> TrainSettings:
 
 
 def training_modules(config: StudyConfig, model: str) -> list[str]:
-    """Return the modules whose code trains a model: the stage, the model's own module, recipe and trainer."""
+    """Return the modules whose code trains a model: the stage, the modules of its models, recipe and trainer."""
     train = training(config, model)
     members = [*recipe_modules(train), TRAINERS.module(train.trainer)]
     return [TRAINING_STAGE, architecture_module(config, model), *members]
@@ -154,6 +154,12 @@ def start_weights(config: StudyConfig, model: str, fold: str = "") -> list[str]:
     """Return the weights file that a training starts from as the inputs of a rule."""
     start = start_of(config, model)
     return weights_inputs(config, start, fold) if start else []
+
+
+def label_weights(config: StudyConfig, model: str) -> list[str]:
+    """Return the weights file, where one is named, of the model that makes the masks which a model is trained on."""
+    labels = getattr(training(config, model).options, "labels", None)
+    return [str(labels.weights)] if labels is not None and labels.kind == "boxes" and labels.weights else []
 
 
 def encoder_weights(config: StudyConfig, model: str) -> list[str]:
@@ -214,5 +220,10 @@ def training_memory_mb(config: StudyConfig, model: str, batch: int) -> int:
 
 
 def recipe_memory_mb(config: StudyConfig, model: str) -> int:
-    """Return the megabytes of the job that trains a model by its recipe."""
-    return training_memory_mb(config, model, int(getattr(training(config, model).options, "batch_size", 1)))
+    """Return the megabytes of the job that trains a model by its recipe, with the unlabelled samples of a step."""
+    train = training(config, model)
+    batch = int(getattr(train.options, "batch_size", 1))
+    few = getattr(train.options, "few_labels", None)
+    if few is not None and TRAINERS.load(train.trainer).UNLABELLED:
+        batch += few.unlabelled_batch_size or batch
+    return training_memory_mb(config, model, batch)

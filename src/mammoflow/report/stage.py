@@ -136,6 +136,7 @@ def write_report(
         "default_model": model,
         **segmentation_values(tables, model),
         "detection": tables.rows("detection"),
+        "few_labels": tables.rows("few_labels"),
         "detection_levels": [f"{level:g}" for level in FALSE_POSITIVES_PER_IMAGE],
         "overlays": by_model(overlays(images, masks, settings.overlays)) if masks else [],
         "saliency": tables.rows("saliency"),

@@ -85,7 +85,11 @@ def train_segmenter(
         prepared.plan,
         replace(fitted, chosen_epoch=trained.chosen_epoch),
         threads,
-        [*(recorded_patients(start.name, start.file) if start else []), *prepared.patients],
+        [
+            *(recorded_patients(start.name, start.file) if start else []),
+            *prepared.patients,
+            *(prepared.unlabelled_patients if trainer.UNLABELLED else []),
+        ],
         prepared.validation_patients,
         prepared.phantom,
         prepared.parameters,

@@ -110,6 +110,8 @@ class PreparedTraining:
         Makes the weights of the learner's network, after the fit.
     unlabelled
         Batches without labels, for trainers that learn from them.
+    unlabelled_patients
+        Patients of these batches, as `source/patient`; the record names them where the trainer learns from them.
     packages
         Further packages whose versions the record names.
     """
@@ -124,4 +126,5 @@ class PreparedTraining:
     facts: Mapping[str, Any]
     finish: Callable[[Fit], TrainedWeights]
     unlabelled: Stream | None = None
+    unlabelled_patients: Sequence[str] = ()
     packages: Sequence[str] = ()

@@ -98,6 +98,7 @@ class _Fitting:
             raise StudyError(f"training {label} has no batch; expected at least one training sample")
         self.steps = plan.epochs * self.epoch_steps
         learner.network.to(plan.device)
+        learner.begin(plan.epochs)
         self.groups = learner.groups(plan.learning_rate)
         if not any(item.requires_grad for group in self.groups for item in group["params"]):
             raise StudyError(
@@ -243,7 +244,7 @@ class _Fitting:
                 raise StudyError(f"validation gave {sorted(figures)}, expected {watched.figure} among them")
             self.history.append({**row, **{name: float(value) for name, value in figures.items()}})
             if choose_epoch(self.history, watched, self.plan.epochs) == epoch + 1:
-                write_kept(self.folder, self.learner.state())
+                write_kept(self.folder, self.learner.kept())
 
     def _write(self, seconds: float) -> None:
         """Write the state after an epoch."""

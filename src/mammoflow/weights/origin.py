@@ -19,6 +19,7 @@ ABSENT = "file that is no longer there"
 
 TRAINING_FACTS = (
     "recipe",
+    "trainer",
     "method",
     "from",
     "trainable_parameters",
@@ -33,6 +34,13 @@ TRAINING_FACTS = (
     "threads",
     "precision",
     "phantom",
+    "labels",
+    "supplementary",
+    "label_fraction",
+    "label_draw",
+    "labelled_patients",
+    "unlabelled_patients",
+    "steps",
 )
 """What `ORIGIN_FILE` repeats of the record of a training."""
 
@@ -71,13 +79,14 @@ def weights_origin(path: Path | None, source: WeightsSource | None) -> Origin:
 def write_origin(folder: Path, model: ModelSpec) -> None:
     """Record the weights of a segmentation model beside its tables, in `ORIGIN_FILE`.
 
-    Weights with the record of their training beside them also get what the training took, under `training`.
+    Weights with the record of their training beside them also get what the training was and took, under `training`.
     """
     origin = weights_origin(model.file, architecture(model.architecture).source)
     record = read_record(model.file) if model.file else {}
     said = {name: record[name] for name in TRAINING_FACTS if name in record}
     if said:
         said |= {name: len(record.get(name, [])) for name in ("patients", "validation_patients")}
+        said["seed"] = record.get("settings", {}).get("seed", 0)
     content = {"architecture": model.architecture, **origin, **({"training": said} if said else {})}
     write_text(folder / ORIGIN_FILE, json.dumps(content, indent=2) + "\n")
 

@@ -21,7 +21,7 @@ SEGMENTATION_TABLES = (
     "dice_diameter_correlation",
 )
 
-ABSENT = ("detection", "froc", "saliency", "segmentation_heads", "segmentation_empty", "tuning_methods")
+ABSENT = ("detection", "few_labels", "froc", "saliency", "segmentation_heads", "segmentation_empty", "tuning_methods")
 """Tables of what the run does not have."""
 
 

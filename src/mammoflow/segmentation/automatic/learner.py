@@ -8,20 +8,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from mammoflow.config.automatic import AutomaticTrainingSettings
 from mammoflow.config.mask_losses import MASK_LOSSES
+from mammoflow.segmentation.automatic.box_masks import BoxMasks
 from mammoflow.segmentation.automatic.encoder import encoder_of
 from mammoflow.segmentation.automatic.frozen_maps import FrozenMaps
+from mammoflow.segmentation.automatic.parts import Decoder, decoded_by_network, dropped, encoded, known_parts
 from mammoflow.segmentation.automatic.samples import TrainingImages
 from mammoflow.segmentation.automatic.sampling import ImageBatch, Sampler
 from mammoflow.segmentation.automatic.thresholds import best_threshold, dice_by_threshold
+from mammoflow.segmentation.automatic.weak_losses import image_loss, known_loss
 from mammoflow.segmentation.networks.encoder_decoder import EncoderDecoder
 from mammoflow.segmentation.protocol.automatic import AutomaticModel
 from mammoflow.training.batch_norm import recompute_statistics
-from mammoflow.training.learner import Learner, Watched
+from mammoflow.training.learner import Change, Learner, Watched
 
 DICE = "validation_dice"
 THRESHOLD = "validation_threshold"
@@ -48,6 +51,8 @@ class AutomaticLearner(Learner):
     frozen
         Names of the tensors of an encoder that is not trained. They are not saved with the state of the training, and
         the encoder stays in evaluation mode.
+    boxes
+        Masks that a teacher made of boxes, where the labels are boxes.
     """
 
     items = "images"
@@ -58,6 +63,7 @@ class AutomaticLearner(Learner):
         images: TrainingImages,
         settings: AutomaticTrainingSettings,
         frozen: Sequence[str] = (),
+        boxes: BoxMasks | None = None,
     ) -> None:
         self.model, self.network = model, model.network
         self.images, self.settings, self.frozen = images, settings, frozenset(frozen)
@@ -65,7 +71,7 @@ class AutomaticLearner(Learner):
         self.mask_loss = MASK_LOSSES.load(settings.loss).loss
         self.encoder = encoder_of(model.network)
         self.maps = self._frozen_maps()
-        self.sampler = Sampler(model, images, settings)
+        self.sampler = Sampler(model, images, settings, boxes)
         self.validation_rows = images.with_lesions("validation")
         self._recent: list[ImageBatch] = []
 
@@ -89,16 +95,46 @@ class AutomaticLearner(Learner):
         """Return two halves of a batch."""
         return batch.halves()
 
-    def outputs(self, batch: ImageBatch) -> Tensor:
+    def outputs(self, batch: ImageBatch, change: Change | None = None, drop: float = 0.0) -> Tensor:
         """Return the logits (N, 1, rows, columns) of a batch in the pixels of its inputs."""
-        return self._enlarged(self._batch_logits(batch), batch.inputs)[-1]
+        if change is None and not drop:
+            return self._enlarged(self._batch_logits(batch), batch.inputs)[-1]
+        inputs = batch.inputs.to(self.model.device)
+        inputs = inputs if change is None else change(inputs)
+        if not drop:
+            return self._enlarged(self._training_logits(inputs, ()), inputs)[-1]
+        network = known_parts(self.network, "dropping features")
+        return self._enlarged([decoded_by_network(network, dropped(encoded(network, inputs), drop))], inputs)[0]
+
+    def further_decoders(self, upsampling: Sequence[str]) -> nn.ModuleList:
+        """Return decoders for the features of the network's encoder."""
+        network = known_parts(self.network, "mutual_consistency")
+        return nn.ModuleList(Decoder(network, each) for each in upsampling).to(self.model.device)
+
+    def decoded(self, batch: ImageBatch, decoders: nn.ModuleList) -> list[Tensor]:
+        """Return the logits of the network's own decoder and of further ones, in the pixels of the inputs."""
+        network = known_parts(self.network, "mutual_consistency")
+        inputs = batch.inputs.to(self.model.device)
+        stages = encoded(network, inputs)
+        return self._enlarged([decoded_by_network(network, stages), *(each(stages) for each in decoders)], inputs)
 
     def loss(self, batch: ImageBatch, epoch: int, step: int) -> Tensor:
         """Return the mean loss of a batch, summed over the outputs of a network that has several."""
-        targets = batch.targets.to(self.model.device)
-        outputs = self._enlarged(self._batch_logits(batch), targets)
-        losses = [self.mask_loss(logits, targets, self.settings.loss_options) for logits in outputs]
-        return torch.stack(losses).sum()
+        outputs = self._enlarged(self._batch_logits(batch), batch.targets)
+        return torch.stack([self.loss_of(logits, batch) for logits in outputs]).sum()
+
+    def loss_of(self, outputs: Tensor, batch: ImageBatch) -> Tensor:
+        """Return the mean loss of logits (N, 1, rows, columns).
+
+        Where only a part of an image is known, the loss is cross-entropy and Dice over this part.
+        """
+        targets, labels = batch.targets.to(outputs.device), self.settings.labels
+        if labels.kind == "image":
+            return image_loss(outputs, targets, labels.top_share, labels.sparsity)
+        if batch.known is not None:
+            return known_loss(outputs, targets, batch.known.to(outputs.device), self.settings.loss != "bce")
+        loss: Tensor = self.mask_loss(outputs, targets, self.settings.loss_options)
+        return loss
 
     def mode(self, training: bool) -> None:
         """Put the network into training or evaluation mode; a frozen encoder stays in evaluation mode."""
@@ -145,7 +181,8 @@ class AutomaticLearner(Learner):
 
     def _frozen_maps(self) -> FrozenMaps | None:
         """Return the memory of an encoder's maps, where they stay the same over all epochs."""
-        unchanged = self.settings.augmentation == "none" and self.settings.input != "patch"
+        settings = self.settings
+        unchanged = settings.augmentation in ("none", []) and settings.input != "patch" and not settings.copy_paste
         if not isinstance(self.network, EncoderDecoder) or not self.frozen or not unchanged:
             return None
         return None if self.network.encoder.added_parameters() else FrozenMaps(self.network)

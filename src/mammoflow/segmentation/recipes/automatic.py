@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mammoflow.config.architectures import ARCHITECTURE_MODULES, module_of
 from mammoflow.config.architectures import architecture as architecture_of
 from mammoflow.config.automatic import AutomaticTrainingSettings
 from mammoflow.config.mask_losses import MASK_LOSSES
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 
 Options = AutomaticTrainingSettings
 PROMPTED = False
-UNLABELLED = False
+UNLABELLED = True
 
 
 def modules(options: AutomaticTrainingSettings) -> list[str]:
-    """Return the further modules whose code a training uses: that of its loss."""
-    return [MASK_LOSSES.module(options.loss)]
+    """Return the further modules whose code a training uses: those of its loss, and of a model that makes masks."""
+    teacher = [ARCHITECTURE_MODULES.module(module_of(options.labels.model))] if options.labels.kind == "boxes" else []
+    return [MASK_LOSSES.module(options.loss), *teacher]
 
 
 def check(options: AutomaticTrainingSettings, architecture: str, start: str) -> None:
@@ -38,6 +40,15 @@ def check(options: AutomaticTrainingSettings, architecture: str, start: str) -> 
     """
     if architecture_of(architecture).prompted:
         raise ValueError(f"recipe is automatic, but {architecture} needs prompts; expected the recipe tune, or small")
+    labels = options.labels
+    if labels.kind == "image" and options.input == "patch":
+        raise ValueError("options.labels.kind is image, but a patch has no label of its own; expected input: whole")
+    if labels.kind == "image" and options.copy_paste:
+        raise ValueError("options.copy_paste needs masks, but options.labels.kind is image; expected copy_paste: 0")
+    if labels.kind == "boxes" and not architecture_of(labels.model).prompted:
+        raise ValueError(
+            f"options.labels.model is {labels.model}, which takes no prompts; expected a promptable one, such as small"
+        )
 
 
 def prepare(task: TrainingTask) -> PreparedTraining:
@@ -52,6 +63,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     WeightsError
         If the weights to start from are missing or do not fit.
     """
+    from mammoflow.segmentation.automatic.box_masks import masks_from_boxes
     from mammoflow.segmentation.automatic.encoder import encoder_of, prepare_encoder
     from mammoflow.segmentation.automatic.learner import DICE, THRESHOLD, AutomaticLearner
     from mammoflow.segmentation.automatic.samples import read_training_images
@@ -66,8 +78,19 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     frozen = prepare_encoder(model.network, task.architecture, options, task.start is not None)
     given = _encoder_file(task)
     encoder = {"encoder_weights": given.name, "encoder_weights_sha256": file_digest(given)} if given else {}
-    images = read_training_images(task.images)
-    learner = AutomaticLearner(model, images, options, frozen)
+    by_boxes = options.labels.kind == "boxes"
+    images = read_training_images(task.images, options.few_labels, by_boxes)
+    boxes = None
+    if by_boxes:
+        rows = images.training_rows(options.labels.partly_annotated)
+        boxes = masks_from_boxes(options.labels, images, rows, task.store, task.device, task.precision)
+    learner = AutomaticLearner(model, images, options, frozen, boxes)
+    if options.labels.kind == "image":
+        _check_both_kinds(len(learner.sampler.rows), len(images.with_lesions("train")))
+
+    phantoms = images.supplementary_phantoms(learner.sampler.rows)
+    added = {"copy_paste": options.copy_paste, "phantom_images": phantoms}
+    supplementary = {name: value for name, value in added.items() if value}
 
     def finish(fitted: Fit) -> TrainedWeights:
         chosen = fitted.history[fitted.chosen_epoch - 1]
@@ -80,22 +103,51 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     return PreparedTraining(
         learner,
         _plan(options, task.device, model.network),
-        (model.digest, *encoder.values(), images.content()),
-        # a patient whom the encoder has seen counts as seen by the model
-        [*recorded_patients("the encoder", given), *images.patients("train")],
+        (model.digest, *encoder.values(), images.content(), boxes.digest if boxes else ""),
+        # a patient whom the encoder or the teacher has seen counts as seen by the model
+        [
+            *recorded_patients("the encoder", given),
+            *images.patients_of(learner.sampler.rows),
+            *(boxes.seen if boxes else []),
+        ],
         images.patients("validation"),
         images.phantom,
         count_parameters([each for each in model.network.parameters() if each.requires_grad], model.network),
         {
-            "images": len(images.rows("train")),
+            "images": len(learner.sampler.rows),
             "images_with_lesions": len(images.with_lesions("train")),
             "validation_images": len(learner.validation_rows),
             "images_not_fully_annotated": images.left_out,
+            "images_partly_annotated": len(learner.sampler.rows) - len(images.rows("train")),
+            "images_unlabelled": len(images.unlabelled()),
+            "steps": learner.steps() * options.epochs,
+            "labels": options.labels.kind + (f" from {options.labels.model}" if boxes else ""),
+            "supplementary": supplementary,
+            **images.counts().facts(options.few_labels),
             **({"encoder": "frozen" if frozen else "trained"} if encoder_of(model.network) else {}),
             **encoder,
         },
         finish,
+        unlabelled=learner.sampler.unlabelled_batches,
+        unlabelled_patients=images.patients_of(images.unlabelled()),
     )
+
+
+def _check_both_kinds(images: int, with_lesions: int) -> None:
+    """Refuse labels of whole images that are all the same.
+
+    Raises
+    ------
+    StudyError
+        If every image has a lesion.
+    """
+    from mammoflow.errors import StudyError
+
+    if images == with_lesions:
+        raise StudyError(
+            f"all {images} training images have a lesion, so that labels of whole images tell nothing apart; expected "
+            "images without a lesion among them, or another options.labels.kind"
+        )
 
 
 def _plan(options: AutomaticTrainingSettings, device: torch.device, network: nn.Module) -> Plan:
