@@ -17,7 +17,7 @@ help:
 	@echo "make docs          build the documentation as a site in build/site"
 	@echo "make bench         run every benchmark"
 	@echo "make format        bring code and workflow to their format"
-	@echo "make generate      write config.yaml, its schema and envs/ again from their sources"
+	@echo "make generate      write config.yaml, its schema, envs/ and the feature dictionary again from their sources"
 	@echo "make requirements  pin the packages that pyproject.toml names again"
 
 environment:
@@ -54,6 +54,7 @@ generate: environment
 	$(BIN)/mammoflow config defaults >config.yaml
 	$(BIN)/mammoflow config schema >workflow/schemas/config.schema.json
 	$(BIN)/python tools/environments.py
+	$(BIN)/python tools/feature_dictionary.py
 
 requirements: environment
 	$(BIN)/uv pip compile pyproject.toml --extra dev --extra download --python-version 3.11 --generate-hashes --no-build-isolation \

@@ -32,6 +32,7 @@ include: "workflow/rules/birads.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/dicom.smk"
 include: "workflow/rules/real_exam.smk"
+include: "workflow/rules/record.smk"
 
 
 rule all:
@@ -40,23 +41,3 @@ rule all:
         rules.audit.output,
         rules.compare.output,
         rules.report.output,
-
-
-onstart:
-    run_records.begin_record(
-        CONFIG,
-        workflow.executor_plugin.name,
-        ROOT,
-        sys.argv,
-        config_files(),
-        workflow.resource_settings.cores,
-        FINGERPRINTS,
-    )
-
-
-onsuccess:
-    run_records.end_record(CONFIG, run_records.FINISHED)
-
-
-onerror:
-    run_records.end_record(CONFIG, run_records.FAILED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import importlib
 import importlib.util
 import os
@@ -26,8 +27,15 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the mark of long test files."""
+    """Declare the mark of long test files, and load the tests faster."""
     config.addinivalue_line("markers", "long(seconds): takes about this long; its file starts before shorter ones")
+    gc.disable()  # hardly anything that is loaded for the tests can be collected, and looking takes seconds
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage again, though not among what was loaded for the tests."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

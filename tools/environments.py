@@ -51,6 +51,8 @@ FAMILIES = {
         "classification.saliency.stage",
         "classification.search.stage",
         "evaluation.search_figure",
+        "evaluation.stability_stage",
+        *members("features.families"),
         "prediction.exam_page",
         *members("classification.inputs"),
         *members("classification.networks"),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from _pytest.mark import ParameterSet
 from safetensors.torch import load_file
 
-from mammoflow.config.architectures import architecture, architecture_names
+from mammoflow.config.architectures import ARCHITECTURE_MODULES, architecture, architecture_names, module_of
 from mammoflow.config.detection import AutomaticSettings, DetectionSettings
 from mammoflow.config.recipes import RecipeSettings
 from mammoflow.errors import ConfigError
@@ -27,15 +29,29 @@ from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
 from mammoflow.weights.header import read_header
 from mammoflow.weights.registry import ModelSpec
 
+from ..helpers.thin_networks import make_thin
 from ..unit.segmentation.automatic.tiny_images import SIZE, study, write_shard
 
 CPU = torch.device("cpu")
 AUTOMATIC = [name for name in architecture_names() if not architecture(name).prompted]
-TRAINED = [
-    # Weights and optimiser of a large network are slow to write.
-    pytest.param(name, marks=pytest.mark.slow) if architecture(name).training_image_mb > 500 else name
-    for name in AUTOMATIC
-]
+# Of each module the first architecture is trained in the usual tests: the others differ in size only. A ResNet has no
+# thin size, and its weights and optimiser are slow to write.
+FIRST = {next(iter(ARCHITECTURE_MODULES.load(module).ARCHITECTURES)) for module in map(module_of, AUTOMATIC)}
+FIRST -= {"sam2_unet_resnet18"}
+TRAINED = [name if name in FIRST else pytest.param(name, marks=pytest.mark.slow) for name in AUTOMATIC]
+# What happens after a training depends on the learner more than on the network.
+SOME = ("unet", "setr_large", "sam2_unet_vgg16")
+USED = [name if name in SOME else pytest.param(name, marks=pytest.mark.slow) for name in AUTOMATIC]
+PATCHES = {"input": "patch", "spacing_mm": 0.6}
+RESUMED = [pytest.param(*each.values, {}, marks=each.marks) if isinstance(each, ParameterSet) else (each, {})
+           for each in TRAINED]  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def thin_networks() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        make_thin(patch)
+        yield
 
 
 def model_of(name: str) -> AutomaticModel:
@@ -84,12 +100,11 @@ def test_gradients_reach_every_parameter(name: str) -> None:
     model.network.train()
     inputs = torch.stack([model.preprocess(np.full((64, 64), 900, np.uint16)), torch.rand_like(model.preprocess(
         np.zeros((64, 64), np.uint16)))])  # fmt: skip
-    model.logits(inputs).square().mean().backward()
+    torch.stack([logits.square().mean() for logits in model.training_logits(inputs)]).sum().backward()
     assert all(parameter.grad is not None for parameter in model.network.parameters())
 
 
-@pytest.mark.parametrize("name", TRAINED)
-@pytest.mark.parametrize("options", [{}, {"input": "patch", "spacing_mm": 0.6}])
+@pytest.mark.parametrize(("name", "options"), [*RESUMED, ("unet", PATCHES)])
 def test_a_killed_training_continues_to_the_same_weights(
     name: str, options: dict[str, object], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,7 +130,7 @@ def test_a_killed_training_continues_to_the_same_weights(
     assert not (tmp_path / "killed" / ".training").exists()
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", USED)
 def test_what_was_trained_segments(name: str, images: Path, tmp_path: Path) -> None:
     weights = tmp_path / "mine" / "model.safetensors"
     train(name, images, weights.parent, epochs=1)
@@ -151,7 +166,7 @@ def test_what_was_trained_segments(name: str, images: Path, tmp_path: Path) -> N
     assert maps.groupby("patient_id")["seen"].all().to_dict() == {f"P{number}": number != 4 for number in range(6)}
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", USED)
 def test_a_training_may_start_from_another_one(name: str, images: Path, tmp_path: Path) -> None:
     first = tmp_path / "first" / "model.safetensors"
     train(name, images, first.parent, epochs=1)

@@ -23,8 +23,11 @@ ROOT = Path(__file__).resolve().parents[2]
 # The default with further models, one of them trained, with files that need not be there.
 SEVERAL_MODELS = {
     "segmentation": {
-        "run": ["small", "sam_vit_b", "sam2.1_hiera_tiny", "tuned"],
-        "models": {"tuned": {"architecture": "small", "train": {"recipe": "tune", "from": "small"}}},
+        "run": ["small", "sam_vit_b", "sam2.1_hiera_tiny", "tuned", "unet"],
+        "models": {
+            "tuned": {"architecture": "small", "train": {"recipe": "tune", "from": "small"}},
+            "unet": {"architecture": "unet_16", "train": {"recipe": "automatic", "options": {"loss": "structure"}}},
+        },
     }
 }
 
@@ -61,8 +64,13 @@ EDITS: dict[str, tuple[str, set[str]]] = {
     "a new architecture": ("segmentation/models/new_architecture.py", NOTHING),
     "a line of SAM 2": ("segmentation/models/sam2.py", NOTHING),
     "a published weights file of SAM": ("segmentation/models/sam.py", NOTHING),
-    "a line of the small model": ("segmentation/models/small.py", {"segmentation/small", "real_exam", *PERCEPTRONS}),
+    "a line of the small model": (
+        "segmentation/models/small.py",
+        {"segmentation/small", "real_exam", "stability", *PERCEPTRONS},
+    ),
     "a recipe of training": ("segmentation/recipes/tune.py", NOTHING),
+    "a new loss": ("segmentation/mask_losses/new_loss.py", NOTHING),
+    "an encoder of automatic models": ("segmentation/encoders/hiera.py", NOTHING),
     "a new network": ("classification/networks/new_network.py", NOTHING),
     "a published weights file of EfficientNet": (
         "classification/networks/efficientnet_b0.py",
@@ -84,7 +92,7 @@ EDITS: dict[str, tuple[str, set[str]]] = {
     "a new trainer": ("training/trainers/new_trainer.py", NOTHING),
     "the supervised trainer": ("training/trainers/supervised.py", CLASSIFIERS),
     "the training loop": ("training/loop.py", CLASSIFIERS),
-    "a column of the Gabor features": ("features/families/gabor.py", {"features/gabor"}),
+    "a column of the Gabor features": ("features/families/gabor.py", {"features/gabor", "stability"}),
     "a new feature family": ("features/families/new_family.py", NOTHING),
     "the page of the report": ("report/content.py", {"report"}),
     "the floors of the comparison": ("evaluation/floors.py", {"compare"}),
@@ -99,9 +107,20 @@ EDITS_OF_MODELS: dict[str, tuple[str, set[str]]] = {
     "a new architecture": ("segmentation/models/new_architecture.py", NOTHING),
     "a recipe of training": ("segmentation/recipes/tune.py", {"segmentation_models/tuned"}),
     "a new recipe": ("segmentation/recipes/new_recipe.py", NOTHING),
+    "a loss of automatic models": ("segmentation/mask_losses/structure.py", {"segmentation_models/unet"}),
+    "another loss of automatic models": ("segmentation/mask_losses/dice_bce.py", NOTHING),
+    "the batches of automatic models": ("segmentation/automatic/sampling.py", {"segmentation_models/unet"}),
+    "an encoder of automatic models": ("segmentation/encoders/vision_transformer.py", NOTHING),
     "the weights that are shipped": (
         "segmentation/small/small.safetensors",
-        {"segmentation/small", "segmentation/tuned", "segmentation_models/tuned", "real_exam", *PERCEPTRONS},
+        {
+            "segmentation/small",
+            "segmentation/tuned",
+            "segmentation_models/tuned",
+            "real_exam",
+            "stability",
+            *PERCEPTRONS,
+        },
     ),
 }
 

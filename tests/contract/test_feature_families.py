@@ -15,6 +15,7 @@ from mammoflow.config.features import FEATURE_FAMILIES, FeatureOptions
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ExcludedCase
 from mammoflow.features.lesion_patch import LesionPatch
+from mammoflow.features.measured import RegionOptions
 from mammoflow.features.stage import extract
 from mammoflow.planning.features import feature_modules
 from mammoflow.run.provenance import code_modules
@@ -50,7 +51,8 @@ def test_top_level_says_how_the_family_runs(family: str) -> None:
     member = FEATURE_FAMILIES.load(family)
     assert isinstance(member.GPU, bool)
     assert isinstance(member.PROCESSES, bool)
-    assert not (member.GPU and member.PROCESSES)  # several processes would compete for one GPU
+    # By default, no family has both: several processes would compete for one GPU.
+    assert not (member.GPU and options_of(family).can_use_gpu and member.PROCESSES)
     assert ("device" in type(options_of(family)).model_fields) == member.GPU
 
 
@@ -71,8 +73,20 @@ def test_each_number_of_a_patch_is_a_feature_or_a_description(family: str) -> No
     assert set(extractor.columns) <= set(values)
     assert set(values) <= {*extractor.columns, *extractor.description, "status", "detail"}
     undefined = [name for name in extractor.columns if not math.isfinite(values[name])]
-    assert not undefined or family == "gabor"  # pixels of 0.5 mm are too coarse for waves of 1 mm
-    assert all("_w1.0_" in name for name in undefined)
+    # Pixels of 0.5 mm are too coarse for waves of 1 mm, and noise has no bright spot.
+    assert all("_w1.0_" in name or "_spots_" in name for name in undefined)
+    assert not undefined or family in ("gabor", "descriptors")
+
+
+def test_the_dictionary_says_what_each_feature_is(family: str) -> None:
+    options = options_of(family)
+    if isinstance(options, RegionOptions):
+        regions = [*options.regions, "mirrored"]
+        options = type(options).model_validate(options.model_dump() | {"regions": regions, "shells_mm": [[0.0, 2.5]]})
+    extractor = FEATURE_FAMILIES.load(family).open_family(options, "cpu")
+    meanings = [extractor.meaning(column) for column in extractor.columns]
+    assert all(meaning.region and meaning.image and meaning.statistic for meaning in meanings)
+    assert len(set(meanings)) == len(meanings)
 
 
 def test_a_patch_gives_the_same_numbers_again(family: str) -> None:

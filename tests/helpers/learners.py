@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mammoflow.training.batching import Rows, cut_batches, halve
-from mammoflow.training.learner import Learner, Watched
+from mammoflow.training.learner import Change, Learner, Watched
 from mammoflow.training.plan import Plan
 
 EPOCHS = 4
@@ -35,7 +36,7 @@ class LineLearner(Learner):
         self.y = 2 * self.x
         self.asked: list[tuple[int, int, tuple[int, ...]]] = []
 
-    def batches(self, epoch: int) -> list[Rows]:
+    def batches(self, epoch: int) -> Iterable[Rows]:
         return cut_batches(np.arange(ROWS), BATCH, np.random.default_rng([self.seed, epoch]))
 
     def steps(self) -> int:
@@ -43,11 +44,26 @@ class LineLearner(Learner):
 
     def loss(self, batch: Rows, epoch: int, step: int) -> Tensor:
         self.asked.append((epoch, step, tuple(batch.tolist())))
-        return (self.outputs(batch) - self.y[batch]).square().mean()
+        return self.loss_of(self.outputs(batch), batch)
 
-    def outputs(self, batch: Rows) -> Tensor:
-        output: Tensor = self.network(self.x[batch])
+    def loss_of(self, outputs: Tensor, batch: Rows) -> Tensor:
+        return (outputs - self.y[batch]).square().mean()
+
+    def outputs(self, batch: Rows, change: Change | None = None, drop: float = 0.0) -> Tensor:
+        inputs = self.x[batch] if change is None else change(self.x[batch])
+        output: Tensor = self._dropped(inputs, drop) if drop else self.network(inputs)
         return output
+
+    def _dropped(self, inputs: Tensor, drop: float) -> Tensor:
+        last: Tensor = self.network[-1](functional.dropout(self.network[:-1](inputs), drop))
+        return last
+
+    def further_decoders(self, upsampling: Sequence[str]) -> nn.ModuleList:
+        return nn.ModuleList(nn.Linear(8, 1) for _ in upsampling)
+
+    def decoded(self, batch: Rows, decoders: nn.ModuleList) -> list[Tensor]:
+        features = self.network[:-1](self.x[batch])
+        return [decoder(features) for decoder in (self.network[-1], *decoders)]
 
     def split(self, batch: Rows) -> list[Rows]:
         return halve(batch)
@@ -63,10 +79,15 @@ class StoppedLearner(LineLearner):
         super().__init__()
         self.last = epoch
 
-    def loss(self, batch: Rows, epoch: int, step: int) -> Tensor:
-        if epoch == self.last and step == 0:
+    def batches(self, epoch: int) -> Iterable[Rows]:
+        self.epoch = epoch
+        return super().batches(epoch)
+
+    def loss_of(self, outputs: Tensor, batch: Rows) -> Tensor:
+        if self.epoch == self.last:
+            self.last = -1
             os.kill(os.getpid(), signal.SIGTERM)
-        return super().loss(batch, epoch, step)
+        return super().loss_of(outputs, batch)
 
 
 class Killed(Exception):
@@ -80,10 +101,11 @@ class KilledLearner(LineLearner):
         super().__init__()
         self.last = epoch
 
-    def loss(self, batch: Rows, epoch: int, step: int) -> Tensor:
-        if (epoch, step) == (self.last, 1):
-            raise Killed
-        return super().loss(batch, epoch, step)
+    def batches(self, epoch: int) -> Iterator[Rows]:
+        for step, batch in enumerate(super().batches(epoch)):
+            if (epoch, step) == (self.last, 1):
+                raise Killed
+            yield batch
 
 
 class FigureLearner(LineLearner):

@@ -99,7 +99,7 @@ def test_an_unknown_feature_family(settings: Path, tmp_path: Path) -> None:
     folders = ["--images", str(tmp_path), "--output", str(tmp_path / "features.parquet")]
     result = CliRunner().invoke(main, ["features", "--family", "gabr", "--settings", str(settings), *folders])
     assert result.exit_code == 2
-    assert "--family: found 'gabr'; expected a feature family: one of gabor, radiomics" in result.output
+    assert "--family: found 'gabr'; expected a feature family: one of descriptors, gabor, radiomics" in result.output
 
 
 def test_a_classifier_with_an_unknown_input(settings: Path, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ names = {
     + [f"shards/{shard:02d}/{table}.parquet" for shard in range(shards) for table in ("images", "lesions")]
     + [f"shards/{shard:02d}/files.json" for shard in range(shards)],
     "images": ["images.parquet", "lesions.parquet", "excluded.parquet", "files.json"],
-    "segment": ["scores.parquet", "masks.parquet", "weights.json"],
+    "segment": ["scores.parquet", "masks.parquet", "empty.parquet", "weights.json"],
     "segment-automatic": ["scores.parquet", "masks.parquet", "weights.json", "detections.parquet", "maps.parquet"],
     "train-segmenter": ["model.safetensors", "record.json", "history.csv"],
     "classify": classifier,

@@ -15,6 +15,7 @@ from mammoflow.planning import classifiers as planned_classifiers
 from mammoflow.planning import dicom as planned_dicom
 from mammoflow.planning import features as planned_features
 from mammoflow.planning import folds as planned_folds
+from mammoflow.planning import foreign as planned_foreign
 from mammoflow.planning import from_run as planned_from_run
 from mammoflow.planning import models as planned_models
 from mammoflow.planning import run_records

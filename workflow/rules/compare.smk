@@ -20,12 +20,17 @@ rule compare:
         masks=of_models(REPORTED, "masks.parquet"),
         scores=of_models(REPORTED, "scores.parquet"),
         weights=of_models(REPORTED, "weights.json"),
+        empty=of_models(planned_models.prompted_models(CONFIG), "empty.parquet"),
         detections=of_models(planned_models.automatic_models(CONFIG), "detections.parquet", "maps.parquet"),
         features=rules.features.input,
         predictions=rules.classify.input,
         saliency=rules.saliency.input,
-        # scores of other tools
-        foreign=given([one.table for one in CONFIG.comparison.predictions]),
+        # for models on stable features
+        stability=given(
+            [CONFIG.comparison.stability_table or CONFIG.stability_table] if CONFIG.comparison.needs_stability else []
+        ),
+        # scores and masks of other tools
+        foreign=given(planned_foreign.foreign_files(CONFIG)),
     output:
         table=report(
             f"{RUN}/comparison/comparison.csv",
@@ -61,13 +66,20 @@ rule compare:
                 "operating_points",
                 "thresholds",
                 "calibration",
+                "reliability",
+                "decision_curve",
+                "reclassification",
                 "fusion",
                 "confusion",
                 "subgroups",
                 "segmentation_choices",
+                "segmentation_heads",
+                "segmentation_empty",
+                "tuning_methods",
                 "segmentation_subgroups",
                 "detection",
                 "froc",
+                "few_labels",
                 "dice_by_diameter",
                 "dice_diameter_correlation",
                 "features",
@@ -99,7 +111,12 @@ rule compare:
         runtime=grows(120),
     params:
         code=code("compare"),
-        content=lambda wildcards: content_of_given(one.table for one in CONFIG.comparison.predictions),
+        content=lambda wildcards: content_of_given(
+            [
+                *planned_foreign.foreign_files(CONFIG),
+                *([CONFIG.comparison.stability_table] if CONFIG.comparison.stability_table else []),
+            ]
+        ),
         losses=lambda wildcards: losses(
             *rules.images.input,
             *UNPROMPTED,

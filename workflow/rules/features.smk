@@ -46,3 +46,42 @@ for family in CONFIG.features.run:
 rule features:
     input:
         [file for family in CONFIG.features.run for file in of_family(family)],
+
+
+# A target of its own: features of training lesions again, with other boxes, masks, rotations and pixel spacings.
+rule stability:
+    input:
+        settings=settings_file("stability"),
+        segment_settings=settings_file(f"segmentation/{MODEL}"),
+        decided_anew=DECIDED_ANEW,
+        study=f"{RUN}/{planned_features.stability_fold(CONFIG)}cohort/study.json",
+        images=shards(f"{planned_features.stability_fold(CONFIG)}images/{{shard}}/images.parquet"),
+        lesions=shards(f"{planned_features.stability_fold(CONFIG)}images/{{shard}}/lesions.parquet"),
+        masks=[expand(table, shard=SHARDS) for table in planned_features.stability_masks(CONFIG)],
+        weights=given(planned_features.stability_weights(CONFIG)),
+    output:
+        table=f"{RUN}/stability/stability.csv",
+        figure=f"{RUN}/stability/stability.png",
+    log:
+        f"{RUN}/logs/stability/stability.log",
+    benchmark:
+        f"{RUN}/benchmarks/stability/stability.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        code=code("stability"),
+        losses=lambda wildcards, input: losses(*input.images, *input.masks),
+        content=lambda wildcards: content_of_given(planned_features.stability_weights(CONFIG)),
+        cohort=lambda wildcards, input: Path(input.study).parent,
+        images=lambda wildcards, input: folders("--images", input.images),
+        masks=lambda wildcards, input: folders("--masks", input.masks),
+        model=lambda wildcards, input: planned_features.stability_arguments(CONFIG, input.segment_settings),
+        weights=lambda wildcards, input: files("--weights", input.weights),
+    shell:
+        "mammoflow stability --settings {input.settings:q} --cohort {params.cohort:q} {params.images:q}"
+        " {params.masks:q} {params.model:q} {params.weights:q} --output {output.table:q} --threads {threads:q}"
+        " 2>&1 | tee -- {log:q} >&2"

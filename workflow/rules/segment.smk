@@ -12,6 +12,7 @@ rule segment_shard:
     output:
         scores=f"{RUN}/{{fold}}segmentation/{{model}}/{{shard}}/scores.parquet",
         masks=f"{RUN}/{{fold}}segmentation/{{model}}/{{shard}}/masks.parquet",
+        empty=f"{RUN}/{{fold}}segmentation/{{model}}/{{shard}}/empty.parquet",
         weights=f"{RUN}/{{fold}}segmentation/{{model}}/{{shard}}/weights.json",
     log:
         f"{RUN}/logs/{{fold}}segment/{{model}}_{{shard}}.log",

@@ -10,6 +10,7 @@ rule train_segmenter:
         lesions=shards("{fold}images/{shard}/lesions.parquet"),
         further=lambda wildcards: given(further_images(wildcards.trained)),
         weights=lambda wildcards: given(planned_models.start_weights(CONFIG, wildcards.trained, wildcards.fold)),
+        encoder=lambda wildcards: given(planned_models.encoder_weights(CONFIG, wildcards.trained)),
     output:
         weights=f"{RUN}/{{fold}}segmentation_models/{{trained}}/model.safetensors",
         record=f"{RUN}/{{fold}}segmentation_models/{{trained}}/record.json",
@@ -30,11 +31,14 @@ rule train_segmenter:
         losses=lambda wildcards: losses(
             *shards(f"{wildcards.fold}images/{{shard}}/images.parquet"),
             *planned_models.start_weights(CONFIG, wildcards.trained, wildcards.fold),
+            *planned_models.encoder_weights(CONFIG, wildcards.trained),
         ),
         content=lambda wildcards: content_of_given(
             [
                 *further_images(wildcards.trained),
                 *planned_models.start_weights(CONFIG, wildcards.trained, wildcards.fold),
+                *planned_models.label_weights(CONFIG, wildcards.trained),
+                *planned_models.encoder_weights(CONFIG, wildcards.trained),
             ]
         ),
         model=lambda wildcards: planned_models.training_arguments(CONFIG, wildcards.trained),

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mammoflow.classification.samples import Inputs, Samples
-from mammoflow.training.batching import Rows, cut_batches, halve
+from mammoflow.training.batching import Rows, cut_batches, epoch_batches, halve
 
 MOST_WORKERS = 8
 
@@ -86,6 +86,8 @@ class Loader:
         Processes that load samples; 0 loads them in this process.
     with_inputs
         Whether the samples' tensors are loaded; False where a front computes them.
+    epoch_batches
+        Training batches in an epoch; None uses each sample once.
     """
 
     def __init__(
@@ -96,17 +98,23 @@ class Loader:
         seed: int,
         workers: int,
         with_inputs: bool = True,
+        epoch_batches: int | None = None,
     ) -> None:
-        self.samples, self.vectors = samples, vectors
+        self.samples, self.vectors, self.epoch_batches = samples, vectors, epoch_batches
         self.size, self.seed, self.workers, self.with_inputs = size, seed, workers, with_inputs
 
     def count(self, rows: Rows) -> int:
-        """Return in how many batches some rows are cut."""
-        return len(cut_batches(rows, self.size, None))
+        """Return how many training batches some rows give in an epoch."""
+        return len(epoch_batches(rows, self.size, self.epoch_batches, None))
 
     def training(self, rows: Rows, epoch: int) -> Iterator[Batch]:
         """Yield augmented batches in the order of an epoch."""
-        order = cut_batches(rows, self.size, np.random.default_rng([self.seed, epoch]))
+        order = epoch_batches(rows, self.size, self.epoch_batches, np.random.default_rng([self.seed, epoch]))
+        return self._batches(_Drawn(self.samples, self.seed, epoch), order)
+
+    def unlabelled(self, rows: Rows, epoch: int, size: int) -> Iterator[Batch]:
+        """Yield augmented batches of another size, for samples without a label."""
+        order = cut_batches(rows, size, np.random.default_rng([self.seed, epoch]))
         return self._batches(_Drawn(self.samples, self.seed, epoch), order)
 
     def plain(self, rows: Rows, fewest: int = 1) -> Iterator[Batch]:

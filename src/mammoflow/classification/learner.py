@@ -22,8 +22,9 @@ from mammoflow.config.classification import ClassWeights, Keep, TestTimeFlips
 from mammoflow.run.runtime import progress
 from mammoflow.training.batch_norm import recompute_statistics
 from mammoflow.training.batching import Rows
-from mammoflow.training.learner import Learner, Watched
+from mammoflow.training.learner import Change, Learner, Watched
 from mammoflow.training.plan import Plan
+from mammoflow.training.views import dropped_features
 
 STATISTICS_BATCHES = 16
 """Training batches from which the statistics of batch normalisation are computed before each validation."""
@@ -85,13 +86,29 @@ class ClassifierLearner(Learner):
 
     def loss(self, batch: Batch, epoch: int, step: int) -> Tensor:
         """Return the classification loss."""
-        return self.classification_loss(self.outputs(batch), batch.labels)
+        return self.loss_of(self.outputs(batch), batch)
 
-    def outputs(self, batch: Batch) -> Tensor:
-        """Return the logits (n,) of malignancy."""
+    def loss_of(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Return the classification loss of logits (n,), and the loss that the network itself adds, if it has one."""
+        loss = self.classification_loss(outputs, batch.labels)
+        further = getattr(self.classifier.network, "further_loss", None)
+        if further is None:
+            return loss
+        weight = torch.tensor(self.malignant_weight, device=outputs.device, dtype=torch.float32)
+        return loss + further(batch.labels.to(outputs.device), weight)  # type: ignore[no-any-return]
+
+    def outputs(self, batch: Batch, change: Change | None = None, drop: float = 0.0) -> Tensor:
+        """Return the logits (n,) of malignancy; `change` is applied to pictures or vectors, `drop` to features."""
         device = self.classifier.mean.device
         inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.inputs.items()}
-        return self.logits(inputs, batch)
+        return self.changed_logits(inputs, batch, change, drop)
+
+    def changed_logits(self, inputs: dict[str, Tensor], batch: Batch, change: Change | None, drop: float) -> Tensor:
+        """Return the logits (n,) of inputs on the device that are changed before, or whose features are dropped."""
+        if change is not None:
+            inputs = {name: change(tensor) for name, tensor in inputs.items()}
+        with dropped_features(self.classifier.network, drop):
+            return self.logits(inputs, batch)
 
     def logits(self, inputs: dict[str, Tensor], batch: Batch) -> Tensor:
         """Return the logits (n,) of inputs on the device."""
@@ -211,9 +228,9 @@ class FrontLearner(ClassifierLearner):
         self.losses |= dict.fromkeys(batch.rows.tolist(), (classification.detach(), front_loss.detach()))
         return classification + front_loss
 
-    def outputs(self, batch: Batch) -> Tensor:
+    def outputs(self, batch: Batch, change: Change | None = None, drop: float = 0.0) -> Tensor:
         """Return the logits (n,) of malignancy."""
-        return self.logits(self.front(batch.rows).inputs, batch)
+        return self.changed_logits(self.front(batch.rows).inputs, batch, change, drop)
 
     def validate(self, epoch: int) -> dict[str, float]:
         """Return loss and AUC of validation, and the parts of the training loss."""

@@ -16,6 +16,7 @@ from mammoflow.classification.calibration import Temperature
 from mammoflow.classification.cases import Cases, read_cases
 from mammoflow.classification.classifier import Classifier
 from mammoflow.classification.covariates import covariate_vectors
+from mammoflow.classification.few_labels import label_counts, with_hidden_labels
 from mammoflow.classification.front import Front
 from mammoflow.classification.learner import ClassifierLearner, FrontLearner, predict_lesions
 from mammoflow.classification.network import SharedNetwork
@@ -80,6 +81,7 @@ def train_classifier(settings: ClassifierSettings, name: str, files: Files, outp
     cache = output.parent / FOLDER / f"{CACHE_PREFIX}{output.name}"
     job = Job(cache, threads, device, each_lesion=bool(settings.vectors or settings.covariates))
     shown = cases if settings.labels == "true" else with_shuffled_labels(cases, settings.seeds[0])
+    shown = with_hidden_labels(shown, settings.few_labels)
     samples: Samples = INPUTS.load(settings.input).read(settings.input_options, shown, files, job)
     samples.check(both_in_validation=settings.keep == "best_auc")
     vectors = join_vectors(settings, cases, files, samples)
@@ -95,6 +97,7 @@ def train_classifier(settings: ClassifierSettings, name: str, files: Files, outp
     training = Training(settings, name, cases, samples, vectors, device, choose_workers(threads, device), weights)
     trained = [training.run(seed, state / f"seed-{seed}") for seed in settings.seeds]
     facts = {"first_weights": weights_origin(weights, source), **_facts(settings, samples, vectors, cases, files)}
+    facts |= {**label_counts(shown).facts(settings.few_labels), "steps": training.steps}
     write_results(output, name, settings, cases, trained, facts, threads)
     remove_training_state(output.with_name(cache.name))
     remove_training_state(output)
@@ -155,6 +158,11 @@ class Training:
     workers: int
     weights: Path | None
 
+    @property
+    def steps(self) -> int:
+        """Steps of the training of network and head, if no patience ends it."""
+        return self.settings.epochs * self._loader(0).count(self.samples.labelled("train"))
+
     def run(self, seed: int, state: Path) -> Trained:
         """Train with one seed; with a front, network and head first and all together after that."""
         seed_everything(seed)
@@ -193,7 +201,8 @@ class Training:
         """Train a learner in the way of the trainer."""
         trainer = TRAINERS.load(self.settings.trainer)
         rows = self.samples.unlabelled("train")
-        unlabelled = (lambda epoch: learner.loader.training(rows, epoch)) if trainer.UNLABELLED else None
+        size = self.settings.few_labels.unlabelled_batch_size or self.settings.batch_size
+        unlabelled = (lambda epoch: learner.loader.unlabelled(rows, epoch, size)) if trainer.UNLABELLED else None
         wrapped: Learner = trainer.wrap(learner, unlabelled, self.settings.trainer_options)
         label = self.name if len(self.settings.seeds) == 1 else f"{self.name}, seed {seed}"
         return fit(wrapped, plan, state, label)
@@ -236,7 +245,9 @@ class Training:
 
     def _loader(self, seed: int, with_inputs: bool = True) -> Loader:
         values = None if self.vectors is None else self.vectors.values
-        return Loader(self.samples, values, self.settings.batch_size, seed, self.workers, with_inputs)
+        chosen = self.settings
+        batches = chosen.few_labels.epoch_batches
+        return Loader(self.samples, values, chosen.batch_size, seed, self.workers, with_inputs, batches)
 
     def _parameters(self, network: nn.Module) -> tuple[int, int]:
         """Count the numbers that were trained, and all that a prediction uses."""

@@ -12,6 +12,7 @@ from mammoflow.cli import (
     audit,
     lesions,
     models,
+    augmentations,
     training,
     results,
     pooling,

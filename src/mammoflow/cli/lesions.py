@@ -1,4 +1,4 @@
-"""Commands on lesions: `prompts`, `segment`, `segment-automatic`, `features`."""
+"""Commands on lesions: `prompts`, `segment`, `segment-automatic`, `features`, `stability`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mammoflow.cli.options import (
     folder,
     input_files,
     input_folder,
+    input_folders,
     margin_option,
     model_options,
     output_file,
@@ -132,3 +133,51 @@ def features(settings: Path, family: str, images: Path, masks: Path | None, outp
     check_member("--family", family, FEATURE_FAMILIES)
     extract(family, read_options(family, settings), images, masks, output, threads)
     say_end("features", output)
+
+
+@main.command()
+@settings_option
+@input_folder("--cohort", "Folder of the cohort.")
+@input_folders("--images", "Folder of a shard of images; once for each shard.")
+@input_folders("--masks", "Folder of a shard's masks; once for each shard, for predicted masks.", required=False)
+@click.option("--model", help="Default segmentation model, if other boxes are to be tried.")
+@click.option("--architecture", default="", show_default=False, help="Its architecture, unless it is published.")
+@click.option("--weights", type=file(), help="Its weights.")
+@click.option("--segment-settings", type=file(exists=True), help="Settings file of the model's own job.")
+@click.option("--store", type=folder(), help="Folder of the embeddings.")
+@click.option("--default-margin-mm", type=float, help="Margin of the boxes of the study's masks.")
+@output_file("Table of stability to write (CSV); its figure goes beside it.", ["family", "feature", "icc"])
+@threads_option
+def stability(
+    settings: Path,
+    cohort: Path,
+    images: tuple[Path, ...],
+    masks: tuple[Path, ...],
+    model: str | None,
+    architecture: str,
+    weights: Path | None,
+    segment_settings: Path | None,
+    store: Path | None,
+    default_margin_mm: float | None,
+    output: Path,
+    threads: int,
+) -> None:
+    """Measure how stable each feature is.
+
+    This command computes features again under other boxes, masks, rotations and pixel spacings.
+    """
+    from mammoflow.config.base import read_settings
+    from mammoflow.config.features import FeaturesSettings
+    from mammoflow.config.prompted import SegmentSettings
+    from mammoflow.evaluation.stability_masks import Segmenter
+    from mammoflow.evaluation.stability_stage import stability as run
+    from mammoflow.weights.registry import ModelSpec
+
+    segmenter = None
+    if model is not None:
+        if segment_settings is None or store is None or default_margin_mm is None:
+            raise click.UsageError("--model needs --segment-settings, --store and --default-margin-mm")
+        spec = ModelSpec(model, architecture or model, weights)
+        segmenter = Segmenter(read_settings(SegmentSettings, segment_settings), spec, store, default_margin_mm)
+    run(read_settings(FeaturesSettings, settings), cohort, images, masks, segmenter, output, threads)
+    say_end("stability", output)

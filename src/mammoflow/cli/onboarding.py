@@ -33,13 +33,17 @@ def check(configuration: tuple[Path, ...]) -> None:
     """Say how many rows can be used, and why others cannot.
 
     CONFIGURATION is your overlay, or several, each of which overlays the one before. The command reads tables and file
-    headers, takes seconds, and writes nothing.
+    headers, takes seconds, and writes nothing. It exits with 1 if the patients cannot be divided or the configured
+    classifiers cannot be trained.
     """
     from mammoflow.cohort.checking import check_study
     from mammoflow.config.reading import read_config
 
     study = read_config(list(configuration))
-    click.echo("\n".join(check_study(study.cohort, study.classification.validation_classes)))
+    checked = check_study(study.cohort, study.classification.validation_classes)
+    click.echo("\n".join(checked.lines))
+    if not checked.runs:
+        raise StudyError("the workflow would stop at the stage cohort; the lines above say what to write")
 
 
 @main.command()

@@ -1,11 +1,13 @@
-"""Commands on several runs: `pool`."""
+"""Commands on several runs: `pool`, `protocols`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import click
+
 from mammoflow.cli.group import main
-from mammoflow.cli.options import input_folders, output_folder, settings_option
+from mammoflow.cli.options import folder, input_folders, output_folder, settings_option
 from mammoflow.cli.summary import say_end
 
 
@@ -24,3 +26,21 @@ def pool(settings: Path, run: tuple[Path, ...], output: Path) -> None:
 
     pool_folds(read_settings(ComparisonSettings, settings), list(run), output)
     say_end("pool", output)
+
+
+@main.command()
+@click.argument("first", type=folder(exists=True))
+@click.argument("second", type=folder(exists=True))
+@output_folder("Folder of the table.")
+def protocols(first: Path, second: Path, output: Path) -> None:
+    """Compare two finished runs of the same models, such as a leaking and a clean one.
+
+    FIRST and SECOND are folders of runs, such as results/published-protocol and
+    results/published-six-clean. The table protocol_comparison.csv has each model under
+    both protocols and the difference, FIRST minus SECOND.
+    """
+    from mammoflow.evaluation.protocols import compare_protocols, lines
+
+    for line in lines(compare_protocols(first, second, output)):
+        click.echo(line)
+    say_end("protocols", output)

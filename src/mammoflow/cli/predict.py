@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from pathlib import Path
 
 import click
@@ -75,6 +77,7 @@ def predict(
     The command writes mask_1.png (and so on), overlay.png, result.json and, for a DICOM film, segmentation.dcm and
     report.dcm. It is for research only and is not a medical device.
     """
+    _start_fast()
     from mammoflow.prediction.console import run_predict
 
     options = {
@@ -92,6 +95,17 @@ def predict(
         "classifiers": classifiers,
     }
     run_predict(image, boxes, points, out, options, show)
+
+
+def _start_fast() -> None:
+    """Set what shortens the start of a command that computes for a few seconds; call it before torch is loaded.
+
+    Imports create hundreds of thousands of objects that live until the end, and Python's collector of cycles would
+    search them again and again. Threads of OpenMP that wait by spinning take the processor from the threads that work,
+    if other programs use the machine too.
+    """
+    gc.set_threshold(100_000, 50, 100)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @main.command("real-exam")

@@ -38,7 +38,7 @@ def _left_out(stage: str, output: Path, excluded: Path | None) -> str:
     """Return what was left out, by reason."""
     if stage == "features":
         return _counted("not measured", _status_of_features(output))
-    table = _table(excluded or output / "excluded.parquet") if excluded or stage in ("cohort", "fold") else None
+    table = _table(excluded or output / "excluded.parquet") if excluded or stage == "fold" else None
     if table is None:
         return ""
     counts = table["reason"].value_counts()
@@ -130,6 +130,11 @@ def _page(output: Path) -> str:
     return f"a page of {output.stat().st_size / 1e6:.1f} MB" if output.is_file() else ""
 
 
+def _protocols(output: Path) -> str:
+    table = output / "protocol_comparison.csv"
+    return f"{len(table.read_text(encoding='utf-8').splitlines()) - 1} models" if table.is_file() else ""
+
+
 MADE: dict[str, Callable[[Path], str]] = {
     "phantom": _phantom,
     "cohort": _cohort,
@@ -143,6 +148,7 @@ MADE: dict[str, Callable[[Path], str]] = {
     "saliency": _saliency,
     "compare": _comparison,
     "pool": _comparison,
+    "protocols": _protocols,
     "report": _page,
 }
 """What each stage made, as text. `images`, `audit`, `search`, `download` and `prefetch` write such lines themselves."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -35,7 +36,22 @@ def open_studies(datasets: Sequence[DatasetSettings], folders: Sequence[Path]) -
     return [open_reader(dataset, folder) for dataset, folder in zip(datasets, folders, strict=True)]
 
 
-def check_study(settings: CohortSettings, validation_classes: int = 0) -> list[str]:
+class Checked(NamedTuple):
+    """What the check of a study found.
+
+    Attributes
+    ----------
+    lines
+        What a person should know.
+    runs
+        Whether patients can be divided and the configured classifiers can be trained. The cohort stage stops otherwise.
+    """
+
+    lines: list[str]
+    runs: bool
+
+
+def check_study(settings: CohortSettings, validation_classes: int = 0) -> Checked:
     """Read the case tables and the headers of the files, divide the patients, and return what a person should know.
 
     Parameters
@@ -44,6 +60,11 @@ def check_study(settings: CohortSettings, validation_classes: int = 0) -> list[s
         Data sets, split and number of shards.
     validation_classes
         How many classes the classifiers that the run trains need in validation; 0 where it trains none.
+
+    Returns
+    -------
+    Checked
+        The lines, and whether the workflow can run on the study.
 
     Raises
     ------
@@ -66,7 +87,7 @@ def check_study(settings: CohortSettings, validation_classes: int = 0) -> list[s
     lines += _labels(lesions)
     lines += [f"  split: {problem}"] if problem else _sides(settings, lesions)
     lines += [f"  classifiers: {untrainable}"] if untrainable else []
-    return lines
+    return Checked(lines, not problem and not untrainable)
 
 
 def describe_cohort(

@@ -12,7 +12,7 @@ NO_FILE = "=none"
 
 
 def columns_without_images(path: Path, columns: Mapping[str, str]) -> dict[str, str]:
-    """Add to a mapping of columns what stands for images and masks, where the table names none.
+    """Add stand-ins for images and masks to a mapping of columns, if the table names none.
 
     An image is named by patient, side and view, so rows of one view share it.
 

@@ -34,7 +34,9 @@ class Architecture:
         What `auto` means for it: `auto` takes bf16 where the device has it; `fp32` for an architecture whose masks
         bf16 would change.
     attention
-        Whether its image encoder has attention blocks, which LoRA and adapters need.
+        Whether its image encoder has attention blocks, which LoRA, adapters and visual prompts need.
+    global_attention
+        Whether some of these blocks attend over the whole image.
     prompted
         Whether it needs prompts; False for an automatic model.
     points
@@ -49,6 +51,7 @@ class Architecture:
     memory_mb: int
     precision: Precision = "auto"
     attention: bool = False
+    global_attention: bool = True
     prompted: bool = True
     points: bool = True
     image_mb: int = 500

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from mammoflow.config.augmentation import AUGMENTATIONS, Augmentation
+from mammoflow.config.base import Settings
+from mammoflow.config.few_labels import FewLabelsSettings, LabelKindSettings
+from mammoflow.config.mask_losses import MASK_LOSSES
+from mammoflow.config.members import MemberOf, NoOptions, OptionsOf
+from mammoflow.config.paths import UserPath
 from mammoflow.config.training import TrainingSettings
 
-AutomaticLoss = Literal["bce", "dice_bce"]
+EncoderTraining = Literal["auto", "trained", "frozen"]
 
 
-class AutomaticTrainingSettings(TrainingSettings):
-    """How an automatic model is trained, and what of an image it sees."""
+class AutomaticInputSettings(TrainingSettings):
+    """What an automatic model sees of an image."""
 
-    epochs: int = Field(60, ge=1, description="Passes over the training images.")
-    batch_size: int = Field(8, ge=1, description="Images or patches in a batch; halved where memory runs out.")
-    input: Literal["whole", "patch"] = Field(
+    input: Literal["whole", "stretched", "patch"] = Field(
         "whole",
-        description="What a batch holds: whole images, reduced until their longest side has side_px pixels; or patches "
-        "of side_px pixels of images with pixels of spacing_mm. A trained model looks at whole images in both cases.",
+        description="What a batch holds: whole images, reduced until their longest side has side_px pixels; stretched "
+        "images, whose height and width both become side_px, so that shapes change; or patches of side_px pixels of "
+        "images with pixels of spacing_mm. A trained model looks at whole images in all cases.",
     )
     side_px: int = Field(
         256, ge=32, le=4096, multiple_of=32, description="Side of the network's input in pixels: a multiple of 32."
@@ -33,12 +38,91 @@ class AutomaticTrainingSettings(TrainingSettings):
         description="For input: patch, share of the patches of an image with lesions that hold a pixel of a lesion; "
         "the others lie anywhere.",
     )
-    loss: AutomaticLoss = Field(
-        "dice_bce",
-        description="Cross-entropy, averaged over pixels (bce), or its sum with the soft Dice loss of each image "
-        "(dice_bce).",
+    clahe_clip: float | None = Field(
+        None,
+        gt=0,
+        description="Clip limit of CLAHE (contrast-limited adaptive histogram equalisation) on the network's grid, "
+        "such as 2; null leaves the grey levels as they are.",
     )
-    augmentation: Literal["none", "standard"] = Field(
+    clahe_tiles: int = Field(8, ge=1, le=64, description="For CLAHE, tiles along each side of the image.")
+    augmentation: Augmentation = Field(
         "standard",
-        description="standard flips, rotates, scales and changes brightness and contrast of training images at random.",
+        description="Random changes of training images: standard (flips, rotation, scale, contrast, brightness), "
+        f"flips, none, or a list of {', '.join(AUGMENTATIONS)}. References move with their images.",
+    )
+
+
+class AutomaticTrainingSettings(AutomaticInputSettings):
+    """How an automatic model is trained."""
+
+    epochs: int = Field(60, ge=1, description="Passes over the training images.")
+    batch_size: int = Field(8, ge=1, description="Images or patches in a batch; halved where memory runs out.")
+    learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of AdamW.")
+    patience: int | None = Field(
+        None, ge=1, description="Epochs without a better figure after which training stops; null trains all epochs."
+    )
+    patience_on: Literal["validation_dice", "train_loss"] = Field(
+        "validation_dice", description="The figure that patience looks at."
+    )
+    keep: Literal["best", "last"] = Field(
+        "best", description="Keep the epoch with the largest validation Dice, or the last one."
+    )
+    threshold: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Probability above which a pixel is lesion; null chooses it by the mean Dice of the validation "
+        "images.",
+    )
+    schedule: Literal["one_cycle", "cosine", "plateau", "constant"] = Field(
+        "one_cycle",
+        description="Course of the learning rate: it rises and falls once (one_cycle), falls along a cosine (cosine), "
+        "is multiplied by plateau_factor whenever the validation loss was not better for more than plateau_epochs "
+        "epochs (plateau), or stays as it is (constant).",
+    )
+    plateau_epochs: int = Field(25, ge=0, description="For schedule: plateau, epochs without a better loss.")
+    plateau_factor: float = Field(0.1, gt=0, lt=1, description="For schedule: plateau, factor of the learning rate.")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto",
+        description="Numbers in which training computes: auto takes bf16 on a GPU that has it, and for transformers on "
+        "a CPU that has it. bf16 halves the time of a U-Net on such a CPU.",
+    )
+    loss: Annotated[str, MemberOf(MASK_LOSSES)] = Field(
+        "dice_bce", description="How far logits are from the reference; each loss has its own options."
+    )
+    loss_options: Annotated[Settings, OptionsOf(MASK_LOSSES, "loss")] = Field(
+        default_factory=NoOptions, validate_default=True, description="Options of the loss, such as its weights."
+    )
+    encoder_weights: UserPath = Field(
+        "",
+        description="Weights from which the encoder starts: a file; published for those that a package brings; empty "
+        "for random ones, or those of the model that the training starts from.",
+    )
+    encoder: EncoderTraining = Field(
+        "auto",
+        description="Whether the encoder is trained. auto freezes an encoder with weights where the publication does: "
+        "in SAM2-UNet on Hiera, whose adapters are trained, and with visual prompts.",
+    )
+    visual_prompts: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Learned tokens before each layer of a vision transformer (visual prompt tuning, VPT-deep; 50 in "
+        "the publication); 0 adds none.",
+    )
+    decoder_rate: float = Field(
+        1.0, gt=0, description="Learning rate of what is no part of the encoder, as a multiple of learning_rate."
+    )
+    copy_paste: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the labelled training images into which a lesion of another one is blended, as "
+        "supplementary data; the record says so.",
+    )
+    few_labels: FewLabelsSettings = Field(
+        default_factory=FewLabelsSettings, description="Training patients whose labels are used."
+    )
+    labels: LabelKindSettings = Field(
+        default_factory=LabelKindSettings, description="What the labels are: masks, boxes, points, or of whole images."
     )

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from mammoflow.config.base import Device, Settings, overlay
 from mammoflow.config.explanation import did_you_mean
+from mammoflow.config.few_labels import FewLabelsSettings
 from mammoflow.config.from_run import with_trained
 from mammoflow.config.members import Family, MemberOf, NoOptions, OptionsOf
 from mammoflow.config.operating_point import ThresholdSettings
@@ -54,6 +55,9 @@ class ClassifierSettings(Settings):
         "true",
         description="shuffled is a leak probe: before training, the labels of training and validation are shuffled "
         "among their patients. A test AUC that differs from 0.5 then shows a leak.",
+    )
+    few_labels: FewLabelsSettings = Field(
+        default_factory=FewLabelsSettings, description="Training patients whose labels are used."
     )
     note: str = Field("", description="Text in the note of its row in the comparison, such as a published protocol.")
     seeds: list[Annotated[int, Field(ge=0)]] = Field(
@@ -194,12 +198,8 @@ def default_classifiers() -> dict[str, ClassifierSettings]:
             "weights": "published", "epochs": 10, "learning_rate": 3e-4, "test_time_flips": "all",
             "input_options": {"image_px": 96, "centre": "box"},
         },
-        "efficientnet_masked_crop": {
-            **efficientnet, "title": "EfficientNet-B0 masked crop", "input": "masked_crop",
-        },
-        "efficientnet_whole_image": {
-            **efficientnet, "title": "EfficientNet-B0 whole image", "input": "whole_image",
-        },
+        "efficientnet_masked_crop": {**efficientnet, "title": "EfficientNet-B0 masked crop", "input": "masked_crop"},
+        "efficientnet_whole_image": {**efficientnet, "title": "EfficientNet-B0 whole image", "input": "whole_image"},
         "efficientnet_whole_image_radiomics": {
             **efficientnet, "title": "EfficientNet-B0 whole image radiomics", "input": "whole_image",
             "vectors": ["radiomics"],

@@ -8,7 +8,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from mammoflow.config.base import Settings
-from mammoflow.config.foreign import ForeignPredictions, check_foreign_names
+from mammoflow.config.feature_models import FeatureModelSettings
+from mammoflow.config.foreign import ForeignMasks, ForeignPredictions, check_foreign_names
 
 BIRADS_ROW = "BI-RADS > 3"
 """The row of the radiologist's assessment in every table."""
@@ -94,6 +95,25 @@ class ComparisonSettings(IntervalSettings):
         default_factory=list,
         description="Scores of other tools, each a table that is compared as a trained classifier is.",
     )
+    masks: list[ForeignMasks] = Field(
+        default_factory=list,
+        description="Masks of other tools, each a folder that is scored as the masks of a segmentation model are: "
+        "[{name: Vendor AI, folder: vendor/masks, file: '{lesion_id}.png'}].",
+    )
+
+    feature_models: list[FeatureModelSettings] = Field(
+        default_factory=list,
+        description="Further models on features beside those of each family, such as [{name: Stable texture, families: "
+        "[gabor], stability_above: 0.75}].",
+    )
+    stability_table: str = Field(
+        "", description="Table of the target stability; empty takes that of the run. Only stability_above reads it."
+    )
+
+    @property
+    def needs_stability(self) -> bool:
+        """Whether a model on features is limited to stable ones."""
+        return any(one.stability_above is not None for one in self.feature_models)
 
     @model_validator(mode="after")
     def check_ensembles(self) -> Self:
@@ -104,6 +124,35 @@ class ComparisonSettings(IntervalSettings):
                     f"ensembles.{name} is {members}; expected a name and at least one classifier, each once"
                 )
         return self
+
+    def check_families(self, families: Sequence[str]) -> None:
+        """Check that models on features name families that run, and have names of their own.
+
+        Parameters
+        ----------
+        families
+            Feature families of the run, `features.run`.
+
+        Raises
+        ------
+        ValueError
+            If one does not; the message begins with the key.
+        """
+        names = [one.name for one in self.feature_models]
+        if len(set(names)) < len(names):
+            raise ValueError(f"comparison.feature_models has the names {names}; expected each once")
+        for one in self.feature_models:
+            unknown = [family for family in one.families if family not in families]
+            if unknown:
+                raise ValueError(
+                    f"comparison.feature_models: {one.name!r} names the family {unknown[0]!r}; expected some of "
+                    f"features.run {[*families]}"
+                )
+            if one.standardised_similarity and "gabor" not in (one.families or families):
+                raise ValueError(
+                    f"comparison.feature_models: {one.name!r} has standardised_similarity and not the family gabor; "
+                    "expected gabor among its families"
+                )
 
     def check_classifiers(self, classifiers: Sequence[str]) -> None:
         """Check that ensembles and fusions name classifiers that run.
@@ -118,7 +167,7 @@ class ComparisonSettings(IntervalSettings):
         ValueError
             If one does not, or if an ensemble has the name of a classifier; the message begins with the key.
         """
-        check_foreign_names(self.predictions, [*classifiers, *self.ensembles])
+        check_foreign_names(self.predictions, [*classifiers, *self.ensembles], "comparison.predictions")
         for name, members in self.ensembles.items():
             if name in classifiers:
                 raise ValueError(f"comparison.ensembles.{name} has the name of a classifier; expected another name")
@@ -129,19 +178,23 @@ class ComparisonSettings(IntervalSettings):
                         f"{[*classifiers]}"
                     )
         for key, name in (("model", self.primary.model), ("against", self.primary.against)) if self.primary else ():
-            if not _may_be_a_row(name, [*classifiers, *self.ensembles, *(one.name for one in self.predictions)]):
+            if not _may_be_a_row(name, self._names(classifiers)):
                 raise ValueError(
                     f"comparison.primary.{key} names {name!r}; expected {BIRADS_ROW!r}, a classifier of "
                     f"classification.run or an ensemble {[*classifiers, *self.ensembles]}, one of these with "
                     "' + BI-RADS' or \" + reader's words\", a row of features such as 'Gabor features', or a floor"
                 )
         for name in self.fusion if isinstance(self.fusion, list) else []:
-            known = [*classifiers, *self.ensembles, *(one.name for one in self.predictions)]
-            if name not in known:
+            if name not in self._names(classifiers):
                 raise ValueError(
-                    f"comparison.fusion names {name!r}; expected one of classification.run, comparison.ensembles or "
-                    f"comparison.predictions {known}"
+                    f"comparison.fusion names {name!r}; expected one of classification.run, comparison.ensembles, "
+                    f"comparison.feature_models or comparison.predictions {self._names(classifiers)}"
                 )
+
+    def _names(self, classifiers: Sequence[str]) -> list[str]:
+        """Return the names that the user gave to rows."""
+        named = (*(one.name for one in self.feature_models), *(one.name for one in self.predictions))
+        return [*classifiers, *self.ensembles, *named]
 
 
 def _may_be_a_row(name: str, models: Sequence[str]) -> bool:

@@ -9,14 +9,16 @@ from pydantic import Field
 
 from mammoflow.config.base import Settings, read_settings
 from mammoflow.config.members import Family, MemberOf, OptionsOfEach
+from mammoflow.config.stability import StabilitySettings
 
 
 class FeatureOptions(Settings):
     """Options that every feature family has; a family with further ones derives its `Options` from it."""
 
-    mask: Literal["predicted", "reference"] = Field(
+    mask: Literal["predicted", "reference", "box"] = Field(
         "predicted",
-        description="Mask of the lesion: that of the default segmentation model (predicted) or the reference mask.",
+        description="Mask of the lesion: that of the default segmentation model (predicted), the reference mask, or "
+        "the whole annotated box (box).",
     )
     spacing_mm: float = Field(
         0.2,
@@ -29,6 +31,16 @@ class FeatureOptions(Settings):
     def without_pectoral(self) -> bool:
         """Whether the pectoral muscle counts as outside the breast."""
         return False
+
+    @property
+    def compares_breasts(self) -> bool:
+        """Whether the same place of the other breast is needed."""
+        return False
+
+    @property
+    def can_use_gpu(self) -> bool:
+        """Whether these options can use a GPU, for a family that can; without, no GPU is reserved."""
+        return True
 
     def check_patch(self, patch_mm: float) -> None:
         """Check that the patch around a lesion is large enough; a family that needs all of it says so here.
@@ -57,6 +69,10 @@ class FeaturesSettings(Settings):
     )
     families: Annotated[dict[str, FeatureOptions], OptionsOfEach(FEATURE_FAMILIES, "run")] = Field(
         default_factory=dict, validate_default=True, description="Options of each feature family."
+    )
+    stability: StabilitySettings = Field(
+        default_factory=StabilitySettings,
+        description="How the stability of features is measured, by the separate target `stability`.",
     )
 
 

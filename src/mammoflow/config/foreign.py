@@ -1,8 +1,9 @@
-"""Settings of scores that another tool gave."""
+"""Settings of scores and masks that another tool gave."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Literal, Self
 
@@ -16,37 +17,26 @@ KEYS = ("lesion_id", "finding_id", "image_id", "patient_id", "laterality", "view
 
 BREAST = ("patient_id", "laterality")
 
+PLACE = re.compile(r"\{([^{}]*)\}")
+"""A part of a key in the pattern of a file."""
+
 FOREIGN = "foreign predictions, training patients unknown"
 """The mark of a row that another tool's scores are behind."""
 
 
-class ForeignPredictions(Settings):
-    """A table of another tool's scores, which the comparison treats as a trained classifier."""
+class ForeignSource(Settings):
+    """What another tool gave, and how it is matched to the lesions of the study."""
 
     name: str = Field(min_length=1, max_length=LONGEST_NAME, description="Name of the tool in tables and figures.")
-    table: UserPath = Field(
-        min_length=1, description="Its table: CSV with any usual delimiter, an Excel workbook, or Parquet."
-    )
     key: str | list[str] = Field(
         "lesion_id",
         description="What a row is about: lesion_id, finding_id, image_id, patient_id, breast (patient and side), "
         "image or mask (path or name of the file, as the case table has it), or a list such as [patient_id, "
         "laterality, view]. A lesion takes the score of its image, breast or patient.",
     )
-    score: str = Field("score", min_length=1, description="Column of the score; higher is more suspicious, any range.")
-    threshold: float | None = Field(
-        None,
-        description="Score from which on a lesion is called malignant. null: it is chosen on validation where the "
-        "table has scores of malignant and of benign validation lesions; elsewhere there is none, and only the "
-        "AUC is given.",
-    )
     columns: dict[str, str] = Field(
         default_factory=dict,
         description="Names of the key columns in the table where they differ, such as {image_id: File}.",
-    )
-    repeated: Literal["stop", "max", "mean"] = Field(
-        "stop",
-        description="What several different scores of one key mean: stop the run, or take the highest or the mean.",
     )
     encoding: str = Field("", description="Encoding of a CSV table; empty: told from its content.")
     delimiter: str = Field("", description="Delimiter of a CSV table; empty: told from its content.")
@@ -59,14 +49,6 @@ class ForeignPredictions(Settings):
         if name != name.strip() or ";" in name or "$" in name or not name.isprintable():
             raise ValueError(f"name is {name!r}; expected a name without ; and $, line breaks and outer blanks")
         return name
-
-    @field_validator("threshold")
-    @classmethod
-    def check_threshold(cls, threshold: float | None) -> float | None:
-        """Refuse a threshold that is no finite number."""
-        if threshold is not None and not math.isfinite(threshold):
-            raise ValueError(f"threshold is {threshold}; expected a finite number, or null")
-        return threshold
 
     @model_validator(mode="after")
     def check_keys(self) -> Self:
@@ -91,15 +73,69 @@ class ForeignPredictions(Settings):
         return [self.columns.get(part, part) for part in self.key_parts()]
 
 
-def check_foreign_names(predictions: Sequence[ForeignPredictions], taken: Sequence[str]) -> None:
-    """Check that each table of foreign predictions has a name of its own.
+class ForeignPredictions(ForeignSource):
+    """A table of another tool's scores, which the comparison treats as a trained classifier."""
+
+    table: UserPath = Field(
+        min_length=1, description="Its table: CSV with any usual delimiter, an Excel workbook, or Parquet."
+    )
+    score: str = Field("score", min_length=1, description="Column of the score; higher is more suspicious, any range.")
+    threshold: float | None = Field(
+        None,
+        description="Score from which on a lesion is called malignant. null: it is chosen on validation where the "
+        "table has scores of malignant and of benign validation lesions; elsewhere there is none, and only the "
+        "AUC is given.",
+    )
+    repeated: Literal["stop", "max", "mean"] = Field(
+        "stop",
+        description="What several different scores of one key mean: stop the run, or take the highest or the mean.",
+    )
+
+    @field_validator("threshold")
+    @classmethod
+    def check_threshold(cls, threshold: float | None) -> float | None:
+        """Refuse a threshold that is no finite number."""
+        if threshold is not None and not math.isfinite(threshold):
+            raise ValueError(f"threshold is {threshold}; expected a finite number, or null")
+        return threshold
+
+
+class ForeignMasks(ForeignSource):
+    """Masks of another tool, one grey picture for each lesion, which are scored as those of a model are."""
+
+    folder: UserPath = Field(min_length=1, description="Folder of the masks.")
+    file: str = Field(
+        "{lesion_id}.png",
+        min_length=1,
+        description="File of a lesion's mask in the folder, with parts of a key in braces, such as "
+        "{patient_id}_{laterality}_{view}.png; {image} and {mask} are names of files without their ending. With "
+        "`table`, the column that holds the file.",
+    )
+    table: UserPath = Field(
+        "", description="A table that names the file of each key: CSV, an Excel workbook, or Parquet. Empty: none."
+    )
+
+    @model_validator(mode="after")
+    def check_file(self) -> Self:
+        """Refuse a pattern without a key or with an unknown one."""
+        parts = PLACE.findall(self.file)
+        unknown = [part for part in parts if part not in KEYS]
+        if not self.table and (not parts or unknown):
+            raise ValueError(f"file is {self.file!r}; expected a pattern with one of {', '.join(KEYS)} in braces")
+        return self
+
+
+def check_foreign_names(sources: Sequence[ForeignSource], taken: Sequence[str], key: str) -> None:
+    """Check that each tool has a name of its own.
 
     Parameters
     ----------
-    predictions
-        The tables.
+    sources
+        What the tools gave.
     taken
-        Names of classifiers and ensembles.
+        Names of classifiers and ensembles, or of segmentation models.
+    key
+        Key of the settings, for messages.
 
     Raises
     ------
@@ -107,10 +143,7 @@ def check_foreign_names(predictions: Sequence[ForeignPredictions], taken: Sequen
         If a name is taken; the message begins with the key.
     """
     names: list[str] = []
-    for place, one in enumerate(predictions):
+    for place, one in enumerate(sources):
         if one.name in (*taken, *names):
-            raise ValueError(
-                f"comparison.predictions.{place}.name is {one.name!r}, the name of another row; expected a name of its "
-                "own"
-            )
+            raise ValueError(f"{key}.{place}.name is {one.name!r}, the name of another row; expected a name of its own")
         names.append(one.name)

@@ -89,6 +89,23 @@ def check_name(key: str, name: str) -> None:
         raise ValueError(f"{key} names {name!r}; expected at most {LONGEST_NAME} characters, found {len(name)}")
 
 
+def output_path(text: str) -> str:
+    """Return a path of the settings in which a run writes.
+
+    Raises
+    ------
+    ValueError
+        See `user_path`, and if it is the root of the file system.
+    """
+    path = user_path(text)
+    if os.path.normpath(path) in ("/", "//"):
+        raise ValueError("a folder below the root of the file system, such as results; found the root itself")
+    return path
+
+
+OutputPath = Annotated[str, AfterValidator(output_path)]
+"""A folder on this machine in which a run writes."""
+
 UserPath = Annotated[str, AfterValidator(user_path)]
 """A path on this machine, relative to the working folder or absolute."""
 

@@ -36,6 +36,11 @@ class SegmentSettings(InferenceSettings):
         "ambiguous prompts: the one with the best predicted IoU, a fixed one (head_1 to head_3), or the "
         "best by the reference mask (oracle, marked as such everywhere).",
     )
+    empty_images: bool = Field(
+        False,
+        description="Prompt images without a lesion too, with a point at their middle, and count empty masks. These "
+        "images have a table of their own and are in no mean of lesions.",
+    )
     fields_of_view: list[FieldOfView] = Field(
         ["image"],
         min_length=1,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,8 @@ from mammoflow.config.base import Settings
 from mammoflow.config.paths import UserPath
 
 PromptKind = Literal["box", "point", "box_point"]
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 class ReaderSettings(Settings):
@@ -71,6 +73,12 @@ class PromptSettings(Settings):
         description="Boxes that readers drew: [{name: A, table: boxes.csv, unit: film_px}]. Margins and kinds apply "
         "to them too.",
     )
+    splits: list[Split] = Field(
+        ["train", "validation", "test"],
+        min_length=1,
+        description="Splits whose lesions are prompted. A run that only compares segmentation models, without features "
+        "and classifiers, saves time without train.",
+    )
     seed: int = Field(0, ge=0, description="Seed of all random draws; each prompt has its own draws.")
 
     @model_validator(mode="after")
@@ -79,6 +87,7 @@ class PromptSettings(Settings):
         for key, values in (
             ("margins_mm", self.margins_mm),
             ("kinds", self.kinds),
+            ("splits", self.splits),
             ("names of readers", [reader.name for reader in self.readers]),
         ):
             if len(set(values)) < len(values):

@@ -7,6 +7,7 @@ A module of `segmentation/recipes` is a member of the family. Its top level hold
 - `UNLABELLED`: whether it gives batches without labels to trainers that learn from them;
 - `check(options, architecture, start)`: raises ValueError where they do not fit each other; `start` is the model that
   the training starts from, or "";
+- `modules(options)`, only where options name further members, such as a loss: the modules of these members;
 - `prepare(task)`: turns a `TrainingTask` into a `PreparedTraining` (`segmentation/training_task.py`): the learner, the
   plan and what the record says. The stage fits the learner and writes the weights that `finish` makes of it.
 """
@@ -58,3 +59,9 @@ class TrainSettings(RecipeSettings):
         description="Image folders of other runs to train on, such as results/phantom/images; their shards are found "
         "in it, and their test patients are not used.",
     )
+
+
+def recipe_modules(settings: RecipeSettings) -> list[str]:
+    """Return the modules of a recipe: its own, and those of the members that its options name."""
+    further = getattr(RECIPES.load(settings.recipe), "modules", None)
+    return [RECIPES.module(settings.recipe), *(further(settings.options) if further else ())]

@@ -18,17 +18,18 @@ from mammoflow.config.dicom import DicomSettings
 from mammoflow.config.download import DownloadSettings, PrefetchJob, PrefetchSettings
 from mammoflow.config.evaluation import ComparisonSettings, IntervalSettings, ReportSettings
 from mammoflow.config.features import FeaturesSettings
+from mammoflow.config.foreign import check_foreign_names
 from mammoflow.config.images import ImagesSettings
-from mammoflow.config.paths import LONGEST_NAME, UserPath
+from mammoflow.config.paths import LONGEST_NAME, OutputPath
 from mammoflow.config.phantom import PhantomSettings
 from mammoflow.config.prompted import SegmentSettings
-from mammoflow.config.prompts import PromptSettings
+from mammoflow.config.prompts import SPLITS, PromptSettings
 from mammoflow.config.real_exam import RealExamSettings
 from mammoflow.config.recipes import RecipeSettings, TrainSettings
 from mammoflow.config.saliency import SaliencyJob, SaliencySettings
 from mammoflow.config.search import SearchSettings
 from mammoflow.config.search_job import SearchJob
-from mammoflow.config.segmentation import ModelSettings, SegmentationSettings
+from mammoflow.config.segmentation import RESERVED_NAMES, ModelSettings, SegmentationSettings
 from mammoflow.config.segmentation_checks import check_box_prompts, check_embedding_model, check_promptable
 from mammoflow.config.weights import PUBLISHED
 
@@ -42,8 +43,10 @@ class StudyConfig(Settings):
         max_length=LONGEST_NAME,
         description="Name of the run; results go to <results>/<run>.",
     )
-    results: UserPath = Field("results", min_length=1, description="Folder that contains the folders of all runs.")
-    store: UserPath = Field("results/store", min_length=1, description="Folder of the embeddings, shared by all runs.")
+    results: OutputPath = Field("results", min_length=1, description="Folder that contains the folders of all runs.")
+    store: OutputPath = Field(
+        "results/store", min_length=1, description="Folder of the embeddings, shared by all runs."
+    )
     device: Device = Field("auto", description="Device of every stage that does not set its own.")
     changed_files: Literal["times", "content"] = Field(
         "times",
@@ -103,6 +106,11 @@ class StudyConfig(Settings):
                 f"prompts.default_margin_mm is {self.prompts.default_margin_mm}, "
                 f"expected one of prompts.margins_mm {self.prompts.margins_mm}"
             )
+        if set(self.prompts.splits) != set(SPLITS) and (self.features.run or self.classification.run):
+            raise ValueError(
+                f"prompts.splits is {self.prompts.splits}, but features and classifiers need the masks of every split; "
+                "expected all three, or features.run: [] and classification.run: []"
+            )
         check_applied(self.cohort, self.classification, self.segmentation)
         entries = self.classification.entries()
         reading_prompts = list(dict.fromkeys(name for _, name, entry in entries if "prompts" in entry.needs()))
@@ -125,6 +133,13 @@ class StudyConfig(Settings):
                     )
         self.saliency.classifiers(self.classification)
         self.comparison.check_classifiers(self.classification.run)
+        check_foreign_names(self.comparison.masks, [*self.segmentation.run, *RESERVED_NAMES], "comparison.masks")
+        self.comparison.check_families(self.features.run)
+        if self.comparison.needs_stability and self.cohort.split.all_folds:
+            raise ValueError(
+                "comparison.feature_models has stability_above, and the run makes every fold; expected a single split, "
+                "because the training patients of one fold are the test patients of another"
+            )
         if self.dicom.classifier and self.dicom.classifier not in self.classification.run:
             raise ValueError(
                 f"dicom.classifier is {self.dicom.classifier!r}; expected one of classification.run "
@@ -142,13 +157,14 @@ class StudyConfig(Settings):
             "audit": self.audit,
             "prompts": self.prompts,
             **{f"features/{family}": self._on_device(self.features.families[family]) for family in self.features.run},
+            "stability": self.features,
             **{
                 f"classifiers/{name}": self._on_device(self.classification.classifiers[name])
                 for name in self.classification.run
             },
             **{f"saliency/{name}": saliency for name in self.saliency.classifiers(self.classification)},
             **{f"searches/{name}": self._search_job(search) for name, search in self.classification.searches.items()},
-            "compare": self.comparison,
+            "compare": self._comparison(),
             "report": self.report,
             "dicom": self.dicom,
             "real_exam": self._on_device(self.real_exam),
@@ -157,6 +173,17 @@ class StudyConfig(Settings):
             "prefetch": self._prefetch_job(),
             **self._segmentation_jobs(),
         }
+
+    def _comparison(self) -> ComparisonSettings:
+        """Return the settings of the comparison, with the run's table of stability where one is needed."""
+        if not self.comparison.needs_stability or self.comparison.stability_table:
+            return self.comparison
+        return self.comparison.model_copy(update={"stability_table": self.stability_table})
+
+    @property
+    def stability_table(self) -> str:
+        """Path of the table that the target stability writes."""
+        return f"{self.results}/{self.run}/stability/stability.csv"
 
     def _segmentation_jobs(self) -> dict[str, Settings]:
         """Return the settings of each model that segments, and of each model that is trained."""

@@ -16,6 +16,7 @@ from mammoflow.evaluation.candidates import (
     classifier_candidates,
     seen_by_features,
 )
+from mammoflow.evaluation.chosen_features import chosen_candidate
 from mammoflow.evaluation.ensembles import named_ensembles, seed_ensembles
 from mammoflow.evaluation.feature_models import boosted_candidate, feature_candidate, joint_candidate
 from mammoflow.evaluation.floors import floor_candidates, identity_floor, suspicion_ceiling
@@ -51,14 +52,17 @@ def all_candidates(settings: ComparisonSettings, run: Run, lesions: pd.DataFrame
     classifiers = classifier_candidates(run)
     ensembles = named_ensembles(settings.ensembles, classifiers, lesions)
     foreign = foreign_candidates(settings.predictions, run, lesions)
+    chosen = _chosen_models(settings, run, lesions)
+    joined = [one for one in chosen if isinstance(settings.fusion, list) and one.model in settings.fusion]
     candidates = [
         birads_candidate(lesions, settings.birads_zero),
         *classifiers,
         *seed_ensembles(classifiers, lesions),
         *ensembles,
         *foreign,
-        *_fusions(settings, [*classifiers, *ensembles, *map(for_fusion, foreign)], lesions),
+        *_fusions(settings, [*classifiers, *ensembles, *map(for_fusion, foreign), *joined], lesions),
         *_feature_models(run, lesions),
+        *chosen,
         *floor_candidates(lesions),
         *([identity_floor(lesions)] if run.leaking else []),
         *([suspicion_ceiling(lesions)] if "hidden_suspicion" in lesions.columns else []),
@@ -87,6 +91,18 @@ def _feature_models(run: Run, lesions: pd.DataFrame) -> list[Candidate]:
     if len(run.features) > 1:
         joint = tuple(dict.fromkeys(note for of_family in notes.values() for note in of_family))
         found.append(replace(joint_candidate(run.features, lesions, joint), seen=SeenPatients.joined(seen.values())))
+    return found
+
+
+def _chosen_models(settings: ComparisonSettings, run: Run, lesions: pd.DataFrame) -> list[Candidate]:
+    """Return the further models on features that the settings describe."""
+    found = []
+    for model in settings.feature_models:
+        families = {family: run.features[family] for family in model.families or run.features if family in run.features}
+        notes = tuple(dict.fromkeys(note for table in families.values() for note in _mask_notes(run, table)))
+        seen = SeenPatients.joined([seen_by_features(run, table) for table in families.values()])
+        fitted = chosen_candidate(model, families, lesions, settings.stability_table, notes)
+        found.append(replace(fitted, seen=seen))
     return found
 
 

@@ -81,11 +81,18 @@ def _plain_area(scored: Scored) -> float:
     return float(np.mean([auc(scored.label, score, once)[0] for score in scored.scores]))
 
 
+def best_of(tests: pd.DataFrame) -> str:
+    """Return the name of the model that a table of tests has as the best one on validation; "" where it has none."""
+    best = tests.loc[tests["hypothesis"] == AGAINST_BEST, "model_b"]
+    return str(best.iloc[0]) if len(best) else ""
+
+
 def pairs_to_test(candidates: Sequence[Candidate], settings: ComparisonSettings, best: str) -> list[Pair]:
     """Return the pairs in the order of the rows, each with its family of hypotheses.
 
     Every candidate is compared with BI-RADS, every model with the best one, every classifier with each feature model
-    and with size alone, and every fusion with the model on the reader's words. The primary comparison comes first.
+    and with size alone, and every fusion with the model on the reader's words. Further models on
+    features are compared with size alone. The primary comparison comes first.
 
     Parameters
     ----------
@@ -103,6 +110,9 @@ def pairs_to_test(candidates: Sequence[Candidate], settings: ComparisonSettings,
     """
     by_name = {one.model: one for one in candidates}
     pairs = [Pair(hypothesis, *pair) for hypothesis, pair in _named_pairs(candidates, by_name.get(best))]
+    chosen = [by_name[one.name] for one in settings.feature_models if one.name in by_name]
+    size = [one for one in candidates if one.model == SIZE_ALONE]
+    pairs += [Pair(EXPLORATORY, *pair) for pair in product(chosen, size)]
     primary = settings.primary
     if primary is None:
         return pairs
@@ -200,6 +210,33 @@ def decision_test_table(
             rows.append(row | _seen(pair, paired, note))
     table = pd.DataFrame(rows, columns=_DECISION_COLUMNS)
     return table.assign(p_holm=adjusted(table["hypothesis"] + table["lesions"], table["p"], PRIMARY))
+
+
+def with_adjusted_p(table: pd.DataFrame, tests: pd.DataFrame, birads: str) -> pd.DataFrame:
+    """Return a comparison with the family of hypotheses and the adjusted p value of each row's difference to BI-RADS.
+
+    Parameters
+    ----------
+    table
+        Of `comparison_table`.
+    tests
+        Of `auc_test_table`.
+    birads
+        Name of the row of BI-RADS.
+
+    Returns
+    -------
+    DataFrame
+        With `auc_difference_p_holm` and `auc_difference_hypothesis` behind `auc_difference_p`. The primary comparison
+        says so where it is against BI-RADS; its p value is not adjusted. Exploratory rows have no adjusted value.
+    """
+    against = tests[tests["model_b"] == birads].drop_duplicates("model_a").set_index("model_a")
+    place = list(table.columns).index("auc_difference_p") + 1
+    added = {
+        "auc_difference_p_holm": table["model"].map(against["p_holm"]).astype("float64"),
+        "auc_difference_hypothesis": table["model"].map(against["hypothesis"]),
+    }
+    return pd.concat([table.iloc[:, :place], pd.DataFrame(added), table.iloc[:, place:]], axis=1)
 
 
 def adjusted(families: pd.Series, p_values: pd.Series, unadjusted: str = PRIMARY) -> pd.Series:

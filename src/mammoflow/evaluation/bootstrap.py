@@ -82,8 +82,6 @@ class PatientBootstrap:
     def ratios(self, numerator: FloatArray, denominator: FloatArray, patients: Sequence[str] | IntArray) -> FloatArray:
         """Return sums of some columns over sums of others, on the rows as they are and on each resample.
 
-        Rows are summed by patient first, so the time depends on the number of patients.
-
         Parameters
         ----------
         numerator, denominator
@@ -96,14 +94,41 @@ class PatientBootstrap:
         ndarray
             (1 + resamples, columns); `nan` where the denominator is 0.
         """
+        sums = self.sums(np.hstack([numerator, denominator]), patients)
+        return ratio(sums[:, : numerator.shape[1]], sums[:, numerator.shape[1] :])
+
+    def sums(self, values: FloatArray, patients: Sequence[str] | IntArray, single: bool = False) -> FloatArray:
+        """Return sums over rows, on the rows as they are and on each resample.
+
+        Rows are summed by patient first, so the time depends on the number of patients.
+
+        Parameters
+        ----------
+        values
+            (rows, columns).
+        patients
+            (rows,): the patient of each row.
+        single
+            Whether resamples are summed in single precision, which takes half the time and is exact for counts.
+
+        Returns
+        -------
+        ndarray
+            (1 + resamples, columns); the first row is summed in double precision in any case.
+        """
         codes, number = patient_codes(patients)
-        drawn = _drawn(number, self.resamples, self.seed)
-        sums = []
-        for values in (numerator, denominator):
-            by_patient = np.zeros((number, values.shape[1]))
-            np.add.at(by_patient, codes, values)
-            sums.append(drawn @ by_patient)
-        return ratio(sums[0], sums[1])
+        by_patient = np.zeros((number, values.shape[1]))
+        if len(values):
+            order = np.argsort(codes, kind="stable")
+            starts = np.searchsorted(codes[order], np.arange(number))
+            by_patient = np.add.reduceat(values[order], starts, axis=0)
+        if not single:
+            found: FloatArray = _drawn(number, self.resamples, self.seed) @ by_patient
+            return found
+        resampled = _drawn_single(number, self.resamples, self.seed) @ by_patient.astype(np.float32)
+        sums = resampled.astype(np.float64)
+        sums[0] = by_patient.sum(axis=0)
+        return sums
 
     def estimate(self, values: FloatArray, patients: Sequence[str] | IntArray) -> Estimate:
         """Turn values on the rows as they are and on each resample, (1 + resamples,), into value and interval.
@@ -122,6 +147,27 @@ class PatientBootstrap:
                 low = high = float("nan")
         return Estimate(float(values[0]), low, high, len(defined))
 
+    def bounds(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the bounds of columns (1 + resamples, columns), as `estimate` gives them for one, but for rounding.
+
+        The caller checks that there are enough patients.
+        """
+        resampled = np.ascontiguousarray(values[1:].T)
+        tail = (1 - self.confidence) / 2
+        last = resampled.shape[1] - 1
+        places = [tail * last, (1 - tail) * last]
+        near = [min(int(place) + step, last) for place in places for step in (0, 1)]
+        parted = np.partition(resampled, near, axis=1)
+        low, high = (
+            parted[:, int(place)] + (place % 1) * (parted[:, min(int(place) + 1, last)] - parted[:, int(place)])
+            for place in places
+        )
+        for column in np.flatnonzero(~np.isfinite(resampled).all(axis=1)):
+            one = self.estimate(values[:, column], np.arange(self.fewest_patients + 2))
+            low[column], high[column] = one.low, one.high
+        is_point = high - low <= 1e-6 * np.maximum(np.abs(low), np.abs(high))
+        return np.where(is_point, np.nan, low), np.where(is_point, np.nan, high)
+
     def mean(self, values: FloatArray, patients: Sequence[str] | IntArray) -> Estimate:
         """Return the mean of values (rows,) with its interval; not defined without rows or with a single patient."""
         return self.estimate(self.ratios(values[:, None], np.ones((len(values), 1)), patients)[:, 0], patients)
@@ -136,5 +182,13 @@ def _drawn(number: int, resamples: int, seed: int) -> FloatArray:
     chosen += number * np.arange(resamples)[:, None]
     drawn = np.bincount(chosen.ravel(), minlength=resamples * number).reshape(resamples, number)
     counts = np.vstack([np.ones((1, number)), drawn]).astype(np.float64, copy=False)
+    counts.flags.writeable = False
+    return counts
+
+
+@lru_cache(maxsize=4)
+def _drawn_single(number: int, resamples: int, seed: int) -> FloatArray:
+    """Return `_drawn` in single precision."""
+    counts = _drawn(number, resamples, seed).astype(np.float32)
     counts.flags.writeable = False
     return counts

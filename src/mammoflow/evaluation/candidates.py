@@ -13,7 +13,7 @@ import pandas as pd
 from mammoflow.config.evaluation import BIRADS_ROW
 from mammoflow.config.from_run import ELSEWHERE
 from mammoflow.evaluation.birads import ZERO_NOTES, BiradsZero, birads_scores, birads_threshold
-from mammoflow.evaluation.estimates import Scored
+from mammoflow.evaluation.estimates import BoolArray, Scored
 from mammoflow.evaluation.inputs import Run
 from mammoflow.evaluation.metrics import FloatArray, patient_codes
 from mammoflow.evaluation.seen_patients import SeenPatients
@@ -88,7 +88,12 @@ class Candidate:
 
     def scored(self, lesions: pd.DataFrame) -> pd.Index:
         """Return the lesions, of those given, that every run has a prediction for."""
-        return lesions.index[lesions.index.isin(self._defined)]
+        return lesions.index[self.scores(lesions.index)]
+
+    def scores(self, lesion_ids: pd.Index) -> BoolArray:
+        """Tell of which lesions every run has a prediction, (lesions,)."""
+        # `Index.isin` takes fifty times as long for ids that are text.
+        return np.asarray(self._defined.get_indexer(lesion_ids) >= 0)
 
     def on(self, lesions: pd.DataFrame, lesion_ids: pd.Index) -> Scored:
         """Return what the model says of some lesions, all of which it scores.

@@ -151,9 +151,14 @@ def area(label: FloatArray, scores: Sequence[FloatArray], patients: Sequence[str
     malignant = label == 1
     if malignant.all() or not malignant.any():
         return Area(math.nan, math.nan, math.nan, 0, 0)
-    found = components(label, scores)
+    return area_of_components(label, components(label, scores), patients)
+
+
+def area_of_components(label: FloatArray, found: FloatArray, patients: Sequence[str] | IntArray) -> Area:
+    """Return the area under the ROC curve from what `components` gives; both classes occur."""
+    malignant = label == 1
     value = float(found[malignant].mean())
-    spread = _clustered(malignant, found - value, patients)
+    spread = clustered_spread(malignant, found - value, patients)
     return Area(value, spread.error, spread.freedom, *spread.clusters)
 
 
@@ -181,7 +186,7 @@ def area_difference(
     if malignant.all() or not malignant.any():
         return AreaDifference(math.nan, math.nan, math.nan)
     areas = float(first[malignant].mean()), float(second[malignant].mean())
-    error = _clustered(malignant, first - second - (areas[0] - areas[1]), patients).error
+    error = clustered_spread(malignant, first - second - (areas[0] - areas[1]), patients).error
     return AreaDifference(*areas, error if error > NOTHING else math.nan)
 
 
@@ -214,7 +219,7 @@ def newcombe_interval(area: float, malignant: int, benign: int, confidence: floa
 
 
 @dataclass(frozen=True)
-class _Spread:
+class Spread:
     """Standard error of an area or of a difference, its degrees of freedom, and the patients of each class."""
 
     error: float
@@ -222,7 +227,9 @@ class _Spread:
     clusters: tuple[int, int]
 
 
-def _clustered(malignant: npt.NDArray[np.bool_], deviation: FloatArray, patients: Sequence[str] | IntArray) -> _Spread:
+def clustered_spread(
+    malignant: npt.NDArray[np.bool_], deviation: FloatArray, patients: Sequence[str] | IntArray
+) -> Spread:
     """Return the standard error of the mean of components, from their deviations (lesions,), summed over patients.
 
     The degrees of freedom are Satterthwaite's for the variances of the two classes, as Brunner and Munzel take them for
@@ -238,9 +245,9 @@ def _clustered(malignant: npt.NDArray[np.bool_], deviation: FloatArray, patients
         variances.append(number / (number - 1) * float((total**2).sum()) if number > 1 else math.nan)
     numbers = (clusters[0], clusters[1])
     if min(numbers) < 2:
-        return _Spread(math.nan, math.nan, numbers)
+        return Spread(math.nan, math.nan, numbers)
     shared = patients_in_all / (patients_in_all - 1) * float((sums[0] * sums[1]).sum())
     error = math.sqrt(max(sum(variances) + 2 * shared, 0.0))
     parts = sum(part**2 / (number - 1) for part, number in zip(variances, numbers, strict=True))
     freedom = sum(variances) ** 2 / parts if parts > 0 else math.nan
-    return _Spread(error, max(freedom, 1.0), numbers)
+    return Spread(error, max(freedom, 1.0), numbers)

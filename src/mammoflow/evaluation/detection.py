@@ -33,7 +33,11 @@ COUNTS = (
     "false_positives",
     "further_components",
     "images_both_empty",
+    "images_with_distances",
 )
+IMAGE_SCORES = ("iou", "precision", "recall", "pixel_accuracy", "hd95_mm", "surface_distance_mm")
+"""Scores of MAPS whose mean over the images with a lesion is stated beside that of Dice."""
+
 ESTIMATES = (
     "sensitivity",
     "false_positives_per_image",
@@ -44,6 +48,7 @@ ESTIMATES = (
     "dice_lesions",
     "dice_images",
     "dice_images_with_lesions",
+    *(f"{name}_images_with_lesions" for name in IMAGE_SCORES),
 )
 DETECTION_COLUMNS = (
     *("split", "model", "threshold", "hit_rule"),
@@ -141,7 +146,9 @@ def detection_table(run: Run, bootstrap: PatientBootstrap) -> pd.DataFrame:
         score; `sensitivity_at_F` the highest with at most F false positives per image. `dice_hits` is the mean over the
         lesions that are hit, `dice_lesions` over all, where a missed lesion is 0; `dice_images` over whole images, 1
         where neither the reference nor the model marks anything (`images_both_empty` counts these), and
-        `dice_images_with_lesions` over the images with a lesion. Every mean has an interval over patients.
+        `dice_images_with_lesions` over the images with a lesion, as the other scores of images. Distances are defined
+        on the images with both a lesion and a component (`images_with_distances`). Every mean has an interval over
+        patients.
     """
     rows = [
         {"split": split, "model": model, **_settings(detected), **_counts(detected), **_estimates(detected, bootstrap)}
@@ -172,6 +179,7 @@ def _counts(detected: Detected) -> dict[str, int]:
         "false_positives": len(detected.false_positives),
         "further_components": int((detected.detections["lesion_id"].notna() & ~detected.detections["is_mask"]).sum()),
         "images_both_empty": int(both_empty.sum()),
+        "images_with_distances": int((complete.loc[complete["lesions"] > 0, "hd95_mm"]).notna().sum()),
     }
 
 
@@ -206,7 +214,8 @@ def _estimates(detected: Detected, bootstrap: PatientBootstrap) -> dict[str, flo
     add_mean("dice_hits", lesions[lesions["hit"]], lesions.loc[lesions["hit"], "dice"])
     add_mean("dice_lesions", lesions, lesions["dice"])
     add_mean("dice_images", complete, complete["dice"])
-    add_mean("dice_images_with_lesions", complete[has_lesion], complete.loc[has_lesion, "dice"])
+    for name in ("dice", *IMAGE_SCORES):
+        add_mean(f"{name}_images_with_lesions", complete[has_lesion], complete.loc[has_lesion, name])
     return columns
 
 

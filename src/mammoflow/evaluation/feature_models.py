@@ -71,7 +71,7 @@ def feature_candidate(
     notes
         What a reader of the table must know beside the fit.
     """
-    return _regression(feature_model_name(family), feature_matrix(family, features, lesions), lesions, notes)
+    return regression(feature_model_name(family), feature_matrix(family, features, lesions), lesions, notes)
 
 
 def joint_candidate(
@@ -81,12 +81,17 @@ def joint_candidate(
 
     A lesion that has no feature of one of the families has no prediction.
     """
+    return regression(ALL_FEATURES, joint_matrix(families, lesions), lesions, notes)
+
+
+def joint_matrix(families: Mapping[str, pd.DataFrame], lesions: pd.DataFrame) -> pd.DataFrame:
+    """Return the features of several families; a lesion that has none of one of them has none at all."""
     matrices = [feature_matrix(family, features, lesions) for family, features in families.items()]
     joined = pd.concat(matrices, axis=1)
     # A lesion that lacks a family as a whole would be scored on what the other families say, with medians for the rest.
     for matrix in matrices:
         joined.loc[matrix.isna().all(axis=1)] = np.nan
-    return _regression(ALL_FEATURES, joined, lesions, notes)
+    return joined
 
 
 def boosted_candidate(
@@ -98,8 +103,12 @@ def boosted_candidate(
     way that fits the training lesions better. The lesion's type is one more column. Parameters are those of
     `feature_candidate`.
     """
-    name = f"{feature_model_name(family)}{BOOSTED}"
     matrix = feature_matrix(family, features, lesions)
+    return boosting(f"{feature_model_name(family)}{BOOSTED}", matrix, lesions, notes)
+
+
+def boosting(name: str, matrix: pd.DataFrame, lesions: pd.DataFrame, notes: tuple[str, ...] = ()) -> Candidate:
+    """Fit the trees of `boosted_candidate` on a matrix of features (lesions, features) and score all lesions."""
     # Trees cannot be grown on a feature that no training lesion states, such as a wavelength below the pixel spacing.
     if not (lesions["split"] == "train").any():
         return undefined(name, FEATURE_MODEL, lesions, NO_TRAINING)
@@ -130,8 +139,23 @@ def boosted_candidate(
     return with_threshold(name, FEATURE_MODEL, score, lesions, (note, *notes))
 
 
-def _regression(name: str, matrix: pd.DataFrame, lesions: pd.DataFrame, notes: tuple[str, ...]) -> Candidate:
-    """Fit logistic regression on the training lesions that have features, and score all lesions that have some."""
+def regression(
+    name: str, matrix: pd.DataFrame, lesions: pd.DataFrame, notes: tuple[str, ...] = (), l1_share: float = 0.0
+) -> Candidate:
+    """Fit logistic regression on the training lesions that have features, and score all lesions that have some.
+
+    Parameters
+    ----------
+    name
+        Of the row.
+    matrix
+        (lesions, features) in the order of the lesions.
+    lesions, notes
+        As `feature_candidate` takes them.
+    l1_share
+        Share of the L1 penalty: 0 is an L2 penalty alone, 1 an L1 penalty alone (lasso), between them lies the elastic
+        net (Zou and Hastie, Journal of the Royal Statistical Society B 67, 2005).
+    """
     training = lesions["split"] == "train"
     if not training.any():
         return undefined(name, FEATURE_MODEL, lesions, NO_TRAINING)
@@ -146,13 +170,16 @@ def _regression(name: str, matrix: pd.DataFrame, lesions: pd.DataFrame, notes: t
     design = _Design.of_training(matrix[usable].to_numpy(), lesions.loc[usable, "lesion_type"].tolist())
     values = design.rows(matrix.to_numpy(), lesions["lesion_type"].tolist())
     score = pd.Series(np.nan, index=lesions.index)
-    model, penalty = _fit(values[usable.to_numpy()], label, values, lesions, defined)
+    model, penalty = _fit(values[usable.to_numpy()], label, values, lesions, defined, l1_share)
     score[defined] = model.predict_proba(values[defined.to_numpy()])[:, 1]
     slopes = f" with slopes of their own for {' and '.join(design.types)}" if len(design.types) > 1 else ""
+    kind = {0.0: "L2", 1.0: "L1"}.get(l1_share, "elastic net")
     note = (
-        f"logistic regression on {len(stated_features)} features{slopes}, L2 penalty C = {penalty:g} chosen on "
+        f"logistic regression on {len(stated_features)} features{slopes}, {kind} penalty C = {penalty:g} chosen on "
         "validation"
     )
+    if l1_share:
+        note += f", {int((model.coef_ != 0).sum())} of {model.coef_.size} slopes are not 0"
     return with_threshold(name, FEATURE_MODEL, score, lesions, (note, *notes))
 
 
@@ -200,16 +227,21 @@ class _Design:
 
 
 def _fit(
-    training: FloatArray, label: FloatArray, values: FloatArray, lesions: pd.DataFrame, defined: pd.Series
+    training: FloatArray,
+    label: FloatArray,
+    values: FloatArray,
+    lesions: pd.DataFrame,
+    defined: pd.Series,
+    l1_share: float,
 ) -> tuple[LogisticRegression, float]:
     """Fit one model a penalty and return the one with the best validation AUC; of equals the most regular one."""
     validation = ((lesions["split"] == "validation") & defined).to_numpy()
     expected = lesions.loc[validation, "malignant"].astype("float64").to_numpy()
     if len(np.unique(expected)) < 2:
-        return _logistic(DEFAULT_PENALTY).fit(training, label), DEFAULT_PENALTY
+        return _logistic(DEFAULT_PENALTY, l1_share).fit(training, label), DEFAULT_PENALTY
     best: tuple[float, LogisticRegression, float] | None = None
     for penalty in PENALTIES:
-        model = _logistic(penalty).fit(training, label)
+        model = _logistic(penalty, l1_share).fit(training, label)
         score = model.predict_proba(values[validation])[:, 1]
         area = float(auc(expected, score, np.ones((1, len(score))))[0])
         if best is None or area > best[0] + 1e-9:
@@ -219,5 +251,7 @@ def _fit(
     return best[1], best[2]
 
 
-def _logistic(penalty: float) -> LogisticRegression:
+def _logistic(penalty: float, l1_share: float) -> LogisticRegression:
+    if l1_share:
+        return LogisticRegression(C=penalty, l1_ratio=l1_share, solver="saga", max_iter=2000, tol=1e-3, random_state=0)
     return LogisticRegression(C=penalty, max_iter=2000)

@@ -12,9 +12,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 
+from mammoflow.evaluation.auc_tests import best_of
 from mammoflow.evaluation.calibration_figure import draw_reliability
 from mammoflow.evaluation.candidates import CEILING, FLOOR, FUSION, READER, Candidate, classifier_titles, display_name
 from mammoflow.evaluation.curves import curves_of, draw_precision_recall, draw_roc, draw_roc_panels
+from mammoflow.evaluation.decision_curve_figure import draw_decision_curve
 from mammoflow.evaluation.detection_figures import draw_froc
 from mammoflow.evaluation.drawing import (
     COLOURS,
@@ -27,7 +29,9 @@ from mammoflow.evaluation.drawing import (
     say_nothing_to_draw,
     write_data,
 )
+from mammoflow.evaluation.few_labels_figure import draw_few_labels
 from mammoflow.evaluation.flow_figure import draw_flow
+from mammoflow.evaluation.forest_figure import draw_forest
 from mammoflow.evaluation.inputs import Run
 from mammoflow.evaluation.learning_curves import draw_learning_curves
 from mammoflow.evaluation.segmentation_figures import (
@@ -88,7 +92,10 @@ def write_figures(
     draw_precision_recall(folder / "precision_recall.png", curves, run.phantom)
     draw_auc(folder / "auc.png", tables["comparison"], run.phantom, titles)
     draw_confusion(folder / "confusion.png", tables["confusion"], run.phantom, titles)
-    draw_reliability(folder / "reliability.png", candidates, test, run.phantom, titles)
+    draw_reliability(folder / "reliability.png", tables["reliability"], run.phantom, titles)
+    best = best_of(tables["auc_tests"])
+    draw_decision_curve(folder / "decision_curve.png", tables["decision_curve"], best, run.phantom, titles)
+    draw_forest(folder / "forest.png", tables["subgroups"], best, run.phantom, titles)
     draw_dice_against_margin(folder / "dice_margin.png", tables["segmentation"], run.phantom)
     draw_dice_by_iteration(folder / "dice_iteration.png", tables["segmentation"], run.phantom)
     draw_dice_against_diameter(
@@ -98,6 +105,9 @@ def write_figures(
     remove_figure(folder / "froc.png")
     if len(run.maps):
         draw_froc(folder / "froc.png", tables["froc"], tables["detection"], run.phantom)
+    remove_figure(folder / "few_labels.png")
+    if len(tables["few_labels"]):
+        draw_few_labels(folder / "few_labels.png", tables["few_labels"], run.phantom)
     remove_figure(folder / "learning_curves.png")
     if len(run.history):
         draw_learning_curves(folder / "learning_curves.png", run.history, run.phantom, titles)

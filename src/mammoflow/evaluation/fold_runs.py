@@ -14,9 +14,10 @@ from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.comparison import comparison_table, confusion_table
 from mammoflow.evaluation.foreign import without_decisions
 from mammoflow.evaluation.inputs import Run, labelled_lesions, read_run
-from mammoflow.evaluation.pooling import Fold, pooled_candidates, pooled_note, tables_by_fold
+from mammoflow.evaluation.pooling import Fold, fold_of_lesions, pooled_candidates, pooled_note, tables_by_fold
 from mammoflow.evaluation.stage import write_record
-from mammoflow.evaluation.subgroups import subgroup_table
+from mammoflow.evaluation.subgroups import size_thirds, subgroup_table
+from mammoflow.evaluation.within_folds import with_areas_within_folds
 from mammoflow.storage.files import read_json
 from mammoflow.tables.files import write_csv, write_table
 from mammoflow.tables.predictions import PREDICTIONS
@@ -59,11 +60,13 @@ def pool_folds(settings: ComparisonSettings, folders: Sequence[Path], output: Pa
     bootstrap = PatientBootstrap.of(settings)
     note = "; ".join(filter(None, [study_note(runs[0].study), pooled_note(folds)]))
     lesions = pd.concat([fold.test for fold in folds])
+    thirds = size_thirds([fold.lesions[fold.lesions["split"] == "train"] for fold in folds])
+    comparison = comparison_table(candidates, lesions, candidates[0], bootstrap, "test", note)
     tables = {
-        "comparison": comparison_table(candidates, lesions, candidates[0], bootstrap, "test", note),
+        "comparison": with_areas_within_folds(comparison, candidates, lesions, fold_of_lesions(folds), bootstrap),
         "comparison_by_fold": tables_by_fold(folds, bootstrap, "test"),
         "confusion": confusion_table(candidates, lesions, note),
-        "subgroups": subgroup_table(candidates, lesions, bootstrap, note, settings.fewest_cases),
+        "subgroups": subgroup_table(candidates, lesions, bootstrap, note, settings.fewest_cases, thirds),
     }
     for name, table in without_decisions(tables, candidates).items():
         write_csv(output / f"{name}.csv", table)

@@ -160,7 +160,7 @@ def without_decisions(tables: Mapping[str, pd.DataFrame], candidates: Sequence[C
 
 
 def _cleaned(name: str, table: pd.DataFrame, undecided: set[str], no_probability: set[str]) -> pd.DataFrame:
-    if name in ("confusion", "decision_tests"):
+    if name in ("confusion", "decision_tests", "reclassification"):
         columns = [column for column in ("model", "model_a", "model_b") if column in table.columns]
         return table[~table[columns].isin(undecided).any(axis=1)]
     if name in ("calibration", "thresholds"):
@@ -184,7 +184,12 @@ def unmatched_table(predictions: Sequence[ForeignPredictions], run: Run) -> pd.D
 
 def unmatched_lines(unmatched: pd.DataFrame) -> list[str]:
     """Return what the console says of `unmatched_table`: one line for each tool and side, with the first cases."""
-    what = {"table": "rows of its table are not used", "run": "lesions have no score"}
+    what = {
+        "table": "rows of its table are not used",
+        "run": "lesions have no score",
+        "masks": "lesions have no mask that can be used",
+        "files": "files of its folder are not used",
+    }
     lines = []
     for (model, side), rows in unmatched.groupby(["model", "side"], sort=False):
         cases = [f"{row.value} ({row.problem})" for row in rows.head(EXAMPLES).itertuples()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -76,7 +77,7 @@ def match_scores(asked: ForeignPredictions, lesions: pd.DataFrame) -> Matched:
             f"{path} of {asked.name} has no row with a key and a score; the first row: {_first(rows)}; check "
             "comparison.predictions: key and score"
         )
-    keys = pd.Series(_lesion_keys(asked, lesions), index=lesions.index, dtype="object")
+    keys = pd.Series(lesion_keys(asked.key_parts(), lesions), index=lesions.index, dtype="object")
     keys, by_name = _by_file_name(asked, keys, scored)
     scored = scored.assign(key=scored["key"].map(_file_names)) if by_name else scored
     score = _one_score(asked, scored)
@@ -113,7 +114,7 @@ def _rows(asked: ForeignPredictions, table: pd.DataFrame) -> pd.DataFrame:
         text = texts.iloc[place]
         if not text and not any(values):
             continue
-        key, score = tuple(map(_as_cohort, asked.key_parts(), values)), np.nan
+        key, score = tuple(map(as_cohort, asked.key_parts(), values)), np.nan
         if not problem:
             try:
                 number = parse_number(text, mark=mark)
@@ -126,7 +127,7 @@ def _rows(asked: ForeignPredictions, table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["key", "score", "row", "problem"])
 
 
-def _as_cohort(part: str, value: str) -> str:
+def as_cohort(part: str, value: str) -> str:
     """Write a part of a key as the cohort writes it: sides and views by their short names, paths without `./`."""
     if part == "view":
         return parse_view(value)[0]
@@ -138,11 +139,11 @@ def _as_cohort(part: str, value: str) -> str:
     return str(PurePosixPath(value.replace("\\", "/"))) if part in PATHS and value else value
 
 
-def _lesion_keys(asked: ForeignPredictions, lesions: pd.DataFrame) -> list[tuple[str, ...]]:
-    """Return the key of each lesion."""
+def lesion_keys(parts: Sequence[str], lesions: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Return the key of each lesion; `lesions` is indexed by lesion."""
     named = lesions.assign(lesion_id=lesions.index)
-    parts = [named[PATHS.get(part, part)].fillna("").astype(str) for part in asked.key_parts()]
-    return list(zip(*parts, strict=True))
+    values = [named[PATHS.get(part, part)].fillna("").astype(str) for part in parts]
+    return list(zip(*values, strict=True))
 
 
 def _by_file_name(asked: ForeignPredictions, keys: pd.Series, scored: pd.DataFrame) -> tuple[pd.Series, bool]:

@@ -16,7 +16,7 @@ from mammoflow.tables.detections import DETECTIONS, MAPS
 from mammoflow.tables.features import FEATURES
 from mammoflow.tables.files import empty_table, read_table, read_tables
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
-from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
+from mammoflow.tables.masks import EMPTY_SCORES, MASKS, SEGMENTATION_SCORES
 from mammoflow.tables.predictions import PREDICTIONS
 from mammoflow.tables.saliency import SALIENCY
 from mammoflow.tables.study import is_leaking, is_phantom
@@ -50,6 +50,8 @@ class Run:
         What each segmentation model's `weights.json` says, by model.
     detections, maps
         Components and probability maps of all automatic models.
+    empty_scores
+        Masks of images without a lesion, prompted at their middle.
     saliency
         How saliency maps of classifiers lie on the reference masks.
     history
@@ -71,6 +73,7 @@ class Run:
     weights: dict[str, Any] = field(default_factory=dict)
     detections: pd.DataFrame = field(default_factory=lambda: empty_table(DETECTIONS))
     maps: pd.DataFrame = field(default_factory=lambda: empty_table(MAPS))
+    empty_scores: pd.DataFrame = field(default_factory=lambda: empty_table(EMPTY_SCORES))
     saliency: pd.DataFrame = field(default_factory=lambda: empty_table(SALIENCY))
     history: pd.DataFrame = field(default_factory=pd.DataFrame)
 
@@ -133,6 +136,7 @@ def read_run(
         weights={path.parents[1].name: read_json(path) for path in _existing(segmentation, "weights.json")},
         detections=_join(_existing(segmentation, "detections.parquet"), DETECTIONS),
         maps=_join(_existing(segmentation, "maps.parquet"), MAPS),
+        empty_scores=_join(_existing(segmentation, "empty.parquet"), EMPTY_SCORES),
         saliency=_join([folder / "saliency.parquet" for folder in saliency], SALIENCY),
         history=_history(prediction_files),
     )
@@ -163,7 +167,7 @@ def _join(paths: list[Path], schema: Any) -> pd.DataFrame:
 
 
 def _existing(folders: list[Path], name: str) -> list[Path]:
-    """Return the files of this name; only automatic models write them."""
+    """Return the files of this name; some models write them."""
     return [folder / name for folder in folders if (folder / name).is_file()]
 
 

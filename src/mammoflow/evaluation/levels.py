@@ -140,11 +140,11 @@ def level_table(
             column: values.to_numpy(dtype=np.float64) for column, values in [*reader.items(), *probabilities.items()]
         }
         read = [of_all[birads.model, seed] for seed in birads.runs]
-        is_read = ~np.isnan(read).any(axis=0)
+        is_read = np.asarray(~np.isnan(read).any(axis=0), dtype=np.bool_)
         for one in [birads, *models]:
             scores = [of_all[one.model, seed] for seed in one.runs]
-            scored = ~np.isnan(scores).any(axis=0)
-            paired = scored & is_read
+            scored = np.asarray(~np.isnan(scores).any(axis=0), dtype=np.bool_)
+            paired: npt.NDArray[np.bool_] = scored & is_read
             area = _area(label, scores, codes, scored, rule).columns("auc")
             own = area["auc"] if (paired == scored).all() else _area(label, scores, codes, paired, rule).value
             row: dict[str, object] = {

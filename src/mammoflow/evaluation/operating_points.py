@@ -268,7 +268,7 @@ def _against_reader(
     A biopsy is a lesion that is called malignant. Only lesions that the reader scores too are counted. The share is the
     reader's calls of benign lesions less the model's, over the reader's; below 0 the model asks for more.
     """
-    read = lesions.index.isin(reader.scored(lesions))
+    read = reader.scores(lesions.index)
     if not read.any():
         return {}
     label, patients = scored.label[read], scored.patients[read]

@@ -41,7 +41,7 @@ class Paired:
         lesions
             Indexed by lesion: `malignant`, `patient_id`.
         """
-        scored = lesions.index.isin(first.scored(lesions)) & lesions.index.isin(second.scored(lesions))
+        scored = first.scores(lesions.index) & second.scores(lesions.index)
         both = lesions if scored.all() else lesions[scored]
         return cls(both, *(candidate.on(both, both.index) for candidate in (first, second)))
 

@@ -121,6 +121,7 @@ def pooled_run(whole: Run, folds: Sequence[Fold]) -> Run:
         weights=_weights(folds),
         detections=held_out([fold.run.detections for fold in folds], "image_id", images).assign(split="test"),
         maps=held_out([fold.run.maps for fold in folds], "image_id", images).assign(split="test"),
+        empty_scores=held_out([fold.run.empty_scores for fold in folds], "image_id", images).assign(split="test"),
         saliency=held_out([fold.run.saliency for fold in folds], "lesion_id", lesions),
         history=pd.concat([fold.run.history.assign(fold=fold.number) for fold in folds], ignore_index=True),
     )
@@ -189,6 +190,11 @@ def _pooled(first: Candidate, folds: Sequence[Fold]) -> Candidate:
         threshold=thresholds.pop() if len(thresholds) == 1 else float("nan"),
         seen=SeenPatients.pooled([(part.seen, test["patient_id"]) for part, test in parts]),
     )
+
+
+def fold_of_lesions(folds: Sequence[Fold]) -> pd.Series:
+    """Return the number of the fold that holds each labelled lesion out, indexed by lesion."""
+    return pd.concat([pd.Series(fold.number, index=fold.test.index, dtype="int64") for fold in folds])
 
 
 def tables_by_fold(folds: Sequence[Fold], bootstrap: PatientBootstrap, split: str) -> pd.DataFrame:

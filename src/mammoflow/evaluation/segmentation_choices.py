@@ -11,7 +11,7 @@ from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.metrics import FloatArray
 from mammoflow.evaluation.segmentation_summary import ELLIPSE, ORACLE, mark_of, mean_columns, scored_rows
 from mammoflow.evaluation.segmentation_tables import KEYS
-from mammoflow.tables.detections import AUTOMATIC
+from mammoflow.tables.detections import AUTOMATIC, FOREIGN_MASKS
 
 HEADS = (1, 2, 3)
 BY_PREDICTED_IOU = "best by predicted IoU"
@@ -57,7 +57,8 @@ def choices_table(scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: Patien
         the first row of the same group, on the same prompts.
     """
     rows = scored_rows(scores, lesions)
-    rows = rows[rows["split"].isin(CHOICE_SPLITS) & (rows["model"] != ELLIPSE) & (rows["origin"] != AUTOMATIC)]
+    compared = rows["split"].isin(CHOICE_SPLITS) & (rows["model"] != ELLIPSE)
+    rows = rows[compared & ~rows["origin"].isin([AUTOMATIC, FOREIGN_MASKS])]
     table = []
     for values, group in rows.groupby(["split", *KEYS], sort=True, dropna=False):
         keys = dict(zip(("split", *KEYS), values, strict=True))

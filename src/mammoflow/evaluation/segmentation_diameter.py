@@ -8,8 +8,14 @@ from scipy import stats
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.metrics import RESAMPLES_TOGETHER, FloatArray, ratio
-from mammoflow.evaluation.segmentation_summary import ORACLE, by_reference, prompt_labels, prompted_by_reference
-from mammoflow.tables.detections import AUTOMATIC
+from mammoflow.evaluation.segmentation_summary import (
+    ORACLE,
+    OTHER_TOOL,
+    by_reference,
+    prompt_labels,
+    prompted_by_reference,
+)
+from mammoflow.tables.detections import AUTOMATIC, FOREIGN_MASKS
 
 NULL = "no association: t with n - 2 degrees of freedom, two-sided"
 """The null hypothesis of the p-values; n is that of the lesions, or of the patients for the means of patients."""
@@ -39,10 +45,12 @@ def dice_by_diameter(scores: pd.DataFrame, masks: pd.DataFrame, lesions: pd.Data
     chosen = scores[scores["chosen"] & scores["dice"].notna()]
     keys = ["model", "field_of_view", "lesion_id", "prompt_id"]
     rows = chosen.assign(prompts=prompt_labels, oracle_prompt=prompted_by_reference)
-    # A lesion that an automatic model missed has no mask that went on, but a score.
-    automatic = rows[rows["origin"] == AUTOMATIC]
-    rows = pd.concat([rows[rows["origin"] != AUTOMATIC].merge(masks[keys], on=keys), automatic], ignore_index=True)
+    # A lesion that an automatic model missed, or one with a mask of another tool, has no mask that went on.
+    unprompted = rows["origin"].isin([AUTOMATIC, FOREIGN_MASKS])
+    prompted = rows[~unprompted].merge(masks[keys], on=keys)
+    rows = pd.concat([prompted, rows[unprompted]], ignore_index=True)
     marks = pd.Series("", rows.index, dtype="object").mask(by_reference(rows, chosen=True), ORACLE)
+    marks = marks.mask(rows["origin"] == FOREIGN_MASKS, OTHER_TOOL)
     rows = rows.assign(mark=marks)[[*_DIAMETER_COLUMNS]]
     rows.insert(0, "case", rows["lesion_id"].map(case_numbers(lesions.index)))
     described = lesions[["split", "diameter_mm", "lesion_type", "malignant"]]

@@ -7,12 +7,15 @@ import pandas as pd
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.metrics import FloatArray
-from mammoflow.tables.detections import AUTOMATIC
+from mammoflow.tables.detections import AUTOMATIC, FOREIGN_MASKS
 
 ELLIPSE = "ellipse"
 """The floor: an ellipse inscribed in the prompt box."""
 
 ORACLE = "oracle"
+
+OTHER_TOOL = "other tool, training patients unknown"
+"""Mark of the masks of another tool."""
 
 SCORES = (
     "dice",
@@ -46,8 +49,12 @@ SUMMARY_COLUMNS = (
 )
 
 
+BY_REFERENCE = {False: "head_by_reference", True: "mask_by_reference"}
+"""Columns of what `by_reference` tells of all masks, and of those that went on."""
+
 SUMMARISED = (
-    *("split", "lesion_id", "patient_id", "iteration", "chosen", "choice", "head_choice", "oracle_prompt"),
+    "origin",
+    *("split", "lesion_id", "patient_id", "iteration", "chosen", *BY_REFERENCE.values()),
     *("seen", "missed", "area_mm2", "ellipse_dice", *SCORES),
 )
 """Columns of `scored_rows` that a summary needs, beside those that name what it is about."""
@@ -66,15 +73,16 @@ def scored_rows(scores: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The rows with their lesion's `split`, a label of `prompts`, `oracle_prompt` (see `prompted_by_reference`) and
-        `ellipse_dice`, that of the ellipse in the same prompt box; null for a point.
+        The rows with their lesion's `split`, a label of `prompts`, `oracle_prompt` (see `prompted_by_reference`),
+        the columns BY_REFERENCE and `ellipse_dice`, that of the ellipse in the same prompt box; null for a point.
     """
     rows = scores[scores["dice"].notna()]
     floor = rows[rows["model"] == ELLIPSE].set_index("prompt_id")["dice"]
+    rows = rows.assign(oracle_prompt=prompted_by_reference(rows))
     return rows.assign(
+        **{column: by_reference(rows, chosen) for chosen, column in BY_REFERENCE.items()},
         split=rows["lesion_id"].map(lesions["split"]),
         prompts=prompt_labels(rows),
-        oracle_prompt=prompted_by_reference(rows),
         ellipse_dice=rows["prompt_id"].map(floor).astype("float64"),
     )
 
@@ -84,7 +92,7 @@ def prompt_labels(scores: pd.DataFrame) -> pd.Series:
     source = ("; " + scores["origin"]).where(scores["origin"] != "reference", "")
     # A reader's draws are further boxes that the reader gave; all others are moved at random.
     random = (scores["draw"] > 0) & ~scores["origin"].str.startswith("reader:")
-    source = source.where(scores["origin"] != AUTOMATIC, "")
+    source = source.where(~scores["origin"].isin([AUTOMATIC, FOREIGN_MASKS]), "")
     return scores["kind"] + source + pd.Series("; drawn", scores.index).where(random, "")
 
 
@@ -110,8 +118,13 @@ def referenced(lesions: pd.DataFrame, split: str) -> pd.DataFrame:
 
 
 def mark_of(rows: pd.DataFrame, chosen: bool) -> str:
-    """Return `oracle` where the reference chose any of some masks."""
-    return ORACLE if by_reference(rows, chosen).any() else ""
+    """Return `oracle` where the reference chose any of some masks, and `OTHER_TOOL` for those of another tool.
+
+    The rows are those of `scored_rows`, and `by_reference` told what the reference chose.
+    """
+    if (rows["origin"] == FOREIGN_MASKS).any():
+        return OTHER_TOOL
+    return ORACLE if rows[BY_REFERENCE[chosen]].to_numpy(dtype=np.bool_).any() else ""
 
 
 def summary(rows: pd.DataFrame, lesions: pd.Index, bootstrap: PatientBootstrap) -> dict[str, object]:
@@ -132,24 +145,26 @@ def summary(rows: pd.DataFrame, lesions: pd.Index, bootstrap: PatientBootstrap) 
     bootstrap
         Resampling of patients.
     """
-    patients = rows["patient_id"].tolist()
-    values = rows[[*SCORES]].to_numpy(dtype=np.float64)
-    ellipse = rows["ellipse_dice"].to_numpy(dtype=np.float64)
-    difference = rows["dice"].to_numpy(dtype=np.float64) - ellipse
+    patients, lesion_ids = rows["patient_id"].tolist(), set(rows["lesion_id"])
+    numbers = rows[[*SCORES, "area_mm2", "ellipse_dice"]].to_numpy(dtype=np.float64)
+    values, area, ellipse = numbers[:, : len(SCORES)], numbers[:, -2], numbers[:, -1]
+    of = {name: values[:, place] for place, name in enumerate(SCORES)}
+    difference = of["dice"] - ellipse
+    seen = rows["seen"].to_numpy(dtype=np.bool_)
     result: dict[str, object] = {
         "n": len(rows),
-        "lesions": int(rows["lesion_id"].nunique()),
-        "lesions_without_prompt": len(lesions.difference(pd.Index(rows["lesion_id"]))),
+        "lesions": len(lesion_ids),
+        "lesions_without_prompt": len(set(lesions) - lesion_ids),
         "patients": len(set(patients)),
-        "patients_seen": int(rows.loc[rows["seen"], "patient_id"].nunique()),
-        "missed": int(rows["missed"].sum()),
-        "empty_against_empty": int(((rows["area_mm2"] == 0) & (rows["dice"] == 1)).sum()),
-        "surface_left_out": int(rows["hd95_mm"].isna().sum()),
+        "patients_seen": len({patient for patient, is_seen in zip(patients, seen, strict=True) if is_seen}),
+        "missed": int(rows["missed"].to_numpy(dtype=np.bool_).sum()),
+        "empty_against_empty": int(((area == 0) & (of["dice"] == 1)).sum()),
+        "surface_left_out": int(np.isnan(of["hd95_mm"]).sum()),
         "ellipse_dice": float(np.nanmean(ellipse)) if np.isfinite(ellipse).any() else float("nan"),
     }
     for name in MEDIANS:
-        defined = rows[name].dropna()
-        result[f"{name}_median"] = float(defined.median()) if len(defined) else float("nan")
+        is_defined = ~np.isnan(of[name])
+        result[f"{name}_median"] = float(np.median(of[name][is_defined])) if is_defined.any() else float("nan")
     return result | mean_columns((*SCORES, DIFFERENCE), np.column_stack([values, difference]), patients, bootstrap)
 
 

@@ -11,53 +11,36 @@ import pandas as pd
 
 from mammoflow.config.evaluation import ComparisonSettings
 from mammoflow.evaluation.all_candidates import all_candidates
-from mammoflow.evaluation.auc_tests import auc_test_table, best_model, decision_test_table, pairs_to_test
 from mammoflow.evaluation.birads import CASE_TABLES, PUBLISHED
 from mammoflow.evaluation.bootstrap import PatientBootstrap
-from mammoflow.evaluation.calibration import calibration_table
-from mammoflow.evaluation.candidates import Candidate, classifier_titles
-from mammoflow.evaluation.comparison import common_lesions, comparison_table, confusion_table
+from mammoflow.evaluation.candidate_tables import COMPARED, comparison_tables
+from mammoflow.evaluation.candidates import classifier_titles
 from mammoflow.evaluation.detection import detection_table, froc_table
 from mammoflow.evaluation.discordant import discordant_table
 from mammoflow.evaluation.drawing import marked_figures
 from mammoflow.evaluation.feature_table import feature_table
+from mammoflow.evaluation.few_labels import few_labels_table
 from mammoflow.evaluation.figures import write_figures
 from mammoflow.evaluation.flow import exclusions, flow
 from mammoflow.evaluation.foreign import tables_record, unmatched_lines, unmatched_table, without_decisions
-from mammoflow.evaluation.fusion import fusion_table
+from mammoflow.evaluation.foreign_masks import joined_rows, masks_record, score_foreign_masks
 from mammoflow.evaluation.inputs import Run, labelled_lesions, plain_columns, read_run
-from mammoflow.evaluation.levels import level_table, prediction_table
-from mammoflow.evaluation.operating_points import operating_points, threshold_table
-from mammoflow.evaluation.pooling import Fold, pooled_candidates, pooled_note, pooled_run, read_fold, tables_by_fold
+from mammoflow.evaluation.pooling import Fold, pooled_candidates, pooled_run, read_fold
 from mammoflow.evaluation.predictions_file import predictions_table
 from mammoflow.evaluation.provenance_record import provenance, recorded_inputs
 from mammoflow.evaluation.saliency import saliency_table
 from mammoflow.evaluation.seen_patients import SEEN_MARK
 from mammoflow.evaluation.segmentation_choices import choices_table
 from mammoflow.evaluation.segmentation_diameter import diameter_correlation, dice_by_diameter
+from mammoflow.evaluation.segmentation_empty import empty_images_table
+from mammoflow.evaluation.segmentation_heads import heads_table
 from mammoflow.evaluation.segmentation_subgroups import segmentation_subgroups
 from mammoflow.evaluation.segmentation_tables import segmentation_table
-from mammoflow.evaluation.subgroups import subgroup_table
+from mammoflow.evaluation.tuning_methods import tuning_methods
 from mammoflow.run.console import say
 from mammoflow.storage.files import write_text
-from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.files import write_csv
 from mammoflow.tables.study import LEAKING, is_cbis_ddsm, noted, study_note
-
-COMPARED = (
-    "split",
-    "patient_id",
-    "image_id",
-    "finding_id",
-    "laterality",
-    "view",
-    "lesion_type",
-    "density",
-    "diameter_mm",
-    "birads",
-    "malignant",
-)
-"""Columns of the lesions that tables of candidates are made of."""
 
 NOT_RESULTS = ("exclusions", "birads_published", "foreign_unmatched")
 """Tables that no split can spoil; every other one has a `note`, and the column `leaking` where the split leaks."""
@@ -124,7 +107,9 @@ def compare(
     described = run.lesions.set_index("lesion_id")
     # A study without any label still has reference masks.
     measured = labelled if len(labelled) else described
-    scores = run.scores[run.scores["lesion_id"].isin(measured.index)]
+    foreign = score_foreign_masks(settings.masks, images, run.scores["model"].unique().tolist())
+    every = pd.concat([run.scores, foreign.scores], ignore_index=True) if len(foreign.scores) else run.scores
+    scores = every[every["lesion_id"].isin(measured.index)]
     diameters = dice_by_diameter(scores, run.masks, described)
     scores = plain_columns(scores, [*scores.columns])
     tables = without_decisions(tables, candidates) | {
@@ -134,12 +119,16 @@ def compare(
             described.index,
             study_note(run.study),
         ),
-        "foreign_unmatched": unmatched_table(settings.predictions, run),
+        "foreign_unmatched": joined_rows([unmatched_table(settings.predictions, run), foreign.problems]),
         "segmentation": segmentation_table(scores, measured, bootstrap),
         "segmentation_choices": choices_table(scores, measured, bootstrap),
+        "segmentation_heads": heads_table(scores, measured, bootstrap),
+        "segmentation_empty": empty_images_table(run.empty_scores, bootstrap),
+        "tuning_methods": tuning_methods(scores, measured, run.weights, bootstrap),
         "segmentation_subgroups": segmentation_subgroups(scores, measured, bootstrap, settings.fewest_cases),
         "detection": detection_table(run, bootstrap),
         "froc": froc_table(run),
+        "few_labels": few_labels_table(run, candidates, labelled, bootstrap),
         "dice_by_diameter": diameters,
         "dice_diameter_correlation": diameter_correlation(diameters, bootstrap),
         # in a run that makes every fold: on the training lesions of the first
@@ -165,7 +154,10 @@ def compare(
         prompts=prompts,
         saliency=saliency,
     )
-    record = provenance(settings, run, inputs) | {"predictions": tables_record(settings.predictions)}
+    record = provenance(settings, run, inputs) | {
+        "predictions": tables_record(settings.predictions),
+        "masks": masks_record(settings.masks),
+    }
     write_record(output / "provenance.json", record)
     with marked_figures(_figure_marks(run, tables)):
         write_figures(output / "figures", run, candidates, labelled, tables, steps["steps"])
@@ -196,55 +188,6 @@ def _read_folds(
         number = int(run.study["split"]["fold"])
         folds.append(Fold(number, folder, run, lesions, all_candidates(settings, run, lesions)))
     return folds
-
-
-def comparison_tables(
-    settings: ComparisonSettings,
-    run: Run,
-    candidates: Sequence[Candidate],
-    lesions: pd.DataFrame,
-    folds: Sequence[Fold] = (),
-) -> dict[str, pd.DataFrame]:
-    """Return the tables of candidates: each split, common lesions, counts, subgroups, tests, calibration, levels.
-
-    In a run that makes every fold the test rows are pooled; train and validation, and the test rows once more, are
-    apart for each fold.
-    """
-    note, birads, bootstrap = study_note(run.study), candidates[0], PatientBootstrap.of(settings)
-    lesions = plain_columns(lesions, COMPARED)
-    tables: dict[str, pd.DataFrame] = {}
-    if folds:
-        note = "; ".join(filter(None, [note, pooled_note(folds)]))
-        tables = {f"comparison_{split}": tables_by_fold(folds, bootstrap, split) for split in SPLITS}
-        tables["comparison_by_fold"] = tables.pop("comparison_test")
-    for split in SPLITS:
-        if f"comparison_{split}" not in tables:
-            tables[f"comparison_{split}"] = comparison_table(candidates, lesions, birads, bootstrap, split, note)
-    tables["comparison"] = tables.pop("comparison_test")
-    test = lesions[lesions["split"] == "test"]
-    common = common_lesions(candidates, test)
-    tables["comparison_common_lesions"] = comparison_table(candidates, common, birads, bootstrap, "test", note)
-    tables["confusion"] = confusion_table(candidates, test, note)
-    tables["subgroups"] = subgroup_table(candidates, test, bootstrap, note, settings.fewest_cases)
-    groups: list[tuple[Sequence[Candidate], pd.DataFrame]] = [
-        (fold.candidates, plain_columns(fold.lesions, COMPARED)) for fold in folds
-    ]
-    groups = groups or [(candidates, lesions)]
-    pairs = pairs_to_test(candidates, settings, best_model(groups))
-    return tables | {
-        "auc_tests": auc_test_table(pairs, test, settings, note),
-        "decision_tests": decision_test_table(pairs, test, settings, note),
-        "operating_points": operating_points(candidates, groups, test, settings, note),
-        "thresholds": threshold_table(candidates, test, settings, note),
-        "calibration": calibration_table(candidates, test, note),
-        "fusion": (
-            pd.concat([fusion_table(fold.candidates).assign(fold=fold.number) for fold in folds], ignore_index=True)
-            if folds
-            else fusion_table(candidates)
-        ),
-        "predictions_by_level": prediction_table(candidates, test, note),
-        "comparison_by_level": level_table(candidates, test, bootstrap, note),
-    }
 
 
 def marked_table(run: Run, table: pd.DataFrame) -> pd.DataFrame:

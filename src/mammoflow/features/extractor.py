@@ -4,10 +4,33 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mammoflow.features.lesion_patch import LesionPatch
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a feature is, for the data dictionary.
+
+    Attributes
+    ----------
+    region
+        Where it is measured.
+    image
+        The filter or image that it is taken from.
+    statistic
+        What is computed.
+    unit
+        Its unit; "" for a number without one.
+    """
+
+    region: str
+    image: str
+    statistic: str
+    unit: str = ""
 
 
 class FamilyExtractor(ABC):
@@ -46,3 +69,7 @@ class FamilyExtractor(ABC):
         ExcludedCase
             If no feature is defined for this lesion.
         """
+
+    def meaning(self, column: str) -> Meaning:
+        """Return what one of `columns` is, for the data dictionary; a family of its own need not say more."""
+        return Meaning("lesion", "film", column.partition("_")[2].replace("_", " "))

@@ -9,7 +9,7 @@ of amplitude A at the filter's own wavelength gives a magnitude of A / 2.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,6 +18,8 @@ import numpy.typing as npt
 import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
+
+ENTROPY_BINS = 32
 
 CACHED_SHAPES = 2
 """Image shapes whose transfer functions are kept; patches of one study mostly share one."""
@@ -88,6 +90,28 @@ def shortest_wavelength_px(bandwidth_octaves: float) -> float:
     return 2 * upper
 
 
+def _entropy(values: Tensor) -> Tensor:
+    """Return the entropy in bits of each row's histogram, with bins from 0 to the row's largest value."""
+    largest = values.amax(1, keepdim=True)
+    bins = (
+        (values / largest.clamp_min(torch.finfo(values.dtype).tiny) * ENTROPY_BINS).long().clamp_max(ENTROPY_BINS - 1)
+    )
+    entropies = []
+    for row in bins:
+        share = torch.bincount(row, minlength=ENTROPY_BINS).double() / row.numel()
+        entropies.append(-torch.xlogy(share, share).sum() / math.log(2))
+    return torch.stack(entropies)
+
+
+STATISTICS: dict[str, Callable[[Tensor], Tensor]] = {
+    "mean": lambda values: values.mean(1),
+    "std": lambda values: values.std(1, correction=0),
+    "energy": lambda values: values.square().mean(1),
+    "entropy": _entropy,
+}
+"""Statistics of magnitudes (filters, pixels) over a region's pixels, taken as a whole population."""
+
+
 class GaborBank:
     """Several filters that are applied together.
 
@@ -114,9 +138,12 @@ class GaborBank:
         return torch.cat(list(self._magnitudes(image))).cpu().numpy()
 
     def statistics(
-        self, image: npt.NDArray[np.float32], regions: Sequence[npt.NDArray[np.bool_]]
+        self,
+        image: npt.NDArray[np.float32],
+        regions: Sequence[npt.NDArray[np.bool_]],
+        names: Sequence[str] = ("mean", "std"),
     ) -> npt.NDArray[np.float64]:
-        """Return mean and standard deviation of each filter's magnitude in each region.
+        """Return statistics of each filter's magnitude in each region.
 
         Parameters
         ----------
@@ -124,14 +151,16 @@ class GaborBank:
             (rows, columns).
         regions
             Boolean arrays (rows, columns); an empty one gives `nan`.
+        names
+            Of the statistics, some of `STATISTICS`.
 
         Returns
         -------
         numpy.ndarray
-            (regions, filters, 2): mean and standard deviation (of the region's pixels as a whole population).
+            (regions, filters, statistics).
         """
         filled = [number for number, region in enumerate(regions) if region.any()]
-        responses = np.full((len(regions), len(self.filters), 2), np.nan)
+        responses = np.full((len(regions), len(self.filters), len(names)), np.nan)
         if not filled:
             return responses
         places = [torch.from_numpy(np.flatnonzero(regions[number])).to(self.device) for number in filled]
@@ -139,7 +168,7 @@ class GaborBank:
         for magnitude in self._magnitudes(image):
             flat = magnitude.flatten(1)
             values = [flat[:, place].double() for place in places]
-            spectra.append(torch.stack([torch.stack([v.mean(1), v.std(1, correction=0)], 1) for v in values]))
+            spectra.append(torch.stack([torch.stack([STATISTICS[name](v) for name in names], 1) for v in values]))
         responses[filled] = torch.cat(spectra, dim=1).cpu().numpy()
         return responses
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mammoflow.errors import ConfigError, ExcludedCase
+from mammoflow.features.other_breast import BreastPicture, as_square, landmark, mirrored_place, other_images, window
 from mammoflow.imaging.geometry import Mask, Row, mask_to_patch, resample
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.files import read_image, read_mask
@@ -33,12 +34,16 @@ class LesionPatch:
         (rows, columns): the breast; pixels outside the film are not part of it.
     spacing_mm
         Pixel spacing in millimetres, the same along both axes.
+    breasts
+        The lesion and the same place of the other breast, both cut from the canonical images at one spacing; None where
+        no film shows the other breast, or where they are not asked for.
     """
 
     image: npt.NDArray[np.float32]
     mask: Mask
     breast: Mask
     spacing_mm: float
+    breasts: tuple[LesionPatch, LesionPatch] | None = None
 
 
 class PatchFiles:
@@ -56,6 +61,10 @@ class PatchFiles:
         Pixel spacing that patches are resampled to; a film with larger pixels keeps its spacing.
     exclude_pectoral
         Whether the pectoral muscle counts as outside the breast, where the image stage found one.
+    compares_breasts
+        Whether patches have the same place of the other breast too.
+    spacing_factor
+        What all stated pixel spacings are multiplied with, to see what a wrong spacing does.
 
     Raises
     ------
@@ -69,18 +78,22 @@ class PatchFiles:
         self,
         images: Path,
         masks: Path | None,
-        source: Literal["predicted", "reference"],
+        source: Literal["predicted", "reference", "box"],
         spacing_mm: float,
         exclude_pectoral: bool = False,
+        compares_breasts: bool = False,
+        spacing_factor: float = 1.0,
     ) -> None:
         self.images = images
         self.source = source
         self.spacing_mm = spacing_mm
         self.exclude_pectoral = exclude_pectoral
+        self.spacing_factor = spacing_factor
         self.lesions = read_table(images / "lesions.parquet", CANONICAL_LESIONS)
         table = read_table(images / "images.parquet", CANONICAL_IMAGES)
         self._rows: list[Row] = [dict(row) for _, row in self.lesions.iterrows()]
         self._image_rows: dict[str, Row] = {str(row["image_id"]): dict(row) for _, row in table.iterrows()}
+        self._others = other_images(table) if compares_breasts else {}
         self._mask_paths: dict[str, Path] = {}
         self._models: dict[str, str] = {}
         if source == "predicted":
@@ -103,7 +116,10 @@ class PatchFiles:
 
     def spacing(self, index: int) -> float:
         """Return the pixel spacing in millimetres at which the features of a lesion are computed."""
-        return max(self.spacing_mm, float(self._rows[index]["patch_spacing_mm"]))
+        return max(self.spacing_mm, self._film_spacing(self._rows[index]))
+
+    def _film_spacing(self, lesion: Row) -> float:
+        return float(lesion["patch_spacing_mm"]) * self.spacing_factor
 
     def read(self, index: int) -> LesionPatch:
         """Read the patch of the lesion in this row of `lesions`.
@@ -122,12 +138,12 @@ class PatchFiles:
         breast = read_mask(self.images / lesion["patch_breast_file"])
         if self.exclude_pectoral:
             breast = self._without_pectoral(lesion, breast, mask)
-        spacing_in, spacing_out = float(lesion["patch_spacing_mm"]), self.spacing(index)
+        spacing_in, spacing_out = self._film_spacing(lesion), self.spacing(index)
         if spacing_out > spacing_in:
             image, mask, breast = (resample(grid, spacing_in, spacing_out) for grid in (image, mask, breast))
         if not mask.any():
             raise ExcludedCase(LesionReason.MASK_EMPTY, f"the {self.source} mask has no pixel on the lesion's patch")
-        return LesionPatch(image, mask, breast, spacing_out)
+        return LesionPatch(image, mask, breast, spacing_out, self._breasts(lesion))
 
     def _without_pectoral(self, lesion: Row, breast: Mask, mask: Mask) -> Mask:
         """Take the pectoral muscle out of the breast, unless most of the lesion lies on it."""
@@ -140,13 +156,88 @@ class PatchFiles:
             return breast
         return np.asarray(breast & (~muscle | mask))
 
+    def _breasts(self, lesion: Row) -> tuple[LesionPatch, LesionPatch] | None:
+        """Return the lesion and the same place of the other breast, at the finest spacing that both images have."""
+        other = self._others.get(str(lesion["image_id"]))
+        if other is None:
+            return None
+        rows = (self._image_rows[str(lesion["image_id"])], self._image_rows[other])
+        sides = [float(row[f"{axis}_spacing_mm"]) for row in rows for axis in ("row", "column")]
+        spacing = max(self.spacing_mm, *(side * self.spacing_factor for side in sides))
+        pictures = [self._picture(row, spacing / self.spacing_factor) for row in rows]
+        mask = as_square(self._canonical_mask(lesion, rows[0]), rows[0], spacing / self.spacing_factor)
+        if not mask.any():
+            return None
+        centre = tuple(float(np.flatnonzero(mask.any(axis=axis)).mean()) + 0.5 for axis in (1, 0))
+        places = (centre, mirrored_place(centre, *pictures))
+        side = round(float(lesion["patch_spacing_mm"]) * self._patch_side(lesion) * self.spacing_factor / spacing)
+        lesion_mask = np.asarray(window(mask, centre, side), dtype=bool)
+        turned = landmark(pictures[0])[2] != landmark(pictures[1])[2]
+        masks = (lesion_mask, lesion_mask[:, ::-1] if turned else lesion_mask)
+        own, mirrored = (
+            LesionPatch(
+                window(picture.image, place, side),
+                np.ascontiguousarray(of_lesion),
+                np.asarray(window(picture.breast, place, side), dtype=bool),
+                spacing,
+            )
+            for picture, place, of_lesion in zip(pictures, places, masks, strict=True)
+        )
+        return own, mirrored
+
+    def _picture(self, row: Row, spacing: float) -> BreastPicture:
+        """Read a canonical image with its breast region."""
+        image = np.asarray(read_image(self.images / row["image_file"]), dtype=np.float32)
+        breast = read_mask(self.images / row["breast_file"])
+        if self.exclude_pectoral and isinstance(row.get("pectoral_file"), str):
+            breast = breast & ~read_mask(self.images / row["pectoral_file"])
+        return BreastPicture.of(image, breast, row, spacing)
+
+    def _patch_side(self, lesion: Row) -> int:
+        return int(read_mask(self.images / lesion["patch_breast_file"]).shape[0])
+
+    def _canonical_mask(self, lesion: Row, image: Row) -> Mask:
+        """Return the mask of a lesion on the grid of its canonical image."""
+        if self.source == "box":
+            return box_mask(lesion, (int(image["height"]), int(image["width"])))
+        if self.source == "reference":
+            if pd.isna(lesion["mask_file"]):
+                raise ExcludedCase(LesionReason.MASK_NOT_FOUND, "the study gives a box and no reference mask")
+            return read_mask(self.images / lesion["mask_file"])
+        path = self._mask_paths.get(lesion["lesion_id"])
+        if path is None:
+            raise ExcludedCase(LesionReason.MASK_NOT_FOUND, "the segment stage wrote no mask for this lesion")
+        return read_mask(path)
+
     def _mask(self, lesion: Row, shape: tuple[int, int]) -> Mask:
         """Return the mask on the grid of the patch file."""
         if self.source == "reference":
             if pd.isna(lesion["patch_mask_file"]):
                 raise ExcludedCase(LesionReason.MASK_NOT_FOUND, "the study gives a box and no reference mask")
             return read_mask(self.images / lesion["patch_mask_file"])
-        path = self._mask_paths.get(lesion["lesion_id"])
-        if path is None:
-            raise ExcludedCase(LesionReason.MASK_NOT_FOUND, "the segment stage wrote no mask for this lesion")
-        return mask_to_patch(read_mask(path), lesion, self._image_rows[lesion["image_id"]], shape)
+        row = self._image_rows[lesion["image_id"]]
+        if self.source == "box":
+            return box_on_patch(lesion, row, shape)
+        return mask_to_patch(self._canonical_mask(lesion, row), lesion, row, shape)
+
+
+def box_mask(lesion: Row, shape: tuple[int, int]) -> Mask:
+    """Return the box of a lesion, filled, on the grid of its canonical image (rows, columns); at least one pixel."""
+    return _filled_box([float(lesion[name]) for name in ("y0", "x0", "y1", "x1")], shape)
+
+
+def box_on_patch(lesion: Row, image: Row, shape: tuple[int, int]) -> Mask:
+    """Return the box of a lesion, filled, on the grid of its patch (rows, columns); at least one pixel."""
+    corner = [float(lesion["patch_y0"]), float(lesion["patch_x0"])] * 2
+    scale = [float(lesion["patch_spacing_mm"]) / float(image[f"{axis}_spacing_mm"]) for axis in ("row", "column")] * 2
+    edges = [float(lesion[name]) for name in ("y0", "x0", "y1", "x1")]
+    return _filled_box([(edge - start) / size for edge, start, size in zip(edges, corner, scale, strict=True)], shape)
+
+
+def _filled_box(box: list[float], shape: tuple[int, int]) -> Mask:
+    """Return a mask of the pixels whose centres lie in a half-open box (y0, x0, y1, x1)."""
+    filled = np.zeros(shape, dtype=bool)
+    y0, x0 = (max(0, round(edge)) for edge in box[:2])
+    y1, x1 = (max(low + 1, round(edge)) for low, edge in zip((y0, x0), box[2:], strict=True))
+    filled[y0:y1, x0:x1] = True
+    return filled

@@ -1,4 +1,4 @@
-"""The regions in which texture is measured: around a lesion, and in a ring around it, both inside the breast."""
+"""The regions in which texture is measured, all inside the breast: around a lesion, rings, and shells at its border."""
 
 from __future__ import annotations
 
@@ -81,6 +81,43 @@ def ring_region(mask: Mask, breast: Mask, inner_px: float, outer_px: float) -> R
     pixels = ring & ~mask & breast
     whole = _shell_area(inner_px, outer_px) - int((ring & mask).sum())
     return Region(pixels, _share(pixels, whole))
+
+
+def border_distance(mask: Mask) -> npt.NDArray[np.float32]:
+    """Return the distance of each pixel outside a mask from the mask's border, (rows, columns), in pixels.
+
+    The border runs half a pixel before the first pixel outside. Pixels of the mask have the distance 0.
+    """
+    distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(np.maximum(distance - np.float32(0.5), np.float32(0.0)))
+
+
+def border_shell(mask: Mask, breast: Mask, inner_px: float, outer_px: float) -> Region:
+    """Return the shell between two distances from a lesion's border, without the lesion.
+
+    Unlike a ring around the centroid it follows the lesion's outline, so it has the same width around a lesion of any
+    size. Shells next to each other share no pixel.
+
+    Parameters
+    ----------
+    mask, breast
+        (rows, columns).
+    inner_px, outer_px
+        Distances from the border in pixels; the inner one is left out, unless it is 0.
+    """
+    reach = int(np.ceil(outer_px)) + 2
+    # The part of the shell outside the patch counts as its area too.
+    whole = np.pad(mask, reach)
+    distance = border_distance(whole)
+    within = ~whole & (distance <= outer_px)
+    within &= distance > inner_px if inner_px > 0 else True
+    pixels = within[reach:-reach, reach:-reach] & breast
+    return Region(pixels, _share(pixels, float(within.sum())))
+
+
+def masked_region(mask: Mask, breast: Mask) -> Region:
+    """Return the lesion itself: all its pixels, and the share of them that is in the breast."""
+    return Region(mask, _share(mask & breast, float(mask.sum())))
 
 
 def _shape(mask: Mask) -> tuple[int, int]:

@@ -49,7 +49,7 @@ def extract(family: str, options: FeatureOptions, images: Path, masks: Path | No
     job = _Job(family, options, images, masks, _device(member, options))
     worker = _Worker(job)
     lesions = len(worker.patches)
-    if not member.PROCESSES:
+    if not member.PROCESSES or job.device != "cpu":
         rows = _rows_of_threads(worker, lesions, threads)
     elif (processes := min(threads, lesions // SERIAL_BELOW + 1)) > 1:
         rows = _rows_of_processes(job, lesions, processes)
@@ -67,7 +67,7 @@ def _device(member: ModuleType, options: FeatureOptions) -> str:
     A lesion at a time in each thread is faster than one lesion in several: decoding, resampling and transforms release
     Python's lock, and a single transform is too small to split. Without a GPU, torch is not loaded.
     """
-    if not member.GPU:
+    if not (member.GPU and options.can_use_gpu):
         return "cpu"
     set_threads(1)
     return str(choose_device(getattr(options, "device", "auto")))
@@ -89,7 +89,14 @@ class _Worker:
 
     def __init__(self, job: _Job) -> None:
         options = job.options
-        self.patches = PatchFiles(job.images, job.masks, options.mask, options.spacing_mm, options.without_pectoral)
+        self.patches = PatchFiles(
+            job.images,
+            job.masks,
+            options.mask,
+            options.spacing_mm,
+            options.without_pectoral,
+            options.compares_breasts,
+        )
         self.extractor: FamilyExtractor = FEATURE_FAMILIES.load(job.family).open_family(options, job.device)
 
     def row(self, index: int) -> FeatureRow:

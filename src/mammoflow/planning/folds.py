@@ -43,8 +43,8 @@ def model_folders(config: StudyConfig, model: str) -> list[str]:
 
 def family_folder(config: StudyConfig, family: str, fold: str) -> str:
     """Return the folder of the fold in which a feature family's tables lie; "" where all folds share them."""
-    on_reference = config.features.families[family].mask == "reference"
-    return "" if on_reference else model_folder(config, config.segmentation.default_model, fold)
+    on_annotation = config.features.families[family].mask != "predicted"
+    return "" if on_annotation else model_folder(config, config.segmentation.default_model, fold)
 
 
 def family_folders(config: StudyConfig, family: str) -> list[str]:

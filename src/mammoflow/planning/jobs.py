@@ -11,7 +11,7 @@ from mammoflow.config.cohort import READERS
 from mammoflow.config.study import StudyConfig
 from mammoflow.planning.classifiers import classifier_modules, saliency_modules
 from mammoflow.planning.dicom import DICOM_STAGE
-from mammoflow.planning.features import feature_modules
+from mammoflow.planning.features import feature_modules, stability_modules
 from mammoflow.planning.folds import has_folds
 from mammoflow.planning.models import segment_modules, training_modules
 from mammoflow.planning.searches import search_modules
@@ -44,6 +44,7 @@ def job_modules(config: StudyConfig) -> dict[str, tuple[str, ...]]:
         **{f"segmentation_models/{name}": (*training_modules(config, name),) for name in segmentation.trained_models()},
         **{f"segmentation/{name}": (*segment_modules(config, name),) for name in segmentation.run},
         **{f"features/{family}": (*feature_modules(family),) for family in config.features.run},
+        "stability": (*stability_modules(config),),
         **{f"classifiers/{name}": classifier_modules(config, name) for name in config.classification.run},
         **{
             f"saliency/{name}": saliency_modules(config, name)

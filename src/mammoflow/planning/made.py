@@ -16,6 +16,12 @@ from mammoflow.storage.files import write_text
 
 FILE_NAME = "made.json"
 
+WRITTEN_TOGETHER = {
+    "images.parquet": ("lesions.parquet", "excluded.parquet", "files.json"),
+    "masks.parquet": ("scores.parquet", "weights.json"),
+}
+"""Further results of the job that writes a table. Jobs read them as well, although only the table is named."""
+
 
 class Made:
     """How often each result of a run was lost, and whether it was complete when it was last looked at.
@@ -40,10 +46,10 @@ class Made:
         Parameters
         ----------
         files
-            Results that a job reads, one of each job that writes them is enough.
+            Results that a job reads. One of each job that writes them is enough, see `WRITTEN_TOGETHER`.
         """
         changed, lost = False, {}
-        for file in dict.fromkeys(map(Path, files)):
+        for file in dict.fromkeys(one for path in map(Path, files) for one in _written_with(path)):
             if not file.is_relative_to(self.run):
                 continue
             name = file.relative_to(self.run).as_posix()
@@ -58,6 +64,11 @@ class Made:
         if changed and self.remember:
             write_text(self.run / FILE_NAME, json.dumps(self._files, indent=0, sort_keys=True) + "\n")
         return ", ".join(f"{name}: {times}" for name, times in sorted(lost.items()))
+
+
+def _written_with(file: Path) -> list[Path]:
+    """Return a result and the other results of the same job."""
+    return [file, *(file.with_name(name) for name in WRITTEN_TOGETHER.get(file.name, ()))]
 
 
 def _read(path: Path) -> dict[str, tuple[int, bool]]:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from mammoflow.config.architectures import ARCHITECTURE_MODULES, architecture, module_of
-from mammoflow.config.recipes import RECIPES, TrainSettings
+from mammoflow.config.recipes import TrainSettings, recipe_modules
 from mammoflow.config.segmentation import ModelSettings
 from mammoflow.config.study import StudyConfig
 from mammoflow.config.training import TRAINERS
+from mammoflow.config.weights import PUBLISHED
 from mammoflow.errors import ConfigError
 from mammoflow.planning.folds import model_folder
-from mammoflow.weights.registry import ModelSpec, remedy
+from mammoflow.weights.registry import ModelSpec, install, remedy
 
 SEGMENT_STAGE = "mammoflow.segmentation.prompted.stage"
 AUTOMATIC_STAGE = "mammoflow.segmentation.automatic.stage"
+ENCODER = "ENCODER_WEIGHTS"
+"""Name in a member of the source of its encoder's published weights."""
+
 TRAINING_STAGE = "mammoflow.segmentation.training_stage"
 
 
@@ -57,7 +61,9 @@ def missing_weights(config: StudyConfig, model: str) -> str:
     if file is None:
         spec = model_spec(config, model)
         return "" if spec.file else f"the weights for {model} are not installed; {remedy(spec)}"
-    if entry.train is not None or file.is_file():
+    if entry.train is not None:
+        return missing_encoder_weights(config, model)
+    if file.is_file():
         return ""
     return f"weights file {file} for {model} does not exist; {remedy(model_spec(config, model))}"
 
@@ -127,9 +133,9 @@ def training(config: StudyConfig, model: str) -> TrainSettings:
 
 
 def training_modules(config: StudyConfig, model: str) -> list[str]:
-    """Return the modules whose code trains a model: the stage, the model's own module, recipe and trainer."""
+    """Return the modules whose code trains a model: the stage, the modules of its models, recipe and trainer."""
     train = training(config, model)
-    members = [RECIPES.module(train.recipe), TRAINERS.module(train.trainer)]
+    members = [*recipe_modules(train), TRAINERS.module(train.trainer)]
     return [TRAINING_STAGE, architecture_module(config, model), *members]
 
 
@@ -148,6 +154,36 @@ def start_weights(config: StudyConfig, model: str, fold: str = "") -> list[str]:
     """Return the weights file that a training starts from as the inputs of a rule."""
     start = start_of(config, model)
     return weights_inputs(config, start, fold) if start else []
+
+
+def label_weights(config: StudyConfig, model: str) -> list[str]:
+    """Return the weights file, where one is named, of the model that makes the masks which a model is trained on."""
+    labels = getattr(training(config, model).options, "labels", None)
+    return [str(labels.weights)] if labels is not None and labels.kind == "boxes" and labels.weights else []
+
+
+def encoder_weights(config: StudyConfig, model: str) -> list[str]:
+    """Return the weights file that the encoder of a training starts from as the inputs of a rule.
+
+    There is none for random weights, and none for published weights that a package brings.
+    """
+    wanted = getattr(training(config, model).options, "encoder_weights", "")
+    return [] if wanted in ("", PUBLISHED) else [wanted]
+
+
+def missing_encoder_weights(config: StudyConfig, model: str) -> str:
+    """Say what is missing where the first weights of an encoder are not there; "" for weights that the run makes."""
+    key = f"segmentation.models.{model}.train.options.encoder_weights"
+    made = [trained_weights(config, name) for name in config.segmentation.trained_models()]
+    for file in encoder_weights(config, model):
+        if Path(file) not in made and not Path(file).is_file():
+            return f"{key}: found {file!r}, which does not exist; expected weights of the encoder; correct the path"
+    if getattr(training(config, model).options, "encoder_weights", "") != PUBLISHED:
+        return ""
+    source = getattr(ARCHITECTURE_MODULES.load(module_of(config.segmentation.architecture_of(model))), ENCODER, None)
+    if source is None or source.package is None:
+        return f"{key}: found {PUBLISHED!r}, but no package brings weights of this encoder; expected the path of a file"
+    return "" if source.installed else f"{key}: found {PUBLISHED!r}, but {source.file} is missing; {install(source)}"
 
 
 def further_images(config: StudyConfig, model: str) -> list[str]:
@@ -184,5 +220,10 @@ def training_memory_mb(config: StudyConfig, model: str, batch: int) -> int:
 
 
 def recipe_memory_mb(config: StudyConfig, model: str) -> int:
-    """Return the megabytes of the job that trains a model by its recipe."""
-    return training_memory_mb(config, model, int(getattr(training(config, model).options, "batch_size", 1)))
+    """Return the megabytes of the job that trains a model by its recipe, with the unlabelled samples of a step."""
+    train = training(config, model)
+    batch = int(getattr(train.options, "batch_size", 1))
+    few = getattr(train.options, "few_labels", None)
+    if few is not None and TRAINERS.load(train.trainer).UNLABELLED:
+        batch += few.unlabelled_batch_size or batch
+    return training_memory_mb(config, model, batch)

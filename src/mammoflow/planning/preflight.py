@@ -8,6 +8,7 @@ from pathlib import Path
 from mammoflow.config.cohort import READERS, DatasetSettings
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, WeightsError
+from mammoflow.planning.foreign import check_foreign
 from mammoflow.planning.from_run import check_run
 from mammoflow.planning.models import missing_weights, needed_models
 from mammoflow.planning.network_weights import missing_network_weights
@@ -105,22 +106,6 @@ def check_places(config: StudyConfig) -> None:
         )
 
 
-def check_foreign_tables(config: StudyConfig) -> None:
-    """Check that each table of another tool's scores exists.
-
-    Raises
-    ------
-    ConfigError
-        Naming the key and the path.
-    """
-    for place, one in enumerate(config.comparison.predictions):
-        if not Path(one.table).is_file():
-            raise ConfigError(
-                f"comparison.predictions.{place}.table: found {one.table!r}, which is no file; expected the table of "
-                f"{one.name}'s scores; correct the path, which is relative to the working folder, or absolute"
-            )
-
-
 def check_files(config: StudyConfig) -> None:
     """Check that every study, its tables, tables of other tools' scores and all weights files exist.
 
@@ -135,7 +120,7 @@ def check_files(config: StudyConfig) -> None:
     for index, dataset in enumerate(config.cohort.datasets):
         if dataset.reader != "phantom":
             check_study(f"cohort.more_datasets.{index - 1}" if index else "cohort.dataset", dataset)
-    check_foreign_tables(config)
+    check_foreign(config)
     for model in needed_models(config):
         missing = missing_weights(config, model)
         if missing:

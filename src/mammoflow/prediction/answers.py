@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,17 +19,18 @@ from mammoflow.imaging.film_header import read_header
 from mammoflow.imaging.film_masks import film_spacing_mm, measure_mask, on_film
 from mammoflow.imaging.pictures import is_picture
 from mammoflow.prediction.films import film_prompts, image_id, lesion_id, prepare_films
-from mammoflow.prediction.judging import judge
 from mammoflow.prediction.masks import Segmented, segment_films
 from mammoflow.prediction.models import check_prompts
 from mammoflow.prediction.patients import patient_in
 from mammoflow.prediction.requests import FilmRequest
 from mammoflow.prediction.results import LesionResult, Malignancy, Prediction
-from mammoflow.prediction.runs import FinishedRun
 from mammoflow.storage.files import file_digest, read_json
 from mammoflow.weights.origin import ORIGIN_FILE
 from mammoflow.weights.registry import ModelSpec
 from mammoflow.weights.seen_patients import seen_patients
+
+if TYPE_CHECKING:
+    from mammoflow.prediction.runs import FinishedRun
 
 FLAG = "flag_"
 EMPTY_MASK = "the model found nothing in this prompt: the mask is empty"
@@ -95,7 +96,11 @@ def answer(films: Sequence[FilmRequest], plan: Plan) -> Iterator[Prediction | tu
             segmented = segment_films(
                 plan.segment, plan.model, prepared, prompts, plan.margin_mm, store, folder / "masks", plan.threads
             )
-        said = judge(plan.run, segmented, prepared.folder, store, plan.threads) if plan.run and segmented else {}
+        said: dict[str, dict[str, Malignancy]] = {}
+        if plan.run and segmented:
+            from mammoflow.prediction.judging import judge  # loads scikit-learn, which takes seconds
+
+            said = judge(plan.run, segmented, prepared.folder, store, plan.threads)
         images = {str(row["image_id"]): row for row in records(prepared.images)}
         notes = {identity: [f"this lesion was left out: {why}"] for identity, why in prepared.lesions_left_out.items()}
         for row in records(prepared.lesions):
@@ -146,9 +151,12 @@ def _answer_film(
         malignancy = {name: replace(one, facts=one.facts | met[name]) for name, one in said.get(identity, {}).items()}
         lesions.append(LesionResult(place + 1, request, mask, area, diameter, estimate, malignancy, notes))
     origin = read_json(next(iter(segmented.folders.values())) / ORIGIN_FILE)
-    facts = {"image": _image_facts(film, image, spacing), "model": _model_facts(plan, origin, film.image)}
+    facts: dict[str, Any] = {
+        "image": _image_facts(film, image, spacing),
+        "model": _model_facts(plan, origin, film.image),
+    }
     if plan.run is not None:
-        facts["classifiers_left_out"] = plan.run.left_out
+        facts |= {"classifiers_left_out": plan.run.left_out, "classifier_in_report": plan.run.reported}
     return Prediction(film.image, film.name, tuple(lesions), spacing, facts)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -20,8 +20,10 @@ from mammoflow.prediction.models import check_prompts, choose_model
 from mammoflow.prediction.output import building, check_folder
 from mammoflow.prediction.requests import KINDS, FilmRequest, film_size, lesion_requests
 from mammoflow.prediction.results import Prediction
-from mammoflow.prediction.runs import read_run
 from mammoflow.prediction.writing import write_prediction
+
+if TYPE_CHECKING:
+    from mammoflow.prediction.runs import FinishedRun
 
 
 def predict(
@@ -202,7 +204,11 @@ def make_plan(
     if classifiers and classify is None:
         raise ConfigError(f"classifiers {', '.join(classifiers)} are named without a run; expected --classify RUN too")
     file = Path(weights) if weights else None
-    run = read_run(Path(classify), classifiers, model, file) if classify else None
+    run: FinishedRun | None = None
+    if classify is not None:
+        from mammoflow.prediction.runs import read_run  # loads torch
+
+        run = read_run(Path(classify), classifiers, model, file)
     segment = run.segment if run else SegmentSettings()
     changes: dict[str, Any] = {"device": device, "precision": precision} if run is None else {}
     if field_of_view is not None:

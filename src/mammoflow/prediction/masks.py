@@ -14,7 +14,6 @@ from mammoflow.config.prompted import SegmentSettings
 from mammoflow.errors import StudyError
 from mammoflow.imaging.geometry import Mask
 from mammoflow.prediction.films import PreparedFilms
-from mammoflow.segmentation.prompted.stage import segment
 from mammoflow.storage.files import read_mask
 from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.masks import MASKS
@@ -79,6 +78,8 @@ def segment_films(
     WeightsError
         If the weights are missing or are not the published ones.
     """
+    from mammoflow.segmentation.prompted.stage import segment  # loads torch
+
     if "oracle" in (settings.choose, settings.heads):
         raise StudyError(
             "segmentation.choose or segmentation.heads is oracle, which needs reference masks; a single film has none; "

@@ -9,6 +9,7 @@ from pathlib import Path
 from mammoflow.classification.application import TrainedClassifier
 from mammoflow.config.base import read_settings
 from mammoflow.config.classification import ClassifierSettings
+from mammoflow.config.dicom import DicomSettings
 from mammoflow.config.images import ImagesSettings
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.prompts import PromptSettings
@@ -37,6 +38,9 @@ class FinishedRun:
         Its classifiers that can be applied to single films.
     left_out
         Name of each other classifier, and why it cannot.
+    reported
+        The classifier whose probability joins the Structured Report, which has room for one: the first that the user
+        named, the run's `dicom.classifier`, or the only one. "" where none of these is known.
     """
 
     folder: Path
@@ -46,6 +50,7 @@ class FinishedRun:
     model: ModelSpec
     classifiers: tuple[TrainedClassifier, ...]
     left_out: dict[str, str]
+    reported: str = ""
 
 
 def read_run(folder: Path, names: Sequence[str] = (), model: str = "", weights: Path | None = None) -> FinishedRun:
@@ -79,10 +84,10 @@ def read_run(folder: Path, names: Sequence[str] = (), model: str = "", weights: 
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ConfigError(f"classifier {unknown[0]!r} is not in {folder}; expected some of {', '.join(known)}")
+    if names:
+        trained = [path for path in trained if path.name in names]
     classifiers, left_out = [], {}
-    for path in trained:
-        if names and path.name not in names:
-            continue
+    for path in sorted(trained, key=lambda path: names.index(path.name)) if names else trained:
         try:
             classifiers.append(TrainedClassifier.read(path))
         except MammoflowError as problem:
@@ -102,7 +107,17 @@ def read_run(folder: Path, names: Sequence[str] = (), model: str = "", weights: 
         _spec(folder, chosen, weights),
         tuple(classifiers),
         left_out,
+        _reported(folder, names, [one.folder.name for one in classifiers]),
     )
+
+
+def _reported(folder: Path, named: Sequence[str], applied: list[str]) -> str:
+    """Return the classifier whose probability joins the Structured Report; "" where several could be meant."""
+    settings = folder / "settings" / "dicom.yaml"
+    wanted = named[0] if named else read_settings(DicomSettings, settings).classifier if settings.is_file() else ""
+    if wanted in applied:
+        return wanted
+    return applied[0] if len(applied) == 1 else ""
 
 
 def model_named(settings: ClassifierSettings) -> str:

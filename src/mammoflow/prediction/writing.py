@@ -71,9 +71,9 @@ def _write_dicom(prediction: Prediction, folder: Path) -> str:
     algorithm = Algorithm(
         model["name"], {"weights_sha256": model["sha256"], "box_margin_mm": f"{model['box_margin_mm']:g}"}
     )
-    names = sorted({name for lesion in lesions for name in lesion.malignancy})
-    said = names[0] if len(names) == 1 else ""  # a report has room for one probability
-    classifier = Algorithm(said, _parameters(lesions[0], said)) if said else None
+    said = str(prediction.facts.get("classifier_in_report", ""))
+    judged = [lesion for lesion in lesions if said in lesion.malignancy]
+    classifier = Algorithm(said, _parameters(judged[0], said)) if judged else None
     with writing(folder / SEGMENTATION) as segmentation, writing(folder / REPORT) as report:
         findings = [_finding(lesion, said) for lesion in lesions]
         write_objects(film, findings, algorithm, classifier, segmentation, report)

@@ -29,6 +29,10 @@ FIGURES = {
     "If a model has several seeds, the first is shown.",
     "reliability": "Calibration of each classifier on the test split: the share of malignant lesions against the mean "
     "predicted probability, in ten bins of equal counts; on the dotted line probabilities are right.",
+    "decision_curve": "Net benefit on the test split against the threshold probability of malignancy, beside calling "
+    "every lesion malignant, calling none, and BI-RADS; bands are intervals over patients.",
+    "forest": "AUC of BI-RADS and of the model that is best on validation in each subgroup of the test split, and their "
+    "difference, with intervals over patients.",
     "dice_margin": "Mean Dice on the test split against the margin of the box prompt, with the ellipse inscribed in "
     "the box as floor; bands are intervals.",
     "dice_iteration": "Mean Dice on the test split by refinement iteration, for each margin; bands are intervals.",
@@ -41,6 +45,8 @@ FIGURES = {
 FIGURES_OF_SOME_RUNS = {
     "froc": "FROC curves of automatic models on the test split: the share of lesions that are hit against the false "
     "positives per image. A mark is the end of a curve; vertical lines are intervals at the stated false positives.",
+    "few_labels": "Dice of automatic models, or AUC of classifiers, on the test split against the share of training "
+    "patients whose labels were used. Vertical lines are intervals over patients.",
     "learning_curves": "Learning curves of each classifier: loss of training and validation, and validation AUC, by "
     "epoch; one line for each seed and fold. A dotted line marks the start of another phase of the training.",
 }

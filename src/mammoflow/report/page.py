@@ -9,7 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import BytecodeCache, Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2.bccache import Bucket
 from markupsafe import Markup
 
 MINUS, DASH = "−", "–"
@@ -89,6 +90,26 @@ def interval_plot(row: dict[str, Any], name: str, low: float, high: float, marks
     return Markup(f'<svg class="plot" {size} aria-hidden="true" focusable="false">{"".join(shapes)}</svg>')
 
 
+class _Compiled(BytecodeCache):
+    """Keeps compiled templates for the next page of the same process."""
+
+    def __init__(self) -> None:
+        self._code: dict[tuple[str, str], bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Take over the code of a template, where it is known."""
+        code = self._code.get((bucket.key, bucket.checksum))
+        if code is not None:
+            bucket.bytecode_from_string(code)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep the code of a template."""
+        self._code[bucket.key, bucket.checksum] = bucket.bytecode_to_string()
+
+
+_COMPILED = _Compiled()
+
+
 def render(values: dict[str, Any], template: str, filters: Mapping[str, Callable[..., object]] | None = None) -> str:
     """Fill a template. A value that the template needs and does not get is an error.
 
@@ -107,6 +128,7 @@ def render(values: dict[str, Any], template: str, filters: Mapping[str, Callable
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        bytecode_cache=_COMPILED,
     )
     environment.filters |= {
         "number": number,

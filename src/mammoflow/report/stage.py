@@ -152,6 +152,9 @@ def write_report(
         "default_model": model,
         **segmentation_values(tables, model),
         "detection": tables.rows("detection"),
+        "few_labels": tables.rows("few_labels"),
+        "decision_curve": tables.rows("decision_curve"),
+        "reclassification": tables.rows("reclassification"),
         "detection_levels": [f"{level:g}" for level in FALSE_POSITIVES_PER_IMAGE],
         "overlays": by_model(overlays(pictures, settings.overlays)),
         "saliency": tables.rows("saliency"),
@@ -245,6 +248,10 @@ def segmentation_values(tables: Tables, model: str) -> dict[str, Any]:
         "segmentation_choices": choice_groups(with_prompts_of_masks(tested, diameters)),
         "segmentation_subgroups": subgroup_groups(with_prompts_of_masks(subgroups, diameters)),
         "correlation": correlation,
+        **{
+            name: [row for row in tables.rows(name) if row["split"] == "test"]
+            for name in ("tuning_methods", "segmentation_heads", "segmentation_empty")
+        },
     }
 
 

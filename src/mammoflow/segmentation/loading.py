@@ -9,9 +9,12 @@ from mammoflow.config.architectures import ARCHITECTURE_MODULES, architecture, m
 from mammoflow.config.inference import Precision
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.segmentation.layers.adapters import load_adapters, split_adapters
+from mammoflow.segmentation.layers.visual_prompts import MARK as PROMPTS_MARK
+from mammoflow.segmentation.layers.visual_prompts import load_visual_prompts
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.segmenter import Segmenter
-from mammoflow.storage.files import file_digest
+from mammoflow.segmentation.tuning.stored import apply_tuned, find_base, leaves_encoder
+from mammoflow.storage.files import file_digest, text_digest
 from mammoflow.weights.checkpoint import read_state
 from mammoflow.weights.header import read_header
 from mammoflow.weights.registry import ModelSpec, find_weights
@@ -60,6 +63,16 @@ def load_model(model: ModelSpec, device: torch.device, precision: Precision = "a
     WeightsError
         If the file is missing, has another checksum than the published one, carries code, or does not fit the network.
     """
+    loaded = _load(model, device)
+    loaded.network.eval()
+    # The digest keeps the architecture's name: the same weights under two names share their embeddings.
+    loaded.name = model.name
+    loaded.use_precision(architecture(model.architecture).precision if precision == "auto" else precision)
+    return loaded
+
+
+def _load(model: ModelSpec, device: torch.device) -> Segmenter:
+    """Build the network of a weights file; one that holds only what was tuned is brought on top of its base."""
     path = find_weights(model)
     state, digest, header = read_state(path), file_digest(path), read_header(path)
     if header.architecture not in ("", model.architecture):
@@ -67,14 +80,25 @@ def load_model(model: ModelSpec, device: torch.device, precision: Precision = "a
             f"weights file {path} for {model.name} says that it is for {header.architecture}, expected "
             f"{model.architecture}; correct the architecture"
         )
-    state, adapters = split_adapters(state) if header.adapter_width else (state, {})
-    loaded = build_model(model.architecture, state, digest, device)
-    if header.adapter_width:
-        load_adapters(loaded.network, header.adapter_width, adapters)
-        loaded.network.eval()
-    # The digest keeps the architecture's name: the same weights under two names share their embeddings.
-    loaded.name = model.name
-    loaded.use_precision(architecture(model.architecture).precision if precision == "auto" else precision)
+    if header.base is None:
+        return _whole(model.architecture, state, digest, header.adapter_width, device)
+    loaded = _load(find_base(header.base, model.architecture, path), device)
+    apply_tuned(loaded.network, header, state)
+    loaded.encoder_digest = loaded.embedding_digest if leaves_encoder(loaded, state) else ""
+    loaded.digest = text_digest(loaded.digest, digest)
+    return loaded
+
+
+def _whole(
+    name: str, state: dict[str, Tensor], digest: str, adapter_width: int | None, device: torch.device
+) -> Segmenter:
+    """Build a network of which a file has all weights, adapters and visual prompts among them."""
+    state, adapters = split_adapters(state) if adapter_width else (state, {})
+    prompts = {key: tensor for key, tensor in state.items() if PROMPTS_MARK in key}
+    loaded = build_model(name, {key: state[key] for key in state if key not in prompts}, digest, device)
+    load_visual_prompts(loaded.network, prompts)
+    if adapter_width:
+        load_adapters(loaded.network, adapter_width, adapters)
     return loaded
 
 

@@ -1,11 +1,13 @@
-"""The losses that SAM was published with: focal and dice on the masks, squared error on the predicted IoU.
+"""The losses that SAM was published with: focal and dice on the masks, an error of the predicted IoU.
 
 Sources: Kirillov et al., Segment Anything, ICCV 2023 (20 focal + 1 dice, IoU head by mean squared error of weight 1,
-only the best of several masks is followed); Ravi et al., SAM 2, 2024 (IoU error on all masks, as an option); Lin et
+only the best of several masks is followed); Ravi et al., SAM 2, 2024 (absolute IoU error on all masks); Lin et
 al., Focal Loss, ICCV 2017 (alpha 0.25, gamma 2); Milletari et al., V-Net, 3DV 2016 (dice).
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -62,7 +64,10 @@ def mask_iou(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def segmentation_loss(
-    low_res_logits: Tensor, predicted_iou: Tensor, targets: Tensor, all_heads_iou: bool = False
+    low_res_logits: Tensor,
+    predicted_iou: Tensor,
+    targets: Tensor,
+    iou_loss: Literal["best", "all", "all_l1"] = "best",
 ) -> Tensor:
     """Return SAM's training loss, averaged over the N prompts.
 
@@ -75,8 +80,9 @@ def segmentation_loss(
         (N, M): the model's estimate of each head's IoU.
     targets
         (N, 1, height, width): reference masks in 0..1.
-    all_heads_iou
-        Train the IoU head on all M masks, as for SAM 2, instead of on the best one.
+    iou_loss
+        Error of the predicted IoU: squared of the best mask (`best`, SAM), squared of all M masks (`all`), or absolute
+        of all M masks (`all_l1`, SAM 2).
 
     Returns
     -------
@@ -88,7 +94,8 @@ def segmentation_loss(
         size = (int(targets.shape[-2]), int(targets.shape[-1]))
         logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
     masks = FOCAL_WEIGHT * focal_loss(logits, targets) + DICE_WEIGHT * dice_loss(logits, targets)
-    errors = (predicted_iou.float() - mask_iou(logits, targets)).square()
+    errors = predicted_iou.float() - mask_iou(logits, targets)
+    errors = errors.abs() if iou_loss == "all_l1" else errors.square()
     best = masks.detach().argmin(dim=1, keepdim=True)
-    iou_error = errors.mean(dim=1) if all_heads_iou else errors.gather(1, best).squeeze(1)
+    iou_error = errors.gather(1, best).squeeze(1) if iou_loss == "best" else errors.mean(dim=1)
     return (masks.gather(1, best).squeeze(1) + IOU_WEIGHT * iou_error).mean()

@@ -8,7 +8,7 @@ from typing import Any
 
 from mammoflow.config.architectures import ARCHITECTURE_MODULES, module_of
 from mammoflow.config.inference import Precision
-from mammoflow.config.recipes import RECIPES, RecipeSettings
+from mammoflow.config.recipes import RECIPES, RecipeSettings, recipe_modules
 from mammoflow.config.training import TRAINERS
 from mammoflow.run.provenance import code_digest
 from mammoflow.run.runtime import choose_device, seed_everything, set_threads
@@ -85,21 +85,25 @@ def train_segmenter(
         prepared.plan,
         replace(fitted, chosen_epoch=trained.chosen_epoch),
         threads,
-        [*(recorded_patients(start.name, start.file) if start else []), *prepared.patients],
+        [
+            *(recorded_patients(start.name, start.file) if start else []),
+            *prepared.patients,
+            *(prepared.unlabelled_patients if trainer.UNLABELLED else []),
+        ],
         prepared.validation_patients,
         prepared.phantom,
         prepared.parameters,
         {**_facts(settings, architecture, start), **prepared.facts, **trained.facts},
         prepared.packages,
     )
-    header = WeightsHeader(architecture, trained.adapter_width, trained.automatic).text()
-    write_training(output, WEIGHTS_FILE, RECORD_FILE, trained.state, record, fitted.history, header)
+    header = WeightsHeader(architecture, trained.adapter_width, trained.automatic, trained.base, trained.lora)
+    write_training(output, WEIGHTS_FILE, RECORD_FILE, trained.state, record, fitted.history, header.text())
     remove_training_state(output)
 
 
 def _code(settings: RecipeSettings, architecture: str) -> str:
     """Return the digest of the code of a training, which is that of its rule."""
-    members = (RECIPES.module(settings.recipe), TRAINERS.module(settings.trainer))
+    members = (*recipe_modules(settings), TRAINERS.module(settings.trainer))
     return code_digest(__name__, ARCHITECTURE_MODULES.module(module_of(architecture)), *members)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mammoflow.training.learner import Learner, Stream
     from mammoflow.training.loop import Fit
     from mammoflow.training.plan import Plan
-    from mammoflow.weights.header import AutomaticSetup
+    from mammoflow.weights.header import AutomaticSetup, BaseWeights, LoraSetup
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,11 @@ class TrainedWeights:
     facts
         What the record says of the result.
     adapter_width
-        Width of the adapters among the weights; None without adapters.
+        Width of the adapters of the network; None without adapters.
     automatic
         How an automatic model is used with the weights; None for a promptable model.
+    base, lora
+        The weights that these belong on top of, and the low-rank updates among them; None without.
     """
 
     state: Mapping[str, Tensor]
@@ -80,6 +82,8 @@ class TrainedWeights:
     facts: Mapping[str, Any] = field(default_factory=dict)
     adapter_width: int | None = None
     automatic: AutomaticSetup | None = None
+    base: BaseWeights | None = None
+    lora: LoraSetup | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,8 @@ class PreparedTraining:
         Makes the weights of the learner's network, after the fit.
     unlabelled
         Batches without labels, for trainers that learn from them.
+    unlabelled_patients
+        Patients of these batches, as `source/patient`; the record names them where the trainer learns from them.
     packages
         Further packages whose versions the record names.
     """
@@ -120,4 +126,5 @@ class PreparedTraining:
     facts: Mapping[str, Any]
     finish: Callable[[Fit], TrainedWeights]
     unlabelled: Stream | None = None
+    unlabelled_patients: Sequence[str] = ()
     packages: Sequence[str] = ()

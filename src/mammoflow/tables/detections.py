@@ -12,6 +12,9 @@ NO_PROMPT = "none"
 AUTOMATIC = "automatic"
 """Origin of the prompt there."""
 
+FOREIGN_MASKS = "foreign"
+"""Origin in SEGMENTATION_SCORES of masks of another tool, which have no prompt."""
+
 # One row per connected component of an automatic model's probability map.
 DETECTIONS = pa.DataFrameSchema(
     {
@@ -55,6 +58,11 @@ MAPS = pa.DataFrameSchema(
         "reference_area_mm2": number(),  # of all lesions; null where one of them has no reference mask
         "dice": number(),  # of all components with all lesions; 1 where both are empty; null as above
         "iou": number(),
+        "precision": number(),  # share of the marked area that is lesion; 0 where nothing is marked beside a lesion
+        "recall": number(),  # share of the lesions' area that is marked
+        "pixel_accuracy": number(),  # over the whole image; close to 1 for any small mask, an empty one included
+        "hd95_mm": number(),  # 95th percentile of the Hausdorff distance; null where one of both is empty
+        "surface_distance_mm": number(),  # average symmetric surface distance; null likewise
         "seen": flag(),
     },
     unique=["model", "image_id"],

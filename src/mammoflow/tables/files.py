@@ -7,6 +7,7 @@ image; `finding_id`, the same abnormality over its views. Columns beyond the dec
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
@@ -17,6 +18,7 @@ from mammoflow.errors import StudyError
 from mammoflow.storage.files import writing
 
 _RESTS: dict[tuple[int, tuple[str, ...]], tuple[pa.DataFrameSchema, pa.DataFrameSchema]] = {}
+_TYPES: dict[tuple[int, str, Any], tuple[pa.DataFrameSchema, bool]] = {}
 
 
 def empty_table(schema: pa.DataFrameSchema) -> pd.DataFrame:
@@ -35,29 +37,66 @@ def validate_table(table: pd.DataFrame, schema: pa.DataFrameSchema, origin: str)
     if table.empty:
         missing = [name for name in schema.columns if name not in table.columns]
         table = table.assign(**{name: empty_table(schema)[name] for name in missing})
+    plain = _plain_columns(table, schema)
+    if _is_plain(table, schema, plain):
+        return pd.DataFrame(table)
+    # The key is looked at with its table.
+    plain = tuple(name for name in plain if name not in (schema.unique or ()))
     try:
-        return pd.DataFrame(_rest(schema, _plain_columns(table, schema)).validate(table, lazy=True))
+        return pd.DataFrame(_rest(schema, plain).validate(table, lazy=True))
     except SchemaErrors as error:
         cases = error.failure_cases[["column", "check", "failure_case"]].head(5).to_string(index=False)
         raise StudyError(f"{origin} does not fit the {schema.name} table:\n{cases}") from error
 
 
 def _plain_columns(table: pd.DataFrame, schema: pa.DataFrameSchema) -> tuple[str, ...]:
-    """Return the columns that fit at a glance: of the declared type, without a forbidden null, with no check to run.
+    """Return the columns that fit at a glance: of the declared type, without a forbidden null, all checks passed.
 
     The schema needs a millisecond for each column that it checks, and nearly all columns of nearly all tables fit.
     """
-    keys = schema.unique or ()
     return tuple(
         name
         for name, column in schema.columns.items()
         if name in table.columns
-        and name not in keys
-        and not column.checks
         and not column.unique
-        and column.dtype.check(Engine.dtype(table[name].dtype))
-        and (column.nullable or not table[name].isna().any())
+        and _has_type(schema, name, table[name].dtype)
+        and (column.nullable or not table[name].hasnans)
+        and all(_passes(check, table[name]) for check in column.checks)
     )
+
+
+def _is_plain(table: pd.DataFrame, schema: pa.DataFrameSchema, plain: tuple[str, ...]) -> bool:
+    """Tell whether a whole table fits at a glance, its key included, so that the schema need not look at it."""
+    present = {name for name, column in schema.columns.items() if column.required or name in table.columns}
+    return present == {*plain} and not (schema.unique and table.duplicated([*schema.unique]).any())
+
+
+def _has_type(schema: pa.DataFrameSchema, name: str, dtype: Any) -> bool:
+    """Tell whether a type is the one that a schema declares for a column; each type is looked up once."""
+    key = (id(schema), name, dtype)
+    if key not in _TYPES:
+        column = schema.columns[name]
+        # A key, and what has checks, must be of the very type: the schema brings int64 to Int64 and objects to text.
+        is_exact = bool(column.checks) or name in (schema.unique or ())
+        is_same = isinstance(dtype, pd.StringDtype) or str(dtype) == str(column.dtype)
+        fits = bool(column.dtype.check(Engine.dtype(dtype))) and (is_same or not is_exact)
+        _TYPES[key] = (schema, fits)
+    return _TYPES[key][1]
+
+
+def _passes(check: pa.Check, values: pd.Series) -> bool:
+    """Tell whether all values that are not null pass a check; False where only the schema can say it."""
+    if values.dtype == object:
+        return False
+    bounds = check.statistics or {}
+    if check.name == "isin":
+        return {value for value in values.unique() if not pd.isna(value)} <= {*bounds["allowed_values"]}
+    if check.name not in ("in_range", "greater_than"):
+        return False
+    low, high = values.min(), values.max()  # null where all values are
+    if check.name == "in_range" and bounds["include_min"] and bounds["include_max"]:
+        return bool(pd.isna(low) or (bounds["min_value"] <= low and high <= bounds["max_value"]))
+    return check.name == "greater_than" and bool(pd.isna(low) or low > bounds["min_value"])
 
 
 def _rest(schema: pa.DataFrameSchema, columns: tuple[str, ...]) -> pa.DataFrameSchema:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandera.pandas as pa
 
-from mammoflow.tables.columns import flag, integer, number, text
+from mammoflow.tables.columns import SPLITS, flag, integer, number, text
 
 KINDS = ("box", "point", "box_point", "none")
 CHOICES = ("first", "predicted_iou", "oracle")
@@ -78,4 +78,21 @@ MASKS = pa.DataFrameSchema(
     },
     unique=["lesion_id", "model"],
     name="masks",
+)
+
+
+# One row per image without a lesion and promptable model, where `segmentation.empty_images` asks for them.
+EMPTY_SCORES = pa.DataFrameSchema(
+    {
+        "image_id": text(),
+        "patient_id": text(),
+        "split": text(choices=SPLITS),
+        "model": text(),
+        "area_mm2": number(nullable=False),  # of the mask from a point at the middle of the image
+        "predicted_iou": number(),  # the model's own estimate
+        "empty": flag(),  # the mask has no pixel, as is right
+        "seen": flag(),  # as in SEGMENTATION_SCORES
+    },
+    unique=["image_id", "model"],
+    name="images without lesions",
 )

@@ -26,6 +26,28 @@ def cut_batches(rows: Rows, size: int, generator: np.random.Generator | None) ->
     return batches
 
 
+def epoch_batches(rows: Rows, size: int, number: int | None, generator: np.random.Generator | None) -> list[Rows]:
+    """Cut rows into the batches of an epoch: each row once, or as often as a number of batches needs.
+
+    Parameters
+    ----------
+    rows
+        Rows of the samples.
+    size
+        Rows in a batch.
+    number
+        Batches of the epoch; None uses each row once.
+    generator
+        Shuffles; repeated rows come in another order each time. None keeps the order.
+    """
+    if number is None or not len(rows):
+        return cut_batches(rows, size, generator)
+    times = -(-number * size // len(rows))
+    orders = [rows if generator is None else generator.permutation(rows) for _ in range(times)]
+    order = np.concatenate(orders)[: number * size]
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
 def halve(rows: Rows) -> list[Rows]:
     """Return two halves of some rows, or the rows alone where there is one."""
     middle = (len(rows) + 1) // 2
@@ -48,7 +70,7 @@ def pair_batches(labelled: Iterable[Any], unlabelled: Stream, epoch: int) -> Ite
             other = next(others, None)
         if other is None:
             raise StudyError(
-                "there is no unlabelled sample to train on; set cohort.unlabelled to keep, or take the trainer "
-                "supervised"
+                "there is no unlabelled sample to train on; set few_labels.fraction below 1, or cohort.unlabelled to "
+                "keep, or take the trainer supervised"
             )
         yield batch, other

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from mammoflow.errors import StudyError
+from mammoflow.errors import ConfigError, StudyError
 
 Stream = Callable[[int], Iterable[Any]]
 """Returns the batches of an epoch."""
+
+Change = Callable[[Tensor], Tensor]
+"""Changes the inputs of a network, (n, ...) on its device, before the network sees them."""
 
 
 @dataclass(frozen=True)
@@ -99,20 +102,66 @@ class Learner(ABC):
         """Return two halves of a batch, or the batch alone where it cannot be halved."""
         return [batch]
 
-    def outputs(self, batch: Any) -> Tensor:
+    def outputs(self, batch: Any, change: Change | None = None, drop: float = 0.0) -> Tensor:
         """Return the logits of a batch, differentiable, the first axis over its samples; no label is needed.
 
         Trainers that learn from unlabelled batches compare such outputs.
 
+        Parameters
+        ----------
+        batch
+            One of `batches`, or an unlabelled one.
+        change
+            What is done to the inputs of the network; None leaves them as they are.
+        drop
+            Share of the channels between encoder and decoder that are set to 0 at random.
+
         Raises
         ------
         StudyError
-            If the learner has none.
+            If the learner has no outputs, or if its network has no encoder and decoder where `drop` is above 0.
         """
         raise StudyError(
             f"{type(self).__name__} gives no outputs of unlabelled batches; expected a learner that does, or the "
             "trainer supervised"
         )
+
+    def loss_of(self, outputs: Tensor, batch: Any) -> Tensor:
+        """Return the mean loss of some logits of a labelled batch, as `outputs` returns them.
+
+        Raises
+        ------
+        StudyError
+            If the loss needs more than logits.
+        """
+        raise StudyError(f"{type(self).__name__} has no loss of logits; expected another trainer")
+
+    def further_decoders(self, upsampling: Sequence[str]) -> nn.ModuleList:
+        """Return decoders with random weights for the same encoder, one for each way of upsampling.
+
+        Parameters
+        ----------
+        upsampling
+            `transposed`, `bilinear` or `nearest`.
+
+        Raises
+        ------
+        ConfigError
+            If the network is not made of an encoder and a decoder that upsamples.
+        """
+        raise ConfigError(
+            f"the trainer needs a network with an encoder and a decoder that upsamples, but {type(self).__name__} "
+            f"trains {type(self.network).__name__}, which offers no further decoder; expected a U-Net, or another "
+            "trainer, such as cross_pseudo_supervision"
+        )
+
+    def decoded(self, batch: Any, decoders: nn.ModuleList) -> list[Tensor]:
+        """Return the logits of a batch by the network, then by each further decoder on the same features."""
+        raise StudyError(f"{type(self).__name__} has no further decoder")
+
+    def begin(self, epochs: int) -> None:
+        """Take note of the epochs of the run, before the first one and after the network has moved to its device."""
+        return
 
     def after_step(self) -> None:
         """Do what follows a step of the optimiser, such as moving a teacher's weights."""
@@ -127,8 +176,12 @@ class Learner(ABC):
         state: dict[str, Tensor] = self.network.state_dict()
         return state
 
+    def kept(self) -> dict[str, Tensor]:
+        """Return the tensors of the epoch that has just been validated, as `state` names them."""
+        return self.state()
+
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Copy what `state` returned into the network."""
+        """Copy what `state` or `kept` returned into the network."""
         self.network.load_state_dict(state)
 
 
@@ -173,9 +226,25 @@ class WrappedLearner(Learner):
         """Return two halves of a batch, or the batch alone."""
         return self.inner.split(batch)
 
-    def outputs(self, batch: Any) -> Tensor:
+    def outputs(self, batch: Any, change: Change | None = None, drop: float = 0.0) -> Tensor:
         """Return the logits of a batch."""
-        return self.inner.outputs(batch)
+        return self.inner.outputs(batch, change, drop)
+
+    def loss_of(self, outputs: Tensor, batch: Any) -> Tensor:
+        """Return the mean loss of some logits of a labelled batch."""
+        return self.inner.loss_of(outputs, batch)
+
+    def further_decoders(self, upsampling: Sequence[str]) -> nn.ModuleList:
+        """Return decoders with random weights for the same encoder."""
+        return self.inner.further_decoders(upsampling)
+
+    def decoded(self, batch: Any, decoders: nn.ModuleList) -> list[Tensor]:
+        """Return the logits of a batch by the network and by further decoders."""
+        return self.inner.decoded(batch, decoders)
+
+    def begin(self, epochs: int) -> None:
+        """Take note of the epochs of the run."""
+        self.inner.begin(epochs)
 
     def after_step(self) -> None:
         """Do what follows a step of the optimiser."""
@@ -188,6 +257,10 @@ class WrappedLearner(Learner):
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that training changes."""
         return self.inner.state()
+
+    def kept(self) -> dict[str, Tensor]:
+        """Return the tensors of the epoch that has just been validated."""
+        return {**self.state(), **self.inner.kept()}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Copy what `state` returned into the network."""

@@ -98,6 +98,7 @@ class _Fitting:
             raise StudyError(f"training {label} has no batch; expected at least one training sample")
         self.steps = plan.epochs * self.epoch_steps
         learner.network.to(plan.device)
+        learner.begin(plan.epochs)
         self.groups = learner.groups(plan.learning_rate)
         if not any(item.requires_grad for group in self.groups for item in group["params"]):
             raise StudyError(
@@ -217,8 +218,8 @@ class _Fitting:
 
     def _set_rates(self, place: int) -> None:
         """Give the optimiser the rates of a step."""
-        share = self.plan.schedule.rate(place, self.steps)
-        beta = self.plan.schedule.beta(place, self.steps)
+        share = self.plan.share(place, self.steps, self.history)
+        beta = self.plan.beta(place, self.steps)
         for group, highest in zip(self.optimiser.param_groups, self.rates, strict=True):
             group["lr"] = highest * share
             if beta is not None:
@@ -243,7 +244,7 @@ class _Fitting:
                 raise StudyError(f"validation gave {sorted(figures)}, expected {watched.figure} among them")
             self.history.append({**row, **{name: float(value) for name, value in figures.items()}})
             if choose_epoch(self.history, watched, self.plan.epochs) == epoch + 1:
-                write_kept(self.folder, self.learner.state())
+                write_kept(self.folder, self.learner.kept())
 
     def _write(self, seconds: float) -> None:
         """Write the state after an epoch."""
@@ -251,7 +252,7 @@ class _Fitting:
         state = self.learner.state()
         # weights that are not finite stay so: nothing better can follow
         lost = not math.isfinite(done.history[-1]["train_loss"]) and not _finite(state)
-        ended = patience_ended(done.history, self.learner.watched, plan.epochs, plan.patience)
+        ended = patience_ended(done.history, plan.stop or self.learner.watched, plan.epochs, plan.patience)
         done.finished = len(done.history) >= plan.epochs or ended or lost
         done.learner, done.optimiser, done.average = state, self.optimiser.state_dict(), self.average.tensors
         done.halvings = self.halving.times

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
@@ -10,11 +11,15 @@ import torch
 
 from mammoflow.config.training import TrainingSettings
 from mammoflow.run.runtime import has_native_bf16
+from mammoflow.training.learner import Watched
 
 Precision = Literal["bf16-mixed", "32-true"]
 
 LARGEST_GRADIENT = 1.0
 """Norm to which gradients are clipped unless a plan says otherwise."""
+
+SMALLEST_IMPROVEMENT = 1e-4
+"""Share by which a loss must fall to count as better, as in torch's ReduceLROnPlateau."""
 
 
 def choose_precision(device: torch.device, transformer: bool) -> Precision:
@@ -71,6 +76,40 @@ class OneCycle:
         return (1 + math.cos(math.pi * min(1.0, (step - peak) / max(1.0, steps - peak)))) / 2, False
 
 
+@dataclass(frozen=True)
+class Plateau:
+    """The learning rate falls by a factor whenever a loss has not become better for some epochs.
+
+    It does what torch's ReduceLROnPlateau does with its defaults. The history alone decides, so a training that is
+    resumed has the rates of an unbroken one.
+
+    Attributes
+    ----------
+    epochs
+        Epochs without a better loss that are tolerated.
+    factor
+        Of the learning rate after one more.
+    figure
+        The loss, a key of the history.
+    """
+
+    epochs: int
+    factor: float
+    figure: str = "validation_loss"
+
+    def share(self, history: Sequence[Mapping[str, float]]) -> float:
+        """Return the share of the highest rate after the epochs of a history."""
+        best, bad, share = math.inf, 0, 1.0
+        for row in history:
+            if row[self.figure] < best * (1 - SMALLEST_IMPROVEMENT):
+                best, bad = row[self.figure], 0
+            else:
+                bad += 1
+            if bad > self.epochs:
+                share, bad = share * self.factor, 0
+        return share
+
+
 def _between(low: float, high: float, share: float) -> float:
     return low + (high - low) * share
 
@@ -102,6 +141,8 @@ class Plan:
         place of the weights; None keeps the weights as they are.
     schedule
         Course of the learning rate.
+    stop
+        The figure that patience looks at; None for the one that the learner watches.
     """
 
     epochs: int
@@ -113,7 +154,16 @@ class Plan:
     precision: Precision = "32-true"
     largest_gradient: float | None = LARGEST_GRADIENT
     averaging: float | None = None
-    schedule: OneCycle = field(default_factory=OneCycle)
+    schedule: OneCycle | Plateau = field(default_factory=OneCycle)
+    stop: Watched | None = None
+
+    def share(self, step: int, steps: int, history: Sequence[Mapping[str, float]]) -> float:
+        """Return the share of the highest rate for a step, counted from 0, of so many, after some epochs."""
+        return self.schedule.rate(step, steps) if isinstance(self.schedule, OneCycle) else self.schedule.share(history)
+
+    def beta(self, step: int, steps: int) -> float | None:
+        """Return AdamW's first beta for a step; None where it stays as it is."""
+        return self.schedule.beta(step, steps) if isinstance(self.schedule, OneCycle) else None
 
     @classmethod
     def of(cls, settings: TrainingSettings, device: torch.device, transformer: bool = False) -> Self:

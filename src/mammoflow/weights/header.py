@@ -1,4 +1,4 @@
-"""What a weights file says about itself in its header: architecture, adapters, what an automatic model sees."""
+"""What a weights file says about itself in its header: architecture, additions, base, what an automatic model sees."""
 
 from __future__ import annotations
 
@@ -27,11 +27,56 @@ class AutomaticSetup:
         Millimetres from pixel to pixel of the input; None where the side decides.
     threshold
         Probability above which a pixel is lesion, chosen on validation images.
+    stretched
+        Whether height and width of an image both become `side_px`.
+    clahe_clip
+        Clip limit of CLAHE; None without it.
+    clahe_tiles
+        Its tiles along each side of the image.
     """
 
     side_px: int
     spacing_mm: float | None
     threshold: float
+    stretched: bool = False
+    clahe_clip: float | None = None
+    clahe_tiles: int = 8
+
+
+@dataclass(frozen=True)
+class BaseWeights:
+    """The weights that a tuning started from, where a file holds only what was tuned.
+
+    Attributes
+    ----------
+    name
+        Name of that model.
+    file
+        Its weights file as the training was told it; "" for weights that an installed package brings.
+    sha256
+        Digest of that file.
+    """
+
+    name: str
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class LoraSetup:
+    """Low-rank updates among the weights.
+
+    Attributes
+    ----------
+    layers
+        Layers of the attention that have one.
+    rank, alpha
+        Rank of the updates, and their factor times the rank.
+    """
+
+    layers: tuple[str, ...]
+    rank: int
+    alpha: float
 
 
 @dataclass(frozen=True)
@@ -46,17 +91,24 @@ class WeightsHeader:
         Width of the adapters' bottlenecks; None without adapters.
     automatic
         How an automatic model is used; None for a promptable model, and where it is not said.
+    base
+        The weights that these belong on top of; None for a file that has all weights of its network.
+    lora
+        Low-rank updates of the base; None without.
     """
 
     architecture: str = ""
     adapter_width: int | None = None
     automatic: AutomaticSetup | None = None
+    base: BaseWeights | None = None
+    lora: LoraSetup | None = None
 
     def text(self) -> dict[str, str]:
         """Return the header as safetensors takes it."""
         adapters = {} if self.adapter_width is None else {"adapters": {"width": self.adapter_width}}
-        automatic = {} if self.automatic is None else {"automatic": asdict(self.automatic)}
-        return {HEADER: json.dumps({"architecture": self.architecture, **adapters, **automatic}, sort_keys=True)}
+        parts = {"automatic": self.automatic, "base": self.base, "lora": self.lora}
+        said = {name: asdict(part) for name, part in parts.items() if part is not None}
+        return {HEADER: json.dumps({"architecture": self.architecture, **adapters, **said}, sort_keys=True)}
 
 
 def read_header(path: Path) -> WeightsHeader:
@@ -80,7 +132,13 @@ def read_header(path: Path) -> WeightsHeader:
         content: dict[str, Any] = json.loads(text)
         adapters = content.get("adapters")
         width = None if adapters is None else int(adapters["width"])
-        header = WeightsHeader(str(content["architecture"]), width, _automatic_setup(content.get("automatic")))
+        header = WeightsHeader(
+            str(content["architecture"]),
+            width,
+            _automatic_setup(content.get("automatic")),
+            _base(content.get("base")),
+            _lora_setup(content.get("lora")),
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(
             f"weights file {path} has a header of mammoflow that cannot be read: {text[:100]!r}; expected the "
@@ -95,7 +153,24 @@ def _automatic_setup(content: dict[str, Any] | None) -> AutomaticSetup | None:
     """Read how an automatic model is used."""
     if content is None:
         return None
-    spacing = content["spacing_mm"]
+    spacing, clip = content["spacing_mm"], content.get("clahe_clip")
     return AutomaticSetup(
-        int(content["side_px"]), None if spacing is None else float(spacing), float(content["threshold"])
+        int(content["side_px"]),
+        None if spacing is None else float(spacing),
+        float(content["threshold"]),
+        bool(content.get("stretched", False)),
+        None if clip is None else float(clip),
+        int(content.get("clahe_tiles", 8)),
     )
+
+
+def _base(content: dict[str, Any] | None) -> BaseWeights | None:
+    """Read which weights a file belongs on top of."""
+    return None if content is None else BaseWeights(*(str(content[name]) for name in ("name", "file", "sha256")))
+
+
+def _lora_setup(content: dict[str, Any] | None) -> LoraSetup | None:
+    """Read which low-rank updates a file has."""
+    if content is None:
+        return None
+    return LoraSetup(tuple(map(str, content["layers"])), int(content["rank"]), float(content["alpha"]))

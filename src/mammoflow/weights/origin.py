@@ -9,12 +9,40 @@ from mammoflow.config.architectures import architecture
 from mammoflow.config.weights import WeightsSource
 from mammoflow.storage.files import file_digest, write_text
 from mammoflow.weights.registry import ModelSpec
+from mammoflow.weights.seen_patients import read_record
 
 Origin = dict[str, str]
 
 RANDOM: Origin = {"title": "random weights", "file": "", "sha256": "", "licence": "", "source": ""}
 OWN = "weights of one's own"
 ABSENT = "file that is no longer there"
+
+TRAINING_FACTS = (
+    "recipe",
+    "trainer",
+    "method",
+    "from",
+    "trainable_parameters",
+    "total_parameters",
+    "images",
+    "lesions",
+    "epochs",
+    "chosen_epoch",
+    "seconds",
+    "peak_memory_bytes",
+    "device",
+    "threads",
+    "precision",
+    "phantom",
+    "labels",
+    "supplementary",
+    "label_fraction",
+    "label_draw",
+    "labelled_patients",
+    "unlabelled_patients",
+    "steps",
+)
+"""What `ORIGIN_FILE` repeats of the record of a training."""
 
 ORIGIN_FILE = "weights.json"
 """Name of the record beside the tables of a segmentation."""
@@ -49,9 +77,18 @@ def weights_origin(path: Path | None, source: WeightsSource | None) -> Origin:
 
 
 def write_origin(folder: Path, model: ModelSpec) -> None:
-    """Record the weights of a segmentation model beside its tables, in `ORIGIN_FILE`."""
+    """Record the weights of a segmentation model beside its tables, in `ORIGIN_FILE`.
+
+    Weights with the record of their training beside them also get what the training was and took, under `training`.
+    """
     origin = weights_origin(model.file, architecture(model.architecture).source)
-    write_text(folder / ORIGIN_FILE, json.dumps({"architecture": model.architecture, **origin}, indent=2) + "\n")
+    record = read_record(model.file) if model.file else {}
+    said = {name: record[name] for name in TRAINING_FACTS if name in record}
+    if said:
+        said |= {name: len(record.get(name, [])) for name in ("patients", "validation_patients")}
+        said["seed"] = record.get("settings", {}).get("seed", 0)
+    content = {"architecture": model.architecture, **origin, **({"training": said} if said else {})}
+    write_text(folder / ORIGIN_FILE, json.dumps(content, indent=2) + "\n")
 
 
 def _is_published(path: Path, digest: str, source: WeightsSource) -> bool:

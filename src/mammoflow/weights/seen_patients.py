@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from mammoflow.errors import WeightsError
 from mammoflow.storage.files import file_digest
@@ -26,16 +27,28 @@ def seen_patients(weights: Path) -> frozenset[str]:
     WeightsError
         If the record is not JSON.
     """
+    content = read_record(weights)
+    return real_patients([*content.get("patients", []), *content.get("validation_patients", [])])
+
+
+def read_record(weights: Path) -> dict[str, Any]:
+    """Return the record of the training that made weights; empty where none is beside them that names their digest.
+
+    Raises
+    ------
+    WeightsError
+        If the record is not JSON.
+    """
     record = weights.parent / RECORD_FILE
     if not record.is_file() or not weights.is_file():
-        return frozenset()
+        return {}
     try:
         content = json.loads(record.read_text(encoding="utf-8"))
     except ValueError as error:
         raise WeightsError(f"{record} is not JSON: {error}; remove it, or make the weights again") from error
     if not isinstance(content, dict) or content.get("weights_sha256") != file_digest(weights):
-        return frozenset()
-    return real_patients([*content.get("patients", []), *content.get("validation_patients", [])])
+        return {}
+    return content
 
 
 def real_patients(entries: list[str]) -> frozenset[str]:

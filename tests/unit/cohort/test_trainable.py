@@ -97,8 +97,10 @@ def test_one_class_stops_the_cohort_stage_only_where_classifiers_are_trained(stu
     assert not (tmp_path / "cohort" / "lesions.parquet").exists()
     build_cohort(settings, study.folder, tmp_path / "cohort", 0)
     assert len(pd.read_parquet(tmp_path / "cohort" / "lesions.parquet")) == 4
-    assert any("classifiers: the study has 0 malignant" in line for line in check_study(settings, 1))
-    assert not any("classifiers:" in line for line in check_study(settings, 0))
+    assert any("classifiers: the study has 0 malignant" in line for line in check_study(settings, 1).lines)
+    assert not any("classifiers:" in line for line in check_study(settings, 0).lines)
+    assert not check_study(settings, 1).runs
+    assert check_study(settings, 0).runs
 
 
 @pytest.mark.parametrize("labels", [["benign"], ["benign", "malignant"], [""], ["malignant", ""]])
@@ -109,7 +111,7 @@ def test_too_few_patients_to_divide_are_told_of_the_method_apply(
     settings = settings_of(study, labels, method=method)
     with pytest.raises(StudyError, match=rf"cohort\.split\.method: apply.*{REMEDY}"):
         build_cohort(settings, study.folder, tmp_path / "cohort", 0)
-    assert any("cohort.split.method: apply" in line for line in check_study(settings, 0))
+    assert any("cohort.split.method: apply" in line for line in check_study(settings, 0).lines)
 
 
 @pytest.mark.parametrize("labels", [["benign"], ["", ""], ["benign", "malignant", ""]])
@@ -121,4 +123,4 @@ def test_the_method_apply_puts_every_patient_on_the_test_side(study: Study, tmp_
         assert len(table) == len(labels)
         assert set(table["split"]) == {"test"}
     assert read_json(tmp_path / "cohort" / "study.json")["split"]["method"] == "apply"
-    assert any("every patient is test; nothing is trained" in line for line in check_study(settings, 0))
+    assert any("every patient is test; nothing is trained" in line for line in check_study(settings, 0).lines)

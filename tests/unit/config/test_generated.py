@@ -14,6 +14,7 @@ import yaml
 
 from mammoflow.config.documentation import config_schema, default_config, settings_text
 from mammoflow.config.study import StudyConfig
+from mammoflow.features.dictionary import dictionary_text
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -44,6 +45,10 @@ def test_the_default_configuration() -> None:
 
 def test_the_schema() -> None:
     assert_same(ROOT / "workflow" / "schemas" / "config.schema.json", config_schema())
+
+
+def test_the_feature_dictionary() -> None:
+    assert_same(ROOT / "docs" / "feature-dictionary.md", dictionary_text())
 
 
 def test_the_conda_environments(environments: ModuleType) -> None:

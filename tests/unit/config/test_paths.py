@@ -142,3 +142,10 @@ def test_the_run_is_below_the_results(tmp_path: Path) -> None:
     from mammoflow.planning.models import run_folder
 
     assert run_folder(configuration({"results": str(tmp_path / "my results"), "run": "a"})) == tmp_path / "my results/a"
+
+
+@pytest.mark.parametrize("key", ["results", "store"])
+@pytest.mark.parametrize("path", ["/", "//", "/.", "/results/.."])
+def test_the_root_of_the_file_system_is_no_folder_of_results(key: str, path: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{key}.*below the root of the file system"):
+        validate_settings(StudyConfig, {key: path}, "test")

@@ -23,6 +23,8 @@ LESIONS = pd.DataFrame(
         "birads": pd.array([3, 4, 4, 5] * (N // 4), dtype="Int64"),
         "diameter_mm": np.linspace(5, 40, N),
         "view": ["CC", "MLO"] * (N // 2),
+        "subtlety": pd.array([None] * N, dtype="Int64"),
+        "source": "one",
     },
     index=pd.Index([f"L{row:02d}" for row in range(N)], name="lesion_id"),
 )

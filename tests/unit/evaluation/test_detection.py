@@ -39,8 +39,19 @@ def test_counts(row: pd.Series) -> None:
         "false_positives": 3,
         "further_components": 1,
         "images_both_empty": 1,
+        "images_with_distances": 1,
     }
     assert row[[*expected]].to_dict() == expected
+
+
+def test_scores_of_images_are_means_over_those_with_a_lesion_where_they_are_defined(row: pd.Series) -> None:
+    assert row["iou_images_with_lesions"] == pytest.approx((0.6 / 1.4 + 0) / 2)
+    assert row["precision_images_with_lesions"] == pytest.approx(0.5)
+    assert row["recall_images_with_lesions"] == pytest.approx(0.25)
+    assert row["pixel_accuracy_images_with_lesions"] == pytest.approx(0.99)
+    # Nothing of image C is marked in the right place; made up, its distances are not defined.
+    assert row["hd95_mm_images_with_lesions"] == pytest.approx(4.0)
+    assert row["surface_distance_mm_images_with_lesions"] == pytest.approx(2.0)
 
 
 def test_false_positives_per_image_leave_out_the_image_with_a_lost_lesion(row: pd.Series) -> None:

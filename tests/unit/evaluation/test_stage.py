@@ -41,6 +41,8 @@ FIGURES = {
     "auc",
     "confusion",
     "reliability",
+    "decision_curve",
+    "forest",
     "dice_margin",
     "dice_iteration",
     "dice_diameter",

@@ -75,3 +75,18 @@ def test_files_outside_the_run_and_a_damaged_state_say_nothing(results: Results,
     assert not (results.run / FILE_NAME).exists()
     results.make(FILE_NAME)
     assert results.losses("images/00.parquet") == ""
+
+
+@pytest.mark.parametrize(
+    ("named", "lost"),
+    [
+        ("images/00/images.parquet", "images/00/lesions.parquet"),
+        ("images/00/images.parquet", "images/00/files.json"),
+        ("segmentation/small/00/masks.parquet", "segmentation/small/00/scores.parquet"),
+    ],
+)
+def test_a_lost_result_that_was_written_with_a_named_one_is_counted(results: Results, named: str, lost: str) -> None:
+    results.make(named, lost)
+    assert results.losses(named) == ""
+    results.lose(lost)
+    assert results.losses(named) == f"{lost}: 1"

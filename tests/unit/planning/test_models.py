@@ -139,3 +139,32 @@ def test_stages_of_promptable_and_automatic_models_share_no_code_of_their_own() 
     assert "mammoflow.segmentation.matching" not in prompted
     assert "mammoflow.tables.detections" not in prompted
     assert "mammoflow.config.detection" not in prompted
+
+
+def _trained(options: dict[str, Any], architecture: str = "sam2_unet_efficientnet_lite0") -> StudyConfig:
+    train = {"recipe": "automatic", "options": options}
+    return config(["small", "mine"], {"mine": {"architecture": architecture, "train": train}})
+
+
+def test_the_first_weights_of_an_encoder_are_inputs_of_its_training(tmp_path: Path) -> None:
+    given = tmp_path / "encoder.pth"
+    study = _trained({"encoder_weights": str(given)})
+    assert models.encoder_weights(study, "mine") == [str(given)]
+    assert "encoder_weights: found" in models.missing_weights(study, "mine")
+    given.write_bytes(b"")
+    assert models.missing_weights(study, "mine") == ""
+    made = "results/phantom/segmentation_models/mine/model.safetensors"
+    assert models.missing_weights(_trained({"encoder_weights": made}), "mine") == ""
+
+
+def test_published_weights_of_an_encoder_come_from_a_package() -> None:
+    assert models.encoder_weights(_trained({"encoder_weights": "published"}), "mine") == []
+    assert models.missing_weights(_trained({"encoder_weights": "published"}), "mine") == ""
+    missing = models.missing_weights(_trained({"encoder_weights": "published"}, "setr_tiny"), "mine")
+    assert "no package brings weights of this encoder" in missing
+
+
+def test_the_loss_of_a_training_belongs_to_its_code() -> None:
+    modules = models.training_modules(_trained({"loss": "structure"}), "mine")
+    assert "mammoflow.segmentation.mask_losses.structure" in modules
+    assert not any(module.endswith("mask_losses.dice_bce") for module in modules)

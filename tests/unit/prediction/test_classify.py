@@ -21,7 +21,7 @@ from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.prompts import PromptSettings
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.prediction.api import predict
-from mammoflow.prediction.runs import read_run
+from mammoflow.prediction.runs import _reported, read_run
 from mammoflow.storage.files import write_text
 
 CROP = {
@@ -99,3 +99,20 @@ def test_a_run_that_only_applied_classifiers_is_refused(tmp_path: Path) -> None:
     write_text(tmp_path / "classification" / "crop" / "training.json", json.dumps(record))
     with pytest.raises(StudyError, match=r"no classifier of the run .* can be applied: .*results/other"):
         read_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("named", "configured", "applied", "reported"),
+    [
+        (["b", "a"], "a", ["b", "a"], "b"),
+        ([], "b", ["a", "b"], "b"),
+        ([], "", ["a", "b"], ""),
+        ([], "left_out", ["a", "b"], ""),
+        ([], "", ["a"], "a"),
+    ],
+)
+def test_the_report_has_the_first_named_the_configured_or_the_only_classifier(
+    tmp_path: Path, named: list[str], configured: str, applied: list[str], reported: str
+) -> None:
+    write_text(tmp_path / "settings" / "dicom.yaml", f"classifier: {configured!r}\n")
+    assert _reported(tmp_path, named, applied) == reported

@@ -49,8 +49,11 @@ def test_only_the_best_head_gets_gradient_and_iou_may_follow_all() -> None:
     assert logits.grad[0, 1].abs().sum() > 0
     torch.testing.assert_close(quality.grad, torch.tensor([[0.0, 2 * (0.4 - 1.0)]]))
     quality.grad = None
-    segmentation_loss(logits, quality, targets, all_heads_iou=True).backward()
+    segmentation_loss(logits, quality, targets, "all").backward()
     torch.testing.assert_close(quality.grad, torch.tensor([[0.7, 0.4 - 1.0]]))
+    quality.grad = None
+    segmentation_loss(logits, quality, targets, "all_l1").backward()
+    torch.testing.assert_close(quality.grad, torch.tensor([[0.5, -0.5]]))
 
 
 def test_total_is_twenty_focal_and_one_dice_at_the_targets_resolution() -> None:

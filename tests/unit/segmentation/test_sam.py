@@ -8,11 +8,13 @@ import pytest
 import torch
 from segment_anything.build_sam import _build_sam
 from segment_anything.modeling import Sam
+from segment_anything.utils.transforms import ResizeLongestSide
 from skimage import data
 
 from mammoflow.errors import WeightsError
 from mammoflow.segmentation.layers.mask_decoder import run_mask_decoder
 from mammoflow.segmentation.loading import build_model
+from mammoflow.segmentation.networks.rgb_input import grey_to_rgb
 from mammoflow.segmentation.networks.sam import MedSamModel, SamModel
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.prompts import Prompts
@@ -104,3 +106,15 @@ def test_unknown_name_and_foreign_weights_are_clear_errors() -> None:
         build_model("sam_vit_x", None, "", torch.device("cpu"))
     with pytest.raises(WeightsError, match="do not fit"):
         build_model("small", {"weight": torch.zeros(1)}, "", torch.device("cpu"))
+
+
+@pytest.mark.parametrize("size", [(61, 40), (40, 61), (50, 50), (300, 7), (129, 200)])
+def test_resizing_is_that_of_the_package(network: Sam, size: tuple[int, int]) -> None:
+    model = SamModel("sam_vit_b", network, "digest")
+    upstream = ResizeLongestSide(model.side)
+    image = np.random.default_rng(3).integers(0, 65536, size, dtype=np.uint16)
+    resized = torch.as_tensor(upstream.apply_image(grey_to_rgb(image))).permute(2, 0, 1)
+    expected = (resized - network.pixel_mean.cpu()) / network.pixel_std.cpu()
+    rows, columns = model.scaled_size(size)
+    assert (rows, columns) == upstream.get_preprocess_shape(*size, model.side)
+    assert torch.equal(model.preprocess(image)[:, :rows, :columns], expected)

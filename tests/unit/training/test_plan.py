@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mammoflow.config.training import TrainingSettings
-from mammoflow.training.plan import OneCycle, Plan
+from mammoflow.training.plan import OneCycle, Plan, Plateau
 
 
 def test_rate_rises_along_a_line_and_falls_along_a_cosine() -> None:
@@ -43,3 +43,18 @@ def test_plan_of_settings() -> None:
     assert (plan.epochs, plan.patience, plan.learning_rate, plan.weight_decay, plan.seed) == (3, 2, 0.1, 0.2, 5)
     assert plan.precision == "32-true"
     assert TrainingSettings().patience is None
+
+
+def test_a_plateau_gives_the_rates_of_torchs_scheduler() -> None:
+    losses = [1.0, 0.9, 0.9, 0.89999, 0.95, 0.9, 0.5, float("nan"), 0.6, 0.6, 0.6, 0.6, 0.4999, 0.499, 0.499, 0.49]
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimiser = torch.optim.SGD([parameter], lr=1.0)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, factor=0.1, patience=2)
+    schedule, history = Plateau(2, 0.1), []
+    for loss in losses:
+        scheduler.step(loss)
+        history.append({"validation_loss": loss})
+        assert schedule.share(history) == pytest.approx(optimiser.param_groups[0]["lr"])
+    assert schedule.share([]) == 1.0
+    assert schedule.share(history) < 0.02
+    assert Plan(1, None, 1.0, 0.0, 0, torch.device("cpu"), schedule=schedule).beta(0, 1) is None

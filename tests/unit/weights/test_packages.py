@@ -22,6 +22,7 @@ from mammoflow.planning.classifiers import classifier_inputs
 from mammoflow.planning.models import missing_weights, weights_inputs
 from mammoflow.planning.preflight import check_files
 from mammoflow.segmentation.models import lite_medsam
+from mammoflow.storage.files import file_digest
 from mammoflow.weights.fetch import fetch_weights, prefetch
 from mammoflow.weights.origin import RANDOM, weights_origin, write_origin
 from mammoflow.weights.published import weights_source
@@ -182,3 +183,23 @@ def test_a_record_says_licence_and_origin_of_published_weights_alone(package: We
     record = json.loads((tmp_path / "weights.json").read_text())
     assert (record["architecture"], record["licence"]) == ("lite_medsam", "Apache-2.0")
     assert f"sha256:{record['sha256']}" == weights_source("lite_medsam").checksum
+    assert "training" not in record
+
+
+def test_weights_with_a_record_say_what_their_training_took(tmp_path: Path) -> None:
+    own = tmp_path / "model.safetensors"
+    own.write_bytes(b"tuned")
+    said = {"method": "vpt", "trainable_parameters": 7, "patients": ["a/1", "a/2"], "validation_patients": ["a/3"]}
+    record = {**said, "settings": {"epochs": 1}, "weights_sha256": file_digest(own)}
+    (tmp_path / "record.json").write_text(json.dumps(record))
+    write_origin(tmp_path, ModelSpec("mine", "lite_medsam", own))
+    training = json.loads((tmp_path / "weights.json").read_text())["training"]
+    assert training == {"method": "vpt", "trainable_parameters": 7, "patients": 2, "validation_patients": 1}
+    # an older record names no patients that it was validated on
+    (tmp_path / "record.json").write_text(json.dumps({"recipe": "small", "weights_sha256": file_digest(own)}))
+    write_origin(tmp_path, ModelSpec("mine", "lite_medsam", own))
+    training = json.loads((tmp_path / "weights.json").read_text())["training"]
+    assert training == {"recipe": "small", "patients": 0, "validation_patients": 0}
+    own.write_bytes(b"others")  # the record is not theirs
+    write_origin(tmp_path, ModelSpec("mine", "lite_medsam", own))
+    assert "training" not in json.loads((tmp_path / "weights.json").read_text())

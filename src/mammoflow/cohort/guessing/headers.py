@@ -77,7 +77,7 @@ _EXACT = {key: set(by_word({key: names})) for key, names in HEADERS.items()}
 
 
 def likeness(header: str, column: TableColumn) -> float:
-    """Return how well the name of a column fits what mammoflow looks for: 1 for a usual name, 0 for none of it."""
+    """Return how well the name of a column fits what mammoflow looks for: 1 for a usual name, 0 for an unknown one."""
     key = _name(header)
     names = _EXACT[column]
     if key in names or key.replace(" ", "") in names:

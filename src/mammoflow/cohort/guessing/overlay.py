@@ -84,9 +84,11 @@ def overlay_text(study: Study, guess: Guess) -> str:
         lines.append(f"    spacing_mm: {study.spacing_mm:g}  # millimetres per pixel of pictures that carry none")
     elif study.needs_spacing:
         lines.append("    # spacing_mm: 0.07  # CHECK: millimetres per pixel; PNG, TIFF and JPEG files carry none")
-    lines.append(f"  split: {{method: {'official' if study.official else 'random'}}}  # by patient")
-    if unlabelled:
+    if not unlabelled:
+        lines.append(f"  split: {{method: {'official' if study.official else 'random'}}}  # by patient")
+    else:
         lines += [
+            "  split: {method: apply}  # every patient is test, because nothing is trained",
             "  unlabelled: keep  # CHECK: no column says which lesions are malignant",
             "classification: {run: []}  # nothing can be trained without labels",
         ]

@@ -56,7 +56,7 @@ def label(rng: np.random.Generator, film: Film16, breast: Mask, spacing_mm: floa
 
 
 def label_on_skin(rng: np.random.Generator, film: Film16, breast: Mask, spacing_mm: float) -> Film16:
-    """A paper label that lies over the skin line, a third of it on the breast."""
+    """Draw a paper label over the skin line, with a third of it on the breast."""
     size = (rng.uniform(14, 20) / spacing_mm, rng.uniform(26, 36) / spacing_mm)
     row = _free_row(rng, breast)
     skin, direction = _skin_column(breast, row)

@@ -13,7 +13,7 @@ from pydicom.uid import UID, ImplicitVRLittleEndian, SecondaryCaptureImageStorag
 from mammoflow.storage.files import writing
 
 MARK = "mammoflow phantom"
-"""Stands in every header, so that no file of the study can pass for a patient's."""
+"""Every header has this text, so that no file of the study can pass for a patient's."""
 
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 

@@ -32,7 +32,7 @@ PRIVATE_COLUMNS = ["image_name", "crop_name", "mask_name", "image_folder"]
 
 
 class StudyReader(Reader):
-    """A CBIS-DDSM download; also a part of it, such as the masses alone."""
+    """Read a CBIS-DDSM download or a part of it, such as the masses alone."""
 
     def __init__(self, dataset: DatasetSettings, study: Path) -> None:
         super().__init__(dataset, study)

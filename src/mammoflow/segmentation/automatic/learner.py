@@ -1,26 +1,30 @@
-"""What an automatic model learns from: batches of images or patches, cross-entropy and Dice, Dice on validation."""
+"""What an automatic model learns from: batches of images or patches, a loss by name, Dice on validation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from mammoflow.config.automatic import AutomaticTrainingSettings
-from mammoflow.segmentation.automatic.augmentation import augment, cut_patch
+from mammoflow.config.mask_losses import MASK_LOSSES
+from mammoflow.segmentation.automatic.box_masks import BoxMasks
+from mammoflow.segmentation.automatic.encoder import encoder_of
+from mammoflow.segmentation.automatic.frozen_maps import FrozenMaps
+from mammoflow.segmentation.automatic.parts import Decoder, decoded_by_network, dropped, encoded, known_parts
 from mammoflow.segmentation.automatic.samples import TrainingImages
+from mammoflow.segmentation.automatic.sampling import ImageBatch, Sampler
 from mammoflow.segmentation.automatic.thresholds import best_threshold, dice_by_threshold
-from mammoflow.segmentation.losses import dice_loss
+from mammoflow.segmentation.automatic.weak_losses import image_loss, known_loss
+from mammoflow.segmentation.networks.encoder_decoder import EncoderDecoder
 from mammoflow.segmentation.protocol.automatic import AutomaticModel
 from mammoflow.training.batch_norm import recompute_statistics
-from mammoflow.training.batching import cut_batches
-from mammoflow.training.learner import Learner, Watched
+from mammoflow.training.learner import Change, Learner, Watched
 
 DICE = "validation_dice"
 THRESHOLD = "validation_threshold"
@@ -29,36 +33,12 @@ STATISTICS_BATCHES = 8
 """Training batches whose statistics batch normalisation uses in evaluation mode."""
 
 
-@dataclass(frozen=True)
-class ImageBatch:
-    """Images or patches.
-
-    Attributes
-    ----------
-    inputs
-        (N, channels, rows, columns).
-    targets
-        (N, 1, rows, columns), 0 or 1.
-    """
-
-    inputs: Tensor
-    targets: Tensor
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def halves(self) -> list[ImageBatch]:
-        """Return two halves, or the batch alone where it holds one sample."""
-        middle = (len(self) + 1) // 2
-        cuts = [slice(0, middle), slice(middle, None)] if len(self) > 1 else [slice(None)]
-        return [ImageBatch(self.inputs[cut], self.targets[cut]) for cut in cuts]
-
-
 class AutomaticLearner(Learner):
     """The training of an automatic model.
 
-    The epoch with the largest Dice on the validation images with a lesion is kept. Each epoch takes the threshold at
-    which that Dice is largest; it is in the history as `validation_threshold`.
+    The epoch with the largest Dice on the validation images with a lesion is kept, unless the options keep the last
+    one. Each epoch takes the threshold at which that Dice is largest, unless the options set it; it is in the history
+    as `validation_threshold`.
 
     Parameters
     ----------
@@ -68,34 +48,44 @@ class AutomaticLearner(Learner):
         Training and validation images.
     settings
         Options of the recipe.
+    frozen
+        Names of the tensors of an encoder that is not trained. They are not saved with the state of the training, and
+        the encoder stays in evaluation mode.
+    boxes
+        Masks that a teacher made of boxes, where the labels are boxes.
     """
 
-    watched = Watched(DICE, "max")
     items = "images"
 
-    def __init__(self, model: AutomaticModel, images: TrainingImages, settings: AutomaticTrainingSettings) -> None:
+    def __init__(
+        self,
+        model: AutomaticModel,
+        images: TrainingImages,
+        settings: AutomaticTrainingSettings,
+        frozen: Sequence[str] = (),
+        boxes: BoxMasks | None = None,
+    ) -> None:
         self.model, self.network = model, model.network
-        self.images, self.settings = images, settings
-        self.train_rows = images.rows("train")
+        self.images, self.settings, self.frozen = images, settings, frozenset(frozen)
+        self.watched = Watched(DICE, "max") if settings.keep == "best" else None
+        self.mask_loss = MASK_LOSSES.load(settings.loss).loss
+        self.encoder = encoder_of(model.network)
+        self.maps = self._frozen_maps()
+        self.sampler = Sampler(model, images, settings, boxes)
         self.validation_rows = images.with_lesions("validation")
-        self.readers = ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="read")
-        self._recent: list[Tensor] = []
+        self._recent: list[ImageBatch] = []
 
     def batches(self, epoch: int) -> Iterator[ImageBatch]:
         """Yield images, or patches of them, in an order and with changes that seed and epoch decide."""
-        generator = np.random.default_rng((self.settings.seed, epoch))
         self._recent = []
-        for number, rows in enumerate(cut_batches(self._samples(), self.settings.batch_size, generator)):
-            seeds = [(self.settings.seed, epoch, number, place) for place in range(len(rows))]
-            samples = list(self.readers.map(self._sample, rows, seeds))
-            inputs, targets = (torch.stack(tensors) for tensors in zip(*samples, strict=True))
+        for batch in self.sampler.batches(epoch):
             if len(self._recent) < STATISTICS_BATCHES:
-                self._recent.append(inputs)
-            yield ImageBatch(inputs, targets)
+                self._recent.append(batch)
+            yield batch
 
     def steps(self) -> int:
         """Return the number of batches in an epoch."""
-        return len(cut_batches(self._samples(), self.settings.batch_size, None))
+        return self.sampler.steps()
 
     def size(self, batch: ImageBatch) -> int:
         """Return the number of images or patches in a batch."""
@@ -105,48 +95,107 @@ class AutomaticLearner(Learner):
         """Return two halves of a batch."""
         return batch.halves()
 
-    def outputs(self, batch: ImageBatch) -> Tensor:
+    def outputs(self, batch: ImageBatch, change: Change | None = None, drop: float = 0.0) -> Tensor:
         """Return the logits (N, 1, rows, columns) of a batch in the pixels of its inputs."""
-        return self._logits(batch.inputs)
+        if change is None and not drop:
+            return self._enlarged(self._batch_logits(batch), batch.inputs)[-1]
+        inputs = batch.inputs.to(self.model.device)
+        inputs = inputs if change is None else change(inputs)
+        if not drop:
+            return self._enlarged(self._training_logits(inputs, ()), inputs)[-1]
+        network = known_parts(self.network, "dropping features")
+        return self._enlarged([decoded_by_network(network, dropped(encoded(network, inputs), drop))], inputs)[0]
+
+    def further_decoders(self, upsampling: Sequence[str]) -> nn.ModuleList:
+        """Return decoders for the features of the network's encoder."""
+        network = known_parts(self.network, "mutual_consistency")
+        return nn.ModuleList(Decoder(network, each) for each in upsampling).to(self.model.device)
+
+    def decoded(self, batch: ImageBatch, decoders: nn.ModuleList) -> list[Tensor]:
+        """Return the logits of the network's own decoder and of further ones, in the pixels of the inputs."""
+        network = known_parts(self.network, "mutual_consistency")
+        inputs = batch.inputs.to(self.model.device)
+        stages = encoded(network, inputs)
+        return self._enlarged([decoded_by_network(network, stages), *(each(stages) for each in decoders)], inputs)
 
     def loss(self, batch: ImageBatch, epoch: int, step: int) -> Tensor:
-        """Return the mean loss of a batch."""
-        logits, targets = self.outputs(batch), batch.targets.to(self.model.device)
-        loss = functional.binary_cross_entropy_with_logits(logits, targets)
-        return loss + dice_loss(logits, targets).mean() if self.settings.loss == "dice_bce" else loss
+        """Return the mean loss of a batch, summed over the outputs of a network that has several."""
+        outputs = self._enlarged(self._batch_logits(batch), batch.targets)
+        return torch.stack([self.loss_of(logits, batch) for logits in outputs]).sum()
+
+    def loss_of(self, outputs: Tensor, batch: ImageBatch) -> Tensor:
+        """Return the mean loss of logits (N, 1, rows, columns).
+
+        Where only a part of an image is known, the loss is cross-entropy and Dice over this part.
+        """
+        targets, labels = batch.targets.to(outputs.device), self.settings.labels
+        if labels.kind == "image":
+            return image_loss(outputs, targets, labels.top_share, labels.sparsity)
+        if batch.known is not None:
+            return known_loss(outputs, targets, batch.known.to(outputs.device), self.settings.loss != "bce")
+        loss: Tensor = self.mask_loss(outputs, targets, self.settings.loss_options)
+        return loss
+
+    def mode(self, training: bool) -> None:
+        """Put the network into training or evaluation mode; a frozen encoder stays in evaluation mode."""
+        super().mode(training)
+        if self.encoder is not None and self.frozen:
+            self.encoder.eval()
+
+    def groups(self, rate: float) -> list[dict[str, Any]]:
+        """Return the trained parameters: those of an encoder at the plan's rate, the others at the decoder's."""
+        of_encoder = {id(parameter) for parameter in self.encoder.parameters()} if self.encoder else set()
+        trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        parts = [
+            ([parameter for parameter in trained if id(parameter) in of_encoder], rate),
+            (
+                [parameter for parameter in trained if id(parameter) not in of_encoder],
+                rate * self.settings.decoder_rate,
+            ),
+        ]
+        return [{"params": parameters, "lr": lr} for parameters, lr in parts if parameters]
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the tensors that training changes."""
+        return {name: tensor for name, tensor in super().state().items() if name not in self.frozen}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Copy what `state` returned into the network."""
+        self.network.load_state_dict(state, strict=not self.frozen)
 
     def validate(self, epoch: int) -> dict[str, float]:
         """Return cross-entropy and Dice on the validation images with a lesion, and the threshold of that Dice."""
-        recompute_statistics(self.network, [partial(self._logits, inputs) for inputs in self._recent])
+        trained = self.network.decoder if isinstance(self.network, EncoderDecoder) and self.frozen else self.network
+        recompute_statistics(trained, [partial(self._batch_logits, batch) for batch in self._recent])
         losses, dice = [], []
         for row in self.validation_rows:
             grey, lesions = self.images.read(int(row), self.model.input)
             rows, columns = self.model.input.shape(self.images.size(int(row)), self.images.spacing_mm(int(row)))
-            logits = self._logits(self.model.preprocess(grey)[None])[0, 0, :rows, :columns]
+            inputs = self.model.preprocess(grey)[None].to(self.model.device)
+            logits = self._enlarged(self._training_logits(inputs, (int(row),)), inputs)[-1][0, 0, :rows, :columns]
             target = torch.from_numpy(lesions[:rows, :columns].astype(np.float32)).to(logits.device)
             losses.append(float(functional.binary_cross_entropy_with_logits(logits, target)))
             dice.append(dice_by_threshold(logits.sigmoid().cpu().numpy(), lesions[:rows, :columns]))
-        threshold, mean = best_threshold(np.stack(dice))
+        threshold, mean = best_threshold(np.stack(dice), self.settings.threshold)
         return {"validation_loss": float(np.mean(losses)), DICE: mean, THRESHOLD: threshold}
 
-    def _samples(self) -> np.ndarray:
-        """Return the rows of the samples of an epoch; the row of an image comes once for each of its patches."""
-        return np.repeat(self.train_rows, self.settings.patches if self.settings.input == "patch" else 1)
+    def _frozen_maps(self) -> FrozenMaps | None:
+        """Return the memory of an encoder's maps, where they stay the same over all epochs."""
+        settings = self.settings
+        unchanged = settings.augmentation in ("none", []) and settings.input != "patch" and not settings.copy_paste
+        if not isinstance(self.network, EncoderDecoder) or not self.frozen or not unchanged:
+            return None
+        return None if self.network.encoder.added_parameters() else FrozenMaps(self.network)
 
-    def _sample(self, row: int, seed: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        """Read an image, change it at random and cut a patch where patches are trained on."""
-        generator = np.random.default_rng(seed)
-        grey, lesions = self.images.read(int(row), self.model.input)
-        channels = self.model.preprocess(grey).numpy()
-        if self.settings.augmentation == "standard":
-            channels, lesions = augment(channels, lesions, generator)
-        if self.settings.input == "patch":
-            on_lesion = bool(generator.random() < self.settings.lesion_share)
-            channels, lesions = cut_patch(channels, lesions, self.settings.side_px, on_lesion, generator)
-        target = torch.from_numpy(lesions[None].astype(np.float32))
-        return torch.from_numpy(np.ascontiguousarray(channels)), target
+    def _training_logits(self, inputs: Tensor, rows: Sequence[int]) -> list[Tensor]:
+        """Return the logits of all outputs for inputs (N, channels, rows, columns) of the images `rows`."""
+        return self.maps.outputs(inputs, rows) if self.maps and rows else self.model.training_logits(inputs)
 
-    def _logits(self, inputs: Tensor) -> Tensor:
-        """Return logits (N, 1, rows, columns) in fp32 in the pixels of the inputs (N, channels, rows, columns)."""
-        logits = self.model.logits(inputs.to(self.model.device)).float()
-        return self.model.upscale(logits, (int(inputs.shape[-2]), int(inputs.shape[-1])))
+    def _batch_logits(self, batch: ImageBatch) -> list[Tensor]:
+        """Return the logits of all outputs for a batch."""
+        return self._training_logits(batch.inputs.to(self.model.device), batch.rows)
+
+    def _enlarged(self, outputs: Sequence[Tensor], like: Tensor) -> list[Tensor]:
+        """Return logits in fp32 in the pixels of a tensor (N, channels, rows, columns)."""
+        size = (int(like.shape[-2]), int(like.shape[-1]))
+        return [self.model.upscale(logits.float(), size) for logits in outputs]

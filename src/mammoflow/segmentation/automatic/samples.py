@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mammoflow.config.few_labels import FewLabelsSettings
 from mammoflow.errors import StudyError
 from mammoflow.imaging.geometry import Mask
 from mammoflow.segmentation.embedding.embeddings import read_canonical
@@ -18,19 +20,24 @@ from mammoflow.storage.files import read_mask
 from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS, FULLY_ANNOTATED
 from mammoflow.training.batching import Rows
+from mammoflow.training.few_labels import LabelCounts, drawn_patients
 
 Grey = npt.NDArray[np.uint16]
+
+COMPLETE, PARTLY, UNLABELLED = "complete", "partly", "unlabelled"
+"""What is known of an image: all of its lesions have a mask; some of what is on it; or nothing that is used."""
 
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """The images of the training side whose reference is complete; images without a lesion are among them.
+    """The images of the training side; images without a lesion are among them.
 
     Attributes
     ----------
     images
-        Rows of CANONICAL_IMAGES with the columns `folder`, that of their shard, and `masks`, the paths of the reference
-        masks of all lesions on the image.
+        Rows of CANONICAL_IMAGES with the columns `folder`, that of their shard; `masks`, the paths of the reference
+        masks of lesions on the image; `boxes`, the boxes (y0, x0, y1, x1) of all its lesions; `boxes_only`, those of
+        lesions without a mask; `labels`, one of COMPLETE, PARTLY and UNLABELLED.
     left_out
         Number of images of the training side whose reference is not complete: a lesion of them has a box only, or is
         not in the table of lesions.
@@ -45,24 +52,53 @@ class TrainingImages:
         return "phantom" in self.images.columns and bool(self.images["phantom"].any())
 
     def rows(self, split: str) -> Rows:
-        """Return the rows of the images of a split."""
-        return np.flatnonzero(self.images["split"] == split)
+        """Return the rows of the images of a split whose reference is complete and used."""
+        return np.flatnonzero((self.images["split"] == split) & (self.images["labels"] == COMPLETE))
+
+    def training_rows(self, partly: bool) -> Rows:
+        """Return the rows of the training images, with those of which a part is annotated where wanted."""
+        rows = self.rows("train")
+        if not partly:
+            return rows
+        something = (self.images["boxes"].map(len) > 0) | self.images["fully_listed"]
+        chosen = (self.images["split"] == "train") & (self.images["labels"] == PARTLY) & something
+        return np.sort(np.concatenate([rows, np.flatnonzero(chosen)]))
+
+    def unlabelled(self) -> Rows:
+        """Return the rows of the training images of which no label is used."""
+        return np.flatnonzero((self.images["split"] == "train") & (self.images["labels"] != COMPLETE))
 
     def with_lesions(self, split: str) -> Rows:
-        """Return the rows of the images of a split that have a lesion."""
-        has_lesion = self.images["masks"].map(len) > 0
-        return np.flatnonzero((self.images["split"] == split) & has_lesion)
+        """Return the rows of the images of a split that have a lesion, with a complete reference."""
+        rows = self.rows(split)
+        return rows[(self.images["boxes"].map(len) > 0).to_numpy()[rows]]
 
     def patients(self, split: str) -> list[str]:
-        """Return the patients of a split, as `source/patient`."""
-        chosen = self.images.iloc[self.rows(split)]
+        """Return the patients of a split whose labels are used, as `source/patient`."""
+        return self.patients_of(self.rows(split))
+
+    def patients_of(self, rows: Rows) -> list[str]:
+        """Return the patients of some rows, as `source/patient`."""
+        chosen = self.images.iloc[rows]
         return sorted(set(chosen["source"] + "/" + chosen["patient_id"]))
+
+    def supplementary_phantoms(self, rows: Rows) -> int:
+        """Return how many of some images are phantoms' beside those of real patients; 0 where all are alike."""
+        if "phantom" not in self.images.columns:
+            return 0
+        phantoms = int(self.images["phantom"].to_numpy(dtype=bool)[rows].sum())
+        return phantoms if phantoms < len(rows) else 0
+
+    def counts(self) -> LabelCounts:
+        """Return how many training patients have labels that are used, and how many have none."""
+        labelled = set(self.patients("train"))
+        return LabelCounts(len(labelled), len(set(self.patients_of(self.unlabelled())) - labelled))
 
     def content(self) -> str:
         """Return what is trained on as text: other images, lesions, splits or spacings give another one."""
         names = self.images["masks"].map(lambda paths: " ".join(path.name for path in paths))
-        columns = ["image_id", "split", "digest", "row_spacing_mm", "column_spacing_mm"]
-        return str(self.images[columns].assign(masks=names).to_csv(index=False))
+        columns = ["image_id", "split", "labels", "digest", "row_spacing_mm", "column_spacing_mm"]
+        return str(self.images[columns].assign(masks=names, boxes=self.images["boxes"].map(str)).to_csv(index=False))
 
     def spacing_mm(self, row: int) -> tuple[float, float]:
         """Return (row, column) spacing of an image in millimetres."""
@@ -74,6 +110,28 @@ class TrainingImages:
         image = self.images.iloc[row]
         return int(image["height"]), int(image["width"])
 
+    def read_grey(self, row: int, network_input: NetworkInput) -> Grey:
+        """Read an image on the network's grid."""
+        image = self.images.iloc[row]
+        grey = read_canonical(Path(image["folder"]) / image["image_file"], self.size(row))
+        return network_input.place(grey, self.spacing_mm(row))
+
+    def read_lesions(self, row: int) -> list[Mask]:
+        """Read the masks of the lesions of an image, each (height, width).
+
+        Raises
+        ------
+        StudyError
+            If a file is missing or does not have the size of the image.
+        """
+        size, masks = self.size(row), []
+        for path in self.images.iloc[row]["masks"]:
+            mask = read_mask(path)
+            if mask.shape != size:
+                raise StudyError(f"mask {path} is {mask.shape}, expected {size}; run the image stage again")
+            masks.append(mask)
+        return masks
+
     def read(self, row: int, network_input: NetworkInput) -> tuple[Grey, Mask]:
         """Read an image and the union of its lesions' masks, both on the network's grid.
 
@@ -82,48 +140,102 @@ class TrainingImages:
         StudyError
             If a file is missing or does not have the size of the image.
         """
-        image, size, spacing = self.images.iloc[row], self.size(row), self.spacing_mm(row)
-        grey = network_input.place(read_canonical(Path(image["folder"]) / image["image_file"], size), spacing)
+        grey = self.read_grey(row, network_input)
         lesions = np.zeros(grey.shape, dtype=np.bool_)
-        for path in image["masks"]:
-            mask = read_mask(path)
-            if mask.shape != size:
-                raise StudyError(f"mask {path} is {mask.shape}, expected {size}; run the image stage again")
-            lesions |= network_input.place_mask(mask, spacing)
+        for mask in self.read_lesions(row):
+            lesions |= network_input.place_mask(mask, self.spacing_mm(row))
         return grey, lesions
 
 
-def read_training_images(folders: list[Path]) -> TrainingImages:
+def read_training_images(
+    folders: list[Path], few: FewLabelsSettings | None = None, boxes: bool = False
+) -> TrainingImages:
     """Read the training and validation images of image-stage shards.
+
+    Parameters
+    ----------
+    folders
+        Folders of the shards.
+    few
+        Which training patients keep their labels; None and a fraction of 1 keep all. The share is one of the training
+        patients with an image whose reference is complete.
+    boxes
+        Whether the box of a lesion is reference enough on the training side, because a model turns it into a mask.
 
     Raises
     ------
     StudyError
         If no image with a lesion is there to train on, or none to validate on.
     """
-    tables, left_out = [], 0
-    for folder in folders:
-        images = read_table(folder / "images.parquet", CANONICAL_IMAGES)
-        lesions = read_table(folder / "lesions.parquet", CANONICAL_LESIONS)
-        images = images[images["split"].isin(["train", "validation"])]
-        incomplete = images["image_id"].isin(lesions.loc[lesions["mask_file"].isna(), "image_id"])
-        if FULLY_ANNOTATED in images.columns:
-            incomplete |= ~images[FULLY_ANNOTATED]
-        left_out += int(incomplete.sum())
-        paths: dict[str, list[Path]] = {}
-        for image_id, file in lesions[["image_id", "mask_file"]].itertuples(index=False, name=None):
-            if not pd.isna(file):
-                paths.setdefault(str(image_id), []).append(folder / str(file))
-        complete = images[~incomplete]
-        masks = pd.Series([paths.get(image_id, []) for image_id in complete["image_id"]], complete.index, dtype=object)
-        tables.append(complete.assign(folder=str(folder), masks=masks))
-    training = TrainingImages(pd.concat(tables).sort_values("image_id", ignore_index=True), left_out)
+    tables = [_read_shard(folder, boxes) for folder in folders]
+    images = pd.concat(tables).sort_values("image_id", ignore_index=True)
+    incomplete = int((images["labels"] != COMPLETE).sum())
+    images = images[(images["split"] == "train") | (images["labels"] == COMPLETE)].reset_index(drop=True)
+    if few is not None and few.fraction < 1:
+        images = _with_hidden_labels(images, few)
+    training = TrainingImages(images, incomplete)
     for split in ("train", "validation"):
         if not len(training.with_lesions(split)):
             raise StudyError(
                 f"no {split} image with a lesion and all its masks in {len(folders)} image shards; expected at least "
                 "one to train on and one to choose epoch and threshold on"
             )
-    if left_out:
-        print(f"{left_out} training images are left out: the reference of a lesion is not complete", file=sys.stderr)
+    if incomplete:
+        print(
+            f"{incomplete} training images have a lesion whose reference is not complete; a training on complete "
+            "references leaves them out",
+            file=sys.stderr,
+        )
     return training
+
+
+def _read_shard(folder: Path, boxes_suffice: bool) -> pd.DataFrame:
+    """Read the images of a shard with the masks and boxes of their lesions, and what is known of each."""
+    images = read_table(folder / "images.parquet", CANONICAL_IMAGES)
+    lesions = read_table(folder / "lesions.parquet", CANONICAL_LESIONS)
+    images = images[images["split"].isin(["train", "validation"])]
+    listed = images[FULLY_ANNOTATED] if FULLY_ANNOTATED in images.columns else pd.Series(True, index=images.index)
+    has_box_only = images["image_id"].isin(lesions.loc[lesions["mask_file"].isna(), "image_id"])
+    incomplete = (has_box_only & ~((images["split"] == "train") & boxes_suffice)) | ~listed
+    masks: dict[str, list[Path]] = {}
+    boxes: dict[str, list[tuple[float, ...]]] = {}
+    boxes_only: dict[str, list[tuple[float, ...]]] = {}
+    for image_id, file, *box in lesions[["image_id", "mask_file", "y0", "x0", "y1", "x1"]].itertuples(index=False):
+        boxes.setdefault(str(image_id), []).append(tuple(map(float, box)))
+        if pd.isna(file):
+            boxes_only.setdefault(str(image_id), []).append(tuple(map(float, box)))
+        else:
+            masks.setdefault(str(image_id), []).append(folder / str(file))
+
+    def of_images(lists: dict[str, Any]) -> pd.Series:
+        return pd.Series([lists.get(str(one), []) for one in images["image_id"]], images.index, dtype=object)
+
+    return images.assign(
+        folder=str(folder),
+        masks=of_images(masks),
+        boxes=of_images(boxes),
+        boxes_only=of_images(boxes_only),
+        fully_listed=listed.astype(bool),
+        labels=np.where(incomplete, PARTLY, COMPLETE),
+    )
+
+
+def _with_hidden_labels(images: pd.DataFrame, few: FewLabelsSettings) -> pd.DataFrame:
+    """Return images in which the labels of training patients that are not drawn are not used."""
+    training = images[images["split"] == "train"]
+    if "phantom" in training.columns and not training["phantom"].all():
+        training = training[~training["phantom"].astype(bool)]  # phantoms beside real patients keep their labels
+    names = training["source"] + "/" + training["patient_id"]
+    usable = training["labels"] == COMPLETE
+    has_lesion = usable & (training["masks"].map(len) > 0)
+    lesions_of = has_lesion.groupby(names).any()
+    complete = set(names[usable])
+    strata = {
+        str(patient): "with lesions" if has else "without lesions"
+        for patient, has in lesions_of.items()
+        if patient in complete
+    }
+    kept = drawn_patients(strata, few.fraction, few.draw)
+    labels = images["labels"].to_numpy(dtype=object).copy()
+    labels[training.index[~names.isin(kept).to_numpy()]] = UNLABELLED
+    return images.assign(labels=labels)

@@ -17,7 +17,8 @@ from mammoflow.segmentation.automatic.maps import LEVELS, Row, probability_maps
 from mammoflow.segmentation.matching import NO_LESION, Components, Matching, find_components, hit_rule, match
 from mammoflow.segmentation.protocol.automatic import AutomaticModel
 from mammoflow.segmentation.scoring.references import References, score_rows
-from mammoflow.segmentation.scoring.scores import Masks, overlap
+from mammoflow.segmentation.scoring.scores import Masks, score_masks
+from mammoflow.segmentation.scoring.surfaces import CutMask
 from mammoflow.storage.files import write_image, write_mask
 from mammoflow.tables.detections import AUTOMATIC, DETECTIONS, MAPS, NO_PROMPT
 from mammoflow.tables.files import empty_table, read_table, write_table
@@ -26,6 +27,9 @@ from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
 from mammoflow.weights.origin import write_origin
 from mammoflow.weights.registry import ModelSpec
 from mammoflow.weights.seen_patients import is_seen, seen_patients
+
+IMAGE_SCORES = ("dice", "iou", "precision", "recall", "pixel_accuracy", "hd95_mm", "surface_distance_mm")
+"""Scores of all components of an image with all of its lesions."""
 
 TABLES = {"detections": DETECTIONS, "maps": MAPS, "masks": MASKS, "scores": SEGMENTATION_SCORES}
 
@@ -127,15 +131,14 @@ class _Detection:
             "components": len(components),
             "area_mm2": np.count_nonzero(marked) * references.pixel_mm2,
             "reference_area_mm2": None,
-            "dice": None,
-            "iou": None,
+            **dict.fromkeys(IMAGE_SCORES),
         }
         if all(references.has_mask.values()):
             reference = np.zeros_like(marked)
             for mask in references.masks.values():
                 reference |= mask
-            scored = overlap(marked[None], reference[None])
-            row |= {"dice": float(scored.dice[0]), "iou": float(scored.iou[0])}
+            scored = score_masks(marked[None], [CutMask.of(reference, references.spacing)]).columns()
+            row |= {name: float(scored[name][0]) for name in IMAGE_SCORES}
             row["reference_area_mm2"] = np.count_nonzero(reference) * references.pixel_mm2
         self.rows["maps"].append(row)
 

@@ -34,11 +34,14 @@ def _above(bins: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
     return np.asarray(counts[::-1].cumsum()[::-1][1:])
 
 
-def best_threshold(dice: npt.NDArray[np.float64]) -> tuple[float, float]:
+def best_threshold(dice: npt.NDArray[np.float64], given: float | None = None) -> tuple[float, float]:
     """Return the threshold with the largest mean Dice of several images (images, thresholds), and that mean.
 
-    Of equal ones it is the middle one.
+    Of equal ones it is the middle one. With a threshold that is given, the mean is that of the nearest of
+    `THRESHOLDS`.
     """
     means = dice.mean(axis=0)
+    if given is not None:
+        return given, float(means[np.abs(THRESHOLDS - given).argmin()])
     best = np.flatnonzero(means >= means.max() - 1e-12)
     return float(THRESHOLDS[best[len(best) // 2]]), float(means.max())

@@ -94,7 +94,7 @@ def embeddings(
 
     def load(row: tuple[str, str, str, int, int]) -> _Loaded:
         image_id, digest, file, height, width = row
-        key = embedding_key(digest, model.digest)
+        key = embedding_key(digest, model.embedding_digest)
         stored = store.read(key)
         if stored is not None:
             return _Loaded(image_id, key, digest, stored, None)

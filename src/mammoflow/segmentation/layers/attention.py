@@ -19,10 +19,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from segment_anything.modeling import ImageEncoderViT
-from segment_anything.modeling.image_encoder import Attention, get_rel_pos
 from torch import Tensor, nn
 from torch.nn import functional
+
+from mammoflow.segmentation.layers.segment_anything_modules import EncoderAttention, ImageEncoderViT, get_rel_pos
+from mammoflow.segmentation.layers.visual_prompts import VisualPrompts, with_prompts
 
 BLOCK_BYTES = 2**21
 """Scores that are computed together on a CPU: what stays in its caches beside the keys and values of a head."""
@@ -47,7 +48,7 @@ class RelativeAttention(nn.Module):
         Side of the windows in tokens; 0 for attention over the whole grid.
     """
 
-    def __init__(self, attention: Attention, window: int) -> None:
+    def __init__(self, attention: EncoderAttention, window: int) -> None:
         super().__init__()
         self.num_heads = int(attention.num_heads)
         self.scale = float(attention.scale)
@@ -56,6 +57,7 @@ class RelativeAttention(nn.Module):
         self.proj: nn.Module = attention.proj
         self.rel_pos_h: nn.Parameter = attention.rel_pos_h
         self.rel_pos_w: nn.Parameter = attention.rel_pos_w
+        self.visual_prompts: VisualPrompts | None = None
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Let tokens (images, rows, columns, channels) attend to each other."""
@@ -67,6 +69,9 @@ class RelativeAttention(nn.Module):
         query, key, value = mixed.permute(5, 0, 1, 3, 6, 2, 4, 7).reshape(
             3, images * down * across, self.num_heads, side_y * side_x, -1
         )
+        if self.visual_prompts is not None:
+            prompts = self.qkv(self.visual_prompts()).unflatten(1, (3, self.num_heads, -1)).permute(1, 2, 0, 3)
+            key, value = with_prompts(key, prompts[1]), with_prompts(value, prompts[2])
         attended = self._attend(query, key, value, (side_y, side_x))
         attended = attended.view(images, down, across, self.num_heads, side_y, side_x, -1).permute(0, 1, 4, 2, 5, 3, 6)
         attended = attended.reshape(images, down * side_y, across * side_x, -1)
@@ -91,7 +96,8 @@ class RelativeAttention(nn.Module):
         row_terms = torch.einsum("bnhwc,hkc->bnhwk", on_grid, by_row).to(query.dtype)
         column_terms = torch.einsum("bnhwc,wkc->bnhwk", on_grid, by_column).to(query.dtype)
         by_blocks = query.device.type == "cpu" and query.dtype == torch.float32 and not torch.is_grad_enabled()
-        way = attention_in_blocks if by_blocks else attention_in_one_kernel
+        prompted = key.shape[2] > query.shape[2]
+        way = attention_in_blocks if by_blocks and not prompted else attention_in_one_kernel
         return way(query, key, value, row_terms, column_terms, self.scale)
 
 
@@ -103,7 +109,8 @@ def attention_in_one_kernel(
     Parameters
     ----------
     query, key, value
-        (windows, heads, rows * columns, channels).
+        (windows, heads, rows * columns, channels); keys and values may have further tokens after those of the grid,
+        which have no position.
     row_terms
         (windows, heads, rows, columns, rows): what is added to the scores of each query for the row of the key.
     column_terms
@@ -119,7 +126,8 @@ def attention_in_one_kernel(
     rows, columns, channels = row_terms.shape[-1], column_terms.shape[-1], query.shape[-1]
     row_of_key = torch.eye(rows, dtype=key.dtype, device=key.device).repeat_interleave(columns, dim=0)
     column_of_key = torch.eye(columns, dtype=key.dtype, device=key.device).repeat(rows, 1)
-    places = torch.cat([row_of_key, column_of_key], dim=1).expand(*key.shape[:2], -1, -1)
+    on_grid = torch.cat([row_of_key, column_of_key], dim=1)
+    places = functional.pad(on_grid, (0, 0, 0, key.shape[2] - rows * columns)).expand(*key.shape[:2], -1, -1)
     longer_query = torch.cat([query * scale, row_terms.flatten(2, 3), column_terms.flatten(2, 3)], dim=-1)
     longer_key = torch.cat([key, places], dim=-1)
     width = -(-longer_key.shape[-1] // KERNEL_MULTIPLE) * KERNEL_MULTIPLE
@@ -175,7 +183,7 @@ def replace_attention(encoder: nn.Module) -> None:
     blocks: Any = encoder.blocks  # segment-anything is not typed
     replaced = False
     for block in blocks:
-        if isinstance(block.attn, Attention) and block.attn.use_rel_pos:
+        if isinstance(block.attn, EncoderAttention) and block.attn.use_rel_pos:
             block.attn = RelativeAttention(block.attn, int(block.window_size))
             block.window_size = 0  # the attention cuts the windows itself
             replaced = True

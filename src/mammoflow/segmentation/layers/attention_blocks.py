@@ -1,4 +1,4 @@
-"""The attention blocks of an image encoder: where LoRA and adapters go, and what is computed again for gradients."""
+"""The attention blocks of an image encoder: where methods of tuning add, and what is computed again for gradients."""
 
 from __future__ import annotations
 
@@ -28,6 +28,15 @@ def find_blocks(network: nn.Module) -> list[nn.Module]:
         return all(linear) and isinstance(getattr(module, "mlp", None), nn.Module)
 
     return [module for module in encoder.modules() if is_block(module)]
+
+
+def is_global(block: nn.Module) -> bool:
+    """Tell whether a block attends over the whole image; the others attend in windows.
+
+    SAM's attention has its own window once it is replaced (`layers/attention.py`), and so has TinyViT's block.
+    """
+    sides = [getattr(module, name, 0) for module in (block, block.attn) for name in ("window", "window_size")]
+    return not any(sides)
 
 
 def attention_blocks(network: nn.Module, method: str) -> list[nn.Module]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from segment_anything.modeling.mask_decoder import MaskDecoder
 from torch import Tensor
 
+from mammoflow.segmentation.layers.segment_anything_modules import MaskDecoder
 from mammoflow.segmentation.layers.two_way import draw_masks, run_two_way
 
 

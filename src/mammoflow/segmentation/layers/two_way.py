@@ -15,9 +15,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from segment_anything.modeling.transformer import Attention, TwoWayAttentionBlock, TwoWayTransformer
 from torch import Tensor, nn
 from torch.nn import functional
+
+from mammoflow.segmentation.layers.segment_anything_modules import Attention, TwoWayAttentionBlock, TwoWayTransformer
 
 ACROSS = ("cross_attn_token_to_image", "cross_attn_image_to_token")
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")

@@ -28,6 +28,7 @@ ARCHITECTURES = {
         memory_mb=2500,
         precision="fp32",
         attention=True,
+        global_attention=False,
         points=False,
         image_mb=200,
         training_image_mb=1700,

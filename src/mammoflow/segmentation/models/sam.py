@@ -79,9 +79,8 @@ def build(architecture: str, state: dict[str, Tensor] | None, digest: str, devic
     WeightsError
         If names or shapes of the weights do not fit the network.
     """
-    from segment_anything import sam_model_registry
-
     from mammoflow.segmentation.layers.attention import replace_attention
+    from mammoflow.segmentation.layers.segment_anything_modules import sam_model_registry
     from mammoflow.segmentation.networks.sam import MedSamModel, SamModel
     from mammoflow.weights.checkpoint import load_state
 

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
 from torch import Tensor, nn
 
+from mammoflow.segmentation.layers.segment_anything_modules import MaskDecoder, PromptEncoder, TwoWayTransformer
 from mammoflow.segmentation.networks.rgb_input import grey_to_rgb
 from mammoflow.segmentation.networks.sam import SamModel
 from mammoflow.segmentation.networks.tiny_vit import EMBEDDING, GRIDS, SIDE, TinyVit

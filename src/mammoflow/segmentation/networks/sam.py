@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from segment_anything.modeling import Sam
-from segment_anything.utils.transforms import ResizeLongestSide
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
 from mammoflow.segmentation.layers.mask_decoder import run_mask_decoder
+from mammoflow.segmentation.layers.segment_anything_modules import Sam
 from mammoflow.segmentation.networks.rgb_input import grey_to_rgb
 from mammoflow.segmentation.protocol.prediction import Embedding, Prediction
 from mammoflow.segmentation.protocol.promptable import PromptableModel
@@ -48,13 +48,14 @@ class SamModel(PromptableModel):
         self.digest = text_digest(name, type(self).__name__, digest, "preprocessing 1")
 
     def scaled_size(self, size: ImageSize) -> ImageSize:
-        """Return (height, width) of the image inside the square network input."""
-        height, width = ResizeLongestSide.get_preprocess_shape(size[0], size[1], self.side)
-        return int(height), int(width)
+        """Return (height, width) of the image inside the square network input, as segment-anything rounds them."""
+        factor = self.side / max(size)
+        return int(size[0] * factor + 0.5), int(size[1] * factor + 0.5)
 
     def preprocess(self, image: npt.NDArray[np.uint16]) -> Tensor:
         """Scale the longest side to the network's, subtract SAM's mean, divide by its deviation, pad to a square."""
-        resized = ResizeLongestSide(self.side).apply_image(grey_to_rgb(image))
+        rows, columns = self.scaled_size((image.shape[0], image.shape[1]))
+        resized = np.array(Image.fromarray(grey_to_rgb(image)).resize((columns, rows), Image.Resampling.BILINEAR))
         tensor = torch.as_tensor(resized).permute(2, 0, 1).contiguous()
         mean, deviation = self.network.pixel_mean.cpu(), self.network.pixel_std.cpu()
         return self._pad((tensor - mean) / deviation)

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mammoflow.segmentation.layers.visual_prompts import VisualPrompts, with_prompts
+
 SIDE = 256
 WIDTHS = (64, 128, 160, 320)
 DEPTHS = (2, 2, 6, 2)
@@ -78,6 +80,9 @@ class Merging(nn.Module):
 class WindowAttention(nn.Module):
     """Attention in windows, with a learned bias for each distance of rows and columns (as LeViT has it)."""
 
+    QKV_BY_HEAD = True
+    """The rows of `qkv` are query, key and value of one head after the other."""
+
     distances: Tensor
 
     def __init__(self, width: int, heads: int, window: int) -> None:
@@ -90,16 +95,26 @@ class WindowAttention(nn.Module):
         rows, columns = torch.arange(window**2) // window, torch.arange(window**2) % window
         apart = (rows[:, None] - rows).abs() * window + (columns[:, None] - columns).abs()
         self.register_buffer("distances", apart, persistent=False)
+        self.visual_prompts: VisualPrompts | None = None
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return (windows, tokens, width)."""
         count, many, width = tokens.shape
-        parts = self.qkv(self.norm(tokens)).view(count, many, self.heads, -1).transpose(1, 2)
-        query, key, value = parts.chunk(3, dim=-1)
+        query, key, value = self._parts(self.norm(tokens))
         bias = self.attention_biases[:, self.distances].to(query.dtype)
+        if self.visual_prompts is not None:
+            _, prompt_key, prompt_value = self._parts(self.visual_prompts()[None])
+            key, value = with_prompts(key, prompt_key[0]), with_prompts(value, prompt_value[0])
+            bias = functional.pad(bias, (0, key.shape[2] - many))  # a prompt has no position
         seen = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias[None])
         result: Tensor = self.proj(seen.transpose(1, 2).reshape(count, many, width))
         return result
+
+    def _parts(self, tokens: Tensor) -> tuple[Tensor, ...]:
+        """Return queries, keys and values (windows, heads, tokens, channels) of normalised tokens."""
+        mixed: Tensor = self.qkv(tokens)
+        parts: tuple[Tensor, ...] = mixed.unflatten(2, (self.heads, -1)).transpose(1, 2).chunk(3, dim=-1)
+        return parts
 
 
 class Mlp(nn.Module):
@@ -119,6 +134,9 @@ class Mlp(nn.Module):
 
 class Block(nn.Module):
     """Attention in windows, a depth-wise convolution, and a perceptron."""
+
+    CHANNELS_FIRST = True
+    """The block takes (N, width, rows, columns)."""
 
     def __init__(self, width: int, heads: int, window: int) -> None:
         super().__init__()

@@ -12,13 +12,14 @@ from mammoflow.errors import ConfigError, StudyError
 from mammoflow.run.runtime import choose_device, set_threads
 from mammoflow.segmentation.loading import load_promptable
 from mammoflow.segmentation.prompted.decoding import PromptedShard, segment_views
+from mammoflow.segmentation.prompted.empty_images import images_without_lesions, score_empty_images
 from mammoflow.segmentation.prompted.masks import MaskWriter
 from mammoflow.segmentation.prompted.scoring import PromptScorer
 from mammoflow.segmentation.prompting.default_prompts import default_prompts
 from mammoflow.storage.arrays import ArrayStore
 from mammoflow.tables.files import empty_table, read_table, read_tables, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
-from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
+from mammoflow.tables.masks import EMPTY_SCORES, MASKS, SEGMENTATION_SCORES
 from mammoflow.tables.prompts import PROMPTS
 from mammoflow.weights.origin import write_origin
 from mammoflow.weights.registry import ModelSpec
@@ -52,8 +53,8 @@ def segment(
     default_margin_mm
         Margin of the prompts whose masks later stages use (`default_prompts`), in the first field of view.
     output
-        Folder for `scores.parquet` (with the rows of the floor, model `ellipse`), `masks.parquet`, `mask/`, and
-        `weights.json`, which says what the weights are.
+        Folder for `scores.parquet` (with the rows of the floor, model `ellipse`), `masks.parquet`, `mask/`,
+        `empty.parquet` of images without a lesion, and `weights.json`, which says what the weights are.
     threads
         Threads of this job.
 
@@ -69,8 +70,9 @@ def segment(
     image_table = read_table(images / "images.parquet", CANONICAL_IMAGES)
     lesions = read_table(images / "lesions.parquet", CANONICAL_LESIONS)
     prompt_table = read_tables(list(prompts), PROMPTS)
-    scores, masks = empty_table(SEGMENTATION_SCORES), empty_table(MASKS)
-    if not prompt_table.empty:
+    scores, masks, empty = empty_table(SEGMENTATION_SCORES), empty_table(MASKS), empty_table(EMPTY_SCORES)
+    normal = images_without_lesions(image_table, lesions) if settings.empty_images else image_table[:0]
+    if len(prompt_table) or len(normal):
         _check(image_table, lesions, prompt_table, default_margin_mm)
         set_threads(threads)
         loaded = load_promptable(model, choose_device(settings.device), settings.precision)
@@ -78,12 +80,16 @@ def segment(
         default_ids = frozenset(default_prompts(prompt_table, default_margin_mm)["prompt_id"])
         scorer = PromptScorer(settings, loaded.name, seen)
         writer = MaskWriter(output, default_ids)
-        shard = PromptedShard(settings, loaded, images, lesions, prompt_table, ArrayStore(store))
+        embeddings = ArrayStore(store)
+        shard = PromptedShard(settings, loaded, images, lesions, prompt_table, embeddings)
         prompted = image_table[image_table["image_id"].isin(prompt_table["image_id"])]
         segment_views(shard, prompted, scorer, writer)
-        scores = pd.DataFrame(scorer.rows)
+        scores = pd.DataFrame(scorer.rows) if scorer.rows else scores
         masks = pd.DataFrame(writer.rows) if writer.rows else masks
+        rows = score_empty_images(settings, loaded, normal, images, embeddings, seen)
+        empty = pd.DataFrame(rows) if rows else empty
     write_table(masks, MASKS, output / "masks.parquet")
+    write_table(empty, EMPTY_SCORES, output / "empty.parquet")
     write_origin(output, model)
     write_table(scores, SEGMENTATION_SCORES, output / "scores.parquet")
 

@@ -219,7 +219,7 @@ def window_embeddings(
     batches
         How many windows are encoded together.
     """
-    keys = [embedding_key(array_digest(window.pixels), model.digest) for window in windows]
+    keys = [embedding_key(array_digest(window.pixels), model.embedding_digest) for window in windows]
     in_store = [store.read(key) for key in keys]
     absent = {key: window.pixels for key, window, arrays in zip(keys, windows, in_store, strict=True) if arrays is None}
     encoded_batches = batches.run(list(absent.values()), model.encode)

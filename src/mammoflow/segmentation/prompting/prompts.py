@@ -26,6 +26,7 @@ from mammoflow.segmentation.prompting.sources import (
 )
 from mammoflow.storage.files import text_digest
 from mammoflow.tables.cohort import EXCLUDED
+from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.files import empty_table, read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.listing import announce, by_flag, by_reason, lines
@@ -201,7 +202,9 @@ def make_prompts(
     """
     image_table = read_table(images / "images.parquet", CANONICAL_IMAGES)
     lesions = read_table(images / "lesions.parquet", CANONICAL_LESIONS)
-    sources, left_out = _sources(settings, images, image_table, lesions, cohort, masks)
+    # a lesion of a single film has no split
+    prompted = lesions if set(settings.splits) == set(SPLITS) else lesions[lesions["split"].isin(settings.splits)]
+    sources, left_out = _sources(settings, images, image_table, prompted, cohort, masks)
     references = reference_source(images, lesions)
     tables = [prompt_table(settings, image_table, source, references) for source in sources]
     tables = [table for table in tables if not table.empty]

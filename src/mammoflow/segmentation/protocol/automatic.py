@@ -40,6 +40,13 @@ class AutomaticModel(Segmenter):
         The inputs are on the model's device. Differentiable.
         """
 
+    def training_logits(self, batch: Tensor) -> list[Tensor]:
+        """Return the logits of all outputs that are trained, each (images, 1, rows, columns); the last is `logits`.
+
+        A network with side outputs overrides it.
+        """
+        return [self.logits(batch)]
+
     @torch.inference_mode()
     def probability_maps(self, images: Sequence[npt.NDArray[np.uint16]]) -> list[npt.NDArray[np.float32]]:
         """Return the probability of lesion (height, width) for each image (height, width) on the network's grid.

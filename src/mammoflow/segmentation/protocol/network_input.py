@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -27,10 +28,20 @@ class NetworkInput:
         Where `spacing_mm` is given it is the side of a training patch only.
     spacing_mm
         Millimetres from pixel to pixel; None where the side decides.
+    stretched
+        Height and width of an image both become `side_px`, so that shapes change.
+    clahe_clip
+        Clip limit of contrast-limited adaptive histogram equalisation (Zuiderveld, Graphics Gems IV, 1994) on this
+        grid; None without it.
+    clahe_tiles
+        Its tiles along each side of the image.
     """
 
     side_px: int = 256
     spacing_mm: float | None = None
+    stretched: bool = False
+    clahe_clip: float | None = None
+    clahe_tiles: int = 8
 
     def shape(self, size: ImageSize, spacing_mm: tuple[float, float]) -> ImageSize:
         """Return the (height, width) of an image in the network's pixels.
@@ -42,6 +53,8 @@ class NetworkInput:
         spacing_mm
             Its (row, column) spacing in millimetres.
         """
+        if self.stretched:
+            return self.side_px, self.side_px
         if self.spacing_mm is None:
             scales = (self.side_px / max(size),) * 2
         else:
@@ -55,7 +68,11 @@ class NetworkInput:
     def place(self, image: npt.NDArray[np.uint16], spacing_mm: tuple[float, float]) -> npt.NDArray[np.uint16]:
         """Bring a canonical image (height, width) to the network's grid, filled up with 0 below and on the right."""
         shape = self.shape((image.shape[0], image.shape[1]), spacing_mm)
-        return self._fill(resize(image, shape))
+        resized = resize(image, shape)
+        if self.clahe_clip is not None:
+            clahe = cv2.createCLAHE(clipLimit=self.clahe_clip, tileGridSize=(self.clahe_tiles, self.clahe_tiles))
+            resized = clahe.apply(np.ascontiguousarray(resized))
+        return self._fill(resized)
 
     def place_mask(self, mask: Mask, spacing_mm: tuple[float, float]) -> Mask:
         """Bring a canonical mask (height, width) to the network's grid; a small lesion keeps a pixel at least."""

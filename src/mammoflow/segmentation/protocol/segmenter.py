@@ -26,6 +26,8 @@ class Segmenter(ABC):
         The model's name in the configuration and in tables.
     digest
         SHA-256 over weights, preprocessing and precision: two models with the same digest give the same results.
+    encoder_digest
+        Digest of the model whose image encoder this one has unchanged; "" where the encoder is its own.
     precision
         In which inference computes: fp32, bf16 or fp16. The differentiable functions compute in the caller's choice.
     network
@@ -34,6 +36,7 @@ class Segmenter(ABC):
 
     name: str
     digest: str
+    encoder_digest: str = ""
     precision: Precision = "fp32"
     network: nn.Module
 
@@ -41,6 +44,11 @@ class Segmenter(ABC):
     def device(self) -> torch.device:
         """The device that holds the network."""
         return next(self.network.parameters()).device
+
+    @property
+    def embedding_digest(self) -> str:
+        """The digest that stored embeddings are found by: models with the same image encoder share them."""
+        return self.encoder_digest or self.digest
 
     def use_precision(self, wanted: Precision) -> None:
         """Let inference compute in a precision; other precisions than fp32 change the digest.
@@ -57,6 +65,8 @@ class Segmenter(ABC):
         self.precision = choose_precision(wanted, self.device)
         if self.precision != "fp32":
             self.digest = text_digest(self.digest, self.precision)
+            if self.encoder_digest:
+                self.encoder_digest = text_digest(self.encoder_digest, self.precision)
 
     @abstractmethod
     def preprocess(self, image: npt.NDArray[np.uint16]) -> Tensor:

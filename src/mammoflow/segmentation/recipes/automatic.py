@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mammoflow.config.architectures import ARCHITECTURE_MODULES, module_of
 from mammoflow.config.architectures import architecture as architecture_of
 from mammoflow.config.automatic import AutomaticTrainingSettings
+from mammoflow.config.mask_losses import MASK_LOSSES
 from mammoflow.segmentation.training_task import PreparedTraining, TrainedWeights, TrainingTask
 
 if TYPE_CHECKING:
-    from mammoflow.segmentation.protocol.automatic import AutomaticModel
+    from pathlib import Path
+
+    import torch
+    from torch import nn
+
     from mammoflow.training.loop import Fit
+    from mammoflow.training.plan import Plan
 
 Options = AutomaticTrainingSettings
 PROMPTED = False
-UNLABELLED = False
+UNLABELLED = True
+
+
+def modules(options: AutomaticTrainingSettings) -> list[str]:
+    """Return the further modules whose code a training uses: those of its loss, and of a model that makes masks."""
+    teacher = [ARCHITECTURE_MODULES.module(module_of(options.labels.model))] if options.labels.kind == "boxes" else []
+    return [MASK_LOSSES.module(options.loss), *teacher]
 
 
 def check(options: AutomaticTrainingSettings, architecture: str, start: str) -> None:
@@ -27,6 +40,15 @@ def check(options: AutomaticTrainingSettings, architecture: str, start: str) -> 
     """
     if architecture_of(architecture).prompted:
         raise ValueError(f"recipe is automatic, but {architecture} needs prompts; expected the recipe tune, or small")
+    labels = options.labels
+    if labels.kind == "image" and options.input == "patch":
+        raise ValueError("options.labels.kind is image, but a patch has no label of its own; expected input: whole")
+    if labels.kind == "image" and options.copy_paste:
+        raise ValueError("options.copy_paste needs masks, but options.labels.kind is image; expected copy_paste: 0")
+    if labels.kind == "boxes" and not architecture_of(labels.model).prompted:
+        raise ValueError(
+            f"options.labels.model is {labels.model}, which takes no prompts; expected a promptable one, such as small"
+        )
 
 
 def prepare(task: TrainingTask) -> PreparedTraining:
@@ -41,53 +63,119 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     WeightsError
         If the weights to start from are missing or do not fit.
     """
+    from mammoflow.segmentation.automatic.box_masks import masks_from_boxes
+    from mammoflow.segmentation.automatic.encoder import encoder_of, prepare_encoder
     from mammoflow.segmentation.automatic.learner import DICE, THRESHOLD, AutomaticLearner
     from mammoflow.segmentation.automatic.samples import read_training_images
-    from mammoflow.segmentation.protocol.network_input import NetworkInput
-    from mammoflow.training.plan import Plan
+    from mammoflow.segmentation.automatic.start import starting_model
+    from mammoflow.storage.files import file_digest
     from mammoflow.training.record import count_parameters
     from mammoflow.weights.header import AutomaticSetup
+    from mammoflow.weights.seen_patients import recorded_patients
 
     options: AutomaticTrainingSettings = task.options
-    model = _starting_model(task)
-    model.input = NetworkInput(options.side_px, options.spacing_mm if options.input == "patch" else None)
-    images = read_training_images(task.images)
-    learner = AutomaticLearner(model, images, options)
+    model = starting_model(task)
+    frozen = prepare_encoder(model.network, task.architecture, options, task.start is not None)
+    given = _encoder_file(task)
+    encoder = {"encoder_weights": given.name, "encoder_weights_sha256": file_digest(given)} if given else {}
+    by_boxes = options.labels.kind == "boxes"
+    images = read_training_images(task.images, options.few_labels, by_boxes)
+    boxes = None
+    if by_boxes:
+        rows = images.training_rows(options.labels.partly_annotated)
+        boxes = masks_from_boxes(options.labels, images, rows, task.store, task.device, task.precision)
+    learner = AutomaticLearner(model, images, options, frozen, boxes)
+    if options.labels.kind == "image":
+        _check_both_kinds(len(learner.sampler.rows), len(images.with_lesions("train")))
+
+    phantoms = images.supplementary_phantoms(learner.sampler.rows)
+    added = {"copy_paste": options.copy_paste, "phantom_images": phantoms}
+    supplementary = {name: value for name, value in added.items() if value}
 
     def finish(fitted: Fit) -> TrainedWeights:
         chosen = fitted.history[fitted.chosen_epoch - 1]
-        setup = AutomaticSetup(model.input.side_px, model.input.spacing_mm, chosen[THRESHOLD])
+        grid = model.input
+        clahe = (grid.clahe_clip, grid.clahe_tiles)
+        setup = AutomaticSetup(grid.side_px, grid.spacing_mm, chosen[THRESHOLD], grid.stretched, *clahe)
         facts = {"threshold": setup.threshold, "validation_dice": chosen[DICE]}
         return TrainedWeights(model.network.state_dict(), fitted.chosen_epoch, facts, automatic=setup)
 
     return PreparedTraining(
         learner,
-        Plan.of(options, task.device),
-        (model.digest, images.content()),
-        images.patients("train"),
+        _plan(options, task.device, model.network),
+        (model.digest, *encoder.values(), images.content(), boxes.digest if boxes else ""),
+        # a patient whom the encoder or the teacher has seen counts as seen by the model
+        [
+            *recorded_patients("the encoder", given),
+            *images.patients_of(learner.sampler.rows),
+            *(boxes.seen if boxes else []),
+        ],
         images.patients("validation"),
         images.phantom,
-        count_parameters(list(model.network.parameters())),
+        count_parameters([each for each in model.network.parameters() if each.requires_grad], model.network),
         {
-            "images": len(learner.train_rows),
+            "images": len(learner.sampler.rows),
             "images_with_lesions": len(images.with_lesions("train")),
             "validation_images": len(learner.validation_rows),
             "images_not_fully_annotated": images.left_out,
+            "images_partly_annotated": len(learner.sampler.rows) - len(images.rows("train")),
+            "images_unlabelled": len(images.unlabelled()),
+            "steps": learner.steps() * options.epochs,
+            "labels": options.labels.kind + (f" from {options.labels.model}" if boxes else ""),
+            "supplementary": supplementary,
+            **images.counts().facts(options.few_labels),
+            **({"encoder": "frozen" if frozen else "trained"} if encoder_of(model.network) else {}),
+            **encoder,
         },
         finish,
+        unlabelled=learner.sampler.unlabelled_batches,
+        unlabelled_patients=images.patients_of(images.unlabelled()),
     )
 
 
-def _starting_model(task: TrainingTask) -> AutomaticModel:
-    """Return the model with the weights that the training starts from, in fp32."""
-    from mammoflow.errors import ConfigError
-    from mammoflow.segmentation.automatic.loading import load_automatic
-    from mammoflow.segmentation.loading import build_model
-    from mammoflow.segmentation.protocol.automatic import AutomaticModel
+def _check_both_kinds(images: int, with_lesions: int) -> None:
+    """Refuse labels of whole images that are all the same.
 
-    if task.start is not None:
-        return load_automatic(task.start, task.device, "fp32")
-    model = build_model(task.architecture, None, "random", task.device)
-    if not isinstance(model, AutomaticModel):
-        raise ConfigError(f"{task.architecture} needs prompts; expected an automatic architecture, such as unet")
-    return model
+    Raises
+    ------
+    StudyError
+        If every image has a lesion.
+    """
+    from mammoflow.errors import StudyError
+
+    if images == with_lesions:
+        raise StudyError(
+            f"all {images} training images have a lesion, so that labels of whole images tell nothing apart; expected "
+            "images without a lesion among them, or another options.labels.kind"
+        )
+
+
+def _plan(options: AutomaticTrainingSettings, device: torch.device, network: nn.Module) -> Plan:
+    """Return how the training is done."""
+    from dataclasses import replace
+
+    from mammoflow.segmentation.automatic.encoder import encoder_of
+    from mammoflow.segmentation.automatic.learner import DICE
+    from mammoflow.training.learner import Watched
+    from mammoflow.training.plan import OneCycle, Plan, Plateau
+
+    schedules: dict[str, OneCycle | Plateau] = {
+        "one_cycle": OneCycle(),
+        "cosine": OneCycle(rising_share=0.0),
+        "plateau": Plateau(options.plateau_epochs, options.plateau_factor),
+        "constant": OneCycle(first_share=1.0, final_share=1.0),
+    }
+    figures = {"validation_dice": Watched(DICE, "max"), "train_loss": Watched("train_loss", "min")}
+    encoder = encoder_of(network)
+    plan = Plan.of(options, device, transformer=encoder is not None and encoder.transformer)
+    if options.precision != "auto":
+        plan = replace(plan, precision="bf16-mixed" if options.precision == "bf16" else "32-true")
+    return replace(plan, schedule=schedules[options.schedule], stop=figures[options.patience_on])
+
+
+def _encoder_file(task: TrainingTask) -> Path | None:
+    """Return the file of the encoder's first weights; None where the options name none."""
+    from mammoflow.segmentation.automatic.encoder import encoder_weights_file
+
+    wanted = task.options.encoder_weights
+    return encoder_weights_file(task.architecture, wanted) if wanted else None

@@ -1,11 +1,11 @@
-"""Tuning of a promptable model on a study: its decoder, all weights, LoRA or adapters; see docs/tuning.md."""
+"""Tuning of a promptable model on a study: its decoder, all weights, or few of them; see docs/tuning.md."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from mammoflow.config.architectures import architecture as architecture_of
-from mammoflow.config.tuning import TuneSettings
+from mammoflow.config.tuning import ATTENTION_METHODS, TuneSettings
 from mammoflow.segmentation.training_task import PreparedTraining, TrainedWeights, TrainingTask
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ UNLABELLED = False
 
 
 def check(options: TuneSettings, architecture: str, start: str) -> None:
-    """Refuse a training without a model to start from, and LoRA or adapters where there is no attention.
+    """Refuse a training without a model to start from, and additions to attention where there is none.
 
     Raises
     ------
@@ -26,9 +26,15 @@ def check(options: TuneSettings, architecture: str, start: str) -> None:
     """
     if not start:
         raise ValueError("from is empty; the recipe tune expects the model that it starts from")
-    if options.method in ("lora", "adapters") and not architecture_of(architecture).attention:
+    network = architecture_of(architecture)
+    if options.method in ATTENTION_METHODS and not network.attention:
         raise ValueError(
             f"options.method is {options.method}, but {architecture} has no attention; expected decoder or all"
+        )
+    if options.method == "vpt" and options.prompted_layers == "global_only" and not network.global_attention:
+        raise ValueError(
+            f"options.prompted_layers is global_only, but no layer of {architecture} attends over the whole image; "
+            "expected all"
         )
 
 
@@ -51,14 +57,19 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     from mammoflow.segmentation.loading import load_promptable
     from mammoflow.segmentation.tuning.learner import keep_better, make_learner, make_plan, starting_point
     from mammoflow.segmentation.tuning.lesions import read_lesions
-    from mammoflow.segmentation.tuning.methods import final_state
+    from mammoflow.segmentation.tuning.stored import tuned_state
+    from mammoflow.storage.files import file_digest
+    from mammoflow.weights.header import BaseWeights, LoraSetup
+    from mammoflow.weights.registry import find_weights
 
     if task.start is None:
         raise ConfigError("the recipe tune has no model to start from; expected one (--from, or train.from)")
     options: TuneSettings = task.options
-    data = read_lesions(task.images)
+    data = read_lesions(task.images, options)
     model = load_promptable(task.start, task.device, task.precision)
     start_digest = model.digest
+    base = BaseWeights(task.start.name, str(task.start.weights or ""), file_digest(find_weights(task.start)))
+    lora = LoraSetup(tuple(options.lora_layers), options.rank, options.alpha) if options.method == "lora" else None
     learner = make_learner(options, options.method, model, data, task.store, task.margin_mm)
     plan = make_plan(options, task.device)
     start = starting_point(learner, plan)
@@ -66,7 +77,8 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     def finish(fitted: Fit) -> TrainedWeights:
         chosen_epoch, dice = keep_better(learner, start, fitted)
         facts = {"validation_dice_before": start.dice, "validation_dice": dice}
-        return TrainedWeights(final_state(learner.prepared), chosen_epoch, facts, adapter_width(model.network))
+        width = adapter_width(model.network)
+        return TrainedWeights(tuned_state(model.network), chosen_epoch, facts, width, base=base, lora=lora)
 
     return PreparedTraining(
         learner,
@@ -82,6 +94,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
             "margin_mm": task.margin_mm,
             "lesions": dict(sorted(Counter(data.lesions["source"].iloc[data.rows("train")]).items())),
             "validation_lesions": len(data.rows("validation")),
+            "images": int(data.lesions["image_index"].iloc[data.rows("train")].nunique()),
         },
         finish,
         packages=("segment-anything", "sam2"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from mammoflow.segmentation.losses import mask_iou, segmentation_loss
 from mammoflow.segmentation.protocol.prediction import Embedding, Prediction
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.prompts import Prompts
-from mammoflow.segmentation.tuning.lesions import DrawnPrompts, TuningLesions, draw_prompts
+from mammoflow.segmentation.tuning.lesions import DrawnPrompts, TuningLesions, draw_prompts, exact_prompts
 from mammoflow.training.batching import Rows
 
 
@@ -75,22 +76,21 @@ class Decoding:
             prediction = self.model.predict(embedding, asked, (SQUARE, SQUARE))
             targets = self._targets(rows, prediction.low_res_logits)
             losses.append(
-                segmentation_loss(
-                    prediction.low_res_logits, prediction.predicted_iou, targets, self.settings.iou_loss == "all"
-                )
+                segmentation_loss(prediction.low_res_logits, prediction.predicted_iou, targets, self.settings.iou_loss)
             )
             logits = best_mask(prediction).detach()
         return torch.stack(losses).mean()
 
     @torch.no_grad()
     def dice(self, rows: Rows, margin_mm: float) -> npt.NDArray[np.float64]:
-        """Return the Dice (n,) of the first pass for the exact box with a margin, on each lesion's canonical grid."""
-        boxes = [self.data.box(int(row), margin_mm)[[1, 0, 3, 2]][None] for row in rows]
-        prompts = self._prompts(rows, [DrawnPrompts(box, None, None) for box in boxes])
-        several = self.settings.heads == "three"
-        prediction = self.model.predict(
-            self._embedding(rows, 1), Prompts(prompts.boxes, several_masks=several), (SQUARE, SQUARE)
-        )
+        """Return the Dice (n,) of the first pass for the exact prompt, on each lesion's canonical grid.
+
+        The prompt has the first kind of the settings: the box with a margin, the deepest point, or both.
+        """
+        kind = self.settings.kinds[0]
+        prompts = self._prompts(rows, [exact_prompts(self.data, int(row), kind, margin_mm) for row in rows])
+        asked = replace(prompts, several_masks=self.settings.heads == "three")
+        prediction = self.model.predict(self._embedding(rows, 1), asked, (SQUARE, SQUARE))
         logits = best_mask(prediction).float()
         dice = []
         for place, row in enumerate(rows):

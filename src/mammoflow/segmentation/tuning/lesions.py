@@ -15,19 +15,24 @@ from mammoflow.config.tuning import TuneSettings
 from mammoflow.errors import StudyError
 from mammoflow.imaging.geometry import Mask
 from mammoflow.segmentation.prompting.boxes import expand_boxes, jitter_box
-from mammoflow.segmentation.prompting.points import lesion_points, lesion_region, united
-from mammoflow.storage.files import read_mask
+from mammoflow.segmentation.prompting.points import deepest_point, lesion_points, lesion_region, united
+from mammoflow.storage.files import read_mask, text_digest
 from mammoflow.tables.files import read_table
-from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS, FULLY_ANNOTATED
 from mammoflow.tables.prompts import BOX
 from mammoflow.training.batching import Rows
 
 Floats = npt.NDArray[np.float64]
 
+EMPTY = "empty"
+"""Column of the lesions that says that a row is an image without a lesion: its mask is empty."""
+
 
 @dataclass(frozen=True)
 class TuningLesions:
     """The lesions of the training side that have a reference mask; those of test patients are not among them.
+
+    Images without a lesion are among the training rows where they were asked for (`with_empty_images`).
 
     Attributes
     ----------
@@ -82,7 +87,10 @@ class TuningLesions:
             If it does not have the size of its image.
         """
         lesion = self.lesions.iloc[row]
-        path, size = Path(lesion["folder"]) / lesion["mask_file"], self.size(int(lesion["image_index"]))
+        size = self.size(int(lesion["image_index"]))
+        if EMPTY in self.lesions.columns and lesion[EMPTY]:
+            return np.zeros(size, dtype=np.bool_)
+        path = Path(lesion["folder"]) / lesion["mask_file"]
         mask = read_mask(path)
         if mask.shape != size:
             raise StudyError(f"mask {path} is {mask.shape}, expected {size}; run the image stage again")
@@ -111,8 +119,16 @@ class TuningLesions:
         return np.asarray(expand_boxes(tight, margin_mm, spacing, size)[0])
 
 
-def read_lesions(folders: list[Path]) -> TuningLesions:
+def read_lesions(folders: list[Path], settings: TuneSettings | None = None) -> TuningLesions:
     """Read the training and validation lesions with a mask of image-stage shards.
+
+    Parameters
+    ----------
+    folders
+        Folders of the shards.
+    settings
+        Says how many patients are taken of each side, and whether images without a lesion are trained on; None takes
+        all patients, and lesions alone.
 
     Raises
     ------
@@ -125,11 +141,19 @@ def read_lesions(folders: list[Path]) -> TuningLesions:
         used = table[table["mask_file"].notna() & table["split"].isin(["train", "validation"])]
         used = used[used["malignant"].notna()]  # lesions of unknown malignancy are in no training
         shown = read_table(folder / "images.parquet", CANONICAL_IMAGES)
-        images.append(shown[shown["image_id"].isin(used["image_id"])].assign(folder=str(folder)))
+        if settings is not None and settings.empty_images:
+            used = with_empty_images(used, table, shown)
+        images.append(shown.assign(folder=str(folder)))
         lesions.append(used.assign(folder=str(folder)))
-        on_images.append(table[table["image_id"].isin(used["image_id"])].assign(folder=str(folder)))
-    all_images = pd.concat(images, ignore_index=True).sort_values("image_id", ignore_index=True)
+        on_images.append(table.assign(folder=str(folder)))
     all_lesions = pd.concat(lesions, ignore_index=True).sort_values("lesion_id", ignore_index=True)
+    if settings is not None:
+        all_lesions = _of_some_patients(all_lesions, "train", settings.patients, settings.seed)
+        all_lesions = _of_some_patients(all_lesions, "validation", settings.validation_patients, settings.seed)
+    all_images, on_image = (pd.concat(tables, ignore_index=True) for tables in (images, on_images))
+    all_images = all_images[all_images["image_id"].isin(all_lesions["image_id"])]
+    all_images = all_images.sort_values("image_id", ignore_index=True)
+    on_image = on_image[on_image["image_id"].isin(all_lesions["image_id"])]
     repeated = all_images["image_id"][all_images["image_id"].duplicated()]
     if len(repeated):
         raise StudyError(
@@ -138,7 +162,7 @@ def read_lesions(folders: list[Path]) -> TuningLesions:
         )
     row_of = {image_id: row for row, image_id in enumerate(all_images["image_id"])}
     all_lesions["image_index"] = [row_of[image_id] for image_id in all_lesions["image_id"]]
-    data = TuningLesions(all_images, all_lesions, pd.concat(on_images, ignore_index=True))
+    data = TuningLesions(all_images, all_lesions, on_image.reset_index(drop=True))
     for split in ("train", "validation"):
         if not len(data.rows(split)):
             raise StudyError(
@@ -146,6 +170,41 @@ def read_lesions(folders: list[Path]) -> TuningLesions:
                 "one to stop by"
             )
     return data
+
+
+def with_empty_images(lesions: pd.DataFrame, annotated: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+    """Add a row for each training image without a lesion whose lesions are all known.
+
+    Parameters
+    ----------
+    lesions
+        Rows of CANONICAL_LESIONS to tune on.
+    annotated
+        All rows of CANONICAL_LESIONS of the shard.
+    images
+        Rows of CANONICAL_IMAGES of the shard.
+
+    Returns
+    -------
+    DataFrame
+        The lesions with the column `empty`; an added row has the id of its image and the box of its middle pixel.
+    """
+    normal = images[(images["split"] == "train") & ~images["image_id"].isin(annotated["image_id"])]
+    if FULLY_ANNOTATED in normal.columns:
+        normal = normal[normal[FULLY_ANNOTATED]]
+    shared = [name for name in normal.columns if name in lesions.columns]
+    rows, columns = normal["height"] // 2, normal["width"] // 2
+    middle = {"y0": rows, "x0": columns, "y1": rows + 1, "x1": columns + 1}
+    added = normal[shared].assign(lesion_id=normal["image_id"], area_mm2=0.0, diameter_mm=0.0, **middle)
+    return pd.concat([lesions.assign(**{EMPTY: False}), added.assign(**{EMPTY: True})], ignore_index=True)
+
+
+def _of_some_patients(lesions: pd.DataFrame, split: str, most: int | None, seed: int) -> pd.DataFrame:
+    """Keep the lesions of at most so many patients of a split; those of fewer patients are part of those of more."""
+    of_split = lesions["split"] == split
+    names = lesions["source"] + "/" + lesions["patient_id"]
+    drawn = sorted(set(names[of_split]), key=lambda name: text_digest("tuning patients", str(seed), name))
+    return lesions[~of_split | names.isin(drawn[:most])].reset_index(drop=True)
 
 
 @dataclass(frozen=True)
@@ -195,6 +254,8 @@ def draw_prompts(
         if mask is not None:
             counts = (settings.positive_points, settings.negative_points)
             drawn = lesion_points(mask, neighbours, box, spacing, counts, False, generator)
+            if not mask.any():  # an image without a lesion is prompted at its middle
+                drawn = [(size[0] / 2, size[1] / 2, 1)]
             drawn += [(0.0, 0.0, -1)] * (sum(counts) - len(drawn))
             points.append([[x, y] for y, x, _ in drawn])
             labels.append([label for *_, label in drawn])
@@ -203,3 +264,14 @@ def draw_prompts(
         np.array(points, dtype=np.float64) if points else None,
         np.array(labels, dtype=np.int64) if labels else None,
     )
+
+
+def exact_prompts(data: TuningLesions, row: int, kind: PromptKind, margin_mm: float) -> DrawnPrompts:
+    """Return the prompt with which a lesion is validated: its exact box with a margin, its deepest point, or both."""
+    boxes = points = labels = None
+    if kind != "point":
+        boxes = data.box(row, margin_mm)[[1, 0, 3, 2]][None]
+    if kind != "box":
+        y, x = deepest_point(data.mask(row), data.spacing_mm(int(data.lesions["image_index"].iloc[row])))
+        points, labels = np.array([[[x, y]]]), np.ones((1, 1), dtype=np.int64)
+    return DrawnPrompts(boxes, points, labels)

@@ -11,24 +11,24 @@ from typing import Any, Literal
 import pandas as pd
 from torch import Tensor, nn
 
-from mammoflow.config.tuning import TuneSettings, TuningMethod
+from mammoflow.config.tuning import ATTENTION_METHODS, TuneSettings, TuningMethod
 from mammoflow.segmentation.embedding.training_sources import EmbeddingSource, EncoderSource
 from mammoflow.segmentation.layers.adapters import insert_adapters
 from mammoflow.segmentation.layers.attention_blocks import checkpointed, find_blocks
+from mammoflow.segmentation.layers.high_frequency import insert_high_frequency
+from mammoflow.segmentation.layers.visual_prompts import insert_visual_prompts
 from mammoflow.segmentation.protocol.promptable import PromptableModel
-from mammoflow.segmentation.tuning.lora import insert_lora, merge_lora
+from mammoflow.segmentation.tuning.lora import insert_lora
+from mammoflow.segmentation.tuning.stored import ENCODING_PARTS, PROMPT_PARTS
 from mammoflow.storage.arrays import ArrayStore
 from mammoflow.training.batch_norm import frozen_statistics, may_recompute
 
 IMAGE_PARTS = ("image_encoder", "prompt_encoder", "mask_decoder", "sam_prompt_encoder", "sam_mask_decoder")
 """Parts of SAM and SAM 2 that a single image goes through; SAM 2's memory of a video's frames is not among them."""
 
-ENCODING_PARTS = ("conv_s0", "conv_s1")
-"""Layers of SAM 2's decoder that run when an image is encoded, so that stored embeddings hold their output."""
-
 IMAGES_ENCODED_TOGETHER = 4
 
-Part = Literal["decoder", "encoder", "added"]
+Part = Literal["decoder", "encoder", "added", "biases"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Prepared:
         The model; of its network only what is trained asks for gradients.
     groups
         The optimiser's parameter groups. Each has its highest learning rate `lr` and its `part`: `decoder`, `encoder`
-        (everything else of the network) or `added` (LoRA and adapters).
+        (everything else of the network), `added` (LoRA, adapters, visual prompts, ...) or `biases` (of the encoder).
     modules
         Parts that are in training mode while the model is trained.
     encodes
@@ -123,10 +123,12 @@ def prepare(model: PromptableModel, method: TuningMethod, settings: TuneSettings
     total = sum(parameter.numel() for parameter in model.network.parameters())
     groups: list[dict[str, Any]] = []
     modules: list[nn.Module] = []
-    if method in ("lora", "adapters"):
+    if method in ATTENTION_METHODS:
         groups.append(_group("added", _add(model.network, method, settings), settings.added_learning_rate))
+    if method == "bitfit":
+        groups.append(_group("biases", _biases(model.network), settings.added_learning_rate))
     if method in ("decoder", "all") or settings.tune_decoder:
-        groups.append(_decoder_group(model, settings.learning_rate, encodes=method != "decoder"))
+        groups.append(_decoder_group(model, settings, encodes=method != "decoder"))
         modules.append(model.decoder)
     if method == "all":
         encoder, encoding_modules = _encoder_group(model, settings.encoder_learning_rate)
@@ -155,18 +157,31 @@ def _add(network: nn.Module, method: TuningMethod, settings: TuneSettings) -> li
     """Add what a method adds to an encoder, and return its parameters."""
     if method == "lora":
         return insert_lora(network, settings.lora_layers, settings.rank, settings.alpha)
+    if method == "sam_adapter":
+        return insert_high_frequency(network)
+    if method == "vpt":
+        return insert_visual_prompts(network, settings.visual_prompts, settings.prompted_layers)
     return insert_adapters(network, settings.adapter_width)
+
+
+def _biases(network: nn.Module) -> list[nn.Parameter]:
+    """Return the biases of the image encoder (Ben Zaken et al., BitFit, ACL 2022)."""
+    encoder = getattr(network, "image_encoder", network)
+    return [item for name, item in encoder.named_parameters() if name.rpartition(".")[2] == "bias"]
 
 
 def _group(part: Part, parameters: Sequence[nn.Parameter], rate: float) -> dict[str, Any]:
     return {"params": list(parameters), "lr": rate, "part": part}
 
 
-def _decoder_group(model: PromptableModel, rate: float, encodes: bool) -> dict[str, Any]:
+def _decoder_group(model: PromptableModel, settings: TuneSettings, encodes: bool) -> dict[str, Any]:
     """Return the decoder's group; what runs while an image is encoded is frozen where the encoder is."""
     frozen = () if encodes else ENCODING_PARTS
     tuned = [item for name, item in model.decoder.named_parameters() if name.partition(".")[0] not in frozen]
-    return _group("decoder", tuned, rate)
+    if settings.tune_prompt_encoder and settings.method != "all":
+        parts = [getattr(model.network, name, None) for name in PROMPT_PARTS]
+        tuned += [item for part in parts if isinstance(part, nn.Module) for item in part.parameters()]
+    return _group("decoder", tuned, settings.learning_rate)
 
 
 def _encoder_group(model: PromptableModel, rate: float) -> tuple[dict[str, Any], list[nn.Module]]:
@@ -184,10 +199,3 @@ def changing_state(network: nn.Module) -> dict[str, Tensor]:
     trained = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
     buffers = {name for name, _ in network.named_buffers()}
     return {name: tensor for name, tensor in network.state_dict().items() if name in trained | buffers}
-
-
-def final_state(prepared: Prepared) -> dict[str, Tensor]:
-    """Return the tuned weights by name, updates of LoRA merged: those of an ordinary network, or with adapters."""
-    merge_lora(prepared.model.network)
-    state = prepared.model.network.state_dict()
-    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}

@@ -179,8 +179,11 @@ def test_without_labels_the_study_is_kept_and_nothing_is_trained(tmp_path: Path)
     assert run("init", table, "--out", target, "--yes").exit_code == 0
     values = yaml.safe_load(target.read_text(encoding="utf-8"))
     assert values["cohort"]["unlabelled"] == "keep"
+    assert values["cohort"]["split"] == {"method": "apply"}
     assert values["classification"] == {"run": []}
     checked = run("check", target)
+    assert checked.exit_code == 0, checked.output
+    assert "split: every patient is test; nothing is trained on this study" in checked.output
     assert "labels: 0 malignant, 0 benign, 1 unknown" in checked.output
     assert "no AUC, sensitivity and specificity without both classes" in checked.output
     assert "classifiers: " not in checked.output

@@ -133,6 +133,19 @@ def test_image_dice_is_that_of_all_components_with_all_lesions(run: Any) -> None
     assert tables["masks"].empty
 
 
+def test_an_image_has_the_scores_of_its_whole_map(run: Any) -> None:
+    tables, _ = run(least_area_mm2=2.0)
+    maps = tables["maps"].set_index("image_id")
+    scores = ["dice", "iou", "precision", "recall", "pixel_accuracy", "hd95_mm", "surface_distance_mm"]
+    assert maps.loc["A", scores].tolist() == [1, 1, 1, 1, 1, 0, 0]
+    assert maps.loc["B", scores].tolist() == [1, 1, 1, 1, 1, 0, 0]  # both are empty
+    missed = maps.loc["C"]
+    assert missed[["dice", "iou", "precision", "recall"]].tolist() == [0, 0, 0, 0]
+    assert missed["pixel_accuracy"] == pytest.approx(1 - 4 / (SIZE[0] * SIZE[1]))
+    assert missed[["hd95_mm", "surface_distance_mm"]].isna().all()
+    assert maps.loc["D", scores].isna().all()  # its lesion has a box alone
+
+
 def test_the_configuration_may_set_threshold_and_rule(run: Any) -> None:
     tables, _ = run(threshold=0.5, hit="centre")
     assert set(tables["maps"]["threshold"]) == {0.5}

@@ -12,10 +12,12 @@ import torch
 from mammoflow.config.automatic import AutomaticTrainingSettings
 from mammoflow.errors import StudyError
 from mammoflow.segmentation.automatic.augmentation import augment, cut_patch
-from mammoflow.segmentation.automatic.learner import AutomaticLearner, ImageBatch
+from mammoflow.segmentation.automatic.learner import AutomaticLearner
 from mammoflow.segmentation.automatic.samples import read_training_images
+from mammoflow.segmentation.automatic.sampling import ImageBatch
 from mammoflow.segmentation.layers.unet import UNet
-from mammoflow.segmentation.networks.unet import UNetModel, grey_channels
+from mammoflow.segmentation.networks.grey_levels import grey_channels
+from mammoflow.segmentation.networks.unet import UNetModel
 from mammoflow.segmentation.protocol.network_input import NetworkInput
 
 from .tiny_images import Disc, Film, study, write_shard
@@ -47,7 +49,8 @@ def test_images_whose_reference_is_incomplete_are_left_out(tmp_path: Path) -> No
     films = [*study(), Film("box", "P9", "train", [Disc(20, 20), Disc(50, 20, box=True)])]
     images = read_training_images([write_shard(tmp_path / "00", films, lost=["P0_b"])])
     assert images.left_out == 2
-    assert not {"box", "P0_b"} & set(images.images["image_id"])
+    assert not {"box", "P0_b"} & set(images.images["image_id"].iloc[images.rows("train")])
+    assert {"box", "P0_b"} == set(images.images["image_id"].iloc[images.unlabelled()])
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
@@ -88,7 +91,7 @@ def test_patches_are_cut_from_every_image(folder: Path) -> None:
 def test_without_augmentation_images_come_as_they_are(folder: Path) -> None:
     learner = learner_on(folder, augmentation="none")
     seen = torch.cat([batch.inputs for batch in learner.batches(0)])
-    for row in learner.train_rows:
+    for row in learner.sampler.rows:
         grey, _ = learner.images.read(int(row), learner.model.input)
         assert any(np.array_equal(grey_channels(grey), each.numpy()) for each in seen)
 
@@ -144,7 +147,7 @@ def test_augmentation_moves_image_and_reference_alike() -> None:
     lesions = Disc(30, 20, radius=9).mask()
     channels = np.repeat(np.where(lesions, 2.0, -1.0).astype(np.float32)[None], 3, axis=0)
     for seed in range(10):
-        moved, target = augment(channels, lesions, np.random.default_rng(seed))
+        moved, (target,) = augment(channels, [lesions], np.random.default_rng(seed))
         assert moved.shape == channels.shape
         high = moved[0] > (moved[0].max() + moved[0].min()) / 2
         assert np.count_nonzero(high & target) / np.count_nonzero(high | target) > 0.8
@@ -155,9 +158,9 @@ def test_a_patch_may_reach_beyond_the_image() -> None:
     lesions[0, 0] = True
     channels = np.ones((1, 20, 10), dtype=np.float32)
     for seed in range(20):
-        patch, target = cut_patch(channels, lesions, 16, True, np.random.default_rng(seed))
+        patch, (target,) = cut_patch(channels, [lesions], 16, True, np.random.default_rng(seed))
         assert patch.shape == (1, 16, 16)
         assert np.count_nonzero(target) == 1
         assert patch[0][target].tolist() == [1.0]
-    patch, _ = cut_patch(channels, lesions, 32, False, np.random.default_rng(0))
+    patch, _ = cut_patch(channels, [lesions], 32, False, np.random.default_rng(0))
     assert patch.sum() == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -49,3 +50,27 @@ def test_the_way_back_leads_to_the_place_of_departure(grid: NetworkInput) -> Non
     placed = grid.place((disc * 60000).astype(np.uint16), SPACINGS)
     back = grid.restore(placed.astype(np.float32) / 60000, (200, 100), SPACINGS) > 0.5
     assert np.count_nonzero(back & disc) / np.count_nonzero(back | disc) > 0.9
+
+
+def test_a_stretched_image_fills_the_square_and_comes_back() -> None:
+    grid = NetworkInput(64, stretched=True)
+    image = np.tile(np.linspace(0, 60000, 48).astype(np.uint16), (96, 1))
+    placed = grid.place(image, (0.5, 0.5))
+    assert placed.shape == (64, 64)
+    assert placed[:, -1].min() > 58000
+    assert grid.shape((96, 48), (0.5, 0.5)) == (64, 64)
+    assert grid.pixel_mm((96, 48), (0.5, 0.5)) == 0.75
+    restored = grid.restore(placed.astype(np.float32), (96, 48), (0.5, 0.5))
+    assert np.abs(restored - image).max() < 1500
+    mask = np.zeros((96, 48), dtype=np.bool_)
+    mask[30:60, 12:24] = True
+    assert np.argwhere(grid.place_mask(mask, (0.5, 0.5))).min(axis=0).tolist() == [20, 16]
+
+
+def test_clahe_equalises_the_grid_and_not_the_filling() -> None:
+    image = np.random.default_rng(0).integers(20000, 24000, (64, 32), dtype=np.uint16)
+    plain, equalised = (NetworkInput(64, clahe_clip=clip, clahe_tiles=2).place(image, (1, 1)) for clip in (None, 4.0))
+    expected = cv2.createCLAHE(4.0, (2, 2)).apply(image)
+    assert np.array_equal(equalised[:, :32], expected)
+    assert equalised[:, :32].std() > 2 * plain[:, :32].std()
+    assert not equalised[:, 32:].any()

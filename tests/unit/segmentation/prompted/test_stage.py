@@ -6,17 +6,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.prompts import PromptSettings
 from mammoflow.errors import ConfigError, StudyError
+from mammoflow.segmentation.loading import load_promptable
 from mammoflow.segmentation.prompted import stage as stage_module
+from mammoflow.segmentation.prompted.empty_images import images_without_lesions
 from mammoflow.segmentation.prompted.stage import segment
 from mammoflow.segmentation.prompting.prompts import make_prompts
 from mammoflow.segmentation.protocol.promptable import PromptableModel
-from mammoflow.storage.files import read_mask
+from mammoflow.segmentation.protocol.prompts import Prompts
+from mammoflow.storage.files import read_image, read_mask
 from mammoflow.tables.files import read_table, write_table
-from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.tables.masks import EMPTY_SCORES, MASKS, SEGMENTATION_SCORES
 from mammoflow.tables.prompts import PROMPTS
 from mammoflow.weights.registry import ModelSpec
 
@@ -127,3 +132,33 @@ def test_prompts_that_do_not_fit_are_refused_before_any_work(shard: Path, small_
     with pytest.raises(StudyError, match="stranger"):
         run(shard, small_weights, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("heads", ["single", "oracle"])
+def test_an_image_without_a_lesion_is_prompted_at_its_middle(
+    heads: str, shard: Path, small_weights: Path, tmp_path: Path
+) -> None:
+    lesions = read_table(shard / "lesions.parquet", CANONICAL_LESIONS)
+    images = read_table(shard / "images.parquet", CANONICAL_IMAGES)
+    normal = images["image_id"].iloc[-1]
+    write_table(lesions[lesions["image_id"] != normal], CANONICAL_LESIONS, shard / "lesions.parquet")
+    settings = SegmentSettings(device="cpu", iterations=1, heads=heads, empty_images=True)  # type: ignore[arg-type]
+    scores, _ = run(shard, small_weights, tmp_path / "out", settings)
+    assert normal not in set(scores["image_id"])
+    empty = read_table(tmp_path / "out" / "empty.parquet", EMPTY_SCORES)
+    assert empty["image_id"].tolist() == [normal]
+    row = empty.iloc[0]
+    assert row["empty"] == (row["area_mm2"] == 0)
+    # the same prompt, asked for by itself
+    model = load_promptable(ModelSpec("small", "small", small_weights), torch.device("cpu"))
+    grey = read_image(shard / images["image_file"].iloc[-1])
+    asked = Prompts.of(points=np.array([[[36.0, 48.0]]]), labels=np.ones((1, 1), int), several_masks=heads == "oracle")
+    decoded = model.decode(model.encode([grey])[0], asked, (96, 72))
+    head = int(decoded.predicted_iou[0].argmax())
+    assert row["predicted_iou"] == pytest.approx(decoded.predicted_iou[0, head], abs=1e-4)
+    assert row["area_mm2"] == pytest.approx((decoded.logits[0, head] > 0).sum() * 0.8 * 0.5)
+    # not asked for, and where it is not known that there is no lesion
+    run(shard, small_weights, tmp_path / "none", SegmentSettings(device="cpu", iterations=1))
+    assert read_table(tmp_path / "none" / "empty.parquet", EMPTY_SCORES).empty
+    unknown = images.assign(fully_annotated=images["image_id"] != normal)
+    assert images_without_lesions(unknown, lesions[lesions["image_id"] != normal]).empty

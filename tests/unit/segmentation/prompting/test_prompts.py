@@ -7,11 +7,13 @@ import pytest
 
 from mammoflow.config.base import validate_settings
 from mammoflow.config.prompts import PromptSettings
+from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.segmentation.prompting.boxes import expand_boxes
 from mammoflow.segmentation.prompting.prompts import make_prompts, prompt_table
 from mammoflow.segmentation.prompting.sources import reference_source
-from mammoflow.tables.files import read_table
+from mammoflow.tables.cohort import EXCLUDED
+from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.prompts import PROMPTS
 
@@ -66,3 +68,21 @@ def test_expanding_never_shrinks_a_box_and_never_leaves_the_image() -> None:
 def test_margins_that_are_repeated_negative_or_absent_are_refused(margins: list[float]) -> None:
     with pytest.raises(ConfigError, match="margins_mm"):
         validate_settings(PromptSettings, {"margins_mm": margins}, "test")
+
+
+def test_lesions_of_other_splits_have_no_prompt_and_are_not_left_out(shard: Path, tmp_path: Path) -> None:
+    lesions = read_table(shard / "lesions.parquet", CANONICAL_LESIONS)
+    lesions["split"] = ["train", "validation", "test"]
+    write_table(lesions, CANONICAL_LESIONS, shard / "lesions.parquet")
+    settings = PromptSettings(kinds=["point"], splits=["validation", "test"])
+    make_prompts(settings, shard, tmp_path / "prompts.parquet", tmp_path / "excluded.parquet")
+    table = read_table(tmp_path / "prompts.parquet", PROMPTS)
+    assert table["lesion_id"].to_list() == lesions["lesion_id"].to_list()[1:]
+    assert read_table(tmp_path / "excluded.parquet", EXCLUDED).empty
+
+
+def test_features_and_classifiers_need_prompts_of_every_split() -> None:
+    values = {"prompts": {"splits": ["test"]}}
+    with pytest.raises(ConfigError, match=r"prompts.splits is \['test'\], but features and classifiers need"):
+        validate_settings(StudyConfig, values, "test")
+    validate_settings(StudyConfig, values | {"features": {"run": []}, "classification": {"run": []}}, "test")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from mammoflow.errors import ConfigError
 from mammoflow.segmentation.embedding.training_sources import EncoderSource
 from mammoflow.segmentation.layers.adapters import insert_adapters
 from mammoflow.segmentation.layers.attention_blocks import checkpointed, find_blocks
+from mammoflow.segmentation.layers.high_frequency import high_pass, insert_high_frequency
 from mammoflow.segmentation.loading import build_model
 from mammoflow.segmentation.losses import segmentation_loss
 from mammoflow.segmentation.protocol.promptable import PromptableModel
@@ -48,7 +50,8 @@ def step(model: PromptableModel, method: TuningMethod, settings: TuneSettings = 
 
 
 def added(names: set[str]) -> set[str]:
-    return {name for name in names if "parametrizations" in name or ".adapter." in name}
+    marks = ("parametrizations", ".adapter.", ".visual_prompts.", ".high_frequency.")
+    return {name for name in names if any(mark in name for mark in marks)}
 
 
 @pytest.fixture(params=["sam", "hiera"])
@@ -71,13 +74,49 @@ def test_tuning_all_changes_encoder_prompts_and_decoder(model: PromptableModel) 
     assert not any(name.startswith("memory") for name in changed)
 
 
-@pytest.mark.parametrize("method", ["lora", "adapters"])
-def test_lora_and_adapters_leave_the_encoders_own_weights(model: PromptableModel, method: TuningMethod) -> None:
+@pytest.mark.parametrize("method", ["lora", "adapters", "sam_adapter", "vpt"])
+def test_what_is_added_leaves_the_encoders_own_weights(model: PromptableModel, method: TuningMethod) -> None:
     changed = step(model, method)
     assert added(changed)
     assert all("image_encoder." in name for name in added(changed))
     assert all("mask_decoder." in name for name in changed - added(changed))
     assert not any(name.endswith(".original") for name in changed)
+
+
+def test_bitfit_trains_the_biases_of_the_encoder_and_the_decoder(model: PromptableModel) -> None:
+    changed = step(model, "bitfit")
+    encoder = {name for name in changed if name.startswith("image_encoder.")}
+    assert encoder
+    assert all(name.endswith(".bias") for name in encoder)
+    assert all("mask_decoder." in name for name in changed - encoder)
+
+
+def test_the_prompt_encoder_can_be_trained_with_the_decoder(model: PromptableModel) -> None:
+    changed = step(model, "decoder", SETTINGS.model_copy(update={"tune_prompt_encoder": True}))
+    assert any("prompt_encoder." in name for name in changed)
+    assert not any(name.startswith("image_encoder.") for name in changed)
+
+
+@pytest.mark.parametrize("part", ["q", "k", "v"])
+@pytest.mark.parametrize("architecture", ["sam_vit_b", "lite_medsam"])
+def test_lora_of_a_part_changes_only_queries_keys_or_values(architecture: str, part: str) -> None:
+    network = build_model(architecture, None, "thin", torch.device("cpu")).network
+    attention = find_blocks(network)[-1].attn
+    outputs, inputs = attention.qkv.weight.shape
+    tokens = torch.randn(1, 3, inputs, generator=torch.Generator().manual_seed(1))
+
+    def parts() -> list[Tensor]:
+        mixed = attention.qkv(tokens)
+        if architecture == "lite_medsam":  # head by head
+            return list(mixed.view(3, attention.heads, -1).chunk(3, dim=-1))
+        return list(mixed.view(3, 3, -1).unbind(1))
+
+    before = parts()
+    _, up = insert_lora(network, [part], 2, 2.0)[-2:]
+    assert len(up) == outputs // 3
+    nn.init.normal_(up)
+    changed = [not torch.equal(one, other) for one, other in zip(parts(), before, strict=True)]
+    assert changed == [name == part for name in ("q", "k", "v")]
 
 
 def test_the_decoder_can_stay_frozen(sam: PromptableModel) -> None:
@@ -86,7 +125,7 @@ def test_the_decoder_can_stay_frozen(sam: PromptableModel) -> None:
     assert {name.rpartition(".")[2] for name in changed} == {"down", "up"}
 
 
-@pytest.mark.parametrize("method", ["lora", "adapters"])
+@pytest.mark.parametrize("method", ["lora", "adapters", "sam_adapter"])
 def test_what_is_added_changes_nothing_at_first(model: PromptableModel, method: TuningMethod) -> None:
     with torch.no_grad():
         before = logits(model)
@@ -127,6 +166,38 @@ def test_counts_of_what_is_trained(sam: PromptableModel) -> None:
 def test_adapters_have_a_bottleneck_after_attention_and_mlp_of_each_block(sam: PromptableModel) -> None:
     numbers = sum(item.numel() for item in insert_adapters(sam.network, 4))
     assert numbers == 2 * 2 * (24 * 4 + 4 + 4 * 24 + 24)
+
+
+def test_high_frequencies_are_what_is_far_from_the_middle_of_the_spectrum() -> None:
+    columns = torch.arange(32.0)
+    slow, fast = (torch.cos(2 * torch.pi * waves * columns / 32).expand(1, 3, 32, 32) for waves in (2, 12))
+    assert high_pass(slow + 5).abs().max() < 1e-5
+    assert torch.allclose(high_pass(fast + slow + 5), fast.abs(), atol=1e-5)
+
+
+def test_high_frequencies_are_added_before_each_block(model: PromptableModel) -> None:
+    parameters = insert_high_frequency(model.network)
+    assert all(one is other for one, other in zip(insert_high_frequency(model.network), parameters, strict=True))
+    frequency: Any = model.network.image_encoder.high_frequency
+    blocks = find_blocks(model.network)
+    assert sum(len(stage.of_block) for stage in frequency.stages) == len(blocks)
+    torch.manual_seed(0)
+    for parameter in parameters:
+        nn.init.normal_(parameter)
+    taken: list[Tensor] = []
+    hook = blocks[0].register_forward_pre_hook(lambda _, given: taken.append(given[0]), prepend=True)
+    seen = blocks[0].register_forward_pre_hook(lambda _, given: taken.append(given[0]))
+    both = torch.cat([scene(), scene().flip(-1)])
+    with torch.no_grad():
+        together = model.embed(both)["image"]
+        apart = torch.cat([model.embed(both[:1])["image"], model.embed(both[1:])["image"]])
+    hook.remove()
+    seen.remove()
+    assert torch.allclose(together, apart, atol=1e-5)
+    stage, (before, after) = frequency.stages[0], taken[:2]
+    patches = stage.patches(high_pass(both)).permute(0, 2, 3, 1)
+    hidden = nn.functional.gelu(stage.of_block[0](patches + stage.tokens(before)))
+    assert torch.allclose(after, before + stage.up(hidden), atol=1e-5)
 
 
 def test_adapters_that_are_there_are_trained_further(sam: PromptableModel) -> None:

@@ -26,14 +26,15 @@ from mammoflow.segmentation.models.small import WEIGHTS as SMALL_WEIGHTS
 from mammoflow.segmentation.prompted.stage import segment
 from mammoflow.segmentation.prompting.prompts import make_prompts
 from mammoflow.segmentation.training_stage import train_segmenter
-from mammoflow.segmentation.tuning import methods
+from mammoflow.segmentation.tuning import stored
 from mammoflow.segmentation.tuning.decoding import Decoding
 from mammoflow.segmentation.tuning.learner import TuneLearner
-from mammoflow.segmentation.tuning.lesions import read_lesions
+from mammoflow.segmentation.tuning.lesions import draw_prompts, exact_prompts, read_lesions
+from mammoflow.storage.files import file_digest
 from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.images import CANONICAL_LESIONS
 from mammoflow.tables.masks import SEGMENTATION_SCORES
-from mammoflow.weights.header import WeightsHeader, read_header
+from mammoflow.weights.header import BaseWeights, read_header
 from mammoflow.weights.registry import ModelSpec
 from mammoflow.weights.seen_patients import seen_patients
 
@@ -85,7 +86,7 @@ def history(output: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("method", ["decoder", "all", "lora", "adapters"])
+@pytest.mark.parametrize("method", ["decoder", "all", "lora", "adapters", "sam_adapter", "vpt", "bitfit"])
 def test_a_tuning_learns_and_its_weights_load(
     method: TuningMethod, discs: Path, sam_weights: Path, tmp_path: Path
 ) -> None:
@@ -97,9 +98,11 @@ def test_a_tuning_learns_and_its_weights_load(
     assert record["validation_dice"] > record["validation_dice_before"] + 0.05
     assert record["validation_dice"] == max(float(row["validation_dice"]) for row in history(output))
     weights = output / "model.safetensors"
-    names, base = set(load_file(weights)), set(load_file(sam_weights))
-    assert (names == base) is (method != "adapters")
-    assert read_header(weights) == WeightsHeader("sam_vit_b", 4 if method == "adapters" else None)
+    tuned, header = load_file(weights), read_header(weights)
+    assert sum(tensor.numel() for tensor in tuned.values()) == record["trainable_parameters"]
+    assert header.base == BaseWeights("thin", str(sam_weights), file_digest(sam_weights))
+    assert header.adapter_width == (4 if method == "adapters" else None)
+    assert (header.lora is not None) == (method == "lora")
     # what is loaded is what was validated
     model = load_promptable(mine(weights), CPU)
     data = read_lesions([discs])
@@ -172,7 +175,7 @@ def kill_after_the_fit(patched: pytest.MonkeyPatch) -> None:
     def die(*_: object) -> None:
         raise Killed
 
-    patched.setattr(methods, "final_state", die)
+    patched.setattr(stored, "tuned_state", die)
 
 
 def test_a_killed_tuning_starts_anew_where_the_references_are_others(
@@ -219,7 +222,8 @@ def test_an_epoch_without_a_number_decides_nothing(
 @pytest.mark.parametrize("method", ["decoder", "all"])
 def test_tuning_leaves_the_statistics_of_batch_normalisation(method: TuningMethod, discs: Path, tmp_path: Path) -> None:
     run(discs, SMALL_WEIGHTS, tmp_path / "mine", method, "mine", "small", epochs=1, learning_rate=1e-4)
-    tuned, before = load_file(tmp_path / "mine" / "model.safetensors"), load_file(SMALL_WEIGHTS)
+    model = load_promptable(mine(tmp_path / "mine" / "model.safetensors", "small"), CPU)
+    tuned, before = model.network.state_dict(), load_file(SMALL_WEIGHTS)
     statistics = [name for name in before if "running_" in name]
     assert statistics
     assert all(torch.equal(tuned[name], before[name].float()) for name in statistics)
@@ -251,13 +255,14 @@ def test_tuning_that_helps_nothing_keeps_the_weights_at_the_start(
     output = tmp_path / "tuning" / "mine"
     record = run(discs, sam_weights, output, "lora", epochs=1)
     assert (record["chosen_epoch"], record["validation_dice"]) == (0, 0.999)
-    found, expected = load_file(output / "model.safetensors"), load_file(sam_weights)
+    found = load_promptable(mine(output / "model.safetensors"), CPU).network.state_dict()
+    expected = load_file(sam_weights)
     assert all(torch.allclose(found[name], expected[name], atol=1e-7) for name in expected)
 
 
 @pytest.mark.parametrize("heads", ["three", "both"])
 def test_points_heads_and_losses(heads: str, discs: Path, sam_weights: Path, tmp_path: Path) -> None:
-    changes = {"kinds": ["point", "box_point", "box"], "negative_points": 2, "iou_loss": "all", "iterations": 3}
+    changes = {"kinds": ["point", "box_point", "box"], "negative_points": 2, "iou_loss": "all_l1", "iterations": 3}
     record = run(discs, sam_weights, tmp_path / "tuning" / "mine", "adapters", epochs=2, heads=heads, **changes)
     assert record["epochs"] == 2
 
@@ -372,7 +377,7 @@ def with_adapters(written_discs: Path, written_weights: Path, tmp_path_factory: 
     return output
 
 
-@pytest.mark.parametrize("method", ["decoder", "all", "lora", "adapters"])
+@pytest.mark.parametrize("method", ["decoder", "lora", "adapters", "vpt"])
 def test_tuning_goes_on_from_a_model_with_adapters(
     method: TuningMethod, discs: Path, with_adapters: Path, tmp_path: Path
 ) -> None:
@@ -380,6 +385,84 @@ def test_tuning_goes_on_from_a_model_with_adapters(
     second = tmp_path / "tuning" / "second"
     run(discs, first / "model.safetensors", second, method, epochs=1)
     weights = second / "model.safetensors"
-    assert read_header(weights) == WeightsHeader("sam_vit_b", 4)
-    assert set(load_file(weights)) == set(load_file(first / "model.safetensors"))
-    load_promptable(mine(weights), CPU)
+    header = read_header(weights)
+    assert header.adapter_width == 4
+    assert header.base is not None
+    assert header.base.name == "thin"
+    # the base of the second is the first, and the base of the first is the network without adapters
+    names = set(load_promptable(mine(weights), CPU).network.state_dict())
+    before = set(load_promptable(mine(first / "model.safetensors"), CPU).network.state_dict())
+    assert {name for name in names - before if ".visual_prompts." not in name} == before - names == set()
+
+
+def test_tuned_weights_need_their_base(discs: Path, sam_weights: Path, tmp_path: Path) -> None:
+    output = tmp_path / "tuning" / "mine"
+    run(discs, sam_weights, output, epochs=1)
+    weights = output / "model.safetensors"
+    shutil.move(sam_weights, output / sam_weights.name)
+    load_promptable(mine(weights), CPU)  # beside them it is found as well
+    save_file({name: tensor + 1 for name, tensor in load_file(output / sam_weights.name).items()}, sam_weights)
+    (output / sam_weights.name).unlink()
+    with pytest.raises(WeightsError, match=r"only what was tuned of thin; found no file with the digest"):
+        load_promptable(mine(weights), CPU)
+
+
+@pytest.mark.parametrize(("method", "shared"), [("decoder", True), ("bitfit", False)])
+def test_models_with_the_same_encoder_share_embeddings(
+    method: TuningMethod, shared: bool, discs: Path, sam_weights: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "tuning" / "mine"
+    run(discs, sam_weights, output, method, epochs=1, tune_prompt_encoder=True)
+    base = load_promptable(ModelSpec("thin", "sam_vit_b", sam_weights), CPU)
+    tuned = load_promptable(mine(output / "model.safetensors"), CPU)
+    assert tuned.digest != base.digest
+    assert (tuned.embedding_digest == base.embedding_digest) is shared
+
+
+@pytest.mark.parametrize("changes", [{"patients": 2}, {"patients": 3, "validation_patients": 1}])
+def test_fewer_patients_are_part_of_more(changes: dict[str, int], discs: Path) -> None:
+    fewer, all_of_them = read_lesions([discs], settings(**changes)), read_lesions([discs], settings())
+    for split, most in (("train", changes["patients"]), ("validation", changes.get("validation_patients", 2))):
+        patients = fewer.patients(split)
+        assert len(patients) == most
+        assert set(patients) < set(all_of_them.patients(split)) or most == len(all_of_them.patients(split))
+    two = read_lesions([discs], settings(patients=2)).patients("train")
+    assert set(two) <= set(fewer.patients("train"))
+    assert set(fewer.images["image_id"]) == set(fewer.lesions["image_id"])
+
+
+def test_an_image_without_a_lesion_is_trained_on_from_its_middle(
+    discs: Path, sam_weights: Path, tmp_path: Path
+) -> None:
+    lesions = read_table(discs / "lesions.parquet", CANONICAL_LESIONS)
+    write_table(lesions[lesions["patient_id"] != "P_1"], CANONICAL_LESIONS, discs / "lesions.parquet")
+    with pytest.raises(ValueError, match=r"empty_images is true and kinds is \['box'\]"):
+        settings(empty_images=True)
+    chosen = settings(empty_images=True, kinds=["point"], positive_points=2)
+    data = read_lesions([discs], chosen)
+    row = int(np.flatnonzero(data.lesions["empty"])[0])
+    assert (len(data.rows("train")), len(data.rows("validation"))) == (4, 2)
+    assert not data.mask(row).any()
+    drawn = draw_prompts(data, row, "point", chosen, np.random.default_rng(0))
+    height, width = data.size(int(data.lesions["image_index"].iloc[row]))
+    assert drawn.boxes is None
+    assert drawn.points is not None
+    assert drawn.labels is not None
+    assert drawn.points[0].tolist() == [[width / 2, height / 2], [0, 0]]
+    assert drawn.labels[0].tolist() == [1, -1]
+    record = run(discs, sam_weights, tmp_path / "mine", epochs=1, empty_images=True, kinds=["point"])
+    assert math.isfinite(record["validation_dice"])
+
+
+def test_validation_is_by_the_first_kind_of_prompt(discs: Path, sam_weights: Path) -> None:
+    data = read_lesions([discs])
+    row = int(data.rows("validation")[0])
+    point, box = (exact_prompts(data, row, kind, MARGIN) for kind in ("point", "box"))
+    assert point.boxes is None
+    assert point.points is not None
+    assert box.points is None
+    x, y = point.points[0, 0]
+    assert data.mask(row)[int(y), int(x)]
+    both = exact_prompts(data, row, "box_point", MARGIN)
+    assert both.boxes is not None
+    assert np.array_equal(both.points, point.points)

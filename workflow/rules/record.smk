@@ -1,0 +1,21 @@
+# The record of the run: what it is made with, how it ended, and the digests of what it left.
+
+
+onstart:
+    run_records.begin_record(
+        CONFIG,
+        workflow.executor_plugin.name,
+        ROOT,
+        sys.argv,
+        config_files(),
+        workflow.resource_settings.cores,
+        FINGERPRINTS,
+    )
+
+
+onsuccess:
+    run_records.end_record(CONFIG, run_records.FINISHED)
+
+
+onerror:
+    run_records.end_record(CONFIG, run_records.FAILED)
