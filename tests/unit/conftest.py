@@ -19,10 +19,13 @@ from PIL import Image
 
 from mammoflow.config.evaluation import ComparisonSettings
 from mammoflow.evaluation import stage
-from mammoflow.report.content import FIGURES
+from mammoflow.report.figures import FIGURES
 from mammoflow.storage.files import write_image
 
 SETTINGS = ComparisonSettings(bootstrap=100, fewest_patients=2, fewest_cases=3)
+
+
+BLANK_SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>'
 
 
 def _load() -> ModuleType:
@@ -38,9 +41,10 @@ def _load() -> ModuleType:
 
 
 def _blank_figures(folder: Path, *_: object) -> None:
-    """Write a picture of one pixel in place of each figure that every run has."""
+    """Write a picture of one pixel in place of each figure that every run has, as PNG and as SVG."""
     for name in FIGURES:
         write_image(folder / f"{name}.png", np.zeros((1, 1), dtype=np.uint8))
+        (folder / f"{name}.svg").write_text(BLANK_SVG, encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +59,13 @@ def compare_tables() -> Callable[..., None]:
     return compare_only
 
 
+def _save_as_pixel(_: Figure, path: Path, format: str, **__: object) -> None:
+    if format == "svg":
+        Path(path).write_text(BLANK_SVG, encoding="utf-8")
+    else:
+        Image.new("L", (1, 1)).save(path, format="PNG")
+
+
 @pytest.fixture(scope="session")
 def not_rendered() -> Callable[[], AbstractContextManager[None]]:
     """Return a context in which figures are drawn as ever, with all their titles, and saved as one pixel."""
@@ -62,8 +73,7 @@ def not_rendered() -> Callable[[], AbstractContextManager[None]]:
     @contextmanager
     def saved_as_a_pixel() -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
-            pixel = Image.new("L", (1, 1))
-            patch.setattr(Figure, "savefig", lambda _, path, **__: pixel.save(path, format="PNG"))
+            patch.setattr(Figure, "savefig", _save_as_pixel)
             yield
 
     return saved_as_a_pixel

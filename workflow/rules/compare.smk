@@ -47,9 +47,14 @@ rule compare:
             caption="../report/exclusions.rst",
             category="Cohort",
         ),
-        tables=expand(
-            f"{RUN}/comparison/{{table}}.csv",
-            table=[
+        tables=[
+            report(
+                f"{RUN}/comparison/{table}.csv",
+                caption="../report/tables.rst",
+                category="Tables",
+                labels={"table": table},
+            )
+            for table in [
                 "comparison_train",
                 "comparison_validation",
                 "comparison_common_lesions",
@@ -83,7 +88,14 @@ rule compare:
                 "predictions",
                 "discordant",
                 "foreign_unmatched",
-            ],
+            ]
+        ],
+        figures=report(
+            directory(f"{RUN}/comparison/figures"),
+            patterns=["{name}.svg"],
+            caption="../report/figures.rst",
+            category="Figures",
+            labels={"figure": "{name}"},
         ),
         flow=f"{RUN}/comparison/flow.json",
         provenance=f"{RUN}/comparison/provenance.json",

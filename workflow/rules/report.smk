@@ -16,6 +16,13 @@ rule report:
             caption="../report/report.rst",
             category="Report",
         ),
+        tables=report(
+            directory(f"{RUN}/report/tables"),
+            patterns=["{name}.tex"],
+            caption="../report/tables.rst",
+            category="Tables as LaTeX",
+            labels={"table": "{name}"},
+        ),
     log:
         f"{RUN}/logs/report/report.log",
     benchmark:

@@ -214,3 +214,9 @@ class ReportSettings(Settings):
     saliency: int = Field(
         6, ge=0, le=60, description="Number of lesions shown for each classifier and method with their saliency map."
     )
+    gallery: int = Field(
+        1000, ge=0, description="Most test lesions in the gallery of cases; 0 makes a report without the gallery."
+    )
+    gallery_px: int = Field(
+        384, ge=64, le=1024, description="Longest side of each picture of the gallery; larger ones make a larger page."
+    )

@@ -8,7 +8,15 @@ from pathlib import Path
 import pandas as pd
 
 from mammoflow.evaluation.candidates import CLASSIFIER, display_name
-from mammoflow.evaluation.drawing import COLOURS, DASHES, drawing, put_title, say_nothing_to_draw
+from mammoflow.evaluation.drawing import (
+    COLOURS,
+    DASHES,
+    drawing,
+    name_artists,
+    put_title,
+    say_nothing_to_draw,
+    write_data,
+)
 
 
 def draw_reliability(path: Path, table: pd.DataFrame, phantom: bool, titles: Mapping[str, str]) -> None:
@@ -29,6 +37,7 @@ def draw_reliability(path: Path, table: pd.DataFrame, phantom: bool, titles: Map
         Titles of classifiers by name.
     """
     shown = table[table["family"] == CLASSIFIER]
+    write_data(path, shown, phantom)
     with drawing(path, 6.2) as figure:
         axes = figure.subplots()
         put_title(figure, "Calibration on the test split", phantom)
@@ -38,7 +47,7 @@ def draw_reliability(path: Path, table: pd.DataFrame, phantom: bool, titles: Map
         axes.plot([0, 1], [0, 1], color="#cbd2d9", linewidth=1, linestyle=":")
         for place, (name, bins) in enumerate(shown.groupby("model", sort=False)):
             colour = COLOURS[place % len(COLOURS)]
-            axes.plot(
+            lines = axes.plot(
                 bins["mean_probability"],
                 bins["malignant_share"],
                 marker="o",
@@ -49,7 +58,8 @@ def draw_reliability(path: Path, table: pd.DataFrame, phantom: bool, titles: Map
                 label=display_name(str(name), titles),
             )
             bounds = (bins["mean_probability"], bins["malignant_share_low"], bins["malignant_share_high"])
-            axes.vlines(*(values.astype("float64") for values in bounds), color=colour, linewidth=0.8, alpha=0.5)
+            bars = axes.vlines(*(values.astype("float64") for values in bounds), color=colour, linewidth=0.8, alpha=0.5)
+            name_artists(display_name(str(name), titles), [*lines, bars])
         axes.set(
             xlim=(-0.01, 1.01), ylim=(-0.02, 1.02), xlabel="Mean predicted probability", ylabel="Share of malignant"
         )

@@ -12,7 +12,7 @@ import pandas as pd
 from mammoflow.evaluation.calibration import CALIBRATED_READER
 from mammoflow.evaluation.candidates import CLASSIFIER, READER, display_name
 from mammoflow.evaluation.decision_curve import BIOPSY_ALL, BIOPSY_NONE
-from mammoflow.evaluation.drawing import COLOURS, DASHES, GREY, INK, drawing, put_title, say_nothing_to_draw
+from mammoflow.evaluation.drawing import COLOURS, DASHES, GREY, INK, drawing, put_title, say_nothing_to_draw, write_data
 from mammoflow.evaluation.fusion import WITH_BIRADS
 
 MOST_MODELS = 8
@@ -36,6 +36,7 @@ def draw_decision_curve(path: Path, table: pd.DataFrame, best: str, phantom: boo
     titles
         Titles of classifiers by name.
     """
+    write_data(path, table, phantom)
     with drawing(path, 5.6) as figure:
         axes = figure.subplots()
         if table.empty:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mammoflow.evaluation.detection import FALSE_POSITIVES_PER_IMAGE
-from mammoflow.evaluation.drawing import COLOURS, DASHES, MARKERS, drawing, put_title, say_nothing_to_draw
+from mammoflow.evaluation.drawing import COLOURS, DASHES, MARKERS, drawing, put_title, say_nothing_to_draw, write_data
 
 
 def draw_froc(path: Path, curves: pd.DataFrame, detection: pd.DataFrame, phantom: bool) -> None:
@@ -27,6 +27,7 @@ def draw_froc(path: Path, curves: pd.DataFrame, detection: pd.DataFrame, phantom
     """
     shown = curves[(curves["split"] == "test") & curves["sensitivity"].notna()]
     rows = detection[detection["split"] == "test"].set_index("model")
+    write_data(path, shown, phantom)
     with drawing(path, 4.6) as figure:
         axes = figure.subplots()
         put_title(figure, "FROC on the test split", phantom)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from urllib.parse import quote
 
 import matplotlib as mpl
+import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mammoflow.storage.files import writing
+from mammoflow.tables.files import write_csv
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195", "#8C6D1F")
 """Okabe and Ito's palette (Color Universal Design, 2008) without black and yellow, and two that keep apart from it."""
@@ -52,7 +56,13 @@ STYLE = {
     "legend.frameon": False,
     "legend.fontsize": 8.5,
     "figure.facecolor": "white",
+    # Text stays text: smaller, searchable, and in the font of the page that shows it. Ids are the same in every run.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "mammoflow",
 }
+
+SERIES = "series"
+"""Start of the id of every artist of a named curve in an SVG: `series:NAME:NUMBER`, the name in percent encoding."""
 
 
 _MARK: ContextVar[str] = ContextVar("mark", default="")
@@ -69,19 +79,59 @@ def marked_figures(mark: str) -> Iterator[None]:
 
 
 @contextmanager
-def drawing(path: Path, height_inches: float) -> Iterator[Figure]:
-    """Give an empty figure in the house style; on success write it to `path` as PNG."""
+def drawing(path: Path, height_inches: float, width_inches: float = WIDTH_INCHES) -> Iterator[Figure]:
+    """Give an empty figure in the house style; on success write it as PNG to `path`, and as SVG beside it."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
+        figure = Figure(figsize=(width_inches, height_inches), layout="constrained")
         yield figure
         with writing(path) as temporary:
-            figure.savefig(temporary, dpi=DPI, metadata={"Software": ""})
+            figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": ""})
+        # The layout is that of the PNG.
+        figure.set_layout_engine("none")
+        with writing(path.with_suffix(".svg")) as temporary:
+            figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
 
 
-def put_title(figure: Figure, title: str, phantom: bool) -> None:
+def write_data(path: Path, table: pd.DataFrame, phantom: bool, columns: Sequence[str] = ()) -> None:
+    """Write what a figure shows as CSV beside it, with the marks of its title in the column `figure_marks`.
+
+    Parameters
+    ----------
+    path
+        The PNG of the figure.
+    table
+        One row for each point, bar or cell.
+    phantom
+        Whether the figure shows phantoms.
+    columns
+        Columns to write, in this order; without them all.
+    """
+    shown = table[[name for name in columns if name in table.columns]] if columns else table
+    write_csv(path.with_suffix(".csv"), shown.assign(figure_marks=_marks(phantom)))
+
+
+def name_artists(name: str, artists: Sequence[Artist]) -> None:
+    """Name the artists of a curve, so that a page that shows the SVG can highlight it."""
+    for place, artist in enumerate(artists):
+        artist.set_gid(f"{SERIES}:{quote(name, safe='')}:{place}")
+
+
+def remove_figure(path: Path) -> None:
+    """Remove the files of a figure that this run does not have."""
+    for suffix in (".png", ".svg", ".csv"):
+        path.with_suffix(suffix).unlink(missing_ok=True)
+
+
+def put_title(figure: Figure, title: str, phantom: bool, y: float | None = None) -> None:
     """Put a title at the figure's left edge, marked where it shows phantoms or what `marked_figures` says."""
-    marks = "; ".join(mark for mark in ("phantom" if phantom else "", _MARK.get()) if mark)
-    figure.suptitle(f"{title} ({marks})" if marks else title, x=0.01, ha="left", fontweight="bold", fontsize=10.5)
+    marks = _marks(phantom)
+    place = {} if y is None else {"y": y, "va": "top"}
+    text = f"{title} ({marks})" if marks else title
+    figure.suptitle(text, x=0.01, ha="left", fontweight="bold", fontsize=10.5, **place)
+
+
+def _marks(phantom: bool) -> str:
+    return "; ".join(mark for mark in ("phantom" if phantom else "", _MARK.get()) if mark)
 
 
 def say_nothing_to_draw(axes: Axes, why: str) -> None:

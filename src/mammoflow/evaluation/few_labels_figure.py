@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mammoflow.evaluation.drawing import COLOURS, DASHES, GREY, MARKERS, drawing, put_title
+from mammoflow.evaluation.drawing import COLOURS, DASHES, GREY, MARKERS, drawing, put_title, write_data
 
 NAMES = {"dice": "Mean Dice of test images with a lesion", "auc": "AUC on test lesions"}
 
@@ -28,6 +28,7 @@ def draw_few_labels(path: Path, table: pd.DataFrame, phantom: bool) -> None:
         Whether the study is made of phantoms.
     """
     figures = list(dict.fromkeys(table["figure"]))
+    write_data(path, table, phantom)
     with drawing(path, 4.0 * len(figures)) as figure:
         put_title(figure, "Few labels, test split", phantom)
         panels = np.atleast_1d(figure.subplots(len(figures), 1))

@@ -1,4 +1,4 @@
-"""Figures of the classifiers: ROC, AUC with intervals, confusion matrices; and the entry that writes all figures."""
+"""Figures of the classifiers: AUC with intervals and confusion matrices; and the entry that writes all figures."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
-from sklearn.metrics import roc_curve
 
 from mammoflow.evaluation.auc_tests import best_of
 from mammoflow.evaluation.calibration_figure import draw_reliability
 from mammoflow.evaluation.candidates import CEILING, FLOOR, FUSION, READER, Candidate, classifier_titles, display_name
+from mammoflow.evaluation.curves import curves_of, draw_precision_recall, draw_roc, draw_roc_panels
 from mammoflow.evaluation.decision_curve_figure import draw_decision_curve
 from mammoflow.evaluation.detection_figures import draw_froc
 from mammoflow.evaluation.drawing import (
     COLOURS,
-    DASHES,
     GREY,
     INK,
     WIDTH_INCHES,
     drawing,
     put_title,
+    remove_figure,
     say_nothing_to_draw,
+    write_data,
 )
 from mammoflow.evaluation.few_labels_figure import draw_few_labels
+from mammoflow.evaluation.flow_figure import draw_flow
 from mammoflow.evaluation.forest_figure import draw_forest
 from mammoflow.evaluation.inputs import Run
 from mammoflow.evaluation.learning_curves import draw_learning_curves
@@ -49,14 +51,23 @@ LONGEST_LINE = 20
 """Characters of a line above a confusion matrix."""
 
 
+AUC_COLUMNS = ("model", "family", "n", "n_malignant", "patients", "auc", "auc_low", "auc_high", "note")
+CONFUSION_INK = "#14202b"
+"""Not the ink of the house: it is written on the light cells of a matrix in dark windows too."""
+
+PALE = "#fefefe"
+"""Not the ground of the house, which is dark in dark windows."""
+
+
 def write_figures(
     folder: Path,
     run: Run,
     candidates: Sequence[Candidate],
     lesions: pd.DataFrame,
     tables: dict[str, pd.DataFrame],
+    steps: Sequence[Mapping[str, Any]],
 ) -> None:
-    """Write every figure as PNG.
+    """Write every figure as PNG and SVG, with its data as CSV.
 
     Parameters
     ----------
@@ -70,10 +81,15 @@ def write_figures(
         Labelled lesions, indexed by lesion.
     tables
         The comparison's tables by name.
+    steps
+        Of the flow diagram.
     """
     test = lesions[lesions["split"] == "test"]
     titles = classifier_titles(run.training)
-    draw_roc(folder / "roc.png", candidates, test, run.phantom, titles)
+    curves = curves_of(candidates, test, titles)
+    draw_roc(folder / "roc.png", curves, run.phantom)
+    draw_roc_panels(folder / "roc_panels.png", curves, tables["comparison"], run.phantom)
+    draw_precision_recall(folder / "precision_recall.png", curves, run.phantom)
     draw_auc(folder / "auc.png", tables["comparison"], run.phantom, titles)
     draw_confusion(folder / "confusion.png", tables["confusion"], run.phantom, titles)
     draw_reliability(folder / "reliability.png", tables["reliability"], run.phantom, titles)
@@ -85,100 +101,22 @@ def write_figures(
     draw_dice_against_diameter(
         folder / "dice_diameter.png", tables["dice_by_diameter"], tables["dice_diameter_correlation"], run.phantom
     )
-    (folder / "froc.png").unlink(missing_ok=True)
+    draw_flow(folder / "flow.png", steps, run.phantom)
+    remove_figure(folder / "froc.png")
     if len(run.maps):
         draw_froc(folder / "froc.png", tables["froc"], tables["detection"], run.phantom)
-    (folder / "few_labels.png").unlink(missing_ok=True)
+    remove_figure(folder / "few_labels.png")
     if len(tables["few_labels"]):
         draw_few_labels(folder / "few_labels.png", tables["few_labels"], run.phantom)
-    (folder / "learning_curves.png").unlink(missing_ok=True)
+    remove_figure(folder / "learning_curves.png")
     if len(run.history):
         draw_learning_curves(folder / "learning_curves.png", run.history, run.phantom, titles)
-
-
-def draw_roc(
-    path: Path, candidates: Sequence[Candidate], lesions: pd.DataFrame, phantom: bool, titles: Mapping[str, str]
-) -> None:
-    """Draw the ROC curve of each model and seed, BI-RADS' operating points on its own curve, floors in grey."""
-    with drawing(path, 6.6) as figure:
-        axes = figure.subplots()
-        axes.plot([0, 1], [0, 1], color="#cbd2d9", linewidth=1, linestyle=":")
-        colour = 0
-        for candidate in candidates:
-            scored = candidate.scored(lesions)
-            label = lesions.loc[scored, "malignant"].to_numpy(dtype=int)
-            if len(np.unique(label)) < 2:
-                continue
-            scores = [run.loc[scored, "score"].to_numpy(dtype=float) for run in candidate.runs.values()]
-            if candidate.family == READER:
-                _draw_reader(axes, candidate, label, scores[0])
-            elif candidate.family == FUSION:
-                continue  # twice as many curves as classifiers; the figure of AUCs has them
-            elif candidate.family in (FLOOR, CEILING):
-                _draw_curves(
-                    axes,
-                    "floors" if candidate.family == FLOOR else "ceiling",
-                    label,
-                    scores,
-                    {"color": "#9aa5b1", "linewidth": 0.9, "zorder": 1},
-                )
-            else:
-                style = {"color": COLOURS[colour % len(COLOURS)], "linestyle": DASHES[colour % len(DASHES)]}
-                width = 1.7 if len(scores) == 1 else 1.0
-                _draw_curves(axes, _name(candidate, titles), label, scores, {**style, "linewidth": width, "zorder": 2})
-                colour += 1
-        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel="1 - specificity", ylabel="Recall (sensitivity)")
-        axes.set_aspect("equal")
-        put_title(figure, f"ROC on the test split, n = {len(lesions)} lesions", phantom)
-        handles, labels = axes.get_legend_handles_labels()
-        once = dict(zip(labels, handles, strict=True))
-        figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=2)
-
-
-def _name(candidate: Candidate, titles: Mapping[str, str]) -> str:
-    name = display_name(candidate.model, titles)
-    return f"{name} ({len(candidate.runs)} seeds)" if len(candidate.runs) > 1 else name
-
-
-def _draw_curves(axes: Axes, name: str, label: np.ndarray, scores: Sequence[np.ndarray], style: dict[str, Any]) -> None:
-    for score in scores:
-        false_positive, true_positive, _ = roc_curve(label, score, drop_intermediate=False)
-        axes.plot(false_positive, true_positive, label=name, **style)
-
-
-def _draw_reader(axes: Axes, reader: Candidate, label: np.ndarray, score: np.ndarray) -> None:
-    """Draw the assessment's curve, and a named point for each category that can be the cut."""
-    false_positive, true_positive, cuts = roc_curve(label, score, drop_intermediate=False)
-    axes.plot(false_positive, true_positive, color=INK, linewidth=2, label="BI-RADS assessment", zorder=3)
-    for x, y, cut in zip(false_positive, true_positive, cuts, strict=True):
-        if not np.isfinite(cut) or cut <= score.min():
-            continue
-        working = cut == score[score >= reader.threshold].min(initial=np.inf)
-        axes.plot(
-            x,
-            y,
-            "o",
-            color=INK,
-            markersize=8 if working else 4.5,
-            markerfacecolor=INK if working else "white",
-            zorder=4,
-        )
-        text = reader.model if working else f"{cut:g} and above"
-        axes.annotate(
-            text,
-            (x, y),
-            textcoords="offset points",
-            xytext=(8, -11),
-            fontsize=8.5,
-            fontweight="bold" if working else "normal",
-            zorder=5,
-            bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
-        )
 
 
 def draw_auc(path: Path, table: pd.DataFrame, phantom: bool, titles: Mapping[str, str]) -> None:
     """Draw each candidate's AUC with its interval, n beside the name, the chance line at 0.5."""
     shown = table[table["auc"].notna()].iloc[::-1]
+    write_data(path, shown.iloc[::-1], phantom, AUC_COLUMNS)
     with drawing(path, 1.2 + 0.34 * max(len(shown), 3)) as figure:
         axes = figure.subplots()
         put_title(figure, "AUC on the test split, with interval", phantom)
@@ -215,7 +153,9 @@ def draw_confusion(path: Path, table: pd.DataFrame, phantom: bool, titles: Mappi
 
     All matrices are in one pair of axes, whose unit is a cell; axes of their own would take four times as long.
     """
-    shown = table[table["n"] > 0].drop_duplicates("model").to_dict("records")
+    scored = table[table["n"] > 0].drop_duplicates("model")
+    write_data(path, scored, phantom)
+    shown = scored.to_dict("records")
     names = [textwrap.wrap(display_name(str(row["model"]), titles), LONGEST_LINE) for row in shown]
     # above a matrix there is room for the longest name and for n
     pitch = 2.3 + 0.33 * (1 + max(map(len, names), default=1))
@@ -257,7 +197,7 @@ def _draw_matrix(
     )
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     for (y, x), count in np.ndenumerate(counts):
-        colour = "white" if share[y, x] > 0.6 else INK
+        colour = PALE if share[y, x] > 0.6 else CONFUSION_INK
         axes.text(left + x + 0.5, top + y + 0.5, f"{count:.0f}", ha="center", va="center", color=colour, fontsize=11)
     axes.text(left + 1, top - 0.12, title, ha="center", va="bottom", fontsize=8)
     return [(left + x, top + y, float(value)) for (y, x), value in np.ndenumerate(share)]

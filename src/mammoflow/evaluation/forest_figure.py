@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from mammoflow.evaluation.candidates import READER, display_name
-from mammoflow.evaluation.drawing import COLOURS, GREY, INK, drawing, put_title, say_nothing_to_draw
+from mammoflow.evaluation.drawing import COLOURS, GREY, INK, drawing, put_title, say_nothing_to_draw, write_data
 
 LINE_INCHES = 0.24
 
@@ -34,6 +34,7 @@ def draw_forest(path: Path, table: pd.DataFrame, best: str, phantom: bool, title
     reader = table[(table["family"] == READER) & table["auc"].notna()]
     model = table[(table["model"] == best) & table["auc"].notna()]
     lines = _lines(pd.concat([model, reader]))
+    write_data(path, table, phantom)
     with drawing(path, 1.5 + LINE_INCHES * max(len(lines), 4)) as figure:
         put_title(figure, "AUC in groups of the test split (malignant of n), with intervals", phantom)
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from mammoflow.evaluation.candidates import display_name
-from mammoflow.evaluation.drawing import COLOURS, GREY, drawing, put_title
+from mammoflow.evaluation.drawing import COLOURS, GREY, drawing, put_title, write_data
 
 PANELS = (
     (
@@ -39,6 +39,7 @@ def draw_learning_curves(path: Path, history: pd.DataFrame, phantom: bool, title
         Titles of the classifiers by name.
     """
     models = list(dict.fromkeys(history["model"]))
+    write_data(path, history, phantom)
     with drawing(path, 0.9 + 1.75 * len(models)) as figure:
         grid = figure.subplots(len(models), len(PANELS), squeeze=False)
         put_title(figure, "Learning curves", phantom)

@@ -9,9 +9,24 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from mammoflow.evaluation.drawing import COLOURS, DASHES, GREY, MARKERS, drawing, put_title, say_nothing_to_draw
+from mammoflow.evaluation.drawing import (
+    COLOURS,
+    DASHES,
+    GREY,
+    MARKERS,
+    drawing,
+    name_artists,
+    put_title,
+    say_nothing_to_draw,
+    write_data,
+)
 from mammoflow.evaluation.segmentation_summary import ELLIPSE, ORACLE
 from mammoflow.evaluation.segmentation_tables import CHOSEN, FEEDS
+
+DICE_COLUMNS = (
+    "model", "mark", "field_of_view", "prompts", "margin_mm", "selection", "feed", "n", "patients", "dice", "dice_low",
+    "dice_high", "missed", "note",
+)  # fmt: skip
 
 NO_DICE = "no Dice: the study has no reference masks,\nor the test split has no lesion"
 
@@ -32,6 +47,7 @@ def draw_dice_against_margin(path: Path, table: pd.DataFrame, phantom: bool) -> 
     """Draw mean Dice with interval against the margin of the box, one line per model, the ellipse dashed."""
     shown = exact_boxes(table)
     shown = shown[(shown["split"] == "test") & (shown["selection"] == CHOSEN) & shown["dice"].notna()]
+    write_data(path, shown, phantom, DICE_COLUMNS)
     with drawing(path, 4.4) as figure:
         axes = figure.subplots()
         put_title(figure, "Dice against the margin of the box prompt", phantom)
@@ -65,9 +81,10 @@ def draw_dice_against_margin(path: Path, table: pd.DataFrame, phantom: bool) -> 
 def _draw_band(axes: Axes, rows: pd.DataFrame, across: str, name: str, style: dict[str, Any]) -> None:
     rows = rows.sort_values(across)
     x = rows[across].to_numpy(dtype=float)
-    axes.plot(x, rows["dice"].to_numpy(dtype=float), label=name, markersize=5.5, linewidth=1.8, **style)
+    (line,) = axes.plot(x, rows["dice"].to_numpy(dtype=float), label=name, markersize=5.5, linewidth=1.8, **style)
     low, high = rows["dice_low"].to_numpy(dtype=float), rows["dice_high"].to_numpy(dtype=float)
-    axes.fill_between(x, low, high, color=style["color"], alpha=0.14, linewidth=0)
+    band = axes.fill_between(x, low, high, color=style["color"], alpha=0.14, linewidth=0)
+    name_artists(name, [line, band])
 
 
 def draw_dice_by_iteration(path: Path, table: pd.DataFrame, phantom: bool) -> None:
@@ -77,6 +94,7 @@ def draw_dice_by_iteration(path: Path, table: pd.DataFrame, phantom: bool) -> No
     shown = rows.assign(iteration=rows["selection"].str.removeprefix("iteration ").astype(int))
     panels = [(str(model), str(feed), part) for (model, feed), part in shown.groupby(["model", "feed"], sort=False)]
     margins = sorted(shown["margin_mm"].unique())
+    write_data(path, shown, phantom, DICE_COLUMNS)
     columns = min(2, max(1, len(panels)))
     height = 3.6 if columns == 1 else 0.6 + 2.8 * -(-len(panels) // columns)
     with drawing(path, height) as figure:
@@ -116,6 +134,12 @@ def draw_dice_against_diameter(path: Path, table: pd.DataFrame, correlation: pd.
     shown = table[(table["split"] == "test") & table["diameter_mm"].notna()]
     shown = shown.assign(shown_as=shown["model"] + _oracle(shown))
     models = list(shown["model"].unique())
+    write_data(
+        path,
+        shown,
+        phantom,
+        ("case", "model", "mark", "prompts", "margin_mm", "diameter_mm", "malignant", "dice", "note"),
+    )
     with drawing(path, 0.5 + 3.1 * max(1, len(models))) as figure:
         grid = figure.subplots(max(1, len(models)), 1, squeeze=False).ravel()
         put_title(figure, "Dice against lesion diameter", phantom)

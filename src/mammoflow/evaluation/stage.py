@@ -143,7 +143,8 @@ def compare(
         say(f"compare: {line}")
     exact = predictions_table(candidates, run, classifier_titles(run.training))
     write_csv(output / "predictions.csv", exact, digits=17)
-    write_record(output / "flow.json", flow(run, labelled, candidates, tables["exclusions"]))
+    steps = flow(run, labelled, candidates, tables["exclusions"])
+    write_record(output / "flow.json", steps)
     inputs = recorded_inputs(
         cohort,
         images=images,
@@ -159,7 +160,7 @@ def compare(
     }
     write_record(output / "provenance.json", record)
     with marked_figures(_figure_marks(run, tables)):
-        write_figures(output / "figures", run, candidates, labelled, tables)
+        write_figures(output / "figures", run, candidates, labelled, tables, steps["steps"])
 
 
 def _figure_marks(run: Run, tables: Mapping[str, pd.DataFrame]) -> str:

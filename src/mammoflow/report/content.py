@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,29 +40,6 @@ FAMILIES = (
     (FLOOR, "Floors"),
     (CEILING, "Ceiling"),
 )
-
-FIGURES = {
-    "roc": "ROC curves on the test split, with the operating points of BI-RADS; floors and the ceiling are grey, and "
-    "models joined with the reader are in the figure of AUCs.",
-    "auc": "AUC of every model on the test split with its interval; the dashed line is BI-RADS, the dotted one chance.",
-    "confusion": "Confusion matrices on the test split; shading is the share of the true class. "
-    "If a model has several seeds, the first is shown.",
-    "reliability": "Calibration of each classifier on the test split: the share of malignant lesions against the mean "
-    "predicted probability, in ten bins of equal counts; on the dotted line probabilities are right.",
-    "dice_margin": "Mean Dice on the test split against the margin of the box prompt, with the ellipse inscribed in "
-    "the box as floor; bands are intervals.",
-    "dice_iteration": "Mean Dice on the test split by refinement iteration, for each margin; bands are intervals.",
-    "dice_diameter": "Dice of each test lesion against its longest diameter, at the default margin.",
-}
-
-FIGURES_OF_SOME_RUNS = {
-    "froc": "FROC curves of automatic models on the test split: the share of lesions that are hit against the false "
-    "positives per image. A mark is the end of a curve; vertical lines are intervals at the stated false positives.",
-    "few_labels": "Dice of automatic models, or AUC of classifiers, on the test split against the share of training "
-    "patients whose labels were used. Vertical lines are intervals over patients.",
-    "learning_curves": "Learning curves of each classifier: loss of training and validation, and validation AUC, by "
-    "epoch; one line for each seed and fold. A dotted line marks the start of another phase of the training.",
-}
 
 
 @dataclass(frozen=True)
@@ -167,40 +143,6 @@ def split_counts(cohort: Path) -> list[Row]:
         for name, part in [*by_split, ("all", lesions)]
         if len(part) or name == "all"
     ]
-
-
-def figure_uris(folder: Path, leaking: bool = False, seen: Sequence[str] = ()) -> dict[str, Row]:
-    """Return each figure of the comparison as a data URI with its caption and size.
-
-    Parameters
-    ----------
-    folder
-        Of the figures.
-    leaking
-        Whether the split leaks, which each caption then says.
-    seen
-        Sentences of `seen_sentences`, which each caption repeats.
-
-    Raises
-    ------
-    StudyError
-        If a figure is missing that every run has.
-    """
-    figures = {}
-    for name, caption in {**FIGURES, **FIGURES_OF_SOME_RUNS}.items():
-        path = folder / f"{name}.png"
-        if not path.is_file():
-            if name in FIGURES_OF_SOME_RUNS:
-                continue
-            raise StudyError(f"figure {path} does not exist; run the comparison again")
-        content = path.read_bytes()
-        # A PNG's width and height are two big-endian numbers at byte 16 of the file (PNG specification, IHDR).
-        width, height = (int.from_bytes(content[start : start + 4], "big") for start in (16, 20))
-        uri = "data:image/png;base64," + base64.b64encode(content).decode("ascii")
-        text = f"{caption} Leaking split: patients are on both sides of it." if leaking else caption
-        text += f" Test patients seen: {'; '.join(seen)}." if seen else ""
-        figures[name] = {"uri": uri, "caption": text, "width": width, "height": height}
-    return figures
 
 
 def settings_files(folder: Path) -> list[Row]:

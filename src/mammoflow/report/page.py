@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,11 @@ MINUS, DASH = "−", "–"
 ABSENT = "n/a"
 
 PLOT_WIDTH, PLOT_HEIGHT = 132, 18
-STYLES = ("style.css", "audit.css")
+STYLES = ("style.css", "figures.css", "cases.css", "audit.css", "print.css")
+SCRIPTS = ("page.js", "tables.js", "figures.js", "cases.js")
+"""Each is a function that runs at once, so that none sees the names of another."""
+
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -27,9 +34,16 @@ def signed(value: float | None, digits: int = 3) -> str:
     return ABSENT if value is None else f"{value:+.{digits}f}".replace("-", MINUS)
 
 
-def compact(value: float, digits: int) -> str:
+def compact(value: float | None, digits: int) -> str:
     """Write a number of any size with as many significant digits."""
-    return f"{value:.{digits}g}".replace("-", MINUS)
+    return ABSENT if value is None else f"{value:.{digits}g}".replace("-", MINUS)
+
+
+def probability_value(p: float | None) -> str:
+    """Write a p value: `p = 0.012`, or that it is smaller than 0.001."""
+    if p is None:
+        return "no p value"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def interval(row: dict[str, Any], name: str, digits: int = 2) -> str:
@@ -122,8 +136,32 @@ def render(values: dict[str, Any], template: str, filters: Mapping[str, Callable
         "signed": signed,
         "interval": interval,
         "plot": interval_plot,
+        "p_value": probability_value,
+        # of a page without models and tables of a comparison
+        "csv_file": lambda name: None,
+        "marks_of": lambda row: (),
+        "shown": str,
+        "drawn": lambda figure, words: "",
         **(filters or {}),
     }
-    templates = Path(__file__).parent / "templates"
-    style = "".join((templates / name).read_text(encoding="utf-8") for name in STYLES)
-    return environment.get_template(template).render(style=Markup(style), **values)
+    script, security = scripts()
+    fixed = {"style": styles(), "script": script, "security": security}
+    return environment.get_template(template).render(**fixed, **values)
+
+
+@cache
+def styles() -> Markup:
+    """Return the style sheets of every page."""
+    return Markup("".join((TEMPLATES / name).read_text(encoding="utf-8") for name in STYLES))
+
+
+@cache
+def scripts() -> tuple[Markup, str]:
+    """Return the script of every page, and the policy that lets the browser run this script and load nothing.
+
+    The policy is a Content Security Policy (W3C, level 3), which names the script by its digest.
+    """
+    text = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+    rules = ("default-src 'none'", "img-src data:", "style-src 'unsafe-inline'", f"script-src 'sha256-{digest}'")
+    return Markup(text), "; ".join((*rules, "base-uri 'none'", "form-action 'none'"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from markupsafe import Markup
 from mammoflow.config.evaluation import ReportSettings
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.birads import ZERO_NOTES
+from mammoflow.evaluation.birads_table import ALL
 from mammoflow.evaluation.candidates import classifier_titles, display_name
 from mammoflow.evaluation.detection import FALSE_POSITIVES_PER_IMAGE
 from mammoflow.evaluation.segmentation_tables import FEEDS
@@ -20,7 +21,6 @@ from mammoflow.report.content import (
     Tables,
     by_family,
     division,
-    figure_uris,
     read_provenance,
     seen_sentences,
     settings_files,
@@ -28,10 +28,17 @@ from mammoflow.report.content import (
     training_rows,
     weights_rows,
 )
+from mammoflow.report.exports import row_marks, table_file, write_tables
+from mammoflow.report.figures import drawn, read_figures
 from mammoflow.report.first_screen import discordant_rows, finding, marks_of_study, run_facts
+from mammoflow.report.gallery import read_gallery
+from mammoflow.report.methods import methods_paragraphs
 from mammoflow.report.overlays import by_model, overlays
 from mammoflow.report.page import render
+from mammoflow.report.pictures import PictureTables
+from mammoflow.report.rings import read_rings
 from mammoflow.report.saliency import METHODS, map_pictures
+from mammoflow.report.sections import sections_of
 from mammoflow.report.segmentation import (
     choice_groups,
     default_model_first,
@@ -40,6 +47,7 @@ from mammoflow.report.segmentation import (
     subgroup_groups,
     with_prompts_of_masks,
 )
+from mammoflow.report.verdicts import against_reader, verdicts
 from mammoflow.storage.files import read_json, write_text
 from mammoflow.tables.study import LEAKING, applies_only, has_every_fold
 
@@ -56,12 +64,12 @@ def write_report(
     audit: Path | None = None,
     saliency: Sequence[Path] = (),
 ) -> None:
-    """Write the report of a run: one HTML file that loads nothing else.
+    """Write the report of a run: one HTML file that loads nothing else, and a folder `tables` beside it.
 
     Parameters
     ----------
     settings
-        Title and number of overlays.
+        Title, number of overlays and of cases, size of pictures.
     cohort
         Folder of the cohort stage.
     comparison
@@ -88,6 +96,7 @@ def write_report(
     if not headline:
         raise StudyError(f"{comparison / 'comparison.csv'} has no rows; run the comparison again")
     model = masks[0].parent.name if masks else ""
+    pictures = PictureTables.read(images, masks)
     provenance = read_provenance(comparison)
     titles = classifier_titles(provenance.get("training", {}))
     seen = seen_sentences(headline, tables.rows("segmentation"))
@@ -104,6 +113,10 @@ def write_report(
     values: dict[str, Any] = {
         "finding": first,
         "run_facts": run_facts(comparison.parent, provenance),
+        "verdicts": verdicts(tables.rows("auc_tests"), provenance["comparison"], titles),
+        "tests": against_reader(tables.rows("auc_tests")),
+        "auc_tests": tables.rows("auc_tests"),
+        "birads_table": birads_rows(comparison.parent),
         "discordant": discordant_rows(tables.rows("discordant"), first.model),
         "title": settings.title,
         "titles": titles,
@@ -130,6 +143,9 @@ def write_report(
             (f"{fold:g}", by_family([row for row in by_fold if row["fold"] == fold], titles))
             for fold in dict.fromkeys(row["fold"] for row in by_fold)
         ],
+        "methods": methods_paragraphs(
+            study, split_counts(cohort), headline, tables.rows("segmentation"), provenance, titles
+        ),
         "published": tables.rows("birads_published"),
         "confusion": tables.rows("confusion"),
         "subgroups": tables.rows("subgroups"),
@@ -137,27 +153,77 @@ def write_report(
         **segmentation_values(tables, model),
         "detection": tables.rows("detection"),
         "few_labels": tables.rows("few_labels"),
+        "decision_curve": tables.rows("decision_curve"),
+        "reclassification": tables.rows("reclassification"),
         "detection_levels": [f"{level:g}" for level in FALSE_POSITIVES_PER_IMAGE],
-        "overlays": by_model(overlays(images, masks, settings.overlays)) if masks else [],
+        "overlays": by_model(overlays(pictures, settings.overlays)),
         "saliency": tables.rows("saliency"),
         "maps": map_pictures(images, saliency, settings.saliency),
         "features": shown_features(tables.rows("features")),
         "feature_count": len(tables.rows("features")),
         "audit": audit_section(audit),
         "flow": read_json(comparison / "flow.json")["steps"],
-        "figures": figure_uris(comparison / "figures", leaking, seen),
+        "figures": read_figures(comparison / "figures", bool(study.get("phantom", False)), leaking, seen),
         "provenance": provenance,
         "training": training_rows(provenance),
         "weights": weights_rows(provenance),
         "settings_files": settings_files(comparison.parent / "settings"),
     }
+    values |= case_values(settings, pictures, comparison, values)
+    values["sections"] = sections_of(values)
     filters: dict[str, Callable[..., object]] = {
         "shown": partial(display_name, titles=values["titles"]),
         "prompt": prompt_words,
         "method": lambda name: METHODS.get(name, name),
         "feed": lambda name: FEEDS.get(name, ""),
+        "csv_file": partial(table_file, comparison),
+        "marks_of": row_marks,
+        "drawn": drawn,
     }
+    write_tables(comparison, output.parent / "tables", titles)
     write_text(output, render(values, "page.html.j2", filters))
+
+
+def case_values(
+    settings: ReportSettings, pictures: PictureTables, comparison: Path, values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the values of the gallery of cases.
+
+    Parameters
+    ----------
+    settings
+        Number of cases and size of their pictures.
+    pictures
+        Tables of images and masks.
+    comparison
+        Folder of the comparison.
+    values
+        `counts`, `maps` and `titles` of the page.
+    """
+    rings = read_rings(comparison.parent / "settings")
+    titles = values["titles"]
+    predictions = comparison / "predictions.csv"
+    gallery = read_gallery(pictures, predictions, settings.gallery_px, settings.gallery, rings, titles)
+    maps: dict[int, list[dict[str, str]]] = {}
+    for model, method, shown in values["maps"]:
+        for picture in shown:
+            title = f"{display_name(model, titles)}, {method}"
+            maps.setdefault(picture.case, []).append({"title": title, "picture": picture.picture})
+    return {"gallery": gallery, "rings": rings, "case_maps": maps}
+
+
+def birads_rows(run: Path) -> list[dict[str, Any]]:
+    """Return the rows of BI-RADS alone on all splits, densities and views, if the target birads was run.
+
+    Parameters
+    ----------
+    run
+        Folder of the run.
+    """
+    if not (run / "birads" / "birads.csv").is_file():
+        return []
+    everything = {"split": ALL, "density": ALL, "view": ALL}
+    return [row for row in Tables(run / "birads").rows("birads") if everything.items() <= row.items()]
 
 
 def segmentation_values(tables: Tables, model: str) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def test_every_table_figure_caption_and_the_page_say_that_the_split_leaks(
 
     page = tmp_path / "report.html"
     write_report(
-        ReportSettings(overlays=0),
+        ReportSettings(overlays=0, gallery=0),
         leaking_run.cohort,
         tmp_path / "comparison",
         leaking_run.images,
@@ -85,7 +85,7 @@ def test_every_table_figure_caption_and_the_page_say_that_the_split_leaks(
     assert len(captions) > 8
     assert unmarked == []
     figures = re.findall(r"<figcaption>.*?</figcaption>", html, flags=re.DOTALL)
-    assert len(figures) == 7
+    assert len(figures) == 12
     assert all("Leaking split" in caption for caption in figures)
     assert "divided by image" in html
     assert "No patient is on two sides." not in html

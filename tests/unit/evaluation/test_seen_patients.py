@@ -80,10 +80,10 @@ def test_rows_of_other_splits_say_nothing_of_test_patients(written: tuple[Path, 
 
 def test_figures_and_page_carry_the_mark(written: tuple[Path, list[str]]) -> None:
     root, titles = written
-    assert len(titles) == 7
+    assert len(titles) == 12
     assert all(SEEN_MARK in title for title in titles)
     page = (root / "page.html").read_text(encoding="utf-8")
-    assert page.count(f"Test patients seen: {NOTE.format(3, 6).removeprefix('seen: ')}") == 1 + 7  # banner, captions
+    assert page.count(f"Test patients seen: {NOTE.format(3, 6).removeprefix('seen: ')}") == 1 + 12  # banner, captions
     assert page.count(f'<span class="pill">{SEEN_MARK}</span>') > 8
 
 

@@ -34,8 +34,22 @@ pytestmark = pytest.mark.long(20)
 
 SETTINGS = ComparisonSettings(bootstrap=100, fewest_patients=2)
 FLOORS = ["majority class", "assessment alone", "shape alone", "margins alone", "size alone"]
-FIGURES = {"roc", "auc", "confusion", "reliability", "decision_curve", "forest", "dice_margin"}
-FIGURES |= {"dice_iteration", "dice_diameter"}
+FIGURES = {
+    "roc",
+    "roc_panels",
+    "precision_recall",
+    "auc",
+    "confusion",
+    "reliability",
+    "decision_curve",
+    "forest",
+    "dice_margin",
+    "dice_iteration",
+    "dice_diameter",
+    "flow",
+}
+WIDTHS = {"roc_panels": 1748, "flow": 1444}
+"""Pixels; every other figure has 1064."""
 
 
 @pytest.fixture(scope="module")
@@ -103,11 +117,17 @@ def test_flow_diagram_names_every_bad_file(comparison: Path) -> None:
     assert sum(group["count"] for step in steps for group in step["excluded"]) == len(exclusions)
 
 
-def test_all_figures_are_pictures_of_one_width(comparison: Path) -> None:
+def test_every_figure_is_a_picture_a_drawing_and_a_table(comparison: Path) -> None:
     found = {path.stem: read_image(path) for path in (comparison / "figures").glob("*.png")}
     assert set(found) == FIGURES
-    assert {image.shape[1] for image in found.values()} == {1064}
+    assert {name: image.shape[1] for name, image in found.items()} == dict.fromkeys(FIGURES, 1064) | WIDTHS
     assert all(image.std() > 5 for image in found.values())
+    for name in FIGURES:
+        drawing = (comparison / "figures" / f"{name}.svg").read_text(encoding="utf-8")
+        assert "phantom" in drawing, name
+        data = pd.read_csv(comparison / "figures" / f"{name}.csv")
+        assert len(data) > 0, name
+        assert (data["figure_marks"] == "phantom").all(), name
 
 
 def test_titles_name_phantoms() -> None:

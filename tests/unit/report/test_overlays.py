@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from mammoflow.evaluation.segmentation_diameter import case_numbers
-from mammoflow.report.overlays import by_model, choose_lesions, outline, overlays
+from mammoflow.report.overlays import by_model, choose_lesions, overlays
 from mammoflow.report.page import compact, interval, interval_plot, number, signed
+from mammoflow.report.pictures import PictureTables, outline
 from mammoflow.tables.files import read_table, read_tables, write_table
 from mammoflow.tables.images import CANONICAL_LESIONS
 from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
@@ -74,7 +75,7 @@ def corners(path: str) -> np.ndarray:
 
 
 def test_pictures_are_the_best_middle_and_worst_of_each_model_in_turn(run: Any) -> None:
-    pictures = overlays(run.images, run.segmentation, 6)
+    pictures = overlays(PictureTables.read(run.images, run.segmentation), 6)
     assert [picture.model for picture in pictures] == ["small"] * 6 + ["sam2.1_hiera_tiny"] * 6
     assert [picture.rank for picture in pictures] == ["best", "best", "median", "median", "worst", "worst"] * 2
     lesions = read_tables([folder / "lesions.parquet" for folder in run.images], CANONICAL_LESIONS)
@@ -92,7 +93,7 @@ def test_pictures_are_the_best_middle_and_worst_of_each_model_in_turn(run: Any) 
 
 
 def test_box_of_the_prompt_stands_round_the_reference(run: Any) -> None:
-    for picture in overlays(run.images, run.masks, 6):
+    for picture in overlays(PictureTables.read(run.images, run.masks), 6):
         box, reference = corners(picture.box), corners(picture.reference)
         # A margin of 10 mm at 1 mm a pixel; the reference is made of whole pixels.
         assert np.abs(np.abs(box - reference) - 10).max() <= 1
@@ -102,7 +103,7 @@ def test_box_of_the_prompt_stands_round_the_reference(run: Any) -> None:
 
 
 def test_points_on_and_beside_the_lesion_and_the_mark_of_an_oracle(run_with_points: Any) -> None:
-    pictures = overlays(run_with_points.images, run_with_points.segmentation, 3)
+    pictures = overlays(PictureTables.read(run_with_points.images, run_with_points.segmentation), 3)
     assert [picture.mark for picture in pictures] == [""] * 3 + ["oracle"] * 3
     for picture in pictures[3:]:
         assert (picture.prompted, picture.box) == ("point", "")
@@ -123,7 +124,7 @@ def test_a_box_beside_the_lesion_is_in_the_picture(write_run: Callable[..., Any]
     far = {"prompt_y0": 2.0, "prompt_x0": 4.0, "prompt_y1": 9.0, "prompt_x1": 12.0}
     write_table(masks.assign(**far), MASKS, folder / "masks.parquet")
     write_table(scores.assign(origin="reader:A"), SEGMENTATION_SCORES, folder / "scores.parquet")
-    pictures = overlays(run.images[:1], run.masks[:1], 3)
+    pictures = overlays(PictureTables.read(run.images[:1], run.masks[:1]), 3)
     assert pictures
     for picture in pictures:
         box, reference = corners(picture.box), corners(picture.reference)
@@ -136,7 +137,7 @@ def test_a_box_beside_the_lesion_is_in_the_picture(write_run: Callable[..., Any]
 
 def test_without_reference_masks_the_box_of_the_lesion_is_shown(write_run: Callable[..., Any], tmp_path: Path) -> None:
     run = write_run(tmp_path, patients=6, with_masks=False)
-    pictures = overlays(run.images, run.segmentation, 2)
+    pictures = overlays(PictureTables.read(run.images, run.segmentation), 2)
     assert [picture.model for picture in pictures] == ["small"] * 2 + ["sam2.1_hiera_tiny"] * 2
     for picture in pictures:
         assert picture.rank == ""

@@ -1,0 +1,166 @@
+"""A methods paragraph for a paper, from the settings and the tables of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mammoflow.evaluation.candidates import CLASSIFIER, FEATURE_MODEL, FLOOR, FUSION, display_name
+from mammoflow.report.content import Row, division
+from mammoflow.tables.study import LEAKING, PHANTOM, applies_only, has_every_fold, is_leaking, is_phantom
+
+MOST_NAMES = 6
+
+
+def methods_paragraphs(
+    study: Row,
+    counts: Sequence[Row],
+    headline: Sequence[Row],
+    segmentation: Sequence[Row],
+    provenance: Row,
+    titles: Mapping[str, str],
+) -> list[tuple[str, str]]:
+    """Return headings and paragraphs; every number is that of this run.
+
+    Parameters
+    ----------
+    study
+        Content of `study.json`.
+    counts
+        Of `content.split_counts`; the last row is about all lesions.
+    headline, segmentation
+        Rows of `comparison.csv` and `segmentation.csv`.
+    provenance
+        Content of `provenance.json`.
+    titles
+        Titles of classifiers by name.
+    """
+    settings = provenance["comparison"]
+    found = [
+        ("Cohort", _cohort(study, counts)),
+        ("Segmentation", _segmentation(segmentation, titles)),
+        ("Models", _models(headline, provenance, titles)),
+        ("Reference and reader", _reader(headline, settings)),
+        ("Statistics", _statistics(study, settings)),
+        ("Software", _software(provenance)),
+    ]
+    return [(heading, text) for heading, text in found if text]
+
+
+def _cohort(study: Row, counts: Sequence[Row]) -> str:
+    total = counts[-1]
+    kind = "phantom " if is_phantom(study) else ""
+    parts = [
+        f"{row['lesions']} {kind}lesions ({row['malignant']} malignant) of {row['patients']} patients in the "
+        f"{row['split']} split"
+        for row in counts[:-1]
+    ]
+    text = (
+        f"The cohort is {study['name']}: {total['lesions']} {kind}lesions ({total['malignant']} malignant"
+        + (f", {total['unlabelled']} without a label" if total["unlabelled"] else "")
+        + f") on {total['images']} images of {total['patients']} patients, {division(study)}"
+        + (f" ({'; '.join(parts)})." if parts else ".")
+    )
+    if is_leaking(study):
+        text += f" The split is a {LEAKING}: views of one patient are on both sides, so every figure is too high."
+    if is_phantom(study):
+        text += f" The study is a {PHANTOM}: its images are synthetic and no evidence about patients."
+    return text
+
+
+def _segmentation(rows: Sequence[Row], titles: Mapping[str, str]) -> str:
+    tested = [
+        row for row in rows if row["split"] == "test" and row["selection"] == "chosen" and row["model"] != "ellipse"
+    ]
+    if not tested:
+        return ""
+    models = list(dict.fromkeys(str(row["model"]) for row in tested))
+    lesions = max(int(row["n"]) for row in tested)
+    margins = sorted({row["margin_mm"] for row in tested if row["margin_mm"] is not None})
+    prompts = (
+        f" with boxes enlarged by {_listed([f'{margin:g}' for margin in margins])} mm on each side" if margins else ""
+    )
+    return (
+        f"Lesions were segmented by {_listed([display_name(model, titles) for model in models])}{prompts}. Masks were "
+        f"compared with the reference by Dice, IoU and distances in millimetres on {lesions} test lesions; a missed "
+        "lesion counts as 0. The floor is the ellipse inscribed in the box."
+    )
+
+
+def _models(headline: Sequence[Row], provenance: Row, titles: Mapping[str, str]) -> str:
+    said = []
+    for family, words in (
+        (CLASSIFIER, ("classifier", "classifiers")),
+        (FUSION, ("combination with the reader", "combinations with the reader")),
+        (FEATURE_MODEL, ("model on features", "models on features")),
+        (FLOOR, ("floor", "floors")),
+    ):
+        names = [display_name(str(row["model"]), titles) for row in headline if row["family"] == family]
+        if names:
+            shown = (
+                _listed(names)
+                if len(names) <= MOST_NAMES
+                else f"{', '.join(names[:MOST_NAMES])} and {len(names) - MOST_NAMES} more"
+            )
+            said.append(f"{len(names)} {words[len(names) > 1]} ({shown})")
+    training = provenance.get("training", {})
+    seeds = {len(dict(record.get("seeds") or {})) for record in training.values()} - {0}
+    text = f"The comparison has {_listed(said)}." if said else ""
+    if seeds:
+        many = f"{min(seeds)}" if len(seeds) == 1 else f"{min(seeds)} to {max(seeds)}"
+        text += (
+            f" Each classifier was trained with {many} seed{'' if seeds == {1} else 's'}; with several, figures are "
+            "means over seeds."
+        )
+    return text
+
+
+def _reader(headline: Sequence[Row], settings: Mapping[str, Any]) -> str:
+    birads = headline[0]
+    if not birads["n"]:
+        return "The study gives no BI-RADS assessment, so no model is compared with a radiologist."
+    zero = {"as_written": "counted as not above 3", "positive": "counted as positive", "left_out": "left out"}
+    return (
+        f"The reader is the BI-RADS assessment of the study, on {birads['n']} test lesions ({birads['n_malignant']} "
+        f"malignant) of {birads['patients']} patients. Assessments above 3 count as malignant; BI-RADS 0 is "
+        f"{zero[settings['birads_zero']]}. Predictive values are those of the share of malignant lesions in the test "
+        "split."
+    )
+
+
+def _statistics(study: Row, settings: Mapping[str, Any]) -> str:
+    confidence = f"{100 * settings['confidence']:g} %"
+    primary = settings.get("primary")
+    named = (
+        f"The primary comparison, {primary['model']} against {primary['against']}, was named beforehand; its p value "
+        "is not adjusted. "
+        if primary
+        else "No primary comparison was named. "
+    )
+    margin = settings.get("non_inferiority_margin")
+    return (
+        f"Intervals have {confidence} coverage over patients: AUC by DeLong for clustered data (Obuchowski 1997) on "
+        "the logit scale, proportions by Wilson with the effective number of lesions, means by "
+        f"{settings['bootstrap']:,} bootstrap resamples of patients. AUCs on the same lesions were compared with the "
+        f"paired, patient-clustered DeLong test. {named}P values of all other models against BI-RADS are adjusted by "
+        f"Holm's method. No interval is given for fewer than {settings['fewest_patients']} patients of a class"
+        + (f". Non-inferiority was tested with a margin of {margin:g} in AUC" if margin is not None else "")
+        + f". {_thresholds(study)}"
+    )
+
+
+def _thresholds(study: Row) -> str:
+    if applies_only(study):
+        return "Thresholds are those of the run that trained the models; nothing was chosen on this study."
+    where = "the validation split of each fold" if has_every_fold(study) else "the validation split"
+    return f"Thresholds were chosen on {where} by the Youden index, and nothing was chosen on the test split."
+
+
+def _software(provenance: Row) -> str:
+    packages = provenance["packages"]
+    shown = [f"{name} {packages[name]}" for name in ("mammoflow", "torch", "scikit-learn") if packages.get(name)]
+    return f"Software: {_listed([*shown, 'Python ' + provenance['python']])}."
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,58 @@
+"""The sections of the report in the order of the page.
+
+A section has a template, which is filled with the values of the whole page. A part of a section is a template too, and
+its section includes it in one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the page.
+
+    Attributes
+    ----------
+    id
+        Anchor of the section.
+    title
+        Its name in the navigation.
+    template
+        File of its template.
+    heading
+        Its heading on the page; "" for that of the navigation.
+    needs
+        Name of the value without which the page does not have the section; "" for a section of every page.
+    """
+
+    id: str
+    title: str
+    template: str
+    heading: str = ""
+    needs: str = ""
+
+
+SECTIONS = (
+    Section("summary", "Summary", "summary.html.j2"),
+    Section("comparison", "Against BI-RADS", "against_birads.html.j2"),
+    Section("birads", "BI-RADS alone", "birads.html.j2", needs="birads_table"),
+    Section("cases", "Cases", "cases.html.j2", needs="gallery"),
+    Section("segmentation", "Segmentation", "segmentation.html.j2"),
+    Section("detection", "Detection", "detection.html.j2", "Detection without prompts", "detection"),
+    Section("few-labels", "Few labels", "few_labels.html.j2", needs="few_labels"),
+    Section("saliency", "Where classifiers look", "saliency.html.j2", needs="saliency"),
+    Section("features", "Features", "features.html.j2"),
+    Section("cohort", "Cohort", "cohort.html.j2", "Cohort and exclusions"),
+    Section("audit", "Audit", "audit_of_study.html.j2", "Audit of the study", "audit"),
+    Section("methods", "Methods", "methods.html.j2", "Methods, and how to read this"),
+    Section("provenance", "Provenance", "provenance.html.j2"),
+)
+
+
+def sections_of(values: Mapping[str, Any]) -> list[Section]:
+    """Return the sections that a page with these values has."""
+    return [section for section in SECTIONS if not section.needs or values[section.needs]]

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mammoflow.report import exports
+from mammoflow.report.exports import latex, row_marks, table_file, write_tables
+
+TABLE = pd.DataFrame(
+    {
+        "model": ["net_a", "Gabor features"],
+        "n": [40, 38],
+        "auc": [0.81234, None],
+        "auc_low": [0.7, None],
+        "auc_high": [0.9, None],
+        "empty": [None, None],
+        "seen_test_patients": [3, 0],
+        "note": ["phantom; 50 % of a_b", "phantom; oracle: uses the reference"],
+    }
+)
+
+
+def test_latex_has_values_with_intervals_and_every_mark() -> None:
+    text = latex("comparison", TABLE, {"net_a": "Net A & B"})
+    assert text.startswith("% comparison.csv of mammoflow")
+    assert "\\toprule" in text
+    assert "\\caption{Comparison (phantom)." in text
+    rows = [line for line in text.splitlines() if line.endswith("\\\\") and "&" in line]
+    assert "Net A \\& B & test patients seen & 40 & 0.812 (0.700 to 0.900) \\\\" in rows
+    assert "Gabor features & oracle: uses the reference & 38 &  \\\\" in rows
+    assert "Empty" not in text
+    assert "% note: phantom; oracle: uses the reference" in text
+
+
+def test_marks_of_rows() -> None:
+    assert row_marks({"note": "", "mark": "oracle", "patients_seen": 2}) == ("oracle", "test patients seen")
+    assert row_marks({"note": None, "seen_test_patients": None}) == ()
+    assert row_marks({"note": "foreign predictions, training patients unknown"}) == (
+        "foreign predictions, training patients unknown",
+    )
+
+
+def test_tables_are_written_as_parquet_and_short_ones_as_latex(tmp_path: Path) -> None:
+    comparison, output = tmp_path / "comparison", tmp_path / "tables"
+    comparison.mkdir()
+    TABLE.to_csv(comparison / "short.csv", index=False)
+    pd.DataFrame({"a": range(exports.LONGEST_LATEX + 1)}).to_csv(comparison / "long.csv", index=False)
+    (comparison / "nothing.csv").write_text("", encoding="utf-8")
+    write_tables(comparison, output, {})
+    assert {path.name for path in output.iterdir()} == {"short.parquet", "short.tex", "long.parquet"}
+    back = pd.read_parquet(output / "short.parquet")
+    assert back["auc"].iloc[0] == pytest.approx(0.81234)
+
+
+def test_a_table_is_inside_the_page_unless_it_is_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "comparison" / "comparison.csv"
+    path.parent.mkdir()
+    path.write_text("a\n1\n", encoding="utf-8")
+    found = table_file(path.parent, "comparison")
+    assert found is not None
+    assert (found.name, found.path) == ("comparison.csv", "comparison/comparison.csv")
+    assert base64.b64decode(str(found.uri).split(",")[1]) == b"a\n1\n"
+    assert table_file(path.parent, "absent") is None
+    monkeypatch.setattr(exports, "LARGEST_IN_PAGE", 2)
+    large = table_file(path.parent, "comparison")
+    assert large is not None
+    assert large.uri is None

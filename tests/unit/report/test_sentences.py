@@ -1,0 +1,101 @@
+"""The sentences on tests, and the methods paragraph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mammoflow.report.methods import methods_paragraphs
+from mammoflow.report.sections import SECTIONS, sections_of
+from mammoflow.report.verdicts import against_reader, verdicts
+
+SETTINGS: dict[str, Any] = {"confidence": 0.95, "non_inferiority_margin": None}
+READER = "models against BI-RADS"
+
+
+def row(model: str, hypothesis: str = READER, **values: Any) -> dict[str, Any]:
+    known = {"hypothesis": hypothesis, "model_a": model, "model_b": "BI-RADS > 3", "n": 40.0, "patients": 20.0}
+    figures = {"difference": 0.05, "low": -0.01, "high": 0.11, "p": 0.1, "p_holm": 0.2, "note": ""}
+    return {**known, **figures, "not_inferior": None, "non_inferiority_p": None, **values}
+
+
+def test_without_a_primary_comparison_all_p_values_are_adjusted() -> None:
+    said = verdicts([row("a"), row("b", p=0.001, p_holm=0.002, difference=-0.2)], SETTINGS, {})
+    assert said[0].startswith("Primary comparison: none was named beforehand")
+    assert said[1] == (
+        "All models against BI-RADS, adjusted by Holm: 1 of 2 differs at 0.05: b difference in AUC −0.200 (95 % "
+        "interval −0.01 to +0.11, n = 40 lesions of 20 patients), Holm-adjusted p = 0.002; 1 does not."
+    )
+
+
+def test_the_primary_comparison_and_non_inferiority_are_named_with_their_marks() -> None:
+    primary = row("net", "primary", p=0.0004, p_holm=0.0004, not_inferior=True, non_inferiority_p=0.01)
+    primary["note"] = "phantom; seen: masks or weights are of x, which was trained on 1 of 20 test patients"
+    said = verdicts([primary, row("other")], {**SETTINGS, "non_inferiority_margin": 0.05}, {"net": "Net"})
+    assert said[0].startswith(
+        "Primary comparison, named beforehand: Net against BI-RADS (test patients seen), difference"
+    )
+    assert said[0].endswith("p < 0.001, not adjusted (DeLong over patients).")
+    assert said[1] == (
+        "Non-inferiority of Net to BI-RADS is shown with the margin 0.05 in AUC, named beforehand (p = 0.010)."
+    )
+    assert "none of 1 differs at 0.05" in said[2]
+    assert set(against_reader([primary, row("other"), row("floor", "exploratory")])) == {"net", "other"}
+
+
+def test_too_few_patients_are_said() -> None:
+    empty = dict.fromkeys(("low", "high", "p", "p_holm"))
+    said = verdicts([row("net", "primary", **empty)], {**SETTINGS, "non_inferiority_margin": 0.05}, {})
+    assert "too few patients for a test" in said[0]
+    assert "too few patients for a test" in said[1]
+    assert len(said) == 2
+
+
+@pytest.mark.parametrize("leaking", [False, True])
+def test_the_methods_paragraph_has_the_numbers_of_the_run(leaking: bool) -> None:
+    study = {"name": "Ours", "phantom": True, "split": {"method": "random", "leaking": leaking}}
+    counts = [
+        {"split": "test", "patients": 20, "images": 40, "lesions": 40, "malignant": 24, "unlabelled": 0},
+        {"split": "all", "patients": 61, "images": 121, "lesions": 122, "malignant": 58, "unlabelled": 1},
+    ]
+    headline = [
+        {"model": "BI-RADS > 3", "family": "reader", "n": 40, "n_malignant": 24, "patients": 20},
+        {"model": "net", "family": "classifier", "n": 40, "n_malignant": 24, "patients": 20},
+    ]
+    segmentation = [{"model": "small", "split": "test", "selection": "chosen", "n": 39, "margin_mm": 10.0}]
+    comparison = {
+        "confidence": 0.9, "bootstrap": 10000, "fewest_patients": 5, "birads_zero": "left_out",
+        "primary": {"model": "net", "against": "BI-RADS > 3"}, "non_inferiority_margin": 0.05,
+    }  # fmt: skip
+    provenance = {
+        "comparison": comparison,
+        "packages": {"mammoflow": "1.2"},
+        "python": "3.11.9",
+        "training": {"net": {"seeds": {"0": {}, "1": {}, "2": {}}}},
+    }
+    text = " ".join(said for _, said in methods_paragraphs(study, counts, headline, segmentation, provenance, {}))
+    for words in (
+        "122 phantom lesions (58 malignant, 1 without a label) on 121 images of 61 patients",
+        "40 phantom lesions (24 malignant) of 20 patients in the test split",
+        "no evidence about patients",
+        "by small with boxes enlarged by 10 mm",
+        "on 39 test lesions",
+        "1 classifier (net)",
+        "trained with 3 seeds",
+        "BI-RADS 0 is left out",
+        "90 % coverage",
+        "10,000 bootstrap resamples",
+        "net against BI-RADS > 3, was named beforehand",
+        "margin of 0.05 in AUC",
+        "mammoflow 1.2 and Python 3.11.9",
+    ):
+        assert words in text
+    assert ("leaking split" in text) == leaking
+
+
+def test_a_page_has_the_sections_that_it_has_values_for() -> None:
+    values = {section.needs: [] for section in SECTIONS if section.needs}
+    shown = [section.id for section in sections_of(values)]
+    assert shown == ["summary", "comparison", "segmentation", "features", "cohort", "methods", "provenance"]
+    assert "cases" in [section.id for section in sections_of({**values, "gallery": object()})]
