@@ -64,7 +64,8 @@ def chosen_candidate(
     if matrix.shape[1] == 0:
         return undefined(settings.name, FEATURE_MODEL, lesions, f"no feature is left: {', '.join(found)}")
     if settings.size:
-        size = np.log(lesions["diameter_mm"].astype("float64").where(lesions["diameter_mm"] > 0))
+        diameter = lesions["diameter_mm"].astype("float64")
+        size = pd.Series(np.log(diameter.where(diameter > 0)), index=lesions.index)
         # A lesion without features is not scored by its size.
         matrix = matrix.assign(**{SIZE: size.where(matrix.notna().any(axis=1))})
         found.append("with the lesion's size")

@@ -171,7 +171,9 @@ def measure_regions(options: RegionOptions, patch: LesionPatch) -> Measured:
         Mask, breast and spacing.
     """
     tissue = without_edge(patch.breast, options.edge_mm / patch.spacing_mm)
-    regions = {name: _region(name, options, patch, tissue) for name in options.regions if name != "mirrored"}
+    regions: dict[str, Region] = {
+        name: _region(name, options, patch, tissue) for name in options.regions if name != "mirrored"
+    }
     for shell in options.shells_mm:
         low, high = (distance / patch.spacing_mm for distance in shell)
         regions[shell_name(shell)] = border_shell(patch.mask, tissue, low, high)

@@ -236,7 +236,7 @@ class LesionRadiomics(FamilyExtractor):
         from mammoflow.features.fastrad_backend import fastrad_features
         from mammoflow.features.radiomics_images import as_volume
 
-        fast = {name: features for name, features in self._fast.items() if shape or name != SHAPE}
+        fast: dict[str, list[str]] = {name: features for name, features in self._fast.items() if shape or name != SHAPE}
         plain = tuple(name for name in self._plain if shape or name != SHAPE)
         found: dict[str, float] = {}
         try:
