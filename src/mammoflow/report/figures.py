@@ -31,8 +31,8 @@ FIGURES = {
     "predicted probability, in ten bins of equal counts; on the dotted line probabilities are right.",
     "decision_curve": "Net benefit on the test split against the threshold probability of malignancy, beside calling "
     "every lesion malignant, calling none, and BI-RADS; bands are intervals over patients.",
-    "forest": "AUC of BI-RADS and of the model that is best on validation in each subgroup of the test split, and their "
-    "difference, with intervals over patients.",
+    "forest": "AUC of BI-RADS and of the model that is best on validation in each subgroup of the test split, with "
+    "their difference and intervals over patients.",
     "dice_margin": "Mean Dice on the test split against the margin of the box prompt, with the ellipse inscribed in "
     "the box as floor; bands are intervals.",
     "dice_iteration": "Mean Dice on the test split by refinement iteration, for each margin; bands are intervals.",
