@@ -32,6 +32,7 @@ found = re.search(r"^shards: (\\d+)$", Path(dict(options)["--settings"]).read_te
 shards = int(found[1]) if found else 0
 output = Path(dict(options)["--output"])
 further = [Path(value) for name, value in options if name == "--excluded"]
+further += [output.parent / "tables" / "1.tex"] if stage == "report" else []
 digest = hashlib.sha256(stage.encode())
 WORDS = "output excluded store family model architecture from threads name input precision default-margin-mm".split()
 for name, value in options:
@@ -148,9 +149,13 @@ def _outputs(project: Path, rule: str, folder: str) -> list[str]:
     """Return the files that a rule declares in its folder; names without a suffix are tables."""
     text = (project / f"workflow/rules/{rule}.smk").read_text(encoding="utf-8")
     output = text.partition("    output:")[2].partition("    log:")[0]
-    output = re.sub(rf'caption=.*|category=.*|f"\{{RUN\}}/{folder}/\{{\{{table\}}\}}.csv"', "", output)
+    folders = re.findall(rf'directory\(f"\{{RUN\}}/{folder}/(\w+)"\)', output)
+    output = re.sub(r'report\(\s+directory\(.*?\n        \),', "", output, flags=re.DOTALL)
+    output = re.sub(
+        rf'caption=.*|category=.*|labels=.*|f"\{{RUN\}}/{folder}/\{{\{{?table\}}?\}}.csv"', "", output
+    )
     names = re.findall(rf'"(?:\{{RUN\}}/{folder}/)?(\w+(?:\.csv|\.json|\.html)?)"', output)
-    return [name if "." in name else f"{name}.csv" for name in names]
+    return [name if "." in name else f"{name}.csv" for name in names] + [f"{name}/1.svg" for name in folders]
 
 
 @pytest.fixture(scope="session")
