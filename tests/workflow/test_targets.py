@@ -55,6 +55,7 @@ def test_all_planned_outputs_stand_under_the_run(finished_project: Project) -> N
         "classify",
         "saliency",
     } | {
+        "stability",
         "dicom",
         "real_exam",
         "birads",
