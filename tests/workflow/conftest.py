@@ -150,10 +150,8 @@ def _outputs(project: Path, rule: str, folder: str) -> list[str]:
     text = (project / f"workflow/rules/{rule}.smk").read_text(encoding="utf-8")
     output = text.partition("    output:")[2].partition("    log:")[0]
     folders = re.findall(rf'directory\(f"\{{RUN\}}/{folder}/(\w+)"\)', output)
-    output = re.sub(r'report\(\s+directory\(.*?\n        \),', "", output, flags=re.DOTALL)
-    output = re.sub(
-        rf'caption=.*|category=.*|labels=.*|f"\{{RUN\}}/{folder}/\{{\{{?table\}}?\}}.csv"', "", output
-    )
+    output = re.sub(r"report\(\s+directory\(.*?\n        \),", "", output, flags=re.DOTALL)
+    output = re.sub(rf'caption=.*|category=.*|labels=.*|f"\{{RUN\}}/{folder}/\{{\{{?table\}}?\}}.csv"', "", output)
     names = re.findall(rf'"(?:\{{RUN\}}/{folder}/)?(\w+(?:\.csv|\.json|\.html)?)"', output)
     return [name if "." in name else f"{name}.csv" for name in names] + [f"{name}/1.svg" for name in folders]
 
