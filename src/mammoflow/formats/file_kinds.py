@@ -1,7 +1,7 @@
 """What a file is, told by its content and never by its name.
 
 `DICM` at byte 128 makes a DICOM file, whatever the 128 bytes of preamble before it are; some devices write a TIFF
-header there. PNG, TIFF and JPEG have signatures. A DICOM file without preamble begins with an element of group 2 or 8.
+header there. PNG, TIFF, JPEG and BMP have signatures. A DICOM file without preamble begins with an element of group 2 or 8.
 Formats that are not read are named, so that the message says what to do.
 """
 
@@ -32,6 +32,7 @@ class FileKind(StrEnum):
     PNG = "PNG"
     TIFF = "TIFF"
     JPEG = "JPEG"
+    BMP = "BMP"
 
 
 SIGNATURES = (
@@ -124,6 +125,8 @@ def kind_of(head: bytes) -> FileKind | None:
     for kind, signature in SIGNATURES:
         if head.startswith(signature):
             return kind
+    if BITMAP.match(head):
+        return FileKind.BMP
     return FileKind.DICOM if begins_with_an_element(head) else None
 
 
@@ -158,8 +161,8 @@ def refusal(path: Path, head: bytes) -> ExcludedCase:
         return ExcludedCase(FileReason.FORMAT, f"{path.name} is {name}, which is not read; {advice}")
     return ExcludedCase(
         FileReason.NOT_DICOM,
-        f"{path.name} is {'text' if TEXT.fullmatch(head) else 'of an unknown format'}; expected DICOM, PNG, TIFF or "
-        "JPEG: export or copy the picture again",
+        f"{path.name} is {'text' if TEXT.fullmatch(head) else 'of an unknown format'}; expected DICOM, PNG, TIFF, "
+        "JPEG or BMP: export or copy the picture again",
     )
 
 
@@ -168,8 +171,6 @@ def _unread_format(head: bytes) -> tuple[str, str]:
     for place, signature, name, advice in UNREAD:
         if head.startswith(signature, place):
             return name, advice
-    if BITMAP.match(head):
-        return "a BMP picture", CONVERT
     if b".git/annex/objects/" in head and TEXT.fullmatch(head):
         return "a git-annex pointer and not the file", f"{FETCH} with git annex get"
     if head.lstrip().startswith(b"--") and b"application/dicom" in head:

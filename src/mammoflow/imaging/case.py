@@ -152,8 +152,9 @@ def canonical_shape(film: Shape, longest_side: int) -> Shape:
 
 
 def _prepare(case: Case, result: CaseResult) -> None:
-    stored = read_film(safe_path(case.study, str(case.image["image_path"])), case.settings)
-    spacing = choose_spacing(stored.spacing, case.image["spacing_mm"], case.image["default_spacing_mm"])
+    stored = _read(case)
+    in_pixels = case.settings.without_spacing == "pixels"
+    spacing = choose_spacing(stored.spacing, case.image["spacing_mm"], case.image["default_spacing_mm"], in_pixels)
     film, spacing_mm = square_pixels(stored.pixels, spacing)
     shape = canonical_shape(film.shape, case.settings.longest_side_px)
     grid = FilmGrid(stored.pixels.shape, film.shape, shape, spacing_mm)
@@ -178,6 +179,13 @@ def _prepare(case: Case, result: CaseResult) -> None:
     muscle = write_pectoral(case.output, path, canonical, breast, grid, "" if whole else view)
     header |= _annotation(case, result)
     result.image = _write_canonical(case, canonical, breast, grid, spacing.origin) | muscle | header
+
+
+def _read(case: Case) -> Film:
+    """Read the film of a case: its file, or the frame of the file that the cohort names."""
+    frame = case.image.get("frame")
+    path = safe_path(case.study, str(case.image["image_path"]))
+    return read_film(path, case.settings, None if frame is None or pd.isna(frame) else int(frame))
 
 
 def _looks_inverted(canonical: Grey, lesions: list[dict[str, Any]]) -> bool:
@@ -213,6 +221,8 @@ def _header_columns(case: Case, film: Film, canonical: Grey, breast: Mask) -> di
         "presentation": header.intent,
         "voi": film.voi,
         "scanner": header.scanner,
+        "modality": header.modality,
+        "orientation": header.orientation,
         "magnification": header.spacing.magnification,
         "laterality_header": header.side.laterality,
         "laterality_image": side.laterality,

@@ -29,6 +29,7 @@ IMAGES = pa.DataFrameSchema(
         "view": text(),  # CC, MLO, ... or "" where unknown
         "density": integer(0, 4),
         "image_path": text(),
+        "frame": integer(0, required=False),  # index of the frame in a file of several; null: the file has one
         "spacing_mm": number(above=0),  # film pixel spacing from the table; null where the table gives none
         "spacing_origin": text(nullable=True),  # see mammoflow.imaging.spacing.Spacing; null: not yet known
         "default_spacing_mm": number(above=0),  # taken where neither header nor table gives one; null excludes
