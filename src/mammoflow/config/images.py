@@ -37,8 +37,8 @@ class ImagesSettings(Settings):
     )
     colour: Literal["refuse", "luminance"] = Field(
         "refuse",
-        description="Pictures whose colours differ, such as endoscopy. refuse excludes them. luminance makes them grey: "
-        "0.299 red + 0.587 green + 0.114 blue.",
+        description="Pictures whose colours differ, such as endoscopy. refuse excludes them. luminance makes them "
+        "grey: 0.299 red + 0.587 green + 0.114 blue.",
     )
     modalities: list[Modality] = Field(
         default_factory=list,

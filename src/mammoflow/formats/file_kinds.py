@@ -1,8 +1,8 @@
 """What a file is, told by its content and never by its name.
 
 `DICM` at byte 128 makes a DICOM file, whatever the 128 bytes of preamble before it are; some devices write a TIFF
-header there. PNG, TIFF, JPEG and BMP have signatures. A DICOM file without preamble begins with an element of group 2 or 8.
-Formats that are not read are named, so that the message says what to do.
+header there. PNG, TIFF, JPEG and BMP have signatures. A DICOM file without preamble begins with an element of group 2 or
+8. Formats that are not read are named, so that the message says what to do.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ DICOM_PREFIX = slice(128, 132)
 FIRST_GROUPS = (0x0002, 0x0008)
 LAST_ELEMENT = 0x1200  # of the first element; groups 2 and 8 have their first elements far below
 CONVERT = "convert it to PNG, TIFF or DICOM"
+READER = "use the reader nifti, or convert a slice of it to PNG, TIFF or DICOM"
 UNPACK = "unpack it first"
 FETCH = "fetch the file itself"
 
@@ -59,9 +60,9 @@ UNREAD: tuple[tuple[int, bytes, str, str], ...] = (
     (4, b"ftyphev", "a HEIC picture", CONVERT),
     (4, b"ftypmif1", "a HEIF picture", CONVERT),
     (4, b"ftyp", "a video", "export the frame that the study means"),
-    (344, b"n+1\x00", "a NIfTI volume", CONVERT),
-    (344, b"ni1\x00", "the header of a NIfTI volume", CONVERT),
-    (4, b"n+2\x00\r\n\x1a\n", "a NIfTI volume", CONVERT),
+    (344, b"n+1\x00", "a NIfTI volume", READER),
+    (344, b"ni1\x00", "the header of a NIfTI volume", READER),
+    (4, b"n+2\x00\r\n\x1a\n", "a NIfTI volume", READER),
     (0, b"\x5c\x01\x00\x00", "an Analyze or NIfTI header", CONVERT),
     (0, b"\x00\x00\x01\x5c", "an Analyze or NIfTI header", CONVERT),
     (0, b"NRRD0", "an NRRD volume", CONVERT),

@@ -20,7 +20,7 @@ from mammoflow.formats.presentation_intent import PROCESSING
 from mammoflow.formats.side_header import views_differ
 from mammoflow.formats.study_paths import safe_path
 from mammoflow.imaging.breast import breast_region
-from mammoflow.imaging.film import Film, read_film
+from mammoflow.imaging.film import Film
 from mammoflow.imaging.geometry import Mask, resize, shrink_mask
 from mammoflow.imaging.grey import Grey
 from mammoflow.imaging.laterality import check_side, image_side
@@ -29,6 +29,7 @@ from mammoflow.imaging.mask_checks import LESION_FLAGS, place_columns
 from mammoflow.imaging.pectoral_columns import write_pectoral
 from mammoflow.imaging.polarity import looks_inverted
 from mammoflow.imaging.spacing import Spacing, choose_spacing, spacing_flags
+from mammoflow.imaging.volume_slices import read_image
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.file_states import ReadFile, read_file_record
 from mammoflow.storage.files import Array, array_digest, text_digest, write_image, write_mask
@@ -152,7 +153,7 @@ def canonical_shape(film: Shape, longest_side: int) -> Shape:
 
 
 def _prepare(case: Case, result: CaseResult) -> None:
-    stored = _read(case)
+    stored = read_image(safe_path(case.study, str(case.image["image_path"])), case.image, case.settings)
     in_pixels = case.settings.without_spacing == "pixels"
     spacing = choose_spacing(stored.spacing, case.image["spacing_mm"], case.image["default_spacing_mm"], in_pixels)
     film, spacing_mm = square_pixels(stored.pixels, spacing)
@@ -179,13 +180,6 @@ def _prepare(case: Case, result: CaseResult) -> None:
     muscle = write_pectoral(case.output, path, canonical, breast, grid, "" if whole else view)
     header |= _annotation(case, result)
     result.image = _write_canonical(case, canonical, breast, grid, spacing.origin) | muscle | header
-
-
-def _read(case: Case) -> Film:
-    """Read the film of a case: its file, or the frame of the file that the cohort names."""
-    frame = case.image.get("frame")
-    path = safe_path(case.study, str(case.image["image_path"]))
-    return read_film(path, case.settings, None if frame is None or pd.isna(frame) else int(frame))
 
 
 def _looks_inverted(canonical: Grey, lesions: list[dict[str, Any]]) -> bool:

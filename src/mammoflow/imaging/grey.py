@@ -43,9 +43,7 @@ def dicom_grey(dataset: pydicom.Dataset, voi: Voi | None = None) -> Grey:
     return grey_and_conflict(dataset, voi)[0]
 
 
-def grey_and_conflict(
-    dataset: pydicom.Dataset, voi: Voi | None = None, luminance: bool = False
-) -> tuple[Grey, bool]:
+def grey_and_conflict(dataset: pydicom.Dataset, voi: Voi | None = None, luminance: bool = False) -> tuple[Grey, bool]:
     """Decode the pixels of a dataset from `open_dicom` to grey levels (rows, columns), dark is background.
 
     It applies Bits Stored and High Bit, Pixel Representation, Modality LUT or the sign of the Rescale Slope, Pixel
@@ -147,7 +145,9 @@ def one_channel(picture: npt.NDArray[Any], luminance: bool = False) -> npt.NDArr
             weighted = picture[..., :3].astype(np.float32) @ np.asarray(LUMA, dtype=np.float32)
             return np.asarray(np.rint(weighted).astype(picture.dtype))
         if difference > tolerance:
-            raise ExcludedCase(FileReason.NOT_GREY, f"colours differ by up to {difference:.0f} levels; see images.colour")
+            raise ExcludedCase(
+                FileReason.NOT_GREY, f"colours differ by up to {difference:.0f} levels; see images.colour"
+            )
     return np.asarray(channels[0])
 
 

@@ -1,7 +1,7 @@
 """Decoding PNG, TIFF, JPEG and BMP with their own depth and channels, white bright and upright.
 
-OpenCV decodes. What it decodes wrongly or not at all (BMP; TIFF with opacity, of few bits or of separate planes) is decoded
-by Pillow or tifffile. Everything else is refused.
+OpenCV decodes. What it decodes wrongly or not at all (BMP; TIFF with opacity, of few bits or of separate planes) is
+decoded by Pillow or tifffile. Everything else is refused.
 """
 
 from __future__ import annotations

@@ -72,8 +72,9 @@ def choose_voi(dataset: pydicom.Dataset, settings: ImagesSettings) -> Voi:
     dataset
         The header.
     settings
-        `voi` is none, window, lut, or fixed with a window of its own; where the header does not have that kind, the other kind is taken. Of several, the
-        one with the explanation `voi_explanation` is taken, otherwise number `voi_number`, otherwise the first.
+        `voi` is none, window, lut, or fixed with a window of its own. Where the header does not have the kind window
+        or lut, the other kind is taken. Of several, the one with the explanation `voi_explanation` is taken,
+        otherwise number `voi_number`, otherwise the first.
 
     Raises
     ------

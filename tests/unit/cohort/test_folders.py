@@ -8,7 +8,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pandas as pd
-import pydicom
 import pytest
 import yaml
 from pydantic import ValidationError

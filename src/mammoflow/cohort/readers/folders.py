@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pandas as pd
 
@@ -55,6 +55,9 @@ class Picture:
 
 class StudyReader(Reader):
     """A folder of images, a folder of masks with the same names, and perhaps a folder for each class."""
+
+    suffixes: ClassVar[tuple[str, ...]] = SUFFIXES
+    """Suffixes that are no part of a name."""
 
     @property
     def label_column(self) -> str:
@@ -144,7 +147,7 @@ class StudyReader(Reader):
                 f"cohort.dataset.tables is {self.dataset.tables}; the reader 'folders' takes none: use the reader "
                 "'table' for a study with a table"
             )
-        files = _files(self.study)
+        files = _files(self.study, self.suffixes)
         images, masks = (
             [expression_of(pattern) for pattern in patterns] for patterns in (self.options.images, self.options.masks)
         )
@@ -222,16 +225,16 @@ class StudyReader(Reader):
             )
 
 
-def _files(study: Path) -> list[tuple[str, str]]:
+def _files(study: Path, suffixes: tuple[str, ...]) -> list[tuple[str, str]]:
     """Return the path of each file that may be a picture, relative to the study, and the path without suffix."""
     found = []
     for folder, inner, names in walk(study):
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         for name in names:
-            suffix = PurePosixPath(name).suffix.lower()
-            if not name.startswith(".") and suffix not in OTHER_SUFFIXES:
+            if not name.startswith(".") and not name.lower().endswith(OTHER_SUFFIXES):
                 path = (folder / name).relative_to(study).as_posix()
-                found.append((path, path[: -len(suffix)] if suffix in SUFFIXES else path))
+                suffix = next((suffix for suffix in suffixes if name.lower().endswith(suffix)), "")
+                found.append((path, path.removesuffix(path[-len(suffix) :]) if suffix else path))
     return sorted(found)
 
 
