@@ -48,7 +48,8 @@ LONGER = "pixel_data_are_longer"
 def open_dicom(path: Path, frame: int | None = None) -> pydicom.Dataset:
     """Read the header of a DICOM image of one frame, or of one frame of several, and check that the file is whole.
 
-    Pixels stay on disk. Images of three colours are accepted, because a grey picture may be stored as one. Palettes are refused. A file
+    Pixels stay on disk. Images of three colours are accepted, because a grey picture may be stored as one.
+    Palettes are refused. A file
     without preamble or without transfer syntax is read where everything in it fits.
 
     Parameters

@@ -1,8 +1,8 @@
 """What a file is, told by its content and never by its name.
 
 `DICM` at byte 128 makes a DICOM file, whatever the 128 bytes of preamble before it are; some devices write a TIFF
-header there. PNG, TIFF, JPEG and BMP have signatures. A DICOM file without preamble begins with an element of group 2 or
-8. Formats that are not read are named, so that the message says what to do.
+header there. PNG, TIFF, JPEG and BMP have signatures. A DICOM file without preamble begins with an element of group 2
+or 8. Formats that are not read are named, so that the message says what to do.
 """
 
 from __future__ import annotations
