@@ -28,6 +28,7 @@ FILMS = (
     (r"\bviews of one breast\b", "images of one patient"),
     (r"\bviews of a breast\b", "images of a patient"),
     (r"\bBreast density\b", "Density"),
+    (r"\bbreast density\b", "density"),
     (r"\bbreast region\b", "image region"),
 )
 """Words of radiographs of the breast, and those of any picture."""

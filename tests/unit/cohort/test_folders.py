@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -26,27 +27,7 @@ from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 
 SHAPE = (48, 64)
-POLYPS = """
-run: polyps
-cohort:
-  dataset: {reader: folders, options: {patient: '^([a-z]+)'}}
-  unlabelled: keep
-  split: {method: random, test_fraction: 0.34}
-  shards: 1
-images: {breast_region: whole, colour: luminance, without_spacing: pixels, patch_mm: 20}
-prompts: {margins_mm: [0, 4], default_margin_mm: 4}
-features: {run: []}
-classification: {run: []}
-"""
-CT = """
-run: ct
-cohort:
-  dataset: {reader: folders, options: {patient: '^(p[0-9])', frame: middle}}
-  split: {method: random, test_fraction: 0.34}
-  shards: 1
-images: {breast_region: whole, voi: fixed, window_center: 40, window_width: 400, modalities: [CT, MR]}
-prompts: {margins_mm: [0, 5], default_margin_mm: 5}
-"""
+POLYPS, CT = "polyps", "ct"
 
 
 def disc(y: int = 24, x: int = 32, radius: int = 9) -> np.ndarray:
@@ -83,12 +64,22 @@ def write_dicom(path: Path, values: np.ndarray, modality: str = "CT", **elements
     dataset.save_as(path, enforce_file_format=True)
 
 
+def overlay_of_the_docs(name: str) -> dict[str, Any]:
+    """Return the overlay of this run in docs/other-pictures.md."""
+    text = (Path(__file__).parents[3] / "docs" / "other-pictures.md").read_text(encoding="utf-8")
+    overlays = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)]
+    found: dict[str, Any] = next(overlay for overlay in overlays if overlay["run"] == name)
+    return found
+
+
 class Run:
     """Tables of one overlay through the stages cohort, images and prompts."""
 
-    def __init__(self, overlay: str, folder: Path) -> None:
-        values = yaml.safe_load(overlay)
-        values["cohort"]["dataset"]["folder"] = str(folder / "study")
+    def __init__(self, name: str, folder: Path, **options: object) -> None:
+        values = overlay_of_the_docs(name)
+        values["cohort"] |= {"shards": 1, "split": {"test_fraction": 0.34}}
+        values["cohort"]["dataset"] |= {"folder": str(folder / "study")}
+        values["cohort"]["dataset"]["options"] |= options
         config = StudyConfig.model_validate(values)
         build_cohort(config.cohort, folder / "study", folder / "cohort")
         prepare_images(config.images, folder / "study", folder / "cohort" / "shards" / "00", folder / "images", 1)
@@ -118,7 +109,7 @@ def polyps(tmp_path_factory) -> Run:
     write(study / "masks" / "lost.png", disc())
     write(study / "images" / "1234.png", colours(51))
     (study / "images" / "notes.txt").write_text("no picture")
-    return Run(POLYPS, folder)
+    return Run(POLYPS, folder, near_copies=False, patient="^([a-z]+)")
 
 
 def test_colour_pictures_in_two_folders_run_to_prompts(polyps):
@@ -148,7 +139,7 @@ def test_lengths_are_pixels_where_no_spacing_is_known(polyps):
     assert not polyps.images["flag_spacing_implausible"].any()
     assert polyps.lesions.loc["b_1_L0", "area_mm2"] == np.count_nonzero(disc())
     boxes = polyps.prompts[polyps.prompts["lesion_id"] == "b_1_L0"].set_index("margin_mm")
-    assert boxes.loc[0.0, "y0"] - boxes.loc[4.0, "y0"] == 4
+    assert boxes.loc[0.0, "y0"] - boxes.loc[5.0, "y0"] == 5
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import cv2
@@ -20,20 +21,6 @@ from mammoflow.imaging.stage import prepare_images
 from mammoflow.segmentation.prompting.prompts import make_prompts
 from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
-
-OVERLAY = """
-run: volumes
-cohort:
-  dataset:
-    reader: nifti
-    options: {patient: '^(v[0-9])', plane: coronal, slices: largest, mask_values: [2]}
-  unlabelled: keep
-  split: {method: random, test_fraction: 0.34}
-  shards: 1
-images: {breast_region: whole, voi: fixed, window_center: 40, window_width: 400}
-features: {run: []}
-classification: {run: []}
-"""
 
 
 def write_volume(path: Path, voxels: np.ndarray, orientation: str = "LPS") -> None:
@@ -63,9 +50,11 @@ def run(tmp_path_factory):
     for place, orientation in enumerate(("LPS", "RAS", "PIR", "ASL", "LAI", "RPS")):
         write_volume(folder / "study" / "images" / f"v{place}_ct.nii.gz", voxels, orientation)
         write_volume(folder / "study" / "masks" / f"v{place}_ct.nii.gz", mask, orientation)
-    write_volume(folder / "study" / "images" / "v9.nii", voxels)
-    write_volume(folder / "study" / "masks" / "v9.nii", np.zeros_like(mask))
-    values = yaml.safe_load(OVERLAY)
+    write_volume(folder / "study" / "images" / "v9_.nii", voxels)
+    write_volume(folder / "study" / "masks" / "v9_.nii", np.zeros_like(mask))
+    text = (Path(__file__).parents[3] / "docs" / "other-pictures.md").read_text(encoding="utf-8")
+    values = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)[2])
+    values["cohort"] |= {"shards": 1, "split": {"test_fraction": 0.34}}
     values["cohort"]["dataset"]["folder"] = str(folder / "study")
     config = StudyConfig.model_validate(values)
     build_cohort(config.cohort, folder / "study", folder / "cohort")
@@ -98,7 +87,7 @@ def test_the_head_is_at_the_top_and_the_window_in_hounsfield_units(run):
 
 def test_an_empty_mask_excludes_its_volume(run):
     excluded = pd.read_parquet(run / "cohort" / "excluded.parquet")
-    details = set(excluded.loc[excluded["image_id"] == "v9", "detail"])
+    details = set(excluded.loc[excluded["patient_id"] == "v9", "detail"])
     assert "no voxel of the mask has a value of [2]" in details
 
 
