@@ -49,7 +49,7 @@ class Volume:
     def slice(self, plane: str, index: int) -> Voxels:
         """Return a slice (height, width); the head is at the top of coronal and sagittal slices."""
         pixels = np.take(self.voxels, index, axis=AXES[plane])
-        return pixels if plane == "axial" else pixels[::-1]
+        return np.asarray(pixels if plane == "axial" else pixels[::-1])
 
     def slice_spacing_mm(self, plane: str) -> tuple[float, float]:
         """Return the millimetres from row to row and from column to column of the slices of a plane."""
