@@ -23,12 +23,12 @@ from mammoflow.formats.study_paths import safe_path
 from mammoflow.imaging.case import file_name
 from mammoflow.imaging.film_masks import film_spacing_mm, measure_mask, on_film
 from mammoflow.imaging.pictures import is_picture
-from mammoflow.imaging.spacing import IN_PIXELS, Spacing
+from mammoflow.imaging.spacing import Spacing
 from mammoflow.run.runtime import progress
 from mammoflow.storage.files import read_json, read_mask, writing
 from mammoflow.tables.dicom_objects import DICOM_OBJECTS
 from mammoflow.tables.files import empty_table, read_table, write_table
-from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS, IN_PIXELS
 from mammoflow.tables.masks import MASKS
 from mammoflow.tables.predictions import PREDICTIONS
 from mammoflow.weights.origin import ORIGIN_FILE

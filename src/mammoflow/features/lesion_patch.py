@@ -13,12 +13,11 @@ import pandas as pd
 from mammoflow.errors import ConfigError, ExcludedCase
 from mammoflow.features.other_breast import BreastPicture, as_square, landmark, mirrored_place, other_images, window
 from mammoflow.imaging.geometry import Mask, Row, mask_to_patch, resample
-from mammoflow.imaging.spacing import IN_PIXELS
 from mammoflow.reasons.features import FeatureReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.files import read_image, read_mask
 from mammoflow.tables.files import read_table
-from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS, IN_PIXELS
 from mammoflow.tables.masks import MASKS
 
 

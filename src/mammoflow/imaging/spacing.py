@@ -25,6 +25,7 @@ from mammoflow.formats.dicom_header import (
 )
 from mammoflow.imaging.scanners import at_own_resolution, known_scanner
 from mammoflow.reasons.imaging import ImagingReason
+from mammoflow.tables.images import IN_PIXELS
 
 SMALLEST_MM, LARGEST_MM = 0.005, 10.0
 """Bounds of a spacing in a table: histology slides are finer, and no picture of an organ is coarser."""
@@ -41,9 +42,6 @@ SQUARE = 0.001  # largest relative difference of the two spacings of square pixe
 CALIBRATED = ("GEOMETRY", "FIDUCIAL")
 MEASURES = "PixelMeasuresSequence"
 ELEMENTS = {"imager": "ImagerPixelSpacing", "pixel": "PixelSpacing", "nominal": "NominalScannedPixelSpacing"}
-
-IN_PIXELS = "pixels"
-"""Origin of the unit of an image whose lengths are in pixels."""
 
 Pair = tuple[float, float]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from mammoflow.config.from_run import ELSEWHERE
 from mammoflow.evaluation.candidates import CLASSIFIER
-from mammoflow.imaging.spacing import IN_PIXELS
+from mammoflow.tables.images import IN_PIXELS
 from mammoflow.tables.study import applies_only
 
 Row = dict[str, Any]

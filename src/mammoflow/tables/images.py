@@ -10,6 +10,9 @@ from mammoflow.tables.columns import flag, integer, number, text
 FULLY_ANNOTATED = "fully_annotated"
 """Column of the tables of images that says whether all lesions of an image are known; without it they are."""
 
+IN_PIXELS = "pixels"
+"""Value of `spacing_origin` of an image whose spacing is unknown and whose lengths are in pixels."""
+
 LABELLED = "labelled"
 """Column that says whether an image takes part in figures: it has a lesion of known malignancy, or none at all."""
 
