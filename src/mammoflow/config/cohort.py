@@ -84,7 +84,8 @@ class DatasetSettings(Settings):
     reader: ReaderName = Field(
         "phantom",
         description="Reader of the study: phantom (embedded); table (one CSV or Parquet that names images, masks or "
-        "boxes); folders (images and masks in folders, without a table); nifti (volumes and mask volumes); or that of a public data set, each with a page in docs/datasets.",
+        "boxes); folders (images and masks in folders, without a table); nifti (volumes "
+        "and mask volumes); or that of a public data set, each with a page in docs/datasets.",
     )
     name: str = Field(
         PHANTOM,
