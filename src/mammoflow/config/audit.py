@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from mammoflow.config.base import Settings
+from mammoflow.config.study_modality import PageSettings
 
 
-class AuditSettings(Settings):
+class AuditSettings(PageSettings):
     """Counts, duplicates, leaks, spacing and exclusions of the study, on a separate page."""
 
     title: str = Field("Audit of the study", description="Title of the page; phantom studies are marked in any case.")

@@ -84,7 +84,8 @@ class DatasetSettings(Settings):
     reader: ReaderName = Field(
         "phantom",
         description="Reader of the study: phantom (embedded); table (one CSV or Parquet that names images, masks or "
-        "boxes); or that of a public data set, each with a page in docs/datasets.",
+        "boxes); folders (images and masks in folders, without a table); nifti (volumes "
+        "and mask volumes); or that of a public data set, each with a page in docs/datasets.",
     )
     name: str = Field(
         PHANTOM,
@@ -102,7 +103,8 @@ class DatasetSettings(Settings):
     options: Annotated[ReaderOptions, OptionsOf(READERS, "reader")] = Field(
         default_factory=ReaderOptions,
         validate_default=True,
-        description="Options of the reader. docs/datasets/table.md lists those of `table`; the others have none.",
+        description="Options of the reader. docs/datasets/table.md lists those of `table`, and docs/other-pictures.md "
+        "those of `folders` and `nifti`; the others have none.",
     )
     spacing_mm: float | None = Field(
         None,

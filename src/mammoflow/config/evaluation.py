@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from mammoflow.config.base import Settings
 from mammoflow.config.feature_models import FeatureModelSettings
 from mammoflow.config.foreign import ForeignMasks, ForeignPredictions, check_foreign_names
+from mammoflow.config.study_modality import PageSettings
 
 BIRADS_ROW = "BI-RADS > 3"
 """The row of the radiologist's assessment in every table."""
@@ -204,7 +205,7 @@ def _may_be_a_row(name: str, models: Sequence[str]) -> bool:
     return of_model or name in others or name.endswith(("features", "features, boosted", " alone"))
 
 
-class ReportSettings(Settings):
+class ReportSettings(PageSettings):
     """The HTML report."""
 
     title: str = Field("mammoflow report", description="Title of the report; phantom studies are marked in any case.")

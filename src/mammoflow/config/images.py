@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from mammoflow.config.base import Settings
 
@@ -14,6 +14,9 @@ THRESHOLD = re.compile(r">([0-9]{1,5})")
 COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
 MASK_VALUE = re.compile(f"{NUMBERS.pattern}|{THRESHOLD.pattern}|{COLOUR.pattern}")
 """Which pixels of a mask file belong to a lesion: numbers such as 1 or 1,2; a threshold >127; a colour #ff0000."""
+
+Modality = Literal["CR", "CT", "DX", "ES", "GM", "MG", "MR", "NM", "OP", "OT", "PT", "SC", "SM", "US", "XC"]
+"""Modalities of DICOM (PS3.3 C.7.3.1.1.1) that a study may have."""
 
 MOST_OF_FILM, MOST_OF_PICTURE = 0.5, 0.8
 
@@ -32,11 +35,36 @@ class ImagesSettings(Settings):
         description="film finds the breast on a mammogram. whole uses the whole picture, as in ultrasound, where "
         "tissue fills the picture and its dark parts are tissue too.",
     )
-    voi: Literal["none", "window", "lut"] = Field(
+    colour: Literal["refuse", "luminance"] = Field(
+        "refuse",
+        description="Pictures whose colours differ, such as endoscopy. refuse excludes them. luminance makes them "
+        "grey: 0.299 red + 0.587 green + 0.114 blue.",
+    )
+    modalities: list[Modality] = Field(
+        default_factory=list,
+        description="Modalities of DICOM files that are accepted, such as [CT]; others are excluded with a reason. "
+        "An empty list accepts all. Pictures without a DICOM header are always accepted.",
+    )
+    without_spacing: Literal["exclude", "pixels"] = Field(
+        "exclude",
+        description="Images without a pixel spacing from table, header or cohort.dataset.spacing_mm. exclude leaves "
+        "them out. pixels keeps them with one unit for each pixel: every length in millimetres, in settings and in "
+        "tables, is then in pixels of the stored image.",
+    )
+    voi: Literal["none", "window", "lut", "fixed"] = Field(
         "none",
         description="Display transformation of DICOM headers. none keeps the full range of grey levels, equal for "
         "all films of a device. window or lut applies a window or a VOI LUT of the header. If the header "
-        "has only the other kind, that is applied; if it has neither, nothing is applied.",
+        "has only the other kind, that is applied; if it has neither, nothing is applied. fixed applies the "
+        "window of window_center and window_width to every DICOM file.",
+    )
+    window_center: float | None = Field(
+        None,
+        description="For voi fixed: centre of the window in values after slope and intercept, which are Hounsfield "
+        "units in CT.",
+    )
+    window_width: float | None = Field(
+        None, ge=1, description="For voi fixed: width of the window, in the unit of window_center."
     )
     voi_number: int = Field(
         1,
@@ -91,6 +119,17 @@ class ImagesSettings(Settings):
         description="Pixel spacing of the lesion patches; null keeps the resolution of the film, "
         "and no patch is finer.",
     )
+
+    @model_validator(mode="after")
+    def check_window(self) -> Self:
+        """Refuse a fixed window without its numbers, and numbers of a window that is not fixed."""
+        numbers = (self.window_center, self.window_width)
+        if (self.voi == "fixed") != all(number is not None for number in numbers) or numbers.count(None) == 1:
+            raise ValueError(
+                f"voi is {self.voi!r}, window_center {numbers[0]} and window_width {numbers[1]}; expected both numbers "
+                "with voi fixed, and neither with another voi"
+            )
+        return self
 
     @property
     def most_of_film(self) -> float:

@@ -31,6 +31,7 @@ from mammoflow.config.search import SearchSettings
 from mammoflow.config.search_job import SearchJob
 from mammoflow.config.segmentation import RESERVED_NAMES, ModelSettings, SegmentationSettings
 from mammoflow.config.segmentation_checks import check_box_prompts, check_embedding_model, check_promptable
+from mammoflow.config.study_modality import PageSettings, StudyModality
 from mammoflow.config.weights import PUBLISHED
 
 
@@ -48,6 +49,12 @@ class StudyConfig(Settings):
         "results/store", min_length=1, description="Folder of the embeddings, shared by all runs."
     )
     device: Device = Field("auto", description="Device of every stage that does not set its own.")
+    modality: StudyModality = Field(
+        "auto",
+        description="Modality of the study, for the words of audit and report: mammography (also auto), ultrasound, "
+        "endoscopy, ct, mr or other. BI-RADS appears on the pages of another modality only if lesions have an "
+        "assessment.",
+    )
     changed_files: Literal["times", "content"] = Field(
         "times",
         description="How a run finds changed files of the study. times compares the content of files whose size or "
@@ -154,7 +161,7 @@ class StudyConfig(Settings):
             "phantom": self.phantom,
             "cohort": self.cohort,
             "images": self.images,
-            "audit": self.audit,
+            "audit": self._of_modality(self.audit),
             "prompts": self.prompts,
             **{f"features/{family}": self._on_device(self.features.families[family]) for family in self.features.run},
             "stability": self.features,
@@ -165,7 +172,7 @@ class StudyConfig(Settings):
             **{f"saliency/{name}": saliency for name in self.saliency.classifiers(self.classification)},
             **{f"searches/{name}": self._search_job(search) for name, search in self.classification.searches.items()},
             "compare": self._comparison(),
-            "report": self.report,
+            "report": self._of_modality(self.report),
             "dicom": self.dicom,
             "real_exam": self._on_device(self.real_exam),
             "birads": self._birads_job(),
@@ -228,6 +235,10 @@ class StudyConfig(Settings):
     def _part(self, model: type[StageSettings], settings: StageSettings) -> StageSettings:
         """Keep the keys that the stage's model knows, and fill in the run's device where the stage leaves it open."""
         return self._on_device(model(**{name: getattr(settings, name) for name in model.model_fields}))
+
+    def _of_modality(self, settings: PageSettings) -> PageSettings:
+        """Fill in the run's modality where a page leaves it open."""
+        return settings.model_copy(update={"modality": self.modality}) if settings.modality == "auto" else settings
 
     def _on_device(self, settings: Model) -> Model:
         """Fill in the run's device where the settings have a device and leave it open."""

@@ -28,7 +28,7 @@ from mammoflow.run.runtime import progress
 from mammoflow.storage.files import read_json, read_mask, writing
 from mammoflow.tables.dicom_objects import DICOM_OBJECTS
 from mammoflow.tables.files import empty_table, read_table, write_table
-from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS, IN_PIXELS
 from mammoflow.tables.masks import MASKS
 from mammoflow.tables.predictions import PREDICTIONS
 from mammoflow.weights.origin import ORIGIN_FILE
@@ -36,6 +36,7 @@ from mammoflow.weights.origin import ORIGIN_FILE
 TABLE = "objects.parquet"
 FOLDERS = ("segmentation", "report")
 PICTURE = "the film is a picture and no DICOM file"
+NO_MILLIMETRES = "the image has no pixel spacing, and the objects state millimetres"
 EMPTY = "the mask is empty"
 
 
@@ -161,6 +162,8 @@ class Film:
 
     def _evidence(self) -> tuple[Evidence, tuple[float, float]]:
         """Return the film as objects refer to it, and the spacing of its file."""
+        if self.image["spacing_origin"] == IN_PIXELS:
+            raise NoReferenceError(NO_MILLIMETRES)
         study = self.image.get("study")
         folder = self.inputs.study if study is None or pd.isna(study) else Path(study)
         path = safe_path(folder, str(self.image["image_path"]))

@@ -13,10 +13,11 @@ import pandas as pd
 from mammoflow.errors import ConfigError, ExcludedCase
 from mammoflow.features.other_breast import BreastPicture, as_square, landmark, mirrored_place, other_images, window
 from mammoflow.imaging.geometry import Mask, Row, mask_to_patch, resample
+from mammoflow.reasons.features import FeatureReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.files import read_image, read_mask
 from mammoflow.tables.files import read_table
-from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS, IN_PIXELS
 from mammoflow.tables.masks import MASKS
 
 
@@ -127,11 +128,15 @@ class PatchFiles:
         Raises
         ------
         ExcludedCase
-            If the lesion has no mask, or an empty one.
+            If the lesion has no mask, or an empty one, or its image has no pixel spacing.
         StudyError
             If a file of an earlier stage is missing or damaged.
         """
         lesion = self._rows[index]
+        if self._image_rows[str(lesion["image_id"])]["spacing_origin"] == IN_PIXELS:
+            raise ExcludedCase(
+                FeatureReason.NO_MILLIMETRES, "set cohort.dataset.spacing_mm to a number, if only a guess"
+            )
         image = np.asarray(read_image(self.images / lesion["patch_file"]), dtype=np.float32)
         shape = (image.shape[0], image.shape[1])
         mask = self._mask(lesion, shape)

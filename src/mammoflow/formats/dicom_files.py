@@ -14,6 +14,7 @@ import pydicom
 from pydicom.dataelem import RawDataElement
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_dataset, read_file_meta_info, read_partial
+from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from mammoflow.errors import ExcludedCase
@@ -38,15 +39,26 @@ LARGEST_INFLATED = 2 * LARGEST_PIXELS
 MOST_READS = 100_000  # two for each element; a mammogram has a few hundred elements
 FILE_META_START = 144  # preamble, "DICM", and the element that holds the length of the file meta information
 LONGEST_META = 2**16
+FRAME = "chosen_frame"
+"""Attribute of a dataset of several frames: the index of the one that is used."""
 LONGER = "pixel_data_are_longer"
 """Attribute of a dataset whose uncompressed pixel data are longer than its image needs."""
 
 
-def open_dicom(path: Path) -> pydicom.Dataset:
-    """Read the header of a single-frame DICOM image and check that the file is whole; pixels stay on disk.
+def open_dicom(path: Path, frame: int | None = None) -> pydicom.Dataset:
+    """Read the header of a DICOM image of one frame, or of one frame of several, and check that the file is whole.
 
-    Images of three colours are accepted, because a grey picture may be stored as one. Palettes are refused. A file
+    Pixels stay on disk. Images of three colours are accepted, because a grey picture may be stored as one.
+    Palettes are refused. A file
     without preamble or without transfer syntax is read where everything in it fits.
+
+    Parameters
+    ----------
+    path
+        The file.
+    frame
+        Index from 0 of the frame that is used, in a file of several frames. Its functional groups become the only ones
+        of the dataset. None expects a file of one frame.
 
     Raises
     ------
@@ -64,7 +76,7 @@ def open_dicom(path: Path) -> pydicom.Dataset:
     _spell_photometric(dataset)
     frames = header_integer(dataset, "NumberOfFrames") or 1
     if frames > 1:
-        raise ExcludedCase(FileReason.MULTI_FRAME, f"{path.name} has {frames} frames, expected 1")
+        _choose_frame(dataset, path, frames, frame)
     samples = header_integer(dataset, "SamplesPerPixel") or 1
     if samples != (3 if is_colour(dataset) else 1):
         raise ExcludedCase(
@@ -75,13 +87,37 @@ def open_dicom(path: Path) -> pydicom.Dataset:
     if rows * columns > LARGEST_PIXELS:
         raise ExcludedCase(FileReason.UNREADABLE, f"{path.name} claims {rows} x {columns} pixels")
     half_colours = code_string(dataset, "PhotometricInterpretation") == "YBR_FULL_422"
-    _check_length(dataset, path, rows * columns * (2 if half_colours else samples))
+    _check_length(dataset, path, rows * columns * (2 if half_colours else samples) * max(1, frames))
     return dataset
 
 
 def has_more_pixels(dataset: pydicom.Dataset) -> bool:
     """Tell whether the uncompressed pixel data of a dataset from `open_dicom` are longer than its image needs."""
     return bool(getattr(dataset, LONGER, False))
+
+
+def chosen_frame(dataset: pydicom.Dataset) -> int | None:
+    """Return the index of the frame that is used in a dataset of several frames; None for a dataset of one frame."""
+    index = getattr(dataset, FRAME, None)
+    return None if index is None else int(index)
+
+
+def _choose_frame(dataset: pydicom.Dataset, path: Path, frames: int, frame: int | None) -> None:
+    """Mark the chosen frame in a dataset, and keep its functional groups alone."""
+    if frame is None:
+        raise ExcludedCase(FileReason.MULTI_FRAME, f"{path.name} has {frames} frames, expected 1")
+    if not 0 <= frame < frames:
+        raise ExcludedCase(
+            FileReason.MULTI_FRAME, f"{path.name} has {frames} frames; expected one from 0 to {frames - 1}, not {frame}"
+        )
+    setattr(dataset, FRAME, frame)
+    groups = "PerFrameFunctionalGroupsSequence"
+    try:
+        items = list(dataset[groups].value) if groups in dataset else []
+    except Exception:  # pydicom raises almost anything on damaged values
+        items = []
+    if len(items) == frames:
+        dataset.PerFrameFunctionalGroupsSequence = Sequence([items[frame]])
 
 
 def _spell_photometric(dataset: pydicom.Dataset) -> None:

@@ -1,8 +1,8 @@
 """What a file is, told by its content and never by its name.
 
 `DICM` at byte 128 makes a DICOM file, whatever the 128 bytes of preamble before it are; some devices write a TIFF
-header there. PNG, TIFF and JPEG have signatures. A DICOM file without preamble begins with an element of group 2 or 8.
-Formats that are not read are named, so that the message says what to do.
+header there. PNG, TIFF, JPEG and BMP have signatures. A DICOM file without preamble begins with an element of group 2
+or 8. Formats that are not read are named, so that the message says what to do.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ DICOM_PREFIX = slice(128, 132)
 FIRST_GROUPS = (0x0002, 0x0008)
 LAST_ELEMENT = 0x1200  # of the first element; groups 2 and 8 have their first elements far below
 CONVERT = "convert it to PNG, TIFF or DICOM"
+READER = "use the reader nifti, or convert a slice of it to PNG, TIFF or DICOM"
 UNPACK = "unpack it first"
 FETCH = "fetch the file itself"
 
@@ -32,6 +33,7 @@ class FileKind(StrEnum):
     PNG = "PNG"
     TIFF = "TIFF"
     JPEG = "JPEG"
+    BMP = "BMP"
 
 
 SIGNATURES = (
@@ -58,9 +60,9 @@ UNREAD: tuple[tuple[int, bytes, str, str], ...] = (
     (4, b"ftyphev", "a HEIC picture", CONVERT),
     (4, b"ftypmif1", "a HEIF picture", CONVERT),
     (4, b"ftyp", "a video", "export the frame that the study means"),
-    (344, b"n+1\x00", "a NIfTI volume", CONVERT),
-    (344, b"ni1\x00", "the header of a NIfTI volume", CONVERT),
-    (4, b"n+2\x00\r\n\x1a\n", "a NIfTI volume", CONVERT),
+    (344, b"n+1\x00", "a NIfTI volume", READER),
+    (344, b"ni1\x00", "the header of a NIfTI volume", READER),
+    (4, b"n+2\x00\r\n\x1a\n", "a NIfTI volume", READER),
     (0, b"\x5c\x01\x00\x00", "an Analyze or NIfTI header", CONVERT),
     (0, b"\x00\x00\x01\x5c", "an Analyze or NIfTI header", CONVERT),
     (0, b"NRRD0", "an NRRD volume", CONVERT),
@@ -124,6 +126,8 @@ def kind_of(head: bytes) -> FileKind | None:
     for kind, signature in SIGNATURES:
         if head.startswith(signature):
             return kind
+    if BITMAP.match(head):
+        return FileKind.BMP
     return FileKind.DICOM if begins_with_an_element(head) else None
 
 
@@ -158,8 +162,8 @@ def refusal(path: Path, head: bytes) -> ExcludedCase:
         return ExcludedCase(FileReason.FORMAT, f"{path.name} is {name}, which is not read; {advice}")
     return ExcludedCase(
         FileReason.NOT_DICOM,
-        f"{path.name} is {'text' if TEXT.fullmatch(head) else 'of an unknown format'}; expected DICOM, PNG, TIFF or "
-        "JPEG: export or copy the picture again",
+        f"{path.name} is {'text' if TEXT.fullmatch(head) else 'of an unknown format'}; expected DICOM, PNG, TIFF, "
+        "JPEG or BMP: export or copy the picture again",
     )
 
 
@@ -168,8 +172,6 @@ def _unread_format(head: bytes) -> tuple[str, str]:
     for place, signature, name, advice in UNREAD:
         if head.startswith(signature, place):
             return name, advice
-    if BITMAP.match(head):
-        return "a BMP picture", CONVERT
     if b".git/annex/objects/" in head and TEXT.fullmatch(head):
         return "a git-annex pointer and not the file", f"{FETCH} with git annex get"
     if head.lstrip().startswith(b"--") and b"application/dicom" in head:

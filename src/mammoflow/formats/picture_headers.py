@@ -1,4 +1,4 @@
-"""What the header of a PNG, TIFF or JPEG file says, checked before anything is decoded."""
+"""What the header of a PNG, TIFF, JPEG or BMP file says, checked before anything is decoded."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PictureHeader:
     Attributes
     ----------
     kind
-        PNG, TIFF or JPEG.
+        PNG, TIFF, JPEG or BMP.
     shape
         (height, width) of the upright picture.
     bits
@@ -76,7 +76,8 @@ class PictureHeader:
     def needs_other_decoder(self) -> bool:
         """Whether OpenCV would decode it wrongly."""
         planes = self.separate_planes and self.bits == 16
-        return self.kind is FileKind.TIFF and (bool(self.extra) or planes or self.bits not in PLAIN_BITS)
+        tiff = self.kind is FileKind.TIFF and (bool(self.extra) or planes or self.bits not in PLAIN_BITS)
+        return tiff or self.kind is FileKind.BMP
 
     @property
     def premultiplied(self) -> bool:
@@ -96,6 +97,8 @@ def read_picture_header(path: Path) -> PictureHeader:
     try:
         if kind is FileKind.TIFF:
             return _read_tiff(path)
+        if kind is FileKind.BMP:
+            return _read_bmp(path)
         return _read_png(path) if kind is FileKind.PNG else _read_jpeg(path)
     except ExcludedCase:
         raise
@@ -166,6 +169,13 @@ def _read_jpeg(path: Path) -> PictureHeader:
         if not whole:
             raise ExcludedCase(FileReason.TRUNCATED, f"{path.name} ends before its end-of-image marker")
     return PictureHeader(FileKind.JPEG, _upright(shape, orientation), orientation=orientation, lossy=True)
+
+
+def _read_bmp(path: Path) -> PictureHeader:
+    shape, mode, _ = _by_pillow(path, exif=False)
+    if not _is_whole(path):
+        raise ExcludedCase(FileReason.TRUNCATED, f"{path.name} ends before its last row of pixels")
+    return PictureHeader(FileKind.BMP, shape, palette=mode == "P", one_bit=mode == "1")
 
 
 def _is_whole(path: Path) -> bool:

@@ -14,7 +14,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
 from mammoflow.errors import ExcludedCase
 from mammoflow.formats.codecs import LABEL, register_decoders
-from mammoflow.formats.dicom_files import UNDEFINED_LENGTH
+from mammoflow.formats.dicom_files import UNDEFINED_LENGTH, chosen_frame
 from mammoflow.formats.dicom_header import header_integer, image_shape, is_colour, is_compressed, transfer_syntax
 from mammoflow.reasons.files import FileReason
 
@@ -47,7 +47,9 @@ def stored_pixels(dataset: pydicom.Dataset) -> Pixels:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            pixels: Pixels = np.asarray(pixel_array(dataset, decoding_plugin=plugin, correct_unused_bits=False))
+            pixels: Pixels = np.asarray(
+                pixel_array(dataset, index=chosen_frame(dataset), decoding_plugin=plugin, correct_unused_bits=False)
+            )
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # each decoder raises its own errors; a panic of Rust code is no Exception

@@ -20,7 +20,7 @@ from mammoflow.formats.presentation_intent import PROCESSING
 from mammoflow.formats.side_header import views_differ
 from mammoflow.formats.study_paths import safe_path
 from mammoflow.imaging.breast import breast_region
-from mammoflow.imaging.film import Film, read_film
+from mammoflow.imaging.film import Film
 from mammoflow.imaging.geometry import Mask, resize, shrink_mask
 from mammoflow.imaging.grey import Grey
 from mammoflow.imaging.laterality import check_side, image_side
@@ -29,6 +29,7 @@ from mammoflow.imaging.mask_checks import LESION_FLAGS, place_columns
 from mammoflow.imaging.pectoral_columns import write_pectoral
 from mammoflow.imaging.polarity import looks_inverted
 from mammoflow.imaging.spacing import Spacing, choose_spacing, spacing_flags
+from mammoflow.imaging.volume_slices import read_image
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.file_states import ReadFile, read_file_record
 from mammoflow.storage.files import Array, array_digest, text_digest, write_image, write_mask
@@ -152,8 +153,9 @@ def canonical_shape(film: Shape, longest_side: int) -> Shape:
 
 
 def _prepare(case: Case, result: CaseResult) -> None:
-    stored = read_film(safe_path(case.study, str(case.image["image_path"])), case.settings)
-    spacing = choose_spacing(stored.spacing, case.image["spacing_mm"], case.image["default_spacing_mm"])
+    stored = read_image(safe_path(case.study, str(case.image["image_path"])), case.image, case.settings)
+    in_pixels = case.settings.without_spacing == "pixels"
+    spacing = choose_spacing(stored.spacing, case.image["spacing_mm"], case.image["default_spacing_mm"], in_pixels)
     film, spacing_mm = square_pixels(stored.pixels, spacing)
     shape = canonical_shape(film.shape, case.settings.longest_side_px)
     grid = FilmGrid(stored.pixels.shape, film.shape, shape, spacing_mm)
@@ -213,6 +215,8 @@ def _header_columns(case: Case, film: Film, canonical: Grey, breast: Mask) -> di
         "presentation": header.intent,
         "voi": film.voi,
         "scanner": header.scanner,
+        "modality": header.modality,
+        "orientation": header.orientation,
         "magnification": header.spacing.magnification,
         "laterality_header": header.side.laterality,
         "laterality_image": side.laterality,

@@ -63,15 +63,18 @@ class Film:
         return self.header.spacing.spacing
 
 
-def read_film(path: Path, settings: ImagesSettings | None = None) -> Film:
-    """Read a film from DICOM, PNG, TIFF or JPEG.
+def read_film(path: Path, settings: ImagesSettings | None = None, frame: int | None = None) -> Film:
+    """Read a film from DICOM, PNG, TIFF, JPEG or BMP.
 
     Parameters
     ----------
     path
         The file.
     settings
-        Settings of the VOI transformation and of images for processing; None takes the defaults.
+        Settings of the VOI transformation, of colours, of modalities and of images for processing; None takes the
+        defaults.
+    frame
+        Index from 0 of the frame, in a DICOM file of several frames; None expects one frame.
 
     Raises
     ------
@@ -80,18 +83,25 @@ def read_film(path: Path, settings: ImagesSettings | None = None) -> Film:
         say so, for processing.
     """
     settings = settings or ImagesSettings()
+    luminance = settings.colour == "luminance"
     if is_picture(path):
         picture = decode_picture(path)
-        grey = picture.pixels if picture.pixels.ndim == 2 else one_channel(picture.pixels)
+        grey = picture.pixels if picture.pixels.ndim == 2 else one_channel(picture.pixels, luminance)
         return Film(_to_16_bit(grey), FilmHeader(lossy=picture.lossy), turned=picture.turned)
-    dataset = open_dicom(path)
+    dataset = open_dicom(path, frame)
     header = read_header(dataset)
+    if settings.modalities and header.modality not in settings.modalities:
+        raise ExcludedCase(
+            FileReason.MODALITY,
+            f"{path.name} has the modality {header.modality or 'unknown'}; expected one of images.modalities "
+            f"{settings.modalities}",
+        )
     if header.intent == PROCESSING and settings.for_processing == "exclude":
         raise ExcludedCase(
             FileReason.FOR_PROCESSING, f"{path.name} is for processing, not for presentation; see images.for_processing"
         )
     voi = choose_voi(dataset, settings)
-    grey, conflict = grey_and_conflict(dataset, voi)
+    grey, conflict = grey_and_conflict(dataset, voi, luminance)
     return Film(grey, header, voi.label, conflict)
 
 

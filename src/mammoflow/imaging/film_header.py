@@ -6,19 +6,23 @@ No text, name or date of the header leaves this module, so nothing that identifi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import get_args
 
 import pydicom
 from pydicom.uid import HTJ2K, JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
+from mammoflow.config.images import Modality
 from mammoflow.formats.dicom_header import code_string, header_value
 from mammoflow.formats.presentation_intent import UNKNOWN, presentation_intent
 from mammoflow.formats.side_header import HeaderSide, header_side
 from mammoflow.formats.transfer_syntaxes import is_guessed
+from mammoflow.imaging.orientation import slice_orientation
 from mammoflow.imaging.scanners import known_scanner
 from mammoflow.imaging.spacing import HeaderSpacing, header_spacing
 from mammoflow.imaging.voi import rescale_is_unusable
 
 ALWAYS_LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
+MODALITIES = get_args(Modality)
 PERHAPS_LOSSY = (JPEG2000, HTJ2K)  # these syntaxes allow lossless compression too
 
 
@@ -44,6 +48,10 @@ class FilmHeader:
         Whether Rescale Slope or Intercept is no number, or the slope is 0; they count as 1 and 0.
     syntax_guessed
         Whether the file names no transfer syntax, and its elements told it.
+    modality
+        One of `MODALITIES`; "" for another one, or none.
+    orientation
+        Plane of a slice: "axial", "coronal", "sagittal" or "oblique"; "" where the header does not say.
     """
 
     spacing: HeaderSpacing = field(default_factory=HeaderSpacing)
@@ -54,11 +62,14 @@ class FilmHeader:
     photometric_conflict: bool = False
     rescale_unusable: bool = False
     syntax_guessed: bool = False
+    modality: str = ""
+    orientation: str = ""
 
 
 def read_header(dataset: pydicom.Dataset) -> FilmHeader:
     """Return what the header of a dataset from `open_dicom` says."""
     scanner = known_scanner(dataset)
+    modality = code_string(dataset, "Modality")
     pair = (code_string(dataset, "PhotometricInterpretation"), code_string(dataset, "PresentationLUTShape"))
     return FilmHeader(
         header_spacing(dataset),
@@ -69,6 +80,8 @@ def read_header(dataset: pydicom.Dataset) -> FilmHeader:
         pair in (("MONOCHROME2", "INVERSE"), ("MONOCHROME1", "IDENTITY")),
         rescale_is_unusable(dataset),
         is_guessed(dataset),
+        modality if modality in MODALITIES else "",
+        slice_orientation(dataset),
     )
 
 

@@ -34,13 +34,16 @@ Grey = npt.NDArray[np.uint16]
 WHITE = 65535
 GREY_TOLERANCE = 2 / 255  # largest difference that lossy compression may leave between the colours of a grey pixel
 
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in the luma of ITU-R BT.601-7."""
+
 
 def dicom_grey(dataset: pydicom.Dataset, voi: Voi | None = None) -> Grey:
     """Decode the pixels of a dataset from `open_dicom` to grey levels; see `grey_and_conflict`."""
     return grey_and_conflict(dataset, voi)[0]
 
 
-def grey_and_conflict(dataset: pydicom.Dataset, voi: Voi | None = None) -> tuple[Grey, bool]:
+def grey_and_conflict(dataset: pydicom.Dataset, voi: Voi | None = None, luminance: bool = False) -> tuple[Grey, bool]:
     """Decode the pixels of a dataset from `open_dicom` to grey levels (rows, columns), dark is background.
 
     It applies Bits Stored and High Bit, Pixel Representation, Modality LUT or the sign of the Rescale Slope, Pixel
@@ -53,6 +56,8 @@ def grey_and_conflict(dataset: pydicom.Dataset, voi: Voi | None = None) -> tuple
         From `open_dicom`.
     voi
         From `choose_voi`; None keeps the full range.
+    luminance
+        Whether colours become grey, see `one_channel`.
 
     Returns
     -------
@@ -78,7 +83,7 @@ def grey_and_conflict(dataset: pydicom.Dataset, voi: Voi | None = None) -> tuple
     planes_conflict = False
     if colour:
         stored, planes_conflict = _order_planes(dataset, stored)
-        stored = one_channel(stored)
+        stored = one_channel(stored, luminance)
     native = np.ascontiguousarray(stored, dtype=stored.dtype.newbyteorder("="))
     words = native.view(f"u{stored.dtype.itemsize}")
     fitted = fit_words(dataset, words)
@@ -116,8 +121,16 @@ def _order_planes(dataset: pydicom.Dataset, picture: npt.NDArray[Any]) -> tuple[
     return (other, True) if equal else (picture, False)
 
 
-def one_channel(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def one_channel(picture: npt.NDArray[Any], luminance: bool = False) -> npt.NDArray[Any]:
     """Return the one grey channel of a picture (height, width, channels); opacity is ignored.
+
+    Parameters
+    ----------
+    picture
+        (height, width, channels), unsigned; red, green, blue.
+    luminance
+        Whether a picture whose colours differ becomes grey: 0.299 red + 0.587 green + 0.114 blue, rounded (the luma of
+        ITU-R BT.601-7, section 2.5.1). Otherwise it is refused.
 
     Raises
     ------
@@ -128,8 +141,13 @@ def one_channel(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
     tolerance = GREY_TOLERANCE * np.iinfo(picture.dtype).max
     for other in channels[1:]:
         difference = float(cv2.absdiff(channels[0], other).max())
+        if difference > tolerance and luminance:
+            weighted = picture[..., :3].astype(np.float32) @ np.asarray(LUMA, dtype=np.float32)
+            return np.asarray(np.rint(weighted).astype(picture.dtype))
         if difference > tolerance:
-            raise ExcludedCase(FileReason.NOT_GREY, f"colours differ by up to {difference:.0f} levels")
+            raise ExcludedCase(
+                FileReason.NOT_GREY, f"colours differ by up to {difference:.0f} levels; see images.colour"
+            )
     return np.asarray(channels[0])
 
 

@@ -21,6 +21,7 @@ from mammoflow.imaging.geometry import Box, Mask, box_of, crop, longest_diameter
 from mammoflow.imaging.grey import Grey
 from mammoflow.imaging.mask_checks import TINY_PX, check_mask, check_share, far_apart, is_hollow
 from mammoflow.imaging.roi_mask import read_roi_mask
+from mammoflow.imaging.volume_slices import read_mask_slice
 from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.lesions import LesionReason
 
@@ -144,6 +145,11 @@ def _read_mask(
 ) -> tuple[Mask, dict[str, bool]]:
     """Read a mask at film resolution, from a picture or from contours, and its flags."""
     regions, value = (_text(lesion.get(name)) for name in ("mask_item", "mask_value"))
+    place = _text(lesion.get("volume_slice"))
+    if place is not None:
+        mask = fit_mask(read_mask_slice(path, place, value or ""), grid)
+        check_mask(mask, settings)
+        return mask, {"flag_mask_rescaled": False}
     if is_contour_file(path):
         contours = choose_contours(read_contours(path), regions)
         mask = draw_contours(contours, grid.stored, grid.film)

@@ -1,7 +1,7 @@
-"""Decoding PNG, TIFF and JPEG with their own depth and channels, white bright and upright.
+"""Decoding PNG, TIFF, JPEG and BMP with their own depth and channels, white bright and upright.
 
-OpenCV decodes. What it decodes wrongly or not at all (TIFF with opacity, of few bits or of separate planes) is decoded
-by Pillow or tifffile. Everything else is refused.
+OpenCV decodes. What it decodes wrongly or not at all (BMP; TIFF with opacity, of few bits or of separate planes) is
+decoded by Pillow or tifffile. Everything else is refused.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Picture:
 
 
 def is_picture(path: Path) -> bool:
-    """Tell by its content whether a file is PNG, TIFF or JPEG, and not DICOM.
+    """Tell by its content whether a file is PNG, TIFF, JPEG or BMP, and not DICOM.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def read_picture(path: Path) -> Pixels:
 
 
 def decode_picture(path: Path) -> Picture:
-    """Decode a PNG, TIFF or JPEG file.
+    """Decode a PNG, TIFF, JPEG or BMP file.
 
     Raises
     ------

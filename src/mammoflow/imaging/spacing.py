@@ -25,12 +25,16 @@ from mammoflow.formats.dicom_header import (
 )
 from mammoflow.imaging.scanners import at_own_resolution, known_scanner
 from mammoflow.reasons.imaging import ImagingReason
+from mammoflow.tables.images import IN_PIXELS
 
 SMALLEST_MM, LARGEST_MM = 0.005, 10.0
 """Bounds of a spacing in a table: histology slides are finer, and no picture of an organ is coarser."""
 HEADER_SMALLEST_MM, HEADER_LARGEST_MM = 0.01, 1.0
 """Bounds of a spacing in a header: detectors have 0.05 to 0.1 mm, and no radiograph is stored coarser than 1 mm."""
 LONGEST_SIDE_MM = 500.0  # the largest radiographic film measures 35 x 43 cm
+VOLUMES = ("CT", "MR", "NM", "PT")
+"""Modalities whose slices are coarser and wider than radiographs."""
+VOLUME_LARGEST_MM, VOLUME_LONGEST_SIDE_MM = 10.0, 1000.0
 MOST_OBLONG = 2.0  # ratio of the two spacings
 LARGEST_MAGNIFICATION = 4.0
 TOLERANCE = 0.02  # largest relative difference of two sources that agree
@@ -51,7 +55,8 @@ class Spacing:
     rows_mm, columns_mm
         Distance between the centres of neighbouring rows, and of neighbouring columns.
     origin
-        "table", "calibrated", "imager", "pixel", "nominal", "scanner" or "default".
+        "table", "calibrated", "imager", "pixel", "nominal", "scanner" or "default"; "pixels" where nothing is known and
+        lengths are counted in pixels.
     """
 
     rows_mm: float
@@ -80,6 +85,8 @@ class HeaderSpacing:
         Whether elements contradict each other.
     magnification_unusable
         Whether the header states a magnification, or the distances for it, that is no number from 1 to 4.
+    longest_mm
+        Longest side that an image of the modality can have.
     """
 
     spacing: Spacing | None = None
@@ -87,6 +94,7 @@ class HeaderSpacing:
     implausible: bool = False
     conflicting: bool = False
     magnification_unusable: bool = False
+    longest_mm: float = LONGEST_SIDE_MM
 
 
 def header_spacing(dataset: pydicom.Dataset) -> HeaderSpacing:
@@ -111,10 +119,11 @@ def header_spacing(dataset: pydicom.Dataset) -> HeaderSpacing:
         spacing = _in_breast_plane("scanner", (scanner.spacing_mm, scanner.spacing_mm), magnification)
     implausible = bool(unreadable) or sum(pair is not None for pair in stated.values()) > len(usable)
     conflicting = _contradict(usable, magnification) or not _fits_aspect(dataset, spacing)
-    return HeaderSpacing(spacing, magnification, implausible, conflicting, _magnification_is_unusable(dataset))
+    unusable = _magnification_is_unusable(dataset)
+    return HeaderSpacing(spacing, magnification, implausible, conflicting, unusable, _bounds(dataset)[1])
 
 
-def choose_spacing(header: Spacing | None, table_mm: Any, default_mm: Any) -> Spacing:
+def choose_spacing(header: Spacing | None, table_mm: Any, default_mm: Any, in_pixels: bool = False) -> Spacing:
     """Choose between the study's table, the file's header and the configured default, in this order.
 
     The table comes first because somebody wrote it for this study, with knowledge of the scanner or to correct a
@@ -126,6 +135,8 @@ def choose_spacing(header: Spacing | None, table_mm: Any, default_mm: Any) -> Sp
         Spacing of the file's header, or None.
     table_mm, default_mm
         Numbers of the case table; null where there is none.
+    in_pixels
+        Whether an image without any spacing counts its lengths in pixels, see `images.without_spacing`.
 
     Raises
     ------
@@ -139,10 +150,12 @@ def choose_spacing(header: Spacing | None, table_mm: Any, default_mm: Any) -> Sp
         return header
     if default is not None and _believable(default):
         return Spacing(default, default, "default")
+    if in_pixels:
+        return Spacing(1.0, 1.0, IN_PIXELS)
     raise ExcludedCase(
         ImagingReason.NO_SPACING,
         f"header none, table {table}, default {default}; expected {SMALLEST_MM} to {LARGEST_MM} mm a pixel from one, "
-        "for example cohort.dataset.spacing_mm",
+        "for example cohort.dataset.spacing_mm, or set images.without_spacing: pixels",
     )
 
 
@@ -167,7 +180,9 @@ def spacing_flags(
         _agree(other.rows_mm, chosen.rows_mm) and _agree(other.columns_mm, chosen.columns_mm)
     )
     longest = max(chosen.rows_mm * shape[0], chosen.columns_mm * shape[1])
-    unlikely = (table is not None and not _believable(table)) or longest > LONGEST_SIDE_MM
+    unlikely = (table is not None and not _believable(table)) or (
+        chosen.origin != IN_PIXELS and longest > header.longest_mm
+    )
     return {
         "flag_spacing_conflict": header.conflicting or differs,
         "flag_spacing_implausible": header.implausible or unlikely,
@@ -245,10 +260,17 @@ def _fits_aspect(dataset: pydicom.Dataset, spacing: Spacing | None) -> bool:
 
 def _plausible(pair: Pair, dataset: pydicom.Dataset) -> bool:
     rows, columns = pair
-    if not all(math.isfinite(value) and HEADER_SMALLEST_MM <= value <= HEADER_LARGEST_MM for value in pair):
+    largest, longest_side = _bounds(dataset)
+    if not all(math.isfinite(value) and HEADER_SMALLEST_MM <= value <= largest for value in pair):
         return False
     longest = max(rows * (header_integer(dataset, "Rows") or 0), columns * (header_integer(dataset, "Columns") or 0))
-    return longest <= LONGEST_SIDE_MM and 1 / MOST_OBLONG <= rows / columns <= MOST_OBLONG
+    return longest <= longest_side and 1 / MOST_OBLONG <= rows / columns <= MOST_OBLONG
+
+
+def _bounds(dataset: pydicom.Dataset) -> Pair:
+    """Return the largest spacing and the longest side in millimetres that an image of the modality can have."""
+    volume = code_string(dataset, "Modality") in VOLUMES
+    return (VOLUME_LARGEST_MM, VOLUME_LONGEST_SIDE_MM) if volume else (HEADER_LARGEST_MM, LONGEST_SIDE_MM)
 
 
 def _agree(one: float, other: float) -> bool:

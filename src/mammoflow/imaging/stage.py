@@ -67,7 +67,7 @@ def prepare_images(settings: ImagesSettings, study: Path, cohort_shard: Path, ou
     _remove_unlisted(ordered, output, files)
     _write_files(cases, ordered, output)
     _write(ordered, output)
-    _report(ordered)
+    _report(ordered, "film" if settings.breast_region == "film" else "image")
 
 
 def _cases(settings: ImagesSettings, study: Path, cohort_shard: Path, output: Path) -> list[Case]:
@@ -146,8 +146,8 @@ def _write_files(cases: list[Case], results: list[CaseResult], output: Path) -> 
     write_read_files(output, files)
 
 
-def _report(results: list[CaseResult]) -> None:
-    """Print what was prepared, left out and flagged, and the largest memory of a worker, to standard error."""
+def _report(results: list[CaseResult], word: str) -> None:
+    """Print what was prepared, left out and flagged, with the word for an image, and the largest memory of a worker."""
     images = [result.image for result in results if result.image is not None]
     lesions = [lesion for result in results for lesion in result.lesions]
     excluded = [row for result in results for row in result.excluded]
@@ -156,12 +156,12 @@ def _report(results: list[CaseResult]) -> None:
     image_flags, lesion_flags = by_flag(images, "image_id"), by_flag(lesions, "lesion_id")
     announce(
         [
-            *lines("film left out", left_out),
+            *lines(f"{word} left out", left_out),
             *lines("lesion left out", by_reason(excluded, ("lesion",), "lesion_id")),
-            *lines("film flagged", image_flags),
+            *lines(f"{word} flagged", image_flags),
             *lines("lesion flagged", lesion_flags),
-            f"images: {len(images)} of {len(results)} films and {len(lesions)} lesions prepared, films left out: "
-            f"{counted(left_out)}; films flagged: {counted(image_flags)}; lesions flagged: {counted(lesion_flags)}; "
+            f"images: {len(images)} of {len(results)} {word}s and {len(lesions)} lesions prepared, {word}s left out: "
+            f"{counted(left_out)}; {word}s flagged: {counted(image_flags)}; lesions flagged: {counted(lesion_flags)}; "
             f"peak memory of a worker {peak / 2**20:.0f} MiB",
         ]
     )

@@ -42,7 +42,7 @@ class Voi:
     Attributes
     ----------
     label
-        Which transformation of the header was chosen: "none", "window 1 of 3", "lut 2 of 2".
+        Which transformation was chosen: "none", "window 1 of 3", "lut 2 of 2", "window of the settings".
     function
         Of modality values; None where the full range is kept.
     """
@@ -72,8 +72,9 @@ def choose_voi(dataset: pydicom.Dataset, settings: ImagesSettings) -> Voi:
     dataset
         The header.
     settings
-        `voi` is none, window or lut; where the header does not have that kind, the other kind is taken. Of several, the
-        one with the explanation `voi_explanation` is taken, otherwise number `voi_number`, otherwise the first.
+        `voi` is none, window, lut, or fixed with a window of its own. Where the header does not have the kind window
+        or lut, the other kind is taken. Of several, the one with the explanation `voi_explanation` is taken,
+        otherwise number `voi_number`, otherwise the first.
 
     Raises
     ------
@@ -82,6 +83,8 @@ def choose_voi(dataset: pydicom.Dataset, settings: ImagesSettings) -> Voi:
     """
     if settings.voi == "none":
         return Voi()
+    if settings.window_center is not None and settings.window_width is not None:  # voi is fixed
+        return Voi("window of the settings", window_function("LINEAR", settings.window_center, settings.window_width))
     offers = {"window": _windows(dataset), "lut": _tables(dataset)}
     kind = next((kind for kind in (settings.voi, *offers) if offers[kind]), None)
     if kind is None:

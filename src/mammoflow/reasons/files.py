@@ -19,5 +19,6 @@ class FileReason(Reason):
     UNREADABLE = "pixel data cannot be decoded"
     MULTI_FRAME = "file has several frames"
     NOT_GREY = "image is not grey"
+    MODALITY = "modality is not accepted"
     FOR_PROCESSING = "image is for processing, not for presentation"
     CONTOURS = "contours cannot be read"

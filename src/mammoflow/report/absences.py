@@ -7,9 +7,27 @@ from typing import Any
 
 from mammoflow.config.from_run import ELSEWHERE
 from mammoflow.evaluation.candidates import CLASSIFIER
+from mammoflow.tables.images import IN_PIXELS
 from mammoflow.tables.study import applies_only
 
 Row = dict[str, Any]
+
+
+def without_millimetres(origins: Sequence[str | None]) -> list[str]:
+    """Say that lengths are in pixels where images have no spacing; nothing where all have one.
+
+    Parameters
+    ----------
+    origins
+        `spacing_origin` of each image.
+    """
+    count = sum(origin == IN_PIXELS for origin in origins)
+    if not count:
+        return []
+    return [
+        f"{count} of {len(origins)} images have no pixel spacing. Their lengths and areas are in pixels of the stored "
+        "image, also where a heading says mm. They have no features and no DICOM objects, which need millimetres."
+    ]
 
 
 def absences(study: Row, counts: Sequence[Row], headline: Sequence[Row], provenance: Row) -> list[str]:

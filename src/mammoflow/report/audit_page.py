@@ -8,14 +8,16 @@ from typing import Any
 import pandas as pd
 
 from mammoflow.cohort.audit.audit import Audit
+from mammoflow.config.study_modality import StudyModality
 from mammoflow.report.audit_diagram import flow_diagrams
 from mammoflow.report.page import render
+from mammoflow.report.wording import in_words_of, speaks_of_birads
 from mammoflow.tables.columns import SPLITS
 
 Row = dict[str, Any]
 
 
-def audit_values(audit: Audit, listed: int) -> Row:
+def audit_values(audit: Audit, listed: int, modality: StudyModality = "auto") -> Row:
     """Return the values for the templates of the audit.
 
     Parameters
@@ -24,6 +26,8 @@ def audit_values(audit: Audit, listed: int) -> Row:
         The audit.
     listed
         Number of cases in each list; a list also says how many cases there are.
+    modality
+        Of the study.
     """
     crossed = audit.tables["birads_by_pathology"]
     pathologies = [name for name in crossed.columns if name not in ("birads", "all", "malignant_share")]
@@ -42,6 +46,7 @@ def audit_values(audit: Audit, listed: int) -> Row:
         "splits": SPLITS,
         "crossed": rows_of(crossed),
         "pathologies": pathologies,
+        "birads_belongs": speaks_of_birads(modality, is_assessed(audit)),
         "spacing": rows_of(audit.tables["spacing"]),
         "flags": rows_of(audit.tables["flags"]),
         "lesion_flags": rows_of(audit.tables["lesion_flags"]),
@@ -63,14 +68,21 @@ def audit_values(audit: Audit, listed: int) -> Row:
     }
 
 
-def render_audit(audit: Audit, title: str, listed: int) -> str:
+def is_assessed(audit: Audit) -> bool:
+    """Tell whether a lesion of the study has a BI-RADS assessment."""
+    return bool(pd.to_numeric(audit.tables["birads_by_pathology"]["birads"], errors="coerce").notna().any())
+
+
+def render_audit(audit: Audit, title: str, listed: int, modality: StudyModality = "auto") -> str:
     """Return the audit's page: HTML that loads nothing else."""
-    return render({"title": title, **audit_values(audit, listed)}, "audit.html.j2")
+    page = render({"title": title, **audit_values(audit, listed, modality)}, "audit.html.j2")
+    return in_words_of(modality, is_assessed(audit), page)
 
 
-def render_section(audit: Audit, listed: int) -> str:
+def render_section(audit: Audit, listed: int, modality: StudyModality = "auto") -> str:
     """Return the part of the page that is also a section of the report."""
-    return render(audit_values(audit, listed), "audit_section.html.j2")
+    section = render(audit_values(audit, listed, modality), "audit_section.html.j2")
+    return in_words_of(modality, is_assessed(audit), section)
 
 
 def rows_of(table: pd.DataFrame) -> list[Row]:

@@ -38,6 +38,6 @@ def write_audit(settings: AuditSettings, cohort: Path, images: list[Path], outpu
     for name, table in audit.tables.items():
         write_csv(output / f"{name}.csv", noted(table, audit.study))
     write_text(output / "audit.json", json.dumps(audit.record(), indent=2, ensure_ascii=False, default=str) + "\n")
-    write_text(output / "section.html", render_section(audit, settings.listed))
-    write_text(output / "audit.html", render_audit(audit, settings.title, settings.listed))
+    write_text(output / "section.html", render_section(audit, settings.listed, settings.modality))
+    write_text(output / "audit.html", render_audit(audit, settings.title, settings.listed, settings.modality))
     return audit

@@ -16,7 +16,7 @@ from mammoflow.evaluation.birads_table import ALL
 from mammoflow.evaluation.candidates import classifier_titles, display_name
 from mammoflow.evaluation.detection import FALSE_POSITIVES_PER_IMAGE
 from mammoflow.evaluation.segmentation_tables import FEEDS
-from mammoflow.report.absences import absences
+from mammoflow.report.absences import absences, without_millimetres
 from mammoflow.report.content import (
     Tables,
     by_family,
@@ -48,6 +48,7 @@ from mammoflow.report.segmentation import (
     with_prompts_of_masks,
 )
 from mammoflow.report.verdicts import against_reader, verdicts
+from mammoflow.report.wording import in_words_of, speaks_of_birads
 from mammoflow.storage.files import read_json, write_text
 from mammoflow.tables.study import LEAKING, applies_only, has_every_fold
 
@@ -127,9 +128,13 @@ def write_report(
         "seen": seen,
         "division": division(study),
         "counts": split_counts(cohort),
-        "absences": absences(study, split_counts(cohort), headline, provenance),
+        "absences": [
+            *absences(study, split_counts(cohort), headline, provenance),
+            *without_millimetres(pictures.films["spacing_origin"].tolist()),
+        ],
         "chosen_elsewhere": applies_only(study),
         "birads": headline[0],
+        "birads_belongs": speaks_of_birads(settings.modality, bool(headline[0]["n"])),
         "zero_note": ZERO_NOTES[provenance["comparison"]["birads_zero"]],
         "headline": by_family(headline, titles),
         "same_rows": len({row["n"] for row in headline if row["n"]}) <= 1,
@@ -181,7 +186,8 @@ def write_report(
         "drawn": drawn,
     }
     write_tables(comparison, output.parent / "tables", titles)
-    write_text(output, render(values, "page.html.j2", filters))
+    page = render(values, "page.html.j2", filters)
+    write_text(output, in_words_of(settings.modality, bool(headline[0]["n"]), page))
 
 
 def case_values(

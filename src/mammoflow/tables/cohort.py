@@ -29,6 +29,9 @@ IMAGES = pa.DataFrameSchema(
         "view": text(),  # CC, MLO, ... or "" where unknown
         "density": integer(0, 4),
         "image_path": text(),
+        # Of a volume: plane and index of the slice, such as "axial 12".
+        "volume_slice": text(nullable=True, required=False),
+        "frame": integer(0, required=False),  # index of the frame in a file of several; null: the file has one
         "spacing_mm": number(above=0),  # film pixel spacing from the table; null where the table gives none
         "spacing_origin": text(nullable=True),  # see mammoflow.imaging.spacing.Spacing; null: not yet known
         "default_spacing_mm": number(above=0),  # taken where neither header nor table gives one; null excludes
@@ -90,6 +93,7 @@ LESIONS = pa.DataFrameSchema(
         "mask_path": text(nullable=True),  # relative to the study folder; null for a study of boxes
         # Which regions of a file of contours the lesion is: their places, from 0, with commas; null takes all of them.
         "mask_item": text(nullable=True, required=False),
+        "volume_slice": text(nullable=True, required=False),  # of a mask volume, as in the table of images
         # Which values of the mask file are the lesion, see mammoflow.config.images.MASK_VALUE; null: not stated.
         "mask_value": text(nullable=True, required=False),
         # Whether malignancy is a biopsy's result or follows from BI-RADS by convention.

@@ -10,6 +10,9 @@ from mammoflow.tables.columns import flag, integer, number, text
 FULLY_ANNOTATED = "fully_annotated"
 """Column of the tables of images that says whether all lesions of an image are known; without it they are."""
 
+IN_PIXELS = "pixels"
+"""Value of `spacing_origin` of an image whose spacing is unknown and whose lengths are in pixels."""
+
 LABELLED = "labelled"
 """Column that says whether an image takes part in figures: it has a lesion of known malignancy, or none at all."""
 
@@ -39,6 +42,8 @@ CANONICAL_IMAGES = pa.DataFrameSchema(
         "presentation": text(choices=("presentation", "processing", "unknown"), required=False),
         "voi": text(required=False),  # VOI transformation in the grey levels: "none", "window 1 of 2", "lut 1 of 1"
         "scanner": text(nullable=True, required=False),  # device, where it is a known one
+        "modality": text(required=False),  # of the DICOM header: CT, MR, MG, ...; "" where unknown
+        "orientation": text(required=False),  # plane of a slice: axial, coronal, sagittal, oblique; "" where unknown
         "magnification": number(above=0, required=False),  # of the breast in the detector's plane; null: not said
         "laterality_header": text(choices=("L", "R", ""), required=False),
         "laterality_image": text(choices=("L", "R", ""), required=False),  # where the breast lies; "" where unclear

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mammoflow.dicom_output.stage import EMPTY, PICTURE, DicomInputs, write_dicom_objects
+from mammoflow.dicom_output.stage import EMPTY, NO_MILLIMETRES, PICTURE, DicomInputs, write_dicom_objects
 from mammoflow.errors import StudyError
 from mammoflow.storage.files import write_image, write_mask
 from mammoflow.tables.dicom_objects import DICOM_OBJECTS
@@ -165,3 +165,10 @@ def test_mask_of_another_size_stops(shard: DicomInputs, tmp_path: Path) -> None:
     write_mask(shard.masks / "mask" / "R-MLO-1.png", np.ones((5, 5), dtype=np.bool_))
     with pytest.raises(StudyError, match="run the segment stage again"):
         write_dicom_objects(shard, tmp_path / "out")
+
+
+def test_an_image_without_a_pixel_spacing_is_a_note(shard: DicomInputs, tmp_path: Path) -> None:
+    path = shard.images / "images.parquet"
+    write_table(read_table(path, CANONICAL_IMAGES).assign(spacing_origin="pixels"), CANONICAL_IMAGES, path)
+    write_dicom_objects(shard, tmp_path / "out")
+    assert set(objects(tmp_path / "out")["note"]) == {NO_MILLIMETRES}

@@ -5,6 +5,7 @@ import pytest
 
 from mammoflow.errors import ExcludedCase, StudyError
 from mammoflow.features.lesion_patch import PatchFiles
+from mammoflow.reasons.features import FeatureReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.files import write_mask
 from mammoflow.tables.files import read_table, write_table
@@ -64,6 +65,15 @@ def test_lesion_without_a_mask_is_told_apart(make_shard, lesion, source, reason)
     with pytest.raises(ExcludedCase) as caught:
         PatchFiles(shard.images, shard.masks, source, 2.0).read(0)
     assert caught.value.reason is reason
+
+
+def test_an_image_without_a_pixel_spacing_has_no_features(make_shard):
+    shard = make_shard([Lesion()])
+    path = shard.images / "images.parquet"
+    write_table(read_table(path, CANONICAL_IMAGES).assign(spacing_origin="pixels"), CANONICAL_IMAGES, path)
+    with pytest.raises(ExcludedCase) as caught:
+        PatchFiles(shard.images, shard.masks, "reference", 0.5).read(0)
+    assert caught.value.reason is FeatureReason.NO_MILLIMETRES
 
 
 def test_damaged_patch_stops_the_stage(make_shard):

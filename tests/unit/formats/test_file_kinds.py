@@ -212,7 +212,6 @@ def numpy_file() -> bytes:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (picture("BMP"), "BMP"),
         (picture("GIF"), "GIF"),
         (picture("WEBP"), "WebP"),
         (picture("JPEG2000"), "JPEG 2000"),

@@ -1,0 +1,131 @@
+"""NIfTI volumes: slices along the patient's axes, whatever the order of the voxels, and their spacing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK
+import yaml
+
+from mammoflow.cohort.readers.nifti import chosen_slices
+from mammoflow.cohort.stage import build_cohort
+from mammoflow.config.study import StudyConfig
+from mammoflow.errors import ExcludedCase
+from mammoflow.formats.volumes import read_volume, refuse_other_grid
+from mammoflow.imaging.stage import prepare_images
+from mammoflow.segmentation.prompting.prompts import make_prompts
+from mammoflow.tables.files import read_table
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+
+
+def write_volume(path: Path, voxels: np.ndarray, orientation: str = "LPS") -> None:
+    """Write voxels (z, y, x) of an LPS grid with the spacing x 1, y 2, z 1, stored in another order of voxels."""
+    image = SimpleITK.GetImageFromArray(voxels)
+    image.SetSpacing((1.0, 2.0, 1.0))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    SimpleITK.WriteImage(SimpleITK.DICOMOrient(image, orientation), str(path))
+
+
+def volume() -> tuple[np.ndarray, np.ndarray]:
+    """Return voxels (z, y, x) = (40, 12, 48) and a mask, largest at y = 7, of the value 2; 1 is an organ."""
+    voxels = np.zeros((40, 12, 48), dtype=np.int16)
+    voxels[35:, :, :] = 40  # the head
+    voxels[:, :, 44:] = 300  # the left side of the patient
+    mask = np.zeros(voxels.shape, dtype=np.uint8)
+    mask[:, 2, :] = 1
+    mask[10:16, 6, 10:20] = 2
+    mask[10:20, 7, 10:20] = 2
+    return voxels, mask
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("nifti")
+    voxels, mask = volume()
+    for place, orientation in enumerate(("LPS", "RAS", "PIR", "ASL", "LAI", "RPS")):
+        write_volume(folder / "study" / "images" / f"v{place}_ct.nii.gz", voxels, orientation)
+        write_volume(folder / "study" / "masks" / f"v{place}_ct.nii.gz", mask, orientation)
+    write_volume(folder / "study" / "images" / "v9_.nii", voxels)
+    write_volume(folder / "study" / "masks" / "v9_.nii", np.zeros_like(mask))
+    text = (Path(__file__).parents[3] / "docs" / "other-pictures.md").read_text(encoding="utf-8")
+    values = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)[2])
+    values["cohort"] |= {"shards": 1, "split": {"test_fraction": 0.34}}
+    values["cohort"]["dataset"]["folder"] = str(folder / "study")
+    config = StudyConfig.model_validate(values)
+    build_cohort(config.cohort, folder / "study", folder / "cohort")
+    prepare_images(config.images, folder / "study", folder / "cohort" / "shards" / "00", folder / "images", 1)
+    make_prompts(config.prompts, folder / "images", folder / "prompts.parquet")
+    return folder
+
+
+def test_slices_of_every_order_of_voxels_run_to_prompts(run):
+    images = read_table(run / "images" / "images.parquet", CANONICAL_IMAGES)
+    lesions = read_table(run / "images" / "lesions.parquet", CANONICAL_LESIONS)
+    assert images["image_id"].tolist() == [f"v{place}_ct_coronal0007" for place in range(6)]
+    assert images["patient_id"].tolist() == [f"v{place}" for place in range(6)]
+    assert set(images["spacing_origin"]) == {"affine"}
+    assert images["film_spacing_mm"].to_numpy() == pytest.approx(1.0)
+    assert images["digest"].nunique() == 1  # one volume in six orders
+    assert lesions["area_mm2"].to_numpy() == pytest.approx(100.0)
+    assert (lesions[["y0", "x0", "y1", "x1"]].to_numpy() == [20, 10, 30, 20]).all()  # 40 - 20 from the head
+    assert set(pd.read_parquet(run / "prompts.parquet")["lesion_id"]) == set(lesions["lesion_id"])
+
+
+def test_the_head_is_at_the_top_and_the_window_in_hounsfield_units(run):
+    images = read_table(run / "images" / "images.parquet", CANONICAL_IMAGES)
+    grey = cv2.imread(str(run / "images" / images["image_file"][0]), cv2.IMREAD_UNCHANGED)
+    assert grey.shape == (40, 48)
+    assert grey[0, 0] == round(65535 * (0.5 / 399 + 0.5))
+    assert grey[39, 0] == round(65535 * (-39.5 / 399 + 0.5))
+    assert grey[20, 47] == 65535
+
+
+def test_an_empty_mask_excludes_its_volume(run):
+    excluded = pd.read_parquet(run / "cohort" / "excluded.parquet")
+    details = set(excluded.loc[excluded["patient_id"] == "v9", "detail"])
+    assert "no voxel of the mask has a value of [2]" in details
+
+
+def test_slices_are_chosen_by_the_area_of_the_lesion():
+    areas = np.array([0, 3, 9, 9, 1, 0])
+    assert chosen_slices(areas, "largest", 3) == [2]
+    assert chosen_slices(areas, "lesion", 1) == [1, 2, 3, 4]
+    assert chosen_slices(areas, "lesion", 2) == [1, 3]
+    assert chosen_slices(areas, "all", 2) == [0, 2, 4]
+
+
+def test_a_file_that_is_no_volume_is_excluded(tmp_path):
+    (tmp_path / "a.nii").write_bytes(b"no volume" * 100)
+    with pytest.raises(ExcludedCase, match="cannot be read as NIfTI"):
+        read_volume(tmp_path / "a.nii")
+    image = SimpleITK.GetImageFromArray(np.zeros((2, 3, 4, 5), dtype=np.uint8), isVector=False)
+    SimpleITK.WriteImage(image, str(tmp_path / "b.nii"))
+    with pytest.raises(ExcludedCase, match="expected one volume"):
+        read_volume(tmp_path / "b.nii")
+
+
+def test_a_mask_on_another_grid_is_excluded(tmp_path):
+    voxels, mask = volume()
+    write_volume(tmp_path / "image.nii", voxels)
+    write_volume(tmp_path / "mask.nii", mask)
+    refuse_other_grid(tmp_path / "image.nii", tmp_path / "mask.nii")
+    write_volume(tmp_path / "mirrored.nii", mask, "RPS")
+    write_volume(tmp_path / "shorter.nii", mask[1:])
+    for name in ("mirrored.nii", "shorter.nii"):
+        with pytest.raises(ExcludedCase, match="resample the mask"):
+            refuse_other_grid(tmp_path / "image.nii", tmp_path / name)
+
+
+def test_anisotropic_slices_keep_their_spacing(tmp_path):
+    voxels, _ = volume()
+    write_volume(tmp_path / "a.nii", voxels, "RAS")
+    read = read_volume(tmp_path / "a.nii")
+    assert read.slice_spacing_mm("axial") == pytest.approx((2.0, 1.0))
+    assert read.slice_spacing_mm("sagittal") == pytest.approx((1.0, 2.0))
+    assert (read.slice("axial", 3) == voxels[3]).all()
+    assert (read.slice("sagittal", 45) == voxels[::-1, :, 45]).all()
