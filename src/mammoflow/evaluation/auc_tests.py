@@ -23,14 +23,10 @@ from mammoflow.evaluation.estimates import Scored
 from mammoflow.evaluation.floors import SIZE_ALONE
 from mammoflow.evaluation.foreign import is_foreign
 from mammoflow.evaluation.fusion import READERS_WORDS
+from mammoflow.evaluation.hypotheses import AGAINST_BEST, AGAINST_READER, EXPLORATORY, PRIMARY
 from mammoflow.evaluation.metrics import FloatArray, auc
 from mammoflow.evaluation.paired import Paired
 from mammoflow.evaluation.seen_patients import SeenPatients, seen_columns
-
-PRIMARY = "primary"
-AGAINST_READER = "models against BI-RADS"
-AGAINST_BEST = "models against the best model"
-EXPLORATORY = "exploratory"
 
 MODELS = (CLASSIFIER, FUSION, FEATURE_MODEL)
 """Families of what is tested; floors and ceilings are exploratory."""

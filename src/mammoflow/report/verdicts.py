@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mammoflow.evaluation.auc_tests import AGAINST_READER, PRIMARY
 from mammoflow.evaluation.candidates import BIRADS, display_name
+from mammoflow.evaluation.hypotheses import AGAINST_READER, PRIMARY
 from mammoflow.report.content import Row
 from mammoflow.report.first_screen import model_marks
 from mammoflow.report.page import number, probability_value, signed
