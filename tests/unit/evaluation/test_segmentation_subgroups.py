@@ -80,7 +80,7 @@ def test_groups_hold_only_masks_that_went_on_of_the_test_split() -> None:
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """Keep the figures that are drawn, and write none."""
+    """Keep the figures that are drawn, and write no picture."""
     figures: list[Figure] = []
 
     @contextmanager
@@ -92,7 +92,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     return figures
 
 
-def test_the_lines_of_the_margin_figure_are_the_rows_of_the_table(drawn: list[Figure]) -> None:
+def test_the_lines_of_the_margin_figure_are_the_rows_of_the_table(drawn: list[Figure], tmp_path: Path) -> None:
     parts = [masks({"P1a": 0.9 - margin / 50, "P2a": 0.8}, margin_mm=margin) for margin in (10.0, 0.0, 5.0)]
     parts += [masks({"P1a": 0.1, "P2a": 0.1}, margin_mm=margin, iteration=2) for margin in (0.0, 5.0, 10.0)]
     parts += [masks({"P1a": 0.5, "P2a": 0.3}, margin_mm=margin, model="ellipse") for margin in (0.0, 5.0, 10.0)]
@@ -100,7 +100,7 @@ def test_the_lines_of_the_margin_figure_are_the_rows_of_the_table(drawn: list[Fi
     known = lesions_of(scores)
     known.loc["P3a"] = known.loc["P2a"].where(known.columns != "split", "train")
     table = segmentation_table(pd.concat([scores, masks({"P3a": 0.0}, margin_mm=0.0)]), known, BOOTSTRAP)
-    segmentation_figures.draw_dice_against_margin(Path("unused.png"), table, phantom=True)
+    segmentation_figures.draw_dice_against_margin(tmp_path / "drawn.png", table, phantom=True)
     axes = drawn[0].axes[0]
     lines = {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in axes.get_lines()}
     assert lines["small"][0] == [0, 5, 10]
@@ -111,12 +111,12 @@ def test_the_lines_of_the_margin_figure_are_the_rows_of_the_table(drawn: list[Fi
     assert legend.get_title().get_text() == "test split, n = 2 lesions"
 
 
-def test_a_margin_looks_the_same_in_every_panel_of_the_iteration_figure(drawn: list[Figure]) -> None:
+def test_a_margin_looks_the_same_in_every_panel_of_the_iteration_figure(drawn: list[Figure], tmp_path: Path) -> None:
     both = [masks({"P1a": 0.5}, margin_mm=margin, iteration=turn) for margin in (0.0, 10.0) for turn in (1, 2)]
     late = [masks({"P1a": 0.4}, margin_mm=10.0, iteration=turn, model="other") for turn in (1, 2)]
     scores = pd.concat([*late, *both])
     table = segmentation_table(scores, lesions_of(scores), BOOTSTRAP)
-    segmentation_figures.draw_dice_by_iteration(Path("unused.png"), table, phantom=False)
+    segmentation_figures.draw_dice_by_iteration(tmp_path / "drawn.png", table, phantom=False)
     looks: dict[str, set[str]] = {}
     for axes in drawn[0].axes:
         for line in axes.get_lines():
@@ -125,13 +125,13 @@ def test_a_margin_looks_the_same_in_every_panel_of_the_iteration_figure(drawn: l
     assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["+0 mm", "+10 mm"]
 
 
-def test_the_diameter_figure_shows_lesions_of_unknown_label_too(drawn: list[Figure]) -> None:
+def test_the_diameter_figure_shows_lesions_of_unknown_label_too(drawn: list[Figure], tmp_path: Path) -> None:
     table = masks({"P1a": 0.2, "P2a": 0.4, "P3a": 0.6, "P4a": 0.8})
     kept = table[["model", "field_of_view", "lesion_id", "prompt_id"]]
     known = lesions_of(table, malignant=pd.array([0, 1, None, None], dtype="Int64"))
     rows = dice_by_diameter(table, kept, known)
     segmentation_figures.draw_dice_against_diameter(
-        Path("unused.png"), rows, diameter_correlation(rows, BOOTSTRAP), phantom=False
+        tmp_path / "drawn.png", rows, diameter_correlation(rows, BOOTSTRAP), phantom=False
     )
     axes = drawn[0].axes[0]
     points = {str(part.get_label()): np.asarray(part.get_offsets()).tolist() for part in axes.collections}
