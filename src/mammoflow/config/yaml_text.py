@@ -70,7 +70,7 @@ def load_yaml(text: str, origin: str) -> object:
     except yaml.YAMLError as error:
         hint = "; indent with blanks, YAML allows no tabs" if "'\\t'" in str(error) else ""
         said = str(error).replace('"<unicode string>"', origin)
-        raise ConfigError(f"{origin} cannot be read as YAML: {said}{hint}") from error
+        raise ConfigError(f"{origin} cannot be read as YAML: {said}{hint}; correct the file") from error
 
 
 def keep_words(values: Mapping[Any, Any], texts: Mapping[Any, Any]) -> dict[Any, Any]:

@@ -16,6 +16,7 @@ from mammoflow.planning.command_line import with_command_line
 from mammoflow.planning.models import run_folder
 from mammoflow.planning.preflight import check_files, check_places, gpu_present
 from mammoflow.storage.files import write_text
+from mammoflow.storage.write_errors import WriteError
 
 # These targets fetch the study or the weights, so the files need not be there yet.
 FETCHING_TARGETS = frozenset({"download", "prefetch"})
@@ -91,10 +92,11 @@ def write_settings(config: StudyConfig) -> None:
     for path, text in _changed_settings(config).items():
         try:
             write_text(path, text)
-        except OSError as error:
+        except (OSError, WriteError) as error:
+            cause = error.cause if isinstance(error, WriteError) else error.strerror or error
             raise ConfigError(
-                f"results: found {config.results!r}, but {path} cannot be written: {error.strerror or error}; expected "
-                "a folder that you can write to; correct the path or its permissions"
+                f"results: found {config.results!r}, but {path} cannot be written: {cause}; expected a folder "
+                "with room that you can write to; correct the path or its permissions, or make room"
             ) from error
 
 
