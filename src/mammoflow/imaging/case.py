@@ -117,16 +117,28 @@ def exclude_image(case: Case, problem: ExcludedCase) -> CaseResult:
 def excluded_row(row: Mapping[str, Any], path: str, problem: ExcludedCase) -> dict[str, str]:
     """Return a row of the EXCLUDED table for a row of IMAGES or LESIONS."""
     lesion_id = str(row.get("lesion_id", ""))
+    hidden = (
+        str(row.get("anonymous")) == "True"
+    )  # of a study without the column, or of one of several studies, it is null
     return {
         "stage": STAGE,
         "level": "lesion" if lesion_id else "image",
         "patient_id": str(row["patient_id"]),
         "image_id": str(row["image_id"]),
         "lesion_id": lesion_id,
-        "path": path,
+        "path": "" if hidden else path,
         "reason": str(problem.reason),
-        "detail": problem.detail,
+        "detail": without_files(problem.detail, row, path) if hidden else problem.detail,
     }
+
+
+def without_files(text: str, row: Mapping[str, Any], path: str) -> str:
+    """Return a text without the paths of a row: their folders, names and stems of more than 2 letters become `…`."""
+    paths = [Path(value) for value in (path, row.get("image_path"), row.get("mask_path")) if isinstance(value, str)]
+    parts = {part for each in paths for part in (str(each), each.name, each.stem, *each.parts)}
+    for part in sorted(parts, key=len, reverse=True):
+        text = text.replace(part, "…") if len(part) > 2 else text
+    return text
 
 
 def file_name(identifier: str) -> str:

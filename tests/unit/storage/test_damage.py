@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 import torch
 
+from mammoflow.config.base import read_settings
 from mammoflow.config.reading import read_mapping
+from mammoflow.config.study import StudyConfig
 from mammoflow.errors import MammoflowError
 from mammoflow.storage.files import read_image, read_json, read_mask, write_image, write_mask, write_text, writing
 from mammoflow.storage.tensor_files import save_tensors
@@ -46,6 +48,12 @@ KINDS: dict[str, tuple[str, Callable[[Path], object], Callable[[Path], object], 
     "weights": ("a.safetensors", write_tensors, read_state, "run the training that wrote it"),
     "header": ("a.safetensors", write_tensors, read_header, "make it again"),
     "state": (LAST, write_state, lambda path: read_progress(path.parent), "begins again at its first epoch"),
+    "settings of a job": (
+        "a.yaml",
+        lambda path: path.write_text("run: a\nresults: b\n", encoding="utf-8"),
+        lambda path: read_settings(StudyConfig, path),
+        "expected|correct|run the workflow",
+    ),
     "settings": (
         "a.yaml",
         lambda path: path.write_text("run: a\nresults: b\n", encoding="utf-8"),
@@ -60,7 +68,13 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "zeros": lambda content: bytes(len(content)),
     "another format": lambda _: b"<html>404</html>",
 }
-HARMLESS = {("csv", "cut to half"), ("csv", "zeros"), ("csv", "another format"), ("settings", "emptied")}
+HARMLESS = {
+    ("csv", "cut to half"),
+    ("csv", "zeros"),
+    ("csv", "another format"),
+    ("settings", "emptied"),
+    ("settings of a job", "emptied"),
+}
 """Rows that a CSV has lost cannot be noticed; `mammoflow verify` does. An empty overlay says nothing."""
 
 
