@@ -11,6 +11,8 @@ import yaml
 
 from mammoflow.errors import ConfigError
 
+LARGEST_NUMBER = 2**63 - 1
+LONGEST_NUMBER = 70  # characters: 64 binary digits with sign and prefix
 MERGE_TAG = "tag:yaml.org,2002:merge"
 BOOLEAN_TAG = "tag:yaml.org,2002:bool"
 BOOLEAN_WORDS = {True: ("yes", "true", "on"), False: ("no", "false", "off")}
@@ -46,6 +48,18 @@ class _StrictConstructor(yaml.constructor.SafeConstructor):
                 seen[key] = key_node
         return super().construct_mapping(node, deep=deep)
 
+    def construct_number(self, node: yaml.ScalarNode) -> int:
+        """Construct a whole number of at most 64 bits; larger ones take long to read and cannot be shown."""
+        number: int = self.construct_yaml_int(node) if len(node.value) <= LONGEST_NUMBER else LARGEST_NUMBER + 1
+        if abs(number) > LARGEST_NUMBER:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the number {node.value[:20]}... is too large; write a smaller one", node.start_mark
+            )
+        return number
+
+
+_StrictConstructor.add_constructor("tag:yaml.org,2002:int", _StrictConstructor.construct_number)
+
 
 class _Loader(_StrictConstructor, yaml.SafeLoader):
     """Reads in Python: its errors show the place in the text."""
@@ -63,7 +77,7 @@ def load_yaml(text: str, origin: str) -> object:
     ConfigError
         If it is not YAML, or a key occurs twice in one mapping; the message has the line.
     """
-    with contextlib.suppress(yaml.YAMLError):
+    with contextlib.suppress(yaml.YAMLError, ValueError, OverflowError, RecursionError):
         return yaml.load(text, Loader=_FastLoader)
     try:
         return yaml.load(text, Loader=_Loader)
@@ -71,6 +85,10 @@ def load_yaml(text: str, origin: str) -> object:
         hint = "; indent with blanks, YAML allows no tabs" if "'\\t'" in str(error) else ""
         said = str(error).replace('"<unicode string>"', origin)
         raise ConfigError(f"{origin} cannot be read as YAML: {said}{hint}; correct the file") from error
+    except (ValueError, OverflowError) as error:  # a date or time that does not exist
+        raise ConfigError(f"{origin} has a value that YAML cannot read: {error}; quote it, or correct it") from error
+    except RecursionError as error:
+        raise ConfigError(f"{origin} nests lists or mappings too deeply; correct the file") from error
 
 
 def keep_words(values: Mapping[Any, Any], texts: Mapping[Any, Any]) -> dict[Any, Any]:

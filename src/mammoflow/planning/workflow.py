@@ -77,9 +77,13 @@ def study_folders(config: StudyConfig) -> list[str]:
 
 
 def study_tables(config: StudyConfig) -> list[str]:
-    """Return the paths of all tables that the configuration names for its studies."""
+    """Return the paths of all tables that the configuration names for its studies, and of the keys of their ids."""
     folders = zip(study_folders(config), config.cohort.datasets, strict=True)
-    return [f"{folder}/{table}" for folder, dataset in folders for table in dataset.every_table()]
+    tables = [f"{folder}/{table}" for folder, dataset in folders for table in dataset.every_table()]
+    return [
+        *tables,
+        *dict.fromkeys(dataset.anonymous_ids for dataset in config.cohort.datasets if dataset.anonymous_ids),
+    ]
 
 
 def settings_file(config: StudyConfig, job: str) -> str:
