@@ -1,6 +1,6 @@
-"""Case tables and configurations of any content: each ends in a result or in an error of this project, never in another.
+"""Case tables and configurations of any content: each ends in a result or in an error of this project.
 
-The examples are the same in every run. `pytest -m slow tests/unit/test_fuzz.py` tries a hundred times as many.
+The examples are the same in every run. `pytest -m slow tests/unit/test_fuzz.py` tries forty times as many.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from mammoflow.errors import MammoflowError
 
 SUPPRESSED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
 FEW = settings(max_examples=25, derandomize=True, database=None, suppress_health_check=SUPPRESSED)
-MANY = settings(FEW, max_examples=2500)
+MANY = settings(FEW, max_examples=1000)
 
-ODD = ["", " ", "nan", "NA", "None", "-1", "0", "1", "1e400", "-0.0", "inf", "1,5", "2.0", "=1+1", "'", '"', "\u202e", "\x0b",
-       "\ufeff", "é", "e\u0301", "../x.png", "/etc/passwd", "a" * 300, "benign", "malignant", "MLO", "L", "links", "4a",
-       "yes", "x.png", "m.png", "0.07", "{x}", "\r", "2024-13-45", "%s", "\U0001f480"]  # fmt: skip
+ODD = ["", " ", "nan", "NA", "None", "-1", "0", "1", "1e400", "-0.0", "inf", "1,5", "2.0", "=1+1", "'", '"', "\x0b",
+       "\u202e", "\ufeff", "e\u0301", "../x.png", "/etc/passwd", "a" * 300, "benign", "malignant", "MLO", "L", "4a",
+       "é", "links", "yes", "x.png", "m.png", "0.07", "{x}", "\r", "2024-13-45", "%s", "\U0001f480"]  # fmt: skip
 COLUMNS = ["patient", "image", "mask", "label", "side", "view", "birads", "density", "spacing", "x0", "y0", "x1", "y1",
            "usable", "lesion", "finding", "image_id", "type", "split", "Patient ", "label", ""]  # fmt: skip
 cells = st.one_of(st.sampled_from(ODD), st.text(max_size=12))
@@ -50,12 +50,11 @@ def csv_text(header: list[str], table: list[list[str]], delimiter: str) -> str:
 
 
 def only_own_errors(work: Callable[[], object]) -> str:
-    """Do work; an error of this project counts as a result, and its message has to say something."""
+    """Do work; an error of this project counts as a result, and is returned as its message."""
     try:
         work()
     except MammoflowError as error:
-        assert len(str(error)) > 10
-        return "refused"
+        return str(error)
     return "read"
 
 
@@ -128,10 +127,12 @@ MAGIC = [b"PK\x03\x04", b"PAR1", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"%PDF-1.4
 contents = st.builds(
     lambda start, rest, end: start + rest + end, st.sampled_from(MAGIC), st.binary(), st.sampled_from(MAGIC)
 )
+TOKENS = [*"{}[]:,-?&*!|>'\"%@`#", "a", "cohort", "run", ": ", "\n", "\n  ", "!!int", "!!python/object:os.system",
+          "1:59", "0x", "2020-99-99", "<<: "]  # fmt: skip
 yaml_texts = st.one_of(
-    st.text(alphabet=string.printable + "&*!|>é\u2028\x85", max_size=80),
-    st.lists(st.sampled_from([*"{}[]:,-?&*!|>'\"%@`#", "a", "cohort", "run", ": ", "\n", "\n  ", "!!int", "!!python/object:os.system", "1:59", "0x", "2020-99-99", "<<: "]), max_size=25).map("".join),
-)  # fmt: skip
+    st.text(alphabet=string.printable + "é\u2028\x85", max_size=80),
+    st.lists(st.sampled_from(TOKENS), max_size=25).map("".join),
+)
 
 
 def check_value(place: tuple[str, ...], value: object) -> None:

@@ -115,7 +115,7 @@ def test_a_sheet_with_a_cell_in_its_last_corner(tmp_path: Path) -> None:
 
 
 def test_a_field_or_a_row_without_end(tmp_path: Path) -> None:
-    (tmp_path / "cases.csv").write_text('patient,label\n"' + "x\n" * 5_000, encoding="utf-8")
+    (tmp_path / "cases.csv").write_text('patient,label\n"' + "x\n" * 70_000, encoding="utf-8")
     with pytest.raises(StudyError, match=r"cases\.csv.*quot"):
         read_text_table(tmp_path / "cases.csv", TableForm())
     header = ",".join(f"c{number}" for number in range(500))
