@@ -104,8 +104,14 @@ def anonymous(selection: Selection, make: IdMaker) -> Selection:
 def anonymous_exclusion(exclusion: Exclusion, make: IdMaker) -> Exclusion:
     """Return an exclusion without file and value: its reason, its ids and its row in the case table stay."""
     match = WITH_ROW.fullmatch(exclusion.detail)
-    ids = {name: make(name, getattr(exclusion, name)) for name in ("patient_id", "image_id", "lesion_id")}
-    return replace(exclusion, **ids, path="", detail=match["origin"] if match else "")
+    return replace(
+        exclusion,
+        patient_id=make("patient_id", exclusion.patient_id),
+        image_id=make("image_id", exclusion.image_id),
+        lesion_id=make("lesion_id", exclusion.lesion_id),
+        path="",
+        detail=match["origin"] if match else "",
+    )
 
 
 def hide_notes(reader: Reader) -> None:

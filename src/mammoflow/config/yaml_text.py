@@ -13,6 +13,10 @@ from mammoflow.errors import ConfigError
 
 LARGEST_NUMBER = 2**63 - 1
 LONGEST_NUMBER = 70  # characters: 64 binary digits with sign and prefix
+UNREADABLE = (ValueError, OverflowError, LookupError, AttributeError, TypeError)
+"""What PyYAML raises for values that its grammar allows: a date that does not exist, `!!int` without a number."""
+
+NUMBER_TAG = "tag:yaml.org,2002:int"
 MERGE_TAG = "tag:yaml.org,2002:merge"
 BOOLEAN_TAG = "tag:yaml.org,2002:bool"
 BOOLEAN_WORDS = {True: ("yes", "true", "on"), False: ("no", "false", "off")}
@@ -58,15 +62,21 @@ class _StrictConstructor(yaml.constructor.SafeConstructor):
         return number
 
 
-_StrictConstructor.add_constructor("tag:yaml.org,2002:int", _StrictConstructor.construct_number)
-
-
 class _Loader(_StrictConstructor, yaml.SafeLoader):
     """Reads in Python: its errors show the place in the text."""
 
 
 class _FastLoader(_StrictConstructor, yaml.CSafeLoader):
     """Reads in C, ten times as fast."""
+
+
+def _number(loader: Any, node: yaml.ScalarNode) -> Any:
+    """Construct a whole number, by the loader that reads the text."""
+    return loader.construct_number(node)
+
+
+_Loader.add_constructor(NUMBER_TAG, _number)
+_FastLoader.add_constructor(NUMBER_TAG, _number)
 
 
 def load_yaml(text: str, origin: str) -> object:
@@ -77,7 +87,7 @@ def load_yaml(text: str, origin: str) -> object:
     ConfigError
         If it is not YAML, or a key occurs twice in one mapping; the message has the line.
     """
-    with contextlib.suppress(yaml.YAMLError, ValueError, OverflowError, RecursionError):
+    with contextlib.suppress(yaml.YAMLError, RecursionError, *UNREADABLE):
         return yaml.load(text, Loader=_FastLoader)
     try:
         return yaml.load(text, Loader=_Loader)
@@ -85,8 +95,9 @@ def load_yaml(text: str, origin: str) -> object:
         hint = "; indent with blanks, YAML allows no tabs" if "'\\t'" in str(error) else ""
         said = str(error).replace('"<unicode string>"', origin)
         raise ConfigError(f"{origin} cannot be read as YAML: {said}{hint}; correct the file") from error
-    except (ValueError, OverflowError) as error:  # a date or time that does not exist
-        raise ConfigError(f"{origin} has a value that YAML cannot read: {error}; quote it, or correct it") from error
+    except UNREADABLE as error:
+        said = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{origin} has a value that YAML cannot read ({said}); quote it, or correct it") from error
     except RecursionError as error:
         raise ConfigError(f"{origin} nests lists or mappings too deeply; correct the file") from error
 

@@ -13,9 +13,12 @@ from mammoflow.cohort.anonymous_ids import IdMaker
 from mammoflow.config.base import validate_settings
 from mammoflow.config.cohort import DatasetSettings
 from mammoflow.config.images import ImagesSettings
+from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.evaluation.flow import _cases
 from mammoflow.imaging.case import Case, prepare_case
+from mammoflow.planning.preflight import check_study
+from mammoflow.planning.workflow import study_tables
 from tests.unit.cohort.small_study import Study, table_of
 
 NAME = "Qzx"  # begins every id and every name of a file
@@ -146,3 +149,15 @@ def test_the_flow_names_no_file() -> None:
     lesions = pd.DataFrame({**ids, "mask_path": [f"{NAME}.png", None]})
     assert _cases(lesions, "stage", "reason", "")["path"].tolist() == [f"{NAME}.png", ""]
     assert _cases(lesions.assign(anonymous=True), "stage", "reason", "")["path"].tolist() == ["", ""]
+
+
+def test_the_key_is_checked_first_and_its_content_counts(tmp_path: Path, key: Path) -> None:
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "a.csv").touch()
+    values = {"reader": "table", "folder": str(tmp_path / "study"), "tables": ["a.csv"], "anonymous_ids": str(key)}
+    config = validate_settings(StudyConfig, {"cohort": {"dataset": values}}, "the test")
+    assert str(key) in study_tables(config)
+    check_study("cohort.dataset", config.cohort.dataset)
+    key.unlink()
+    with pytest.raises(ConfigError, match=r"cohort\.dataset\.anonymous_ids: found .*ids\.key', which is no file"):
+        check_study("cohort.dataset", config.cohort.dataset)
