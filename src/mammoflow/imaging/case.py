@@ -23,6 +23,7 @@ from mammoflow.imaging.breast import breast_region
 from mammoflow.imaging.film import Film
 from mammoflow.imaging.geometry import Mask, resize, shrink_mask
 from mammoflow.imaging.grey import Grey
+from mammoflow.imaging.hidden_names import without_files
 from mammoflow.imaging.laterality import check_side, image_side
 from mammoflow.imaging.lesion import FilmGrid, Shape, cut_patch, measure, read_reference
 from mammoflow.imaging.mask_checks import LESION_FLAGS, place_columns
@@ -130,15 +131,6 @@ def excluded_row(row: Mapping[str, Any], path: str, problem: ExcludedCase) -> di
         "reason": str(problem.reason),
         "detail": without_files(problem.detail, row, path) if hidden else problem.detail,
     }
-
-
-def without_files(text: str, row: Mapping[str, Any], path: str) -> str:
-    """Return a text without the paths of a row: their folders, names and stems of more than 2 letters become `…`."""
-    paths = [Path(value) for value in (path, row.get("image_path"), row.get("mask_path")) if isinstance(value, str)]
-    parts = {part for each in paths for part in (str(each), each.name, each.stem, *each.parts)}
-    for part in sorted(parts, key=len, reverse=True):
-        text = text.replace(part, "…") if len(part) > 2 else text
-    return text
 
 
 def file_name(identifier: str) -> str:
