@@ -62,10 +62,27 @@ class Stages(Commands):
                 traceback.print_exc()
             click.echo(f"mammoflow {context.invoked_subcommand}: {error}", err=True)
             context.exit(2 if isinstance(error, ConfigError) else 1)
+        except (OSError, MemoryError) as error:
+            message = _describe(error)
+            if not message:
+                raise
+            if verbosity() == "verbose":
+                traceback.print_exc()
+            click.echo(f"mammoflow {context.invoked_subcommand}: {message}", err=True)
+            context.exit(1)
 
     def list_commands(self, context: click.Context) -> list[str]:
         """List the commands in the order of the workflow."""
         return list(self.commands)
+
+
+def _describe(error: OSError | MemoryError) -> str:
+    """Return the message of an error of the machine; "" for one that may be a defect of the program."""
+    from mammoflow.storage.write_errors import describe_os_error
+
+    if isinstance(error, MemoryError):
+        return "the memory is not enough for this work; give the job more of it, or fewer threads, and run it again"
+    return describe_os_error(error)
 
 
 @click.group(cls=Stages, context_settings=SETTINGS, epilog=EPILOG)

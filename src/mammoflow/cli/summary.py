@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -160,19 +159,20 @@ def _epochs(output: Path) -> int:
 
 
 def _table(path: Path) -> pd.DataFrame | None:
-    import pandas as pd
+    from mammoflow.tables.files import read_parquet
 
-    return pd.read_parquet(path) if path.is_file() else None
+    return read_parquet(path) if path.is_file() else None
 
 
 def _csv(path: Path) -> pd.DataFrame | None:
-    import pandas as pd
+    from mammoflow.tables.files import read_csv
 
-    return pd.read_csv(path) if path.is_file() else None
+    return read_csv(path) if path.is_file() else None
 
 
 def _json(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return record
+    from mammoflow.storage.files import read_json
+
+    return read_json(path)

@@ -19,6 +19,7 @@ from mammoflow.cohort.table_files import records
 from mammoflow.config.cohort import CohortSettings, SplitSettings
 from mammoflow.errors import ExcludedCase
 from mammoflow.reasons.cohort import CohortReason
+from mammoflow.tables.cohort import shown_paths
 
 
 def keep_official_test(pool: Pool) -> Pool:
@@ -35,10 +36,11 @@ def keep_official_test(pool: Pool) -> Pool:
     images_out = alone | emptied
     images = pool.images[~images_out]
     problem = ExcludedCase(CohortReason.OFFICIAL_TEST_PATIENT, "outside the official test set")
-    excluded = [Exclusion.of("image", problem, row, row["image_path"]) for row in records(pool.images[images_out])]
-    excluded += [
-        Exclusion.of("lesion", problem, row, row["mask_path"] or "") for row in records(pool.lesions[lesions_out])
-    ]
+    excluded = []
+    out = (("image", pool.images[images_out], "image_path"), ("lesion", pool.lesions[lesions_out], "mask_path"))
+    for level, table, column in out:
+        rows = zip(records(table), shown_paths(table, column), strict=True)
+        excluded += [Exclusion.of(level, problem, row, path) for row, path in rows]
     counts = describe(images, lesions)
     step = {
         "step": "on one official side",

@@ -53,6 +53,7 @@ def pool_studies(selections: Sequence[Selection], datasets: Sequence[DatasetSett
         What is left of each study, its settings and its folder, in the same order.
     """
     taken: set[tuple[str, str]] = set()
+    hidden = any(dataset.anonymous_ids for dataset in datasets)
     rows, images, lesions, excluded = [], [], [], []
     for selection, dataset, study in zip(selections, datasets, studies, strict=True):
         ids, prefix = [(name, str(value)) for name in IDS for value in selection.rows[name].dropna()], ""
@@ -61,6 +62,7 @@ def pool_studies(selections: Sequence[Selection], datasets: Sequence[DatasetSett
         taken.update((name, prefix + value) for name, value in ids)
         place: dict[str, Any] = {"source": dataset.name, "phantom": selection.phantom}
         place |= {"study": str(study)} if len(studies) > 1 else {}
+        place |= {"anonymous": bool(dataset.anonymous_ids)} if hidden else {}
         rows.append(_renamed(selection.rows, prefix).assign(source=dataset.name))
         study_images = _renamed(pd.DataFrame(selection.resolved.images), prefix)
         images.append(study_images.assign(**place, default_spacing_mm=dataset.spacing_mm))

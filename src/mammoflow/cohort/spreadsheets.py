@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from datetime import date, datetime, time
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from mammoflow.errors import StudyError
+from mammoflow.errors import MammoflowError, StudyError
 
+MOST_CELLS = 20_000_000
+LARGEST_INFLATED = 2**30  # bytes of a workbook without its compression
 ZEROS = re.compile(r"0{2,}")
 
 
@@ -38,10 +41,20 @@ def read_sheet(path: Path, sheet: str = "") -> tuple[list[tuple[int, list[str]]]
 
     try:
         content = path.read_bytes()  # a path with another suffix than .xlsx is refused
+        _refuse_inflated(content, path)
         values = openpyxl.load_workbook(BytesIO(content), data_only=True)
         formulas = openpyxl.load_workbook(BytesIO(content))
+    except MammoflowError:
+        raise
     except Exception as error:  # openpyxl has many kinds of errors for a damaged workbook
         raise StudyError(f"case table {path} cannot be read as an Excel workbook: {error}; save it again") from error
+    for part in values.worksheets:
+        if part.max_row * part.max_column > MOST_CELLS:
+            raise StudyError(
+                f"case table {path}, sheet {part.title!r} has {part.max_row:,} rows and {part.max_column:,} columns; "
+                f"expected at most {MOST_CELLS:,} cells; remove stray cells far below or beside the table, or save it "
+                "as CSV"
+            )
     filled = [part.title for part in values.worksheets if any(any(row) for row in part.iter_rows(values_only=True))]
     if sheet and sheet not in filled:
         raise StudyError(
@@ -75,6 +88,16 @@ def read_sheet(path: Path, sheet: str = "") -> tuple[list[tuple[int, list[str]]]
     hidden = sum(bool(cells.row_dimensions[place].hidden) for place, row in rows if any(row))
     notes += [f"{path.name}: {hidden} hidden rows of the sheet {chosen!r} were read too"] if hidden else []
     return [(place, row) for place, row in rows if any(row)], notes
+
+
+def _refuse_inflated(content: bytes, path: Path) -> None:
+    """Refuse a workbook whose parts would fill the memory; a small file can hold gigabytes of zeros."""
+    size = sum(part.file_size for part in zipfile.ZipFile(BytesIO(content)).infolist())
+    if size > LARGEST_INFLATED:
+        raise StudyError(
+            f"case table {path} holds {size / 2**30:.1f} GiB once it is unpacked; expected at most "
+            f"{LARGEST_INFLATED // 2**30} GiB; save the sheet as CSV"
+        )
 
 
 def _text(cell: Any) -> str:

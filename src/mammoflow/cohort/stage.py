@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from mammoflow.cohort.anonymous_ids import IdMaker, anonymous, anonymous_exclusion, hide_notes
 from mammoflow.cohort.birads_convention import convention_notes
 from mammoflow.cohort.checking import describe_cohort, open_studies
 from mammoflow.cohort.division import divide, divide_folds, keep_official_test
@@ -86,11 +87,19 @@ def _select(readers: Sequence[Reader], settings: CohortSettings, output: Path) -
     """Select the cases of every study; where one has none, its exclusions are written before the stop."""
     selections = []
     for reader in readers:
+        key = reader.dataset.anonymous_ids
+        make = IdMaker.from_file(Path(key)) if key else None
         try:
-            selections.append(select_cases(reader, settings.unlabelled))
+            selection = select_cases(reader, settings.unlabelled)
         except NothingLeft as error:
-            _write_lost(error.excluded, output)
-            raise StudyError(f"{error}. Every row with its reason: {output / 'excluded.csv'}") from error
+            excluded = [anonymous_exclusion(each, make) for each in error.excluded] if make else error.excluded
+            _write_lost(excluded, output)
+            said = "no lesion can be used; `mammoflow check` says why" if make else error
+            raise StudyError(f"{said}. Every row with its reason: {output / 'excluded.csv'}") from error
+        if make:
+            selection = anonymous(selection, make)
+            hide_notes(reader)
+        selections.append(selection)
     (output / "excluded.csv").unlink(missing_ok=True)
     return selections
 

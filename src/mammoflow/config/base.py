@@ -80,5 +80,9 @@ def read_settings(model: type[Model], path: Path) -> Model:
     """
     if not path.is_file():
         raise ConfigError(f"settings file {path} does not exist; expected a YAML file that the workflow writes")
-    values = load_yaml(path.read_text(encoding="utf-8"), f"settings file {path}")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"settings file {path} cannot be read ({error}); remove it, and run the workflow") from error
+    values = load_yaml(text, f"settings file {path}")
     return validate_settings(model, values if values is not None else {}, f"settings file {path}")

@@ -129,6 +129,12 @@ class DatasetSettings(Settings):
         "the two are left out. For example, 2 and 4 leave out BI-RADS 3. null leaves nothing out.",
     )
 
+    anonymous_ids: UserPath = Field(
+        "",
+        description="File with a secret key of at least 16 random bytes. With it, ids of patients, images and lesions "
+        "become digests, and file names appear only in the tables of the cohort and the images stage. Only for the "
+        "reader table. Empty keeps the ids of the case table.",
+    )
     ids_differ: bool = Field(
         False,
         description="Whether patient ids that differ only in case, leading zeros, a final .0, separators or "
@@ -161,6 +167,11 @@ class DatasetSettings(Settings):
     def check_reader(self) -> Self:
         """Refuse tables that the reader cannot use, and a study without a folder."""
         self.options.check_tables(self.tables)
+        if self.anonymous_ids and self.reader != "table":
+            raise ValueError(
+                f"anonymous_ids is for the reader 'table'; the ids of the reader {self.reader!r} are public, found "
+                f"{self.anonymous_ids!r}; expected an empty text"
+            )
         if self.reader != "phantom" and not self.folder:
             raise ValueError(f"the reader {self.reader!r} needs the study's folder, found an empty one")
         return self

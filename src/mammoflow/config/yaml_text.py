@@ -11,6 +11,12 @@ import yaml
 
 from mammoflow.errors import ConfigError
 
+LARGEST_NUMBER = 2**63 - 1
+LONGEST_NUMBER = 70  # characters: 64 binary digits with sign and prefix
+UNREADABLE = (ValueError, OverflowError, LookupError, AttributeError, TypeError)
+"""What PyYAML raises for values that its grammar allows: a date that does not exist, `!!int` without a number."""
+
+NUMBER_TAG = "tag:yaml.org,2002:int"
 MERGE_TAG = "tag:yaml.org,2002:merge"
 BOOLEAN_TAG = "tag:yaml.org,2002:bool"
 BOOLEAN_WORDS = {True: ("yes", "true", "on"), False: ("no", "false", "off")}
@@ -46,6 +52,15 @@ class _StrictConstructor(yaml.constructor.SafeConstructor):
                 seen[key] = key_node
         return super().construct_mapping(node, deep=deep)
 
+    def construct_number(self, node: yaml.ScalarNode) -> int:
+        """Construct a whole number of at most 64 bits; larger ones take long to read and cannot be shown."""
+        number: int = self.construct_yaml_int(node) if len(node.value) <= LONGEST_NUMBER else LARGEST_NUMBER + 1
+        if abs(number) > LARGEST_NUMBER:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the number {node.value[:20]}... is too large; write a smaller one", node.start_mark
+            )
+        return number
+
 
 class _Loader(_StrictConstructor, yaml.SafeLoader):
     """Reads in Python: its errors show the place in the text."""
@@ -53,6 +68,15 @@ class _Loader(_StrictConstructor, yaml.SafeLoader):
 
 class _FastLoader(_StrictConstructor, yaml.CSafeLoader):
     """Reads in C, ten times as fast."""
+
+
+def _number(loader: Any, node: yaml.ScalarNode) -> Any:
+    """Construct a whole number, by the loader that reads the text."""
+    return loader.construct_number(node)
+
+
+_Loader.add_constructor(NUMBER_TAG, _number)
+_FastLoader.add_constructor(NUMBER_TAG, _number)
 
 
 def load_yaml(text: str, origin: str) -> object:
@@ -63,14 +87,19 @@ def load_yaml(text: str, origin: str) -> object:
     ConfigError
         If it is not YAML, or a key occurs twice in one mapping; the message has the line.
     """
-    with contextlib.suppress(yaml.YAMLError):
+    with contextlib.suppress(yaml.YAMLError, RecursionError, *UNREADABLE):
         return yaml.load(text, Loader=_FastLoader)
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         hint = "; indent with blanks, YAML allows no tabs" if "'\\t'" in str(error) else ""
         said = str(error).replace('"<unicode string>"', origin)
-        raise ConfigError(f"{origin} cannot be read as YAML: {said}{hint}") from error
+        raise ConfigError(f"{origin} cannot be read as YAML: {said}{hint}; correct the file") from error
+    except UNREADABLE as error:
+        said = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{origin} has a value that YAML cannot read ({said}); quote it, or correct it") from error
+    except RecursionError as error:
+        raise ConfigError(f"{origin} nests lists or mappings too deeply; correct the file") from error
 
 
 def keep_words(values: Mapping[Any, Any], texts: Mapping[Any, Any]) -> dict[Any, Any]:

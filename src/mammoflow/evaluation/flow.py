@@ -12,6 +12,7 @@ from mammoflow.evaluation.feature_models import feature_model_name
 from mammoflow.evaluation.inputs import Run
 from mammoflow.reasons.labels import LabelReason
 from mammoflow.reasons.prompts import PromptReason
+from mammoflow.tables.cohort import shown_paths
 from mammoflow.tables.features import OK
 
 LABELS = "labels"
@@ -83,7 +84,7 @@ def _cases(lesions: pd.DataFrame, stage: str, reason: str, detail: str | pd.Seri
             "patient_id": lesions["patient_id"],
             "image_id": lesions["image_id"],
             "lesion_id": lesions["lesion_id"],
-            "path": lesions["mask_path"].fillna(""),
+            "path": shown_paths(lesions, "mask_path"),
             "reason": reason,
             "detail": detail,
         },

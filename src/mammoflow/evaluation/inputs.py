@@ -14,7 +14,7 @@ from mammoflow.storage.files import read_json
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
 from mammoflow.tables.detections import DETECTIONS, MAPS
 from mammoflow.tables.features import FEATURES
-from mammoflow.tables.files import empty_table, read_table, read_tables
+from mammoflow.tables.files import empty_table, read_csv, read_table, read_tables
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.masks import EMPTY_SCORES, MASKS, SEGMENTATION_SCORES
 from mammoflow.tables.predictions import PREDICTIONS
@@ -192,7 +192,7 @@ def _training(prediction_files: list[Path]) -> dict[str, Any]:
 def _history(prediction_files: list[Path]) -> pd.DataFrame:
     """Read the learning curves beside the predictions, where there are any."""
     files = [path.parent / "history.csv" for path in prediction_files]
-    tables = [pd.read_csv(file).assign(model=file.parent.name, fold=0) for file in files if file.is_file()]
+    tables = [read_csv(file).assign(model=file.parent.name, fold=0) for file in files if file.is_file()]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 

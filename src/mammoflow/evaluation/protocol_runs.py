@@ -11,6 +11,7 @@ from mammoflow.config.evaluation import ComparisonSettings
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.candidates import Candidate
 from mammoflow.storage.files import read_json
+from mammoflow.tables.files import read_csv
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def read_protocol(folder: Path) -> Protocol:
         if not path.is_file():
             raise StudyError(f"{path} does not exist; expected the folder of a finished run, such as results/phantom")
     names = dict.fromkeys(("patient_id", "lesion_id", "model", "title", "family"), str)
-    table = pd.read_csv(needed[0], dtype=names, keep_default_na=True, low_memory=False)
+    table = read_csv(needed[0], dtype=names, keep_default_na=True, low_memory=False)
     table = table[(table["split"] == "test") & table["malignant"].notna()]
     described = table.drop_duplicates("lesion_id").set_index("lesion_id")
     rows = {str(model): part for model, part in table.groupby("model", sort=False)}
@@ -80,7 +81,7 @@ def read_protocol(folder: Path) -> Protocol:
         frozenset(model for model, part in rows.items() if part["predicted"].isna().all()),
         {model: str(part["title"].iloc[0]) for model, part in rows.items()},
         {model: bool(part["oracle"].any()) for model, part in rows.items()},
-        pd.read_csv(needed[1], dtype=names).set_index("model"),
+        read_csv(needed[1], dtype=names).set_index("model"),
         ComparisonSettings.model_validate(read_json(needed[2])["comparison"] | {"predictions": []}),
     )
 

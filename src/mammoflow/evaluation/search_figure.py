@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mammoflow.evaluation.drawing import COLOURS, GREY, INK, drawing, put_title, say_nothing_to_draw
 from mammoflow.storage.files import read_json
+from mammoflow.tables.files import read_csv
 
 COLUMNS = 2
 FIRST_INCHES, ROW_INCHES = 2.6, 2.1
@@ -38,9 +39,7 @@ def draw_trials(folder: Path) -> None:
         If the record of the search cannot be read.
     """
     record = read_json(folder / "search.json")
-    trials = pd.read_csv(
-        folder / "trials.csv", keep_default_na=False, na_values={"value": "", "standard_deviation": ""}
-    )
+    trials = read_csv(folder / "trials.csv", keep_default_na=False, na_values={"value": "", "standard_deviation": ""})
     space: dict[str, Any] = record["space"]
     rows = math.ceil(len(space) / COLUMNS)
     with drawing(folder / "trials.png", FIRST_INCHES + rows * ROW_INCHES) as figure:

@@ -23,6 +23,7 @@ from mammoflow.imaging.breast import breast_region
 from mammoflow.imaging.film import Film
 from mammoflow.imaging.geometry import Mask, resize, shrink_mask
 from mammoflow.imaging.grey import Grey
+from mammoflow.imaging.hidden_names import without_files
 from mammoflow.imaging.laterality import check_side, image_side
 from mammoflow.imaging.lesion import FilmGrid, Shape, cut_patch, measure, read_reference
 from mammoflow.imaging.mask_checks import LESION_FLAGS, place_columns
@@ -117,15 +118,18 @@ def exclude_image(case: Case, problem: ExcludedCase) -> CaseResult:
 def excluded_row(row: Mapping[str, Any], path: str, problem: ExcludedCase) -> dict[str, str]:
     """Return a row of the EXCLUDED table for a row of IMAGES or LESIONS."""
     lesion_id = str(row.get("lesion_id", ""))
+    hidden = (
+        str(row.get("anonymous")) == "True"
+    )  # of a study without the column, or of one of several studies, it is null
     return {
         "stage": STAGE,
         "level": "lesion" if lesion_id else "image",
         "patient_id": str(row["patient_id"]),
         "image_id": str(row["image_id"]),
         "lesion_id": lesion_id,
-        "path": path,
+        "path": "" if hidden else path,
         "reason": str(problem.reason),
-        "detail": problem.detail,
+        "detail": without_files(problem.detail, row, path) if hidden else problem.detail,
     }
 
 

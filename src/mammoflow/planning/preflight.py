@@ -37,6 +37,11 @@ def check_study(key: str, dataset: DatasetSettings) -> None:
             f"{key}.folder: found {dataset.folder!r}, which is no folder; expected the folder of the "
             f"study; correct the path{otherwise}"
         )
+    if dataset.anonymous_ids and not Path(dataset.anonymous_ids).is_file():
+        raise ConfigError(
+            f"{key}.anonymous_ids: found {dataset.anonymous_ids!r}, which is no file; expected a secret key; "
+            f"correct the path, or make the key once: head -c 32 /dev/urandom >{dataset.anonymous_ids}"
+        )
     for table in dataset.every_table():
         if not (folder / table).is_file():
             raise ConfigError(

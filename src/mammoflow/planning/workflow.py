@@ -16,6 +16,7 @@ from mammoflow.planning.command_line import with_command_line
 from mammoflow.planning.models import run_folder
 from mammoflow.planning.preflight import check_files, check_places, gpu_present
 from mammoflow.storage.files import write_text
+from mammoflow.storage.write_errors import WriteError
 
 # These targets fetch the study or the weights, so the files need not be there yet.
 FETCHING_TARGETS = frozenset({"download", "prefetch"})
@@ -76,9 +77,13 @@ def study_folders(config: StudyConfig) -> list[str]:
 
 
 def study_tables(config: StudyConfig) -> list[str]:
-    """Return the paths of all tables that the configuration names for its studies."""
+    """Return the paths of all tables that the configuration names for its studies, and of the keys of their ids."""
     folders = zip(study_folders(config), config.cohort.datasets, strict=True)
-    return [f"{folder}/{table}" for folder, dataset in folders for table in dataset.every_table()]
+    tables = [f"{folder}/{table}" for folder, dataset in folders for table in dataset.every_table()]
+    return [
+        *tables,
+        *dict.fromkeys(dataset.anonymous_ids for dataset in config.cohort.datasets if dataset.anonymous_ids),
+    ]
 
 
 def settings_file(config: StudyConfig, job: str) -> str:
@@ -91,10 +96,11 @@ def write_settings(config: StudyConfig) -> None:
     for path, text in _changed_settings(config).items():
         try:
             write_text(path, text)
-        except OSError as error:
+        except (OSError, WriteError) as error:
+            cause = error.cause if isinstance(error, WriteError) else error.strerror or error
             raise ConfigError(
-                f"results: found {config.results!r}, but {path} cannot be written: {error.strerror or error}; expected "
-                "a folder that you can write to; correct the path or its permissions"
+                f"results: found {config.results!r}, but {path} cannot be written: {cause}; expected a folder "
+                "with room that you can write to; correct the path or its permissions, or make room"
             ) from error
 
 

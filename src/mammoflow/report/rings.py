@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
+from mammoflow.config.reading import read_mapping
 from mammoflow.features.regions import centre_of
 from mammoflow.imaging.geometry import Mask
 
@@ -34,7 +33,7 @@ def read_rings(settings: Path) -> Rings | None:
         Folder of the settings files of a run.
     """
     for path in sorted((settings / "features").glob("*.yaml")):
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_mapping(path)
         found = _diameters(content) if isinstance(content, dict) else []
         if found:
             return Rings(tuple(sorted(set(found))), content.get("mask", "predicted") == "predicted")

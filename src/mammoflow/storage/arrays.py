@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from mammoflow.errors import StudyError
 from mammoflow.storage.files import Array, array_digest, text_digest, writing
+from mammoflow.storage.write_errors import WriteError
 
 DAY_S = 86400.0
 
@@ -62,9 +63,10 @@ class ArrayStore:
         try:
             with writing(self.path(key)) as temporary:
                 save_file({**contiguous, "digest": self._digest(contiguous)}, str(temporary), metadata=header)
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, WriteError) as error:
+            cause = error.cause if isinstance(error, WriteError) else str(error)
             raise StudyError(
-                f"store {self.root} cannot take an entry: {error}; expected a folder that this job may write to, with "
+                f"store {self.root} cannot take an entry: {cause}; expected a folder that this job may write to, with "
                 "room for it; correct `store`, or make room with `mammoflow store prune`"
             ) from error
 

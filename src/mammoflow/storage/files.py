@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mammoflow.errors import StudyError
+from mammoflow.storage.write_errors import write_error
 
 Array = npt.NDArray[np.generic]
 
@@ -32,12 +33,19 @@ PNG_OPTIONS = [
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder; on success sync it and rename it to `path`, otherwise remove it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    """Yield a temporary path in the same folder; on success sync it and rename it to `path`, otherwise remove it.
+
+    Raises
+    ------
+    WriteError
+        If the disk is full, the folder cannot be written to, or the like, whichever library wrote the file.
+    """
+    temporary: Path | None = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
@@ -45,8 +53,14 @@ def writing(path: Path) -> Iterator[Path]:
         os.umask(mode)
         temporary.chmod(0o666 & ~mode)
         temporary.replace(path)
+    except Exception as error:
+        problem = write_error(error, path)  # before the file is removed: then a full disk has room again
+        if problem is None:
+            raise
+        raise problem from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -76,8 +90,27 @@ def write_image(path: Path, image: npt.NDArray[np.uint8] | npt.NDArray[np.uint16
     """Write a grey (height, width) or RGB (height, width, 3) image of 8 or 16 bit as PNG."""
     with writing(path) as temporary:
         pixels = image[..., ::-1] if image.ndim == 3 else image
-        if not cv2.imwrite(str(temporary), pixels, PNG_OPTIONS):
-            raise StudyError(f"could not write image {path}; is the disk full?")
+        write_encoded(temporary, ".png", pixels, PNG_OPTIONS)
+
+
+def write_encoded(path: Path, suffix: str, pixels: Array, options: list[int]) -> None:
+    """Encode a picture and write it; OpenCV itself does not say why a file cannot be written.
+
+    Parameters
+    ----------
+    path
+        The file, inside `writing`.
+    suffix
+        Of the format, such as `.png`.
+    pixels
+        Grey (height, width), or blue, green and red (height, width, 3).
+    options
+        Of OpenCV's encoder.
+    """
+    done, encoded = cv2.imencode(suffix, pixels, options)
+    if not done:
+        raise StudyError(f"picture {path.name} of {pixels.shape} {pixels.dtype} cannot be encoded as {suffix}")
+    path.write_bytes(encoded.tobytes())
 
 
 def read_image(path: Path) -> Array:

@@ -13,6 +13,7 @@ LABEL_ORIGINS = ("pathology", "birads")
 _OF_COHORT = {
     "study": text(nullable=True, required=False),  # folder of the row's study, where several are read
     "phantom": flag(required=False),  # the row's study is synthetic
+    "anonymous": flag(required=False),  # ids are digests, and no other table may have the names of the row's files
     "fold": integer(0, 1023, required=False),  # the part in which the patient is test, for a split into folds
     # 1 where the split was drawn by image on purpose, so that patients are on two sides
     "leaking": integer(0, 1, required=False),
@@ -142,6 +143,12 @@ EXCLUDED = pa.DataFrameSchema(
     },
     name="excluded",
 )
+
+
+def shown_paths(table: pd.DataFrame, column: str) -> pd.Series:
+    """Return paths of a table of images or lesions for tables of results: "" where there is none or it is hidden."""
+    paths = table[column].fillna("")
+    return paths.mask(table["anonymous"].fillna(False).astype(bool), "") if "anonymous" in table.columns else paths
 
 
 def made_of_phantoms(table: pd.DataFrame) -> bool:

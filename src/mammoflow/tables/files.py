@@ -137,11 +137,53 @@ def read_table(path: Path, schema: pa.DataFrameSchema) -> pd.DataFrame:
     Raises
     ------
     StudyError
-        If the file is missing or does not fit.
+        If the file is missing, damaged, or does not fit.
+    """
+    return validate_table(read_parquet(path), schema, f"table {path}")
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Read a Parquet table that a stage wrote, without checking its columns.
+
+    Raises
+    ------
+    StudyError
+        If the file is missing or damaged.
     """
     if not path.is_file():
         raise StudyError(f"table {path} does not exist; run the stage that writes it first")
-    return validate_table(pd.read_parquet(path), schema, f"table {path}")
+    try:
+        return pd.read_parquet(path)
+    except Exception as error:  # pyarrow has many kinds of errors for damaged files, and pandas for odd metadata
+        raise _damaged(path, error) from error
+
+
+def read_csv(path: Path, **options: Any) -> pd.DataFrame:
+    """Read a CSV table that a stage wrote.
+
+    Parameters
+    ----------
+    path
+        The file.
+    options
+        Of `pandas.read_csv`.
+
+    Raises
+    ------
+    StudyError
+        If the file is missing or damaged. A table that lacks its last rows is not noticed.
+    """
+    if not path.is_file():
+        raise StudyError(f"table {path} does not exist; run the stage that writes it first")
+    try:
+        return pd.DataFrame(pd.read_csv(path, **options))
+    except (OSError, ValueError) as error:  # the errors of pandas and of decoding are ValueErrors
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> StudyError:
+    said = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    return StudyError(f"table {path} is damaged ({said}); remove it, and run the stage that writes it again")
 
 
 def read_tables(paths: list[Path], schema: pa.DataFrameSchema) -> pd.DataFrame:

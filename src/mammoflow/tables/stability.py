@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 import pandera.pandas as pa
 
 from mammoflow.errors import StudyError
 from mammoflow.tables.columns import integer, number, text
+from mammoflow.tables.files import read_csv
 
 ALL = "all"
 PERTURBATIONS = ("box", "margin", "mask", "rotation", "spacing", ALL)
@@ -45,7 +45,7 @@ def stable_features(path: Path, above: float) -> set[str]:
     """
     if not path.is_file():
         raise StudyError(f"table {path} does not exist; run the target `stability` first")
-    table = pd.read_csv(path, keep_default_na=False, na_values={"icc": [""], "icc_low": [""], "icc_high": [""]})
+    table = read_csv(path, keep_default_na=False, na_values={"icc": [""], "icc_low": [""], "icc_high": [""]})
     missing = sorted(set(STABILITY.columns) - set(table.columns))
     if missing:
         raise StudyError(f"table {path} lacks the columns {', '.join(missing)}; run the target `stability` again")

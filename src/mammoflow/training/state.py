@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 import shutil
 from dataclasses import dataclass, field, fields
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mammoflow.errors import StudyError
 from mammoflow.storage.files import text_digest, writing
 
 FOLDER = ".training"
@@ -102,10 +104,16 @@ def read_kept(folder: Path) -> dict[str, Tensor]:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    with writing(path) as temporary:
-        torch.save(content, temporary)
+    with writing(path) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise StudyError(
+            f"saved state {path} of a training is missing or damaged ({type(error).__name__}); remove the folder "
+            f"{path.parent}, and the training begins again at its first epoch"
+        ) from error
     return content

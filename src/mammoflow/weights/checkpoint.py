@@ -47,7 +47,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(
-            f"weights file {path} cannot be read: {reason}; expected a whole file; fetch it again"
+            f"weights file {path} cannot be read: {reason}; expected a whole file; fetch it again, or remove it and "
+            "run the training that wrote it"
         ) from error
     state = _plain_names(_tensors(content, path))
     broken = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]

@@ -125,7 +125,9 @@ def read_header(path: Path) -> WeightsHeader:
         with safe_open(str(path), framework="numpy") as file:
             text = (file.metadata() or {}).get(HEADER)
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"weights file {path} cannot be read: {error}; expected a whole file") from error
+        raise WeightsError(
+            f"weights file {path} cannot be read: {error}; expected a whole file; fetch or make it again"
+        ) from error
     if text is None:
         return WeightsHeader()
     try:

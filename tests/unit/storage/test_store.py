@@ -154,7 +154,7 @@ def test_a_store_that_takes_no_entry_is_told(tmp_path: Path, monkeypatch: pytest
         raise SafetensorError("I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr("mammoflow.storage.arrays.save_file", full)
-    with pytest.raises(StudyError, match="No space left"):
+    with pytest.raises(StudyError, match="the disk is full"):
         ArrayStore(tmp_path / "other").write(KEYS[0], {"image": np.ones(3)})
     assert not [path for path in (tmp_path / "other").rglob("*") if path.is_file()]
 

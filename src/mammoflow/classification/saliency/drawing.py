@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mammoflow.classification.saliency.scores import Map, Mask
-from mammoflow.errors import StudyError
-from mammoflow.storage.files import writing
+from mammoflow.storage.files import write_encoded, writing
 
 LEAST_SIDE_PX = 256
 STRONGEST = 0.6
@@ -54,8 +53,7 @@ def draw_map(path: Path, picture: Map, saliency: Map, mask: Mask) -> None:
     for panel in panels:
         cv2.drawContours(panel, contours, -1, OUTLINE, 1, cv2.LINE_AA)
     with writing(path) as temporary:
-        if not cv2.imwrite(str(temporary), np.hstack(panels), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
-            raise StudyError(f"could not write picture {path}; is the disk full?")
+        write_encoded(temporary, path.suffix, np.hstack(panels), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
 
 
 def _enlarged(levels: Map, factor: int) -> npt.NDArray[np.float32]:

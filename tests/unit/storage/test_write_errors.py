@@ -1,0 +1,161 @@
+"""A file that cannot be written ends in one message, whichever library writes it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors import SafetensorError
+
+from mammoflow.cli.group import StageCommand, Stages
+from mammoflow.errors import StudyError
+from mammoflow.evaluation.drawing import drawing
+from mammoflow.storage import files
+from mammoflow.storage.arrays import ArrayStore
+from mammoflow.storage.files import read_image, write_image, write_text, writing
+from mammoflow.storage.tensor_files import save_tensors
+from mammoflow.storage.write_errors import WriteError, describe_os_error
+from mammoflow.tables.files import write_csv
+from mammoflow.training.state import write_kept
+
+NOISE = np.random.default_rng(0).integers(0, 65535, (300, 300)).astype(np.uint16)
+TABLE = pd.DataFrame(np.random.default_rng(0).random((4000, 8))).rename(columns=str)
+
+
+def parquet(folder: Path) -> None:
+    with writing(folder / "a.parquet") as temporary:
+        TABLE.to_parquet(temporary)
+
+
+def tensors(folder: Path) -> None:
+    with writing(folder / "a.safetensors") as temporary:
+        save_tensors(temporary, {"a": torch.rand(200, 300)}, {})
+
+
+def figure(folder: Path) -> None:
+    with drawing(folder / "a.png", 4) as drawn:
+        drawn.add_subplot().imshow(NOISE)
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "picture": lambda folder: write_image(folder / "a.png", NOISE),
+    "feature table": parquet,
+    "weights": tensors,
+    "state of a training": lambda folder: write_kept(folder, {"a": torch.rand(200, 300)}),
+    "csv": lambda folder: write_csv(folder / "a.csv", TABLE),
+    "json": lambda folder: write_text(folder / "a.json", "x" * 200_000),
+    "store": lambda folder: ArrayStore(folder).write("ab" * 32, {"a": NOISE}),
+    "figure": figure,
+}
+
+
+@pytest.fixture(scope="module")
+def tiny_disk() -> Iterator[Path]:
+    """A file system of 100 KiB."""
+    folder = Path(tempfile.mkdtemp(prefix="mammoflow-tiny-"))
+    try:
+        if not shutil.which("mount") or os.geteuid():
+            pytest.skip("only root can mount a small file system")
+        command = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(folder)]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("this machine does not let root mount a tmpfs")
+        yield folder
+        subprocess.run(["umount", str(folder)], check=True)
+    finally:
+        folder.rmdir()
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_full_disk_is_said_and_nothing_is_left(kind: str, tiny_disk: Path) -> None:
+    with pytest.raises(StudyError, match=r"mammoflow-tiny-.*: the disk is full; .*room"):
+        WRITERS[kind](tiny_disk)
+    assert not [path for path in tiny_disk.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO])
+@pytest.mark.parametrize("moment", ["create", "sync", "rename"])
+def test_each_fault_at_each_moment(number: int, moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_text(tmp_path / "a.json", "earlier")
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    owner, name = {"create": (files.tempfile, "mkstemp"), "sync": (os, "fsync"), "rename": (Path, "replace")}[moment]
+    monkeypatch.setattr(owner, name, fail)
+    with pytest.raises(WriteError, match=r"a\.json cannot be written: .*; .*\w") as caught:
+        write_text(tmp_path / "a.json", "later")
+    assert os.strerror(number) not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert (tmp_path / "a.json").read_text() == "earlier"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"), "disk is full"),
+        (OSError("[Errno 30] Error writing bytes to file"), "file system is read-only"),
+        (OSError(errno.EACCES, "", b"/tmp/elsewhere/film.dcm"), ""),  # read while the file was written
+        (RuntimeError("unexpected pos 704 vs 598"), ""),  # a disk with room: a defect, no fault of the disk
+        (OSError("truncated"), ""),
+    ],
+)
+def test_texts_of_libraries(error: Exception, words: str, tmp_path: Path) -> None:
+    expected = WriteError if words else type(error)
+    with pytest.raises(expected, match=words or None), writing(tmp_path / "a"):
+        raise error
+
+
+def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file")
+    with pytest.raises(WriteError, match=r"a file is where a folder was expected; remove or rename"):
+        write_text(tmp_path / "results/run/a.json", "{}")
+
+
+def test_pictures_are_those_of_opencv(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", NOISE)
+    cv2.imwrite(str(tmp_path / "b.png"), NOISE, files.PNG_OPTIONS)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), NOISE)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/data/film.dcm"),
+            "'/data/film.dcm' cannot be read or wri",
+        ),
+        (OSError(errno.ENOSPC, "No space left on device"), "a file failed: the disk is full; nothing was replaced"),
+        (MemoryError(), "the memory is not enough"),
+    ],
+)
+def test_what_no_stage_expected_is_one_message(error: Exception, words: str) -> None:
+    result = CliRunner().invoke(_command_that_raises(error), ["features"])
+    assert result.exit_code == 1
+    assert result.output.startswith("mammoflow features: ")
+    assert words in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_defect_is_no_message() -> None:
+    defect = FileNotFoundError(errno.ENOENT, "No such file", "/forgotten")
+    assert describe_os_error(defect) == ""
+    assert CliRunner().invoke(_command_that_raises(defect), ["features"]).exception is defect
+
+
+def _command_that_raises(error: Exception) -> Stages:
+    def fail() -> None:
+        raise error
+
+    return Stages(commands={"features": StageCommand("features", callback=fail)})
