@@ -33,7 +33,9 @@ def pool(settings: Path, run: tuple[Path, ...], output: Path) -> None:
 @click.argument("second", type=folder(exists=True))
 @output_folder("Folder of the table.")
 def protocols(first: Path, second: Path, output: Path) -> None:
-    """Compare two finished runs of the same models, such as a leaking and a clean one.
+    """Compare the same models in two finished runs.
+
+    One run may have a leaking split, and the other a clean one.
 
     FIRST and SECOND are folders of runs, such as results/published-protocol and
     results/published-six-clean. The table protocol_comparison.csv has each model under

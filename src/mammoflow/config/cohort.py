@@ -169,8 +169,8 @@ class DatasetSettings(Settings):
         self.options.check_tables(self.tables)
         if self.anonymous_ids and self.reader != "table":
             raise ValueError(
-                f"anonymous_ids is for the reader 'table'; the ids of the reader {self.reader!r} are public, found "
-                f"{self.anonymous_ids!r}; expected an empty text"
+                f"anonymous_ids: found {self.anonymous_ids!r} with the reader {self.reader!r}; expected an empty text, "
+                "because only the reader 'table' replaces ids"
             )
         if self.reader != "phantom" and not self.folder:
             raise ValueError(f"the reader {self.reader!r} needs the study's folder, found an empty one")

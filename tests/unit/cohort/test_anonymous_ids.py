@@ -126,7 +126,7 @@ def test_a_key_that_is_none(tmp_path: Path, content: bytes | None, words: str) -
 
 
 def test_public_ids_are_kept() -> None:
-    with pytest.raises(ConfigError, match="the ids of the reader 'busi' are public"):
+    with pytest.raises(ConfigError, match="with the reader 'busi'; expected an empty text"):
         validate_settings(
             DatasetSettings, {"reader": "busi", "folder": "/data/busi", "anonymous_ids": "/keys/ids"}, "the test"
         )

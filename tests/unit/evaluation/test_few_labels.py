@@ -165,7 +165,7 @@ def test_the_record_of_weights_goes_beside_the_tables_of_their_segmentation(tmp_
     (tmp_path / "record.json").write_text(json.dumps(record), encoding="utf-8")
     write_origin(tmp_path, ModelSpec("mine", "unet_16", weights))
     origin = json.loads((tmp_path / "weights.json").read_text(encoding="utf-8"))
-    assert origin["training"] == {"trainer": "fixmatch", "seed": 3}
+    assert (origin["training"]["trainer"], origin["training"]["seed"]) == ("fixmatch", 3)
     weights.write_bytes(b"other weights")
     write_origin(tmp_path, ModelSpec("mine", "unet_16", weights))
     assert "training" not in json.loads((tmp_path / "weights.json").read_text(encoding="utf-8"))

@@ -190,16 +190,18 @@ def test_weights_with_a_record_say_what_their_training_took(tmp_path: Path) -> N
     own = tmp_path / "model.safetensors"
     own.write_bytes(b"tuned")
     said = {"method": "vpt", "trainable_parameters": 7, "patients": ["a/1", "a/2"], "validation_patients": ["a/3"]}
-    record = {**said, "settings": {"epochs": 1}, "weights_sha256": file_digest(own)}
+    record = {**said, "settings": {"epochs": 1, "seed": 4}, "weights_sha256": file_digest(own)}
     (tmp_path / "record.json").write_text(json.dumps(record))
     write_origin(tmp_path, ModelSpec("mine", "lite_medsam", own))
     training = json.loads((tmp_path / "weights.json").read_text())["training"]
-    assert training == {"method": "vpt", "trainable_parameters": 7, "patients": 2, "validation_patients": 1}
+    assert training == {
+        "method": "vpt", "trainable_parameters": 7, "patients": 2, "validation_patients": 1, "seed": 4
+    }  # fmt: skip
     # an older record names no patients that it was validated on
     (tmp_path / "record.json").write_text(json.dumps({"recipe": "small", "weights_sha256": file_digest(own)}))
     write_origin(tmp_path, ModelSpec("mine", "lite_medsam", own))
     training = json.loads((tmp_path / "weights.json").read_text())["training"]
-    assert training == {"recipe": "small", "patients": 0, "validation_patients": 0}
+    assert training == {"recipe": "small", "patients": 0, "validation_patients": 0, "seed": 0}
     own.write_bytes(b"others")  # the record is not theirs
     write_origin(tmp_path, ModelSpec("mine", "lite_medsam", own))
     assert "training" not in json.loads((tmp_path / "weights.json").read_text())

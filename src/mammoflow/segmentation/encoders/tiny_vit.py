@@ -17,11 +17,11 @@ from mammoflow.segmentation.networks.tiny_vit import EMBEDDING, TinyVit
 class TinyVitEncoder(Encoder):
     """TinyViT and its neck; its pictures are in 0..1, as LiteMedSAM's are."""
 
-    channels = (EMBEDDING,) * 4
     levels = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
     def __init__(self) -> None:
         super().__init__()
+        self.channels = (EMBEDDING,) * 4
         self.image_encoder = TinyVit()
 
     @property

@@ -96,7 +96,9 @@ def test_table_record_overlay_and_figure(study: Any, whole: Path, tmp_path: Path
     assert f"inner folds of the {train['patient_id'].nunique()} training patients" in comment
     draw_trials(output)
     assert (output / "trials.png").stat().st_size > 10_000
-    assert {path.name for path in output.iterdir()} == {"trials.csv", "best.yaml", "search.json", "trials.png"}
+    assert {path.name for path in output.iterdir()} == {
+        "trials.csv", "best.yaml", "search.json", "trials.png", "trials.svg"
+    }  # fmt: skip
 
 
 def test_the_overlay_changes_the_classifier_of_a_configuration(study: Any) -> None:
