@@ -29,8 +29,8 @@ def pool(settings: Path, run: tuple[Path, ...], output: Path) -> None:
 
 
 @main.command()
-@click.argument("first", type=folder(exists=True))
-@click.argument("second", type=folder(exists=True))
+@click.argument("first", type=folder())
+@click.argument("second", type=folder())
 @output_folder("Folder of the table.")
 def protocols(first: Path, second: Path, output: Path) -> None:
     """Compare the same models in two finished runs.
