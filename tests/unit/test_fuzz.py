@@ -25,7 +25,7 @@ from mammoflow.cohort.selection import select_cases
 from mammoflow.cohort.table_files import read_text_table
 from mammoflow.config.base import validate_settings
 from mammoflow.config.cohort import DatasetSettings
-from mammoflow.config.reading import read_mapping
+from mammoflow.config.mapping import read_mapping
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import MammoflowError
 

@@ -94,7 +94,8 @@ def parse_mammoflow(words: tuple[str, ...]) -> None:
     group: click.Command = main
     rest, parent = list(words), None
     while isinstance(group, click.Group):
-        parent = click.Context(group, parent=parent)
+        # with its settings: click keeps the names of the option for help from the first context of a command
+        parent = click.Context(group, parent=parent, **group.context_settings)
         name, command, rest = group.resolve_command(parent, rest)
         if command is None:
             raise AssertionError(f"no command {name}")

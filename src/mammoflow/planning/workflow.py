@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mammoflow.config.base import overlay, validate_settings
 from mammoflow.config.documentation import settings_text
-from mammoflow.config.reading import read_mapping
+from mammoflow.config.mapping import read_mapping
 from mammoflow.config.study import StudyConfig
 from mammoflow.config.yaml_text import keep_words
 from mammoflow.errors import ConfigError

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mammoflow.config.reading import read_mapping
+from mammoflow.config.mapping import read_mapping
 from mammoflow.features.regions import centre_of
 from mammoflow.imaging.geometry import Mask
 

@@ -210,7 +210,7 @@ _HEADER: dict[str, object] = {
     **dict.fromkeys(("pectoral_file", "scanner")),
     **dict.fromkeys(("pectoral_share", "pectoral_angle_deg", "pectoral_top_mm", "pectoral_side_mm"), np.nan),
     **dict.fromkeys(("pectoral_contrast", "magnification"), np.nan),
-    **dict.fromkeys(("laterality_header", "laterality_image", "view_header"), ""),
+    **dict.fromkeys(("laterality_header", "laterality_image", "view_header", "modality", "orientation"), ""),
     "presentation": "unknown",
     "voi": "none",
 }

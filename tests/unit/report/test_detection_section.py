@@ -112,7 +112,7 @@ def test_report_has_the_section_with_table_and_figure(run: Any, first: str, tmp_
     section = page[page.index('<section id="detection"') : page.index('<section id="features"')]
     assert '<a href="#detection">' in page
     assert "FROC curves" in section
-    assert section.count('<span class="pill">phantom</span>') == 4
+    assert section.count('<span class="pill">phantom</span>') == 5
     assert "Scores of images with lesions" in section
     assert "no prompt" in page[page.index('id="segmentation-table"') :]
 

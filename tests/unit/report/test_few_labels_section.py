@@ -28,6 +28,8 @@ def test_the_section_has_table_and_figure(write_run: Callable[..., Any], tmp_pat
     other |= {"supplementary": "copy_paste 0.3"}
     pd.DataFrame([plain, other]).to_csv(folder / "few_labels.csv", index=False)
     write_image(folder / "figures" / "few_labels.png", np.zeros((1, 1), dtype=np.uint8))
+    drawing = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>'
+    (folder / "figures" / "few_labels.svg").write_text(drawing, encoding="utf-8")
     output = tmp_path / "report.html"
     write_report(ReportSettings(overlays=0), written.cohort, folder, written.images, written.masks, output)
     page = re.sub(r'"data:[^"]+', '"', output.read_text(encoding="utf-8"))
@@ -40,4 +42,4 @@ def test_the_section_has_table_and_figure(write_run: Callable[..., Any], tmp_pat
     assert "3 seen in training" in section
     assert "not those of supervised" in section
     assert '<span class="pill">phantom</span>' in section
-    assert "<img" in section
+    assert "<svg" in section

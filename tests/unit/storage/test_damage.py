@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mammoflow.config.base import read_settings
-from mammoflow.config.reading import read_mapping
+from mammoflow.config.mapping import read_mapping
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import MammoflowError
 from mammoflow.storage.files import read_image, read_json, read_mask, write_image, write_mask, write_text, writing
