@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -156,7 +156,12 @@ def differing(expected: dict[str, bytes], found: dict[str, bytes]) -> list[str]:
 
 
 def kill_runs(
-    command_for: object, project: Path, folder: Path, kills: int, seed: int, delays: tuple[float, float]
+    command_for: Callable[[Path], list[str]],
+    project: Path,
+    folder: Path,
+    kills: int,
+    seed: int,
+    delays: tuple[float, float],
 ) -> Outcome:
     """Run a study undisturbed, then kill it again and again.
 
@@ -180,7 +185,6 @@ def kill_runs(
     RuntimeError
         If the undisturbed run fails.
     """
-    assert callable(command_for)
     random_numbers = random.Random(seed)
     outcome = Outcome()
     reference = folder / "undisturbed"

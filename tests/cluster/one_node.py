@@ -75,7 +75,7 @@ class OneNodeCluster:
     Parameters
     ----------
     folder
-        Folder of its files. Its path is short, since a socket lies in it.
+        Folder of its files. Its path is short, because it has a socket.
     cpus, memory_mb
         Of the node.
     """

@@ -57,7 +57,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    """Return a folder with a short path, since sockets lie in it."""
+    """Return a folder with a short path, because it has sockets."""
     with tempfile.TemporaryDirectory(prefix="slurm-", dir="/tmp") as name:
         yield Path(name)
 

@@ -240,7 +240,7 @@ def box_on_patch(lesion: Row, image: Row, shape: tuple[int, int]) -> Mask:
 
 
 def _filled_box(box: list[float], shape: tuple[int, int]) -> Mask:
-    """Return a mask of the pixels whose centres lie in a half-open box (y0, x0, y1, x1)."""
+    """Return a mask of the pixels whose centres are in a half-open box (y0, x0, y1, x1)."""
     filled = np.zeros(shape, dtype=bool)
     y0, x0 = (max(0, round(edge)) for edge in box[:2])
     y1, x1 = (max(low + 1, round(edge)) for low, edge in zip((y0, x0), box[2:], strict=True))

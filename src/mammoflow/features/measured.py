@@ -178,7 +178,7 @@ def measure_regions(options: RegionOptions, patch: LesionPatch) -> Measured:
         low, high = (distance / patch.spacing_mm for distance in shell)
         regions[shell_name(shell)] = border_shell(patch.mask, tissue, low, high)
     problems = {
-        name: f"{name}: {region.share:.1%} of the region lies in the breast, expected at least {least:.1%}"
+        name: f"{name}: {region.share:.1%} of the region is in the breast, expected at least {least:.1%}"
         for name, region in regions.items()
         if not is_large_enough(region, least := options.lesion_share if name == "lesion" else options.minimum_share)
     }

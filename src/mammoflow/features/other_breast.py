@@ -106,7 +106,7 @@ def landmark(picture: BreastPicture) -> tuple[float, float, bool]:
 
 
 def mirrored_place(place: Sequence[float], own: BreastPicture, other: BreastPicture) -> tuple[float, float]:
-    """Return where a place (y, x) of one breast lies in the other breast, in pixels.
+    """Return the place in the other breast that mirrors a place (y, x) of one breast, in pixels.
 
     The mirror image has the same distance from the chest wall and the same distance above or below the nipple, in
     millimetres. The breasts are not deformed to fit.

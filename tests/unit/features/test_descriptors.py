@@ -116,7 +116,7 @@ def test_coarse_pixels_have_no_spots():
 def test_surround_outside_the_breast_is_told_and_shape_stays():
     found = describe(ball(0.3), RADIUS < 60, breast=RADIUS < 62)
     assert found["status"] == "features are not defined for this lesion"
-    assert "surround: 0.0% of it lies in the breast" in found["detail"]
+    assert "surround: 0.0% of it is in the breast" in found["detail"]
     assert math.isnan(found["contrast"])
     assert found["circularity"] > 0.9
 

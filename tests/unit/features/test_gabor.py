@@ -110,7 +110,7 @@ def test_ring_outside_the_breast_leaves_the_region_around_the_lesion():
     assert row["gabor_inner_mean_w4.0_o000"] > 0
     assert math.isnan(row["gabor_ring_mean_w4.0_o000"])
     assert math.isnan(row["gabor_similarity"])
-    assert "ring: 0.0% of the region lies in the breast, expected at least 10.0%" in row["detail"]
+    assert "ring: 0.0% of the region is in the breast, expected at least 10.0%" in row["detail"]
 
 
 def test_smallest_share_decides_whether_a_region_counts():

@@ -173,4 +173,4 @@ def test_a_region_without_features_leaves_the_others():
     assert math.isfinite(row["radiomics_original_firstorder_Mean"])
     assert "radiomics_ring_original_firstorder_Mean" not in row
     assert row["status"] == "features are not defined for this lesion"
-    assert "ring: 0.0% of the region lies in the breast" in str(row["detail"])
+    assert "ring: 0.0% of the region is in the breast" in str(row["detail"])

@@ -246,7 +246,7 @@ def _key(match: re.Match[str]) -> Key:
 def _may_be_mask(mask: re.Pattern[str], stem: str, images: Sequence[re.Pattern[str]]) -> bool:
     """Tell whether a file that fits an image pattern is a mask, because its mask pattern says more than a name.
 
-    In a folder where masks lie beside their images, `{name}_mask` is a mask although `{name}` fits it too.
+    In a folder that has both images and masks, `{name}_mask` is a mask although `{name}` fits it too.
     """
     match = mask.fullmatch(stem)
     if match is None:

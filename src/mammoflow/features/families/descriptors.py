@@ -159,7 +159,7 @@ class LesionDescriptors(FamilyExtractor):
             found |= margin(near, outline, tissue, region.pixels, options.margin_mm, options.smoothing_mm)
         else:
             problems.append(
-                f"surround: {region.share:.1%} of it lies in the breast, expected at least {options.minimum_share:.1%}"
+                f"surround: {region.share:.1%} of it is in the breast, expected at least {options.minimum_share:.1%}"
             )
         if patch.spacing_mm * PIXELS_OF_SPOT > options.spot_mm:
             notes.append(f"pixels of {patch.spacing_mm:g} mm do not resolve spots of {options.spot_mm:g} mm")

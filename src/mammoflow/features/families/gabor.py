@@ -183,7 +183,7 @@ class GaborTexture(FamilyExtractor):
             return empty, f"mirrored: pixels of {own.spacing_mm:g} mm resolve no wavelength of the bank"
         if not all(is_large_enough(region, self.options.minimum_share) for region in regions):
             return empty, (
-                f"mirrored: {regions[0].share:.1%} and {regions[1].share:.1%} of the regions lie in their breasts, "
+                f"mirrored: {regions[0].share:.1%} and {regions[1].share:.1%} of the regions are in their breasts, "
                 f"expected at least {self.options.minimum_share:.1%}"
             )
         both = [

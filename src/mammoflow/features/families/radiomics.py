@@ -198,7 +198,7 @@ class LesionRadiomics(FamilyExtractor):
         region = mirrored_regions(self.options, *patch.breasts)[0][1]
         row |= {"mirrored_pixels": region.count, "mirrored_share": region.share}
         if not is_large_enough(region, self.options.minimum_share):
-            return [f"mirrored: {region.share:.1%} of the region lies in the other breast"]
+            return [f"mirrored: {region.share:.1%} of the region is in the other breast"]
         masks["mirrored"] = (patch.breasts[1], region.pixels)
         return []
 

@@ -15,7 +15,7 @@ SOFT_SHARE = 0.15
 """Width of the soft edge as a share of the longest side of the lesion."""
 
 TRIES = 10
-"""Places that are tried for a lesion; it must lie in the breast and on no other lesion."""
+"""Places that are tried for a lesion; it must be inside the breast and off every other lesion."""
 
 
 def paste_lesion(
@@ -81,7 +81,7 @@ def _grown(mask: Mask, margin: int) -> tuple[int, int, int, int]:
 
 
 def _place(inside: Mask, channels: Channels, lesions: Mask, generator: np.random.Generator) -> tuple[int, int] | None:
-    """Draw the corner of a place where the lesion lies in the breast and on no other lesion."""
+    """Draw the corner of a place where the lesion is inside the breast and off every other lesion."""
     rows, columns = lesions.shape
     free = (channels != 0).all(axis=0) & ~lesions
     last = rows - len(inside), columns - inside.shape[1]

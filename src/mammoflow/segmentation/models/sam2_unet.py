@@ -44,9 +44,6 @@ def build(architecture: str, state: dict[str, Tensor] | None, digest: str, devic
         If names or shapes of the weights do not fit the network.
     """
     from mammoflow.segmentation.encoders.hiera import HieraEncoder
-    from mammoflow.segmentation.layers.receptive_fields import ReceptiveFieldDecoder
-    from mammoflow.segmentation.networks.encoder_decoder import EncoderDecoder, finish_model
+    from mammoflow.segmentation.networks.sam2_unet import sam2_unet
 
-    encoder = HieraEncoder(*LAYOUTS[architecture])
-    network = EncoderDecoder(encoder, ReceptiveFieldDecoder(encoder.channels), published_frozen=True)
-    return finish_model(architecture, network, state, digest, device)
+    return sam2_unet(architecture, HieraEncoder(*LAYOUTS[architecture]), state, digest, device, published_frozen=True)

@@ -31,9 +31,6 @@ def build(architecture: str, state: dict[str, Tensor] | None, digest: str, devic
         If names or shapes of the weights do not fit the network.
     """
     from mammoflow.segmentation.encoders.tiny_vit import TinyVitEncoder
-    from mammoflow.segmentation.layers.receptive_fields import ReceptiveFieldDecoder
-    from mammoflow.segmentation.networks.encoder_decoder import EncoderDecoder, finish_model
+    from mammoflow.segmentation.networks.sam2_unet import sam2_unet
 
-    encoder = TinyVitEncoder()
-    network = EncoderDecoder(encoder, ReceptiveFieldDecoder(encoder.channels), published_frozen=False)
-    return finish_model(architecture, network, state, digest, device)
+    return sam2_unet(architecture, TinyVitEncoder(), state, digest, device)
