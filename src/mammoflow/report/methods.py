@@ -10,6 +10,7 @@ from mammoflow.report.content import Row, division
 from mammoflow.tables.study import LEAKING, PHANTOM, applies_only, has_every_fold, is_leaking, is_phantom
 
 MOST_NAMES = 6
+YOUDEN = "youden"
 
 
 def methods_paragraphs(
@@ -41,7 +42,7 @@ def methods_paragraphs(
         ("Segmentation", _segmentation(segmentation, titles)),
         ("Models", _models(headline, provenance, titles)),
         ("Reference and reader", _reader(headline, settings)),
-        ("Statistics", _statistics(study, settings)),
+        ("Statistics", _statistics(study, provenance, titles)),
         ("Software", _software(provenance)),
     ]
     return [(heading, text) for heading, text in found if text]
@@ -128,7 +129,8 @@ def _reader(headline: Sequence[Row], settings: Mapping[str, Any]) -> str:
     )
 
 
-def _statistics(study: Row, settings: Mapping[str, Any]) -> str:
+def _statistics(study: Row, provenance: Row, titles: Mapping[str, str]) -> str:
+    settings = provenance["comparison"]
     confidence = f"{100 * settings['confidence']:g} %"
     primary = settings.get("primary")
     named = (
@@ -145,15 +147,22 @@ def _statistics(study: Row, settings: Mapping[str, Any]) -> str:
         f"paired, patient-clustered DeLong test. {named}P values of all other models against BI-RADS are adjusted by "
         f"Holm's method. No interval is given for fewer than {settings['fewest_patients']} patients of a class"
         + (f". Non-inferiority was tested with a margin of {margin:g} in AUC" if margin is not None else "")
-        + f". {_thresholds(study)}"
+        + f". {_thresholds(study, provenance.get('training', {}), titles)}"
     )
 
 
-def _thresholds(study: Row) -> str:
+def _thresholds(study: Row, training: Mapping[str, Row], titles: Mapping[str, str]) -> str:
     if applies_only(study):
         return "Thresholds are those of the run that trained the models; nothing was chosen on this study."
     where = "the validation split of each fold" if has_every_fold(study) else "the validation split"
-    return f"Thresholds were chosen on {where} by the Youden index, and nothing was chosen on the test split."
+    rules = {name: (record.get("settings") or {}).get("threshold") or {} for name, record in training.items()}
+    others = [
+        f"{display_name(name, titles)} ({rule['method']}{f' of {value:g}' if (value := rule.get('value')) else ''})"
+        for name, rule in rules.items()
+        if rule.get("method", YOUDEN) != YOUDEN
+    ]
+    exceptions = f", except those of {_listed(others)}" if others else ""
+    return f"Thresholds were chosen on {where} by the Youden index{exceptions}. Nothing was chosen on the test split."
 
 
 def _software(provenance: Row) -> str:

@@ -72,7 +72,12 @@ def test_the_methods_paragraph_has_the_numbers_of_the_run(leaking: bool) -> None
         "comparison": comparison,
         "packages": {"mammoflow": "1.2"},
         "python": "3.11.9",
-        "training": {"net": {"seeds": {"0": {}, "1": {}, "2": {}}}},
+        "training": {
+            "net": {
+                "seeds": {"0": {}, "1": {}, "2": {}},
+                "settings": {"threshold": {"method": "sensitivity", "value": 0.9}},
+            }
+        },
     }
     text = " ".join(said for _, said in methods_paragraphs(study, counts, headline, segmentation, provenance, {}))
     for words in (
@@ -88,6 +93,7 @@ def test_the_methods_paragraph_has_the_numbers_of_the_run(leaking: bool) -> None
         "10,000 bootstrap resamples",
         "net against BI-RADS > 3, was named beforehand",
         "margin of 0.05 in AUC",
+        "by the Youden index, except those of net (sensitivity of 0.9)",
         "mammoflow 1.2 and Python 3.11.9",
     ):
         assert words in text
