@@ -221,6 +221,7 @@ class Training:
             self.device,
             of_names.get(chosen.precision, choose_precision(self.device, transformer)),
             schedule=OneCycle() if chosen.schedule == "one_cycle" else CONSTANT_RATE,
+            validate_every=chosen.validate_every,
         )
 
     def _classifier(self) -> Classifier:

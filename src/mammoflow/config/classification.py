@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from mammoflow.config.base import Device, Settings, overlay
+from mammoflow.config.default_classifiers import DEFAULT_RUN
+from mammoflow.config.default_classifiers import entries as default_entries
 from mammoflow.config.explanation import did_you_mean
 from mammoflow.config.few_labels import FewLabelsSettings
 from mammoflow.config.from_run import with_trained
@@ -77,6 +79,12 @@ class ClassifierSettings(Settings):
         "last",
         description="The epoch whose weights are kept: the last one, or the one with the best validation AUC, smoothed "
         "over three epochs.",
+    )
+    validate_every: int = Field(
+        1,
+        ge=1,
+        description="Epochs from one validation to the next; the last epoch is always validated. More than 1 saves "
+        "time and needs keep: last.",
     )
     batch_size: int = Field(16, ge=1, description="Lesions or images in a batch.")
     learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of AdamW.")
@@ -167,6 +175,11 @@ class ClassifierSettings(Settings):
                 f"patience is {self.patience} and keep is last, which would keep an epoch that was no better; expected "
                 "keep: best_auc, or patience: null"
             )
+        if self.validate_every > 1 and self.keep != "last":
+            raise ValueError(
+                f"validate_every is {self.validate_every} and keep is {self.keep}, which needs the validation of each "
+                "epoch; expected validate_every: 1, or keep: last"
+            )
         return self
 
     def _check_batch(self) -> None:
@@ -184,33 +197,9 @@ class ClassifierSettings(Settings):
             )
 
 
-DEFAULT_RUN = ("context_crop", "perceptron_frozen", "perceptron_decoder_tuned", "perceptron_all_tuned")
-"""Classifiers that the default configuration trains; an overlay may name the others."""
-
-
 def default_classifiers() -> dict[str, ClassifierSettings]:
     """Return the classifiers of the default configuration, by name."""
-    efficientnet = {"network": "efficientnet_b0", "epochs": 12, "dropout": 0.2}
-    perceptron = {"input": "prompted", "network": "perceptron", "epochs": 15, "dropout": 0.3}
-    entries: dict[str, dict[str, Any]] = {
-        "context_crop": {
-            "title": "EfficientNet-Lite0 context crop", "input": "context_crop", "network": "efficientnet_lite0",
-            "weights": "published", "epochs": 10, "learning_rate": 3e-4, "test_time_flips": "all",
-            "input_options": {"image_px": 96, "centre": "box"},
-        },
-        "efficientnet_masked_crop": {**efficientnet, "title": "EfficientNet-B0 masked crop", "input": "masked_crop"},
-        "efficientnet_whole_image": {**efficientnet, "title": "EfficientNet-B0 whole image", "input": "whole_image"},
-        "efficientnet_whole_image_radiomics": {
-            **efficientnet, "title": "EfficientNet-B0 whole image radiomics", "input": "whole_image",
-            "vectors": ["radiomics"],
-        },
-        "perceptron_frozen": {**perceptron, "title": "Perceptron frozen", "input_options": {"tune": "none"}},
-        "perceptron_decoder_tuned": {
-            **perceptron, "title": "Perceptron decoder tuned", "input_options": {"tune": "decoder"},
-        },
-        "perceptron_all_tuned": {**perceptron, "title": "Perceptron all tuned", "input_options": {"tune": "all"}},
-    }  # fmt: skip
-    return {name: ClassifierSettings.model_validate(entry) for name, entry in entries.items()}
+    return {name: ClassifierSettings.model_validate(entry) for name, entry in default_entries().items()}
 
 
 class ClassificationSettings(Settings):

@@ -71,6 +71,6 @@ def _draw_curves(axes: Axes, trainings: list[pd.DataFrame], column: str, label: 
     """Draw one curve of each training; the more there are, the fainter each is."""
     opacity = max(MOST_OPAQUE / len(trainings) ** 0.5, LEAST_OPAQUE)
     for training in trainings:
-        epochs = range(1, len(training) + 1)
-        marker = "o" if len(training) == 1 else ""
-        axes.plot(epochs, training[column], marker=marker, linewidth=1.2, alpha=opacity, label=label, **style)
+        curve = pd.Series(training[column].to_numpy(), index=range(1, len(training) + 1)).dropna()
+        marker = "o" if len(curve) == 1 else ""
+        axes.plot(curve.index, curve, marker=marker, linewidth=1.2, alpha=opacity, label=label, **style)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -238,8 +238,10 @@ class _Fitting:
         watched = self.learner.watched
         with self.average.applied(self.learner):
             self.learner.mode(training=False)
-            with torch.no_grad(), self._autocast():
-                figures = self.learner.validate(epoch)
+            figures: Mapping[str, float] = {}
+            if self.plan.validates(epoch):
+                with torch.no_grad(), self._autocast():
+                    figures = self.learner.validate(epoch)
             if watched is not None and watched.figure not in figures:
                 raise StudyError(f"validation gave {sorted(figures)}, expected {watched.figure} among them")
             self.history.append({**row, **{name: float(value) for name, value in figures.items()}})

@@ -143,6 +143,9 @@ class Plan:
         Course of the learning rate.
     stop
         The figure that patience looks at; None for the one that the learner watches.
+    validate_every
+        Epochs from one validation to the next. The last epoch is always validated. More than 1 is for a learner that
+        watches no figure.
     """
 
     epochs: int
@@ -156,6 +159,11 @@ class Plan:
     averaging: float | None = None
     schedule: OneCycle | Plateau = field(default_factory=OneCycle)
     stop: Watched | None = None
+    validate_every: int = 1
+
+    def validates(self, epoch: int) -> bool:
+        """Tell whether an epoch, counted from 0, is validated."""
+        return (epoch + 1) % self.validate_every == 0 or epoch + 1 == self.epochs
 
     def share(self, step: int, steps: int, history: Sequence[Mapping[str, float]]) -> float:
         """Return the share of the highest rate for a step, counted from 0, of so many, after some epochs."""

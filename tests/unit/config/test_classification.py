@@ -80,6 +80,10 @@ def test_each_classifier_that_is_trained_has_its_settings_file() -> None:
         ),
         (classifier("perceptron_frozen", weights="x.pth"), "perceptron starts from random weights"),
         (classifier("perceptron_frozen", patience=3), r"patience is 3 and keep is last.*keep: best_auc"),
+        (
+            classifier("perceptron_frozen", validate_every=2, keep="best_auc"),
+            r"validate_every is 2 and keep is best_auc.*validate_every: 1, or keep: last",
+        ),
         (classifier("perceptron_frozen", seeds=[1, 1]), r"seeds: .*names one twice"),
         (
             classifier("perceptron_frozen", test_time_flips="all"),

@@ -109,16 +109,16 @@ def test_learning_curves_have_a_line_for_each_seed_and_fold(monkeypatch: pytest.
     monkeypatch.setattr(learning_curves, "drawing", unsaved)
     together = {"network": 3, "together": 2}
     parts = [history("one", seed, fold, {"network": 4}) for fold in (0, 1) for seed in (0, 1)]
-    draw_learning_curves(
-        tmp_path / "curves.png", pd.concat([*parts, history("two", 0, 0, together)]), True, {"one": "The first"}
-    )
+    second = history("two", 0, 0, together)
+    second.loc[second["epoch"] == 1, ["validation_loss", "validation_auc"]] = np.nan  # not validated
+    draw_learning_curves(tmp_path / "curves.png", pd.concat([*parts, second]), True, {"one": "The first"})
     loss, auc, loss_two, _ = figures[0].axes
     assert loss.get_title() == "The first: Loss"
     assert len(loss.lines) == 2 * 4
     assert len(auc.lines) == 4
     assert loss.lines[3].get_ydata().tolist() == [110, 111, 112, 113]  # the training loss of fold 1, seed 1
     *curves, phase = loss_two.lines
-    assert [list(line.get_xdata()) for line in curves] == [[1, 2, 3, 4, 5]] * 2
+    assert [list(line.get_xdata()) for line in curves] == [[1, 2, 3, 4, 5], [2, 3, 5]]
     assert list(phase.get_xdata()) == [3.5, 3.5]
 
 

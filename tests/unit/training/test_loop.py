@@ -128,6 +128,21 @@ def test_patience_ends_the_training_only_where_it_is_set(learners: ModuleType, t
     assert (len(whole.history), whole.chosen_epoch) == (6, 6)
 
 
+def test_validation_of_some_epochs_changes_no_weight(learners: ModuleType, tmp_path: Path) -> None:
+    fitted = []
+    for every in (1, 2):
+        learner = learners.LineLearner()
+        learner.watched = None
+        plan = learners.make_plan(epochs=5, validate_every=every)
+        fitted.append((fit(learner, plan, tmp_path / str(every), "line"), learner.state()))
+    (each, weights), (some, same_weights) = fitted
+    validated = [row["epoch"] for row in some.history if "validation_loss" in row]
+    assert validated == [2, 4, 5]
+    assert some.chosen_epoch == 5
+    assert some.history[-1] == each.history[-1]
+    assert all(torch.equal(weights[name], tensor) for name, tensor in same_weights.items())
+
+
 def test_figures_that_are_not_finite_decide_nothing(learners: ModuleType, tmp_path: Path) -> None:
     nan = math.nan
     learner = learners.FigureLearner([nan, 2.0, nan, 1.0, nan, nan])
