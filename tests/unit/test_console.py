@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from mammoflow.cli import main
+from mammoflow.cli import main, summary
 from mammoflow.cli.lesions import FAMILY_NAMES
 from mammoflow.cli.options import precision_option
 from mammoflow.cli.summary import MADE, say_end
@@ -162,6 +163,12 @@ def test_verbose_says_where_an_error_arose(
     assert result.exit_code == 1
     assert result.output.endswith("mammoflow cohort: a table is missing\n")
     assert ("Traceback" in result.output) == traceback
+
+
+def test_each_stage_that_ends_with_a_line_has_one() -> None:
+    commands = Path(summary.__file__).parent.glob("*.py")
+    named = {name for file in commands for name in re.findall(r'say_end\("([^"]+)"', file.read_text())}
+    assert named == set(MADE)
 
 
 @pytest.mark.parametrize("name", sorted(MADE))

@@ -180,4 +180,3 @@ def stability(
         spec = ModelSpec(model, architecture or model, weights)
         segmenter = Segmenter(read_settings(SegmentSettings, segment_settings), spec, store, default_margin_mm)
     run(read_settings(FeaturesSettings, settings), cohort, images, masks, segmenter, output, threads)
-    say_end("stability", output)

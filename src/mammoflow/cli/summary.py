@@ -150,7 +150,10 @@ MADE: dict[str, Callable[[Path], str]] = {
     "protocols": _protocols,
     "report": _page,
 }
-"""What each stage made, as text. `images`, `audit`, `search`, `download` and `prefetch` write such lines themselves."""
+"""What each stage made, as text.
+
+`images`, `audit`, `stability`, `search`, `download` and `prefetch` write such lines themselves.
+"""
 
 
 def _epochs(output: Path) -> int:
