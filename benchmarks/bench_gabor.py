@@ -27,6 +27,9 @@ from mammoflow.run.runtime import set_threads
 
 Result = TypeVar("Result")
 
+WHOLE_KERNEL = 5
+"""Standard deviations at which a kernel has no weight that counts; the bank's filters are not cut off."""
+
 
 def timed(call: Callable[[], Result], repeats: int, clock: Callable[[], float]) -> tuple[Result, float]:
     """Return a call's result and its shortest time in seconds."""
@@ -53,12 +56,21 @@ def by_loop(image: np.ndarray, filters: list[GaborFilter]) -> np.ndarray:
     return summary(map(magnitude, filters))
 
 
-def by_fftconvolve(image: np.ndarray, filters: list[GaborFilter]) -> np.ndarray:
-    """Convolve with scikit-image's kernels by SciPy's FFT: a fairer rival, which transforms the picture each time."""
+def by_fftconvolve(image: np.ndarray, filters: list[GaborFilter], deviations: float = 3) -> np.ndarray:
+    """Convolve with scikit-image's kernels by SciPy's FFT: a fairer rival, which transforms the picture each time.
+
+    Kernels end at a number of standard deviations of their envelope; 3 is that of `skimage.filters.gabor`.
+    """
 
     def magnitude(one: GaborFilter) -> np.ndarray:
         kernel = gabor_kernel(
-            1 / one.wavelength_px, one.orientation, 1, one.sigma_along_px, one.sigma_across_px, dtype=np.complex64
+            1 / one.wavelength_px,
+            one.orientation,
+            1,
+            one.sigma_along_px,
+            one.sigma_across_px,
+            n_stds=deviations,
+            dtype=np.complex64,
         )
         padded = np.pad(image, [(side // 2, side // 2) for side in kernel.shape], mode="reflect")
         return np.abs(fftconvolve(padded, kernel, mode="valid"))
@@ -85,16 +97,18 @@ def main() -> None:
     print(f"loop over skimage.filters.gabor: {slow:.2f} s")
     _, middle = timed(lambda: by_fftconvolve(image, filters), 3, time.process_time)
     print(f"skimage kernels by scipy.signal.fftconvolve: {middle:.2f} s, {slow / middle:.0f} times as fast")
+    whole = by_fftconvolve(image, filters, WHOLE_KERNEL)
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     for name in devices:
         bank = GaborBank(filters, torch.device(name))
         bank.statistics(image, everywhere)  # transfer functions are computed once a study, and the GPU warms up
         clock = time.process_time if name == "cpu" else time.perf_counter
         found, fast = timed(partial(bank.statistics, image, everywhere), 7, clock)
-        difference = np.abs(found[0] / expected - 1).max()
+        from_loop, from_whole = (np.abs(found[0] / other - 1).max() for other in (expected, whole))
         print(
             f"mammoflow's bank on {name}: {fast:.3f} s, {slow / fast:.0f} times as fast as the loop, "
-            f"{middle / fast:.1f} times as fast as fftconvolve; largest difference from the loop {difference:.2%}"
+            f"{middle / fast:.1f} times as fast as fftconvolve; largest difference from the loop, whose kernels end at 3 "
+            f"standard deviations, {from_loop:.1e}, and from kernels that end at {WHOLE_KERNEL}, {from_whole:.1e}"
         )
 
 
