@@ -19,10 +19,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mammoflow.cohort.checking import check_study
 from mammoflow.cohort.reader import open_reader
 from mammoflow.cohort.selection import select_cases
-from mammoflow.config.cohort import CohortSettings
 from mammoflow.errors import MammoflowError
 from tests.unit.cohort.small_study import Study, table_of
 
@@ -121,7 +119,10 @@ VARIANTS = {
     "utf-16 big endian": Variant(PATIENTS, text("utf-16-be", codecs.BOM_UTF16_BE), holds=NAMED),
     "windows-1252": Variant(PATIENTS, text("cp1252"), holds=NAMED, said="read as Windows-1252"),
     "windows-1250, named": Variant(
-        first("patient", "Źuk"), text("cp1250"), {"encoding": "windows-1250"}, holds={"patient_id": ["Źuk", "P1", "P2", "P3"]}
+        first("patient", "Źuk"),
+        text("cp1250"),
+        {"encoding": "windows-1250"},
+        holds={"patient_id": ["Źuk", "P1", "P2", "P3"]},
     ),
     "windows-1250, not named": Variant(first("patient", "Źuk"), text("cp1250"), stops="neither UTF-8 nor Windows-1252"),
     "two encodings in one file": Variant(
@@ -137,15 +138,21 @@ VARIANTS = {
     "tab in a csv": Variant(save=text(sep="\t"), holds=LABELS),
     "vertical bar": Variant(save=text(sep="|"), holds=LABELS),
     "colon, named": Variant(save=text(sep=":"), options={"delimiter": ":"}, holds=LABELS),
-    "colon, not named": Variant(save=text(sep=":"), stops=r"'image:mask:patient:label' is one column.*options\.delimiter"),
+    "colon, not named": Variant(
+        save=text(sep=":"), stops=r"'image:mask:patient:label' is one column.*options\.delimiter"
+    ),
     "sep line of a spreadsheet": Variant(save=between("sep=,\r\n"), holds=LABELS),
     "carriage returns": Variant(save=text(lineterminator="\r\n"), holds=LABELS),
-    "blank columns and rows at the end": Variant(save=lambda t: text()(t).replace(b"\n", b",,\n") + b",,,,,\n\n", holds=LABELS),
+    "blank columns and rows at the end": Variant(
+        save=lambda t: text()(t).replace(b"\n", b",,\n") + b",,,,,\n\n", holds=LABELS
+    ),
     "line breaks in a cell": Variant({"note": ['a "report"\nwith, lines'] * ROWS}, holds=LABELS),
     "decimal comma between commas": Variant(
         COMMAS, lambda t: text()(t).replace(b'"', b""), stops="4 x .*6 values, the header has 5 columns; a comma inside"
     ),
-    "open quotation mark": Variant(save=replaced("images/1.png", '"images/1.png'), stops="row 3: a quotation mark opens"),
+    "open quotation mark": Variant(
+        save=replaced("images/1.png", '"images/1.png'), stops="row 3: a quotation mark opens"
+    ),
     "a row too short": Variant(save=replaced(",P1,malignant", ",P1"), rows=3, said="row 3: 3 values, the header has 4"),
     "xlsx": Variant({"birads": [2, 4, 3, 5]}, workbook, holds=LABELS | {"birads": [2, 4, 3, 5]}),
     "parquet": Variant({"birads": [2.0, None, 3.0, 5.0]}, parquet, holds=LABELS),
@@ -153,9 +160,13 @@ VARIANTS = {
     "web page named csv": Variant(save=instead(b"<html><body><table>"), stops="web page"),
     "empty file": Variant(save=instead(b""), stops="is empty"),
     # columns
-    "another header": Variant({"label": None, "Befund": ["gutartig", "bösartig"] * 2}, options={"columns": {"label": "Befund"}}, holds=LABELS),
+    "another header": Variant(
+        {"label": None, "Befund": ["gutartig", "bösartig"] * 2}, options={"columns": {"label": "Befund"}}, holds=LABELS
+    ),
     "header in another case": Variant(save=replaced("patient", "Patient"), stops="did you mean 'Patient'"),
-    "one header twice": Variant(save=lambda t: text()(t).replace(b"\n", b",label\n", 1), stops="names the column 'label' twice"),
+    "one header twice": Variant(
+        save=lambda t: text()(t).replace(b"\n", b",label\n", 1), stops="names the column 'label' twice"
+    ),
     "no label column": Variant({"label": None}, stops=r"gives no label: set cohort\.dataset\.options\.columns\.label"),
     "pattern and constant": Variant(
         {"mask": None, "n": range(ROWS)},
@@ -163,24 +174,36 @@ VARIANTS = {
         holds={"lesion_type": ["mass"] * ROWS},
     ),
     # numbers
-    "micrometres": Variant({"spacing": [70, 80, 90, 100]}, options={"spacing_factor": 0.001}, holds={"spacing_mm": pytest.approx(METRES["spacing_mm"])}),
+    "micrometres": Variant(
+        {"spacing": [70, 80, 90, 100]},
+        options={"spacing_factor": 0.001},
+        holds={"spacing_mm": pytest.approx(METRES["spacing_mm"])},
+    ),
     "unreadable spacing": Variant(
         SPACING | {"spacing": ["0.07", "abc", "0.07", "0.07"]},
         holds={"spacing_mm": [0.07, None, 0.07, 0.07]},
         said=r"^spacing: 1 value counts as blank: 1 x 'abc' \(cases\.csv row 3\)",
     ),
-    "thousands or decimals": Variant({"spacing": ["1,234"] * ROWS}, holds={"spacing_mm": [None] * ROWS}, said="4 x '1,234'"),
+    "thousands or decimals": Variant(
+        {"spacing": ["1,234"] * ROWS}, holds={"spacing_mm": [None] * ROWS}, said="4 x '1,234'"
+    ),
     "BI-RADS in words": Variant({"birads": ["BI-RADS 4a", "IV", "ACR 3", "4,0"]}, holds={"birads": [4, 4, 3, 4]}),
     "BI-RADS in a letter": Variant(
         {"birads": ["siehe Brief", "2", "3", "5"]}, holds={"birads": [None, 2, 3, 5]}, said="1 x 'siehe Brief'.*row 2"
     ),
     "words for no value": Variant({"birads": ["NA", "n/a", "NULL", ""]}, holds={"birads": [None] * ROWS}),
     "boxes": Variant(BOX, holds={"box_y1": [5] * ROWS}),
-    "unreadable box": Variant(BOX | {"box_y1": ["5", "bad", "5", "5"]}, rows=3, said="row 3: box_y1: found 'bad', expected a number"),
-    "a box in shares of the film": Variant(
-        BOX | {"box_y0": [0.1, 1, 1, 1], "box_x0": [0.2, 1, 1, 1], "box_y1": [0.4, 5, 5, 5], "box_x1": [0.5, 4, 4, 4]}, rows=3, said="normalised"
+    "unreadable box": Variant(
+        BOX | {"box_y1": ["5", "bad", "5", "5"]}, rows=3, said="row 3: box_y1: found 'bad', expected a number"
     ),
-    "all boxes in shares": Variant(BOX | {"box_y0": 0.1, "box_x0": 0.1, "box_y1": 0.4, "box_x1": 0.3}, stops="4 of 4 boxes look normalised"),
+    "a box in shares of the film": Variant(
+        BOX | {"box_y0": [0.1, 1, 1, 1], "box_x0": [0.2, 1, 1, 1], "box_y1": [0.4, 5, 5, 5], "box_x1": [0.5, 4, 4, 4]},
+        rows=3,
+        said="normalised",
+    ),
+    "all boxes in shares": Variant(
+        BOX | {"box_y0": 0.1, "box_x0": 0.1, "box_y1": 0.4, "box_x1": 0.3}, stops="4 of 4 boxes look normalised"
+    ),
     "corner and corner exchanged": Variant(BOX | {"box_y0": 5, "box_y1": 1}, stops="4 of 4 boxes have no extent"),
     # words
     "sides in German": sides("links", "rechts"),
@@ -188,10 +211,16 @@ VARIANTS = {
     "sides in Spanish": sides("izquierda", "derecha"),
     "sides abbreviated": sides("Lt", "Rt."),
     "side unknown": Variant(
-        {"side": ["L", "vorne", "L", "R"]}, holds={"laterality": ["L", "", "L", "R"]}, said="^side: 1 value counts as blank: 1 x 'vorne'.*row 3"
+        {"side": ["L", "vorne", "L", "R"]},
+        holds={"laterality": ["L", "", "L", "R"]},
+        said="^side: 1 value counts as blank: 1 x 'vorne'.*row 3",
     ),
-    "side in numbers with words": Variant({"side": [1, 2] * 2}, options={"words": {"side": {1: "L", 2: "R"}}}, holds=LEFT_RIGHT),
-    "side in the view": Variant({"view": ["LCC", "R-MLO", "MLO links", "rechts cc"]}, holds=LEFT_RIGHT | {"view": ["CC", "MLO", "MLO", "CC"]}),
+    "side in numbers with words": Variant(
+        {"side": [1, 2] * 2}, options={"words": {"side": {1: "L", 2: "R"}}}, holds=LEFT_RIGHT
+    ),
+    "side in the view": Variant(
+        {"view": ["LCC", "R-MLO", "MLO links", "rechts cc"]}, holds=LEFT_RIGHT | {"view": ["CC", "MLO", "MLO", "CC"]}
+    ),
     "side against view": Variant(
         {"side": ["L", "R"] * 2, "view": ["LCC", "LMLO", "CC", "CC"]}, rows=3, said="side is 'R', but view is 'LMLO'"
     ),
@@ -205,25 +234,37 @@ VARIANTS = {
     "usable perhaps": Variant({"usable": ["ja", "vielleicht", "ja", "ja"]}, stops="neither yes nor no"),
     # paths
     "absolute path inside": Variant(first("image", "{study}/images/0.png")),
-    "absolute path outside": Variant(first("image", "/etc/hostname"), rows=3, said="does not stay below the study folder"),
+    "absolute path outside": Variant(
+        first("image", "/etc/hostname"), rows=3, said="does not stay below the study folder"
+    ),
     "two dots": Variant(first("image", "../outside.png"), rows=3, said="does not stay below the study folder"),
     "linked folder": Variant(first("image", "linked/0.png")),
     "link that leads nowhere": Variant(first("image", "dangling/0.png"), rows=3, said="leads nowhere|does not exist"),
     "backslashes": Variant(first("image", r"images\0.png")),
     "blanks around a path": Variant(first("image", " images/0.png ")),
     "missing file": Variant(first("mask", "masks/9.png"), rows=3, said="'masks/9.png' does not exist"),
-    "suffix in another case": Variant(first("image", "images/0.PNG"), rows=3, said="its folder has '0.png': correct the spelling"),
+    "suffix in another case": Variant(
+        first("image", "images/0.PNG"), rows=3, said="its folder has '0.png': correct the spelling"
+    ),
     "accents in another form": Variant(
-        first("image", unicodedata.normalize("NFD", NAME)), rows=3, said="its folder has 'mammö.png': correct the spelling"
+        first("image", unicodedata.normalize("NFD", NAME)),
+        rows=3,
+        said="its folder has 'mammö.png': correct the spelling",
     ),
     # patients, images and lesions
     "no patient": Variant(first("patient", ""), rows=3, said="row 2: no value for patient"),
-    "invisible characters": Variant({"patient": ["P1", "P\u200b1", "\ufeffP1", "P1\u00a0"]}, holds={"patient_id": ["P1"] * ROWS}),
+    "invisible characters": Variant(
+        {"patient": ["P1", "P\u200b1", "\ufeffP1", "P1\u00a0"]}, holds={"patient_id": ["P1"] * ROWS}
+    ),
     "one patient in two spellings": Variant(first("patient", "p1"), stops=r"differ in their spelling only.*ids_differ"),
     "a lost character": Variant(first("patient", "M\ufffdller"), rows=3, said="lost a character"),
-    "zeros of a formula": Variant(first("patient", "00123"), replaced("00123", '"=""00123"""'), holds={"patient_id": ["00123", "P1", "P2", "P3"]}),
+    "zeros of a formula": Variant(
+        first("patient", "00123"), replaced("00123", '"=""00123"""'), holds={"patient_id": ["00123", "P1", "P2", "P3"]}
+    ),
     "a date in place of an id": Variant(first("patient", "02. Jan"), said="looks like a date"),
-    "one row twice": Variant(first("mask", "masks/0.png"), lambda t: text()(t) + text(header=False)(t.iloc[:1]), said="repeated"),
+    "one row twice": Variant(
+        first("mask", "masks/0.png"), lambda t: text()(t) + text(header=False)(t.iloc[:1]), said="repeated"
+    ),
     "ids that run together": Variant(
         {"image_id": ["P1", "P1_1", "c", "d"], "lesion": ["1_1", "1", "1", "1"]}, rows=ROWS, holds=LABELS
     ),
@@ -231,12 +272,18 @@ VARIANTS = {
         first("image", "images/1.png"), rows=2, said="'images_1' has several values of patient_id: P0, P1"
     ),
     "one mask file with two lesions": Variant(
-        {"image": ["images/0.png"] * 2 + ["images/2.png", "images/3.png"], "mask": ["masks/0.png"] * 2 + ["masks/2.png", "masks/3.png"],
-         "patient": ["P0", "P0", "P2", "P3"], "mask_value": ["1", "2", "", ""]},
+        {
+            "image": ["images/0.png"] * 2 + ["images/2.png", "images/3.png"],
+            "mask": ["masks/0.png"] * 2 + ["masks/2.png", "masks/3.png"],
+            "patient": ["P0", "P0", "P2", "P3"],
+            "mask_value": ["1", "2", "", ""],
+        },
         holds={"mask_value": ["1", "2", None, None]},
     ),
-    "a normal film": Variant({"label": ["benign", "malignant", "benign", "normal"], "mask": [*table_of(3)["mask"], ""]}, rows=3),
-}  # fmt: skip
+    "a normal film": Variant(
+        {"label": ["benign", "malignant", "benign", "normal"], "mask": [*table_of(3)["mask"], ""]}, rows=3
+    ),
+}
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,8 @@ def test_a_table_that_fits_at_a_glance_does_not_reach_the_schema(monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("column", "values"), [("birads", [6, 0]), ("birads", [6.0, None]), ("birads", [None, None]), ("spacing_mm", [None, None])]
+    ("column", "values"),
+    [("birads", [6, 0]), ("birads", [6.0, None]), ("birads", [None, None]), ("spacing_mm", [None, None])],
 )
 def test_certain_types_do_not_reach_the_schema(monkeypatch: pytest.MonkeyPatch, column: str, values: Any) -> None:
     schema = SCHEMA.remove_columns(["count"])
