@@ -100,7 +100,7 @@ def score_masks(masks: Masks, references: Sequence[CutMask], against_mask: Seque
     masks
         (N, height, width).
     references
-        N references, with the spacing of the grid; one may stand for several masks.
+        N references, with the spacing of the grid; one may belong to several masks.
     against_mask
         Whether each reference is a mask. Against a box only the mask's own area and whether it was missed are defined;
         everything else is NaN. None: all are masks.
