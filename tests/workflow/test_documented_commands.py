@@ -1,8 +1,9 @@
 """The commands in README, CONTRIBUTING and docs: each is read by the program that it calls, or says what it needs.
 
 A misspelt option, target or command fails. Cheap commands of mammoflow run. Commands of Snakemake are planned in a dry
-run here, or in `test_targets.py` where they are one named target. Other commands of mammoflow are parsed only: tests of
-their stages run them. A command that no test can run has a comment that says so, such as `# needs a network`.
+run here, or in `test_targets.py` where they are one named target. `init`, `check` and `predict` run on made-up films.
+Other commands of mammoflow are parsed only: tests of their stages run them. A command that no test can run has a
+comment that says so, such as `# needs a network`.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 from snakemake.cli import get_argument_parser
 
 from mammoflow.cli import main
+from tests.unit.imaging.conftest import dicom_dataset
 
 if TYPE_CHECKING:
     from conftest import Project
@@ -164,6 +167,38 @@ def test_a_cheap_command_runs(command: Command, place: Path) -> None:
         words += ["--yes"]
     result = CliRunner().invoke(main, words, catch_exceptions=False)
     assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize(
+    "words", sorted({one.words[1:] for one in of("mammoflow") if one.words[1] == "check"}), ids=str
+)
+def test_a_study_is_checked_after_init_as_the_pages_do_it(words: tuple[str, ...], place: Path) -> None:
+    (target,) = words[1:]
+    (place / target).unlink()
+    for command in (["init", "my-study/cases.csv", "--out", target, "--yes"], list(words)):
+        result = CliRunner().invoke(main, command, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+    assert "20 of 20 lesions usable" in result.output
+
+
+def predictions() -> list[tuple[str, ...]]:
+    """Return the commands that segment films and need nothing else, each once."""
+    return sorted({one.words[1:] for one in of("mammoflow") if one.words[1] == "predict" and not one.mark})
+
+
+@pytest.mark.parametrize("words", predictions(), ids=str)
+def test_a_documented_prediction_is_made(words: tuple[str, ...], place: Path) -> None:
+    rows, columns = np.ogrid[:2700, :1400]
+    breast = np.hypot((rows - 1350) / 1300, columns / 1350) < 1
+    lesion = np.hypot((rows - 2437) / 130, (columns - 1085) / 150) < 1
+    film = (400 + 18000 * breast + 20000 * lesion).astype(np.uint16)
+    dicom_dataset(film, ImagerPixelSpacing=[0.05, 0.05]).save_as(place / "film.dcm", enforce_file_format=True)
+    (place / "films.csv").write_text("image,x0,y0,x1,y1\nfilm.dcm,933,2307,1237,2568\n", encoding="utf-8")
+    result = CliRunner().invoke(main, [*words, "--threads", "1"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    (mask,) = place.rglob("mask_1.png")
+    found = np.asarray(Image.open(mask)) > 0
+    assert 2 * (found & lesion).sum() / (found.sum() + lesion.sum()) > 0.8
 
 
 def rules() -> set[str]:

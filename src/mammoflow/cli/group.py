@@ -13,8 +13,7 @@ from mammoflow.run.console import Verbosity, set_verbosity, verbosity
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 80, "show_default": True}
 
-EPILOG = """The exit code is 0 for success, 1 for a problem of the data or the weights, 2 for a wrong option or
-configuration, and 143 after SIGTERM."""
+EPILOG = "It exits with 1 for a problem of the data, 2 for a wrong option or key."
 
 
 def _choose(context: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -88,4 +87,4 @@ def _describe(error: OSError | MemoryError) -> str:
 @click.group(cls=Stages, context_settings=SETTINGS, epilog=EPILOG)
 @click.version_option(__version__, message="mammoflow %(version)s")
 def main() -> None:
-    """Turn mammograms and a case table into masks, features and predictions. Not a medical device."""
+    """Turn mammograms into masks, features and predictions. Not a medical device."""

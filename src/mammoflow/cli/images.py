@@ -76,7 +76,7 @@ def images(settings: Path, study: Path, cohort_shard: Path, output: Path, thread
     prepare_images(read_settings(ImagesSettings, settings), study, cohort_shard, output, threads)
 
 
-@main.command()
+@main.command(hidden=True)  # the workflow calls it
 @click.option("--number", required=True, type=click.IntRange(min=0), help="Number of the fold, from 0.")
 @input_folder("--cohort", "Folder of the cohort tables.")
 @input_folders("--images", "Folder of a shard of images; once for each shard.")

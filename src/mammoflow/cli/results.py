@@ -23,9 +23,7 @@ from mammoflow.cli.summary import say_end
 @settings_option
 @input_folder("--cohort", "Folder of the cohort tables.")
 @input_folders("--images", "Folder of a shard of images; once for each shard.")
-@input_folders(
-    "--segmentation", "Folder of a model's shard; once for each model and shard, the model whose masks went on first."
-)
+@input_folders("--segmentation", "Folder of a model's shard; once for each model and shard, the default model first.")
 @input_files("--features", "Table FAMILY/SHARD.parquet of features; once for each family and shard.", required=False)
 @input_folders("--predictions", "Folder of a classifier; once for each.", required=False)
 @input_files("--prompts", "Table of what gave no prompt; once for each shard and source of prompts.", required=False)

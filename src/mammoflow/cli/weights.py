@@ -44,7 +44,7 @@ def weights_fetch(name: str, target: Path, url: str | None) -> None:
     click.echo(f"{path}\nname it in the configuration:\n{entry}")
 
 
-@main.command()
+@main.command(hidden=True)  # the workflow calls it
 @settings_option
 @output_file("Record of what was brought (JSON).")
 def prefetch(settings: Path, output: Path) -> None:

@@ -48,9 +48,12 @@ def refuse_contradictions(
     tuple
         The rows that stay, and an exclusion of each other one; its detail has the values and their rows.
     """
+    named = rows.loc[rows[key].notna() & (rows[key] != ""), key]
+    if not named.duplicated().any():  # no two rows are of one thing
+        return rows, []
     torn: dict[int, str] = {}
     for column, called in columns.items():
-        if column not in rows.columns or rows.empty:
+        if column not in rows.columns:
             continue
         values = rows[column].map(_comparable)
         known = rows[values.notna() & rows[key].notna() & (rows[key] != "")]

@@ -45,7 +45,7 @@ PHANTOM = "phantom"
 """Name of the embedded study, its reader, and the run of the default configuration."""
 
 MOVED_KEYS = ("joins", "columns", "labels", "spacing_factor")
-"""Keys of the reader `table`, which once stood in the settings of every data set."""
+"""Keys of the reader `table`, which once were in the settings of every data set."""
 
 
 def with_names(cohort: Mapping[str, object], run: object) -> dict[str, object]:

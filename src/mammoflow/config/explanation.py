@@ -65,7 +65,8 @@ def _problems(error: ValidationError, above: Location, model: type[BaseModel] | 
     for problem in error.errors():
         inside: Location = problem["loc"]
         location = (*above, *inside)
-        key = ".".join(str(part) for part in location) or "(top level)"
+        key = "".join(f"{part}." for part in location)[:-1]
+        at_key = f"{key}: " if key else ""  # what several sections contradict names its keys itself
         cause = problem.get("ctx", {}).get("error")
         found = problem["input"]
         if isinstance(cause, InvalidOptions):
@@ -78,9 +79,9 @@ def _problems(error: ValidationError, above: Location, model: type[BaseModel] | 
         elif problem["type"] == "missing":
             lines.append(f"  {key}: found nothing; expected a value; add the key")
         elif cause is not None:
-            lines.append(f"  {key}: {_of_cause(found, str(cause))}")
+            lines.append(f"  {at_key}{_of_cause(found, str(cause))}")
         else:
-            lines.append(f"  {key}: found {_short(found)}; expected: {problem['msg']}{_hint(problem)}")
+            lines.append(f"  {at_key}found {_short(found)}; expected: {problem['msg']}{_hint(problem)}")
     return lines
 
 

@@ -149,7 +149,7 @@ def text_keys(values: object, value_words: Mapping[object, str] | None = None) -
     Parameters
     ----------
     values
-        A mapping from the configuration. A number is its text; true stands for the words that YAML reads as true, yes,
+        A mapping from the configuration. A number is its text; true means the words that YAML reads as true, yes,
         true and on, unless the mapping names one of them itself.
     value_words
         Values that are replaced by a word, such as the boolean true by "yes".

@@ -177,8 +177,8 @@ def classifier_candidates(run: Run) -> list[Candidate]:
 def _seen_by_classifier(run: Run, record: dict[str, Any]) -> SeenPatients | None:
     """Return what the models have seen that a classifier rests on; None where its record says that it rests on none.
 
-    These are the model that the input's option `model` names, else the one whose masks went on, those whose masks the
-    features were computed on that join the network's features, and the classifier itself where another run trained it.
+    These are the model that the input's option `model` names, else the one whose masks later stages use; those whose
+    masks gave the features that join the network's; and the classifier itself where another run trained it.
     """
     elsewhere = record.get(ELSEWHERE)
     itself = (

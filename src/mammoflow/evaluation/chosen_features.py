@@ -55,7 +55,7 @@ def chosen_candidate(
         matrix = matrix[[name for name in matrix if name in stable]]
         found.append(f"{matrix.shape[1]} with an ICC above {settings.stability_above:g}")
     if settings.standardised_similarity and "gabor" in families:
-        # The similarity is computed from all entries; only as a feature it stands for itself.
+        # The similarity is computed from all entries; as a feature it is one column.
         values = joint_matrix({"gabor": families["gabor"]}, lesions)
         matrix = matrix.assign(**{STANDARDISED: standardised_similarity(values, training)})
     if settings.correlation_at_most is not None and training.any():

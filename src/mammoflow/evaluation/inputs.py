@@ -37,9 +37,9 @@ class Run:
     excluded
         What both stages left out, and lesions and boxes that gave no prompt, with reasons.
     scores, masks
-        Segmentation scores and the masks that went on, of all models.
+        Segmentation scores, and the masks that later stages use, of all models.
     mask_model
-        Name of the segmentation model whose masks went on to features and classifiers; "" without segmentation.
+        Name of the segmentation model whose masks features and classifiers use; "" without segmentation.
     features
         Name of each feature family to its features, one row per lesion.
     predictions
@@ -104,7 +104,7 @@ def read_run(
 ) -> Run:
     """Read and check the tables of a run.
 
-    `segmentation` are folders `<model>/<shard>`; first come those of the model whose masks went on to features and
+    `segmentation` are folders `<model>/<shard>`; first come those of the model whose masks go to features and
     classifiers. `features` are tables `<family>/<shard>.parquet`; the folder names the family. `prompts` are the tables
     of what gave no prompt, one for each shard and source. `saliency` are folders of classifiers.
 

@@ -94,7 +94,7 @@ def _ring(axes: Axes, across: pd.Series, up: pd.Series) -> None:
 
 
 def _read(value: Any) -> Any:
-    """Return the value that a cell of the table stands for."""
+    """Return the value that a cell of the table means."""
     try:
         return json.loads(str(value)) if not isinstance(value, bool) else value
     except ValueError:

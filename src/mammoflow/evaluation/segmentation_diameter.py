@@ -28,7 +28,7 @@ def case_numbers(lesion_ids: pd.Index) -> pd.Series:
 
 
 def dice_by_diameter(scores: pd.DataFrame, masks: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
-    """Return the Dice of each mask that went on beside the lesion's longest diameter, one row per model and lesion.
+    """Return Dice and longest diameter of each mask that later stages use, one row per model and lesion.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def dice_by_diameter(scores: pd.DataFrame, masks: pd.DataFrame, lesions: pd.Data
     chosen = scores[scores["chosen"] & scores["dice"].notna()]
     keys = ["model", "field_of_view", "lesion_id", "prompt_id"]
     rows = chosen.assign(prompts=prompt_labels, oracle_prompt=prompted_by_reference)
-    # A lesion that an automatic model missed, or one with a mask of another tool, has no mask that went on.
+    # A lesion that an automatic model missed, or one with a mask of another tool, has no mask that later stages use.
     unprompted = rows["origin"].isin([AUTOMATIC, FOREIGN_MASKS])
     prompted = rows[~unprompted].merge(masks[keys], on=keys)
     rows = pd.concat([prompted, rows[unprompted]], ignore_index=True)

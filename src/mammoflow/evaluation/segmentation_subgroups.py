@@ -27,7 +27,7 @@ PARTS = 3
 def segmentation_subgroups(
     scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: PatientBootstrap, fewest_cases: int = 1
 ) -> pd.DataFrame:
-    """Summarise the masks that went on for each group of test lesions.
+    """Summarise the masks that later stages use for each group of test lesions.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ SUMMARY_COLUMNS = (
 
 
 BY_REFERENCE = {False: "head_by_reference", True: "mask_by_reference"}
-"""Columns of what `by_reference` tells of all masks, and of those that went on."""
+"""Columns of what `by_reference` tells of all masks, and of those that later stages use."""
 
 SUMMARISED = (
     "origin",
@@ -104,7 +104,7 @@ def prompted_by_reference(scores: pd.DataFrame) -> pd.Series:
 
 
 def by_reference(rows: pd.DataFrame, chosen: bool) -> pd.Series:
-    """Tell of which masks the reference chose the prompt's mask, the head, or (of masks that went on) the iteration."""
+    """Tell of which masks the reference chose mask, head or (of masks that later stages use) iteration."""
     chosen_by_reference = rows["head_choice"] == ORACLE
     if chosen:
         chosen_by_reference |= rows["choice"] == ORACLE

@@ -44,8 +44,8 @@ def segmentation_table(scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: P
     -------
     DataFrame
         One row per split, model, field of view, kind of prompts, feedback, margin and selection: `iteration 1`, ... and
-        `chosen`, the iteration that went on; `mark` is `oracle` where the reference chose the iteration, the head
-        or the mask that the prompt was made around; the other columns are those of `summary`.
+        `chosen`, the iteration that later stages use; `mark` is `oracle` where the reference chose the iteration, the
+        head or the mask that the prompt was made around; the other columns are those of `summary`.
     """
     scored = scored_rows(scores, lesions)[[*KEYS, *SUMMARISED]]
     table = []
@@ -62,7 +62,7 @@ def segmentation_table(scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: P
 
 
 def _selections(group: pd.DataFrame, floor: bool) -> dict[str, pd.DataFrame]:
-    """Return the masks of each iteration, and those that went on where some did."""
+    """Return the masks of each iteration, and those that later stages use, if any."""
     selections = {} if floor else {f"iteration {number}": part for number, part in group.groupby("iteration")}
     chosen = group[group["chosen"]]
     return selections | ({CHOSEN: chosen} if len(chosen) else {})

@@ -19,7 +19,7 @@ from mammoflow.storage.file_states import READ_FILES
 from mammoflow.storage.files import text_digest
 
 GIVEN = ""
-"""What stands for the study of a file that belongs to none, such as a weights file."""
+"""Name of the study of a file that belongs to none, such as a weights file."""
 
 
 class Fingerprints:

@@ -37,6 +37,7 @@ def validate_table(table: pd.DataFrame, schema: pa.DataFrameSchema, origin: str)
     if table.empty:
         missing = [name for name in schema.columns if name not in table.columns]
         table = table.assign(**{name: empty_table(schema)[name] for name in missing})
+    table = _with_certain_types(table, schema)
     plain = _plain_columns(table, schema)
     if _is_plain(table, schema, plain):
         return pd.DataFrame(table)
@@ -47,6 +48,27 @@ def validate_table(table: pd.DataFrame, schema: pa.DataFrameSchema, origin: str)
     except SchemaErrors as error:
         cases = error.failure_cases[["column", "check", "failure_case"]].head(5).to_string(index=False)
         raise StudyError(f"{origin} does not fit the {schema.name} table:\n{cases}") from error
+
+
+def _with_certain_types(table: pd.DataFrame, schema: pa.DataFrameSchema) -> pd.DataFrame:
+    """Bring whole numbers, and numbers that are all null, to the declared type; no value can be lost.
+
+    Most tables differ from their schema in nothing else, and the schema takes milliseconds for each of its columns.
+    """
+    certain = {
+        name: str(column.dtype)
+        for name, column in schema.columns.items()
+        if column.coerce and name in table.columns and _is_certain(table[name], str(column.dtype))
+    }
+    return table.astype(certain) if certain else table
+
+
+def _is_certain(values: pd.Series, declared: str) -> bool:
+    if str(values.dtype) == declared or declared not in ("Int64", "float64"):
+        return False
+    if declared == "Int64" and values.dtype == "float64":
+        return bool((values.dropna() % 1 == 0).all())
+    return (declared == "Int64" and values.dtype == "int64") or bool(values.isna().all())
 
 
 def _plain_columns(table: pd.DataFrame, schema: pa.DataFrameSchema) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ class SelfTrainingLearner(SemiSupervisedLearner):
     """Rounds of equal length: at the beginning of each later round the weights become a frozen teacher.
 
     The teacher labels the unlabelled samples as they are augmented. Labels that are not confident are ignored, and so
-    are the samples of a batch with the least mean confidence. The network goes on from its weights; it does not start
+    are the samples of a batch with the least mean confidence. The network keeps its weights; it does not start
     again from random ones, because the learning rate rises and falls once in a run.
 
     Parameters

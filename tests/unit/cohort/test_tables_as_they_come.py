@@ -1,303 +1,335 @@
-"""Tables as hospitals save them: encodings, delimiters, workbooks, decimal marks, and what is no table at all."""
+"""Tables as hospitals, spreadsheets and statistics programs write them, each with its right answer.
+
+A variant is the plain table of `table_of` with one change. Its answer is one of these: every row is kept, a value is
+blanked, a row is excluded with its reason, or reading stops with a message that says what to do.
+"""
 
 from __future__ import annotations
 
+import codecs
 import io
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import openpyxl
+import cv2
+import numpy as np
 import pandas as pd
 import pytest
 
-from mammoflow.cohort.table_files import ORIGIN, PROBLEM, TableForm, read_text_table
-from mammoflow.errors import ConfigError, StudyError
+from mammoflow.cohort.reader import open_reader
+from mammoflow.cohort.selection import select_cases
+from mammoflow.errors import MammoflowError
 from tests.unit.cohort.small_study import Study, table_of
 
-HEADER = ["image", "mask", "patient", "label"]
+ROWS = 4
+NAME = "mammö.png"
 
 
-@pytest.fixture
-def study(tmp_path: Path) -> Study:
-    return Study(tmp_path / "study")
+@dataclass(frozen=True)
+class Variant:
+    """One change of the plain table, and what is right then.
+
+    Attributes
+    ----------
+    values
+        Columns that the table has instead or in addition. None takes a column away.
+    save
+        Turns the table into the bytes of its file.
+    options
+        Options of the reader.
+    rows
+        How many lesions are kept.
+    holds
+        Columns of the lesions, or of the images, and their content.
+    said
+        Words of the one note or the one reason that a person is shown. Without words nothing may be said.
+    stops
+        Words of the error. Without words nothing stops.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    save: Callable[[pd.DataFrame], bytes] = lambda table: table.to_csv(index=False).encode()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    rows: int = ROWS
+    holds: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    said: str = ""
+    stops: str = ""
 
 
-@pytest.fixture
-def read(tmp_path: Path) -> Callable[..., pd.DataFrame]:
-    def read_bytes(content: bytes | str, name: str = "cases.csv", **form: str) -> pd.DataFrame:
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return read_text_table(path, TableForm(**form))
-
-    return read_bytes
+def text(encoding: str = "utf-8", mark: bytes = b"", **form: Any) -> Callable[[pd.DataFrame], bytes]:
+    return lambda table: mark + table.to_csv(index=False, **form).encode(encoding)
 
 
-def workbook(*sheets: list[list[object]], names: tuple[str, ...] = ("Sheet",)) -> bytes:
-    book = openpyxl.Workbook()
-    for place, rows in enumerate(sheets):
-        sheet = book.active if place == 0 else book.create_sheet()
-        sheet.title = names[place]
-        for row in rows:
-            sheet.append(row)
+def replaced(old: str, new: str) -> Callable[[pd.DataFrame], bytes]:
+    return lambda table: table.to_csv(index=False).replace(old, new).encode()
+
+
+def between(before: str, after: str = "") -> Callable[[pd.DataFrame], bytes]:
+    return lambda table: f"{before}{table.to_csv(index=False)}{after}".encode()
+
+
+def workbook(table: pd.DataFrame) -> bytes:
     stream = io.BytesIO()
-    book.save(stream)
+    table.to_excel(stream, index=False)
     return stream.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("encoding", "mark"),
-    [
-        ("utf-16", b""),
-        ("utf-16-le", b""),
-        ("utf-16-be", b"\xfe\xff"),
-        ("utf-16-be", b""),
-        ("utf-32", b""),
-        ("utf-8-sig", b""),
-        ("utf-8", b""),
-        ("cp1252", b""),
-    ],
-)
-def test_encodings_that_are_certain_are_read(read, encoding, mark):
-    table = read(mark + "image,patient,label\na.png,Müller,benign\nb.png,Åse,malignant\n".encode(encoding))
-    assert table["patient"].tolist() == ["Müller", "Åse"]
-    assert table.columns[0] == "image"
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (
-            "image,patient\na,\u0179uk\nb,\u0164uk\n".encode("cp1250"),
-            "neither UTF-8 nor Windows-1252: byte 0x8F in line 2",
-        ),
-        ("image,patient\na,Müller\n".encode("cp850"), "neither UTF-8 nor Windows-1252"),
-        ("image,patient\na,Müller\n".encode("mac-roman"), "another encoding"),
-        ("image,patient\na,Pa\u0142ka\n".encode("cp1250"), "another encoding"),
-        ("image,patient\na,März\n".encode("cp850"), "another encoding"),
-        ("image,patient\na,Müller\n".encode() + b"b,M\xfcller\n", r"mixes encodings: line 2 has 'ü' in UTF-8.*line 3"),
-        (b"image,patient\na,M\xfcller\n" + "b,Müller\n".encode(), r"mixes encodings: line 3 has 'ü' in UTF-8.*line 2"),
-        (b"image,patient\n" + "a,Müller/".encode() + b"M\xfcller\n", "mixes encodings"),
-        ("image,patient\na,Łuk\n".encode() + "b,Łuk\n".encode("cp1250"), "mixes encodings"),
-        ("image,patient\na,x\n".encode("utf-16") + b"b", "begins like UTF-16"),
-        (b"\xef\xbb\xbfimage,patient\na,M\xfcller\n", "begins like UTF-8"),
-        (b"image,patient\na,P\x00\n", r"NUL characters \(line 2\)"),
-    ],
-)
-def test_bytes_that_the_encoding_lacks_and_mixed_encodings_stop(read, content, message):
-    with pytest.raises(StudyError, match=message):
-        read(content)
-
-
-def test_a_named_encoding_is_taken_and_checked(read):
-    content = "image,patient\na,\u0179uk\nb,\u0164uk\n".encode("cp1250")
-    assert read(content, encoding="windows-1250")["patient"].tolist() == ["\u0179uk", "\u0164uk"]
-    with pytest.raises(StudyError, match="is not utf-8, as"):
-        read(content, encoding="utf-8")
-    with pytest.raises(StudyError, match="which is no encoding"):
-        read(content, encoding="windows-9999")
-
-
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-@pytest.mark.parametrize("name", ["cases.csv", "cases.tsv", "cases.txt"])
-def test_the_delimiter_is_found_whatever_the_suffix(read, delimiter, name):
-    table = read(table_of().to_csv(index=False, sep=delimiter), name)
-    assert table.columns.tolist()[:4] == HEADER
-    assert (table[PROBLEM] == "").all()
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        'image;"size, mm";patient\na.png;1,5;P1\nb.png;2,5;P2\n',
-        "image;size, mm;patient\na.png;1,5;P1\nb.png;2,5;P2\n",
-        "sep=;\r\nimage;size, mm;patient\r\na.png;1,5;P1\r\nb.png;2,5;P2\r\n",
-        'image,"size; mm",patient\n"a.png","1,5",P1\n"b.png","2,5",P2\n'.replace(",", "\t")
-        .replace("1\t5", "1,5")
-        .replace("2\t5", "2,5"),
-    ],
-)
-def test_a_delimiter_inside_a_header_or_a_number_is_not_the_delimiter(read, text):
-    table = read(text)
-    assert table.iloc[:, 1].tolist() == ["1,5", "2,5"]
-    assert table["patient"].tolist() == ["P1", "P2"]
-
-
-@pytest.mark.parametrize("name", ["PK", "BZh", "%P", "{id}", "[a]"])
-def test_a_header_that_begins_like_another_format_is_a_header(read, name):
-    assert read(f"{name},patient\na,P1\n").columns.tolist()[:2] == [name, "patient"]
-
-
-def test_a_delimiter_that_is_none_of_the_usual_ones_is_named_by_the_settings(read, study):
-    text = table_of().to_csv(index=False, sep=":")
-    assert read(text, delimiter=":")["patient"].tolist() == table_of()["patient"].tolist()
-    study.write(text)
-    with pytest.raises(ConfigError, match=r"'image:mask:patient:label' is one column.*options\.delimiter"):
-        study.rebuild()
-
-
-def test_rows_are_numbered_as_a_spreadsheet_numbers_them(read):
-    table = read('image,note\na.png,"two\nlines"\n\nb.png,one\nc.png\n')
-    assert table[ORIGIN].tolist() == ["cases.csv row 2", "cases.csv row 4", "cases.csv row 5"]
-    assert table[PROBLEM].tolist() == ["", "", "1 values, the header has 2 columns"]
-    sheet = workbook([["image", "note"], ["a.png", "x"], [None, None], ["b.png", "y"]])
-    assert read(sheet, "cases.xlsx")[ORIGIN].tolist() == ["cases.xlsx row 2", "cases.xlsx row 4"]
-
-
-@pytest.mark.parametrize("place", [3, 7])
-def test_a_quotation_mark_that_swallows_rows_stops(study, place):
-    lines = table_of().to_csv(index=False).splitlines()
-    lines[place] = '"' + lines[place]
-    if place == 3:
-        lines[6] = 'x"' + lines[6]
-    study.write("\n".join(lines))
-    with pytest.raises(StudyError, match=f"row {place + 1}: a quotation mark opens and swallows the rows below it"):
-        study.rebuild()
-
-
-def test_inches_and_quoted_line_breaks_are_no_open_quotation_marks(read):
-    table = read('image,note\na.png,5" film\nb.png,"a report, with\ncommas, in\nlines"\n')
-    assert table["note"].tolist() == ['5" film', "a report, with\ncommas, in\nlines"]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(100), r"old Excel workbook \(\.xls\)"),
-        (b"<html><body><table>", "web page or XML"),
-        (b"\xef\xbb\xbf <!DOCTYPE html>", "web page or XML"),
-        ("<html><table>".encode("utf-16"), "web page or XML"),
-        (b"<?xml version='1.0'?><Workbook>", "web page or XML"),
-        (b"%PDF-1.7", "PDF"),
-        (b"\x1f\x8b\x08\x00abc", "gzip archive; unpack"),
-        (b'[{"image": "a.png"}]', "JSON"),
-        (b"PK\x03\x04broken", "damaged"),
-        (b"$FL2@(#) SPSS", "SPSS"),
-        (b"", "is empty"),
-        (b"\xef\xbb\xbf", "is empty"),
-        (b"\n\n   \n", "is empty"),
-    ],
-)
-def test_what_is_no_table_is_named(read, content, message):
-    with pytest.raises(StudyError, match=message):
-        read(content)
-
-
-@pytest.mark.parametrize("name", ["cases.xlsx", "cases.csv"])
-def test_a_workbook_is_read_as_a_person_sees_it(read, name):
-    rows = [["patient", "flag", "number", "day"], ["P1", True, 3.0, None], ["P2", False, 0.07, "x"]]
-    book = openpyxl.load_workbook(io.BytesIO(workbook(rows)))
-    book.active["A2"] = 123
-    book.active["A2"].number_format = "00000"
+def parquet(table: pd.DataFrame) -> bytes:
     stream = io.BytesIO()
-    book.save(stream)
-    table = read(stream.getvalue(), name)
-    assert table["patient"].tolist() == ["00123", "P2"]
-    assert table["flag"].tolist() == ["true", "false"]
-    assert table["number"].tolist() == ["3", "0.07"]
-    assert table["day"].tolist() == ["", "x"]
+    table.to_parquet(stream)
+    return stream.getvalue()
 
 
-def test_sheets_and_formulas_of_a_workbook(tmp_path):
-    path = tmp_path / "cases.xlsx"
-    path.write_bytes(workbook([["a", "b"], [1, 2]], [["a", "b"], [3, 4]], names=("first", "second")))
-    notes: list[str] = []
-    assert read_text_table(path, notes=notes)["a"].tolist() == ["1"]
-    assert notes == ["cases.xlsx: the sheet 'first' was read, not 'second' (cohort.dataset.options.sheet)"]
-    assert read_text_table(path, TableForm(sheet="second"))["a"].tolist() == ["3"]
-    with pytest.raises(StudyError, match=r"no sheet 'third'.*first, second"):
-        read_text_table(path, TableForm(sheet="third"))
-    path.write_bytes(workbook([["a", "usable"], [1, "=1=1"]]))
-    with pytest.raises(StudyError, match="formula in B2 has no stored result"):
-        read_text_table(path)
+def instead(content: bytes) -> Callable[[pd.DataFrame], bytes]:
+    return lambda table: content
 
 
-def test_parquet_is_told_by_content_and_bytes_are_text(read):
-    stream = io.BytesIO()
-    pd.DataFrame(
-        {"patient": [b"P1", "M\u00fcller".encode()], "n": [1, None], "day": pd.to_datetime(["2020-01-02"] * 2)}
-    ).to_parquet(stream)
-    table = read(stream.getvalue())
-    assert table["patient"].tolist() == ["P1", "Müller"]
-    assert table["n"].tolist() == ["1.0", ""]
-    assert table["day"].tolist() == ["2020-01-02"] * 2
-    assert table[ORIGIN].tolist() == ["cases.csv row 1", "cases.csv row 2"]
+PATIENTS = {"patient": ["Müller", "Weiß", "Åse", "José"]}
+NAMED = {"patient_id": PATIENTS["patient"]}
+SPACING = {"spacing": ["0.07", "0.08", "0.09", "0.1"]}
+COMMAS = {"spacing": ["0,07", "0,08", "0,09", "0,1"]}
+METRES = {"spacing_mm": [0.07, 0.08, 0.09, 0.1]}
+LEFT_RIGHT = {"laterality": ["L", "R", "L", "R"]}
+LABELS = {"malignant": [0, 1, 0, 1]}
+BOX = {"mask": None, "box_y0": [1, 2, 1, 2], "box_x0": [1, 1, 2, 2], "box_y1": 5, "box_x1": 4}
 
 
-def test_headers_lose_what_is_invisible_and_blank_columns_go(read):
-    table = read("\u200bimage, patient\u00a0id ,label,,\na.png,P1,benign,,\n")
-    assert table.columns.tolist()[:3] == ["image", "patient id", "label"]
-    assert (table[PROBLEM] == "").all()
-    assert len(table.columns) == 5
-    with pytest.raises(StudyError, match="names the column 'label' twice"):
-        read("image,label,label\u200b\na,b,c\n")
+def first(column: str, value: object) -> dict[str, list[object]]:
+    """Change the first row only."""
+    return {column: [value, *table_of(ROWS)[column].tolist()[1:]]}
 
 
-def test_the_zeros_of_a_formula_text_stay(read):
-    assert read('patient,label\n="00123",benign\n"=""00124""",benign\n')["patient"].tolist() == ["00123", "00124"]
+def sides(left: str, right: str) -> Variant:
+    return Variant({"side": [left, right] * 2}, holds=LEFT_RIGHT)
 
 
-def test_a_column_of_another_case_is_suggested(study):
-    study.write(table_of().to_csv(index=False).replace("patient", "Patient", 1))
-    with pytest.raises(ConfigError, match="did you mean 'Patient'"):
-        study.rebuild()
+def labels(benign: object, malignant: object, **options: Any) -> Variant:
+    return Variant({"label": [benign, malignant] * 2}, options=options, holds=LABELS)
 
 
-def test_decimal_commas(study):
-    table = table_of().assign(spacing=["0,07", "0,08", "0,1", "0,070", "1,234", "0.09", "", "7"])
-    images = study.select(table.drop(index=5)).images
-    assert images["spacing_mm"].tolist()[:5] == [0.07, 0.08, 0.1, 0.07, 1.234]
-    images = study.select(table).images  # one point: what may be thousands is no longer certain
-    assert images["spacing_mm"].isna().tolist() == [False] * 4 + [True, False, True, False]
+VARIANTS = {
+    # how the file is written
+    "plain": Variant(holds=LABELS),
+    "utf-8 with a byte order mark": Variant(PATIENTS, text("utf-8-sig"), holds=NAMED),
+    "utf-16": Variant(PATIENTS, text("utf-16"), holds=NAMED),
+    "utf-16 without a mark": Variant(PATIENTS, text("utf-16-le"), holds=NAMED),
+    "utf-16 big endian": Variant(PATIENTS, text("utf-16-be", codecs.BOM_UTF16_BE), holds=NAMED),
+    "windows-1252": Variant(PATIENTS, text("cp1252"), holds=NAMED, said="read as Windows-1252"),
+    "windows-1250, named": Variant(
+        first("patient", "Źuk"),
+        text("cp1250"),
+        {"encoding": "windows-1250"},
+        holds={"patient_id": ["Źuk", "P1", "P2", "P3"]},
+    ),
+    "windows-1250, not named": Variant(first("patient", "Źuk"), text("cp1250"), stops="neither UTF-8 nor Windows-1252"),
+    "two encodings in one file": Variant(
+        first("patient", "Müller"),
+        lambda table: text()(table) + "images/1.png,masks/1.png,Åse,benign\n".encode("cp1252"),
+        stops="mixes encodings",
+    ),
+    "semicolon": Variant(SPACING, text(sep=";"), holds=METRES),
+    "semicolon, decimal comma": Variant(COMMAS, text(sep=";"), holds=METRES),
+    "semicolon, comma in a header": Variant(
+        {"size, mm": ["1,5", "2,5", "3", "4"]}, lambda t: text(sep=";")(t).replace(b'"', b""), holds=LABELS
+    ),
+    "tab in a csv": Variant(save=text(sep="\t"), holds=LABELS),
+    "vertical bar": Variant(save=text(sep="|"), holds=LABELS),
+    "colon, named": Variant(save=text(sep=":"), options={"delimiter": ":"}, holds=LABELS),
+    "colon, not named": Variant(
+        save=text(sep=":"), stops=r"'image:mask:patient:label' is one column.*options\.delimiter"
+    ),
+    "sep line of a spreadsheet": Variant(save=between("sep=,\r\n"), holds=LABELS),
+    "carriage returns": Variant(save=text(lineterminator="\r\n"), holds=LABELS),
+    "blank columns and rows at the end": Variant(
+        save=lambda t: text()(t).replace(b"\n", b",,\n") + b",,,,,\n\n", holds=LABELS
+    ),
+    "line breaks in a cell": Variant({"note": ['a "report"\nwith, lines'] * ROWS}, holds=LABELS),
+    "decimal comma between commas": Variant(
+        COMMAS, lambda t: text()(t).replace(b'"', b""), stops="4 x .*6 values, the header has 5 columns; a comma inside"
+    ),
+    "open quotation mark": Variant(
+        save=replaced("images/1.png", '"images/1.png'), stops="row 3: a quotation mark opens"
+    ),
+    "a row too short": Variant(save=replaced(",P1,malignant", ",P1"), rows=3, said="row 3: 3 values, the header has 4"),
+    "xlsx": Variant({"birads": [2, 4, 3, 5]}, workbook, holds=LABELS | {"birads": [2, 4, 3, 5]}),
+    "parquet": Variant({"birads": [2.0, None, 3.0, 5.0]}, parquet, holds=LABELS),
+    "old workbook": Variant(save=instead(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99)), stops=r"old Excel workbook"),
+    "web page named csv": Variant(save=instead(b"<html><body><table>"), stops="web page"),
+    "empty file": Variant(save=instead(b""), stops="is empty"),
+    # columns
+    "another header": Variant(
+        {"label": None, "Befund": ["gutartig", "bösartig"] * 2}, options={"columns": {"label": "Befund"}}, holds=LABELS
+    ),
+    "header in another case": Variant(save=replaced("patient", "Patient"), stops="did you mean 'Patient'"),
+    "one header twice": Variant(
+        save=lambda t: text()(t).replace(b"\n", b",label\n", 1), stops="names the column 'label' twice"
+    ),
+    "no label column": Variant({"label": None}, stops=r"gives no label: set cohort\.dataset\.options\.columns\.label"),
+    "pattern and constant": Variant(
+        {"mask": None, "n": range(ROWS)},
+        options={"columns": {"mask": "masks/{n}.png", "type": "=mass"}},
+        holds={"lesion_type": ["mass"] * ROWS},
+    ),
+    # numbers
+    "micrometres": Variant(
+        {"spacing": [70, 80, 90, 100]},
+        options={"spacing_factor": 0.001},
+        holds={"spacing_mm": pytest.approx(METRES["spacing_mm"])},
+    ),
+    "unreadable spacing": Variant(
+        SPACING | {"spacing": ["0.07", "abc", "0.07", "0.07"]},
+        holds={"spacing_mm": [0.07, None, 0.07, 0.07]},
+        said=r"^spacing: 1 value counts as blank: 1 x 'abc' \(cases\.csv row 3\)",
+    ),
+    "thousands or decimals": Variant(
+        {"spacing": ["1,234"] * ROWS}, holds={"spacing_mm": [None] * ROWS}, said="4 x '1,234'"
+    ),
+    "BI-RADS in words": Variant({"birads": ["BI-RADS 4a", "IV", "ACR 3", "4,0"]}, holds={"birads": [4, 4, 3, 4]}),
+    "BI-RADS in a letter": Variant(
+        {"birads": ["siehe Brief", "2", "3", "5"]}, holds={"birads": [None, 2, 3, 5]}, said="1 x 'siehe Brief'.*row 2"
+    ),
+    "words for no value": Variant({"birads": ["NA", "n/a", "NULL", ""]}, holds={"birads": [None] * ROWS}),
+    "boxes": Variant(BOX, holds={"box_y1": [5] * ROWS}),
+    "unreadable box": Variant(
+        BOX | {"box_y1": ["5", "bad", "5", "5"]}, rows=3, said="row 3: box_y1: found 'bad', expected a number"
+    ),
+    "a box in shares of the film": Variant(
+        BOX | {"box_y0": [0.1, 1, 1, 1], "box_x0": [0.2, 1, 1, 1], "box_y1": [0.4, 5, 5, 5], "box_x1": [0.5, 4, 4, 4]},
+        rows=3,
+        said="normalised",
+    ),
+    "all boxes in shares": Variant(
+        BOX | {"box_y0": 0.1, "box_x0": 0.1, "box_y1": 0.4, "box_x1": 0.3}, stops="4 of 4 boxes look normalised"
+    ),
+    "corner and corner exchanged": Variant(BOX | {"box_y0": 5, "box_y1": 1}, stops="4 of 4 boxes have no extent"),
+    # words
+    "sides in German": sides("links", "rechts"),
+    "sides in French": sides("gauche", "droite"),
+    "sides in Spanish": sides("izquierda", "derecha"),
+    "sides abbreviated": sides("Lt", "Rt."),
+    "side unknown": Variant(
+        {"side": ["L", "vorne", "L", "R"]},
+        holds={"laterality": ["L", "", "L", "R"]},
+        said="^side: 1 value counts as blank: 1 x 'vorne'.*row 3",
+    ),
+    "side in numbers with words": Variant(
+        {"side": [1, 2] * 2}, options={"words": {"side": {1: "L", 2: "R"}}}, holds=LEFT_RIGHT
+    ),
+    "side in the view": Variant(
+        {"view": ["LCC", "R-MLO", "MLO links", "rechts cc"]}, holds=LEFT_RIGHT | {"view": ["CC", "MLO", "MLO", "CC"]}
+    ),
+    "side against view": Variant(
+        {"side": ["L", "R"] * 2, "view": ["LCC", "LMLO", "CC", "CC"]}, rows=3, said="side is 'R', but view is 'LMLO'"
+    ),
+    "labels 0 and 1": labels(0, 1),
+    "labels in German": labels("gutartig", "BÖSARTIG"),
+    "labels 1 and 2": Variant({"label": [1, 2] * 2}, stops=r"numbers whose meaning is not known.*options\.labels"),
+    "labels 1 and 2 with a meaning": labels(1, 2, labels={1: "benign", 2: "malignant"}),
+    "labels of YAML": labels("no", "yes", labels={False: "benign", True: "malignant"}),
+    "label unknown": Variant(first("label", "fraglich"), rows=3, said="row 2: label is 'fraglich', BI-RADS not given"),
+    "usable in German": Variant({"usable": ["ja", "nein", "Ja", ""]}, rows=3, said="row is marked unusable"),
+    "usable perhaps": Variant({"usable": ["ja", "vielleicht", "ja", "ja"]}, stops="neither yes nor no"),
+    # paths
+    "absolute path inside": Variant(first("image", "{study}/images/0.png")),
+    "absolute path outside": Variant(
+        first("image", "/etc/hostname"), rows=3, said="does not stay below the study folder"
+    ),
+    "two dots": Variant(first("image", "../outside.png"), rows=3, said="does not stay below the study folder"),
+    "linked folder": Variant(first("image", "linked/0.png")),
+    "link that leads nowhere": Variant(first("image", "dangling/0.png"), rows=3, said="leads nowhere|does not exist"),
+    "backslashes": Variant(first("image", r"images\0.png")),
+    "blanks around a path": Variant(first("image", " images/0.png ")),
+    "missing file": Variant(first("mask", "masks/9.png"), rows=3, said="'masks/9.png' does not exist"),
+    "suffix in another case": Variant(
+        first("image", "images/0.PNG"), rows=3, said="its folder has '0.png': correct the spelling"
+    ),
+    "accents in another form": Variant(
+        first("image", unicodedata.normalize("NFD", NAME)),
+        rows=3,
+        said="its folder has 'mammö.png': correct the spelling",
+    ),
+    # patients, images and lesions
+    "no patient": Variant(first("patient", ""), rows=3, said="row 2: no value for patient"),
+    "invisible characters": Variant(
+        {"patient": ["P1", "P\u200b1", "\ufeffP1", "P1\u00a0"]}, holds={"patient_id": ["P1"] * ROWS}
+    ),
+    "one patient in two spellings": Variant(first("patient", "p1"), stops=r"differ in their spelling only.*ids_differ"),
+    "a lost character": Variant(first("patient", "M\ufffdller"), rows=3, said="lost a character"),
+    "zeros of a formula": Variant(
+        first("patient", "00123"), replaced("00123", '"=""00123"""'), holds={"patient_id": ["00123", "P1", "P2", "P3"]}
+    ),
+    "a date in place of an id": Variant(first("patient", "02. Jan"), said="looks like a date"),
+    "one row twice": Variant(
+        first("mask", "masks/0.png"), lambda t: text()(t) + text(header=False)(t.iloc[:1]), said="repeated"
+    ),
+    "ids that run together": Variant(
+        {"image_id": ["P1", "P1_1", "c", "d"], "lesion": ["1_1", "1", "1", "1"]}, rows=ROWS, holds=LABELS
+    ),
+    "one film of two patients": Variant(
+        first("image", "images/1.png"), rows=2, said="'images_1' has several values of patient_id: P0, P1"
+    ),
+    "one mask file with two lesions": Variant(
+        {
+            "image": ["images/0.png"] * 2 + ["images/2.png", "images/3.png"],
+            "mask": ["masks/0.png"] * 2 + ["masks/2.png", "masks/3.png"],
+            "patient": ["P0", "P0", "P2", "P3"],
+            "mask_value": ["1", "2", "", ""],
+        },
+        holds={"mask_value": ["1", "2", None, None]},
+    ),
+    "a normal film": Variant(
+        {"label": ["benign", "malignant", "benign", "normal"], "mask": [*table_of(3)["mask"], ""]}, rows=3
+    ),
+}
 
 
-@pytest.mark.parametrize("value", ["1,234", "1_000", "abc", "1e400", "-1", "0"])
-def test_a_spacing_that_cannot_be_read_is_a_blank_and_is_said(study, value):
-    found = study.select(table_of(2).assign(spacing=[value, "0.07"]))
-    assert found.images["spacing_mm"].isna().tolist() == [True, False]
-    assert found.notes[0].startswith(f"spacing: 1 value counts as blank: 1 x {value!r} (cases.csv row 2); ")
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """One folder with the pictures of all variants; each writes its own table into it."""
+    study = Study(tmp_path_factory.mktemp("tables") / "study")
+    study.folder.mkdir()
+    study.write_pictures(table_of(ROWS))
+    cv2.imwrite(str(study.folder / NAME), np.zeros((8, 6), np.uint8))
+    (study.folder.parent / "outside.png").write_bytes((study.folder / NAME).read_bytes())
+    (study.folder.parent / "disk").mkdir()
+    (study.folder.parent / "disk" / "0.png").write_bytes((study.folder / NAME).read_bytes())
+    (study.folder / "linked").symlink_to(study.folder.parent / "disk")
+    (study.folder / "dangling").symlink_to(study.folder.parent / "nothing")
+    return study
 
 
-def test_a_box_that_cannot_be_read_costs_the_row_only_without_a_mask(study):
-    box = {"box_y0": "1,5", "box_x0": "2", "box_y1": ["5,25", "bad"], "box_x1": "4,5"}
-    found = study.select(table_of(2).assign(**box))
-    assert found.lesions["box_y0"].isna().tolist() == [False, True]
-    assert found.lesions["box_y0"][0] == 1.5
-    assert found.notes == ["box_y1: 1 value counts as blank: 1 x 'bad' (cases.csv row 3); expected a number"]
-    found = study.select(table_of(2).drop(columns="mask").assign(**box))
-    assert len(found.lesions) == 1
-    assert found.details == ["cases.csv row 3: box_y1: found 'bad', expected a number"]
+def written(study: Study, variant: Variant) -> Path:
+    table = table_of(ROWS)
+    for column, values in variant.values.items():
+        table = table.drop(columns=column) if values is None else table.assign(**{column: values})
+    table["image"] = table["image"].str.replace("{study}", str(study.folder), regex=False)
+    return study.write(variant.save(table))
 
 
-def test_a_study_without_a_usable_row_names_values_and_rows_and_lists_them(study):
-    with pytest.raises(StudyError) as error:
-        study.build(
-            table_of().assign(diagnosis=["foo", "bar"] * 4).drop(columns="label"), columns={"label": "diagnosis"}
-        )
-    message = str(error.value)
-    assert "4 x malignancy is unknown: diagnosis is 'foo', BI-RADS not given (cases.csv row 2, 4, 6, 8)" in message
-    assert len(study.excluded) == 16
-    assert len(pd.read_csv(study.output / "excluded.csv")) == 16
-    study.build(table_of())
-    assert not (study.output / "excluded.csv").exists()
+def test_the_list_is_long_enough() -> None:
+    assert len(VARIANTS) >= 45
 
 
-def test_the_console_says_what_is_left_out_and_where(study, capsys):
-    study.build(table_of().assign(patient=["P0", "", "P2", "", *table_of()["patient"][4:]]))
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "cohort: 6 of 8 lesions usable, on 6 images of 6 patients"
-    assert lines[1] == "  left out: 2 x row of the case table cannot be read: no value for patient (cases.csv row 3, 5)"
-
-
-def test_a_split_that_cannot_be_made_leaves_the_list_of_exclusions(study):
-    with pytest.raises(StudyError):
-        study.build(table_of(3).assign(patient=["A", "A", ""]))
-    assert study.excluded["detail"].tolist() == ["cases.csv row 4: no value for patient"]
-
-
-def test_decimal_commas_between_commas_are_explained(study):
-    lines = table_of(3).to_csv(index=False).splitlines()
-    study.write("\n".join([f"{lines[0]},spacing", *(f"{line},0,07" for line in lines[1:])]))
-    with pytest.raises(
-        StudyError, match=r"3 x .*6 values, the header has 5 columns; a comma inside a value, such as a dec"
-    ):
-        study.rebuild()
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_table_has_its_answer(study: Study, name: str) -> None:
+    variant = VARIANTS[name]
+    path = written(study, variant)
+    reader = open_reader(study.dataset(path.name, dict(variant.options)), study.folder)
+    if variant.stops:
+        with pytest.raises(MammoflowError, match=f"(?s){variant.stops}"):
+            select_cases(reader)
+        return
+    found = select_cases(reader)
+    lesions, images = pd.DataFrame(found.resolved.lesions), pd.DataFrame(found.resolved.images)
+    assert len(lesions) == variant.rows
+    for column, values in variant.holds.items():
+        content = (lesions if column in lesions else images)[column]
+        assert content.astype(object).where(content.notna(), None).tolist() == values
+    excluded = [f"{exclusion.reason}: {exclusion.detail}" for exclusion in found.resolved.excluded]
+    if variant.said:
+        assert pd.Series([*reader.notes, *excluded]).str.contains(variant.said).any(), [*reader.notes, *excluded]
+    else:
+        assert [*reader.notes, *excluded] == []

@@ -52,6 +52,19 @@ def test_a_table_that_fits_at_a_glance_does_not_reach_the_schema(monkeypatch: py
         validate_table(table(), SCHEMA, "x")
 
 
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [("birads", [6, 0]), ("birads", [6.0, None]), ("birads", [None, None]), ("spacing_mm", [None, None])],
+)
+def test_certain_types_do_not_reach_the_schema(monkeypatch: pytest.MonkeyPatch, column: str, values: Any) -> None:
+    schema = SCHEMA.remove_columns(["count"])
+    given = table(**{column: values})
+    expected = pd.DataFrame(schema.validate(given))
+    monkeypatch.setattr(files, "_rest", None)
+    assert given[column].dtype != expected[column].dtype
+    pd.testing.assert_frame_equal(validate_table(given, schema, "x"), expected)
+
+
 def test_what_is_returned_can_be_changed_alone() -> None:
     schema, given = SCHEMA.remove_columns(["count"]), table()
     valid = validate_table(given, schema, "x")

@@ -116,7 +116,7 @@ def two_levels(rng: np.random.Generator, film: Film16, breast: Mask, spacing_mm:
 
 
 def corners(rng: np.random.Generator, film: Film16, breast: Mask, spacing_mm: float) -> Film16:
-    """White corners, where the film is cut round or a collimator stood."""
+    """White corners, where the film is cut round or a collimator was."""
     out = film.copy()
     height, width = film.shape
     for row, column in ((0, 0), (0, width - 1), (height - 1, 0), (height - 1, width - 1)):

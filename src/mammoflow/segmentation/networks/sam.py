@@ -131,7 +131,7 @@ class MedSamModel(SamModel):
 def stretch_cubic(rgb: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
     """Resize (height, width, 3) to (side, side, 3) the way MedSAM's inference script does.
 
-    The script calls `skimage.transform.resize(order=3, preserve_range=True, anti_aliasing=True)` and goes on in
+    The script calls `skimage.transform.resize(order=3, preserve_range=True, anti_aliasing=True)` and continues in
     8 bit; the three channels are equal here, so one is computed and repeated.
     """
     from skimage.transform import resize

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import distance_transform_edt
 
 from mammoflow.errors import StudyError
 from mammoflow.imaging.geometry import Mask, box_of
@@ -51,6 +50,8 @@ def deepest_point(mask: Mask, spacing_mm: tuple[float, float]) -> tuple[float, f
     if box is None:
         raise ValueError("an empty mask has no deepest point")
     y0, x0, y1, x1 = box
+    from scipy.ndimage import distance_transform_edt  # slow to import, and not every prompt needs it
+
     depth = distance_transform_edt(np.pad(mask[y0:y1, x0:x1], 1), sampling=spacing_mm)
     y, x = np.unravel_index(int(np.argmax(depth)), depth.shape)
     return float(y0 + int(y) - 1 + 0.5), float(x0 + int(x) - 1 + 0.5)

@@ -100,13 +100,17 @@ def score_masks(masks: Masks, references: Sequence[CutMask], against_mask: Seque
     masks
         (N, height, width).
     references
-        N references, with the spacing of the grid; one may stand for several masks.
+        N references, with the spacing of the grid; one may belong to several masks.
     against_mask
         Whether each reference is a mask. Against a box only the mask's own area and whether it was missed are defined;
         everything else is NaN. None: all are masks.
     """
     pixels = masks.shape[1] * masks.shape[2]
-    rows = [_score(CutMask.of(mask, each.spacing), each, pixels) for mask, each in zip(masks, references, strict=True)]
+    flags = [True] * len(references) if against_mask is None else against_mask
+    rows = [
+        _score(CutMask.of(mask, each.spacing), each, pixels, with_distances)
+        for mask, each, with_distances in zip(masks, references, flags, strict=True)
+    ]
     table = np.array(rows, dtype=np.float64).reshape(len(rows), len(fields(Scores)))
     columns = {field.name: table[:, place].copy() for place, field in enumerate(fields(Scores))}
     if against_mask is not None:
@@ -117,8 +121,8 @@ def score_masks(masks: Masks, references: Sequence[CutMask], against_mask: Seque
     return Scores(**columns, missed=missed)
 
 
-def _score(mask: CutMask, reference: CutMask, pixels: int) -> tuple[float, ...]:
-    """Return the scores of one mask in the order of the fields of `Scores`."""
+def _score(mask: CutMask, reference: CutMask, pixels: int, with_distances: bool) -> tuple[float, ...]:
+    """Return the scores of one mask in the order of the fields of `Scores`; distances are slow to compute."""
     shared, total = mask.shared(reference), mask.area + reference.area
     united = total - shared
     pixel_mm2 = reference.spacing[0] * reference.spacing[1]
@@ -131,7 +135,7 @@ def _score(mask: CutMask, reference: CutMask, pixels: int) -> tuple[float, ...]:
         shared / mask.area if mask.area else empty,
         shared / reference.area if reference.area else empty,
         1 - (united - shared) / pixels,
-        *hausdorff_95_and_mean(mask, reference),
+        *(hausdorff_95_and_mean(mask, reference) if with_distances else (float("nan"),) * 2),
         mask.area * pixel_mm2,
         error * pixel_mm2,
         share,

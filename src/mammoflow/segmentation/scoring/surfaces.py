@@ -11,10 +11,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import cKDTree
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 Mask = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
@@ -75,6 +78,8 @@ class CutMask:
     def tree(self) -> cKDTree:
         """Its surface, to be searched; kept, since a reference is searched once for every prompt and iteration."""
         # Cells cut in the middle, not at the median: half the time on the rings that surfaces are.
+        from scipy.spatial import cKDTree  # slow to import, and masks without a reference need no distances
+
         return cKDTree(self.surface_mm, leafsize=32, balanced_tree=False, compact_nodes=False)
 
     def shared(self, other: CutMask) -> int:
