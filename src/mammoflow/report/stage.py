@@ -31,6 +31,7 @@ from mammoflow.report.content import (
 from mammoflow.report.exports import row_marks, table_file, write_tables
 from mammoflow.report.figures import drawn, read_figures
 from mammoflow.report.first_screen import discordant_rows, finding, marks_of_study, run_facts
+from mammoflow.report.further_tables import further_values
 from mammoflow.report.gallery import read_gallery
 from mammoflow.report.methods import methods_paragraphs
 from mammoflow.report.overlays import by_model, overlays
@@ -153,13 +154,11 @@ def write_report(
         ),
         "published": tables.rows("birads_published"),
         "confusion": tables.rows("confusion"),
-        "subgroups": tables.rows("subgroups"),
         "default_model": model,
         **segmentation_values(tables, model),
+        **further_values(settings, tables, headline),
         "detection": tables.rows("detection"),
         "few_labels": tables.rows("few_labels"),
-        "decision_curve": tables.rows("decision_curve"),
-        "reclassification": tables.rows("reclassification"),
         "detection_levels": [f"{level:g}" for level in FALSE_POSITIVES_PER_IMAGE],
         "overlays": by_model(overlays(pictures, settings.overlays)),
         "saliency": tables.rows("saliency"),
