@@ -95,8 +95,7 @@ def auc(label: FloatArray, score: FloatArray, weights: FloatArray, units: IntArr
     # A malignant row is ranked above the benign rows before `below`, and ties with those from there to `to`.
     below, to = (np.searchsorted(score[benign], score[malignant], side) for side in ("left", "right"))
     has_ties = bool((below < to).any())
-    if units is not None:
-        malignant, benign = units[malignant], units[benign]
+    places = [rows if units is None else units[rows] for rows in (malignant, benign)]
     shape = (min(RESAMPLES_TOGETHER, len(weights)), weights.dtype)
     # Memory that is taken once; taking it for each block takes as long as the sums.
     positive, ranked = (np.empty((len(malignant), shape[0]), shape[1]) for _ in range(2))
@@ -106,15 +105,15 @@ def auc(label: FloatArray, score: FloatArray, weights: FloatArray, units: IntArr
         drawn = np.ascontiguousarray(weights[start : start + RESAMPLES_TOGETHER].T)
         size = drawn.shape[1]
         above, sums, of_benign = positive[:, :size], ranked[:, :size], summed[:, :size]
-        np.take(drawn, malignant, axis=0, out=above, mode="clip")
-        np.take(drawn, benign, axis=0, out=of_benign[1:], mode="clip")
+        np.take(drawn, places[0], axis=0, out=above, mode="clip")
+        np.take(drawn, places[1], axis=0, out=of_benign[1:], mode="clip")
         _accumulate(of_benign)
         pairs = above.sum(axis=0).astype(np.float64) * of_benign[-1]
         is_exact = bool((2 * pairs < EXACT_IN_SINGLE).all())
         kind = drawn.dtype if is_exact else np.dtype(np.float64)
         won = np.zeros(size)
-        for places in (below, to) if has_ties else (below,):
-            np.take(of_benign, places, axis=0, out=sums, mode="clip")
+        for bounds in (below, to) if has_ties else (below,):
+            np.take(of_benign, bounds, axis=0, out=sums, mode="clip")
             won += np.einsum("ij,ij->j", above, sums, dtype=kind)
         areas[start : start + size] = ratio(won / (2 if has_ties else 1), pairs)
     return areas
