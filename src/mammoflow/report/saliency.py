@@ -104,7 +104,7 @@ def gallery_maps(images: Sequence[Path], folders: Sequence[Path]) -> dict[int, l
         return found
     cases = _cases(images)
     for row in _drawn_maps(folders).drop_duplicates(["model", "lesion_id"]).to_dict("records"):
-        method = METHODS[str(row["method"])]
+        method = METHODS[str(row["method"])] + ("; nowhere positive" if pd.isna(row["energy_inside"]) else "")
         picture = _map_alone(Path(row["folder"]) / row["picture_file"])
         found.setdefault(int(cases.loc[row["lesion_id"]]), []).append(GalleryMap(str(row["model"]), method, picture))
     return found
