@@ -22,7 +22,8 @@ from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.calibration import calibration_table
 from mammoflow.evaluation.candidates import CLASSIFIER, READER, Candidate
 from mammoflow.evaluation.decision_curve import decision_curve_table
-from mammoflow.evaluation.metrics import FloatArray, measure
+from mammoflow.evaluation.inputs import plain_columns
+from mammoflow.evaluation.metrics import FloatArray, measure, patient_codes
 from mammoflow.evaluation.reclassification import reclassification_table
 from mammoflow.run.runtime import set_threads
 
@@ -43,17 +44,18 @@ def main() -> None:
     bootstrap = PatientBootstrap(options.resamples, 0.95, 0)
 
     start = time.process_time()
-    weights = bootstrap.weights(patients)
+    codes, number = patient_codes(patients)
+    weights = bootstrap.draws(number)
     drawn = time.process_time() - start
     for score in scores:
-        values = measure(label, score, (score > 0.5).astype(float), weights)
+        values = measure(label, score, (score > 0.5).astype(float), weights, codes)
     total = time.process_time() - start
 
     start = time.process_time()
     for row in range(1, 1 + TIMED_CALLS):
-        roc_auc_score(label, scores[-1], sample_weight=weights[row])
+        roc_auc_score(label, scores[-1], sample_weight=weights[row, codes])
     loop = (time.process_time() - start) / TIMED_CALLS * options.resamples * options.models
-    difference = abs(values["auc"][1] - roc_auc_score(label, scores[-1], sample_weight=weights[1]))
+    difference = abs(values["auc"][1] - roc_auc_score(label, scores[-1], sample_weight=weights[1, codes]))
 
     print(f"{options.models} models, {options.rows} rows, {len(set(patients))} patients, {options.resamples} resamples")
     print(f"draw {drawn:.2f} s, all metrics {total:.2f} s of one core (target {TARGET_S:g} s)")
@@ -71,6 +73,7 @@ def timed_tables(label: FloatArray, scores: list[FloatArray], patients: np.ndarr
     lesions = pd.DataFrame(
         {"malignant": label.astype(int), "patient_id": [f"P{patient}" for patient in patients], "birads": birads}, index
     )
+    lesions = plain_columns(lesions, lesions.columns)  # as the comparison does
     reader = pd.DataFrame({"score": birads, "predicted": (birads > 3).astype(float)}, index)
     reader.iloc[:20] = np.nan
     models = [
@@ -85,7 +88,7 @@ def timed_tables(label: FloatArray, scores: list[FloatArray], patients: np.ndarr
         "decision curves": lambda: decision_curve_table(candidates, lesions, settings, ""),
         "reclassification": lambda: reclassification_table(candidates, lesions, rule, ""),
     }
-    rule.weights(patients)
+    rule.draws(len(np.unique(patients)))
     times = {}
     for name, table in tables.items():
         start = time.process_time()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -11,6 +12,7 @@ import pandas as pd
 import pydicom
 import pytest
 import yaml
+from PIL import Image
 
 from mammoflow.cohort.phantom.stage import write_phantom_study
 from mammoflow.config.phantom import PhantomSettings
@@ -89,13 +91,37 @@ def spoil(study: Path) -> dict[str, Reason]:
     }
 
 
+def other_tools(study: Path, folder: Path) -> dict[str, object]:
+    """Write the scores and masks of made-up tools on the lesions of a study, and return the settings that name them.
+
+    A score is the number of bright pixels of the reference; a mask is the reference, moved by a pixel.
+    """
+    manifest = pd.read_csv(study / "manifest.csv")
+    (folder / "masks").mkdir(parents=True)
+    rows: list[tuple[str, int]] = [("P_00000_LEFT_CC_mass_1", 1)]
+    for path in manifest.loc[manifest["kind"] == "ROI mask", "path"]:
+        found = re.match(r"(Mass|Calc)-(?:Training|Test)_(.+)_(\d+)/", path)
+        assert found is not None
+        lesion = f"{found[2]}_{'mass' if found[1] == 'Mass' else 'calcification'}_{found[3]}"
+        mask = pydicom.dcmread(study / path).pixel_array > 0
+        Image.fromarray(np.roll(mask, 1, axis=0).astype(np.uint8) * 255).save(folder / "masks" / f"{lesion}.png")
+        rows.append((lesion, int(mask.sum())))
+    pd.DataFrame(rows, columns=["Finding", "Score"]).to_csv(folder / "vendor.csv", index=False, sep=";")
+    table = {"key": "lesion_id", "columns": {"lesion_id": "Finding"}, "score": "Score"}
+    return {
+        "predictions": [{"name": "Vendor AI", "table": str(folder / "vendor.csv"), **table}],
+        "masks": [{"name": "Vendor masks", "folder": str(folder / "masks")}],
+    }
+
+
 @pytest.fixture(scope="module")
 def spoilt(tmp_path_factory: pytest.TempPathFactory, runner: Snakemake, job_python: Path) -> Spoilt:
     root = tmp_path_factory.mktemp("faults")
     study = root / "study"
     write_phantom_study(PhantomSettings(patients=14, spacing_mm=0.6), study, 1)
     expected = spoil(study)
-    overlay = OVERLAY | {"results": str(root / "results"), "store": str(root / "store")}
+    overlay: dict[str, object] = OVERLAY | {"results": str(root / "results"), "store": str(root / "store")}
+    overlay |= {"comparison": OVERLAY["comparison"] | other_tools(study, root / "vendor")}
     overlay |= {"cohort": {"dataset": {"reader": "cbis-ddsm", "name": "spoilt phantoms", "folder": str(study)}}}
     (root / "overlay.yaml").write_text(yaml.safe_dump(overlay))
     code, printed = runner.run(ROOT, "--cores", "2", "--configfile", str(root / "overlay.yaml"), python=job_python)
@@ -112,8 +138,24 @@ def test_run_completes_with_every_row_of_the_table(spoilt: Spoilt) -> None:
     assert (table["n"] > 0).all()
     assert {"accuracy_low", "accuracy_high", "auc_low", "auc_high"} <= set(table.columns)
     scores = pd.read_csv(run / "comparison/segmentation.csv")
-    assert set(scores["model"]) == {"small", "ellipse"}
+    assert set(scores["model"]) == {"small", "ellipse", "Vendor masks"}
     assert (run / "report/report.html").stat().st_size > 100_000
+
+
+def test_scores_and_masks_of_other_tools_reach_the_report_and_are_marked(spoilt: Spoilt) -> None:
+    run, _ = spoilt
+    row = pd.read_csv(run / "comparison/comparison.csv").set_index("model").loc["Vendor AI"]
+    assert row["n"] > 0
+    assert "foreign predictions" in row["note"]
+    page = (run / "report/report.html").read_text()
+    assert "Scores of other tools" in page
+    headline = page[page.index('id="headline-table"') : page.index("</table>", page.index('id="headline-table"'))]
+    assert re.search(r'data-model="Vendor AI">.*?<span class="pill">foreign', headline, re.DOTALL)
+    masks = page[page.index('id="segmentation-table"') : page.index("</table>", page.index('id="segmentation-table"'))]
+    assert "Vendor masks" in masks
+    assert "other tool, training patients unknown" in masks
+    # The row of the vendor's table that is on no lesion of the study.
+    assert "P_00000_LEFT_CC_mass_1" in page[page.index('id="foreign-unmatched-table"') :]
 
 
 def test_each_bad_file_is_named_with_its_reason(spoilt: Spoilt) -> None:

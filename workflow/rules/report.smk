@@ -10,6 +10,8 @@ rule report:
         masks=of_models(REPORTED, "masks.parquet"),
         scores=of_models(REPORTED, "scores.parquet"),
         saliency=rules.saliency.input,
+        # the comparison of two finished runs
+        protocols=given(planned_foreign.protocol_files(CONFIG)),
     output:
         page=report(
             f"{RUN}/report/report.html",
@@ -35,6 +37,7 @@ rule report:
         runtime=grows(30),
     params:
         code=code("report"),
+        content=lambda wildcards: content_of_given(planned_foreign.protocol_files(CONFIG)),
         losses=lambda wildcards: losses(
             rules.compare.output.table, rules.audit.output.section, *rules.images.input, *rules.saliency.input
         ),

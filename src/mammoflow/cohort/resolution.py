@@ -40,6 +40,8 @@ LESION_COLUMNS = [
     "box_x1",
     "official_split",
 ]
+WHERE_GIVEN = ("birads_category", "age")
+"""Columns of the lesions that a study has if one of its rows gives a value."""
 
 
 @dataclass
@@ -130,6 +132,7 @@ def _guarded(find: Callable[[], Found]) -> Found:
 def _lesion_record(reader: Reader, row: Row, image: FoundImage) -> dict[str, Any]:
     files = _guarded(lambda: reader.find_lesion(row, image))
     described = {name: row.get(name) for name in LESION_COLUMNS}
+    described |= {name: row[name] for name in WHERE_GIVEN if row.get(name) is not None}
     malignant = None if row["label"] is None else int(row["label"] == "malignant")
     masks = {"mask_path": files.mask_path, "mask_item": files.mask_item}
     return {**described, "malignant": malignant, **masks, **files.further}

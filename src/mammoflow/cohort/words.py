@@ -18,11 +18,12 @@ VIEWS = by_word(word_lists.VIEWS)
 USABLE = by_word({"yes": word_lists.YES, "no": word_lists.NO})
 LESION_TYPES = by_word(word_lists.LESION_TYPES)
 OFFICIAL_SPLITS = by_word(word_lists.OFFICIAL_SPLITS)
-BIRADS_PATTERN = re.compile(r"(?:(?:bi[\s_-]?rads?|acr)[\s:=_-]*)?([0-6])(?:[.,]0+)?\s*[abc]?", re.IGNORECASE)
-ROMAN_PATTERN = re.compile(r"(?:(?:bi[\s_-]?rads?|acr)[\s:=_-]*)?(iv|v?i{0,3})\s*[abc]?", re.IGNORECASE)
+BIRADS_PATTERN = re.compile(r"(?:(?:bi[\s_-]?rads?|acr)[\s:=_-]*)?([0-6])(?:[.,]0+)?\s*([abc])?", re.IGNORECASE)
+ROMAN_PATTERN = re.compile(r"(?:(?:bi[\s_-]?rads?|acr)[\s:=_-]*)?(iv|v?i{0,3})\s*([abc])?", re.IGNORECASE)
 ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5, "vi": 6}
 DENSITY_PREFIX = re.compile(r"(?:(?:breast\s*)?density|bi[\s_-]?rads?|acr|type|typ|grade)[\s:=_-]*", re.IGNORECASE)
 DENSITY_LETTERS = {"a": 1, "b": 2, "c": 3, "d": 4}
+AGE_PATTERN = re.compile(r"(\d{1,3}(?:[.,]\d+)?)\s*(?:y|yrs?|years?|j|jahre?)?", re.IGNORECASE)
 NUMBER_PATTERN = re.compile(r"([+-]?\d+)(?:[.,](\d+))?")
 IDENTICAL, DIFFERENT = "identical pixels", "different pixels"  # of two files that a study gives for one film
 BLANKS = frozenset(("na", "n/a", "n.a.", "#n/a", "<na>", "nan", "nat", "null", "#nv"))
@@ -47,6 +48,31 @@ def parse_birads(text: str) -> int | None:
     if roman is None or roman[1].lower() not in ROMAN:
         raise ValueError(f"BI-RADS assessment is {quoted(text)}, expected 0 to 6")
     return ROMAN[roman[1].lower()]
+
+
+def parse_birads_category(text: str) -> str | None:
+    """Read the subcategory of a BI-RADS assessment of 4: 4A, 4B or 4C; None for every other text."""
+    found = BIRADS_PATTERN.fullmatch(text.strip()) or ROMAN_PATTERN.fullmatch(text.strip())
+    if found is None or found[2] is None or found[1].lower() not in ("4", "iv"):
+        return None
+    return f"4{found[2].upper()}"
+
+
+def parse_age(text: str) -> float | None:
+    """Read an age in years: 54, 54.5, 54,5, 54 years, 054Y as in DICOM; None for a blank.
+
+    Raises
+    ------
+    ValueError
+        If the text is no age above 0 and up to 120.
+    """
+    if not text.strip():
+        return None
+    found = AGE_PATTERN.fullmatch(text.strip())
+    age = float(found[1].replace(",", ".")) if found else 0.0
+    if not 0 < age <= 120:
+        raise ValueError(f"age is {quoted(text)}, expected years up to 120")
+    return age
 
 
 def parse_density(text: str) -> int | None:

@@ -15,6 +15,9 @@ from mammoflow.config.study_modality import PageSettings
 BIRADS_ROW = "BI-RADS > 3"
 """The row of the radiologist's assessment in every table."""
 
+PROTOCOL_TABLE = "protocol_comparison.csv"
+"""Name of the table of `mammoflow protocols`."""
+
 
 class PrimarySettings(Settings):
     """The primary comparison, named before the results are known."""
@@ -214,6 +217,11 @@ class ReportSettings(PageSettings):
     )
     saliency: int = Field(
         6, ge=0, le=60, description="Number of lesions shown for each classifier and method with their saliency map."
+    )
+    protocols: str = Field(
+        "",
+        description="Folder that `mammoflow protocols` wrote; the page shows its comparison of two runs, such as one "
+        "with a leaking split and one without. Empty shows none.",
     )
     gallery: int = Field(
         1000, ge=0, description="Most test lesions in the gallery of cases; 0 makes a report without the gallery."

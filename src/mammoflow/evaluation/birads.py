@@ -52,6 +52,14 @@ def birads_threshold(zero: BiradsZero) -> float:
     return POSITIVE_ZERO if zero == "positive" else THRESHOLD
 
 
+def assessment_words(lesion: pd.Series) -> str:
+    """Return the assessment of a lesion in words, with its subcategory where the study gives one; "" without one."""
+    if pd.isna(lesion["birads"]):
+        return ""
+    category = lesion.get("birads_category")
+    return f"BI-RADS {int(lesion['birads'])}" if category is None or pd.isna(category) else f"BI-RADS {category}"
+
+
 def birads_scores(assessment: pd.Series, zero: BiradsZero) -> pd.DataFrame:
     """Return score and call of each assessment.
 

@@ -17,6 +17,9 @@ import numpy as np
 from mammoflow.config.evaluation import IntervalSettings
 from mammoflow.evaluation.metrics import FloatArray, IntArray, patient_codes, ratio
 
+DRAWN_TOGETHER, SUMMED_TOGETHER = 128, 1024
+"""Resamples that are drawn and summed at once, so that the numbers stay in the cache of the processor."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -75,9 +78,11 @@ class PatientBootstrap:
         their differences are paired.
         """
         codes, number = patient_codes(patients)
-        drawn = _drawn(number, self.resamples, self.seed)
-        is_in_order = len(codes) == number and bool((codes == np.arange(number)).all())
-        return drawn if is_in_order else drawn[:, codes]
+        return self.draws(number)[:, codes].astype(np.float64)
+
+    def draws(self, patients: int) -> FloatArray:
+        """Return how often each of a number of patients counts, (1 + resamples, patients), in single precision."""
+        return _drawn(patients, self.resamples, self.seed).T
 
     def ratios(self, numerator: FloatArray, denominator: FloatArray, patients: Sequence[str] | IntArray) -> FloatArray:
         """Return sums of some columns over sums of others, on the rows as they are and on each resample.
@@ -122,13 +127,16 @@ class PatientBootstrap:
             order = np.argsort(codes, kind="stable")
             starts = np.searchsorted(codes[order], np.arange(number))
             by_patient = np.add.reduceat(values[order], starts, axis=0)
-        if not single:
-            found: FloatArray = _drawn(number, self.resamples, self.seed) @ by_patient
-            return found
-        resampled = _drawn_single(number, self.resamples, self.seed) @ by_patient.astype(np.float32)
-        sums = resampled.astype(np.float64)
-        sums[0] = by_patient.sum(axis=0)
-        return sums
+        drawn = _drawn(number, self.resamples, self.seed)
+        sums = np.empty((values.shape[1], drawn.shape[1]))
+        if single:
+            sums[:] = by_patient.T.astype(np.float32) @ drawn
+        else:
+            for start in range(0, drawn.shape[1], SUMMED_TOGETHER):
+                part = slice(start, start + SUMMED_TOGETHER)
+                np.matmul(by_patient.T, drawn[:, part].astype(np.float64), out=sums[:, part])
+        sums[:, 0] = by_patient.sum(axis=0)
+        return sums.T
 
     def estimate(self, values: FloatArray, patients: Sequence[str] | IntArray) -> Estimate:
         """Turn values on the rows as they are and on each resample, (1 + resamples,), into value and interval.
@@ -152,15 +160,13 @@ class PatientBootstrap:
 
         The caller checks that there are enough patients.
         """
-        resampled = np.ascontiguousarray(values[1:].T)
+        resampled = values[1:].T
         tail = (1 - self.confidence) / 2
         last = resampled.shape[1] - 1
-        places = [tail * last, (1 - tail) * last]
-        near = [min(int(place) + step, last) for place in places for step in (0, 1)]
-        parted = np.partition(resampled, near, axis=1)
+        ordered = np.sort(resampled, axis=1)
         low, high = (
-            parted[:, int(place)] + (place % 1) * (parted[:, min(int(place) + 1, last)] - parted[:, int(place)])
-            for place in places
+            ordered[:, int(place)] + (place % 1) * (ordered[:, min(int(place) + 1, last)] - ordered[:, int(place)])
+            for place in (tail * last, (1 - tail) * last)
         )
         for column in np.flatnonzero(~np.isfinite(resampled).all(axis=1)):
             one = self.estimate(values[:, column], np.arange(self.fewest_patients + 2))
@@ -175,20 +181,13 @@ class PatientBootstrap:
 
 @lru_cache(maxsize=4)
 def _drawn(number: int, resamples: int, seed: int) -> FloatArray:
-    """Return how often each patient counts, (1 + resamples, patients): first once each, then as drawn."""
-    if number == 0:
-        return np.ones((1 + resamples, 0))
-    chosen = np.random.default_rng(seed).integers(number, size=(resamples, number))
-    chosen += number * np.arange(resamples)[:, None]
-    drawn = np.bincount(chosen.ravel(), minlength=resamples * number).reshape(resamples, number)
-    counts = np.vstack([np.ones((1, number)), drawn]).astype(np.float64, copy=False)
-    counts.flags.writeable = False
-    return counts
-
-
-@lru_cache(maxsize=4)
-def _drawn_single(number: int, resamples: int, seed: int) -> FloatArray:
-    """Return `_drawn` in single precision."""
-    counts = _drawn(number, resamples, seed).astype(np.float32)
+    """Return how often each patient counts, (patients, 1 + resamples): first once each, then as drawn."""
+    counts = np.ones((number, 1 + resamples), dtype=np.float32)
+    random, first = np.random.default_rng(seed), np.arange(DRAWN_TOGETHER)[:, None] * number
+    for start in range(0, resamples if number else 0, DRAWN_TOGETHER):
+        size = min(DRAWN_TOGETHER, resamples - start)
+        chosen = random.integers(number, size=(size, number)) + first[:size]
+        found = np.bincount(chosen.ravel(), minlength=size * number).reshape(size, number)
+        counts[:, 1 + start : 1 + start + size] = found.T
     counts.flags.writeable = False
     return counts

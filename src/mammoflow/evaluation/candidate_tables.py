@@ -41,6 +41,8 @@ COMPARED = (
     "density",
     "diameter_mm",
     "birads",
+    "birads_category",
+    "age",
     "malignant",
     "subtlety",
     "source",

@@ -280,4 +280,4 @@ def _legend(figure: Any, axes: Axes) -> None:
     """Put a legend below the plot, each name once, and give its lines the names of the curves."""
     handles, labels = axes.get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))
-    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=2, borderaxespad=1.6)
+    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=2)

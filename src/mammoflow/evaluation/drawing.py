@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -60,6 +61,9 @@ STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "mammoflow",
 }
+
+TITLE_LETTERS = 11.0
+"""Letters of a title on an inch; a longer title takes a further line."""
 
 SERIES = "series"
 """Start of the id of every artist of a named curve in an SVG: `series:NAME:NUMBER`, the name in percent encoding."""
@@ -127,7 +131,8 @@ def put_title(figure: Figure, title: str, phantom: bool, y: float | None = None)
     marks = _marks(phantom)
     place = {} if y is None else {"y": y, "va": "top"}
     text = f"{title} ({marks})" if marks else title
-    figure.suptitle(text, x=0.01, ha="left", fontweight="bold", fontsize=10.5, **place)
+    lines = textwrap.wrap(text, int(TITLE_LETTERS * figure.get_size_inches()[0]))
+    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontweight="bold", fontsize=10.5, **place)
 
 
 def _marks(phantom: bool) -> str:

@@ -36,7 +36,7 @@ def draw_forest(path: Path, table: pd.DataFrame, best: str, phantom: bool, title
     lines = _lines(pd.concat([model, reader]))
     write_data(path, table, phantom)
     with drawing(path, 1.5 + LINE_INCHES * max(len(lines), 4)) as figure:
-        put_title(figure, "AUC in groups of the test split (malignant of n), with intervals", phantom)
+        put_title(figure, "AUC in groups of the test split (malignant of n)", phantom)
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
         if not lines:
             right.set_axis_off()

@@ -13,8 +13,8 @@ from mammoflow.evaluation.inputs import Run, plain_columns
 
 COLUMNS = [
     "patient_id", "breast_id", "image_id", "finding_id", "lesion_id", "source", "side", "view", "type", "split", "fold",
-    "malignant", "birads", "density", "model", "title", "family", "seed", "score", "probability", "threshold",
-    "predicted", "phantom", "leaking", "oracle", "foreign", "seen_patient",
+    "malignant", "birads", "birads_category", "age", "density", "model", "title", "family", "seed", "score",
+    "probability", "threshold", "predicted", "phantom", "leaking", "oracle", "foreign", "seen_patient",
 ]  # fmt: skip
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
+from mammoflow.config.evaluation import PROTOCOL_TABLE
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
 from mammoflow.evaluation.candidates import FLOOR
@@ -30,7 +31,6 @@ from mammoflow.evaluation.within_folds import within_folds_area
 from mammoflow.tables.files import write_csv
 
 SIDES = ("first", "second")
-TABLE = "protocol_comparison.csv"
 
 _ESTIMATES = ("auc", "auc_within_folds", "accuracy", "identity_auc", "identity_accuracy")
 _OF_SIDE = [
@@ -88,7 +88,7 @@ def compare_protocols(first: Path, second: Path, output: Path) -> pd.DataFrame:
         )
     rows = [_row(model, *runs) for model in shared]
     table = pd.DataFrame(rows, columns=COLUMNS)
-    write_csv(output / TABLE, table)
+    write_csv(output / PROTOCOL_TABLE, table)
     return table
 
 

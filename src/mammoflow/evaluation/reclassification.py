@@ -20,6 +20,7 @@ from mammoflow.evaluation.estimates import Scored, proportion_estimate, too_few_
 from mammoflow.evaluation.metrics import FloatArray, ratio
 from mammoflow.evaluation.paired import Paired
 from mammoflow.evaluation.seen_patients import seen_columns
+from mammoflow.tables.cohort import BIRADS_CATEGORIES
 
 CATEGORIES: Mapping[str, tuple[int, ...]] = {
     "BI-RADS 3": (3,),
@@ -46,7 +47,8 @@ def reclassification_table(
     candidates
         What the comparison compares; the first one is BI-RADS.
     lesions
-        Labelled test lesions, indexed by lesion: `malignant`, `patient_id`, `birads`.
+        Labelled test lesions, indexed by lesion: `malignant`, `patient_id`, `birads`, and where the study gives it
+        `birads_category`, which parts BI-RADS 4 into 4A, 4B and 4C.
     rule
         The bootstrap, coverage, and the fewest patients of a class.
     note
@@ -67,14 +69,18 @@ def _rows(
 ) -> list[dict[str, object]]:
     """Return the rows of one model."""
     assessment = paired.lesions["birads"].astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
-    within = np.column_stack([np.isin(assessment, values) for values in CATEGORIES.values()])
+    groups = {name: np.isin(assessment, values) for name, values in CATEGORIES.items()}
+    if "birads_category" in paired.lesions.columns:
+        parts = paired.lesions["birads_category"].to_numpy(dtype=object)
+        groups |= {f"BI-RADS {part}": parts == part for part in BIRADS_CATEGORIES if (parts == part).any()}
+    within = np.column_stack(list(groups.values()))
     names = paired.lesions["patient_id"].to_numpy(dtype=object)
     change = np.mean(paired.first.calls, axis=0) - paired.second.calls[0]
     columns = np.hstack([change[:, None] * within, within])
     sums = rule.sums(columns, paired.first.patients, single=True)
-    resampled = ratio(sums[:, : len(CATEGORIES)], sums[:, len(CATEGORIES) :])
+    resampled = ratio(sums[:, : len(groups)], sums[:, len(groups) :])
     rows: list[dict[str, object]] = []
-    for place, category in enumerate(CATEGORIES):
+    for place, category in enumerate(groups):
         kept = within[:, place]
         patients = names[kept]
         row: dict[str, object] = {

@@ -75,10 +75,12 @@ def seen_columns(seen: SeenPatients | None, patients: Iterable[str], *notes: str
         `seen_test_patients` is None, an empty field, where the row rests on no such model, and 0 where the model was
         trained on none of the patients. Where it was trained on some, the note says on how many of how many.
     """
-    tested = set(patients)
-    count = None if seen is None else seen.among(tested)
     said = [note for note in notes if note]
-    if seen is not None and count:
+    if seen is None:
+        return {"seen_test_patients": None, "note": "; ".join(said)}
+    tested = set(patients)
+    count = seen.among(tested)
+    if count:
         said.append(
             f"{SEEN_NOTE}masks or weights are of {seen.model}, which was trained on {count} of {len(tested)} test "
             "patients"

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,9 @@ from mammoflow.evaluation.seen_patients import seen_columns
 
 SIZE_EDGES_MM = (10.0, 20.0)
 """Longest diameters that part T1b, T1c and T2 in the TNM classification of breast cancer."""
+
+AGE_EDGES = (40.0, 50.0, 60.0, 70.0)
+"""Ages in years that part the groups: decades from the age on at which screening begins in many countries."""
 
 METRICS = ("auc", "recall", "specificity")
 
@@ -68,7 +72,8 @@ def subgroup_labels(lesions: pd.DataFrame, thirds: tuple[float, float] | None = 
     Parameters
     ----------
     lesions
-        Indexed by lesion: `lesion_type`, `density`, `birads`, `diameter_mm`, `view`, `subtlety`, `source`.
+        Indexed by lesion: `lesion_type`, `density`, `birads`, `diameter_mm`, `view`, `subtlety`, `source`, and where
+        the study gives them `age` and `birads_category`.
     thirds
         Of `size_thirds`.
     """
@@ -81,13 +86,25 @@ def subgroup_labels(lesions: pd.DataFrame, thirds: tuple[float, float] | None = 
         "size, thirds of training": nothing if thirds is None else _between(lesions["diameter_mm"], thirds),
         "view": lesions["view"].astype("object").where(lesions["view"] != ""),
         "subtlety": _whole_numbers(lesions["subtlety"]),
+        "age": _decades(lesions["age"]) if "age" in lesions.columns else nothing,
         "data set": sources if sources.nunique() > 1 else nothing,
     }
     groupings = {
         name: groups.fillna(NOT_KNOWN) if groups.notna().any() else groups for name, groups in of_value.items()
     }
     alone = (lesions["birads"] == 4).fillna(False)
-    return groupings | {"BI-RADS": pd.Series("4 alone", index=lesions.index, dtype="object").where(alone)}
+    groupings["BI-RADS"] = pd.Series("4 alone", index=lesions.index, dtype="object").where(alone)
+    if "birads_category" in lesions.columns and lesions["birads_category"].notna().any():
+        groupings["BI-RADS 4"] = lesions["birads_category"].astype("object").fillna(NOT_KNOWN).where(alone)
+    return groupings
+
+
+def _decades(ages: pd.Series) -> pd.Series:
+    low, *inner, high = (f"{edge:g}" for edge in AGE_EDGES)
+    middle = [f"{first} to {int(last) - 1}" for first, last in pairwise((low, *inner, high))]
+    labels = [f"under {low}", *middle, f"{high} and over"]
+    parted = pd.cut(ages.astype("float64"), [0, *AGE_EDGES, float("inf")], right=False, labels=labels)
+    return parted.astype("object")
 
 
 def _between(values: pd.Series, edges: tuple[float, float]) -> pd.Series:
@@ -257,5 +274,5 @@ def _with_tests(table: pd.DataFrame, tests: dict[tuple[str, str], Heterogeneity]
 
 def _group_order(group: str) -> tuple[bool, int, str]:
     """Order ranges from small to large and everything else by name; what is not known comes last."""
-    place = 0 if group.startswith("up to") else 2 if group.startswith("over") else 1
+    place = 0 if group.startswith(("up to", "under")) else 2 if group.startswith("over") else 1
     return group == NOT_KNOWN, place, group

@@ -1,9 +1,10 @@
-"""Files of other tools that the comparison reads: tables of scores, and masks."""
+"""Files that the run does not make: scores and masks of other tools, and the comparison of two protocols."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from mammoflow.config.evaluation import PROTOCOL_TABLE
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError
 
@@ -23,14 +24,25 @@ def foreign_files(config: StudyConfig) -> list[str]:
     return list(dict.fromkeys([*tables, *masks]))
 
 
+def protocol_files(config: StudyConfig) -> list[str]:
+    """Return the table of two protocols that the report shows, if the configuration names one."""
+    return [str(Path(config.report.protocols) / PROTOCOL_TABLE)] if config.report.protocols else []
+
+
 def check_foreign(config: StudyConfig) -> None:
-    """Check that each table and folder of another tool exists.
+    """Check that each table and folder of another tool exists, and the comparison of two protocols.
 
     Raises
     ------
     ConfigError
         Naming the key and the path.
     """
+    for path in protocol_files(config):
+        if not Path(path).is_file():
+            raise ConfigError(
+                f"report.protocols: found {config.report.protocols!r}, which has no {PROTOCOL_TABLE}; expected the "
+                "folder that `mammoflow protocols` wrote"
+            )
     path_said = "correct the path, which is relative to the working folder, or absolute"
     tables = {
         "predictions": [(one.name, one.table) for one in config.comparison.predictions],

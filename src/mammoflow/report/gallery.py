@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mammoflow.evaluation.birads import assessment_words
 from mammoflow.evaluation.segmentation_diameter import case_numbers
 from mammoflow.evaluation.segmentation_summary import ORACLE, prompt_labels
 from mammoflow.imaging.geometry import Mask
@@ -256,7 +257,7 @@ def _square(middle: Array, side: float, start: tuple[int, int], end: tuple[int, 
 def _facts(lesion: pd.Series) -> tuple[str, ...]:
     facts = [str(lesion["lesion_type"] or "lesion")]
     facts.append({1: "malignant", 0: "benign"}.get(lesion["malignant"], "label unknown"))
-    facts.append(f"BI-RADS {int(lesion['birads'])}" if pd.notna(lesion["birads"]) else "no BI-RADS")
+    facts.append(assessment_words(lesion) or "no BI-RADS")
     if pd.notna(lesion["diameter_mm"]):
         facts.append(f"{lesion['diameter_mm']:.0f} mm")
     side = {"L": "left", "R": "right"}.get(str(lesion["laterality"]), "")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mammoflow.config.foreign import FOREIGN
 from mammoflow.evaluation.candidates import CLASSIFIER, FEATURE_MODEL, FLOOR, FUSION, display_name
+from mammoflow.evaluation.segmentation_summary import OTHER_TOOL
 from mammoflow.report.content import Row, division
 from mammoflow.tables.study import LEAKING, PHANTOM, applies_only, has_every_fold, is_leaking, is_phantom
 
@@ -75,23 +77,29 @@ def _segmentation(rows: Sequence[Row], titles: Mapping[str, str]) -> str:
     ]
     if not tested:
         return ""
-    models = list(dict.fromkeys(str(row["model"]) for row in tested))
+    others = list(dict.fromkeys(str(row["model"]) for row in tested if OTHER_TOOL in str(row.get("mark") or "")))
+    models = [model for model in dict.fromkeys(str(row["model"]) for row in tested) if model not in others]
     lesions = max(int(row["n"]) for row in tested)
     margins = sorted({row["margin_mm"] for row in tested if row["margin_mm"] is not None})
     prompts = (
         f" with boxes enlarged by {_listed([f'{margin:g}' for margin in margins])} mm on each side" if margins else ""
     )
+    own = f"Lesions were segmented by {_listed([display_name(model, titles) for model in models])}{prompts}. "
+    foreign = f"Masks of {_listed(others)} were made outside this study. " if others else ""
     return (
-        f"Lesions were segmented by {_listed([display_name(model, titles) for model in models])}{prompts}. Masks were "
-        f"compared with the reference by Dice, IoU and distances in millimetres on {lesions} test lesions; a missed "
-        "lesion counts as 0. The floor is the ellipse inscribed in the box."
+        f"{own if models else ''}{foreign}Masks were compared with the reference by Dice, IoU and "
+        f"distances in millimetres on {lesions} test lesions; a missed lesion counts as 0. "
+        "The floor is the ellipse inscribed in the box."
     )
 
 
 def _models(headline: Sequence[Row], provenance: Row, titles: Mapping[str, str]) -> str:
     said = []
+    others = [row for row in headline if FOREIGN in str(row.get("note") or "") and row["family"] == CLASSIFIER]
+    headline = [row if row not in others else {**row, "family": FOREIGN} for row in headline]
     for family, words in (
         (CLASSIFIER, ("classifier", "classifiers")),
+        (FOREIGN, ("score of another tool", "scores of other tools")),
         (FUSION, ("combination with the reader", "combinations with the reader")),
         (FEATURE_MODEL, ("model on features", "models on features")),
         (FLOOR, ("floor", "floors")),
@@ -133,9 +141,9 @@ def _statistics(study: Row, provenance: Row, titles: Mapping[str, str]) -> str:
     settings = provenance["comparison"]
     confidence = f"{100 * settings['confidence']:g} %"
     primary = settings.get("primary")
+    pair = [display_name(primary[key], titles) for key in ("model", "against")] if primary else []
     named = (
-        f"The primary comparison, {primary['model']} against {primary['against']}, was named beforehand; its p value "
-        "is not adjusted. "
+        f"The primary comparison, {' against '.join(pair)}, was named beforehand; its p value is not adjusted. "
         if primary
         else "No primary comparison was named. "
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mammoflow.evaluation.birads import assessment_words
 from mammoflow.evaluation.segmentation_diameter import case_numbers
 from mammoflow.evaluation.segmentation_summary import ORACLE, prompt_labels
 from mammoflow.report.pictures import (
@@ -152,8 +153,7 @@ def _overlay(row: pd.Series, film: pd.Series, rank: str) -> Overlay:
     elif pd.isna(row["dice"]):
         reference = box_path(row[["y0", "x0", "y1", "x1"]], rows.start, columns.start)
     facts = [str(row["lesion_type"]), {1: "malignant", 0: "benign"}.get(row["malignant"], "label unknown")]
-    if pd.notna(row["birads"]):
-        facts.append(f"BI-RADS {int(row['birads'])}")
+    facts += [assessment_words(row)] if assessment_words(row) else []
     if pd.notna(row["diameter_mm"]):
         facts.append(f"{row['diameter_mm']:.0f} mm")
     return Overlay(

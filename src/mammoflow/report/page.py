@@ -26,7 +26,10 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 def number(value: float | None, digits: int = 3) -> str:
     """Write a number, or `n/a` where it is not defined."""
-    return ABSENT if value is None else f"{value:.{digits}f}".replace("-", MINUS)
+    if value is None:
+        return ABSENT
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text.replace("-", MINUS)
 
 
 def signed(value: float | None, digits: int = 3) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pandas as pd
 
 from mammoflow.errors import StudyError
@@ -18,6 +20,18 @@ from mammoflow.tables.saliency import SALIENCY
 
 METHODS = {"grad_cam": "Grad-CAM", "integrated_gradients": "integrated gradients"}
 """Names of the methods on the page."""
+
+GALLERY_PX, GALLERY_QUALITY = 160, 70
+"""Side and JPEG quality of a map in the gallery, which has hundreds."""
+
+
+@dataclass(frozen=True)
+class GalleryMap:
+    """The map of one classifier in the gallery: its name, the method, and a JPEG as a data URI."""
+
+    model: str
+    method: str
+    picture: str
 
 
 @dataclass(frozen=True)
@@ -72,25 +86,64 @@ def map_pictures(
     """
     if not folders or count == 0:
         return []
-    tables = [read_table(folder / "saliency.parquet", SALIENCY).assign(folder=str(folder)) for folder in folders]
-    maps = pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
-    maps = maps[maps["picture_file"].notna() & maps["energy_inside"].notna()]
-    lesions = read_tables([folder / "lesions.parquet" for folder in images], CANONICAL_LESIONS)
-    cases = case_numbers(pd.Index(lesions["lesion_id"]))
+    maps, cases = _drawn_maps(folders), _cases(images)
+    maps = maps[maps["energy_inside"].notna()]
     return [
         (str(model), METHODS[str(method)], list(_pictures(part.set_index("lesion_id"), cases, count)))
         for (model, method), part in maps.groupby(["model", "method"], sort=False)
     ]
 
 
+def gallery_maps(images: Sequence[Path], folders: Sequence[Path]) -> dict[int, list[GalleryMap]]:
+    """Return the maps of every lesion that has one, by its case number: one of each classifier, by its first method.
+
+    The parameters and errors are those of `map_pictures`.
+    """
+    found: dict[int, list[GalleryMap]] = {}
+    if not folders:
+        return found
+    cases = _cases(images)
+    for row in _drawn_maps(folders).drop_duplicates(["model", "lesion_id"]).to_dict("records"):
+        method = METHODS[str(row["method"])] + ("; nowhere positive" if pd.isna(row["energy_inside"]) else "")
+        picture = _map_alone(Path(row["folder"]) / row["picture_file"])
+        found.setdefault(int(cases.loc[row["lesion_id"]]), []).append(GalleryMap(str(row["model"]), method, picture))
+    return found
+
+
+def _drawn_maps(folders: Sequence[Path]) -> pd.DataFrame:
+    """Return the rows of all maps that have a picture, with the `folder` of each."""
+    tables = [read_table(folder / "saliency.parquet", SALIENCY).assign(folder=str(folder)) for folder in folders]
+    maps = pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
+    return maps[maps["picture_file"].notna()]
+
+
+def _cases(images: Sequence[Path]) -> pd.Series:
+    lesions = read_tables([folder / "lesions.parquet" for folder in images], CANONICAL_LESIONS)
+    return case_numbers(pd.Index(lesions["lesion_id"]))
+
+
+def _map_alone(path: Path) -> str:
+    """Return the right half of a picture, the map over the crop, as a small JPEG."""
+    picture = cv2.imdecode(np.frombuffer(_content(path), dtype=np.uint8), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise StudyError(f"picture {path} cannot be read (it is no JPEG); make the maps again")
+    half = picture[:, picture.shape[1] // 2 :]
+    small = cv2.resize(half, (GALLERY_PX, GALLERY_PX), interpolation=cv2.INTER_AREA)
+    _, encoded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, GALLERY_QUALITY])
+    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StudyError(f"picture {path} cannot be read ({error.strerror}); make the maps again") from error
+
+
 def _pictures(maps: pd.DataFrame, cases: pd.Series, count: int) -> Iterator[MapPicture]:
     for rank, lesion in choose_lesions(maps["energy_inside"], count):
         row = maps.loc[[lesion]].iloc[0]
-        file = Path(row["folder"]) / row["picture_file"]
-        try:
-            content = base64.b64encode(file.read_bytes()).decode("ascii")
-        except OSError as error:
-            raise StudyError(f"picture {file} cannot be read ({error.strerror}); make the maps again") from error
+        content = base64.b64encode(_content(Path(row["folder"]) / row["picture_file"])).decode("ascii")
         yield MapPicture(
             case=int(cases.loc[lesion]),
             rank=rank,

@@ -39,6 +39,10 @@ class Section:
 SECTIONS = (
     Section("summary", "Summary", "summary.html.j2"),
     Section("comparison", "Against BI-RADS", "against_birads.html.j2"),
+    Section("operating-points", "Operating points", "operating_points.html.j2", needs="operating_points"),
+    Section("use", "Calibration and use", "use.html.j2", "Calibration, decision curve, reclassification"),
+    Section("subgroups", "Subgroups", "subgroups.html.j2", needs="subgroups"),
+    Section("protocols", "Protocols", "protocols.html.j2", "The price of the protocol", "protocols"),
     Section("birads", "BI-RADS alone", "birads.html.j2", needs="birads_table"),
     Section("cases", "Cases", "cases.html.j2", needs="gallery"),
     Section("segmentation", "Segmentation", "segmentation.html.j2"),

@@ -31,13 +31,14 @@ from mammoflow.report.content import (
 from mammoflow.report.exports import row_marks, table_file, write_tables
 from mammoflow.report.figures import drawn, read_figures
 from mammoflow.report.first_screen import discordant_rows, finding, marks_of_study, run_facts
+from mammoflow.report.further_tables import further_values
 from mammoflow.report.gallery import read_gallery
 from mammoflow.report.methods import methods_paragraphs
 from mammoflow.report.overlays import by_model, overlays
 from mammoflow.report.page import render
 from mammoflow.report.pictures import PictureTables
 from mammoflow.report.rings import read_rings
-from mammoflow.report.saliency import METHODS, map_pictures
+from mammoflow.report.saliency import METHODS, gallery_maps, map_pictures
 from mammoflow.report.sections import sections_of
 from mammoflow.report.segmentation import (
     choice_groups,
@@ -153,13 +154,11 @@ def write_report(
         ),
         "published": tables.rows("birads_published"),
         "confusion": tables.rows("confusion"),
-        "subgroups": tables.rows("subgroups"),
         "default_model": model,
         **segmentation_values(tables, model),
+        **further_values(settings, tables, headline),
         "detection": tables.rows("detection"),
         "few_labels": tables.rows("few_labels"),
-        "decision_curve": tables.rows("decision_curve"),
-        "reclassification": tables.rows("reclassification"),
         "detection_levels": [f"{level:g}" for level in FALSE_POSITIVES_PER_IMAGE],
         "overlays": by_model(overlays(pictures, settings.overlays)),
         "saliency": tables.rows("saliency"),
@@ -174,7 +173,8 @@ def write_report(
         "weights": weights_rows(provenance),
         "settings_files": settings_files(comparison.parent / "settings"),
     }
-    values |= case_values(settings, pictures, comparison, values)
+    maps = gallery_maps(images, saliency if settings.saliency else ())
+    values |= case_values(settings, pictures, comparison, titles) | {"case_maps": maps}
     values["sections"] = sections_of(values)
     filters: dict[str, Callable[..., object]] = {
         "shown": partial(display_name, titles=values["titles"]),
@@ -191,7 +191,7 @@ def write_report(
 
 
 def case_values(
-    settings: ReportSettings, pictures: PictureTables, comparison: Path, values: Mapping[str, Any]
+    settings: ReportSettings, pictures: PictureTables, comparison: Path, titles: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return the values of the gallery of cases.
 
@@ -203,19 +203,13 @@ def case_values(
         Tables of images and masks.
     comparison
         Folder of the comparison.
-    values
-        `counts`, `maps` and `titles` of the page.
+    titles
+        Titles of classifiers by name.
     """
     rings = read_rings(comparison.parent / "settings")
-    titles = values["titles"]
     predictions = comparison / "predictions.csv"
     gallery = read_gallery(pictures, predictions, settings.gallery_px, settings.gallery, rings, titles)
-    maps: dict[int, list[dict[str, str]]] = {}
-    for model, method, shown in values["maps"]:
-        for picture in shown:
-            title = f"{display_name(model, titles)}, {method}"
-            maps.setdefault(picture.case, []).append({"title": title, "picture": picture.picture})
-    return {"gallery": gallery, "rings": rings, "case_maps": maps}
+    return {"gallery": gallery, "rings": rings}
 
 
 def birads_rows(run: Path) -> list[dict[str, Any]]:

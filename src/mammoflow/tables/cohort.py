@@ -8,6 +8,7 @@ import pandera.pandas as pa
 from mammoflow.tables.columns import SPLITS, flag, integer, number, text
 
 LABEL_ORIGINS = ("pathology", "birads")
+BIRADS_CATEGORIES = ("4A", "4B", "4C")
 
 # Of images and lesions, where the cohort has them.
 _OF_COHORT = {
@@ -87,6 +88,9 @@ LESIONS = pa.DataFrameSchema(
         "malignant": integer(0, 1),  # null: not known; only where `cohort.unlabelled` is keep
         "pathology": text(nullable=True),  # as the case table has it
         "birads": integer(0, 6),
+        # The subcategory of an assessment of 4, where the table gives one.
+        "birads_category": text(nullable=True, choices=BIRADS_CATEGORIES, required=False),
+        "age": number(above=0, required=False),  # of the patient in years, where the table gives it
         "density": integer(0, 4),
         "subtlety": integer(0, 5),
         "shape": text(nullable=True),  # mass shape, or calcification type

@@ -226,3 +226,12 @@ def test_files_for_presentation_and_processing_have_one_size(study, download):
     found = study.select(table)
     assert found.lesions["patient_id"].tolist() == ["B"]
     assert "files of one image differ in size: a.dcm has 60 x 40 pixels, b.dcm has 30 x 20" in found.details[0]
+
+
+def test_subcategory_and_age_are_columns_of_the_lesions_where_a_row_gives_them(study):
+    given = study.select(table_of(3).assign(birads=["4a", "IV", "5"], age=["54Y", "", "nobody knows"]))
+    assert given.lesions["birads"].tolist() == [4, 4, 5]
+    assert given.lesions["birads_category"].fillna("").tolist() == ["4A", "", ""]
+    assert given.lesions["age"].fillna(0).tolist() == [54, 0, 0]
+    assert any("age" in note for note in given.notes)
+    assert not {"birads_category", "age"} & set(study.select(table_of(3).assign(birads="4")).lesions)

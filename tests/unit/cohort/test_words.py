@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mammoflow.cohort.numbers import parse_integer, parse_number
-from mammoflow.cohort.words import parse_birads, parse_density, parse_label, parse_side
+from mammoflow.cohort.words import (
+    parse_age,
+    parse_birads,
+    parse_birads_category,
+    parse_density,
+    parse_label,
+    parse_side,
+)
 from mammoflow.storage.names import safe_name
 
 
@@ -48,11 +55,27 @@ def test_birads_zero_stays_zero_and_a_blank_is_none():
 
 
 @pytest.mark.parametrize(
+    ("text", "category"),
+    [("4a", "4A"), ("BI-RADS 4 B", "4B"), ("IVc", "4C"), ("4", None), ("3a", None), ("", None), ("nothing", None)],
+)
+def test_subcategories_of_four_are_read_beside_the_number(text, category):
+    assert parse_birads_category(text) == category
+    if category:
+        assert parse_birads(text) == 4
+
+
+def test_ages_are_years():
+    assert [parse_age(text) for text in ("54", "054Y", "54,5", "60 years", "")] == [54, 54, 54.5, 60, None]
+
+
+@pytest.mark.parametrize(
     ("parse", "text"),
     [
         (parse_birads, "7"),
         (parse_birads, "4.5"),
         (parse_birads, "-1"),
+        (parse_age, "300"),
+        (parse_age, "about 50"),
         (parse_density, "5"),
         (parse_density, "E"),
         (parse_side, "both"),

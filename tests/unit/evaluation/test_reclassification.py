@@ -53,6 +53,17 @@ def test_moves_are_counted_within_each_assessment() -> None:
     assert set(table["note"]) == {"phantom"}
 
 
+def test_subcategories_of_four_have_rows_where_the_study_gives_them() -> None:
+    lesions, candidates = made_up()
+    four = lesions["birads"] == 4
+    parts = pd.Series(None, index=lesions.index, dtype=object).mask(four, "4B")
+    parts[lesions.index[four][:5]] = "4A"
+    table = reclassification_table(candidates, lesions.assign(birads_category=parts), RULE, "").set_index("category")
+    assert table.loc[["BI-RADS 4A", "BI-RADS 4B"], "n"].tolist() == [5, 15]
+    assert table.loc[["BI-RADS 4A", "BI-RADS 4B"], "benign_down"].sum() == table.loc["BI-RADS 4", "benign_down"]
+    assert "BI-RADS 4C" not in table.index
+
+
 def test_improvements_are_shares_of_each_class_with_intervals() -> None:
     table = rows()
     assert table["event_nri"].tolist() == pytest.approx([2 / 4, -1 / 10, 1 / 14, 0])

@@ -38,7 +38,9 @@ def written(
     with not_rendered(), pytest.MonkeyPatch.context() as patch:
         original = drawing.Figure.suptitle
         patch.setattr(
-            drawing.Figure, "suptitle", lambda self, text, **kw: titles.append(text) or original(self, text, **kw)
+            drawing.Figure,
+            "suptitle",
+            lambda self, text, **kw: titles.append(text.replace("\n", " ")) or original(self, text, **kw),
         )
         compare(ComparisonSettings(bootstrap=100), output=run.root / "comparison", **run.inputs())
     write_report(

@@ -65,6 +65,17 @@ def test_groupings_are_those_that_the_study_has(table: pd.DataFrame) -> None:
     assert subgroup_labels(lesions().assign(source="A"))["data set"].isna().all()
 
 
+def test_ages_and_subcategories_of_four_are_groups_where_the_study_has_them() -> None:
+    every = lesions().assign(age=[35.0, 40, 49.5, 70, None, 64] * 40, birads_category=["4A", None, None] * 80)
+    found = subgroup_labels(every)
+    assert found["age"].head(6).tolist() == ["under 40", "40 to 49", "40 to 49", "70 and over", NOT_KNOWN, "60 to 69"]
+    assert found["BI-RADS 4"].value_counts().to_dict() == {"4A": 80}
+    table = subgroup_table(candidates(every), every, RULE, "phantom", 10)
+    assert table.loc[table["grouping"] == "age", "group"].unique().tolist() == [
+        "under 40", "40 to 49", "60 to 69", "70 and over", NOT_KNOWN
+    ]  # fmt: skip
+
+
 def test_thirds_are_those_of_the_training_lesions() -> None:
     one, other = (pd.DataFrame({"diameter_mm": np.arange(10.0) + shift}) for shift in (0, 2))
     assert size_thirds([one]) == (3.0, 6.0)

@@ -103,5 +103,5 @@ def test_the_methods_paragraph_has_the_numbers_of_the_run(leaking: bool) -> None
 def test_a_page_has_the_sections_that_it_has_values_for() -> None:
     values = {section.needs: [] for section in SECTIONS if section.needs}
     shown = [section.id for section in sections_of(values)]
-    assert shown == ["summary", "comparison", "segmentation", "features", "cohort", "methods", "provenance"]
+    assert shown == ["summary", "comparison", "use", "segmentation", "features", "cohort", "methods", "provenance"]
     assert "cases" in [section.id for section in sections_of({**values, "gallery": object()})]

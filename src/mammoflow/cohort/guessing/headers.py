@@ -52,6 +52,8 @@ HEADERS: dict[TableColumn, str] = {
     "finding": "finding, finding id",
     "birth_date": "birth date, birthdate, date of birth, dob, geburtsdatum, date de naissance, fecha de nacimiento, "
     "data di nascita, geboortedatum",
+    "age": "age, patient age, age years, age at exam, age at diagnosis, alter, patientenalter, edad, eta, leeftijd, "
+    "idade",
     "sex": "sex, gender, geschlecht, sexe, sexo, sesso, geslacht",
 }
 BOXES: tuple[tuple[str, str, str, str], ...] = (

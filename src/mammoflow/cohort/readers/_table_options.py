@@ -42,6 +42,7 @@ TableColumn = Literal[
     "image_width",
     "birth_date",
     "sex",
+    "age",
 ]
 
 LabelMeaning = Literal["malignant", "benign", "normal", "unknown"]

@@ -13,7 +13,7 @@ import pandas as pd
 from mammoflow.cohort.inbreast_lesions import Region, regions_of_film
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
-from mammoflow.cohort.words import parse_birads, parse_density, parse_side
+from mammoflow.cohort.words import parse_birads, parse_birads_category, parse_density, parse_side
 from mammoflow.config.cohort import DatasetSettings
 from mammoflow.errors import ExcludedCase, StudyError
 from mammoflow.formats.contour_files import read_contours
@@ -36,7 +36,7 @@ VIEWS = {"ML": "MLO"}  # the file names shorten it; the set has no true lateral 
 SPACING_MM = 0.07  # solid-state detector with pixels of 70 micrometres (Moreira et al. 2012)
 COLUMNS = ["laterality", "view", "file name", "acr", "bi-rads"]
 NEGATIVE = 1  # BI-RADS 1: nothing to comment on
-PRIVATE_COLUMNS = ["image_name", "mask_name", "mask_item"]
+PRIVATE_COLUMNS = ["image_name", "mask_name", "mask_item", "birads_category"]
 
 
 class StudyReader(Reader):
@@ -144,6 +144,7 @@ class StudyReader(Reader):
             "laterality": side_and_view[0],
             "view": side_and_view[1],
             "birads": birads,
+            "birads_category": parse_birads_category(values["bi-rads"]),
             "density": density,
             "official_split": "",
             "image_name": (self.root / DICOM_FOLDER / file_name[0]).as_posix(),
@@ -159,7 +160,7 @@ class StudyReader(Reader):
                 detail = f"no region drawn, but the film's BI-RADS is {common['birads']}; only BI-RADS 1 is normal"
                 raise ExcludedCase(LesionReason.MASK_NOT_FOUND, detail)
         except ExcludedCase as error:
-            self.undrawn.append({**common, "birads": None, "lesion_type": "unknown"})
+            self.undrawn.append({**common, "birads": None, "birads_category": None, "lesion_type": "unknown"})
             return [], [Exclusion("row", error.reason, error.detail, patient, image, path=name)]
         if not regions:
             return [{**common, "lesion_id": f"{image}_normal", "label": "normal", "lesion_type": "unknown"}], []
@@ -214,6 +215,7 @@ def _lesion_row(lesion: str, region: Region, common: dict[str, Any]) -> dict[str
         "pathology": None,
         # Beside another finding the film's assessment is that finding's; single calcifications have none then.
         "birads": common["birads"] if region.alone else None,
+        "birads_category": common["birads_category"] if region.alone else None,
         "shape": region.kind,
         "mask_item": ",".join(map(str, region.items)),
     }

@@ -51,6 +51,8 @@ PRIVATE_COLUMNS = [
     "birth_date",
     "birth_key",
     "sex",
+    "age",
+    "birads_category",
     "image_height",
     "image_width",
 ]

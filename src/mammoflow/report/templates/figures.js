@@ -19,10 +19,11 @@
     const buttons = names.map((name) => {
       const button = document.createElement("button");
       button.type = "button";
-      const line = curves.find((curve) => curve.dataset.name === name).querySelector("path");
+      const parts = curves.filter((curve) => curve.dataset.name === name).flatMap((curve) => [...curve.querySelectorAll("path, use")]);
+      const colours = parts.flatMap((part) => [part.style.stroke, part.style.fill]);
       const key = document.createElement("span");
       key.className = "key";
-      key.style.background = line ? line.style.stroke : "none";
+      key.style.background = colours.find((colour) => colour && colour !== "none") || "none";
       button.append(key, name);
       button.setAttribute("aria-pressed", "false");
       button.addEventListener("click", () => {
