@@ -122,6 +122,31 @@ class OneNodeCluster:
         daemon.kill()
         daemon.wait()
 
+    def restart_node(self, seconds: float = 60) -> None:
+        """Start the daemon of the node again, and have the controller use the node.
+
+        Raises
+        ------
+        TimeoutError
+            If the node does not come back in this time.
+        """
+        self.start_node()
+        end = time.monotonic() + seconds
+        while (state := self.node_state()) not in ("idle", "allocated", "mixed", "completing"):
+            if time.monotonic() > end:
+                raise TimeoutError(f"the node is {state!r} after {seconds:g} s")
+            if state.startswith("down"):
+                subprocess.run(
+                    ["scontrol", "update", f"NodeName={NODE}", "State=RESUME"], env=self.environment, check=False
+                )
+            time.sleep(0.5)
+
+    def node_state(self) -> str:
+        """Return the state of the node, such as `idle`; "" while the controller does not answer."""
+        command = ["sinfo", "--noheader", "--format=%T"]
+        shown = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        return shown.stdout.strip()
+
     def steps(self) -> list[int]:
         """Return the processes of jobs that the node runs."""
         listed = subprocess.run(["pgrep", "-f", "slurmstepd: "], capture_output=True, text=True, check=False)
@@ -151,19 +176,11 @@ class OneNodeCluster:
             If it takes longer; the logs of the daemons are in the message.
         """
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            shown = subprocess.run(
-                ["sinfo", "--noheader", "--format=%T"],
-                env=self.environment,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if shown.stdout.strip() == state:
-                return
+        while (found := self.node_state()) != state:
+            if time.monotonic() > end:
+                logs = [file.read_text(errors="replace")[-2000:] for file in sorted(self.folder.glob("*.log"))]
+                raise TimeoutError("\n".join([f"the node is {found!r}, not {state!r}", *logs]))
             time.sleep(0.2)
-        logs = "\n".join(file.read_text(errors="replace")[-2000:] for file in sorted(self.folder.glob("*.log")))
-        raise TimeoutError(f"the node is {shown.stdout.strip()!r}, not {state!r}: {shown.stderr}\n{logs}")
 
     def _start_munge(self) -> None:
         key = self.folder / "munge.key"

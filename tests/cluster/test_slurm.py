@@ -139,8 +139,7 @@ def test_a_run_completes_after_a_cancelled_job_and_a_dead_node(
     wait_for_running(cluster, run)
     cluster.kill_node()
     time.sleep(3)
-    cluster.start_node()
-    cluster.ask("scontrol", "update", f"NodeName={one_node.NODE}", "State=RESUME")
+    cluster.restart_node()
     printed, _ = run.communicate()
     assert run.returncode == 0, printed[-6000:]
     assert tables(folder, "faults") == local_tables
