@@ -107,8 +107,8 @@ def main() -> None:
         from_loop, from_whole = (np.abs(found[0] / other - 1).max() for other in (expected, whole))
         print(
             f"mammoflow's bank on {name}: {fast:.3f} s, {slow / fast:.0f} times as fast as the loop, "
-            f"{middle / fast:.1f} times as fast as fftconvolve; largest difference from the loop, whose kernels end at 3 "
-            f"standard deviations, {from_loop:.1e}, and from kernels that end at {WHOLE_KERNEL}, {from_whole:.1e}"
+            f"{middle / fast:.1f} times as fast as fftconvolve; largest difference from the loop, whose kernels end at "
+            f"3 standard deviations, {from_loop:.1e}, and from kernels that end at {WHOLE_KERNEL}, {from_whole:.1e}"
         )
 
 

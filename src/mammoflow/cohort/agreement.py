@@ -18,6 +18,7 @@ OF_IMAGE = {
     "spacing_mm": "spacing",
     "image_height": "height",
     "image_width": "width",
+    "age": "age",
 }
 """Columns in which the rows of one image agree, and what messages call them."""
 SIGNIFICANT = ".4g"

@@ -7,6 +7,7 @@ an id is. The same key gives the same ids in every run.
 from __future__ import annotations
 
 import hmac
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from mammoflow.cohort.reader import Exclusion, Reader
 from mammoflow.cohort.selection import Selection
 from mammoflow.errors import StudyError
 
+OLDEST = 90.0
+"""Ages from this one on are written as this one, because few people are so old."""
 LETTERS = {"patient_id": "P", "image_id": "I", "lesion_id": "L", "finding_id": "F"}
 DIGITS = 12
 """Of an id, in hexadecimal. Among a million ids two are equal with a probability of 0.2 %, which stops the run."""
@@ -98,6 +101,8 @@ def anonymous(selection: Selection, make: IdMaker) -> Selection:
     rows = _renamed_table(selection.rows, make)
     known = rows["label"].notna()  # an unknown word may be anything, a name too
     rows = rows.assign(image_name=None, pathology=rows["pathology"].where(known, None))
+    if "age" in rows.columns:
+        rows = rows.assign(age=rows["age"].map(_coarse_age, na_action="ignore"))
     return replace(selection, rows=rows, resolved=replace(resolved, **lists, excluded=excluded))
 
 
@@ -121,7 +126,13 @@ def hide_notes(reader: Reader) -> None:
 
 
 def _renamed(row: Mapping[str, Any], make: IdMaker) -> dict[str, Any]:
-    return {**row, **{name: make(name, str(row[name])) for name in LETTERS if row.get(name) is not None}}
+    ids = {name: make(name, str(row[name])) for name in LETTERS if row.get(name) is not None}
+    return {**row, **ids, **({"age": _coarse_age(row["age"])} if "age" in row else {})}
+
+
+def _coarse_age(age: float | None) -> float | None:
+    """Return an age in whole years, at most `OLDEST`."""
+    return None if age is None or math.isnan(age) else min(float(math.floor(age)), OLDEST)
 
 
 def _renamed_table(table: pd.DataFrame, make: IdMaker) -> pd.DataFrame:

@@ -23,7 +23,9 @@ ROMAN_PATTERN = re.compile(r"(?:(?:bi[\s_-]?rads?|acr)[\s:=_-]*)?(iv|v?i{0,3})\s
 ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5, "vi": 6}
 DENSITY_PREFIX = re.compile(r"(?:(?:breast\s*)?density|bi[\s_-]?rads?|acr|type|typ|grade)[\s:=_-]*", re.IGNORECASE)
 DENSITY_LETTERS = {"a": 1, "b": 2, "c": 3, "d": 4}
-AGE_PATTERN = re.compile(r"(\d{1,3}(?:[.,]\d+)?)\s*(?:y|yrs?|years?|j|jahre?)?", re.IGNORECASE)
+AGE_PATTERN = re.compile(
+    r"(\d{1,3}(?:[.,]\d{1,2})?)\s*(?:y|yo|y/o|yrs?|years?|j|jahre?|jaar|a|ans?|años?|anos?|anni)?\.?", re.IGNORECASE
+)
 NUMBER_PATTERN = re.compile(r"([+-]?\d+)(?:[.,](\d+))?")
 IDENTICAL, DIFFERENT = "identical pixels", "different pixels"  # of two files that a study gives for one film
 BLANKS = frozenset(("na", "n/a", "n.a.", "#n/a", "<na>", "nan", "nat", "null", "#nv"))

@@ -84,7 +84,7 @@ class ClassifierSettings(Settings):
         1,
         ge=1,
         description="Epochs from one validation to the next; the last epoch is always validated. More than 1 saves "
-        "time and needs keep: last.",
+        "time and needs keep: last and trainer: supervised.",
     )
     batch_size: int = Field(16, ge=1, description="Lesions or images in a batch.")
     learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of AdamW.")
@@ -179,6 +179,12 @@ class ClassifierSettings(Settings):
             raise ValueError(
                 f"validate_every is {self.validate_every} and keep is {self.keep}, which needs the validation of each "
                 "epoch; expected validate_every: 1, or keep: last"
+            )
+        if self.validate_every > 1 and TRAINERS.load(self.trainer).UNLABELLED:
+            raise ValueError(
+                f"validate_every is {self.validate_every} and trainer is {self.trainer}, whose predictions of lesions "
+                "without a label use the statistics that validation computes; expected validate_every: 1, or trainer: "
+                "supervised"
             )
         return self
 

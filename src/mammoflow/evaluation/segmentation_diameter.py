@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
-from mammoflow.evaluation.metrics import RESAMPLES_TOGETHER, FloatArray, ratio
+from mammoflow.evaluation.metrics import FloatArray, ratio
 from mammoflow.evaluation.segmentation_summary import (
     ORACLE,
     OTHER_TOOL,
@@ -16,6 +16,9 @@ from mammoflow.evaluation.segmentation_summary import (
     prompted_by_reference,
 )
 from mammoflow.tables.detections import AUTOMATIC, FOREIGN_MASKS
+
+RESAMPLES_TOGETHER = 128
+"""Weightings that are ranked at once, so that memory does not grow with their number."""
 
 NULL = "no association: t with n - 2 degrees of freedom, two-sided"
 """The null hypothesis of the p-values; n is that of the lesions, or of the patients for the means of patients."""

@@ -34,7 +34,7 @@ FURTHER_FILES = {
     "froc": "points of the FROC curves of automatic models",
     "discordant": "lesions that a model and BI-RADS call differently",
 }
-"""Tables that no section shows whole, with what they contain."""
+"""Tables that no section shows whole, with what they contain. Most have ids, so the page names them and has no copy."""
 
 
 def further_values(settings: ReportSettings, tables: Tables, headline: Iterable[Row]) -> dict[str, Any]:

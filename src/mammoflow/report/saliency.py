@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,16 +94,24 @@ def map_pictures(
     ]
 
 
-def gallery_maps(images: Sequence[Path], folders: Sequence[Path]) -> dict[int, list[GalleryMap]]:
-    """Return the maps of every lesion that has one, by its case number: one of each classifier, by its first method.
+def gallery_maps(
+    images: Sequence[Path], folders: Sequence[Path], shown: Collection[int]
+) -> dict[int, list[GalleryMap]]:
+    """Return the maps of some cases by their number: one of each classifier, by its first method.
 
-    The parameters and errors are those of `map_pictures`.
+    Parameters
+    ----------
+    images, folders
+        As for `map_pictures`, whose errors it raises.
+    shown
+        Case numbers.
     """
     found: dict[int, list[GalleryMap]] = {}
-    if not folders:
+    if not folders or not shown:
         return found
     cases = _cases(images)
-    for row in _drawn_maps(folders).drop_duplicates(["model", "lesion_id"]).to_dict("records"):
+    maps = _drawn_maps(folders).drop_duplicates(["model", "lesion_id"])
+    for row in maps[maps["lesion_id"].map(cases).isin(list(shown))].to_dict("records"):
         method = METHODS[str(row["method"])] + ("; nowhere positive" if pd.isna(row["energy_inside"]) else "")
         picture = _map_alone(Path(row["folder"]) / row["picture_file"])
         found.setdefault(int(cases.loc[row["lesion_id"]]), []).append(GalleryMap(str(row["model"]), method, picture))

@@ -173,8 +173,9 @@ def write_report(
         "weights": weights_rows(provenance),
         "settings_files": settings_files(comparison.parent / "settings"),
     }
-    maps = gallery_maps(images, saliency if settings.saliency else ())
-    values |= case_values(settings, pictures, comparison, titles) | {"case_maps": maps}
+    values |= case_values(settings, pictures, comparison, titles)
+    numbers = [case.number for case in values["gallery"].cases]
+    values["case_maps"] = gallery_maps(images, saliency if settings.saliency else (), numbers)
     values["sections"] = sections_of(values)
     filters: dict[str, Callable[..., object]] = {
         "shown": partial(display_name, titles=values["titles"]),

@@ -60,7 +60,11 @@ def _with_certain_types(table: pd.DataFrame, schema: pa.DataFrameSchema) -> pd.D
         for name, column in schema.columns.items()
         if column.coerce and name in table.columns and _is_certain(table[name], str(column.dtype))
     }
-    return table.astype(certain) if certain else table
+    try:
+        return table.astype(certain) if certain else table
+    except (TypeError, ValueError):
+        # such as 1e30 as a whole number: the schema says which column it is
+        return table
 
 
 def _is_certain(values: pd.Series, declared: str) -> bool:

@@ -66,6 +66,7 @@ def test_subcategories_of_four_are_read_beside_the_number(text, category):
 
 def test_ages_are_years():
     assert [parse_age(text) for text in ("54", "054Y", "54,5", "60 years", "")] == [54, 54, 54.5, 60, None]
+    assert {parse_age(text) for text in ("54 yrs.", "54yo", "54 años", "54 a", "54 Jahre", "54 ans", "54 anni")} == {54}
 
 
 @pytest.mark.parametrize(
@@ -76,6 +77,8 @@ def test_ages_are_years():
         (parse_birads, "-1"),
         (parse_age, "300"),
         (parse_age, "about 50"),
+        (parse_age, "1,054"),
+        (parse_age, "50-59"),
         (parse_density, "5"),
         (parse_density, "E"),
         (parse_side, "both"),

@@ -84,6 +84,10 @@ def test_each_classifier_that_is_trained_has_its_settings_file() -> None:
             classifier("perceptron_frozen", validate_every=2, keep="best_auc"),
             r"validate_every is 2 and keep is best_auc.*validate_every: 1, or keep: last",
         ),
+        (
+            classifier("perceptron_frozen", validate_every=2, trainer="fixmatch"),
+            r"validate_every is 2 and trainer is fixmatch.*trainer: supervised",
+        ),
         (classifier("perceptron_frozen", seeds=[1, 1]), r"seeds: .*names one twice"),
         (
             classifier("perceptron_frozen", test_time_flips="all"),

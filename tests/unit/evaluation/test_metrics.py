@@ -81,3 +81,17 @@ def test_no_rows_give_nan_everywhere() -> None:
     empty = np.zeros(0)
     values = measure(empty, empty, empty, np.ones((3, 0)))
     assert all(np.isnan(value).all() and len(value) == 3 for value in values.values())
+
+
+def test_counts_of_patients_in_single_precision_give_what_rows_in_double_precision_give() -> None:
+    random = np.random.default_rng(0)
+    patients = random.integers(60, size=300)
+    label = random.integers(2, size=300).astype(float)
+    score = np.round(random.normal(label, 1.5), 1)  # with ties
+    predicted = (score > 0.5).astype(float)
+    counts = random.multinomial(60, np.full(60, 1 / 60), size=40)
+    counts[0] *= 400  # more pairs than are exact in single precision
+    of_rows = measure(label, score, predicted, counts[:, patients].astype(np.float64))
+    of_patients = measure(label, score, predicted, counts.astype(np.float32), patients)
+    for name, values in of_rows.items():
+        np.testing.assert_allclose(of_patients[name], values, rtol=1e-12, err_msg=name)

@@ -100,3 +100,12 @@ def test_other_types_are_brought_to_those_of_the_schema() -> None:
     given = table(birads=[6.0, None], spacing_mm=[1, 2], id=[1, 2])
     assert validate_table(table(birads=[6, 0]), SCHEMA, "x")["birads"].dtype == "Int64"
     assert validate_table(given, SCHEMA, "x").dtypes.astype(str).to_dict() == table().dtypes.astype(str).to_dict()
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [("birads", [1e30, 1.0]), ("spacing_mm", pd.to_datetime([None, None])), ("count", pd.to_datetime([None, None]))],
+)
+def test_a_type_that_cannot_be_converted_is_an_error_that_names_its_column(column: str, values: Any) -> None:
+    with pytest.raises(StudyError, match=column):
+        validate_table(table(**{column: values}), SCHEMA, "x")
