@@ -141,9 +141,9 @@ def _beside_published(rows: pd.DataFrame, table: pd.DataFrame, seed: int) -> tup
     sentences = [
         f"The published table gives {figures} (accuracy, precision, recall, F1) for BI-RADS. "
         + (
-            f"No cut of these tables gives that; the nearest one ({where}) differs by {distance:.2f} in one figure."
+            f"No selection of rows gives that; the nearest one ({where}) differs by {distance:.2f} in one figure."
             if distance > ROUNDING
-            else f"This cut of these tables comes near it: {where}."
+            else f"This selection of rows comes near it: {where}."
         )
     ]
     if int((rows["lesion_type"] == "mass").sum()) >= SHUFFLED_ROWS:

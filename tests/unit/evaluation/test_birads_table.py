@@ -150,7 +150,7 @@ def test_no_cut_of_the_real_tables_is_the_published_row(real: tuple[BiradsResult
     result, output = real
     distance = nearest_row(result.table, PUBLISHED)[1]
     assert distance > 0.03
-    assert any("No cut of these tables gives that" in sentence for sentence in result.sentences)
+    assert any("No selection of rows gives that" in sentence for sentence in result.sentences)
     written = pd.read_csv(output / "birads_published.csv")
     assert written.loc[0, ["accuracy", "precision", "recall", "f1"]].tolist() == [0.51, 0.48, 0.69, 0.57]
 
