@@ -16,7 +16,7 @@ from mammoflow.cli.options import file, input_folder, input_folders, output_fold
 @input_folders("--images", "Folder of a shard of images; once for each shard, or none.", required=False)
 @output_folder("Folder of the audit's tables and page.")
 def audit(settings: Path | None, cohort: Path, images: tuple[Path, ...], output: Path) -> None:
-    """Count a study, and look for duplicates and leaks.
+    """Count the cases of a study; find duplicates and leaks.
 
     The page shows the flow diagram of exclusions.
     """

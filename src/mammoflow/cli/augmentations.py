@@ -12,7 +12,9 @@ from mammoflow.cli.options import file, input_folders
 
 @main.command()
 @input_folders("--images", "Folder of a shard of images; once for each shard.")
-@click.option("--image-id", default="", show_default=False, help="Training image; the one with the largest lesion.")
+@click.option(
+    "--image-id", default="", show_default=False, help="Training image; by default the one with the largest lesion."
+)
 @click.option("--architecture", default="unet_16", help="Automatic model whose preprocessing is used.")
 @click.option("--side-px", default=256, type=click.IntRange(32, 4096), help="Longest side in the network's pixels.")
 @click.option("--seed", default=0, type=click.IntRange(min=0), help="Seed of the changes.")

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 @main.command()
 @click.argument("tables", nargs=-1, type=click.Path(path_type=Path, exists=True))
 @click.option(
-    "--settings", type=file(exists=True), help="Settings of the stage (YAML), as the workflow writes them; no TABLES."
+    "--settings",
+    type=file(exists=True),
+    help="Settings of the stage (YAML), as the workflow writes them; without TABLES.",
 )
 @click.option("--study", type=folder(exists=True), help="With --settings: folder of the first study.")
 @click.option(

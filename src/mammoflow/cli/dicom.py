@@ -20,7 +20,11 @@ from mammoflow.errors import ConfigError
     "--classifier", type=folder(exists=True), help="Folder of the classifier whose probabilities are written."
 )
 @click.option(
-    "--lesions", default="all", show_default=True, type=click.Choice(["all", "test"]), help="Lesions of which splits."
+    "--lesions",
+    default="all",
+    show_default=True,
+    type=click.Choice(["all", "test"]),
+    help="Splits whose lesions are written.",
 )
 @output_folder("Folder of the DICOM objects.")
 def dicom(

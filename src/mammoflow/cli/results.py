@@ -26,7 +26,9 @@ from mammoflow.cli.summary import say_end
 @input_folders("--segmentation", "Folder of a model's shard; once for each model and shard, the default model first.")
 @input_files("--features", "Table FAMILY/SHARD.parquet of features; once for each family and shard.", required=False)
 @input_folders("--predictions", "Folder of a classifier; once for each.", required=False)
-@input_files("--prompts", "Table of what gave no prompt; once for each shard and source of prompts.", required=False)
+@input_files(
+    "--prompts", "Table of lesions and boxes without a prompt; once for each shard and source.", required=False
+)
 @input_folders(
     "--fold", "Folder of a fold, in a run that makes every fold; once for each. Other paths are shared.", required=False
 )
@@ -46,7 +48,7 @@ def compare(
 ) -> None:
     """Compare every model with BI-RADS.
 
-    The floors are compared with it too; tables and figures are written.
+    The command also compares the floors with BI-RADS. It writes tables and figures.
     """
     from mammoflow.config.base import read_settings
     from mammoflow.config.evaluation import ComparisonSettings

@@ -61,7 +61,7 @@ def store_show(place: Path) -> None:
 @click.option("--remove", "removing", is_flag=True, help="Remove damaged entries; a run computes them again.")
 @click.pass_context
 def store_verify(context: click.Context, place: Path, removing: bool) -> None:
-    """Read every entry and list the damaged ones; exit with 1 where damaged entries remain."""
+    """Read every entry and list the damaged ones; exit with 1 if damaged entries remain."""
     from mammoflow.storage.content import check_store, damaged_entries, remove
 
     check_store(place)

@@ -16,11 +16,11 @@ SHOWN = 20
 @click.argument("results", type=folder())
 @click.pass_context
 def verify_results(context: click.Context, results: Path) -> None:
-    """Compare the files of a run with those that it left.
+    """Compare the files of a run with its list of checksums.
 
-    RESULTS is the folder of a run, such as results/demo. The SHA-256 of each
-    file is compared with `sha256sums.txt`, which the workflow writes at the
-    end of a run. The exit code is 1 if a file was changed or is missing.
+    RESULTS is the folder of a run, such as results/phantom. The command
+    compares the SHA-256 of each file with `sha256sums.txt`, which the
+    workflow writes at the end of a run. The exit code is 1 if a file was changed or is missing.
     """
     from mammoflow.planning.run_records import verify
 

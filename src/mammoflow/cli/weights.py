@@ -46,11 +46,12 @@ def weights_fetch(name: str, target: Path, url: str | None) -> None:
 
 @main.command(hidden=True)  # the workflow calls it
 @settings_option
-@output_file("Record of what was brought (JSON).")
+@output_file("Record of the fetched weights (JSON).")
 def prefetch(settings: Path, output: Path) -> None:
     """Fetch the published weights of a configuration.
 
-    They are checked, and serve nodes without a network.
+    Call it on a machine with a network, before a run on nodes without one.
+    The command checks each file.
     """
     from mammoflow.config.base import read_settings
     from mammoflow.config.download import PrefetchJob

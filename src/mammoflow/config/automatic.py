@@ -24,7 +24,7 @@ class AutomaticInputSettings(TrainingSettings):
         "whole",
         description="What a batch holds: whole images, reduced until their longest side has side_px pixels; stretched "
         "images, whose height and width both become side_px, so that shapes change; or patches of side_px pixels of "
-        "images with pixels of spacing_mm. A trained model looks at whole images in all cases.",
+        "images with pixels of spacing_mm. A trained model processes whole images in all cases.",
     )
     side_px: int = Field(
         256, ge=32, le=4096, multiple_of=32, description="Side of the network's input in pixels: a multiple of 32."
@@ -35,8 +35,8 @@ class AutomaticInputSettings(TrainingSettings):
         0.5,
         ge=0,
         le=1,
-        description="For input: patch, share of the patches of an image with lesions that hold a pixel of a lesion; "
-        "the others lie anywhere.",
+        description="For input: patch, share of the patches of an image with lesions that contain a pixel of a lesion; "
+        "the others are anywhere.",
     )
     clahe_clip: float | None = Field(
         None,
@@ -62,7 +62,7 @@ class AutomaticTrainingSettings(AutomaticInputSettings):
         None, ge=1, description="Epochs without a better figure after which training stops; null trains all epochs."
     )
     patience_on: Literal["validation_dice", "train_loss"] = Field(
-        "validation_dice", description="The figure that patience looks at."
+        "validation_dice", description="Figure whose improvement patience waits for."
     )
     keep: Literal["best", "last"] = Field(
         "best", description="Keep the epoch with the largest validation Dice, or the last one."
@@ -111,7 +111,7 @@ class AutomaticTrainingSettings(AutomaticInputSettings):
         "the publication); 0 adds none.",
     )
     decoder_rate: float = Field(
-        1.0, gt=0, description="Learning rate of what is no part of the encoder, as a multiple of learning_rate."
+        1.0, gt=0, description="Learning rate of the other parts of the network, as a multiple of learning_rate."
     )
     copy_paste: float = Field(
         0.0,

@@ -12,6 +12,6 @@ class DicomSettings(Settings):
 
     classifier: str = Field(
         "",
-        description="The classifier whose probability of malignancy joins the reports, for test lesions only; one of "
-        "classification.run. Empty leaves probabilities out.",
+        description="Classifier whose probability of malignancy is written into the reports, for test lesions only; "
+        "one of classification.run. Empty leaves probabilities out.",
     )

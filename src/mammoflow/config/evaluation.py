@@ -224,7 +224,9 @@ class ReportSettings(PageSettings):
         "with a leaking split and one without. Empty shows none.",
     )
     gallery: int = Field(
-        1000, ge=0, description="Most test lesions in the gallery of cases; 0 makes a report without the gallery."
+        1000,
+        ge=0,
+        description="Largest number of test lesions in the gallery of cases; 0 makes a report without the gallery.",
     )
     gallery_px: int = Field(
         384, ge=64, le=1024, description="Longest side of each picture of the gallery; larger ones make a larger page."

@@ -18,4 +18,4 @@ class MaskedAutoencoderSettings(AutomaticInputSettings):
         0.75, gt=0, lt=1, description="Share of the 16 x 16 patches that the encoder does not see."
     )
     decoder_width: int = Field(128, ge=16, multiple_of=16, description="Numbers of a token in the decoder.")
-    decoder_depth: int = Field(2, ge=1, description="Layers of the decoder, which is thrown away afterwards.")
+    decoder_depth: int = Field(2, ge=1, description="Layers of the decoder, which is discarded afterwards.")

@@ -130,7 +130,7 @@ def verify(folder: Path) -> Verification:
     Parameters
     ----------
     folder
-        Folder of the run, such as `results/demo`.
+        Folder of the run, such as `results/phantom`.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def verify(folder: Path) -> Verification:
     for name in (RECORD, DIGESTS):
         if not (folder / name).is_file():
             raise StudyError(
-                f"{folder / name} does not exist; expected the folder of a run that ended, such as results/demo"
+                f"{folder / name} does not exist; expected the folder of a finished run, such as results/phantom"
             )
     record = read_json(folder / RECORD)
     expected = _read_digests(folder / DIGESTS)

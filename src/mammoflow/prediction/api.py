@@ -62,7 +62,7 @@ def predict(
         x, y in pixels of the film. A point inside a box joins its prompt; a point outside all boxes is a lesion.
     out
         Folder to write masks, overlay, `result.json` and, for a DICOM film, a DICOM Segmentation and a Structured
-        Report into; None writes nothing. It must be new, empty, or of an earlier answer.
+        Report into; None writes nothing. It must be new, empty, or an earlier output.
     model
         A published model, or a name for weights of your own; "" takes `small`, or the model of the run `classify`.
     weights

@@ -58,7 +58,7 @@ def check_folder(folder: Path) -> None:
         If the folder is a file, or holds anything that no earlier answer lists.
     """
     if folder.exists() and not folder.is_dir():
-        raise StudyError(f"--out {folder} is a file; expected a new folder, an empty one, or one of an earlier answer")
+        raise StudyError(f"--out {folder} is a file; expected a new folder, an empty one, or one that predict wrote")
     if not folder.exists():
         return
     own = written_files(folder)
@@ -68,7 +68,7 @@ def check_folder(folder: Path) -> None:
         shown = ", ".join(strangers[:3]) + (", ..." if len(strangers) > 3 else "")
         raise StudyError(
             f"--out {folder} holds {len(strangers)} files that mammoflow predict did not write ({shown}); expected a "
-            "new folder, an empty one, or one of an earlier answer; nothing was changed"
+            "new folder, an empty one, or one that predict wrote; nothing was changed"
         )
 
 

@@ -26,7 +26,7 @@ PROCESSES = True
 BORDER = "profiles across the border"
 OUTLINE = "outline of the mask"
 MEANINGS = {
-    "elongation": ("lesion", "mask", "1 less minor over major axis; 0 is round", ""),
+    "elongation": ("lesion", "mask", "1 minus minor over major axis; 0 is round", ""),
     "circularity": ("lesion", OUTLINE, "4 pi area / perimeter^2; 1 is a circle", ""),
     "radial_std": ("lesion", OUTLINE, "standard deviation of the radius over its maximum", ""),
     "radial_crossings": ("lesion", OUTLINE, "crossings of the mean radius", ""),
