@@ -174,7 +174,7 @@ def write_report(
         "settings_files": settings_files(comparison.parent / "settings"),
     }
     values |= case_values(settings, pictures, comparison, titles)
-    numbers = [case.number for case in values["gallery"].cases]
+    numbers = [case.number for case in values["gallery"].cases] if values["gallery"] else []
     values["case_maps"] = gallery_maps(images, saliency if settings.saliency else (), numbers)
     values["sections"] = sections_of(values)
     filters: dict[str, Callable[..., object]] = {

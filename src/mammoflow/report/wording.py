@@ -30,6 +30,10 @@ FILMS = (
     (r"\bBreast density\b", "Density"),
     (r"\bbreast density\b", "density"),
     (r"\bbreast region\b", "image region"),
+    (r"\bmean over its views\b", "mean over its images"),
+    (r"\bimages, breasts and patients\b", "images, sides and patients"),
+    (r"\ba breast or a patient\b", "a side or a patient"),
+    (r"^breast$", "side"),
 )
 """Words of radiographs of the breast, and those of any picture."""
 
