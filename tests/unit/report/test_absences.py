@@ -81,7 +81,7 @@ def page_of(run: Any, compare: Callable[..., None]) -> str:
 def compare_drawn(not_rendered: Any) -> Iterator[Callable[..., None]]:
     """The comparison with figures that are drawn, and saved as one pixel."""
     with not_rendered():
-        yield partial(compare, ComparisonSettings(bootstrap=100))
+        yield partial(compare, ComparisonSettings(bootstrap=100, fusion=False))
 
 
 @pytest.fixture
