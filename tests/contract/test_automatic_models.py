@@ -145,9 +145,7 @@ def test_a_killed_training_continues_to_the_same_weights(
 
 
 @pytest.mark.parametrize("name", USED)
-def test_what_was_trained_segments(
-    name: str, trained: Callable[[str], Path], images: Path, tmp_path: Path
-) -> None:
+def test_what_was_trained_segments(name: str, trained: Callable[[str], Path], images: Path, tmp_path: Path) -> None:
     weights = trained(name)
     record = json.loads((weights.parent / "record.json").read_text())
     setup = read_header(weights).automatic

@@ -55,7 +55,7 @@ def remembered_parse(parse: Callable[..., Any]) -> Callable[..., Any]:
 class Shortened(ast.NodeTransformer):
     """Leaves nothing of a function but its imports."""
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:  # noqa: N802  (the name that `ast` asks for)
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
         """Drop the other statements."""
         node.body = [part for part in ast.walk(node) if isinstance(part, ast.Import | ast.ImportFrom)]
         return node
