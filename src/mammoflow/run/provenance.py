@@ -74,9 +74,10 @@ def code_modules(*modules: str, sources: Path = SOURCES) -> tuple[str, ...]:
     return _Look(sources).reached(modules)
 
 
-def imported_modules(module: str, *, sources: Path = SOURCES) -> set[str]:
-    """Return the modules of mammoflow that a module imports itself, also inside its functions."""
-    return set(_Look(sources).imported(module))
+def imported_modules(*, sources: Path = SOURCES) -> dict[str, frozenset[str]]:
+    """Return the modules of mammoflow that each of its modules imports itself, also inside its functions."""
+    look = _Look(sources)
+    return {module: look.imported(module) for module in look.files}
 
 
 def outside_imports(*modules: str, without: frozenset[str] = frozenset(), sources: Path = SOURCES) -> frozenset[str]:
