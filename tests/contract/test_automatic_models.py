@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,19 @@ def train(name: str, images: Path, output: Path, start: ModelSpec | None = None,
     train_segmenter(settings, name, start, [images], output.parent / "store", 10.0, output, threads=1)
 
 
+@pytest.fixture(scope="module")
+def trained(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function that gives the weights of a training of one epoch, which no test changes."""
+
+    @cache
+    def weights(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(name) / "mine"
+        train(name, images, folder, epochs=1)
+        return folder / "model.safetensors"
+
+    return weights
+
+
 @pytest.mark.parametrize("name", AUTOMATIC)
 @pytest.mark.parametrize("grid", [NetworkInput(64), NetworkInput(64, spacing_mm=0.7)])
 def test_a_map_has_the_size_of_the_image_and_holds_probabilities(name: str, grid: NetworkInput) -> None:
@@ -131,9 +145,8 @@ def test_a_killed_training_continues_to_the_same_weights(
 
 
 @pytest.mark.parametrize("name", USED)
-def test_what_was_trained_segments(name: str, images: Path, tmp_path: Path) -> None:
-    weights = tmp_path / "mine" / "model.safetensors"
-    train(name, images, weights.parent, epochs=1)
+def test_what_was_trained_segments(name: str, trained: Callable[[str], Path], images: Path, tmp_path: Path) -> None:
+    weights = trained(name)
     record = json.loads((weights.parent / "record.json").read_text())
     setup = read_header(weights).automatic
     assert setup is not None
@@ -167,9 +180,10 @@ def test_what_was_trained_segments(name: str, images: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", USED)
-def test_a_training_may_start_from_another_one(name: str, images: Path, tmp_path: Path) -> None:
-    first = tmp_path / "first" / "model.safetensors"
-    train(name, images, first.parent, epochs=1)
+def test_a_training_may_start_from_another_one(
+    name: str, trained: Callable[[str], Path], images: Path, tmp_path: Path
+) -> None:
+    first = trained(name)
     start, second = ModelSpec("first", name, first), tmp_path / "second"
     train(name, images, second, start, epochs=1, learning_rate=1e-9, augmentation="none")
     before, after = load_file(first), load_file(second / "model.safetensors")

@@ -7,7 +7,7 @@ import importlib.util
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mammoflow.config.evaluation import ComparisonSettings
-from mammoflow.evaluation import stage
+from mammoflow.evaluation import drawing, stage
 from mammoflow.report.figures import FIGURES
 from mammoflow.storage.files import write_image
 
@@ -67,36 +67,45 @@ def _save_as_pixel(_: Figure, path: Path, format: str, **__: object) -> None:
 
 
 @pytest.fixture(scope="session")
-def not_rendered() -> Callable[[], AbstractContextManager[None]]:
-    """Return a context in which figures are drawn as ever, with all their titles, and saved as one pixel."""
+def not_rendered() -> Callable[..., AbstractContextManager[None]]:
+    """Return a context in which figures are drawn as ever, with all their titles, and saved as one pixel.
+
+    They are laid out with `laid_out` only.
+    """
 
     @contextmanager
-    def saved_as_a_pixel() -> Iterator[None]:
+    def saved_as_a_pixel(laid_out: bool = False) -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Figure, "savefig", _save_as_pixel)
+            if not laid_out:
+                patch.setattr(drawing, "_lay_out", lambda _: None)
             yield
 
     return saved_as_a_pixel
 
 
 @pytest.fixture(scope="session")
-def write_run(made_once: Callable[..., Any], compare_tables: Callable[..., None]) -> Callable[..., Any]:
+def write_run(
+    made_once: Callable[..., Any], compare_tables: Callable[..., None], not_rendered: Callable[..., Any]
+) -> Callable[..., Any]:
     """Return the function that writes a made-up run; each kind of run is written once, and then copied.
 
-    With `compared` the run has a folder `comparison`, with blank figures; with `figures` they are the real ones.
+    With `compared` the run has a folder `comparison`, with blank figures; `figures` are `rendered`, or `drawn`,
+    laid out and saved as one pixel.
     """
 
-    def make(folder: Path, compared: bool, figures: bool, kind: dict[str, Any]) -> Any:
+    def make(folder: Path, compared: bool, figures: str, kind: dict[str, Any]) -> Any:
         if not compared:
             return _load().write_run(folder, **kind)
         run = write(folder, **kind)
         if figures:
-            stage.compare(SETTINGS, output=folder / "comparison", **run.inputs())
+            with not_rendered(laid_out=True) if figures == "drawn" else nullcontext():
+                stage.compare(SETTINGS, output=folder / "comparison", **run.inputs())
         else:
             compare_tables(output=folder / "comparison", **run.inputs())
         return run
 
-    def write(root: Path, compared: bool = False, figures: bool = False, **kind: Any) -> Any:
+    def write(root: Path, compared: bool = False, figures: str = "", **kind: Any) -> Any:
         _load()
         digest = hashlib.sha256(repr((compared, figures, sorted(kind.items()))).encode()).hexdigest()
         made = made_once(f"made_up_{digest[:16]}", lambda folder: make(folder, compared, figures, kind))
@@ -109,4 +118,4 @@ def write_run(made_once: Callable[..., Any], compare_tables: Callable[..., None]
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory, write_run: Callable[..., Any]) -> Any:
     """A made-up run of 30 phantom patients with an empty shard, and its comparison with all figures."""
-    return write_run(tmp_path_factory.mktemp("run"), compared=True, figures=True, empty_shard=True)
+    return write_run(tmp_path_factory.mktemp("run"), compared=True, figures="rendered", empty_shard=True)

@@ -15,16 +15,18 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2  # noqa: F401
 import pydantic  # noqa: F401
 import smart_open  # noqa: F401
 import yaml
-from snakemake import cli
+from snakemake import cli, workflow
 from snakemake.executors import local, touch  # noqa: F401
 
-LIBRARY = Path(__file__).resolve().parents[2] / "src" / "mammoflow"
+ROOT = Path(__file__).resolve().parents[2]
+LIBRARY = ROOT / "src" / "mammoflow"
 sys.path.insert(0, str(LIBRARY.parent))
 mammoflow = importlib.import_module("mammoflow")
 importlib.import_module("mammoflow.config.reading")  # the settings models, which no test of the workflow edits
@@ -38,13 +40,46 @@ def remembered_parse(parse: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that parses as `parse` does, and knows the result for every file of the library.
 
     A run reads the imports of all modules. The copies of a test have the same text, except where the test changes it.
+    Of the functions only the imports are remembered.
     """
-    known = {text: parse(text) for text in (path.read_bytes() for path in LIBRARY.rglob("*.py"))}
+    known = {text: Shortened().visit(parse(text)) for text in (path.read_bytes() for path in LIBRARY.rglob("*.py"))}
 
     def parsed(source: Any, *arguments: Any, **options: Any) -> Any:
         if isinstance(source, bytes) and not arguments and not options and source in known:
             return known[source]
         return parse(source, *arguments, **options)
+
+    return parsed
+
+
+class Shortened(ast.NodeTransformer):
+    """Leaves nothing of a function but its imports."""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        """Drop the other statements."""
+        node.body = [part for part in ast.walk(node) if isinstance(part, ast.Import | ast.ImportFrom)]
+        return node
+
+
+def remembered_snakefiles(parse: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that translates rules as `parse` does, and knows the result for every file of the workflow."""
+    place = "the path of the file"
+    known = {}
+    for file in [ROOT / "Snakefile", *(ROOT / "workflow" / "rules").glob("*.smk")]:
+        path = SimpleNamespace(get_path_or_uri=lambda secret_free: place)
+        workflow = SimpleNamespace(sourcecache=SimpleNamespace(open=lambda _, file=file: file.open(encoding="utf-8")))
+        lines: dict[int, int] = {}
+        code, rules = parse(path, workflow, lines)
+        known[file.read_text(encoding="utf-8")] = code, rules, lines
+
+    def parsed(path: Any, workflow: Any, linemap: dict[int, int], *arguments: Any, rulecount: int = 0) -> Any:
+        with workflow.sourcecache.open(path) as file:
+            text = file.read()
+        if text not in known or arguments:
+            return parse(path, workflow, linemap, *arguments, rulecount=rulecount)
+        code, rules, lines = known[text]
+        linemap |= lines
+        return code.replace(repr(place), repr(path.get_path_or_uri(secret_free=True))), rulecount + rules
 
     return parsed
 
@@ -85,6 +120,7 @@ def run(folder: str, arguments: list[str], output: str, python: str | None = Non
 cli.get_argument_parser()  # loads the plugins
 yaml.FullLoader = yaml.CFullLoader  # type: ignore[misc]  # what Snakemake reads config.yaml with
 ast.parse = remembered_parse(ast.parse)
+workflow.parse = remembered_snakefiles(workflow.parse)
 inspect.getmodule = quick_module(inspect.getmodule)
 for line in sys.stdin:
     request = json.loads(line)

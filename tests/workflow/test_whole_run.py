@@ -50,7 +50,7 @@ OVERLAY = {
     "prompts": {"margins_mm": [0.0, 10.0]},
     "features": {"families": {"gabor": {"wavelengths_mm": [4.0, 8.0], "orientations": 2}}},
     "classification": {"run": TRAINED, "classifiers": {name: short_training(name) for name in TRAINED}},
-    "comparison": {"bootstrap": 100},
+    "comparison": {"bootstrap": 100, "fusion": ["context_crop"]},
 }
 
 

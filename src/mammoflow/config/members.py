@@ -103,14 +103,9 @@ class Family:
         A member that takes long to load, such as a reader of tables, may import its options from a light module; the
         configuration is then read without the member.
         """
-        for statement in ast.parse(self.file(name).read_text(encoding="utf-8")).body:
-            if isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
-                for alias in statement.names:
-                    if (alias.asname or alias.name) == "Options":
-                        return statement.module, alias.name
-            elif "Options" in _bound_names(statement):
-                return self.module(name), "Options"
-        return None
+        file = self.file(name)
+        status = file.stat()
+        return _options_origin_in(file, self.module(name), status.st_mtime_ns, status.st_size)
 
     def check(self, name: str) -> str:
         """Return a name that a member has.
@@ -144,6 +139,19 @@ def _changed_ns(folder: str) -> int:
         return os.stat(folder).st_mtime_ns  # noqa: PTH116  (a path object takes longer than the question)
     except OSError:
         return 0
+
+
+@cache
+def _options_origin_in(file: Path, module: str, _modified_ns: int, _size: int) -> tuple[str, str] | None:
+    """Return the module and the name of the options in the source of a module; an unchanged file is read once."""
+    for statement in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
+            for alias in statement.names:
+                if (alias.asname or alias.name) == "Options":
+                    return statement.module, alias.name
+        elif "Options" in _bound_names(statement):
+            return module, "Options"
+    return None
 
 
 def _bound_names(statement: ast.stmt) -> set[str]:

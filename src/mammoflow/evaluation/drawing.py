@@ -88,12 +88,21 @@ def drawing(path: Path, height_inches: float, width_inches: float = WIDTH_INCHES
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width_inches, height_inches), layout="constrained")
         yield figure
+        _lay_out(figure)
         with writing(path) as temporary:
             figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": ""})
-        # The layout is that of the PNG.
-        figure.set_layout_engine("none")
         with writing(path.with_suffix(".svg")) as temporary:
             figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place axes and texts for the resolution of the PNG, once; saving would draw the figure once more for it."""
+    engine, resolution = figure.get_layout_engine(), figure.dpi
+    if engine and figure.axes:
+        figure.dpi = DPI
+        engine.execute(figure)
+        figure.dpi = resolution
+    figure.set_layout_engine("none")
 
 
 def write_data(path: Path, table: pd.DataFrame, phantom: bool, columns: Sequence[str] = ()) -> None:

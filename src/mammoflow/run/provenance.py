@@ -59,17 +59,8 @@ def code_digests(jobs: Mapping[str, Sequence[str]], *, sources: Path = SOURCES) 
     ConfigError
         If a module does not exist.
     """
-    files = _module_files(sources)
-    return {job: _digest(_reached(modules, files, sources), files, sources) for job, modules in jobs.items()}
-
-
-def _digest(modules: Sequence[str], files: Mapping[str, Path], sources: Path) -> str:
-    """Return the SHA-256 of some modules and of the data files of their packages."""
-    digest = hashlib.sha256()
-    for path in (files[module] for module in modules if module in files):
-        for file in [path, *(_data_files(path.parent) if path.name == "__init__.py" else ())]:
-            digest.update(f"{file.relative_to(sources).as_posix()}\0{_file_digest(file)}\0".encode())
-    return digest.hexdigest()
+    look = _Look(sources)
+    return {job: look.digest(look.reached(modules)) for job, modules in jobs.items()}
 
 
 def code_modules(*modules: str, sources: Path = SOURCES) -> tuple[str, ...]:
@@ -80,12 +71,13 @@ def code_modules(*modules: str, sources: Path = SOURCES) -> tuple[str, ...]:
     ConfigError
         If one of the given modules does not exist.
     """
-    return _reached(modules, _module_files(sources), sources)
+    return _Look(sources).reached(modules)
 
 
-def imported_modules(module: str, *, sources: Path = SOURCES) -> set[str]:
-    """Return the modules of mammoflow that a module imports itself, also inside its functions."""
-    return _imported(module, _module_files(sources))
+def imported_modules(*, sources: Path = SOURCES) -> dict[str, frozenset[str]]:
+    """Return the modules of mammoflow that each of its modules imports itself, also inside its functions."""
+    look = _Look(sources)
+    return {module: look.imported(module) for module in look.files}
 
 
 def outside_imports(*modules: str, without: frozenset[str] = frozenset(), sources: Path = SOURCES) -> frozenset[str]:
@@ -101,11 +93,10 @@ def outside_imports(*modules: str, without: frozenset[str] = frozenset(), source
         Folder that holds the package.
     """
     names: set[str] = set()
-    files = _module_files(sources)
-    for module in set(_reached(modules, files, sources)) - without:
-        names |= (
-            {name.partition(".")[0] for name in _imported_names(module, files[module])} if module in files else set()
-        )
+    look = _Look(sources)
+    for module in set(look.reached(modules)) - without:
+        if module in look.files:
+            names |= {name.partition(".")[0] for name in _imported_names(module, look.files[module])}
     return frozenset(name for name in names if name != PACKAGE and name not in sys.stdlib_module_names)
 
 
@@ -142,6 +133,50 @@ def run_record(
     }
 
 
+class _Look:
+    """One look at the sources below a folder: each file is asked once for its imports and for its digest."""
+
+    def __init__(self, sources: Path) -> None:
+        self.sources, self.files = sources, _module_files(sources)
+        self._imported: dict[str, frozenset[str]] = {}
+        self._content: dict[str, bytes] = {}
+
+    def reached(self, modules: Sequence[str]) -> tuple[str, ...]:
+        """Return some modules, their packages and all that these import, sorted."""
+        for module in modules:
+            if module not in self.files:
+                raise ConfigError(
+                    f"module {module} does not exist below {self.sources}; expected a module of {PACKAGE}"
+                )
+        visited: set[str] = set()
+        waiting = set(modules)
+        while waiting:
+            module = waiting.pop()
+            visited.add(module)
+            waiting |= (_packages_of(module) | self.imported(module)) - visited
+        return tuple(sorted(visited))
+
+    def imported(self, module: str) -> frozenset[str]:
+        """Return the modules of mammoflow that a module imports itself."""
+        if module not in self._imported:
+            names = _imported_names(module, self.files[module]) if module in self.files else frozenset()
+            self._imported[module] = frozenset(name for name in names if name in self.files)
+        return self._imported[module]
+
+    def digest(self, modules: Sequence[str]) -> str:
+        """Return the SHA-256 of some modules and of the data files of their packages."""
+        return hashlib.sha256(b"".join(self._content_of(module) for module in modules)).hexdigest()
+
+    def _content_of(self, module: str) -> bytes:
+        """Return name and digest of the file of a module, and of each data file of a package."""
+        if module not in self._content:
+            path = self.files.get(module)
+            files = [path, *(_data_files(path.parent) if path.name == "__init__.py" else ())] if path else []
+            lines = [f"{file.relative_to(self.sources).as_posix()}\0{_file_digest(file)}\0" for file in files]
+            self._content[module] = "".join(lines).encode()
+        return self._content[module]
+
+
 def _module_files(sources: Path) -> dict[str, Path]:
     """Return the source file of every module of mammoflow below a folder; each folder is listed once."""
     files: dict[str, Path] = {}
@@ -154,25 +189,6 @@ def _module_files(sources: Path) -> dict[str, Path]:
             elif name.endswith(".py"):
                 files.setdefault(f"{above}.{name.removesuffix('.py')}", Path(folder, name))
     return files
-
-
-def _reached(modules: Sequence[str], files: Mapping[str, Path], sources: Path) -> tuple[str, ...]:
-    """Return some modules, their packages and all that these import, sorted."""
-    for module in modules:
-        if module not in files:
-            raise ConfigError(f"module {module} does not exist below {sources}; expected a module of {PACKAGE}")
-    visited: set[str] = set()
-    waiting = set(modules)
-    while waiting:
-        module = waiting.pop()
-        visited.add(module)
-        waiting |= (_packages_of(module) | _imported(module, files)) - visited
-    return tuple(sorted(visited))
-
-
-def _imported(module: str, files: Mapping[str, Path]) -> set[str]:
-    """Return the modules of mammoflow that a module imports itself."""
-    return {name for name in _imported_names(module, files[module]) if name in files} if module in files else set()
 
 
 def _packages_of(module: str) -> set[str]:

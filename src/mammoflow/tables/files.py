@@ -18,12 +18,16 @@ from mammoflow.errors import StudyError
 from mammoflow.storage.files import writing
 
 _RESTS: dict[tuple[int, tuple[str, ...]], tuple[pa.DataFrameSchema, pa.DataFrameSchema]] = {}
+_EMPTY: dict[int, tuple[pa.DataFrameSchema, pd.DataFrame]] = {}
 _TYPES: dict[tuple[int, str, Any], tuple[pa.DataFrameSchema, bool]] = {}
 
 
 def empty_table(schema: pa.DataFrameSchema) -> pd.DataFrame:
     """Return a table of the schema's columns and types without rows."""
-    return pd.DataFrame({name: pd.Series(dtype=str(column.dtype)) for name, column in schema.columns.items()})
+    if id(schema) not in _EMPTY:  # the entry keeps the schema, so that its id is not given to another one
+        columns = {name: pd.Series(dtype=str(column.dtype)) for name, column in schema.columns.items()}
+        _EMPTY[id(schema)] = (schema, pd.DataFrame(columns))
+    return _EMPTY[id(schema)][1].copy()
 
 
 def validate_table(table: pd.DataFrame, schema: pa.DataFrameSchema, origin: str) -> pd.DataFrame:
@@ -35,8 +39,8 @@ def validate_table(table: pd.DataFrame, schema: pa.DataFrameSchema, origin: str)
         If a column is missing, a value does not fit, or a key is repeated; the message shows the first cases.
     """
     if table.empty:
-        missing = [name for name in schema.columns if name not in table.columns]
-        table = table.assign(**{name: empty_table(schema)[name] for name in missing})
+        empty = empty_table(schema)
+        table = table.assign(**{name: empty[name] for name in empty.columns if name not in table.columns})
     table = _with_certain_types(table, schema)
     plain = _plain_columns(table, schema)
     if _is_plain(table, schema, plain):

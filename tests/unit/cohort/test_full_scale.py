@@ -1,4 +1,8 @@
-"""CBIS-DDSM on its four real case tables: every row finds its film, mask and crop, or a reason why not."""
+"""CBIS-DDSM on its four real case tables: every row finds its film, mask and crop, or a reason why not.
+
+The usual tests take a part of the rows; `pytest -m slow tests/unit/cohort/test_full_scale.py` takes all 3,568. What the
+tables themselves count is in `test_case_tables.py`.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ from mammoflow.config.cohort import CohortSettings, DatasetSettings, SplitSettin
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS, ROWS
 from mammoflow.tables.files import read_table
 
-pytestmark = pytest.mark.long(25)
+pytestmark = pytest.mark.long(15)
 
 LONGEST_S = 60
 
@@ -116,7 +120,8 @@ def test_a_download_in_two_parts(real_data: Path, tmp_path: Path) -> None:
     assert_every_row_is_resolved(study, resolve(study, tmp_path / "cohort", "random"))
 
 
-@pytest.mark.parametrize("layout", ["tables", pytest.param("download", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["tables", "download"])
 def test_the_whole_set(real_data: Path, tmp_path: Path, layout: str) -> None:
     study = load_writer().write_study(real_data / "cbis-ddsm", tmp_path / "study", layout)
     assert len(study.rows) == 3568

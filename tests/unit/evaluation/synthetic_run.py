@@ -29,6 +29,9 @@ HEIGHT, WIDTH, SPACING = 160, 120, 1.0
 MARGINS = (0.0, 5.0, 10.0, 20.0)
 MODELS = ("small", "sam2.1_hiera_tiny")
 SPLITS = ("train", "train", "train", "validation", "test", "test")
+BY_MODEL = (True, True, True, False)
+"""Whether a row of scores of a prompt is of the model: its three iterations, and not the ellipse."""
+
 PROMPT_COLUMNS = ("prompt_id", "lesion_id", "image_id", "kind", "origin", "draw", "margin_mm")
 EMPTY_MODEL = "efficientnet_whole_image"
 
@@ -275,12 +278,15 @@ def _write_segmentation(
     random: np.random.Generator,
     with_masks: bool,
 ) -> None:
-    scores: list[dict[str, object]] = []
+    shown: list[dict[str, object]] = []
+    dice: list[float] = []
+    missed: list[bool] = []
     masks = []
     for _, lesion in lesions.iterrows():
         of_lesion = prompts[prompts["lesion_id"] == lesion["lesion_id"]]
-        for _, prompt in of_lesion.iterrows():
-            scores += _score_rows(model, prompt, str(lesion["patient_id"]), random, with_masks)
+        for prompt in of_lesion[list(PROMPT_COLUMNS)].to_dict("records"):
+            shown += [prompt | {"patient_id": str(lesion["patient_id"])}] * len(BY_MODEL)
+            _draw_scores(model, float(prompt["margin_mm"]), random, dice, missed)
         mask_file = f"mask/{lesion['lesion_id']}.png"
         write_mask(folder / mask_file, _disc(lesion, random.uniform(0.75, 1.25), random.uniform(-4, 4)))
         prompt = of_lesion.set_index("margin_mm").loc[10.0]
@@ -302,30 +308,36 @@ def _write_segmentation(
     origin = {"title": "shipped", "file": "w.safetensors", "sha256": "5e" * 32, "licence": "MIT", "source": "a package"}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "weights.json").write_text(json.dumps({"architecture": model, **origin}), encoding="utf-8")
+    scores = _score_rows(model, shown, np.array(dice), np.array(missed), with_masks) if shown else []
     scores_table = pd.DataFrame(scores) if scores else empty_table(SEGMENTATION_SCORES)
     write_table(scores_table, SEGMENTATION_SCORES, folder / "scores.parquet")
     write_table(pd.DataFrame(masks) if masks else empty_table(MASKS), MASKS, folder / "masks.parquet")
 
 
+def _draw_scores(
+    model: str, margin_mm: float, random: np.random.Generator, dice: list[float], missed: list[bool]
+) -> None:
+    """Add the made-up scores of one prompt: three iterations of a model, and the ellipse."""
+    quality = 0.93 - 0.012 * margin_mm - (0.05 if model != "small" else 0) + 0.03 * random.standard_normal()
+    dice += [*(quality + 0.01 * iteration for iteration in (1, 2, 3)), 0.9 * np.exp(-margin_mm / 9)]
+    missed += [of_model and margin_mm == 20 and random.random() < 0.1 for of_model in BY_MODEL]
+
+
 def _score_rows(
-    model: str, prompt: pd.Series, patient: str, random: np.random.Generator, with_masks: bool
+    model: str, shown: list[dict[str, object]], dice: np.ndarray, missed: np.ndarray, with_masks: bool
 ) -> list[dict[str, object]]:
-    """Return three iterations of a model and the ellipse for one prompt, with made-up scores."""
-    margin = float(prompt["margin_mm"])
-    quality = 0.93 - 0.012 * margin - (0.05 if model != "small" else 0) + 0.03 * random.standard_normal()
-    dice = [*(quality + 0.01 * iteration for iteration in (1, 2, 3)), 0.9 * np.exp(-margin / 9)]
-    by_model = np.array([True, True, True, False])
-    missed = np.array([of_model and margin == 20 and random.random() < 0.1 for of_model in by_model])
-    table = pd.DataFrame([prompt[list(PROMPT_COLUMNS)]] * len(dice)).assign(
-        patient_id=patient,
+    """Return the rows of the scores, a prompt of `shown` for each."""
+    prompts = len(shown) // len(BY_MODEL)
+    by_model = np.tile(BY_MODEL, prompts)
+    table = pd.DataFrame(shown).assign(
         model=np.where(by_model, model, "ellipse"),
         field_of_view=np.where(by_model, "image", ""),
         view_spacing_mm=np.where(by_model, 0.5, np.nan),
-        iteration=[1, 2, 3, 1],
-        chosen=[True, False, False, True],
+        iteration=[1, 2, 3, 1] * prompts,
+        chosen=[True, False, False, True] * prompts,
         choice=np.where(by_model, "first", ""),
         feed=np.where(by_model, "logits", ""),
-        head=[0, 0, 0, None],
+        head=[0, 0, 0, None] * prompts,
         head_choice=np.where(by_model, "single", ""),
         **{f"head_{head}_{of}": np.nan for head in (1, 2, 3) for of in ("predicted_iou", "dice")},
         seen=False,

@@ -108,7 +108,7 @@ def test_parts_of_few_units_have_counts_and_no_figure(rows: pd.DataFrame) -> Non
 def real(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[BiradsResult, Path]:
     folder, output = real_data / "cbis-ddsm", tmp_path_factory.mktemp("birads")
     dataset = DatasetSettings(reader="cbis-ddsm", name="CBIS-DDSM", folder=str(folder))
-    return write_birads(BiradsJob(datasets=[dataset], fewest_cases=150), [folder], output), output
+    return write_birads(BiradsJob(datasets=[dataset], fewest_cases=150, bootstrap=200), [folder], output), output
 
 
 def part(table: pd.DataFrame, lesion_type: str = "all", split: str = "all", **keys: object) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from mammoflow.evaluation.inputs import read_run
 from mammoflow.evaluation.provenance_record import provenance, recorded_inputs
 from mammoflow.evaluation.stage import write_record
 
-SETTINGS = ComparisonSettings(bootstrap=100)
+SETTINGS = ComparisonSettings(bootstrap=100, fusion=["perceptron_frozen"])
 
 
 def make_fold(run: Any, fold: int) -> Path:
@@ -43,12 +43,17 @@ def make_fold(run: Any, fold: int) -> Path:
 
 @pytest.fixture(scope="module")
 def folds(write_run: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two runs over the same 12 patients, whose models were drawn with other seeds."""
+    """Two runs over the same 12 patients, whose models were drawn with other seeds and have seen test patients."""
     root = tmp_path_factory.mktemp("folds")
     runs = [make_fold(write_run(root / str(fold), patients=12), fold) for fold in range(2)]
     for path in runs[1].rglob("predictions.parquet"):
         table = pd.read_parquet(path)
         table.assign(probability=1 - table["probability"]).to_parquet(path)
+    for run, seen in zip(runs, (["P000", "P001"], ["P001", "P003"]), strict=True):
+        for path in run.glob("segmentation/small/*/scores.parquet"):
+            table = pd.read_parquet(path)
+            table["seen"] = table["patient_id"].isin(seen) & (table["model"] == "small")
+            table.to_parquet(path)
     return runs
 
 
@@ -60,26 +65,17 @@ def pooled(folds: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-def test_patients_that_a_model_has_seen_count_in_the_run_that_tests_them(
-    write_run: Callable[..., Any], tmp_path: Path
-) -> None:
-    runs = [make_fold(write_run(tmp_path / str(fold), patients=12), fold) for fold in range(2)]
-    for run, seen in zip(runs, (["P000", "P001"], ["P001", "P003"]), strict=True):
-        for path in run.glob("segmentation/small/*/scores.parquet"):
-            table = pd.read_parquet(path)
-            table["seen"] = table["patient_id"].isin(seen) & (table["model"] == "small")
-            table.to_parquet(path)
-    pool_folds(SETTINGS, runs, tmp_path / "pooled")
+def test_patients_that_a_model_has_seen_count_in_the_run_that_tests_them(pooled: Path) -> None:
     # P000 is test in fold 0, P001 and P003 in fold 1; that fold 0's model saw P001 in training spoils nothing.
     note = "masks or weights are of small, which was trained on 3 of 12 test patients"
     for name in ("comparison", "confusion"):
-        table = pd.read_csv(tmp_path / "pooled" / f"{name}.csv").set_index("model")
+        table = pd.read_csv(pooled / f"{name}.csv").set_index("model")
         for model in ("Gabor features", "perceptron_frozen"):
             rows = table.loc[[model]]
             assert (rows["seen_test_patients"] == 3).all(), name
             assert rows["note"].str.contains(note, regex=False).all(), name
         assert table.loc[["BI-RADS > 3", "size alone"], "seen_test_patients"].isna().all()
-    by_fold = pd.read_csv(tmp_path / "pooled" / "comparison_by_fold.csv").set_index(["model", "fold"])
+    by_fold = pd.read_csv(pooled / "comparison_by_fold.csv").set_index(["model", "fold"])
     assert by_fold.loc["Gabor features", "seen_test_patients"].tolist() == [1, 2]
 
 

@@ -21,6 +21,8 @@ from mammoflow.errors import StudyError
 from mammoflow.evaluation.fold_runs import pool_folds
 from mammoflow.evaluation.inputs import read_run
 from mammoflow.evaluation.pooling import Fold, pooled_run
+from mammoflow.evaluation.provenance_record import provenance, recorded_inputs
+from mammoflow.evaluation.stage import write_record
 from mammoflow.features.stage import extract
 from mammoflow.imaging.stage import prepare_images
 from mammoflow.storage.files import read_image, text_digest
@@ -79,10 +81,8 @@ def run(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def single_runs(
-    study: Path, run: Path, compare_tables: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
-) -> list[Path]:
-    """The runs of the folds one by one, each with images and features of its own."""
+def single_runs(study: Path, run: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The runs of the folds one by one, each with images and features of its own, and the record of a comparison."""
     runs = []
     for fold in range(FOLDS):
         root = tmp_path_factory.mktemp(f"fold{fold}")
@@ -90,14 +90,10 @@ def single_runs(
         prepare_images(IMAGES, study, root / "cohort" / "shards" / "00", root / "images" / "00", 2)
         features = write_features(root / "images" / "00", root / "features" / "gabor" / "00.parquet")
         predictions = write_predictions(root / "images" / "00", fold, root / "classification" / "made_up")
-        compare_tables(
-            cohort=root / "cohort",
-            images=[root / "images" / "00"],
-            segmentation=[],
-            features=[features],
-            predictions=[predictions],
-            output=root / "comparison",
-        )
+        inputs = {"cohort": root / "cohort", "images": [root / "images" / "00"], "segmentation": []}
+        inputs |= {"features": [features], "predictions": [predictions]}
+        record = provenance(SETTINGS, read_run(**inputs), recorded_inputs(**inputs, prompts=[]))
+        write_record(root / "comparison" / "provenance.json", record)
         runs.append(root)
     return runs
 

@@ -19,7 +19,7 @@ from mammoflow.evaluation.stage import NOT_RESULTS, compare
 from mammoflow.report.content import division
 from mammoflow.report.stage import write_report
 
-SETTINGS = ComparisonSettings(bootstrap=100)
+SETTINGS = ComparisonSettings(bootstrap=100, fusion=["perceptron_frozen"])
 
 SEGMENTATION_TABLES = (
     "segmentation",

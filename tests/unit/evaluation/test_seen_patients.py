@@ -42,7 +42,11 @@ def written(
             "suptitle",
             lambda self, text, **kw: titles.append(text.replace("\n", " ")) or original(self, text, **kw),
         )
-        compare(ComparisonSettings(bootstrap=100), output=run.root / "comparison", **run.inputs())
+        compare(
+            ComparisonSettings(bootstrap=100, fusion=["perceptron_frozen"]),
+            output=run.root / "comparison",
+            **run.inputs(),
+        )
     write_report(
         ReportSettings(overlays=0), run.cohort, run.root / "comparison", run.images, run.masks, run.root / "page.html"
     )

@@ -70,10 +70,12 @@ def tables_of(run: Any) -> list[Path]:
     return [folder / name for folder in (run.cohort, *run.images) for name in names] + run.predictions
 
 
-def page_of(run: Any, compare: Callable[..., None]) -> str:
+def page_of(run: Any, compare: Callable[..., None], cases: bool = True) -> str:
+    """Compare a run and return its page; without `cases` the page shows no lesion."""
+    settings = ReportSettings() if cases else ReportSettings(overlays=0, gallery=0)
     compare(output=run.root / "comparison", **run.inputs())
     output = run.root / "report" / "report.html"
-    write_report(ReportSettings(), run.cohort, run.root / "comparison", run.images, run.segmentation, output)
+    write_report(settings, run.cohort, run.root / "comparison", run.images, run.segmentation, output)
     return output.read_text(encoding="utf-8")
 
 
@@ -81,7 +83,7 @@ def page_of(run: Any, compare: Callable[..., None]) -> str:
 def compare_drawn(not_rendered: Any) -> Iterator[Callable[..., None]]:
     """The comparison with figures that are drawn, and saved as one pixel."""
     with not_rendered():
-        yield partial(compare, ComparisonSettings(bootstrap=100))
+        yield partial(compare, ComparisonSettings(bootstrap=100, fusion=False))
 
 
 @pytest.fixture
@@ -102,7 +104,7 @@ def test_a_study_without_labels_and_classifiers_has_masks_and_their_scores(made_
 
 def test_a_study_of_one_class_has_a_report_without_classifiers(made_up: Any, compare_tables: Any) -> None:
     rewrite(tables_of(made_up), malignant=0)
-    html = page_of(replace(made_up, predictions=[]), compare_tables)
+    html = page_of(replace(made_up, predictions=[]), compare_tables, cases=False)
     assert "lesions with a label are benign" in html
     table = pd.read_csv(made_up.root / "comparison" / "comparison.csv")
     assert table["auc"].isna().all()
@@ -123,7 +125,7 @@ def applied_run(run: Any) -> Any:
 def test_a_study_on_which_nothing_was_trained_compares_classifiers_of_another_run(
     made_up: Any, compare_tables: Any
 ) -> None:
-    html = page_of(applied_run(made_up), compare_tables)
+    html = page_of(applied_run(made_up), compare_tables, cases=False)
     assert "trained elsewhere, in the run other" in html
     assert "The same table on the validation split" not in html
     assert "Thresholds of classifiers are those of the run that trained them" in html

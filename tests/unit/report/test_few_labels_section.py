@@ -17,7 +17,7 @@ from mammoflow.storage.files import write_image
 
 
 def test_the_section_has_table_and_figure(write_run: Callable[..., Any], tmp_path: Path) -> None:
-    written = write_run(tmp_path, compared=True, figures=True, empty_shard=True)
+    written = write_run(tmp_path, compared=True, figures="rendered", empty_shard=True)
     folder = tmp_path / "comparison"
     plain = dict.fromkeys(FEW_LABELS_COLUMNS)
     plain |= {"figure": "dice", "network": "unet_16", "method": "supervised", "labels": "masks", "label_fraction": 0.1}

@@ -316,7 +316,7 @@ def test_weights_stand_with_licence_and_digest(report: Path) -> None:
 
 def test_a_study_of_patients_with_boxes_alone(write_run: Callable[..., Any], tmp_path: Path) -> None:
     run = write_run(
-        tmp_path, compared=True, figures=True, patients=12, phantom=False, with_birads=False, with_masks=False
+        tmp_path, compared=True, figures="drawn", patients=12, phantom=False, with_birads=False, with_masks=False
     )
     study = json.loads((run.cohort / "study.json").read_text())
     study["name"] = "boxes <script>alert(1)</script> & more"
