@@ -84,7 +84,10 @@ def curves_of(candidates: Sequence[Candidate], lesions: pd.DataFrame, titles: Ma
 
 
 def roc_points(curves: Sequence[Curve]) -> pd.DataFrame:
-    """Return one row for each point of each ROC curve: `false_positive_rate`, `recall` and `threshold`."""
+    """Return one row for each point of each ROC curve: `false_positive_rate`, `recall` and `threshold`.
+
+    The first point of a curve has its `note`.
+    """
     parts = [
         _points(curve, seed, false_positive_rate=false_positive, recall=recall, threshold=cuts)
         for curve in curves
@@ -96,7 +99,10 @@ def roc_points(curves: Sequence[Curve]) -> pd.DataFrame:
 
 
 def precision_points(curves: Sequence[Curve]) -> pd.DataFrame:
-    """Return one row for each point of each precision-recall curve: `recall`, `precision` and `threshold`."""
+    """Return one row for each point of each precision-recall curve: `recall`, `precision` and `threshold`.
+
+    The first point of a curve has its `note`.
+    """
     parts = []
     for curve in curves:
         for seed, score in enumerate(curve.scores):
@@ -109,7 +115,9 @@ def precision_points(curves: Sequence[Curve]) -> pd.DataFrame:
 
 def _points(curve: Curve, seed: int, **values: FloatArray) -> pd.DataFrame:
     known = {"model": curve.model, "family": curve.family, "run": seed, "n": len(curve.label)}
-    return pd.DataFrame({**known, **values, "note": curve.notes})
+    points = pd.DataFrame({**known, **values})
+    # a note on each of a thousand points would be most of the file
+    return points.assign(note=[curve.notes, *[""] * (len(points) - 1)])
 
 
 def draw_roc(path: Path, curves: Sequence[Curve], phantom: bool) -> None:
@@ -250,7 +258,8 @@ def _series_name(curve: Curve) -> str:
 
 
 def _roc(label: FloatArray, score: FloatArray) -> tuple[FloatArray, FloatArray]:
-    false_positive, recall, _ = roc_curve(label, score, drop_intermediate=False)
+    """Return the corners of a ROC curve; points on a straight part are left out."""
+    false_positive, recall, _ = roc_curve(label, score)
     return false_positive, recall
 
 

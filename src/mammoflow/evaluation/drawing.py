@@ -60,6 +60,8 @@ STYLE = {
     # Text stays text: smaller, searchable, and in the font of the page that shows it. Ids are the same in every run.
     "svg.fonttype": "none",
     "svg.hashsalt": "mammoflow",
+    # curves of a thousand points lose those within half a pixel of a straight line
+    "path.simplify_threshold": 0.5,
 }
 
 TITLE_LETTERS = 11.0

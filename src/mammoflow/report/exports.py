@@ -11,13 +11,10 @@ import pandas as pd
 
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.candidates import display_name
-from mammoflow.report.figures import File, data_file
+from mammoflow.report.figures import LARGEST_IN_PAGE, File, data_file
 from mammoflow.report.first_screen import model_marks
 from mammoflow.storage.files import write_text, writing
 from mammoflow.tables.study import MARKS
-
-LARGEST_IN_PAGE = 700_000
-"""Bytes of the largest CSV that is inside the page; a larger one is only named."""
 
 LONGEST_LATEX = 120
 """Rows of the longest table that is written as LaTeX; a longer one is no table of a paper."""

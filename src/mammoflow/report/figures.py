@@ -73,6 +73,9 @@ COLOURS = {
 KINDS = {".svg": ("SVG", "image/svg+xml"), ".png": ("PNG", "image/png"), ".csv": ("CSV", "text/csv")}
 FOLDER = "comparison/figures"
 
+LARGEST_IN_PAGE = 700_000
+"""Bytes of the largest file that can be saved from inside the page; of a larger one the page has only the path."""
+
 
 @dataclass(frozen=True)
 class File:
@@ -98,7 +101,7 @@ class Figure:
     svg
         The drawing, without an XML declaration.
     files
-        SVG, PNG and, where the figure has one, the CSV of its data.
+        SVG, PNG and, where the figure has one, the CSV of its data, but none above `LARGEST_IN_PAGE`.
     path
         Where the files are in the results.
     """
@@ -141,7 +144,8 @@ def read_figures(
             raise StudyError(f"figure {missing[0]} does not exist; run the comparison again")
         caption = f"{text} Leaking split: patients are on both sides of it." if leaking else text
         caption += f" Test patients seen: {'; '.join(seen)}." if seen else ""
-        files = tuple(data_file(path) for path in paths if path.is_file())
+        small = [path for path in paths if path.is_file() and path.stat().st_size <= LARGEST_IN_PAGE]
+        files = tuple(data_file(path) for path in small)
         svg = paths[0].read_text(encoding="utf-8")
         found[name] = Figure(name, caption, marks, svg, files, f"{FOLDER}/{name}.*")
     return found
