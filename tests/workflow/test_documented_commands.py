@@ -26,7 +26,7 @@ from mammoflow.cli import main
 if TYPE_CHECKING:
     from conftest import Project
 
-pytestmark = pytest.mark.long(30)
+pytestmark = pytest.mark.long(10)
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
