@@ -29,7 +29,7 @@ from tests.unit.imaging.conftest import dicom_dataset
 if TYPE_CHECKING:
     from conftest import Project
 
-pytestmark = pytest.mark.long(30)
+pytestmark = pytest.mark.long(10)
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

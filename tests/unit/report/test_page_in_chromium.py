@@ -13,7 +13,7 @@ import pytest
 from mammoflow.config.evaluation import ReportSettings
 from mammoflow.report.stage import write_report
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long(25)]
 
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 RINGS = "mask: predicted\ninner_mm: 30.0\nring_mm: [60.0, 90.0]\n"

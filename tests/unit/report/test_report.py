@@ -46,12 +46,12 @@ class Page(HTMLParser):
 def make_report(run: Any, settings: ReportSettings | None = None) -> Path:
     """Write the page of a run that is compared."""
     settings_folder = run.root / "settings"
-    settings_folder.mkdir(exist_ok=True)
-    (settings_folder / "features").mkdir()
+    # another test file may have written settings of the same run
+    (settings_folder / "features").mkdir(parents=True, exist_ok=True)
     (settings_folder / "features" / "gabor.yaml").write_text("orientations: 6\n", encoding="utf-8")
     # the longest name of a default job: it must not make the page wider than a telephone
     classifier = settings_folder / "classifiers" / "efficientnet_whole_image_radiomics.yaml"
-    classifier.parent.mkdir()
+    classifier.parent.mkdir(exist_ok=True)
     classifier.write_text("epochs: 12\n", encoding="utf-8")
     output = run.root / "report" / "report.html"
     chosen = settings or ReportSettings()
