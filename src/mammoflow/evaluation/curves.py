@@ -86,7 +86,7 @@ def curves_of(candidates: Sequence[Candidate], lesions: pd.DataFrame, titles: Ma
 def roc_points(curves: Sequence[Curve]) -> pd.DataFrame:
     """Return one row for each point of each ROC curve: `false_positive_rate`, `recall` and `threshold`.
 
-    The first point of a curve has its `note`.
+    The first point of a curve has its `note`; the others say only that the curve is an oracle.
     """
     parts = [
         _points(curve, seed, false_positive_rate=false_positive, recall=recall, threshold=cuts)
@@ -101,7 +101,7 @@ def roc_points(curves: Sequence[Curve]) -> pd.DataFrame:
 def precision_points(curves: Sequence[Curve]) -> pd.DataFrame:
     """Return one row for each point of each precision-recall curve: `recall`, `precision` and `threshold`.
 
-    The first point of a curve has its `note`.
+    The first point of a curve has its `note`; the others say only that the curve is an oracle.
     """
     parts = []
     for curve in curves:
@@ -116,8 +116,9 @@ def precision_points(curves: Sequence[Curve]) -> pd.DataFrame:
 def _points(curve: Curve, seed: int, **values: FloatArray) -> pd.DataFrame:
     known = {"model": curve.model, "family": curve.family, "run": seed, "n": len(curve.label)}
     points = pd.DataFrame({**known, **values})
-    # a note on each of a thousand points would be most of the file
-    return points.assign(note=[curve.notes, *[""] * (len(points) - 1)])
+    # the whole note on each of a thousand points would be most of the file
+    oracle = "; ".join(part for part in curve.notes.split("; ") if "oracle" in part)
+    return points.assign(note=[curve.notes, *[oracle] * (len(points) - 1)])
 
 
 def draw_roc(path: Path, curves: Sequence[Curve], phantom: bool) -> None:

@@ -130,7 +130,7 @@ def test_a_damaged_list_is_named_with_its_line(run: Path) -> None:
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     shown = CliRunner().invoke(main, ["verify", str(tmp_path)])
     assert shown.exit_code == 1
-    assert "expected the folder of a run that ended" in shown.output
+    assert "expected the folder of a finished run" in shown.output
 
 
 def test_unchanged_files_are_read_once(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,7 @@ def test_the_data_of_a_figure_name_its_marks(tmp_path: Path) -> None:
 
 def test_points_of_curves_are_those_counted_by_hand(tmp_path: Path) -> None:
     label, score = np.array([1.0, 0.0, 1.0, 0.0]), np.array([0.9, 0.8, 0.7, 0.1])
-    curve = Curve("net", "Net", "classifier", label, [score], 0.5, "oracle: uses the reference")
+    curve = Curve("net", "Net", "classifier", label, [score], 0.5, "oracle: uses the reference; 1 seed")
     roc = roc_points([curve])
     assert roc["recall"].tolist() == [0, 0.5, 0.5, 1, 1]
     assert roc["false_positive_rate"].tolist() == [0, 0, 0.5, 0.5, 1]
@@ -91,6 +91,6 @@ def test_points_of_curves_are_those_counted_by_hand(tmp_path: Path) -> None:
     assert precision.loc[0.7, ["recall", "precision"]].tolist() == pytest.approx([1.0, 2 / 3])
     draw_precision_recall(tmp_path / "pr.png", [curve], phantom=False)
     data = pd.read_csv(tmp_path / "pr.csv")
-    assert data["note"].unique().tolist() == ["oracle: uses the reference"]
+    assert data["note"].tolist() == ["oracle: uses the reference; 1 seed", *["oracle: uses the reference"] * 3]
     draw_precision_recall(tmp_path / "none.png", [], phantom=False)
     assert "no curve" in (tmp_path / "none.svg").read_text(encoding="utf-8")
