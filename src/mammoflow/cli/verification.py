@@ -20,7 +20,8 @@ def verify_results(context: click.Context, results: Path) -> None:
 
     RESULTS is the folder of a run, such as results/phantom. The command
     compares the SHA-256 of each file with `sha256sums.txt`, which the
-    workflow writes at the end of a run. The exit code is 1 if a file was changed or is missing.
+    workflow writes at the end of a run. The exit code is 1 if a file was
+    changed or is missing.
     """
     from mammoflow.planning.run_records import verify
 

@@ -131,8 +131,8 @@ def _renamed(row: Mapping[str, Any], make: IdMaker) -> dict[str, Any]:
 
 
 def _coarse_age(age: float | None) -> float | None:
-    """Return an age in whole years, at most `OLDEST`."""
-    return None if age is None or math.isnan(age) else min(float(math.floor(age)), OLDEST)
+    """Return an age in whole years, at least 1 and at most `OLDEST`."""
+    return None if age is None or math.isnan(age) else min(max(float(math.floor(age)), 1.0), OLDEST)
 
 
 def _renamed_table(table: pd.DataFrame, make: IdMaker) -> pd.DataFrame:

@@ -164,6 +164,6 @@ def test_the_key_is_checked_first_and_its_content_counts(tmp_path: Path, key: Pa
 
 
 def test_ages_are_whole_years_and_the_oldest_are_one_group(tmp_path: Path, key: Path) -> None:
-    table = named_table().assign(age=["54,7", "97.3", "", "90", "40", "41", "42", "43"])
+    table = named_table().assign(age=["54,7", "97.3", "", "90", "0.5", "41", "42", "43"])
     lesions = build(tmp_path / "ages", key, table).lesions
-    assert sorted(lesions["age"].dropna()) == [40, 41, 42, 43, 54, 90, 90]
+    assert sorted(lesions["age"].dropna()) == [1, 41, 42, 43, 54, 90, 90]
