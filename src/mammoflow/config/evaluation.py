@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from mammoflow.config.base import Settings
 from mammoflow.config.feature_models import FeatureModelSettings
 from mammoflow.config.foreign import ForeignMasks, ForeignPredictions, check_foreign_names
+from mammoflow.config.paths import UserPath
 from mammoflow.config.study_modality import PageSettings
 
 BIRADS_ROW = "BI-RADS > 3"
@@ -218,7 +219,7 @@ class ReportSettings(PageSettings):
     saliency: int = Field(
         6, ge=0, le=60, description="Number of lesions shown for each classifier and method with their saliency map."
     )
-    protocols: str = Field(
+    protocols: UserPath = Field(
         "",
         description="Folder that `mammoflow protocols` wrote; the page shows its comparison of two runs, such as one "
         "with a leaking split and one without. Empty shows none.",
