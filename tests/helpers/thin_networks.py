@@ -16,6 +16,7 @@ HIERA = {"embed_dim": 16, "num_heads": 1, "stages": (1, 1, 2, 1), "global_att_bl
 # What tests replace, by module and name. A member that is not here is tested with its own size.
 THIN: dict[str, dict[str, Any]] = {
     f"{MODELS}.unet": {"BASE_WIDTHS": {"unet": 4, "unet_16": 2}},
+    f"{MODELS}.unet_keras": {"BASE_WIDTHS": {"unet_keras": 4, "unet_keras_16": 2}},
     f"{MODELS}.setr": {"LAYOUTS": dict.fromkeys(("setr_large", "setr_small", "setr_tiny"), ((32, 2, 2, 32), 8))},
     f"{ENCODERS}.hiera": {"LAYOUTS": dict.fromkeys(("tiny", "small", "base_plus", "large"), HIERA)},
     f"{ENCODERS}.efficientnet_lite0": {"WIDTH": 0.1},

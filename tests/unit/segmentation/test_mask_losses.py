@@ -10,7 +10,8 @@ from torchvision.ops import sigmoid_focal_loss
 
 from mammoflow.config.base import Settings
 from mammoflow.config.mask_losses import MASK_LOSSES
-from mammoflow.segmentation.mask_losses import boundary, focal, structure, tversky
+from mammoflow.config.members import NoOptions
+from mammoflow.segmentation.mask_losses import boundary, focal, mse, structure, tversky
 
 
 def arrays() -> tuple[np.ndarray, np.ndarray]:
@@ -92,4 +93,9 @@ def test_focal_loss_is_torchvisions_and_may_have_dice_beside_it() -> None:
 
 
 def test_the_losses_of_the_documentation_are_there() -> None:
-    assert MASK_LOSSES.names() == ["bce", "boundary", "dice", "dice_bce", "focal", "structure", "tversky"]
+    assert MASK_LOSSES.names() == ["bce", "boundary", "dice", "dice_bce", "focal", "mse", "structure", "tversky"]
+
+
+def test_mean_squared_error_is_that_of_probabilities() -> None:
+    logits, target = arrays()
+    assert computed(mse, NoOptions()) == pytest.approx(((1 / (1 + np.exp(-logits)) - target) ** 2).mean(), rel=1e-6)
