@@ -7,6 +7,11 @@ for source in CONFIG.segmentation.prompting_models():
     for fold in planned_folds.model_folders(CONFIG, source):
         UNPROMPTED += shards(f"{fold}prompts/from_{source}/excluded/{{shard}}.parquet")
 
+# Records of the segmentation models that the run trains; their learning curves are beside them.
+TRAINED = expand(
+    f"{RUN}/{{fold}}segmentation_models/{{model}}/record.json", fold=FOLDS, model=planned_models.models_made(CONFIG)
+)
+
 
 rule compare:
     input:
@@ -25,6 +30,8 @@ rule compare:
         features=rules.features.input,
         predictions=rules.classify.input,
         saliency=rules.saliency.input,
+        trained=TRAINED,
+        curves=[str(Path(record).with_name("history.csv")) for record in TRAINED],
         # for models on stable features
         stability=given(
             [CONFIG.comparison.stability_table or CONFIG.stability_table] if CONFIG.comparison.needs_stability else []
@@ -80,6 +87,7 @@ rule compare:
                 "detection",
                 "froc",
                 "few_labels",
+                "losses",
                 "dice_by_diameter",
                 "dice_diameter_correlation",
                 "features",
@@ -124,6 +132,7 @@ rule compare:
             *rules.features.input,
             *rules.classify.input,
             *rules.saliency.input,
+            *TRAINED,
         ),
         cohort=lambda wildcards, input: Path(input.study).parent,
         images=lambda wildcards, input: folders("--images", input.images),
@@ -132,11 +141,12 @@ rule compare:
         predictions=lambda wildcards, input: folders("--predictions", input.predictions),
         prompts=lambda wildcards, input: files("--prompts", input.prompts),
         saliency=lambda wildcards, input: folders("--saliency", input.saliency),
+        trained=lambda wildcards, input: folders("--trained", input.trained),
         folds=lambda wildcards, input: files("--fold", [Path(study).parent.parent for study in input.folds]),
         comparison=lambda wildcards, output: Path(output.table).parent,
     shell:
         "mammoflow compare --settings {input.settings:q} --cohort {params.cohort:q}"
         " {params.images:q} {params.segmentation:q} {params.features:q} {params.predictions:q}"
-        " {params.prompts:q} {params.folds:q} {params.saliency:q}"
+        " {params.prompts:q} {params.folds:q} {params.saliency:q} {params.trained:q}"
         " --output {params.comparison:q}"
         " 2>&1 | tee -- {log:q} >&2"

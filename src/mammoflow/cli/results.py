@@ -33,6 +33,7 @@ from mammoflow.cli.summary import say_end
     "--fold", "Folder of a fold, in a run that makes every fold; once for each. Other paths are shared.", required=False
 )
 @input_folders("--saliency", "Folder of a classifier's saliency maps; once for each.", required=False)
+@input_folders("--trained", "Folder of a segmentation model that the run trained; once for each.", required=False)
 @output_folder("Folder of the tables and figures.")
 def compare(
     settings: Path,
@@ -44,6 +45,7 @@ def compare(
     prompts: tuple[Path, ...],
     fold: tuple[Path, ...],
     saliency: tuple[Path, ...],
+    trained: tuple[Path, ...],
     output: Path,
 ) -> None:
     """Compare every model with BI-RADS.
@@ -55,9 +57,8 @@ def compare(
     from mammoflow.evaluation.stage import compare as run
 
     shards = (list(images), list(segmentation), list(features))
-    run(
-        read_settings(ComparisonSettings, settings), cohort, *shards, list(predictions), output, prompts, fold, saliency
-    )
+    further = (prompts, fold, saliency, trained)
+    run(read_settings(ComparisonSettings, settings), cohort, *shards, list(predictions), output, *further)
     say_end("compare", output)
 
 

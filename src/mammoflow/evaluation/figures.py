@@ -33,7 +33,7 @@ from mammoflow.evaluation.few_labels_figure import draw_few_labels
 from mammoflow.evaluation.flow_figure import draw_flow
 from mammoflow.evaluation.forest_figure import draw_forest
 from mammoflow.evaluation.inputs import Run
-from mammoflow.evaluation.learning_curves import draw_learning_curves
+from mammoflow.evaluation.learning_curves import SEGMENTATION_PANELS, draw_learning_curves, segmentation_curves
 from mammoflow.evaluation.segmentation_figures import (
     draw_dice_against_diameter,
     draw_dice_against_margin,
@@ -46,6 +46,8 @@ LONGEST_NAME = 36
 MATRICES_ABREAST = 4
 COLUMN_CELLS = 3.0
 """Width of a confusion matrix and of the room beside it, in cells."""
+
+SEGMENTATION_CURVES = "learning_curves_segmentation"
 
 LONGEST_LINE = 20
 """Characters of a line above a confusion matrix."""
@@ -111,6 +113,11 @@ def write_figures(
     remove_figure(folder / "learning_curves.png")
     if len(run.history):
         draw_learning_curves(folder / "learning_curves.png", run.history, run.phantom, titles)
+    remove_figure(folder / f"{SEGMENTATION_CURVES}.png")
+    if len(run.segmenter_history):
+        shown = segmentation_curves(run.segmenter_history, tables["losses"])
+        path, heading = folder / f"{SEGMENTATION_CURVES}.png", "Learning curves of segmentation models"
+        draw_learning_curves(path, shown, run.phantom, {}, SEGMENTATION_PANELS, heading)
 
 
 def draw_auc(path: Path, table: pd.DataFrame, phantom: bool, titles: Mapping[str, str]) -> None:

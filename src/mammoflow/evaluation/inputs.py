@@ -20,6 +20,7 @@ from mammoflow.tables.masks import EMPTY_SCORES, MASKS, SEGMENTATION_SCORES
 from mammoflow.tables.predictions import PREDICTIONS
 from mammoflow.tables.saliency import SALIENCY
 from mammoflow.tables.study import is_leaking, is_phantom
+from mammoflow.weights.seen_patients import RECORD_FILE
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Run:
         How saliency maps of classifiers lie on the reference masks.
     history
         Learning curves of all classifiers: the rows of `history.csv`, with `model` and `fold` (0 without folds).
+    segmenters, segmenter_history
+        Records and learning curves of the segmentation models that the run trained, likewise.
     """
 
     study: dict[str, Any]
@@ -76,6 +79,8 @@ class Run:
     empty_scores: pd.DataFrame = field(default_factory=lambda: empty_table(EMPTY_SCORES))
     saliency: pd.DataFrame = field(default_factory=lambda: empty_table(SALIENCY))
     history: pd.DataFrame = field(default_factory=pd.DataFrame)
+    segmenters: dict[str, Any] = field(default_factory=dict)
+    segmenter_history: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def phantom(self) -> bool:
@@ -101,12 +106,14 @@ def read_run(
     predictions: list[Path],
     prompts: Sequence[Path] = (),
     saliency: Sequence[Path] = (),
+    trained: Sequence[Path] = (),
 ) -> Run:
     """Read and check the tables of a run.
 
     `segmentation` are folders `<model>/<shard>`; first come those of the model whose masks go to features and
     classifiers. `features` are tables `<family>/<shard>.parquet`; the folder names the family. `prompts` are the tables
-    of what gave no prompt, one for each shard and source. `saliency` are folders of classifiers.
+    of what gave no prompt, one for each shard and source. `saliency` are folders of classifiers, `trained` those of
+    segmentation models that the run trained.
 
     Raises
     ------
@@ -132,13 +139,15 @@ def read_run(
         mask_model=segmentation[0].parent.name if segmentation else "",
         features=_features(features),
         predictions=_join(prediction_files, PREDICTIONS),
-        training=_training(prediction_files),
+        training=_records(prediction_files, "training.json"),
         weights={path.parents[1].name: read_json(path) for path in _existing(segmentation, "weights.json")},
         detections=_join(_existing(segmentation, "detections.parquet"), DETECTIONS),
         maps=_join(_existing(segmentation, "maps.parquet"), MAPS),
         empty_scores=_join(_existing(segmentation, "empty.parquet"), EMPTY_SCORES),
         saliency=_join([folder / "saliency.parquet" for folder in saliency], SALIENCY),
         history=_history(prediction_files),
+        segmenters=_records([folder / RECORD_FILE for folder in trained], RECORD_FILE),
+        segmenter_history=_history([folder / RECORD_FILE for folder in trained]),
     )
     _check(run)
     return run
@@ -179,19 +188,19 @@ def _features(paths: list[Path]) -> dict[str, pd.DataFrame]:
     }
 
 
-def _training(prediction_files: list[Path]) -> dict[str, Any]:
-    """Read the training records that lie beside the predictions, where there are any."""
+def _records(files: Sequence[Path], name: str) -> dict[str, Any]:
+    """Read the records of trainings that lie beside some files, where there are any, by the name of the folder."""
     records = {}
-    for path in prediction_files:
-        record = path.parent / "training.json"
+    for path in files:
+        record = path.parent / name
         if record.is_file():
             records[path.parent.name] = read_json(record)
     return records
 
 
-def _history(prediction_files: list[Path]) -> pd.DataFrame:
-    """Read the learning curves beside the predictions, where there are any."""
-    files = [path.parent / "history.csv" for path in prediction_files]
+def _history(beside: Sequence[Path]) -> pd.DataFrame:
+    """Read the learning curves beside some files, where there are any."""
+    files = [path.parent / "history.csv" for path in beside]
     tables = [read_csv(file).assign(model=file.parent.name, fold=0) for file in files if file.is_file()]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 

@@ -25,6 +25,7 @@ from mammoflow.evaluation.flow import exclusions, flow
 from mammoflow.evaluation.foreign import tables_record, unmatched_lines, unmatched_table, without_decisions
 from mammoflow.evaluation.foreign_masks import joined_rows, masks_record, score_foreign_masks
 from mammoflow.evaluation.inputs import Run, labelled_lesions, plain_columns, read_run
+from mammoflow.evaluation.losses import loss_table
 from mammoflow.evaluation.pooling import Fold, pooled_candidates, pooled_run, read_fold
 from mammoflow.evaluation.predictions_file import predictions_table
 from mammoflow.evaluation.provenance_record import provenance, recorded_inputs
@@ -57,6 +58,7 @@ def compare(
     prompts: Sequence[Path] = (),
     folds: Sequence[Path] = (),
     saliency: Sequence[Path] = (),
+    trained: Sequence[Path] = (),
 ) -> None:
     """Hold every model against BI-RADS and its floors, and write tables, flow diagram and figures.
 
@@ -83,6 +85,8 @@ def compare(
         paths are shared.
     saliency
         Folders of the saliency maps, one for each classifier that has them, and fold.
+    trained
+        Folders of the segmentation models that the run trained, one for each model and fold.
 
     Raises
     ------
@@ -93,15 +97,16 @@ def compare(
     """
     bootstrap = PatientBootstrap.of(settings)
     if folds:
-        parts = _read_folds(settings, folds, images, segmentation, features, predictions, prompts, saliency)
+        parts = _read_folds(settings, folds, images, segmentation, features, predictions, prompts, saliency, trained)
         run = pooled_run(read_run(cohort, images, [], [], []), parts)
         labelled, training, features_of = labelled_lesions(run), parts[0].lesions, parts[0].run.features
+        trainings = {fold.number: fold.run for fold in parts}
         candidates = pooled_candidates(parts)
         tables = comparison_tables(settings, run, candidates, labelled, parts)
     else:
-        run = read_run(cohort, images, segmentation, features, predictions, prompts, saliency)
+        run = read_run(cohort, images, segmentation, features, predictions, prompts, saliency, trained)
         labelled = training = labelled_lesions(run)
-        features_of = run.features
+        features_of, trainings = run.features, {0: run}
         candidates = all_candidates(settings, run, labelled)
         tables = comparison_tables(settings, run, candidates, labelled)
     described = run.lesions.set_index("lesion_id")
@@ -129,6 +134,7 @@ def compare(
         "detection": detection_table(run, bootstrap),
         "froc": froc_table(run),
         "few_labels": few_labels_table(run, candidates, labelled, bootstrap),
+        "losses": loss_table(trainings, diameters, tables["comparison"]),
         "dice_by_diameter": diameters,
         "dice_diameter_correlation": diameter_correlation(diameters, bootstrap),
         # in a run that makes every fold: on the training lesions of the first
@@ -153,6 +159,7 @@ def compare(
         predictions=predictions,
         prompts=prompts,
         saliency=saliency,
+        trained=trained,
     )
     record = provenance(settings, run, inputs) | {
         "predictions": tables_record(settings.predictions),
@@ -179,11 +186,12 @@ def _read_folds(
     predictions: Sequence[Path],
     prompts: Sequence[Path],
     saliency: Sequence[Path],
+    trained: Sequence[Path],
 ) -> list[Fold]:
     """Read every fold, and fit what is fitted here on the training lesions of each."""
     folds = []
     for folder in folders:
-        run = read_fold(folder, folders, images, segmentation, features, predictions, prompts, saliency)
+        run = read_fold(folder, folders, images, segmentation, features, predictions, prompts, saliency, trained)
         lesions = labelled_lesions(run)
         number = int(run.study["split"]["fold"])
         folds.append(Fold(number, folder, run, lesions, all_candidates(settings, run, lesions)))

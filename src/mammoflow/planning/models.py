@@ -74,6 +74,16 @@ def needed_models(config: StudyConfig) -> list[str]:
     return list(dict.fromkeys([*config.segmentation.run, *starts]))
 
 
+def models_made(config: StudyConfig) -> list[str]:
+    """Return the models that the run trains for its tables: those that segment, and those that others start from."""
+    names = list(config.segmentation.run)
+    for name in names:
+        entry = config.segmentation.models.get(name)
+        if entry is not None and entry.train is not None and entry.train.start and entry.train.start not in names:
+            names.append(entry.train.start)
+    return [name for name in config.segmentation.trained_models() if name in names]
+
+
 def classifier_model(config: StudyConfig, name: str) -> str:
     """Return the segmentation model that a classifier's input names, or whose masks and embeddings it takes."""
     options = config.classification.classifiers[name].input_options

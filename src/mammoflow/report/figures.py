@@ -49,6 +49,8 @@ FIGURES_OF_SOME_RUNS = {
     "patients whose labels were used. Vertical lines are intervals over patients.",
     "learning_curves": "Learning curves of each classifier: loss of training and validation, and validation AUC, by "
     "epoch; one line for each seed and fold. A dotted line marks the start of another phase of the training.",
+    "learning_curves_segmentation": "Learning curves of each segmentation model that the run trained: loss of training "
+    "and, where it is of the same kind, of validation, and validation Dice, by epoch; one line for each fold.",
 }
 """Figures that some runs have. A page shows one where a template has `picture(figures, NAME, ...)`."""
 

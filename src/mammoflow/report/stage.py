@@ -159,6 +159,7 @@ def write_report(
         **further_values(settings, tables, headline),
         "detection": tables.rows("detection"),
         "few_labels": tables.rows("few_labels"),
+        "losses": tables.rows("losses"),
         "detection_levels": [f"{level:g}" for level in FALSE_POSITIVES_PER_IMAGE],
         "overlays": by_model(overlays(pictures, settings.overlays)),
         "saliency": tables.rows("saliency"),

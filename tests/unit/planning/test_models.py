@@ -55,6 +55,14 @@ def test_prefetch_brings_what_runs_and_what_trainings_start_from() -> None:
     assert named.stages()["prefetch"].model_dump()["models"] == {"medsam_vit_b": "elsewhere/medsam.pth"}
 
 
+def test_the_comparison_reads_the_trainings_behind_the_models_of_the_run_and_no_others() -> None:
+    first = {"architecture": "setr_tiny", "train": {"recipe": "masked_autoencoder"}}
+    second = {"architecture": "setr_tiny", "train": {"recipe": "automatic", "from": "first"}}
+    entries = {"unused": SMALL_AGAIN, "first": first, "second": second}
+    assert models.models_made(config(["small", "second"], entries)) == ["first", "second"]
+    assert models.models_made(config(["small"], entries)) == []
+
+
 def test_missing_weights_stop_a_run_also_where_a_training_starts_from_them(tmp_path: Path) -> None:
     study = config(["small"], {"sam_lora": LORA})
     assert models.missing_weights(study, "small") == models.missing_weights(study, "sam_lora") == ""

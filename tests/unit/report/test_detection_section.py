@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -65,8 +66,22 @@ def run(
             folders.append(output)
     run = replace(written, segmentation=[*written.segmentation, *folders])
     with not_rendered():
-        compare(ComparisonSettings(bootstrap=100, fusion=False), output=run.root / "comparison", **run.inputs())
+        trained = [_made_up_training(run.root / "segmentation_models" / MODEL)]
+        settings = ComparisonSettings(bootstrap=100, fusion=False)
+        compare(settings, output=run.root / "comparison", trained=trained, **run.inputs())
     return run
+
+
+def _made_up_training(folder: Path) -> Path:
+    """Write record and learning curve of a training of the automatic model."""
+    folder.mkdir(parents=True)
+    record = {"architecture": "unet_16", "recipe": "automatic", "trainer": "supervised", "chosen_epoch": 1}
+    record |= {"trainable_parameters": 1814593, "total_parameters": 1814593}
+    settings = {"loss": "mse", "seed": 0, "labels": {"kind": "masks"}}
+    (folder / "record.json").write_text(json.dumps({**record, "settings": settings}))
+    columns = "epoch,train_loss,learning_rate,validation_loss,validation_objective,validation_dice"
+    (folder / "history.csv").write_text(f"{columns}\n1,.0625,.1,.7,.0375,.5\n2,.03125,.1,.8,.0425,.4\n")
+    return folder
 
 
 def _add_normal_image(images: Path) -> None:
@@ -92,6 +107,15 @@ def test_tables_hold_the_automatic_model_beside_the_prompted_ones(run: Any) -> N
     assert int(row["missed"].iloc[0]) == test["missed"]
 
 
+def test_the_losses_of_the_training_are_beside_the_scores(run: Any) -> None:
+    losses = pd.read_csv(run.root / "comparison" / "losses.csv").set_index("model").loc[MODEL]
+    assert (losses["train_loss_kept"], losses["validation_loss_kept"], losses["note"]) == (0.0625, 0.0375, "phantom")
+    detection = pd.read_csv(run.root / "comparison" / "detection.csv").set_index("split").loc["test"]
+    assert losses["test_dice"] == pytest.approx(detection["dice_lesions"], rel=1e-4)
+    assert losses["test_lesions_dice"] == detection["lesions"]
+    assert (run.root / "comparison" / "figures" / "learning_curves_segmentation.csv").is_file()
+
+
 def test_missed_lesions_are_in_every_table_and_in_the_flow(run: Any) -> None:
     folder = run.root / "comparison"
     detection = pd.read_csv(folder / "detection.csv").set_index("split").loc["all"]
@@ -112,12 +136,18 @@ def test_report_has_the_section_with_table_and_figure(run: Any, first: str, tmp_
     output = tmp_path / "report.html"
     write_report(ReportSettings(), run.cohort, run.root / "comparison", run.images, folders, output)
     page = re.sub(r"data:[^\"]+", "", output.read_text(encoding="utf-8"))
-    section = page[page.index('<section id="detection"') : page.index('<section id="features"')]
+    section = page[page.index('<section id="detection"') : page.index('<section id="losses"')]
     assert '<a href="#detection">' in page
     assert "FROC curves" in section
     assert section.count('<span class="pill">phantom</span>') == 5
     assert "Scores of images with lesions" in section
     assert "no prompt" in page[page.index('id="segmentation-table"') :]
+    losses = page[page.index('<section id="losses"') : page.index('<section id="features"')]
+    assert '<a href="#losses">' in page
+    assert "not the Dice of a mask" in losses
+    for value in ("mse", "0.0625", "0.0312", "0.0375", "0.0425", "1814593"):
+        assert value in losses
+    assert "Learning curves of each segmentation model" in losses
 
 
 def test_a_run_without_automatic_models_has_no_section(write_run: Callable[..., Any], tmp_path: Path) -> None:
@@ -129,4 +159,5 @@ def test_a_run_without_automatic_models_has_no_section(write_run: Callable[..., 
     page = output.read_text(encoding="utf-8")
     assert 'id="detection"' not in page
     assert "FROC" not in page
+    assert 'id="losses"' not in page  # its classifiers are made up without a training
     assert not (tmp_path / "comparison" / "figures" / "froc.png").exists()

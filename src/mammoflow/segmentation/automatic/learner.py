@@ -27,6 +27,7 @@ from mammoflow.training.batch_norm import recompute_statistics
 from mammoflow.training.learner import Change, Learner, Watched
 
 DICE = "validation_dice"
+OBJECTIVE = "validation_objective"
 THRESHOLD = "validation_threshold"
 
 STATISTICS_BATCHES = 8
@@ -164,20 +165,33 @@ class AutomaticLearner(Learner):
         self.network.load_state_dict(state, strict=not self.frozen)
 
     def validate(self, epoch: int) -> dict[str, float]:
-        """Return cross-entropy and Dice on the validation images with a lesion, and the threshold of that Dice."""
+        """Return losses and Dice on the validation images with a lesion, and the threshold of that Dice.
+
+        `validation_loss` is the cross-entropy, whatever the training loss is. `validation_objective` is the training
+        loss by its name, on the network's whole grid as in training, but without random changes and with the weights
+        at the end of the epoch. Both are means over images.
+        """
         trained = self.network.decoder if isinstance(self.network, EncoderDecoder) and self.frozen else self.network
         recompute_statistics(trained, [partial(self._batch_logits, batch) for batch in self._recent])
-        losses, dice = [], []
+        losses, objectives, dice = [], [], []
         for row in self.validation_rows:
             grey, lesions = self.images.read(int(row), self.model.input)
             rows, columns = self.model.input.shape(self.images.size(int(row)), self.images.spacing_mm(int(row)))
             inputs = self.model.preprocess(grey)[None].to(self.model.device)
-            logits = self._enlarged(self._training_logits(inputs, (int(row),)), inputs)[-1][0, 0, :rows, :columns]
-            target = torch.from_numpy(lesions[:rows, :columns].astype(np.float32)).to(logits.device)
-            losses.append(float(functional.binary_cross_entropy_with_logits(logits, target)))
-            dice.append(dice_by_threshold(logits.sigmoid().cpu().numpy(), lesions[:rows, :columns]))
+            outputs = self._enlarged(self._training_logits(inputs, (int(row),)), inputs)
+            logits, expected = outputs[-1][0, 0, :rows, :columns], lesions[:rows, :columns]
+            whole = torch.from_numpy(lesions.astype(np.float32)).to(logits.device)
+            losses.append(float(functional.binary_cross_entropy_with_logits(logits, whole[:rows, :columns])))
+            options = self.settings.loss_options
+            objectives.append(sum(float(self.mask_loss(each, whole[None, None], options)) for each in outputs))
+            dice.append(dice_by_threshold(logits.sigmoid().cpu().numpy(), expected))
         threshold, mean = best_threshold(np.stack(dice), self.settings.threshold)
-        return {"validation_loss": float(np.mean(losses)), DICE: mean, THRESHOLD: threshold}
+        return {
+            "validation_loss": float(np.mean(losses)),
+            OBJECTIVE: float(np.mean(objectives)),
+            DICE: mean,
+            THRESHOLD: threshold,
+        }
 
     def _frozen_maps(self) -> FrozenMaps | None:
         """Return the memory of an encoder's maps, where they stay the same over all epochs."""

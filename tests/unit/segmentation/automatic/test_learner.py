@@ -116,7 +116,7 @@ def test_a_batch_is_halved(folder: Path) -> None:
 
 
 def test_validation_gives_the_best_dice_and_its_threshold(folder: Path) -> None:
-    learner = learner_on(folder)
+    learner = learner_on(folder, loss="mse")
     list(learner.batches(0))
     row = int(learner.validation_rows[0])
     _, lesions = learner.images.read(row, learner.model.input)
@@ -128,6 +128,7 @@ def test_validation_gives_the_best_dice_and_its_threshold(folder: Path) -> None:
     assert figures["validation_dice"] == 1.0
     assert figures["validation_threshold"] == pytest.approx(0.5)
     assert figures["validation_loss"] == pytest.approx(-np.log(0.72), rel=1e-3)
+    assert figures["validation_objective"] == pytest.approx(0.28**2, rel=1e-3)  # the loss by name
 
 
 def test_validation_uses_statistics_of_the_epoch(folder: Path) -> None:
