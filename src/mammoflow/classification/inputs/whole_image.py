@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
 
 from mammoflow.config.pictures import PictureOptions
 
@@ -22,6 +24,18 @@ GIVES = "picture"
 class Options(PictureOptions):
     """Options of the input `whole_image`."""
 
+    mask_overlay: Literal["none", "predicted", "reference"] = Field(
+        "none",
+        description="Mask that is drawn over the image in red. predicted is that of segmentation.default_model: of an "
+        "automatic model everything above the threshold, of a promptable one the masks of the prompted lesions. "
+        "reference is an oracle and is marked as such.",
+    )
+
+
+def needs(options: Options) -> tuple[str, ...]:
+    """Return what the input reads: masks where predicted ones are drawn."""
+    return ("images", "masks") if options.mask_overlay == "predicted" else NEEDS
+
 
 def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
     """Prepare the breast of each image.
@@ -33,17 +47,29 @@ def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
 
     from mammoflow.classification.pictures import PictureSamples, prepare_pictures
 
-    pictures = prepare_pictures(
-        lambda item: breast_picture(*item, options.image_px),
-        [
-            (Path(row["folder"]) / row["image_file"], Path(row["folder"]) / row["breast_file"])
-            for row in cases.images.to_dict("records")
-        ],
-        options.image_px,
-        job.cache / "pictures.npy",
-        job.threads,
-        "breast pictures",
-    )
+    items = [
+        (Path(row["folder"]) / row["image_file"], Path(row["folder"]) / row["breast_file"])
+        for row in cases.images.to_dict("records")
+    ]
+    prepared = (options.image_px, job.cache / "pictures.npy", job.threads, "breast pictures")
+    notes: dict[str, object] = {}
+    if options.mask_overlay == "none":
+        pictures = prepare_pictures(lambda item: breast_picture(*item, options.image_px), items, *prepared)
+        kind = PictureSamples
+    else:
+        from mammoflow.classification.overlays import OverlaidSamples, image_masks
+
+        masks, without = image_masks(cases, files.masks, options.mask_overlay), np.zeros(len(items), dtype=np.bool_)
+
+        def overlaid(item: tuple[int, tuple[Path, Path]]) -> npt.NDArray[np.uint16]:
+            row, shown = item
+            mask = masks.read(row)
+            without[row] = mask is None or not mask.any()
+            return np.stack([breast_picture(*shown, options.image_px), mask_picture(mask, shown[1], options.image_px)])
+
+        pictures, kind = prepare_pictures(overlaid, list(enumerate(items)), *prepared, channels=2), OverlaidSamples
+        notes = {"overlay": masks.origin, "images_without_overlay": int(without.sum())}
+        notes["sees_reference_mask"] = masks.origin == "reference"
     image_of = cases.lesions["image_index"].to_numpy(dtype=np.intp)
     lesions, images = np.arange(len(cases.lesions)), np.arange(len(cases.images))
     table, labels, picture_of, sample_of = (
@@ -51,15 +77,23 @@ def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
         if job.each_lesion
         else (cases.images, cases.image_labels, images, image_of)
     )
-    return PictureSamples(
-        pictures,
-        picture_of,
-        labels,
-        table["split"].to_numpy(dtype=object),
-        sample_of,
-        {"samples": len(labels)},
-        options,
-    )
+    split = table["split"].to_numpy(dtype=object)
+    samples = kind(pictures, picture_of, labels, split, sample_of, {"samples": len(labels), **notes}, options)
+    samples.rests_on_model = options.mask_overlay == "predicted"
+    return samples
+
+
+def mask_picture(mask: npt.NDArray[np.bool_] | None, breast_file: Path, side: int) -> npt.NDArray[np.uint16]:
+    """Return which share of each pixel (side, side) of `breast_picture` a mask covers; 65535 is all of it."""
+    import numpy as np
+
+    from mammoflow.classification.pictures import WHITE, as_grey, cut, resize
+    from mammoflow.storage.files import read_mask
+
+    if mask is None:
+        return np.zeros((side, side), dtype=np.uint16)
+    square = square_around(read_mask(breast_file))
+    return as_grey(WHITE * resize(cut(mask.astype(np.float32), *square), side))
 
 
 def breast_picture(image_file: Path, breast_file: Path, side: int) -> npt.NDArray[np.uint16]:
