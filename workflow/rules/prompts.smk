@@ -5,18 +5,18 @@ rule prompts_shard:
     input:
         settings=settings_file("prompts"),
         decided_anew=DECIDED_ANEW,
-        images=f"{RUN}/images/{{shard}}/images.parquet",
-        lesions=f"{RUN}/images/{{shard}}/lesions.parquet",
+        images=f"{RUN}/{{fold}}images/{{shard}}/images.parquet",
+        lesions=f"{RUN}/{{fold}}images/{{shard}}/lesions.parquet",
         readers=given(reader.table for reader in CONFIG.prompts.readers),
         # Ids of readers are compared with the whole cohort; without readers a new patient does not rerun old shards.
         cohort=rules.cohort.output if CONFIG.prompts.readers else [],
     output:
-        prompts=f"{RUN}/prompts/{{shard}}.parquet",
-        excluded=f"{RUN}/prompts/excluded/{{shard}}.parquet",
+        prompts=f"{RUN}/{{fold}}prompts/{{shard}}.parquet",
+        excluded=f"{RUN}/{{fold}}prompts/excluded/{{shard}}.parquet",
     log:
-        f"{RUN}/logs/prompts/{{shard}}.log",
+        f"{RUN}/{{fold}}logs/prompts/{{shard}}.log",
     benchmark:
-        f"{RUN}/benchmarks/prompts/{{shard}}.tsv"
+        f"{RUN}/{{fold}}benchmarks/prompts/{{shard}}.tsv"
     conda:
         "../../envs/images.yaml"
     threads: 1
@@ -25,7 +25,7 @@ rule prompts_shard:
         runtime=grows(30),
     params:
         code=code("prompts"),
-        losses=lambda wildcards: losses(f"{RUN}/images/{wildcards.shard}/images.parquet"),
+        losses=lambda wildcards: losses(f"{RUN}/{wildcards.fold}images/{wildcards.shard}/images.parquet"),
         content=lambda wildcards: content_of_given(reader.table for reader in CONFIG.prompts.readers),
         images=lambda wildcards, input: Path(input.images).parent,
         cohort=lambda wildcards, input: folders("--cohort", input.cohort[:1]),

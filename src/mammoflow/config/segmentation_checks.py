@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mammoflow.config.prompts import PromptSettings
+from mammoflow.config.prompts import SPLITS, PromptSettings
 from mammoflow.config.segmentation import SegmentationSettings
 
 
@@ -27,6 +27,33 @@ def check_box_prompts(prompts: PromptSettings, classifiers: Sequence[str]) -> No
         raise ValueError(
             f"prompts.kinds is {prompts.kinds}, but {', '.join(classifiers)} decode each lesion from a box; expected "
             "box among the kinds, or none of these classifiers"
+        )
+
+
+def check_prompted_splits(prompts: PromptSettings, segmentation: SegmentationSettings, readers: Sequence[str]) -> None:
+    """Refuse prompts of some splits alone where features or classifiers read masks that are made of prompts.
+
+    An automatic default model segments every image without prompts, so its readers do not count.
+
+    Parameters
+    ----------
+    prompts
+        Splits whose lesions are prompted.
+    segmentation
+        The models.
+    readers
+        Feature families and classifiers that read masks or prompts of the default model.
+
+    Raises
+    ------
+    ValueError
+        Naming the readers.
+    """
+    if set(prompts.splits) != set(SPLITS) and readers and segmentation.is_prompted(segmentation.default_model):
+        raise ValueError(
+            f"prompts.splits is {prompts.splits}, but {', '.join(readers)} need the masks of every split; expected all "
+            "three, an automatic model as segmentation.default_model, or no feature and classifier that reads masks "
+            "of prompts"
         )
 
 

@@ -23,14 +23,19 @@ from mammoflow.config.images import ImagesSettings
 from mammoflow.config.paths import LONGEST_NAME, OutputPath
 from mammoflow.config.phantom import PhantomSettings
 from mammoflow.config.prompted import SegmentSettings
-from mammoflow.config.prompts import SPLITS, PromptSettings
+from mammoflow.config.prompts import PromptSettings
 from mammoflow.config.real_exam import RealExamSettings
 from mammoflow.config.recipes import RecipeSettings, TrainSettings
 from mammoflow.config.saliency import SaliencyJob, SaliencySettings
 from mammoflow.config.search import SearchSettings
 from mammoflow.config.search_job import SearchJob
 from mammoflow.config.segmentation import RESERVED_NAMES, ModelSettings, SegmentationSettings
-from mammoflow.config.segmentation_checks import check_box_prompts, check_embedding_model, check_promptable
+from mammoflow.config.segmentation_checks import (
+    check_box_prompts,
+    check_embedding_model,
+    check_promptable,
+    check_prompted_splits,
+)
 from mammoflow.config.study_modality import PageSettings, StudyModality
 from mammoflow.config.weights import PUBLISHED
 
@@ -113,15 +118,14 @@ class StudyConfig(Settings):
                 f"prompts.default_margin_mm is {self.prompts.default_margin_mm}, "
                 f"expected one of prompts.margins_mm {self.prompts.margins_mm}"
             )
-        if set(self.prompts.splits) != set(SPLITS) and (self.features.run or self.classification.run):
-            raise ValueError(
-                f"prompts.splits is {self.prompts.splits}, but features and classifiers need the masks of every split; "
-                "expected all three, or features.run: [] and classification.run: []"
-            )
         check_applied(self.cohort, self.classification, self.segmentation)
         entries = self.classification.entries()
+        of_masks = [family for family in self.features.run if self.features.families[family].mask == "predicted"]
+        of_masks += [name for _, name, entry in entries if "masks" in entry.needs()]
+        check_prompted_splits(self.prompts, self.segmentation, list(dict.fromkeys(of_masks)))
         reading_prompts = list(dict.fromkeys(name for _, name, entry in entries if "prompts" in entry.needs()))
         check_box_prompts(self.prompts, reading_prompts)
+        check_prompted_splits(self.prompts, self.segmentation, reading_prompts)
         check_promptable(self.segmentation, reading_prompts)
         for _, name, entry in entries:
             if hasattr(entry.input_options, "model"):

@@ -6,6 +6,7 @@ The rules have a wildcard `fold`. It is empty for what is the same in every fold
 from __future__ import annotations
 
 from mammoflow.config.study import StudyConfig
+from mammoflow.tables.columns import SPLITS
 
 FOLD = r"(?:fold-\d+/)?"
 """Regular expression of the wildcard."""
@@ -39,6 +40,14 @@ def model_folder(config: StudyConfig, model: str, fold: str) -> str:
 def model_folders(config: StudyConfig, model: str) -> list[str]:
     """Return every folder in which a segmentation model's masks lie."""
     return list(dict.fromkeys(model_folder(config, model, fold) for fold in fold_folders(config)))
+
+
+def prompts_folder(config: StudyConfig, model: str, fold: str) -> str:
+    """Return the folder of the fold in which the prompts of a model lie; "" where all folds share them.
+
+    Every patient is on the test side of the whole run, so prompts of some splits alone are made for each fold.
+    """
+    return model_folder(config, model, fold) if set(config.prompts.splits) != set(SPLITS) else ""
 
 
 def family_folder(config: StudyConfig, family: str, fold: str) -> str:

@@ -11,7 +11,7 @@ from mammoflow.config.study import StudyConfig
 from mammoflow.config.training import TRAINERS
 from mammoflow.config.weights import PUBLISHED
 from mammoflow.errors import ConfigError
-from mammoflow.planning.folds import model_folder
+from mammoflow.planning.folds import model_folder, prompts_folder
 from mammoflow.weights.registry import ModelSpec, install, remedy
 
 SEGMENT_STAGE = "mammoflow.segmentation.prompted.stage"
@@ -103,7 +103,8 @@ def prompt_tables(config: StudyConfig, model: str, fold: str = "") -> list[str]:
     if not config.segmentation.is_prompted(model):
         return []
     sources = config.segmentation.prompted_by.get(model, [])
-    origins = ["prompts", *(f"{model_folder(config, source, fold)}prompts/from_{source}" for source in sources)]
+    own = f"{prompts_folder(config, model, fold)}prompts"
+    origins = [own, *(f"{model_folder(config, source, fold)}prompts/from_{source}" for source in sources)]
     return [str(run_folder(config) / origin / "{shard}.parquet") for origin in origins]
 
 

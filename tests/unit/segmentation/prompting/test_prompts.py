@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from mammoflow.config.base import validate_settings
 from mammoflow.config.prompts import PromptSettings
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, StudyError
+from mammoflow.planning.models import prompt_tables
 from mammoflow.segmentation.prompting.boxes import expand_boxes
 from mammoflow.segmentation.prompting.prompts import make_prompts, prompt_table
 from mammoflow.segmentation.prompting.sources import reference_source
@@ -81,8 +83,33 @@ def test_lesions_of_other_splits_have_no_prompt_and_are_not_left_out(shard: Path
     assert read_table(tmp_path / "excluded.parquet", EXCLUDED).empty
 
 
-def test_features_and_classifiers_need_prompts_of_every_split() -> None:
-    values = {"prompts": {"splits": ["test"]}}
-    with pytest.raises(ConfigError, match=r"prompts.splits is \['test'\], but features and classifiers need"):
+def test_readers_of_masks_of_prompts_need_prompts_of_every_split() -> None:
+    values: dict[str, Any] = {"prompts": {"splits": ["test"]}}
+    nothing = {"features": {"run": []}, "classification": {"run": []}}
+    with pytest.raises(ConfigError, match=r"prompts.splits is \['test'\], but gabor, radiomics, .* need the masks"):
         validate_settings(StudyConfig, values, "test")
-    validate_settings(StudyConfig, values | {"features": {"run": []}, "classification": {"run": []}}, "test")
+    validate_settings(StudyConfig, values | nothing, "test")
+    # an automatic model needs no prompts, and a picture of the whole image no mask
+    crops = {"input": "masked_crop", "network": "resnet_small"}
+    classification = {"run": ["crops"], "classifiers": {"crops": crops}}
+    with pytest.raises(ConfigError, match=r"but crops need the masks of every split"):
+        validate_settings(StudyConfig, values | nothing | {"classification": classification}, "test")
+    plain = {"run": ["plain"], "classifiers": {"plain": {**crops, "input": "whole_image"}}}
+    validate_settings(StudyConfig, values | nothing | {"classification": plain}, "test")
+    unet = {"architecture": "unet_16", "train": {"recipe": "automatic"}}
+    segmentation = {"run": ["small", "net"], "default_model": "net", "models": {"net": unet}}
+    automatic = nothing | {"classification": classification, "segmentation": segmentation}
+    validate_settings(StudyConfig, values | automatic, "test")
+
+
+def test_prompts_of_one_split_are_made_for_each_fold_of_a_model_that_differs_by_fold() -> None:
+    tuned = {"train": {"recipe": "tune", "from": "small"}}
+    base: dict[str, Any] = {
+        "run": "r", "cohort": {"split": {"method": "kfold"}}, "features": {"run": []}, "classification": {"run": []},
+        "segmentation": {"run": ["small", "tuned"], "models": {"tuned": tuned}},
+    }  # fmt: skip
+    some = validate_settings(StudyConfig, base | {"prompts": {"splits": ["test"]}}, "test")
+    every = validate_settings(StudyConfig, base, "test")
+    assert prompt_tables(some, "tuned", "fold-1/") == ["results/r/fold-1/prompts/{shard}.parquet"]
+    assert prompt_tables(some, "small", "fold-1/") == ["results/r/prompts/{shard}.parquet"]
+    assert prompt_tables(every, "tuned", "fold-1/") == ["results/r/prompts/{shard}.parquet"]
