@@ -12,6 +12,7 @@ from mammoflow.config.audit import AuditSettings
 from mammoflow.config.base import Device, Model, Settings, StageSettings
 from mammoflow.config.birads import BiradsJob
 from mammoflow.config.classification import NETWORKS, ClassificationSettings
+from mammoflow.config.classifier_checks import check_class_study
 from mammoflow.config.cohort import PHANTOM, CohortSettings, with_names
 from mammoflow.config.detection import AutomaticSettings
 from mammoflow.config.dicom import DicomSettings
@@ -119,6 +120,7 @@ class StudyConfig(Settings):
                 "expected all three, or features.run: [] and classification.run: []"
             )
         check_applied(self.cohort, self.classification, self.segmentation)
+        check_class_study(self.classification, self.cohort.classes)
         entries = self.classification.entries()
         reading_prompts = list(dict.fromkeys(name for _, name, entry in entries if "prompts" in entry.needs()))
         check_box_prompts(self.prompts, reading_prompts)
@@ -139,7 +141,7 @@ class StudyConfig(Settings):
                         f"{self.features.run}"
                     )
         self.saliency.classifiers(self.classification)
-        self.comparison.check_classifiers(self.classification.run)
+        self.comparison.check_classifiers(self.classification.of_malignancy())
         check_foreign_names(self.comparison.masks, [*self.segmentation.run, *RESERVED_NAMES], "comparison.masks")
         self.comparison.check_families(self.features.run)
         if self.comparison.needs_stability and self.cohort.split.all_folds:
@@ -147,10 +149,10 @@ class StudyConfig(Settings):
                 "comparison.feature_models has stability_above, and the run makes every fold; expected a single split, "
                 "because the training patients of one fold are the test patients of another"
             )
-        if self.dicom.classifier and self.dicom.classifier not in self.classification.run:
+        if self.dicom.classifier and self.dicom.classifier not in self.classification.of_malignancy():
             raise ValueError(
-                f"dicom.classifier is {self.dicom.classifier!r}; expected one of classification.run "
-                f"{self.classification.run}, or an empty text"
+                f"dicom.classifier is {self.dicom.classifier!r}; expected one of classification.run with target: "
+                f"malignant {self.classification.of_malignancy()}, or an empty text"
             )
         return self
 

@@ -15,9 +15,11 @@ from mammoflow.evaluation.birads import CASE_TABLES, PUBLISHED
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.candidate_tables import COMPARED, comparison_tables
 from mammoflow.evaluation.candidates import classifier_titles
+from mammoflow.evaluation.class_figure import draw_class_confusion
+from mammoflow.evaluation.class_tables import class_tables
 from mammoflow.evaluation.detection import detection_table, froc_table
 from mammoflow.evaluation.discordant import discordant_table
-from mammoflow.evaluation.drawing import marked_figures
+from mammoflow.evaluation.drawing import marked_figures, remove_figure
 from mammoflow.evaluation.feature_table import feature_table
 from mammoflow.evaluation.few_labels import few_labels_table
 from mammoflow.evaluation.figures import write_figures
@@ -25,7 +27,7 @@ from mammoflow.evaluation.flow import exclusions, flow
 from mammoflow.evaluation.foreign import tables_record, unmatched_lines, unmatched_table, without_decisions
 from mammoflow.evaluation.foreign_masks import joined_rows, masks_record, score_foreign_masks
 from mammoflow.evaluation.inputs import Run, labelled_lesions, plain_columns, read_run
-from mammoflow.evaluation.pooling import Fold, pooled_candidates, pooled_run, read_fold
+from mammoflow.evaluation.pooling import Fold, pooled_candidates, pooled_note, pooled_run, read_fold
 from mammoflow.evaluation.predictions_file import predictions_table
 from mammoflow.evaluation.provenance_record import provenance, recorded_inputs
 from mammoflow.evaluation.saliency import saliency_table
@@ -42,6 +44,9 @@ from mammoflow.storage.files import write_text
 from mammoflow.tables.files import write_csv
 from mammoflow.tables.study import LEAKING, is_cbis_ddsm, noted, study_note
 
+CLASS_TABLES = ("classes", "class_confusion", "class_differences")
+"""Tables of runs with classifiers of the classes of images."""
+
 NOT_RESULTS = ("exclusions", "birads_published", "foreign_unmatched")
 """Tables that no split can spoil; every other one has a `note`, and the column `leaking` where the split leaks."""
 
@@ -57,6 +62,7 @@ def compare(
     prompts: Sequence[Path] = (),
     folds: Sequence[Path] = (),
     saliency: Sequence[Path] = (),
+    class_predictions: Sequence[Path] = (),
 ) -> None:
     """Hold every model against BI-RADS and its floors, and write tables, flow diagram and figures.
 
@@ -83,6 +89,8 @@ def compare(
         paths are shared.
     saliency
         Folders of the saliency maps, one for each classifier that has them, and fold.
+    class_predictions
+        Tables of predictions, one for each classifier of the classes of images, and fold.
 
     Raises
     ------
@@ -92,14 +100,16 @@ def compare(
         If a patient is on two sides of the split and the study does not say so.
     """
     bootstrap = PatientBootstrap.of(settings)
+    parts: list[Fold] = []
     if folds:
-        parts = _read_folds(settings, folds, images, segmentation, features, predictions, prompts, saliency)
+        given = (segmentation, features, predictions, prompts, saliency, class_predictions)
+        parts = _read_folds(settings, folds, images, *given)
         run = pooled_run(read_run(cohort, images, [], [], []), parts)
         labelled, training, features_of = labelled_lesions(run), parts[0].lesions, parts[0].run.features
         candidates = pooled_candidates(parts)
         tables = comparison_tables(settings, run, candidates, labelled, parts)
     else:
-        run = read_run(cohort, images, segmentation, features, predictions, prompts, saliency)
+        run = read_run(cohort, images, segmentation, features, predictions, prompts, saliency, class_predictions)
         labelled = training = labelled_lesions(run)
         features_of = run.features
         candidates = all_candidates(settings, run, labelled)
@@ -136,7 +146,10 @@ def compare(
         "saliency": saliency_table(run, labelled, bootstrap),
         "exclusions": exclusions(run, labelled, candidates),
         "birads_published": published_table(run.study),
+        **class_tables(run.class_predictions, run.training, bootstrap, class_note(run, parts)),
     }
+    for name in CLASS_TABLES:
+        (output / f"{name}.csv").unlink(missing_ok=True)  # of a run that had classes
     for name, table in tables.items():
         write_csv(output / f"{name}.csv", table if name in NOT_RESULTS else marked_table(run, table))
     for line in unmatched_lines(tables["foreign_unmatched"]):
@@ -153,6 +166,7 @@ def compare(
         predictions=predictions,
         prompts=prompts,
         saliency=saliency,
+        **({"class_predictions": class_predictions} if class_predictions else {}),
     )
     record = provenance(settings, run, inputs) | {
         "predictions": tables_record(settings.predictions),
@@ -161,6 +175,14 @@ def compare(
     write_record(output / "provenance.json", record)
     with marked_figures(_figure_marks(run, tables)):
         write_figures(output / "figures", run, candidates, labelled, tables, steps["steps"])
+        write_class_figure(output / "figures" / "class_confusion.png", run, tables)
+
+
+def write_class_figure(path: Path, run: Run, tables: Mapping[str, pd.DataFrame]) -> None:
+    """Write the confusion matrices of the classes, where the run has classifiers of them."""
+    remove_figure(path)
+    if "class_confusion" in tables:
+        draw_class_confusion(path, tables["class_confusion"], run.phantom, classifier_titles(run.training))
 
 
 def _figure_marks(run: Run, tables: Mapping[str, pd.DataFrame]) -> str:
@@ -179,11 +201,13 @@ def _read_folds(
     predictions: Sequence[Path],
     prompts: Sequence[Path],
     saliency: Sequence[Path],
+    class_predictions: Sequence[Path],
 ) -> list[Fold]:
     """Read every fold, and fit what is fitted here on the training lesions of each."""
     folds = []
     for folder in folders:
-        run = read_fold(folder, folders, images, segmentation, features, predictions, prompts, saliency)
+        kinds = (segmentation, features, predictions, prompts, saliency, class_predictions)
+        run = read_fold(folder, folders, images, *kinds)
         lesions = labelled_lesions(run)
         number = int(run.study["split"]["fold"])
         folds.append(Fold(number, folder, run, lesions, all_candidates(settings, run, lesions)))
@@ -194,6 +218,11 @@ def marked_table(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     """Return a table of results with the study's note in every row, and the column `leaking` where the split leaks."""
     marked = noted(table, run.study)
     return marked.assign(leaking=True) if run.leaking else marked
+
+
+def class_note(run: Run, folds: Sequence[Fold]) -> str:
+    """Return what the note of each row about the classes of images says."""
+    return "; ".join(filter(None, [study_note(run.study), pooled_note(folds) if folds else ""]))
 
 
 def published_table(study: dict[str, Any]) -> pd.DataFrame:

@@ -48,6 +48,7 @@ SECTIONS = (
     Section("segmentation", "Segmentation", "segmentation.html.j2"),
     Section("detection", "Detection", "detection.html.j2", "Detection without prompts", "detection"),
     Section("few-labels", "Few labels", "few_labels.html.j2", needs="few_labels"),
+    Section("classes", "Classes", "classes.html.j2", "Classes of images", "classes"),
     Section("saliency", "Where classifiers look", "saliency.html.j2", needs="saliency"),
     Section("features", "Features", "features.html.j2"),
     Section("cohort", "Cohort", "cohort.html.j2", "Cohort and exclusions"),
