@@ -146,7 +146,8 @@ def difference_row(
     parts = [first.against_rest(number) for number in range(len(first.names))]
     enough = bool(len(shared)) and all(part.has_both(rule.fewest_patients) for part in parts)
     decisions = compare_decisions([first.right], [second.right], first.patients)
-    areas = area_difference(first, second) if enough else AreaDifference(math.nan, math.nan, math.nan)
+    is_defined = bool(len(shared)) and not first.missing()
+    areas = area_difference(first, second) if is_defined else AreaDifference(math.nan, math.nan, math.nan)
     for metric, difference in (("accuracy", decisions), ("auc", areas)):
         bounds = difference.interval(rule.confidence) if enough else (math.nan, math.nan)
         row |= Estimate(difference.value, *bounds).columns(f"{metric}_difference")
