@@ -89,6 +89,9 @@ EDITS: dict[str, tuple[str, set[str]]] = {
     "how a saliency map is drawn": ("classification/saliency/drawing.py", MAPS),
     "a setting of saliency maps": ("config/saliency.py", MAPS),
     "a setting of every classifier": ("config/classification.py", CLASSIFIERS | MAPS),
+    "how classes of images are learned": ("classification/classes/learner.py", NOTHING),
+    "the class of an image": ("cohort/image_classes.py", {"cohort"}),
+    "a column of the predictions of classes": ("tables/classes.py", {"cohort", "compare", "report"}),
     "a new trainer": ("training/trainers/new_trainer.py", NOTHING),
     "the supervised trainer": ("training/trainers/supervised.py", CLASSIFIERS),
     "the training loop": ("training/loop.py", CLASSIFIERS),
@@ -98,6 +101,21 @@ EDITS: dict[str, tuple[str, set[str]]] = {
     "the floors of the comparison": ("evaluation/floors.py", {"compare"}),
     "the check before the first job": ("planning/preflight.py", NOTHING),
     "the command line": ("cli/results.py", NOTHING),
+}
+
+# The same for a classifier of the classes of images beside one of malignancy.
+CLASSES: dict[str, object] = {
+    "cohort": {"classes": ["normal", "benign", "malignant"]},
+    "classification": {
+        "run": ["context_crop", "three"],
+        "classifiers": {"three": {"target": "classes", "input": "whole_image", "network": "resnet_small"}},
+    },
+}
+EDITS_OF_CLASSES: dict[str, tuple[str, set[str]]] = {
+    "how classes are learned": ("classification/classes/learner.py", {"classifiers/three"}),
+    "the predictions of classes": ("classification/classes/results.py", {"classifiers/three"}),
+    "a line of whole images": ("classification/inputs/whole_image.py", {"classifiers/three"}),
+    "the table of classes": ("evaluation/class_tables.py", {"compare", "report"}),
 }
 
 # The same for a configuration with several models.
@@ -182,6 +200,21 @@ def test_an_edit_reruns_the_jobs_that_use_it(sources: Path, of_all_classifiers: 
 def test_models_do_not_rerun_each_other(sources: Path, of_several_models: dict[str, str], jobs: set[str]) -> None:
     edited = digests(SEVERAL_MODELS, sources)
     assert {job for job, digest in edited.items() if digest != of_several_models[job]} == jobs
+
+
+@pytest.mark.parametrize(
+    ("edit", "jobs"), [pytest.param(*row, id=name) for name, row in EDITS_OF_CLASSES.items()], indirect=["edit"]
+)
+@pytest.mark.usefixtures("edit")
+def test_classifiers_of_classes_and_of_malignancy_do_not_rerun_each_other(sources: Path, jobs: set[str]) -> None:
+    before, edited = digests(CLASSES, SOURCES), digests(CLASSES, sources)
+    assert {job for job, digest in edited.items() if digest != before[job]} == jobs
+
+
+def test_naming_classes_changes_no_settings_file_but_that_of_the_cohort() -> None:
+    named = validate_settings(StudyConfig, {"cohort": CLASSES["cohort"]}, "the test").stages()
+    plain = validate_settings(StudyConfig, {}, "the test").stages()
+    assert {job for job, settings in named.items() if settings != plain[job]} == {"cohort"}
 
 
 def test_every_job_with_a_settings_file_has_modules() -> None:

@@ -45,10 +45,12 @@ for name, value in options:
         digest.update(file.read_bytes())
 content = digest.hexdigest()
 classifier = ["predictions.parquet", "history.csv", "training.json", "seeds/0/model.safetensors"]
+classifier += ["class_predictions.parquet"]
 names = {
     "phantom": ["manifest.csv", "film_spacing.csv"]
     + [f"{kind}_case_description_{split}_set.csv" for kind in ("mass", "calc") for split in ("train", "test")],
     "cohort": ["images.parquet", "lesions.parquet", "excluded.parquet", "rows.parquet", "study.json"]
+    + ["classes.parquet"]
     + [f"shards/{shard:02d}/{table}.parquet" for shard in range(shards) for table in ("images", "lesions")]
     + [f"shards/{shard:02d}/files.json" for shard in range(shards)],
     "images": ["images.parquet", "lesions.parquet", "excluded.parquet", "files.json"],

@@ -11,6 +11,11 @@ FOLDS = (
     "cohort: {split: {method: kfold, folds: 3}}\nclassification: {run: [efficientnet_whole_image, perceptron_frozen]}\n"
 )
 TRAINED = FOLDS + "segmentation: {run: [small, mine], models: {mine: {architecture: small, train: {recipe: small}}}}\n"
+CLASSES = (
+    "cohort: {classes: [normal, benign, malignant], split: {method: kfold, folds: 3}}\n"
+    "classification: {run: [three, perceptron_frozen], classifiers: {three: {target: classes, input: whole_image, "
+    "network: resnet_small}}}\n"
+)
 RESTING = TRAINED.replace("run: [small, mine]", "run: [small, mine], default_model: mine")
 
 
@@ -29,6 +34,12 @@ def test_images_masks_and_features_are_made_once_and_classifiers_for_each_fold(p
     }
     assert (jobs["fold"], jobs["train_classifier"], jobs["compare"], jobs["report"]) == (3, 6, 1, 1)
     assert jobs["saliency_maps"] == 3
+
+
+def test_a_classifier_of_the_classes_of_images_is_trained_in_each_fold(project: Project) -> None:
+    jobs = planned(project, CLASSES)
+    assert (jobs["train_classifier"], jobs["train_class_classifier"], jobs["compare"]) == (3, 3, 1)
+    assert "saliency_maps" not in jobs
 
 
 def test_a_model_that_the_run_trains_is_trained_and_segments_in_each_fold(project: Project) -> None:

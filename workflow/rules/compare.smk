@@ -28,7 +28,8 @@ rule compare:
         empty=of_models(planned_models.prompted_models(CONFIG), "empty.parquet"),
         detections=of_models(planned_models.automatic_models(CONFIG), "detections.parquet", "maps.parquet"),
         features=rules.features.input,
-        predictions=rules.classify.input,
+        predictions=PREDICTIONS,
+        class_predictions=CLASS_PREDICTIONS,
         saliency=rules.saliency.input,
         trained=TRAINED,
         curves=[str(Path(record).with_name("history.csv")) for record in TRAINED],
@@ -66,6 +67,7 @@ rule compare:
                 "comparison_validation",
                 "comparison_common_lesions",
                 *(["comparison_by_fold"] if planned_folds.has_folds(CONFIG) else []),
+                *(["classes", "class_confusion", "class_differences"] if OF_CLASSES else []),
                 "comparison_by_level",
                 "predictions_by_level",
                 "auc_tests",
@@ -139,6 +141,7 @@ rule compare:
         segmentation=lambda wildcards, input: folders("--segmentation", input.masks),
         features=lambda wildcards, input: files("--features", input.features),
         predictions=lambda wildcards, input: folders("--predictions", input.predictions),
+        class_predictions=lambda wildcards, input: files("--class-predictions", input.class_predictions),
         prompts=lambda wildcards, input: files("--prompts", input.prompts),
         saliency=lambda wildcards, input: folders("--saliency", input.saliency),
         trained=lambda wildcards, input: folders("--trained", input.trained),
@@ -147,6 +150,7 @@ rule compare:
     shell:
         "mammoflow compare --settings {input.settings:q} --cohort {params.cohort:q}"
         " {params.images:q} {params.segmentation:q} {params.features:q} {params.predictions:q}"
-        " {params.prompts:q} {params.folds:q} {params.saliency:q} {params.trained:q}"
+        " {params.class_predictions:q} {params.prompts:q} {params.folds:q} {params.saliency:q}"
+        " {params.trained:q}"
         " --output {params.comparison:q}"
         " 2>&1 | tee -- {log:q} >&2"

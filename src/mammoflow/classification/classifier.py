@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +31,8 @@ class Classifier(nn.Module):
     hidden
         Widths of dense layers with ReLU before the last layer.
     outputs
-        1 for a logit; 2 for a softmax over two outputs, whose probability is the sigmoid of their difference.
+        1 for a logit; 2 for a softmax over two outputs, whose probability is the sigmoid of their difference; several
+        for classes.
     """
 
     mean: Tensor
@@ -46,7 +46,7 @@ class Classifier(nn.Module):
         vectors: int,
         dropout: float,
         hidden: Sequence[int] = (),
-        outputs: Literal[1, 2] = 1,
+        outputs: int = 1,
     ) -> None:
         super().__init__()
         self.network = network
@@ -68,12 +68,17 @@ class Classifier(nn.Module):
         vectors
             (n, columns) standardised features, or None.
         """
+        outputs = self.outputs(inputs, vectors)
+        return outputs[:, 1] - outputs[:, 0] if outputs.shape[1] == 2 else outputs[:, 0]
+
+    def outputs(self, inputs: dict[str, Tensor], vectors: Tensor | None = None) -> Tensor:
+        """Return the outputs (n, outputs) of the head; the parameters are those of `forward`."""
         standard = {name: self._standardise(name, tensor) for name, tensor in inputs.items()}
         features = self.network(standard)
         if vectors is not None:
             features = torch.cat([features, vectors.to(features.dtype)], dim=1)
         outputs: Tensor = self.head(features)
-        return outputs[:, 1] - outputs[:, 0] if outputs.shape[1] == 2 else outputs[:, 0]
+        return outputs
 
     def _standardise(self, name: str, tensor: Tensor) -> Tensor:
         standard: Tensor = (tensor - self.mean) / self.deviation

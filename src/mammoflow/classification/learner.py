@@ -56,6 +56,9 @@ class ClassifierLearner(Learner):
         Flips of pictures over which the logits of predictions are averaged.
     """
 
+    shape: tuple[int, ...] = ()
+    """Of the logits of one sample."""
+
     def __init__(
         self,
         classifier: Classifier,
@@ -69,8 +72,12 @@ class ClassifierLearner(Learner):
         self.watched = BEST_AUC if keep == "best_auc" else None
         samples = loader.samples
         self.rows = {split: samples.labelled(split) for split in ("train", "validation")}
-        malignant = float(samples.labels[self.rows["train"]].mean())
-        self.malignant_weight = (1 - malignant) / malignant if class_weights == "balanced" else 1.0
+        self.weigh(samples.labels[self.rows["train"]], balanced=class_weights == "balanced")
+
+    def weigh(self, labels: npt.NDArray[np.float32], balanced: bool) -> None:
+        """Find the weights of the classes in the loss from the labels (n,) of the training samples."""
+        malignant = float(labels.mean())
+        self.malignant_weight = (1 - malignant) / malignant if balanced else 1.0
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Yield the augmented training batches of an epoch."""
@@ -128,8 +135,12 @@ class ClassifierLearner(Learner):
         labels = torch.cat([batch.labels for batch in batches])
         return {
             "validation_loss": float(self.classification_loss(logits, labels)),
-            "validation_auc": area_under_curve(labels.numpy(), logits.cpu().numpy()),
+            "validation_auc": self.area(labels, logits.cpu()),
         }
+
+    def area(self, labels: Tensor, logits: Tensor) -> float:
+        """Return the area under the ROC curve of labels (n,) and their logits."""
+        return area_under_curve(labels.numpy(), logits.numpy())
 
     def _statistics(self) -> Iterator[Callable[[], Tensor]]:
         """Yield forward passes over training batches as validation sees them, the same ones in every epoch."""
@@ -139,7 +150,7 @@ class ClassifierLearner(Learner):
 
     def predict(self, plan: Plan) -> npt.NDArray[np.float64]:
         """Return the logits of malignancy (samples,); NaN for samples without an input."""
-        logits = np.full(len(self.loader.samples), np.nan)
+        logits = np.full((len(self.loader.samples), *self.shape), np.nan)
         usable = np.flatnonzero(self.loader.samples.usable)
         self.mode(training=False)
         half = plan.precision != "32-true"

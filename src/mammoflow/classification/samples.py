@@ -67,6 +67,8 @@ class Files:
         The promptable model; given where the input needs it.
     weights
         First weights of the network; given where they are published weights that no package brings.
+    classes
+        Classes of the images of the cohort; given where the classifier tells them apart.
     """
 
     images: list[Path]
@@ -76,6 +78,7 @@ class Files:
     scores: list[Path] = field(default_factory=list)
     model: PromptableSource | None = None
     weights: Path | None = None
+    classes: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -114,11 +113,11 @@ def join_vectors(settings: ClassifierSettings, cases: Cases, files: Files, sampl
 
 
 def check_finite_predictions(
-    logits: npt.NDArray[np.float64], samples: Samples, name: str, learning_rate: float
+    logits: npt.NDArray[np.float64], samples: Samples, name: str, learning_rate: float, noun: str = "lesions"
 ) -> None:
     """Refuse logits (lesions,) that are not finite where there is an input to predict from.
 
-    Weights can be finite and so large that what they give is not.
+    Weights can be finite and so large that what they give is not. `noun` says what is predicted.
 
     Raises
     ------
@@ -128,7 +127,7 @@ def check_finite_predictions(
     lost = int((~np.isfinite(logits) & samples.usable[samples.sample_of]).sum())
     if lost:
         raise StudyError(
-            f"training {name} gave predictions that are not finite for {lost} of {len(logits)} lesions; expected "
+            f"training {name} gave predictions that are not finite for {lost} of {len(logits)} {noun}; expected "
             f"finite ones. Lower the learning rate (now {learning_rate:g})"
         )
 
@@ -241,8 +240,12 @@ class Training:
         if network.levels is not None:
             mean, deviation = (torch.tensor(values).view(-1, 1, 1) for values in network.levels)
         columns = 0 if self.vectors is None else len(self.vectors.columns)
-        outputs: Literal[1, 2] = 2 if self.settings.outputs == "softmax" else 1
-        return Classifier(network, mean, deviation, columns, self.settings.dropout, self.settings.hidden, outputs)
+        kind, outputs = self._kind()
+        return kind(network, mean, deviation, columns, self.settings.dropout, self.settings.hidden, outputs)
+
+    def _kind(self) -> tuple[type[Classifier], int]:
+        """Return the class of the classifier, and the outputs of its head."""
+        return Classifier, 2 if self.settings.outputs == "softmax" else 1
 
     def _loader(self, seed: int, with_inputs: bool = True) -> Loader:
         values = None if self.vectors is None else self.vectors.values

@@ -44,8 +44,14 @@ def phantom(settings: Path, output: Path, threads: int) -> None:
     type=click.IntRange(0, 2),
     help="Classes that classifiers need in validation; 0 where none is trained.",
 )
+@click.option(
+    "--class-sides",
+    default=0,
+    type=click.IntRange(0, 2),
+    help="Sides on which classifiers of classes need every class; 0 where none is trained.",
+)
 @output_folder("Folder of the cohort tables.")
-def cohort(settings: Path, study: Path, validation_classes: int, output: Path) -> None:
+def cohort(settings: Path, study: Path, validation_classes: int, class_sides: int, output: Path) -> None:
     """Read the case tables of a study and split its patients.
 
     Rows that cannot be used are left out with a reason, and patients are divided into shards.
@@ -54,7 +60,7 @@ def cohort(settings: Path, study: Path, validation_classes: int, output: Path) -
     from mammoflow.config.base import read_settings
     from mammoflow.config.cohort import CohortSettings
 
-    build_cohort(read_settings(CohortSettings, settings), study, output, validation_classes)
+    build_cohort(read_settings(CohortSettings, settings), study, output, validation_classes, class_sides)
     say_end("cohort", output)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -103,10 +104,19 @@ def files_options(command: Command) -> Command:
     type=folder(exists=True),
     help="Folder of the classifier in a finished run; it is applied, and nothing is trained.",
 )
+@click.option(
+    "--classes", type=file(exists=True), help="Table of the classes of the images, for a classifier that predicts them."
+)
 @output_folder("Folder of the classifier.")
 @threads_option
 def classify(
-    settings: Path, name: str, files: Callable[[], Files], trained: Path | None, output: Path, threads: int
+    settings: Path,
+    name: str,
+    files: Callable[[], Files],
+    trained: Path | None,
+    classes: Path | None,
+    output: Path,
+    threads: int,
 ) -> None:
     """Train a classifier with its seeds; predict all lesions."""
     from mammoflow.config.base import read_settings
@@ -117,6 +127,10 @@ def classify(
         from mammoflow.classification.applied import apply_trained
 
         apply_trained(stage, name, files(), trained, output, threads)
+    elif stage.target == "classes":
+        from mammoflow.classification.classes.stage import train_class_classifier
+
+        train_class_classifier(stage, name, replace(files(), classes=classes), output, threads)
     else:
         from mammoflow.classification.stage import train_classifier
 

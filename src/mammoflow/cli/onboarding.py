@@ -40,7 +40,7 @@ def check(configuration: tuple[Path, ...]) -> None:
     from mammoflow.config.reading import read_config
 
     study = read_config(list(configuration))
-    checked = check_study(study.cohort, study.classification.validation_classes)
+    checked = check_study(study.cohort, study.classification.validation_classes, study.classification.class_sides)
     click.echo("\n".join(checked.lines))
     if not checked.runs:
         raise StudyError("the workflow would stop at the stage cohort; the lines above say what to write")

@@ -26,6 +26,7 @@ from mammoflow.cli.summary import say_end
 @input_folders("--segmentation", "Folder of a model's shard; once for each model and shard, the default model first.")
 @input_files("--features", "Table FAMILY/SHARD.parquet of features; once for each family and shard.", required=False)
 @input_folders("--predictions", "Folder of a classifier; once for each.", required=False)
+@input_files("--class-predictions", "Table of predictions of a classifier of classes; once for each.", required=False)
 @input_files(
     "--prompts", "Table of lesions and boxes without a prompt; once for each shard and source.", required=False
 )
@@ -42,6 +43,7 @@ def compare(
     segmentation: tuple[Path, ...],
     features: tuple[Path, ...],
     predictions: tuple[Path, ...],
+    class_predictions: tuple[Path, ...],
     prompts: tuple[Path, ...],
     fold: tuple[Path, ...],
     saliency: tuple[Path, ...],
@@ -57,7 +59,7 @@ def compare(
     from mammoflow.evaluation.stage import compare as run
 
     shards = (list(images), list(segmentation), list(features))
-    further = (prompts, fold, saliency, trained)
+    further = (prompts, fold, saliency, class_predictions, trained)
     run(read_settings(ComparisonSettings, settings), cohort, *shards, list(predictions), output, *further)
     say_end("compare", output)
 

@@ -105,12 +105,17 @@ def _status_of_features(output: Path) -> dict[str, int]:
 
 
 def _classifier(output: Path) -> str:
+    record = _json(output / "training.json") or {}
+    if record.get("classes"):
+        table = _table(output / "class_predictions.parquet")
+        images = 0 if table is None else table["image_id"].nunique()
+        return f"predictions of {images} images after {_epochs(output)} epochs"
     table = _table(output / "predictions.parquet")
     if table is None:
         return ""
     lesions = table.groupby("lesion_id")["probability"].apply(lambda values: values.notna().any())
     without = f"; left out: {int((~lesions).sum())} lesions without an input" if not lesions.all() else ""
-    elsewhere = (_json(output / "training.json") or {}).get("trained_elsewhere")
+    elsewhere = record.get("trained_elsewhere")
     how = f"by weights of the run {elsewhere['run']}" if elsewhere else f"after {_epochs(output)} epochs"
     return f"predictions of {int(lesions.sum())} lesions {how}{without}"
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from mammoflow.cohort.division import divide, divide_folds, keep_official_test
+from mammoflow.cohort.image_classes import describe_classes, why_classes_untrainable
 from mammoflow.cohort.losses import describe_losses
 from mammoflow.cohort.reader import Reader, open_reader
 from mammoflow.cohort.selection import select_cases
@@ -51,7 +52,7 @@ class Checked(NamedTuple):
     runs: bool
 
 
-def check_study(settings: CohortSettings, validation_classes: int = 0) -> Checked:
+def check_study(settings: CohortSettings, validation_classes: int = 0, class_sides: int = 0) -> Checked:
     """Read the case tables and the headers of the files, divide the patients, and return what a person should know.
 
     Parameters
@@ -60,6 +61,8 @@ def check_study(settings: CohortSettings, validation_classes: int = 0) -> Checke
         Data sets, split and number of shards.
     validation_classes
         How many classes the classifiers that the run trains need in validation; 0 where it trains none.
+    class_sides
+        On how many sides the classifiers of classes that the run trains need every class; 0 where it trains none.
 
     Returns
     -------
@@ -73,7 +76,8 @@ def check_study(settings: CohortSettings, validation_classes: int = 0) -> Checke
     """
     folders = [Path(dataset.folder) for dataset in settings.datasets]
     readers = open_studies(settings.datasets, folders)
-    pool = pool_studies([select_cases(reader, settings.unlabelled) for reader in readers], settings.datasets, folders)
+    selections = [select_cases(reader, settings.unlabelled, settings.classes) for reader in readers]
+    pool = pool_studies(selections, settings.datasets, folders)
     problem, untrainable = "", ""
     try:
         if settings.split.method == "official":
@@ -81,10 +85,11 @@ def check_study(settings: CohortSettings, validation_classes: int = 0) -> Checke
         images, lesions = divide(settings, pool)
         folds = divide_folds(settings, pool) if settings.split.all_folds else None
         untrainable = why_untrainable(lesions, validation_classes, folds)
+        untrainable = untrainable or why_classes_untrainable(images, settings.classes, class_sides, folds)
     except MammoflowError as error:
         images, lesions, problem = pool.images, pool.lesions, str(error)
     lines = describe_cohort(readers, pool, images, lesions, ALL_CAUSES)
-    lines += _labels(lesions)
+    lines += [*_labels(lesions), *describe_classes(images, settings.classes)]
     lines += [f"  split: {problem}"] if problem else _sides(settings, lesions)
     lines += [f"  classifiers: {untrainable}"] if untrainable else []
     return Checked(lines, not problem and not untrainable)

@@ -16,7 +16,8 @@ from mammoflow.cohort.splits import (
 )
 from mammoflow.cohort.step_counts import describe
 from mammoflow.cohort.table_files import records
-from mammoflow.config.cohort import CohortSettings, SplitSettings
+from mammoflow.config.cohort import CohortSettings
+from mammoflow.config.split import SplitSettings
 from mammoflow.errors import ExcludedCase
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.tables.cohort import shown_paths

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from mammoflow.cohort.image_classes import CLASS
 from mammoflow.cohort.reader import Exclusion, FoundImage, Reader, Row
 from mammoflow.cohort.same_masks import refuse_same_masks
 from mammoflow.cohort.table_files import records
@@ -106,7 +107,7 @@ def _resolve_image(reader: Reader, rows: Sequence[Row], keep_unlabelled: bool) -
     ]
     resolved.lesions = [lesion for lesion in resolved.lesions if lesion["lesion_id"] not in twins]
     normal = any(row["label"] == "normal" for row in rows)
-    if resolved.lesions or normal or keep_unlabelled:
+    if resolved.lesions or normal or keep_unlabelled or first.get(CLASS) is not None:
         labelled = [lesion for lesion in resolved.lesions if lesion["malignant"] is not None]
         marks = {"labelled": normal or bool(labelled)}
         marks |= {"stays_without_lesions": True} if keep_unlabelled else {}
@@ -153,4 +154,5 @@ def _image_record(rows: Sequence[Row], image: FoundImage) -> dict[str, Any]:
         "spacing_origin": None if image.spacing_mm is None else "table",
         "official_split": next((side for side in ("test", "train") if side in sides), ""),
         **image.further,
+        **({CLASS: first[CLASS]} if CLASS in first else {}),
     }

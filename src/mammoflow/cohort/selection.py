@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 from mammoflow.cohort.agreement import OF_IMAGE, refuse_contradictions
 from mammoflow.cohort.birads_convention import label_by_birads
 from mammoflow.cohort.id_spellings import refuse_similar_patients
+from mammoflow.cohort.image_classes import with_classed_images, with_image_classes
 from mammoflow.cohort.losses import describe_losses
 from mammoflow.cohort.numbers import quoted
 from mammoflow.cohort.reader import Exclusion, Reader
@@ -63,7 +65,7 @@ class NothingLeft(StudyError):
         self.excluded = excluded
 
 
-def select_cases(reader: Reader, unlabelled: Unlabelled = "leave_out") -> Selection:
+def select_cases(reader: Reader, unlabelled: Unlabelled = "leave_out", classes: Sequence[str] = ()) -> Selection:
     """Read a study and leave out what cannot be used.
 
     Parameters
@@ -73,6 +75,8 @@ def select_cases(reader: Reader, unlabelled: Unlabelled = "leave_out") -> Select
     unlabelled
         What becomes of lesions of unknown malignancy, and of images without a lesion that can be used: `keep` or
         `leave_out`.
+    classes
+        Names of the classes of images; an image with a class stays without a lesion that can be used.
 
     Raises
     ------
@@ -91,7 +95,9 @@ def select_cases(reader: Reader, unlabelled: Unlabelled = "leave_out") -> Select
     rows = label_by_birads(rows.reset_index(drop=True), reader.dataset)
     unique, repeated, repeated_normal = _drop_repeated(rows)
     unique, denied = _drop_denied(unique)
+    unique = with_image_classes(unique, classes, [*unread, *repeated], reader)
     candidates, without_label = (unique, []) if keep else _drop_unlabelled(unique, reader.label_column)
+    candidates = with_classed_images(candidates, unique)
     resolved = resolve_files(reader, candidates, keep)
     reader.notes += reader.closing_notes()
     flow = [

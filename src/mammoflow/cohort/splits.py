@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from mammoflow.config.cohort import SplitSettings
+from mammoflow.config.split import SplitSettings
 from mammoflow.errors import LeakageError, StudyError
 from mammoflow.storage.files import text_digest
 from mammoflow.tables.columns import SPLITS

@@ -15,6 +15,13 @@ from mammoflow.cohort.anonymous_ids import IdMaker, anonymous, anonymous_exclusi
 from mammoflow.cohort.birads_convention import convention_notes
 from mammoflow.cohort.checking import describe_cohort, open_studies
 from mammoflow.cohort.division import divide, divide_folds, keep_official_test
+from mammoflow.cohort.image_classes import (
+    CLASS,
+    class_counts,
+    class_table,
+    describe_classes,
+    why_classes_untrainable,
+)
 from mammoflow.cohort.reader import Exclusion, Reader
 from mammoflow.cohort.selection import NothingLeft, Selection, select_cases
 from mammoflow.cohort.several_studies import Pool, pool_studies
@@ -25,13 +32,16 @@ from mammoflow.config.cohort import CohortSettings
 from mammoflow.errors import StudyError
 from mammoflow.storage.file_states import READ_FILES
 from mammoflow.storage.files import write_text
+from mammoflow.tables.classes import IMAGE_CLASSES
 from mammoflow.tables.cohort import EXCLUDED, FOLDS, IMAGES, LESIONS, ROWS
 from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.files import empty_table, write_csv, write_table
 from mammoflow.tables.listing import announce, by_reason, lines
 
 
-def build_cohort(settings: CohortSettings, study: Path, output: Path, validation_classes: int = 0) -> None:
+def build_cohort(
+    settings: CohortSettings, study: Path, output: Path, validation_classes: int = 0, class_sides: int = 0
+) -> None:
     """Read the studies, leave out what cannot be used, split by patient and write the cohort's tables.
 
     Parameters
@@ -43,9 +53,12 @@ def build_cohort(settings: CohortSettings, study: Path, output: Path, validation
         the folder of their study.
     output
         Folder for `rows.parquet`, `images.parquet`, `lesions.parquet`, `excluded.parquet`, `study.json`, `shards/K/`
-        with the tables and the names of the files of a shard; and for `folds.parquet` where one run makes every fold.
+        with the tables and the names of the files of a shard; and for `folds.parquet` where one run makes every fold,
+        and `classes.parquet` where images have classes.
     validation_classes
         How many classes the classifiers that the run trains need in validation; 0 where it trains none.
+    class_sides
+        On how many sides the classifiers of classes that the run trains need every class; 0 where it trains none.
 
     Raises
     ------
@@ -65,6 +78,7 @@ def build_cohort(settings: CohortSettings, study: Path, output: Path, validation
         images, lesions = divide(settings, pool)
         folds = divide_folds(settings, pool) if settings.split.all_folds else None
         untrainable = why_untrainable(lesions, validation_classes, folds)
+        untrainable = untrainable or why_classes_untrainable(images, settings.classes, class_sides, folds)
         if untrainable:
             raise StudyError(untrainable)
     except StudyError:
@@ -73,14 +87,16 @@ def build_cohort(settings: CohortSettings, study: Path, output: Path, validation
     for table in (images, lesions, pd.concat([images, lesions], ignore_index=True)):
         check_no_leak(table, by_image=settings.split.leaking)
     _write_excluded(pool.excluded, output)
-    _write(output, settings.shards, images, lesions)
+    if settings.classes:
+        write_table(class_table(images, settings.classes), IMAGE_CLASSES, output / "classes.parquet")
+    _write(output, settings.shards, images.drop(columns=CLASS, errors="ignore"), lesions)
     if folds is not None:
         write_table(folds, FOLDS, output / "folds.parquet")
     rows = pool.rows.reindex(columns=list(ROWS.columns)).sort_values(["lesion_id", "image_name"], kind="stable")
     write_table(rows.astype(object).where(rows.notna(), None), ROWS, output / "rows.parquet")
     summary = _summary(settings, readers, images, lesions, pool)
     write_text(output / "study.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
-    _report(readers, pool, images, lesions)
+    _report(readers, pool, images, lesions, settings.classes)
 
 
 def _select(readers: Sequence[Reader], settings: CohortSettings, output: Path) -> list[Selection]:
@@ -90,7 +106,7 @@ def _select(readers: Sequence[Reader], settings: CohortSettings, output: Path) -
         key = reader.dataset.anonymous_ids
         make = IdMaker.from_file(Path(key)) if key else None
         try:
-            selection = select_cases(reader, settings.unlabelled)
+            selection = select_cases(reader, settings.unlabelled, settings.classes)
         except NothingLeft as error:
             excluded = [anonymous_exclusion(each, make) for each in error.excluded] if make else error.excluded
             _write_lost(excluded, output)
@@ -114,9 +130,11 @@ def _write_excluded(exclusions: Sequence[Exclusion], output: Path) -> pd.DataFra
     return write_table(rows if len(rows) else empty_table(EXCLUDED), EXCLUDED, output / "excluded.parquet")
 
 
-def _report(readers: Sequence[Reader], pool: Pool, images: pd.DataFrame, lesions: pd.DataFrame) -> None:
+def _report(
+    readers: Sequence[Reader], pool: Pool, images: pd.DataFrame, lesions: pd.DataFrame, classes: Sequence[str]
+) -> None:
     """Print what is usable, what is left out and why, and what a person should know about the tables."""
-    said = describe_cohort(readers, pool, images, lesions)
+    said = [*describe_cohort(readers, pool, images, lesions), *describe_classes(images, classes)]
     passed_over = by_reason([asdict(exclusion) for exclusion in pool.excluded], ("file",), "path")
     announce([f"cohort: {said[0]}", *said[1:], *(f"  {line}" for line in lines("file passed over", passed_over))])
 
@@ -186,6 +204,7 @@ def _summary(
             "excluded_lesions": dict(reasons.most_common()),
             "excluded_images": dict(lost_images.most_common()),
             "audit": sources[0]["audit"] if len(sources) == 1 else {},
+            **({"classes": class_counts(images, settings.classes)} if settings.classes else {}),
         },
         "flow": pool.flow,
     }

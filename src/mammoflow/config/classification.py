@@ -8,11 +8,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from mammoflow.config.base import Device, Settings, overlay
+from mammoflow.config.classifier_checks import CLASS_STAGE, check_classifier
 from mammoflow.config.default_classifiers import DEFAULT_RUN
 from mammoflow.config.default_classifiers import entries as default_entries
 from mammoflow.config.explanation import did_you_mean
 from mammoflow.config.few_labels import FewLabelsSettings
 from mammoflow.config.from_run import with_trained
+from mammoflow.config.image_classes import Target
 from mammoflow.config.members import Family, MemberOf, NoOptions, OptionsOf
 from mammoflow.config.operating_point import ThresholdSettings
 from mammoflow.config.paths import UserPath, check_name
@@ -38,6 +40,11 @@ class ClassifierSettings(Settings):
         description="The network that turns the input into features."
     )
     trainer: Annotated[str, MemberOf(TRAINERS, listed=False)] = Field("supervised", description="How it is trained.")
+    target: Target = Field(
+        "malignant",
+        description="What it tells apart: malignant from benign lesions, or the classes of images (cohort.classes). "
+        "With classes each image is a sample, and its AUC is the mean over the classes, each against the rest.",
+    )
     weights: UserPath = Field(
         "",
         description="Initial weights of the network: a file, or published for the published weights, which come from "
@@ -94,7 +101,7 @@ class ClassifierSettings(Settings):
     weight_decay: float = Field(1e-2, ge=0, description="Weight decay of AdamW; 0 makes it Adam.")
     class_weights: ClassWeights = Field(
         "balanced",
-        description="Weights in the loss: both classes have the same total weight, or each case has the same weight.",
+        description="Weights in the loss: all classes have the same total weight, or each case has the same weight.",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="Number format: auto uses bf16 if the device has it and it is faster; the others force one."
@@ -133,13 +140,13 @@ class ClassifierSettings(Settings):
     def modules(self) -> tuple[str, ...]:
         """Return the modules whose code the job of this classifier runs, for its code digest."""
         members = INPUTS.module(self.input), NETWORKS.module(self.network), TRAINERS.module(self.trainer)
-        return "mammoflow.classification.stage", *members
+        return CLASS_STAGE if self.target == "classes" else "mammoflow.classification.stage", *members
 
     def needs(self) -> tuple[str, ...]:
         """Return what the input reads with its options, such as `images` and `masks`."""
         member = INPUTS.load(self.input)
         needs: tuple[str, ...] = member.needs(self.input_options) if hasattr(member, "needs") else member.NEEDS
-        return needs
+        return (*needs, "classes") if self.target == "classes" else needs
 
     @field_validator("seeds", "vectors", "covariates")
     @classmethod
@@ -169,7 +176,7 @@ class ClassifierSettings(Settings):
                 f"test_time_flips is {self.test_time_flips}, but the input {self.input} gives a {gives}; expected "
                 "none, or an input of pictures"
             )
-        self._check_batch()
+        check_classifier(self, NETWORKS.load(self.network), INPUTS)
         if self.patience is not None and self.keep == "last":
             raise ValueError(
                 f"patience is {self.patience} and keep is last, which would keep an epoch that was no better; expected "
@@ -187,20 +194,6 @@ class ClassifierSettings(Settings):
                 "supervised"
             )
         return self
-
-    def _check_batch(self) -> None:
-        """Refuse a batch of one of which batch normalisation would see one value per channel."""
-        pixels_of = getattr(NETWORKS.load(self.network), "normalised_pixels", None)
-        if pixels_of is None or self.batch_size > 1:
-            return
-        image_px = getattr(self.input_options, "image_px", 0)
-        pixels = pixels_of(self.network_options, image_px)
-        if pixels is not None and pixels * getattr(INPUTS.load(self.input), "PICTURES", 1) < 2:
-            larger = f", or a larger input_options.image_px (now {image_px})" if image_px else ""
-            raise ValueError(
-                f"batch_size is {self.batch_size}, and batch normalisation in {self.network} would see one value per "
-                f"channel, which has no deviation; expected batch_size of 2 or more{larger}"
-            )
 
 
 def default_classifiers() -> dict[str, ClassifierSettings]:
@@ -242,9 +235,22 @@ class ClassificationSettings(Settings):
 
     @property
     def validation_classes(self) -> int:
-        """How many classes the trained classifiers need in validation: 0 where none is trained, 2 to choose by AUC."""
-        names = self.needed()
+        """How many classes classifiers of malignancy need in validation: 0 if none is trained, 2 to choose by AUC."""
+        names = [name for name in self.needed() if self.classifiers[name].target == "malignant"]
         return max((2 if self.classifiers[name].keep == "best_auc" else 1 for name in names), default=0)
+
+    @property
+    def class_sides(self) -> int:
+        """On how many sides classifiers of classes need every class: 0 if none is trained, 2 to choose by AUC."""
+        return max((2 if self.classifiers[name].keep == "best_auc" else 1 for name in self.of_classes()), default=0)
+
+    def of_malignancy(self) -> list[str]:
+        """Return the classifiers of the run that tell malignant from benign lesions, in the order of `run`."""
+        return [name for name in self.run if self.classifiers[name].target == "malignant"]
+
+    def of_classes(self) -> list[str]:
+        """Return the classifiers of the run that tell the classes of images apart, in the order of `run`."""
+        return [name for name in self.run if self.classifiers[name].target == "classes"]
 
     def entries(self) -> list[tuple[str, str, ClassifierSettings]]:
         """Return key, classifier and settings of every classifier that is trained, and of points of each search."""

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from mammoflow.config.base import Settings
+from mammoflow.config.image_classes import UNKNOWN_CLASS, ClassName, same_class
 from mammoflow.config.members import Family, MemberOf, OptionsOf
 from mammoflow.config.paths import StudyPath, UserPath
+from mammoflow.config.split import SplitSettings
 
 Unlabelled = Literal["leave_out", "keep"]
 
@@ -187,65 +189,6 @@ class DatasetSettings(Settings):
         return self
 
 
-class SplitSettings(Settings):
-    """How patients are divided; no patient is on two sides, except where the method says so."""
-
-    method: Literal["official", "random", "kfold", "leave_one_source_out", "by_image", "apply"] = Field(
-        "random",
-        description="official keeps the data set's own test set (training rows of its patients are left out). random "
-        "draws patients, stratified by malignancy. kfold uses each of `folds` parts of the patients as "
-        "test, in turn. leave_one_source_out uses one data set as test. by_image is the published "
-        "protocol, which puts patients on both sides and is marked as leaking everywhere. apply trains "
-        "nothing: every patient is test.",
-    )
-    test_fraction: float = Field(
-        0.3, gt=0, lt=1, description="Share of patients for test (method random), or of images (by_image)."
-    )
-    validation_fraction: float = Field(
-        0.2,
-        gt=0,
-        lt=1,
-        description="Share of the training patients for validation, on whom thresholds and epochs are chosen; for "
-        "by_image, share of images.",
-    )
-    folds: int = Field(5, ge=2, description="For the method kfold: number of parts; every patient is in one of them.")
-    fold: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
-        "all",
-        description="For the method kfold: all makes every fold in one run, so each patient is in the test split "
-        "once. A number, from 0, makes only that fold.",
-    )
-    test_source: str = Field(
-        "", description="For the method leave_one_source_out: name of the data set that is used as test."
-    )
-    seed: int = Field(0, ge=0, description="Seed of the draw.")
-
-    @property
-    def leaking(self) -> bool:
-        """Whether the split puts patients on several sides on purpose."""
-        return self.method == "by_image"
-
-    @property
-    def all_folds(self) -> bool:
-        """Whether one run makes every fold."""
-        return self.method == "kfold" and self.fold == "all"
-
-    def of_fold(self, fold: int) -> Self:
-        """Return the settings of one fold of the run."""
-        return self.model_copy(update={"fold": fold})
-
-    @model_validator(mode="after")
-    def check_method(self) -> Self:
-        """Refuse a fold that does not exist, and a test source that the method would not look at or lacks."""
-        if self.fold != "all" and self.fold >= self.folds:
-            raise ValueError(f"fold is {self.fold}, expected all, or 0 to {self.folds - 1}, as folds is {self.folds}")
-        if (self.method == "leave_one_source_out") != bool(self.test_source):
-            raise ValueError(
-                f"method is {self.method!r} and test_source is {self.test_source!r}; expected the name of a data set "
-                "with leave_one_source_out, and an empty one with any other method"
-            )
-        return self
-
-
 class CohortSettings(Settings):
     """The cohort stage."""
 
@@ -264,6 +207,12 @@ class CohortSettings(Settings):
         "the scores of masks where no lesion at all has a label, and "
         "only the recipe automatic learns from their masks.",
     )
+    classes: list[ClassName] = Field(
+        default_factory=list,
+        description="Names of the classes of whole images, such as [normal, benign, malignant], for classifiers with "
+        "target: classes. The class comes from the reader (column class, class folder), else from the lesions. "
+        "Empty gives images no class.",
+    )
     shards: int = Field(
         2,
         ge=1,
@@ -275,6 +224,18 @@ class CohortSettings(Settings):
     def datasets(self) -> list[DatasetSettings]:
         """All studies of the cohort, in order."""
         return [self.dataset, *self.more_datasets]
+
+    @field_validator("classes")
+    @classmethod
+    def check_classes(cls, names: list[str]) -> list[str]:
+        """Refuse a single class, two spellings of one class, and the word for no class."""
+        keys = [same_class(name) for name in names]
+        if len(names) == 1 or len(set(keys)) < len(keys) or UNKNOWN_CLASS in keys:
+            raise ValueError(
+                f"classes is {names}; expected at least two different names, none of them {UNKNOWN_CLASS!r}, or an "
+                "empty list for images without classes"
+            )
+        return names
 
     @model_validator(mode="after")
     def check_datasets(self) -> Self:

@@ -80,6 +80,8 @@ def why_not(record: Mapping[str, Any]) -> str:
     """Say why a classifier cannot be applied to another study, from the record of its training; else ""."""
     if ELSEWHERE in record:
         return f"was applied there and not trained; name the run that trained it, {record[ELSEWHERE].get('folder', '')}"
+    if record["settings"].get("target") == "classes":
+        return "tells classes of images apart, which is for the study that it was trained on"
     further = [*record["settings"].get("vectors", []), *record["settings"].get("covariates", [])]
     if further:
         return f"also takes {', '.join(map(str, further))}, which are standardised by its training lesions"

@@ -49,7 +49,7 @@ class SaliencySettings(SaliencyJob):
     run: bool | list[str] = Field(
         True,
         description="Classifiers that get maps: true for each of classification.run whose pictures a lesion's mask "
-        "can be mapped to, false for none, or a list of names.",
+        "can be mapped to and whose target is malignant, false for none, or a list of names.",
     )
 
     def classifiers(self, classification: ClassificationSettings) -> list[str]:
@@ -60,7 +60,7 @@ class SaliencySettings(SaliencyJob):
         ValueError
             If `run` names a classifier that does not run, or whose input cannot bring a mask onto its pictures.
         """
-        able = [name for name in classification.run if _shows_masks(classification.classifiers[name].input)]
+        able = [name for name in classification.of_malignancy() if _shows_masks(classification.classifiers[name].input)]
         if isinstance(self.run, bool):
             return able if self.run else []
         for name in self.run:

@@ -14,7 +14,7 @@ from pydantic_core import InitErrorDetails
 
 from mammoflow.config.base import Model, Settings, overlay
 
-ANOTHER_CLASSIFIER = ("input", "network", "trainer", "weights", "input_options.model")
+ANOTHER_CLASSIFIER = ("target", "input", "network", "trainer", "weights", "input_options.model")
 """Keys that make another classifier, with files of its own."""
 
 WITHOUT_EFFECT = ("title", "note", "device", "seeds", "calibrate", "threshold")

@@ -57,6 +57,31 @@ def check_prompted_splits(prompts: PromptSettings, segmentation: SegmentationSet
         )
 
 
+def check_overlay(segmentation: SegmentationSettings, classifier: str) -> None:
+    """Refuse masks of prompts over images whose classes are told apart.
+
+    Prompts are made around annotated lesions, so an image of a class without lesions would be the one without a mask.
+
+    Parameters
+    ----------
+    segmentation
+        The models.
+    classifier
+        Name of a classifier with `target: classes` and `mask_overlay: predicted`.
+
+    Raises
+    ------
+    ValueError
+        Naming the classifier.
+    """
+    if segmentation.is_prompted(segmentation.default_model):
+        raise ValueError(
+            f"classification.classifiers.{classifier}.input_options.mask_overlay is predicted and its target is "
+            f"classes, but segmentation.default_model {segmentation.default_model} is prompted around the annotated "
+            "lesions, which tells images without a lesion; expected an automatic default model, or mask_overlay: none"
+        )
+
+
 def check_promptable(segmentation: SegmentationSettings, classifiers: Sequence[str]) -> None:
     """Refuse an automatic default model where classifiers decode prompts with it.
 

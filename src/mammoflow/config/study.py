@@ -12,6 +12,7 @@ from mammoflow.config.audit import AuditSettings
 from mammoflow.config.base import Device, Model, Settings, StageSettings
 from mammoflow.config.birads import BiradsJob
 from mammoflow.config.classification import NETWORKS, ClassificationSettings
+from mammoflow.config.classifier_checks import check_class_study
 from mammoflow.config.cohort import PHANTOM, CohortSettings, with_names
 from mammoflow.config.detection import AutomaticSettings
 from mammoflow.config.dicom import DicomSettings
@@ -33,6 +34,7 @@ from mammoflow.config.segmentation import RESERVED_NAMES, ModelSettings, Segment
 from mammoflow.config.segmentation_checks import (
     check_box_prompts,
     check_embedding_model,
+    check_overlay,
     check_promptable,
     check_prompted_splits,
 )
@@ -119,6 +121,7 @@ class StudyConfig(Settings):
                 f"expected one of prompts.margins_mm {self.prompts.margins_mm}"
             )
         check_applied(self.cohort, self.classification, self.segmentation)
+        check_class_study(self.classification, self.cohort.classes)
         entries = self.classification.entries()
         of_masks = [family for family in self.features.run if self.features.families[family].mask == "predicted"]
         of_masks += [name for _, name, entry in entries if "masks" in entry.needs()]
@@ -128,6 +131,8 @@ class StudyConfig(Settings):
         check_prompted_splits(self.prompts, self.segmentation, reading_prompts)
         check_promptable(self.segmentation, reading_prompts)
         for _, name, entry in entries:
+            if entry.target == "classes" and getattr(entry.input_options, "mask_overlay", "none") == "predicted":
+                check_overlay(self.segmentation, name)
             if hasattr(entry.input_options, "model"):
                 check_embedding_model(self.segmentation, name, entry.input_options.model)
         for family in self.features.run:
@@ -143,7 +148,7 @@ class StudyConfig(Settings):
                         f"{self.features.run}"
                     )
         self.saliency.classifiers(self.classification)
-        self.comparison.check_classifiers(self.classification.run)
+        self.comparison.check_classifiers(self.classification.of_malignancy())
         check_foreign_names(self.comparison.masks, [*self.segmentation.run, *RESERVED_NAMES], "comparison.masks")
         self.comparison.check_families(self.features.run)
         if self.comparison.needs_stability and self.cohort.split.all_folds:
@@ -151,10 +156,10 @@ class StudyConfig(Settings):
                 "comparison.feature_models has stability_above, and the run makes every fold; expected a single split, "
                 "because the training patients of one fold are the test patients of another"
             )
-        if self.dicom.classifier and self.dicom.classifier not in self.classification.run:
+        if self.dicom.classifier and self.dicom.classifier not in self.classification.of_malignancy():
             raise ValueError(
-                f"dicom.classifier is {self.dicom.classifier!r}; expected one of classification.run "
-                f"{self.classification.run}, or an empty text"
+                f"dicom.classifier is {self.dicom.classifier!r}; expected one of classification.run with target: "
+                f"malignant {self.classification.of_malignancy()}, or an empty text"
             )
         return self
 

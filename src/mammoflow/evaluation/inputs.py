@@ -10,7 +10,9 @@ from typing import Any
 import pandas as pd
 
 from mammoflow.errors import LeakageError, StudyError
+from mammoflow.evaluation.class_scores import read_class_predictions
 from mammoflow.storage.files import read_json
+from mammoflow.tables.classes import CLASS_PREDICTIONS
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
 from mammoflow.tables.detections import DETECTIONS, MAPS
 from mammoflow.tables.features import FEATURES
@@ -57,6 +59,8 @@ class Run:
         How saliency maps of classifiers lie on the reference masks.
     history
         Learning curves of all classifiers: the rows of `history.csv`, with `model` and `fold` (0 without folds).
+    class_predictions
+        Of all classifiers of the classes of images and seeds, and of their floor.
     segmenters, segmenter_history
         Records and learning curves of the segmentation models that the run trained, likewise.
     """
@@ -79,6 +83,7 @@ class Run:
     empty_scores: pd.DataFrame = field(default_factory=lambda: empty_table(EMPTY_SCORES))
     saliency: pd.DataFrame = field(default_factory=lambda: empty_table(SALIENCY))
     history: pd.DataFrame = field(default_factory=pd.DataFrame)
+    class_predictions: pd.DataFrame = field(default_factory=lambda: empty_table(CLASS_PREDICTIONS))
     segmenters: dict[str, Any] = field(default_factory=dict)
     segmenter_history: pd.DataFrame = field(default_factory=pd.DataFrame)
 
@@ -106,6 +111,7 @@ def read_run(
     predictions: list[Path],
     prompts: Sequence[Path] = (),
     saliency: Sequence[Path] = (),
+    class_predictions: Sequence[Path] = (),
     trained: Sequence[Path] = (),
 ) -> Run:
     """Read and check the tables of a run.
@@ -113,7 +119,7 @@ def read_run(
     `segmentation` are folders `<model>/<shard>`; first come those of the model whose masks go to features and
     classifiers. `features` are tables `<family>/<shard>.parquet`; the folder names the family. `prompts` are the tables
     of what gave no prompt, one for each shard and source. `saliency` are folders of classifiers, `trained` those of
-    segmentation models that the run trained.
+    segmentation models that the run trained. `class_predictions` are tables of classifiers of classes.
 
     Raises
     ------
@@ -123,12 +129,14 @@ def read_run(
         If a patient is on two sides of the split and the study does not say so.
     """
     prediction_files = [path / "predictions.parquet" if path.is_dir() else path for path in predictions]
+    of_classifiers = [*prediction_files, *class_predictions]
+    canonical = _join([folder / "images.parquet" for folder in images], CANONICAL_IMAGES)
     scores = _join([folder / "scores.parquet" for folder in segmentation], SEGMENTATION_SCORES)
     run = Run(
         study=read_json(cohort / "study.json"),
         cohort_images=read_table(cohort / "images.parquet", IMAGES),
         cohort_lesions=read_table(cohort / "lesions.parquet", LESIONS),
-        images=_join([folder / "images.parquet" for folder in images], CANONICAL_IMAGES),
+        images=canonical,
         lesions=_join([folder / "lesions.parquet" for folder in images], CANONICAL_LESIONS),
         excluded=_join([*(folder / "excluded.parquet" for folder in [cohort, *images]), *prompts], EXCLUDED),
         # Each model's folder holds the rows of the ellipse floor too.
@@ -139,13 +147,14 @@ def read_run(
         mask_model=segmentation[0].parent.name if segmentation else "",
         features=_features(features),
         predictions=_join(prediction_files, PREDICTIONS),
-        training=_records(prediction_files, "training.json"),
+        training=_records(of_classifiers, "training.json"),
         weights={path.parents[1].name: read_json(path) for path in _existing(segmentation, "weights.json")},
         detections=_join(_existing(segmentation, "detections.parquet"), DETECTIONS),
         maps=_join(_existing(segmentation, "maps.parquet"), MAPS),
         empty_scores=_join(_existing(segmentation, "empty.parquet"), EMPTY_SCORES),
         saliency=_join([folder / "saliency.parquet" for folder in saliency], SALIENCY),
-        history=_history(prediction_files),
+        history=_history(of_classifiers),
+        class_predictions=read_class_predictions(class_predictions, canonical),
         segmenters=_records([folder / RECORD_FILE for folder in trained], RECORD_FILE),
         segmenter_history=_history([folder / RECORD_FILE for folder in trained]),
     )

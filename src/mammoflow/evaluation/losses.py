@@ -40,7 +40,9 @@ LOSS_COLUMNS = (
 )
 
 
-def loss_table(runs: Mapping[int, Run], dice: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
+def loss_table(
+    runs: Mapping[int, Run], dice: pd.DataFrame, comparison: pd.DataFrame, classes: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Return the losses of every model that a run trained.
 
     Parameters
@@ -51,6 +53,9 @@ def loss_table(runs: Mapping[int, Run], dice: pd.DataFrame, comparison: pd.DataF
         Rows of `dice_by_diameter.csv`: the Dice of each lesion for the mask that later stages use, 0 for a missed one.
     comparison
         Rows of `comparison.csv`.
+    classes
+        Rows of `classes.csv`, of classifiers of the classes of images; None without such classifiers. Their AUC is the
+        mean over the classes, and its n counts images.
 
     Returns
     -------
@@ -63,6 +68,9 @@ def loss_table(runs: Mapping[int, Run], dice: pd.DataFrame, comparison: pd.DataF
     """
     test = dice[dice["split"] == "test"].groupby("model")["dice"].agg(["mean", "count"])
     aucs = comparison.drop_duplicates("model").set_index("model")[["auc", "n"]]
+    if classes is not None:
+        means = classes[classes["class"] == ""].drop_duplicates("model").set_index("model")[["auc", "n"]]
+        aucs = pd.concat([aucs, means[~means.index.isin(aucs.index)]])
     rows = []
     for fold, run in runs.items():
         for row in (*_segmentation_rows(run), *_classifier_rows(run)):

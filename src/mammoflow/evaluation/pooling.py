@@ -64,6 +64,7 @@ def read_fold(
     predictions: Sequence[Path],
     prompts: Sequence[Path],
     saliency: Sequence[Path] = (),
+    class_predictions: Sequence[Path] = (),
     trained: Sequence[Path] = (),
 ) -> Run:
     """Read the tables of one fold of a run that makes every fold.
@@ -74,7 +75,7 @@ def read_fold(
         Folder of the fold, and of every fold.
     images
         Folders of the image stage of the run; the fold has tables with the same names.
-    segmentation, features, predictions, prompts, saliency, trained
+    segmentation, features, predictions, prompts, saliency, class_predictions, trained
         Those of all folds and the shared ones, as `read_run` takes them.
 
     Raises
@@ -84,7 +85,7 @@ def read_fold(
     LeakageError
         If a patient is on two sides of the fold.
     """
-    given = (segmentation, features, predictions, prompts, saliency, trained)
+    given = (segmentation, features, predictions, prompts, saliency, class_predictions, trained)
     kinds = [of_fold(paths, fold, folds) for paths in given]
     return read_run(fold / "cohort", [fold / "images" / folder.name for folder in images], *kinds)
 
@@ -125,6 +126,7 @@ def pooled_run(whole: Run, folds: Sequence[Fold]) -> Run:
         maps=held_out([fold.run.maps for fold in folds], "image_id", images).assign(split="test"),
         empty_scores=held_out([fold.run.empty_scores for fold in folds], "image_id", images).assign(split="test"),
         saliency=held_out([fold.run.saliency for fold in folds], "lesion_id", lesions),
+        class_predictions=held_out([fold.run.class_predictions for fold in folds], "image_id", images),
         history=pd.concat([fold.run.history.assign(fold=fold.number) for fold in folds], ignore_index=True),
         segmenter_history=pd.concat(
             [fold.run.segmenter_history.assign(fold=fold.number) for fold in folds], ignore_index=True

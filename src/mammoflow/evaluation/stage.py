@@ -15,9 +15,11 @@ from mammoflow.evaluation.birads import CASE_TABLES, PUBLISHED
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.candidate_tables import COMPARED, comparison_tables
 from mammoflow.evaluation.candidates import classifier_titles
+from mammoflow.evaluation.class_figure import draw_class_confusion
+from mammoflow.evaluation.class_tables import class_tables
 from mammoflow.evaluation.detection import detection_table, froc_table
 from mammoflow.evaluation.discordant import discordant_table
-from mammoflow.evaluation.drawing import marked_figures
+from mammoflow.evaluation.drawing import marked_figures, remove_figure
 from mammoflow.evaluation.feature_table import feature_table
 from mammoflow.evaluation.few_labels import few_labels_table
 from mammoflow.evaluation.figures import write_figures
@@ -26,7 +28,7 @@ from mammoflow.evaluation.foreign import tables_record, unmatched_lines, unmatch
 from mammoflow.evaluation.foreign_masks import joined_rows, masks_record, score_foreign_masks
 from mammoflow.evaluation.inputs import Run, labelled_lesions, plain_columns, read_run
 from mammoflow.evaluation.losses import loss_table
-from mammoflow.evaluation.pooling import Fold, pooled_candidates, pooled_run, read_fold
+from mammoflow.evaluation.pooling import Fold, pooled_candidates, pooled_note, pooled_run, read_fold
 from mammoflow.evaluation.predictions_file import predictions_table
 from mammoflow.evaluation.provenance_record import provenance, recorded_inputs
 from mammoflow.evaluation.saliency import saliency_table
@@ -43,6 +45,9 @@ from mammoflow.storage.files import write_text
 from mammoflow.tables.files import write_csv
 from mammoflow.tables.study import LEAKING, is_cbis_ddsm, noted, study_note
 
+CLASS_TABLES = ("classes", "class_confusion", "class_differences")
+"""Tables of runs with classifiers of the classes of images."""
+
 NOT_RESULTS = ("exclusions", "birads_published", "foreign_unmatched")
 """Tables that no split can spoil; every other one has a `note`, and the column `leaking` where the split leaks."""
 
@@ -58,6 +63,7 @@ def compare(
     prompts: Sequence[Path] = (),
     folds: Sequence[Path] = (),
     saliency: Sequence[Path] = (),
+    class_predictions: Sequence[Path] = (),
     trained: Sequence[Path] = (),
 ) -> None:
     """Hold every model against BI-RADS and its floors, and write tables, flow diagram and figures.
@@ -85,6 +91,8 @@ def compare(
         paths are shared.
     saliency
         Folders of the saliency maps, one for each classifier that has them, and fold.
+    class_predictions
+        Tables of predictions, one for each classifier of the classes of images, and fold.
     trained
         Folders of the segmentation models that the run trained, one for each model and fold.
 
@@ -96,15 +104,18 @@ def compare(
         If a patient is on two sides of the split and the study does not say so.
     """
     bootstrap = PatientBootstrap.of(settings)
+    parts: list[Fold] = []
     if folds:
-        parts = _read_folds(settings, folds, images, segmentation, features, predictions, prompts, saliency, trained)
+        given = (segmentation, features, predictions, prompts, saliency, class_predictions, trained)
+        parts = _read_folds(settings, folds, images, *given)
         run = pooled_run(read_run(cohort, images, [], [], []), parts)
         labelled, training, features_of = labelled_lesions(run), parts[0].lesions, parts[0].run.features
         trainings = {fold.number: fold.run for fold in parts}
         candidates = pooled_candidates(parts)
         tables = comparison_tables(settings, run, candidates, labelled, parts)
     else:
-        run = read_run(cohort, images, segmentation, features, predictions, prompts, saliency, trained)
+        kinds = (segmentation, features, predictions, prompts, saliency, class_predictions, trained)
+        run = read_run(cohort, images, *kinds)
         labelled = training = labelled_lesions(run)
         features_of, trainings = run.features, {0: run}
         candidates = all_candidates(settings, run, labelled)
@@ -134,7 +145,6 @@ def compare(
         "detection": detection_table(run, bootstrap),
         "froc": froc_table(run),
         "few_labels": few_labels_table(run, candidates, labelled, bootstrap),
-        "losses": loss_table(trainings, diameters, tables["comparison"]),
         "dice_by_diameter": diameters,
         "dice_diameter_correlation": diameter_correlation(diameters, bootstrap),
         # in a run that makes every fold: on the training lesions of the first
@@ -142,7 +152,11 @@ def compare(
         "saliency": saliency_table(run, labelled, bootstrap),
         "exclusions": exclusions(run, labelled, candidates),
         "birads_published": published_table(run.study),
+        **class_tables(run.class_predictions, run.training, bootstrap, class_note(run, parts)),
     }
+    tables["losses"] = loss_table(trainings, diameters, tables["comparison"], tables.get("classes"))
+    for name in CLASS_TABLES:
+        (output / f"{name}.csv").unlink(missing_ok=True)  # of a run that had classes
     for name, table in tables.items():
         write_csv(output / f"{name}.csv", table if name in NOT_RESULTS else marked_table(run, table))
     for line in unmatched_lines(tables["foreign_unmatched"]):
@@ -159,6 +173,7 @@ def compare(
         predictions=predictions,
         prompts=prompts,
         saliency=saliency,
+        **({"class_predictions": class_predictions} if class_predictions else {}),
         trained=trained,
     )
     record = provenance(settings, run, inputs) | {
@@ -168,6 +183,14 @@ def compare(
     write_record(output / "provenance.json", record)
     with marked_figures(_figure_marks(run, tables)):
         write_figures(output / "figures", run, candidates, labelled, tables, steps["steps"])
+        write_class_figure(output / "figures" / "class_confusion.png", run, tables)
+
+
+def write_class_figure(path: Path, run: Run, tables: Mapping[str, pd.DataFrame]) -> None:
+    """Write the confusion matrices of the classes, where the run has classifiers of them."""
+    remove_figure(path)
+    if "class_confusion" in tables:
+        draw_class_confusion(path, tables["class_confusion"], run.phantom, classifier_titles(run.training))
 
 
 def _figure_marks(run: Run, tables: Mapping[str, pd.DataFrame]) -> str:
@@ -186,12 +209,14 @@ def _read_folds(
     predictions: Sequence[Path],
     prompts: Sequence[Path],
     saliency: Sequence[Path],
+    class_predictions: Sequence[Path],
     trained: Sequence[Path],
 ) -> list[Fold]:
     """Read every fold, and fit what is fitted here on the training lesions of each."""
     folds = []
     for folder in folders:
-        run = read_fold(folder, folders, images, segmentation, features, predictions, prompts, saliency, trained)
+        kinds = (segmentation, features, predictions, prompts, saliency, class_predictions, trained)
+        run = read_fold(folder, folders, images, *kinds)
         lesions = labelled_lesions(run)
         number = int(run.study["split"]["fold"])
         folds.append(Fold(number, folder, run, lesions, all_candidates(settings, run, lesions)))
@@ -202,6 +227,11 @@ def marked_table(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     """Return a table of results with the study's note in every row, and the column `leaking` where the split leaks."""
     marked = noted(table, run.study)
     return marked.assign(leaking=True) if run.leaking else marked
+
+
+def class_note(run: Run, folds: Sequence[Fold]) -> str:
+    """Return what the note of each row about the classes of images says."""
+    return "; ".join(filter(None, [study_note(run.study), pooled_note(folds) if folds else ""]))
 
 
 def published_table(study: dict[str, Any]) -> pd.DataFrame:

@@ -55,7 +55,8 @@ def classifier_inputs(config: StudyConfig, name: str, fold: str = "") -> dict[st
     -------
     dict
         `images`, `lesions`, `masks`, `scores`, `prompts`, `features`, `weights` of the network, `model_weights` of
-        the promptable model, and what a finished run `trained`; an empty list where the classifier does not need them.
+        the promptable model, what a finished run `trained`, and the `classes` of images; an empty list where the
+        classifier does not need them.
     """
     entry = config.classification.classifiers[name]
     needs = entry.needs()
@@ -81,6 +82,7 @@ def classifier_inputs(config: StudyConfig, name: str, fold: str = "") -> dict[st
         "weights": [] if config.classification.from_run else network_weights(config, name),
         "model_weights": weights_inputs(config, model, fold) if "model" in needs else [],
         "trained": trained_files(config, name),
+        "classes": [str(run / "cohort" / "classes.parquet")] if "classes" in needs else [],
     }
 
 

@@ -58,7 +58,7 @@ class Tables:
         """
         path = self.folder / f"{name}.csv"
         try:
-            table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"group": str})
+            table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"group": str, "class": str})
         except pd.errors.EmptyDataError:
             return []
         except (OSError, ValueError) as error:

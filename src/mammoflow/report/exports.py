@@ -89,7 +89,7 @@ def write_tables(comparison: Path, output: Path, titles: Mapping[str, str]) -> N
     output.mkdir(parents=True, exist_ok=True)
     for path in sorted(comparison.glob("*.csv")):
         try:
-            table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"group": str})
+            table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"group": str, "class": str})
         except pd.errors.EmptyDataError:
             continue
         except (OSError, ValueError) as error:

@@ -47,6 +47,8 @@ FIGURES_OF_SOME_RUNS = {
     "positives per image. A mark is the end of a curve; vertical lines are intervals at the stated false positives.",
     "few_labels": "Dice of automatic models, or AUC of classifiers, on the test split against the share of training "
     "patients whose labels were used. Vertical lines are intervals over patients.",
+    "class_confusion": "Confusion matrices of the classes of images on the test split, one for each classifier; "
+    "shading is the share of the true class.",
     "learning_curves": "Learning curves of each classifier: loss of training and validation, and validation AUC, by "
     "epoch; one line for each seed and fold. A dotted line marks the start of another phase of the training.",
     "learning_curves_segmentation": "Learning curves of each segmentation model that the run trained: loss of training "

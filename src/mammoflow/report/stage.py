@@ -17,6 +17,7 @@ from mammoflow.evaluation.candidates import classifier_titles, display_name
 from mammoflow.evaluation.detection import FALSE_POSITIVES_PER_IMAGE
 from mammoflow.evaluation.segmentation_tables import FEEDS
 from mammoflow.report.absences import absences, without_millimetres
+from mammoflow.report.classes import class_values
 from mammoflow.report.content import (
     Tables,
     by_family,
@@ -160,6 +161,7 @@ def write_report(
         "detection": tables.rows("detection"),
         "few_labels": tables.rows("few_labels"),
         "losses": tables.rows("losses"),
+        **class_values(tables, provenance["comparison"], titles),
         "detection_levels": [f"{level:g}" for level in FALSE_POSITIVES_PER_IMAGE],
         "overlays": by_model(overlays(pictures, settings.overlays)),
         "saliency": tables.rows("saliency"),

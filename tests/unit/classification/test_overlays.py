@@ -18,6 +18,7 @@ from mammoflow.config.base import validate_settings
 from mammoflow.config.classification import ClassifierSettings
 from mammoflow.config.pictures import PictureOptions
 from mammoflow.config.study import StudyConfig
+from mammoflow.errors import ConfigError
 from mammoflow.planning.classifiers import classifier_inputs
 from mammoflow.storage.files import read_mask, write_image
 from mammoflow.tables.detections import DETECTIONS, MAPS
@@ -142,3 +143,18 @@ def test_a_classifier_trains_on_overlaid_pictures(study: Any, tiny: Any) -> None
     record = tiny.record_in(output / "seeds" / "0" / "model.safetensors")
     assert record["overlay"] == "prompts"
     assert record["seen_test_patients"] == 0
+
+
+def test_masks_of_prompts_over_images_of_classes_are_refused() -> None:
+    entry = {"input": "whole_image", "network": "resnet_small", "target": "classes"}
+    shown = {**entry, "input_options": {"mask_overlay": "predicted"}}
+    values: dict[str, Any] = {
+        "classification": {"run": ["shown"], "classifiers": {"shown": shown}},
+        "cohort": {"classes": ["normal", "mass"]},
+    }
+    with pytest.raises(ConfigError, match="which tells images without a lesion"):
+        validate_settings(StudyConfig, values, "test")
+    unet = {"architecture": "unet_16", "train": {"recipe": "automatic"}}
+    segmentation = {"run": ["net"], "default_model": "net", "models": {"net": unet}}
+    nothing = {"features": {"run": []}}
+    validate_settings(StudyConfig, values | nothing | {"segmentation": segmentation}, "test")

@@ -11,8 +11,9 @@ import pytest
 
 from mammoflow.cohort.reader import open_reader
 from mammoflow.cohort.stage import build_cohort
-from mammoflow.config.cohort import CohortSettings, DatasetSettings, SplitSettings
+from mammoflow.config.cohort import CohortSettings, DatasetSettings
 from mammoflow.config.images import ImagesSettings
+from mammoflow.config.split import SplitSettings
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.imaging.stage import prepare_images
 from mammoflow.reasons.files import FileReason

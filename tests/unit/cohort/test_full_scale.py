@@ -19,7 +19,8 @@ import pytest
 from mammoflow.cohort.audit.audit import Audit, audit_study
 from mammoflow.cohort.audit.study_tables import read_study
 from mammoflow.cohort.stage import build_cohort
-from mammoflow.config.cohort import CohortSettings, DatasetSettings, SplitSettings
+from mammoflow.config.cohort import CohortSettings, DatasetSettings
+from mammoflow.config.split import SplitSettings
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS, ROWS
 from mammoflow.tables.files import read_table
 

@@ -12,7 +12,8 @@ import pytest
 
 from mammoflow.cohort.case_tables import read_case_tables
 from mammoflow.cohort.stage import build_cohort
-from mammoflow.config.cohort import CohortSettings, DatasetSettings, SplitSettings
+from mammoflow.config.cohort import CohortSettings, DatasetSettings
+from mammoflow.config.split import SplitSettings
 from mammoflow.tables.cohort import IMAGES, LESIONS
 from mammoflow.tables.files import read_table
 

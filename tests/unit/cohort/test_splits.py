@@ -19,7 +19,8 @@ from mammoflow.cohort.splits import (
     split_patients,
 )
 from mammoflow.config.base import validate_settings
-from mammoflow.config.cohort import CohortSettings, SplitSettings
+from mammoflow.config.cohort import CohortSettings
+from mammoflow.config.split import SplitSettings
 from mammoflow.errors import ConfigError, LeakageError, StudyError
 
 PATIENTS = st.lists(

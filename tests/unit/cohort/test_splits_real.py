@@ -12,8 +12,9 @@ from mammoflow.cohort.division import divide, keep_official_test
 from mammoflow.cohort.reader import open_reader
 from mammoflow.cohort.several_studies import Pool
 from mammoflow.cohort.stage import build_cohort
-from mammoflow.config.cohort import CohortSettings, DatasetSettings, SplitSettings
+from mammoflow.config.cohort import CohortSettings, DatasetSettings
 from mammoflow.config.reading import read_config
+from mammoflow.config.split import SplitSettings
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.segmentation.models.small import WEIGHTS
 from mammoflow.tables.cohort import IMAGES

@@ -12,8 +12,9 @@ import pytest
 
 from mammoflow.classification.cases import read_cases
 from mammoflow.cohort.stage import build_cohort
-from mammoflow.config.cohort import CohortSettings, DatasetSettings, SplitSettings
+from mammoflow.config.cohort import CohortSettings, DatasetSettings
 from mammoflow.config.images import ImagesSettings
+from mammoflow.config.split import SplitSettings
 from mammoflow.errors import ConfigError, LeakageError, StudyError
 from mammoflow.imaging.stage import prepare_images
 from mammoflow.planning.preflight import check_study

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from mammoflow.cohort.stage import build_cohort
-from mammoflow.config.cohort import CohortSettings, DatasetSettings, SplitSettings
+from mammoflow.config.cohort import CohortSettings, DatasetSettings
+from mammoflow.config.split import SplitSettings
 from mammoflow.errors import LeakageError, StudyError
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason

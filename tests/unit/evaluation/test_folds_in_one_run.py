@@ -26,11 +26,13 @@ from mammoflow.evaluation.stage import write_record
 from mammoflow.features.stage import extract
 from mammoflow.imaging.stage import prepare_images
 from mammoflow.storage.files import read_image, text_digest
+from mammoflow.tables.classes import CLASS_PREDICTIONS
 from mammoflow.tables.files import write_table
 from mammoflow.tables.predictions import PREDICTIONS
 from tests.unit.evaluation.tiny_run import write_study
 
 FOLDS = 2
+CLASSES = ("even", "odd")
 SETTINGS = ComparisonSettings(bootstrap=100, fewest_patients=2, fewest_cases=3)
 IMAGES = ImagesSettings(breast_region="whole")
 
@@ -59,6 +61,21 @@ def write_predictions(images: Path, fold: int, folder: Path) -> Path:
     return folder
 
 
+def write_class_predictions(images: Path, fold: int, folder: Path) -> Path:
+    """Write what a classifier of two classes might say of every image, other numbers in each fold."""
+    table = pd.read_parquet(images / "images.parquet")[["image_id", "patient_id", "split"]]
+    numbers = table["patient_id"].str[1:].astype(int)
+    table = table.assign(image_class=[CLASSES[number % 2] for number in numbers], model="two", seed=0)
+    table["share"] = [int(text_digest(str(fold), name)[:8], 16) / 16**8 for name in table["image_id"]]
+    parts = [
+        table.assign(class_number=number, predicted_class=name, probability=table["share"].rsub(number).abs())
+        for number, name in enumerate(CLASSES)
+    ]
+    file = folder / "class_predictions.parquet"
+    write_table(pd.concat(parts, ignore_index=True).drop(columns="share"), CLASS_PREDICTIONS, file)
+    return file
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study")
@@ -77,6 +94,7 @@ def run(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder = root / f"fold-{fold}"
         write_fold(fold, root / "cohort", [root / "images" / "00"], folder)
         write_predictions(folder / "images" / "00", fold, folder / "classification" / "made_up")
+        write_class_predictions(folder / "images" / "00", fold, folder / "classification" / "two")
     return root
 
 
@@ -112,6 +130,7 @@ def comparison(run: Path, compare_tables: Callable[..., None]) -> Path:
         predictions=predictions,
         output=output,
         folds=folds,
+        class_predictions=[fold / "classification" / "two" / "class_predictions.parquet" for fold in folds],
     )
     return output
 
@@ -187,3 +206,19 @@ def test_weights_that_each_fold_trains_are_all_recorded(run: Path, comparison: P
         "trained": {"sha256": "0"},
         "trained, fold 1": {"sha256": "1"},
     }
+
+
+def test_each_image_has_the_class_of_the_fold_that_held_it_out(run: Path, comparison: Path) -> None:
+    table = pd.read_csv(comparison / "classes.csv", keep_default_na=False, na_values=[""])
+    everything = table[table["class"].isna()].set_index("model")
+    images = pd.read_parquet(run / "images" / "00" / "images.parquet")
+    assert (everything["n"] == len(images)).all()
+    assert everything["note"].str.contains("pooled over 2 folds").all()
+    right = []
+    for fold in range(FOLDS):
+        file = run / f"fold-{fold}" / "classification" / "two" / "class_predictions.parquet"
+        rows = pd.read_parquet(file)
+        rows = rows[rows["split"] == "test"]
+        called = rows.loc[rows.groupby("image_id")["probability"].idxmax()]
+        right += (called["predicted_class"] == called["image_class"]).tolist()
+    assert everything.loc["two", "accuracy"] == pytest.approx(sum(right) / len(images), abs=1e-5)

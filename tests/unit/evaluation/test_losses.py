@@ -90,6 +90,9 @@ def test_epochs_of_a_classifier_run_over_its_phases() -> None:
     assert (second["epochs"], second["epoch_kept"], second["train_loss_kept"]) == (4, 3, 12)
     assert second["loss"] == "weighted cross-entropy + that of mean_teacher"
     assert (second["test_auc"], second["test_lesions_auc"]) == (0.7, 48)
+    classes = pd.DataFrame({"model": ["grader"] * 2, "class": ["", "normal"], "auc": [0.6, 0.9], "n": [30, 30]})
+    of_classes = loss_table({0: run_of()}, DICE, COMPARISON[:1], classes).set_index("model").loc["grader"].iloc[0]
+    assert (of_classes["test_auc"], of_classes["test_lesions_auc"]) == (0.6, 30)
 
 
 def test_nothing_is_listed_where_nothing_was_trained() -> None:

@@ -9,12 +9,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from tiny_run import LABELLED, TinyRun, write_study, write_tiny_run
+from tiny_run import CLASSES, LABELLED, TinyRun, write_study, write_tiny_run
 
 from mammoflow.config.evaluation import ReportSettings
 from mammoflow.report.stage import write_report
 from mammoflow.segmentation.small.windows import load_samples
 from mammoflow.segmentation.tuning.lesions import read_lesions
+from mammoflow.tables.classes import CLASS_PREDICTIONS
 from mammoflow.tables.cohort import IMAGES, LESIONS
 from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.features import FEATURES, feature_columns
@@ -42,7 +43,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory, compare_tables: Callable[...,
     write_study(folder / "study")
     found = {}
     for choice in ("leave_out", "keep"):
-        found[choice] = write_tiny_run(folder / "study", folder / choice, choice)
+        classes = CLASSES if choice == "keep" else ()
+        found[choice] = write_tiny_run(folder / "study", folder / choice, choice, classes)
         compare_tables(output=folder / choice / "comparison", **found[choice].inputs())
     return found
 
@@ -167,4 +169,27 @@ def test_the_page_says_how_many_lesions_have_no_label(runs: dict[str, TinyRun], 
     page = tmp_path / "page.html"
     settings = ReportSettings(overlays=0)
     write_report(settings, run.cohort, run.root / "comparison", [run.images], [run.segmentation], page)
-    assert "3 without a label, which no figure uses" in page.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    assert "3 without a label, which no figure uses" in text
+    section = text.partition('<section id="classes"')[2].partition("</section>")[0]
+    assert "test images of" in section
+    assert all(f'<th scope="row">{name}</th>' in section for name in (*CLASSES, "all classes"))
+
+
+def test_every_image_with_a_class_is_classified_and_compared(runs: dict[str, TinyRun]) -> None:
+    run = runs["keep"]
+    predictions = read_table(run.class_predictions, CLASS_PREDICTIONS)
+    images = predictions.drop_duplicates("image_id")
+    assert len(images) == LABELLED + 5
+    numbers = images["patient_id"].str[1:].astype(int)
+    assert images["image_class"].tolist() == [CLASSES[number % 3] for number in numbers]
+    classes = pd.read_csv(run.root / "comparison" / "classes.csv")
+    of_model = classes[classes["model"] == "three"].set_index("class", drop=False)
+    assert of_model.index.tolist()[1:] == [*CLASSES]
+    assert of_model["n_class"].iloc[0] == of_model["n_class"].iloc[1:].sum() == (images["split"] == "test").sum()
+    cells = pd.read_csv(run.root / "comparison" / "class_confusion.csv")
+    assert cells.groupby("model")["n"].sum().eq((images["split"] == "test").sum()).all()
+    assert (run.root / "comparison" / "figures" / "class_confusion.svg").is_file()
+    record = json.loads((run.root / "comparison" / "provenance.json").read_text())
+    assert record["training"]["three"]["classes"] == [*CLASSES]
+    assert not (runs["leave_out"].root / "comparison" / "classes.csv").exists()

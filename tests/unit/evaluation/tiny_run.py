@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mammoflow.classification.classes.stage import train_class_classifier
 from mammoflow.classification.samples import Files, PromptableSource
 from mammoflow.classification.stage import train_classifier
 from mammoflow.cohort.stage import build_cohort
@@ -30,6 +32,8 @@ LABELLED = 16
 MARGIN_MM = 5.0
 FAMILY = "gabor"
 CLASSIFIER = "perceptron_frozen"
+CLASSES = ("a", "b", "c")
+CLASS_CLASSIFIER = "three"
 
 
 @dataclass(frozen=True)
@@ -62,9 +66,14 @@ class TinyRun:
     def predictions(self) -> Path:
         return self.root / "classification" / CLASSIFIER
 
+    @property
+    def class_predictions(self) -> Path:
+        return self.root / "classification" / CLASS_CLASSIFIER / "class_predictions.parquet"
+
     def inputs(self) -> dict[str, Any]:
         """Return the folders and tables that `compare` reads."""
-        return {
+        with_classes = {"class_predictions": [self.class_predictions]} if self.class_predictions.is_file() else {}
+        return with_classes | {
             "cohort": self.cohort,
             "images": [self.images],
             "segmentation": [self.segmentation],
@@ -101,17 +110,20 @@ def write_study(folder: Path) -> None:
                 "view": "MLO",
                 "density": 1 + number % 4,
                 "spacing": SPACING_MM,
+                "class": CLASSES[number % 3],
             }
         )
     pd.DataFrame(rows).to_csv(folder / "cases.csv", index=False)
 
 
-def write_tiny_run(study: Path, root: Path, unlabelled: str) -> TinyRun:
-    """Run all stages before the comparison on the study, with one shard."""
+def write_tiny_run(study: Path, root: Path, unlabelled: str, classes: Sequence[str] = ()) -> TinyRun:
+    """Run all stages before the comparison on the study, with one shard; with classes also a classifier of them."""
     run = TinyRun(root)
     dataset = DatasetSettings(reader="table", name="tiny", folder=str(study), tables=["cases.csv"])
-    cohort = CohortSettings.model_validate({"dataset": dataset, "shards": 1, "unlabelled": unlabelled})
-    build_cohort(cohort, study, run.cohort)
+    cohort = CohortSettings.model_validate(
+        {"dataset": dataset, "shards": 1, "unlabelled": unlabelled, "classes": [*classes]}
+    )
+    build_cohort(cohort, study, run.cohort, class_sides=bool(classes))
     images = ImagesSettings(breast_region="whole")
     prepare_images(images, study, run.cohort / "shards" / "00", run.images, 1)
     make_prompts(PromptSettings(margins_mm=[MARGIN_MM], default_margin_mm=MARGIN_MM), run.images, run.prompts)
@@ -131,4 +143,10 @@ def write_tiny_run(study: Path, root: Path, unlabelled: str) -> TinyRun:
         model=PromptableSource(model, "auto", store, MARGIN_MM),
     )
     train_classifier(settings, CLASSIFIER, files, run.predictions, 1)
+    if classes:
+        values = {"target": "classes", "input": "whole_image", "network": "resnet_small", "epochs": 1, "device": "cpu"}
+        values |= {"network_options": {"width": 8, "blocks": 1}, "input_options": {"image_px": 32}}
+        files = Files([run.images], classes=run.cohort / "classes.parquet")
+        chosen = ClassifierSettings.model_validate(values)
+        train_class_classifier(chosen, CLASS_CLASSIFIER, files, run.class_predictions.parent, 1)
     return run

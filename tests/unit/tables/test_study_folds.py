@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mammoflow.config.cohort import SplitSettings
+from mammoflow.config.split import SplitSettings
 from mammoflow.tables.study import has_every_fold
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 NEEDS = ("images",)
 GIVES = "picture"
+SEES_IMAGES = True
+"""A sample is an image where no feature vectors tell its lesions apart, so the classes of images can be learned."""
 
 
 class Options(PictureOptions):

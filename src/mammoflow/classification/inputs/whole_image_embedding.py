@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 NEEDS = ("images", "model")
 GIVES = "vector"
+SEES_IMAGES = True
+"""A sample is an image where no feature vectors tell its lesions apart, so the classes of images can be learned."""
 
 IMAGES_ENCODED_TOGETHER = 4
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 TAKES = "picture"
 SAMPLE_MB = 12
 WEIGHTS = None
+TWO_CLASSES = True
+"""Its own loss is the binary cross entropy of its saliency map."""
 
 
 class Options(Settings):

@@ -17,7 +17,7 @@ from mammoflow.classification.cases import Cases
 from mammoflow.classification.samples import Files, Job, Samples
 from mammoflow.cohort.splits import fold_of_patients
 from mammoflow.config.classification import INPUTS, ClassifierSettings
-from mammoflow.config.cohort import SplitSettings
+from mammoflow.config.split import SplitSettings
 from mammoflow.errors import StudyError
 from mammoflow.storage.files import text_digest
 

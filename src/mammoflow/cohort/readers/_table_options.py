@@ -43,6 +43,7 @@ TableColumn = Literal[
     "birth_date",
     "sex",
     "age",
+    "class",
 ]
 
 LabelMeaning = Literal["malignant", "benign", "normal", "unknown"]

@@ -12,6 +12,7 @@ import pandas as pd
 
 from mammoflow.cohort.column_mapping import BOX
 from mammoflow.cohort.exam_folders import suffix_of
+from mammoflow.cohort.image_classes import WORD
 from mammoflow.cohort.mask_values import parse_mask_value
 from mammoflow.cohort.numbers import decimal_mark, parse_integer, parse_number, quoted
 from mammoflow.cohort.plain_text import LOST_CHARACTER, plain_text, visible_text, word_key
@@ -131,6 +132,7 @@ class RowReader:
             "birth_key": _birth_key(values["birth_date"], self.years_only),
             "sex": "F" if word_key(values["sex"]) in FEMALE else word_key(values["sex"]),
             **{key: self._optional(values, key, _pixels) for key in ("image_height", "image_width")},
+            WORD: values["class"],
             ORIGIN: origin,
         }
 

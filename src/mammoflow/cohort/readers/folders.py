@@ -12,6 +12,7 @@ from typing import Any, ClassVar, cast
 
 import pandas as pd
 
+from mammoflow.cohort.image_classes import WORD
 from mammoflow.cohort.near_copies import fingerprints, groups_of, near_copies
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.readers._folders_options import Options, expression_of
@@ -30,7 +31,7 @@ from mammoflow.storage.names import distinct_names
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm", ".dicom", ".ima")
 OTHER_SUFFIXES = (".txt", ".csv", ".tsv", ".json", ".xml", ".md", ".db", ".ini", ".xlsx", ".pdf", ".html", ".yaml")
-PRIVATE_COLUMNS = ["image_name", "mask_name"]
+PRIVATE_COLUMNS = ["image_name", "mask_name", WORD]
 Key = tuple[str, str]
 
 
@@ -98,6 +99,7 @@ class StudyReader(Reader):
                         "official_split": "",
                         "image_name": picture.path,
                         "mask_name": masks[number],
+                        WORD: picture.key[0],
                     }
                 )
         self._note(pictures)

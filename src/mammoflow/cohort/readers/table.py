@@ -14,6 +14,7 @@ from mammoflow.cohort.column_mapping import BOX, columns_used, map_columns
 from mammoflow.cohort.exam_folders import files_of, films_of_exams, is_exam, may_be_dicom
 from mammoflow.cohort.file_sizes import refuse_other_size, refuse_unequal_files
 from mammoflow.cohort.id_spellings import refuse_similar_parts, spreadsheet_hints
+from mammoflow.cohort.image_classes import WORD
 from mammoflow.cohort.image_files import choose_file
 from mammoflow.cohort.patient_facts import PatientFacts
 from mammoflow.cohort.patient_units import unit_hints
@@ -53,6 +54,7 @@ PRIVATE_COLUMNS = [
     "sex",
     "age",
     "birads_category",
+    WORD,
     "image_height",
     "image_width",
 ]

@@ -26,8 +26,9 @@ from mammoflow.cohort.download.manifest import MANIFEST
 from mammoflow.cohort.download.series import read_index, wanted_series
 from mammoflow.cohort.download.stage import download_study
 from mammoflow.cohort.stage import build_cohort
-from mammoflow.config.cohort import CohortSettings, DatasetSettings, SplitSettings
+from mammoflow.config.cohort import CohortSettings, DatasetSettings
 from mammoflow.config.download import DownloadSettings
+from mammoflow.config.split import SplitSettings
 from mammoflow.errors import ConfigError, DownloadError, StudyError
 from mammoflow.tables.cohort import EXCLUDED, LESIONS
 from mammoflow.tables.files import read_table

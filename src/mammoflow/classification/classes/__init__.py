@@ -1,0 +1,1 @@
+"""Classifiers that tell several classes of whole images apart."""
