@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mammoflow.errors import StudyError
-from mammoflow.evaluation.delong import components
+from mammoflow.evaluation.delong import Area, components
 from mammoflow.evaluation.estimates import Scored
 from mammoflow.evaluation.metrics import FloatArray, IntArray, patient_codes
 from mammoflow.tables.classes import CLASS_PREDICTIONS
@@ -156,12 +157,28 @@ class ClassScored:
         It is DeLong's decomposition, summed over the images of a patient and averaged over the classes: with the
         structural components V of an image for a class, the sum over its patient of (V - AUC) / (images of its side).
         """
-        patients = int(self.patients.max(initial=-1)) + 1
+        units, patients = patient_codes(self.patients)
         areas, influence = [], np.zeros(patients)
         for number in range(len(self.names)):
             is_class = self.label == number
             found = components(is_class.astype(np.float64), [self.probabilities[:, number]])
             areas.append(float(found[is_class].mean()))
             side = np.where(is_class, is_class.sum(), (~is_class).sum())
-            influence += np.bincount(self.patients, weights=(found - areas[-1]) / side, minlength=patients)
+            influence += np.bincount(units, weights=(found - areas[-1]) / side, minlength=patients)
         return float(np.mean(areas)), influence / len(self.names)
+
+    def mean_area(self) -> Area:
+        """Return the mean AUC of each class against the rest, where every class occurs.
+
+        Its degrees of freedom are the patients of the rarest class less one.
+        """
+        value, influence = self.area_influence()
+        parts = [self.label == number for number in range(len(self.names))]
+        clusters = min((len(np.unique(self.patients[part])), len(np.unique(self.patients[~part]))) for part in parts)
+        return Area(value, error_of_influence(influence), max(clusters[0] - 1, 1), *clusters)
+
+
+def error_of_influence(influence: FloatArray) -> float:
+    """Return the standard error of a value from what each patient adds to its deviation; NaN for one patient."""
+    patients = len(influence)
+    return math.sqrt(patients / (patients - 1) * float((influence**2).sum())) if patients > 1 else math.nan

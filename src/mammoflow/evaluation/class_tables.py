@@ -1,7 +1,8 @@
 """Tables of the classifiers of several classes: each class against the rest, all classes together, and differences.
 
 A class against the rest has the estimators of the other tables: Wilson's interval for the effective number of images,
-and DeLong's over patients. Means over the classes have percentile intervals of a bootstrap over patients.
+and DeLong's over patients. The mean AUC has DeLong's too. The balanced accuracy joins the intervals of the classes, and
+the mean F1 has a percentile interval of a bootstrap over patients. Their simulated coverage is in docs/evaluation.md.
 """
 
 from __future__ import annotations
@@ -16,18 +17,15 @@ import pandas as pd
 
 from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
 from mammoflow.evaluation.candidates import SEES_REFERENCE
-from mammoflow.evaluation.class_scores import LARGEST_CLASS, ClassScored
+from mammoflow.evaluation.class_scores import LARGEST_CLASS, ClassScored, error_of_influence
 from mammoflow.evaluation.decisions import compare_decisions
 from mammoflow.evaluation.delong import NOTHING, AreaDifference
-from mammoflow.evaluation.estimates import metric_estimates, proportion_estimate
-from mammoflow.evaluation.metrics import FloatArray, measure, patient_codes
+from mammoflow.evaluation.estimates import Scored, metric_estimates, proportion_estimate
+from mammoflow.evaluation.metrics import FloatArray, confusion, patient_codes, ratio
 from mammoflow.evaluation.proportions import proportion
 
 OF_CLASS = {"sensitivity": "recall", "specificity": "specificity", "precision": "precision", "f1": "f1", "auc": "auc"}
 """Columns of a class against the rest, and what the metric is called elsewhere."""
-
-OF_ALL = {"balanced_accuracy": "recall", "f1": "f1", "auc": "auc"}
-"""Columns of all classes together, each the mean of a metric of the classes."""
 
 METRICS = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "precision", "f1", "auc")
 NOT_DEFINED = Estimate(math.nan, math.nan, math.nan)
@@ -107,21 +105,55 @@ def all_classes(scored: ClassScored, rule: PatientBootstrap) -> dict[str, Estima
     """
     if not len(scored.label):
         return {}
-    parts = [scored.against_rest(number) for number in range(len(scored.names))]
-    enough = all(part.has_both(rule.fewest_patients) for part in parts)
     right = proportion([scored.right], [np.ones(len(scored.label))], scored.patients)
-    units, number = patient_codes(scored.patients)
-    weights = rule.draws(number)
-    found = [measure(part.label, part.scores[0], part.calls[0], weights, units) for part in parts]
-    means = {column: np.mean([values[metric] for values in found], axis=0) for column, metric in OF_ALL.items()}
-    return {
-        "accuracy": proportion_estimate(right, rule, enough),
-        **{column: _mean_estimate(values, scored, rule, enough) for column, values in means.items()},
+    parts = [scored.against_rest(number) for number in range(len(scored.names))]
+    enough = all(part.has_both(max(rule.fewest_patients, 2)) for part in parts)
+    found = {"accuracy": proportion_estimate(right, rule, enough)}
+    if scored.missing():
+        return found
+    mean_f1 = _mean_f1(parts, rule)
+    area = scored.mean_area()
+    if not enough:
+        values = {"balanced_accuracy": balanced_accuracy(parts, rule).value, "f1": mean_f1[0], "auc": area.value}
+        return found | {name: Estimate(value, math.nan, math.nan) for name, value in values.items()}
+    return found | {
+        "balanced_accuracy": balanced_accuracy(parts, rule),
+        "f1": rule.estimate(mean_f1, scored.patients),
+        "auc": Estimate(area.value, *area.interval(rule.confidence)),
     }
 
 
-def _mean_estimate(values: FloatArray, scored: ClassScored, rule: PatientBootstrap, enough: bool) -> Estimate:
-    return rule.estimate(values, scored.patients) if enough else Estimate(float(values[0]), math.nan, math.nan)
+def balanced_accuracy(parts: Sequence[Scored], rule: PatientBootstrap) -> Estimate:
+    """Return the mean sensitivity of the classes, each against the rest.
+
+    The distances of each sensitivity to the bounds of its own interval are joined with the correlations of the
+    sensitivities over patients (Zou and Donner, Statistics in Medicine 27, 2008).
+    """
+    shares = [part.proportion("recall") for part in parts]
+    values = np.array([share.value for share in shares])
+    bounds = np.array([share.interval(rule.confidence) for share in shares])
+    influence = np.array([share.influence for share in shares])
+    lengths = np.sqrt((influence**2).sum(axis=1))
+    scale = np.outer(lengths, lengths)
+    together = np.divide(influence @ influence.T, scale, out=np.eye(len(parts)), where=scale > 0)
+    reach = [
+        math.sqrt(max(float(distance @ together @ distance), 0.0)) / len(parts)
+        for distance in (values - bounds[:, 0], bounds[:, 1] - values)
+    ]
+    mean = float(values.mean())
+    return Estimate(mean, mean - reach[0], mean + reach[1])
+
+
+def _mean_f1(parts: Sequence[Scored], rule: PatientBootstrap) -> FloatArray:
+    """Return the mean F1 of the classes, each against the rest, on the images as they are and on each resample."""
+    units, number = patient_codes(parts[0].patients)
+    weights = rule.draws(number)
+    found = []
+    for part in parts:
+        counts = confusion(part.label, part.calls[0], weights, units)
+        hit, wrong = counts["true_positive"], counts["false_positive"] + counts["false_negative"]
+        found.append(ratio(2 * hit, 2 * hit + wrong))
+    return np.asarray(np.mean(found, axis=0))
 
 
 def confusion_rows(model: str, scored: ClassScored, note: str) -> list[dict[str, object]]:
@@ -164,8 +196,7 @@ def difference_row(
 def area_difference(first: ClassScored, second: ClassScored) -> AreaDifference:
     """Compare the mean AUCs of two models on the same images, each class of which occurs."""
     (area, influence), (other_area, other_influence) = first.area_influence(), second.area_influence()
-    deviation, patients = influence - other_influence, patient_codes(first.patients)[1]
-    error = math.sqrt(patients / (patients - 1) * float((deviation**2).sum())) if patients > 1 else math.nan
+    error = error_of_influence(influence - other_influence)
     return AreaDifference(area, other_area, error if error > NOTHING else math.nan)
 
 
