@@ -177,11 +177,14 @@ def threads_of_a_shard():
     return planning.threads_of_a_shard(len(SHARDS), workflow.resource_settings.cores, workflow.remote_exec)
 
 
-def threads_of_a_training(job):
-    """Threads of the job of one classifier."""
-    trainings = len(FOLDS) * max(len(CONFIG.classification.run), 1)
-    cores = workflow.resource_settings.cores
-    return planning.threads_of_a_training(trainings, cores, workflow.remote_exec, gpus(job) > 0)
+def threads_of_a_training(kind, name):
+    """Threads of the training that a wildcard names."""
+    return lambda wildcards: planning.threads_of_a_training(CONFIG, f"{kind}/{getattr(wildcards, name)}")
+
+
+def reserved_threads(kind, name):
+    """Threads that Snakemake reserves for the training that a wildcard names."""
+    return lambda wildcards: planning.reserved_threads(CONFIG, f"{kind}/{getattr(wildcards, name)}")
 
 
 def target(files, name, key, remedy):
