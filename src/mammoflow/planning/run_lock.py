@@ -80,9 +80,9 @@ def check_free(run: Path) -> None:
     if holder is None or holder.is_here() or holder.has_ended():
         return
     raise StudyError(
-        f"another run works in {run}: process {holder.process} on {holder.host}, started {holder.started}; expected one "
-        f"run at a time. Wait for its end, or give this run another name with the key run. If that process no longer "
-        f"exists, remove {run / FILE_NAME}"
+        f"another run works in {run}: process {holder.process} on {holder.host}, started {holder.started}; expected "
+        "one run at a time. Wait for its end, or give this run another name with the key run. If that process no "
+        f"longer exists, remove {run / FILE_NAME}"
     )
 
 
