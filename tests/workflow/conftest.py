@@ -166,16 +166,27 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Snakemake]:
     server.close()
 
 
+@pytest.fixture(scope="session")
+def without_network() -> list[str]:
+    """The beginning of a command that runs without any network, loopback included; empty where that is not allowed."""
+    command = ["unshare", "--user", "--map-root-user", "--net"]
+    allowed = shutil.which(command[0]) and subprocess.run([*command, "true"], capture_output=True).returncode == 0
+    return command if allowed else []
+
+
 @pytest.fixture(scope="module")
-def job_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A program that runs jobs as `python` does, in forks of one process that has loaded torch and the like."""
+def job_python(tmp_path_factory: pytest.TempPathFactory, without_network: list[str]) -> Iterator[Path]:
+    """A program that runs jobs as `python` does, in forks of one process that has loaded torch and the like.
+
+    The jobs have no network where this machine can take it away.
+    """
     folder = tmp_path_factory.mktemp("jobs")
     server, path, python = Path(__file__).with_name("job_server.py"), folder / "socket", folder / "python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} -S {server} {path} "$@"\n', encoding="utf-8")
     python.chmod(0o755)
     # Threads of torch that wait would spin, which costs most of the time where other programs use the cores too.
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    command = [sys.executable, str(server), str(path), "serve"]
+    command = [*without_network, sys.executable, str(server), str(path), "serve"]
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE) as process:
         while not path.is_socket():
             if process.poll() is not None:

@@ -100,3 +100,13 @@ def test_what_changed_in_place_is_read_again_and_nothing_else(project: Project) 
     for name in FILES:
         (root / name).touch()
     assert project.planned(*segment) == {}, "every file has its content of before"
+
+
+def test_a_result_that_was_made_again_with_an_earlier_time_is_read_again(project: Project) -> None:
+    project.snakemake()  # sees the times of all results
+    film = project.root / "results/phantom/images/00/images.parquet"
+    film.write_text("made again after the clock was set back, by a run that was killed then", encoding="utf-8")
+    os.utime(film, (1e9, 1e9))
+    planned = project.planned()
+    assert {"prompts_shard", "segment_shard", "features_shard", "train_classifier", "compare", "report"} <= set(planned)
+    assert "images_shard" not in planned

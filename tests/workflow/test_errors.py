@@ -106,3 +106,18 @@ def test_shell_characters_in_the_project_and_the_results_are_plain_characters(pr
     assert len(list(made.glob("segmentation/small/*/masks.parquet"))) == 2, printed
     assert "images is in" in (made / "logs/images/00.log").read_text(encoding="utf-8")
     assert {path.name for path in root.iterdir()} - beside == {f"-out {strange}"}
+
+
+def test_a_folder_in_which_another_run_works_is_left_alone(project: Project) -> None:
+    run = project.root / "results" / "phantom"
+    holder = {"host": "another-node", "process": 4711, "begun": 1, "started": "2026-01-01T00:00:00+00:00"}
+    (run / "running.json").write_text(json.dumps(holder))
+    settings = (run / "settings" / "images.yaml").stat().st_mtime_ns
+    printed = project.snakemake("--config", "images={longest_side_px: 512}", check=False)
+    assert "process 4711 on another-node" in printed
+    assert (run / "settings" / "images.yaml").stat().st_mtime_ns == settings
+    assert project.planned() == {}
+    (run / "running.json").unlink()
+    (run / "report" / "report.html").unlink()
+    project.snakemake()
+    assert not (run / "running.json").exists()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -140,6 +142,16 @@ def test_run_completes_with_every_row_of_the_table(spoilt: Spoilt) -> None:
     scores = pd.read_csv(run / "comparison/segmentation.csv")
     assert set(scores["model"]) == {"small", "ellipse", "Vendor masks"}
     assert (run / "report/report.html").stat().st_size > 100_000
+
+
+def test_the_jobs_of_the_run_had_no_network(spoilt: Spoilt, job_python: Path, without_network: list[str]) -> None:
+    if not without_network:
+        pytest.skip("this machine cannot take the network away from a process")
+    (spoilt[0] / "connect.py").write_text("import socket\nsocket.create_connection(('127.0.0.1', 9), timeout=5)\n")
+    environment = os.environ | {"PYTHONPATH": str(spoilt[0])}
+    done = subprocess.run([job_python, "-m", "connect"], env=environment, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "Network is unreachable" in done.stderr
 
 
 def test_scores_and_masks_of_other_tools_reach_the_report_and_are_marked(spoilt: Spoilt) -> None:

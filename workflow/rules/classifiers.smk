@@ -30,12 +30,13 @@ rule train_classifier:
     priority: 1
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: threads_of_a_training(f"classifiers/{wildcards.classifier}")
+    threads: reserved_threads("classifiers", "classifier")
     resources:
         mem_mb=lambda wildcards, attempt: attempt * planned_classifiers.job_memory_mb(CONFIG, wildcards.classifier),
         runtime=grows(720),
         gpu=lambda wildcards: gpus(f"classifiers/{wildcards.classifier}"),
     params:
+        threads=threads_of_a_training("classifiers", "classifier"),
         code=lambda wildcards: code(f"classifiers/{wildcards.classifier}"),
         losses=lambda wildcards: losses_of(
             planned_classifiers.classifier_inputs(CONFIG, wildcards.classifier, wildcards.fold)
@@ -58,7 +59,7 @@ rule train_classifier:
         "mammoflow classify --settings {input.settings:q} --name {wildcards.classifier:q}"
         " {params.images:q} {params.masks:q} {params.scores:q} {params.prompts:q} {params.features:q}"
         " {params.model:q} {params.weights:q} {params.network_weights:q} {params.trained:q} {params.classes:q}"
-        " --output {params.classifier:q} --threads {threads:q} 2>&1 | tee -- {log:q} >&2"
+        " --output {params.classifier:q} --threads {params.threads:q} 2>&1 | tee -- {log:q} >&2"
 
 
 use rule train_classifier as train_class_classifier with:

@@ -18,7 +18,7 @@ from mammoflow.planning import folds as planned_folds
 from mammoflow.planning import foreign as planned_foreign
 from mammoflow.planning import from_run as planned_from_run
 from mammoflow.planning import models as planned_models
-from mammoflow.planning import run_records
+from mammoflow.planning import run_lock, run_records
 from mammoflow.planning import searches as planned_searches
 from mammoflow.planning import workflow as planning
 from mammoflow.planning.command_line import asked_for, check_profile, check_project_folder, is_dry_run
@@ -41,6 +41,8 @@ try:
     CONFIG = planning.read_configuration(config, sys.argv[1:], config_files())
     # A dry run writes nothing: it plans a rule for the settings files that a run would write here.
     DRY_RUN = is_dry_run(sys.argv[1:])
+    if workflow.is_main_process and not DRY_RUN:
+        run_lock.check_free(planning.run_folder(CONFIG))
     TO_WRITE = planning.changed_settings(CONFIG) if DRY_RUN else planning.write_settings(CONFIG)
 except MammoflowError as error:
     raise WorkflowError(str(error)) from None
@@ -177,11 +179,14 @@ def threads_of_a_shard():
     return planning.threads_of_a_shard(len(SHARDS), workflow.resource_settings.cores, workflow.remote_exec)
 
 
-def threads_of_a_training(job):
-    """Threads of the job of one classifier."""
-    trainings = len(FOLDS) * max(len(CONFIG.classification.run), 1)
-    cores = workflow.resource_settings.cores
-    return planning.threads_of_a_training(trainings, cores, workflow.remote_exec, gpus(job) > 0)
+def threads_of_a_training(kind, name):
+    """Threads of the training that a wildcard names."""
+    return lambda wildcards: planning.threads_of_a_training(CONFIG, f"{kind}/{getattr(wildcards, name)}")
+
+
+def reserved_threads(kind, name):
+    """Threads that Snakemake reserves for the training that a wildcard names."""
+    return lambda wildcards: planning.reserved_threads(CONFIG, f"{kind}/{getattr(wildcards, name)}")
 
 
 def target(files, name, key, remedy):

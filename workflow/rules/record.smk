@@ -2,6 +2,10 @@
 
 
 onstart:
+    try:
+        run_lock.take(RUN)
+    except MammoflowError as error:
+        raise WorkflowError(str(error)) from None
     run_records.begin_record(
         CONFIG,
         workflow.executor_plugin.name,
@@ -15,7 +19,9 @@ onstart:
 
 onsuccess:
     run_records.end_record(CONFIG, run_records.FINISHED)
+    run_lock.release(RUN)
 
 
 onerror:
     run_records.end_record(CONFIG, run_records.FAILED)
+    run_lock.release(RUN)

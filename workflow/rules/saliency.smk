@@ -23,12 +23,13 @@ rule saliency_maps:
         classifier=planning.any_of(EXPLAINED),
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: threads_of_a_training(f"saliency/{wildcards.classifier}")
+    threads: reserved_threads("saliency", "classifier")
     resources:
         mem_mb=lambda wildcards, attempt: attempt * planned_classifiers.job_memory_mb(CONFIG, wildcards.classifier),
         runtime=grows(120),
         gpu=lambda wildcards: gpus(f"saliency/{wildcards.classifier}"),
     params:
+        threads=threads_of_a_training("saliency", "classifier"),
         code=lambda wildcards: code(f"saliency/{wildcards.classifier}"),
         losses=lambda wildcards: losses(
             f"{RUN}/{wildcards.fold}classification/{wildcards.classifier}/predictions.parquet",
@@ -44,7 +45,7 @@ rule saliency_maps:
         maps=lambda wildcards, output: Path(output.table).parent,
     shell:
         "mammoflow saliency --settings {input.settings:q} --classifier {params.classifier:q}"
-        " {params.images:q} {params.masks:q} --output {params.maps:q} --threads {threads:q}"
+        " {params.images:q} {params.masks:q} --output {params.maps:q} --threads {params.threads:q}"
         " 2>&1 | tee -- {log:q} >&2"
 
 

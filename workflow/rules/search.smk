@@ -22,12 +22,13 @@ rule search_classifier:
         f"{RUN}/benchmarks/{{fold}}search/{{search}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: 2
+    threads: reserved_threads("searches", "search")
     resources:
         mem_mb=lambda wildcards, attempt: attempt * planned_searches.search_memory_mb(CONFIG, wildcards.search),
         runtime=grows(2880),
         gpu=lambda wildcards: gpus(f"searches/{wildcards.search}"),
     params:
+        threads=threads_of_a_training("searches", "search"),
         code=lambda wildcards: code(f"searches/{wildcards.search}"),
         losses=lambda wildcards: losses_of(planned_searches.search_inputs(CONFIG, wildcards.search, wildcards.fold)),
         content=lambda wildcards: content_of_weights(
@@ -46,7 +47,7 @@ rule search_classifier:
         "mammoflow search --settings {input.settings:q} --name {wildcards.search:q}"
         " {params.images:q} {params.masks:q} {params.scores:q} {params.prompts:q} {params.features:q}"
         " {params.model:q} {params.weights:q} {params.network_weights:q} --output {params.search:q}"
-        " --threads {threads:q} 2>&1 | tee -- {log:q} >&2"
+        " --threads {params.threads:q} 2>&1 | tee -- {log:q} >&2"
 
 
 rule search:

@@ -21,12 +21,13 @@ rule train_segmenter:
         f"{RUN}/benchmarks/{{fold}}train_segmenter/{{trained}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: 2
+    threads: reserved_threads("segmentation_models", "trained")
     resources:
         mem_mb=lambda wildcards, attempt: attempt * planned_models.recipe_memory_mb(CONFIG, wildcards.trained),
         runtime=grows(1440),
         gpu=lambda wildcards: gpus(f"segmentation_models/{wildcards.trained}"),
     params:
+        threads=threads_of_a_training("segmentation_models", "trained"),
         code=lambda wildcards: code(f"segmentation_models/{wildcards.trained}"),
         losses=lambda wildcards: losses(
             *shards(f"{wildcards.fold}images/{{shard}}/images.parquet"),
@@ -51,7 +52,7 @@ rule train_segmenter:
     shell:
         "mammoflow train-segmenter --settings {input.settings:q} {params.model:q} {params.weights:q} {params.images:q}"
         " --store {params.store:q} --default-margin-mm {params.margin:q} --precision {params.precision:q}"
-        " --output {params.network:q} --threads {threads:q}"
+        " --output {params.network:q} --threads {params.threads:q}"
         " 2>&1 | tee -- {log:q} >&2"
 
 

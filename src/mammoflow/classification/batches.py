@@ -14,9 +14,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mammoflow.classification.samples import Inputs, Samples
+from mammoflow.run.runtime import available_cores
 from mammoflow.training.batching import Rows, cut_batches, epoch_batches, halve
 
 MOST_WORKERS = 8
+LEAST_WORKERS = 3
 
 
 @dataclass(frozen=True)
@@ -158,10 +160,12 @@ def stack(samples: Sequence[Inputs]) -> Inputs:
 def choose_workers(threads: int, device: torch.device) -> int:
     """Return how many processes load samples.
 
-    A GPU is fed by all threads but one. On a CPU the network takes all of them, and loading a sample takes less than a
-    hundredth of its time.
+    A GPU is fed by the threads of the job but one, and by at least three processes where the job has the cores. On a
+    CPU the network takes all of them, and loading a sample takes less than a hundredth of its time.
     """
-    return min(threads - 1, MOST_WORKERS) if device.type == "cuda" else 0
+    if device.type != "cuda":
+        return 0
+    return min(max(threads - 1, LEAST_WORKERS), available_cores() - 1, MOST_WORKERS)
 
 
 def _one_thread(_worker: int) -> None:

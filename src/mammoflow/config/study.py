@@ -39,6 +39,7 @@ from mammoflow.config.segmentation_checks import (
     check_prompted_splits,
 )
 from mammoflow.config.study_modality import PageSettings, StudyModality
+from mammoflow.config.threads import TrainingThreads
 from mammoflow.config.weights import PUBLISHED
 
 
@@ -66,6 +67,11 @@ class StudyConfig(Settings):
         "times",
         description="How a run finds changed files of the study. times compares the content of files whose size or "
         "times changed. content reads every file at each start, for file systems that do not keep times.",
+    )
+    training_threads: TrainingThreads = Field(
+        default_factory=TrainingThreads,
+        description="Threads of a training on a CPU. The last digits of a training depend on them, so they do not "
+        "follow the number of cores. With few trainings and many cores, larger numbers save time.",
     )
     phantom: PhantomSettings = Field(default_factory=PhantomSettings, description="The embedded phantom study.")
     cohort: CohortSettings = Field(default_factory=CohortSettings, description="Which study, and how it is split.")

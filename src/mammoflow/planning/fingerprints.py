@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 
 from mammoflow.config.study import StudyConfig
@@ -23,7 +24,11 @@ GIVEN = ""
 
 
 class Fingerprints:
-    """The fingerprints of a run's files; each call looks at the files anew.
+    """The fingerprints of a run's files.
+
+    Each file of a study is looked at once, when the fingerprint of the cohort needs it: a start of Snakemake would else
+    look at millions of files several times. A file that changes later has its old fingerprint until the next start, and
+    so its job runs again then.
 
     Parameters
     ----------
@@ -39,6 +44,7 @@ class Fingerprints:
         self.known = KnownFiles(self.run, config.changed_files == "content")
         names = [dataset.name for dataset in config.cohort.datasets]
         self.folders = dict(zip(names, map(Path, study_folders(config)), strict=True))
+        self.marks: dict[str, dict[str, str]] = {}
         self.tables = {dataset.name: dataset.every_table() for dataset in config.cohort.datasets}
 
     def of_cohort(self) -> str:
@@ -47,7 +53,9 @@ class Fingerprints:
         for study, folder in self.folders.items():
             tables = dict.fromkeys(self.tables[study], True)
             files = {**dict.fromkeys(study_files(folder), False), **tables} if folder.is_dir() else tables
-            lines += [self._line(study, name, folder / name, small) for name, small in sorted(files.items())]
+            marks = {name: self.known.mark(study, name, f"{folder}/{name}", small) for name, small in files.items()}
+            lines += [_line(study, name, marks[name]) for name in sorted(marks)]
+            self.marks[study] = marks
         return self._digest(lines)
 
     def of_shard(self, shard: str) -> str:
@@ -58,7 +66,7 @@ class Fingerprints:
         except (OSError, ValueError, AttributeError):
             return ""
         return self._digest(
-            [self._line(study, name, self.folders[study] / name) for study, name in files if study in self.folders]
+            [_line(study, name, self._mark(study, name)) for study, name in files if study in self.folders]
         )
 
     def of_given(self, files: Iterable[str]) -> str:
@@ -70,16 +78,23 @@ class Fingerprints:
             Tables or weights, as the rules name them.
         """
         given = [file for file in files if not self.is_made(file)]
-        return self._digest([self._line(GIVEN, file, Path(file), small=True) for file in given])
+        return self._digest([_line(GIVEN, file, self.known.mark(GIVEN, file, file, small=True)) for file in given])
 
     def is_made(self, file: str) -> bool:
         """Tell whether a file lies in the folder of the run."""
         return Path(file).absolute().is_relative_to(self.run.absolute())
 
-    def _line(self, study: str, name: str, path: Path, small: bool = False) -> str:
-        return json.dumps([study, name, self.known.mark(study, name, path, small)])
+    def _mark(self, study: str, name: str) -> str:
+        """Return the mark of a file of a study, as the fingerprint of the cohort has it where there is one."""
+        mark = self.marks.get(study, {}).get(name)
+        return self.known.mark(study, name, f"{self.folders[study]}/{name}") if mark is None else mark
 
     def _digest(self, lines: list[str]) -> str:
         if self.remember:
             self.known.save()
         return text_digest(*lines)
+
+
+def _line(study: str, name: str, mark: str) -> str:
+    """Return one file of a fingerprint, as a JSON list."""
+    return f"[{encode_basestring_ascii(study)}, {encode_basestring_ascii(name)}, {encode_basestring_ascii(mark)}]"

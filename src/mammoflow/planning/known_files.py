@@ -12,9 +12,10 @@ import json
 import os
 import sys
 import time
-from dataclasses import astuple, dataclass
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
 
 from mammoflow.storage.file_states import READ_FILES, FileState, ReadFile, read_read_files
 from mammoflow.storage.files import file_digest, write_text
@@ -29,9 +30,12 @@ YOUNG_S = 2.0
 UNKNOWN_TIME = -1
 ANNOUNCED_BYTES = 2**30
 
+Entry: TypeAlias = Sequence[Any]
+"""A file as `files.json` has it: size, both times, digest and mark."""
+ENTRY = [int, int, int, str, str]
 
-@dataclass
-class KnownFile:
+
+class KnownFile(NamedTuple):
     """What is known of a file: its state, the digest of its content or "", and its mark."""
 
     state: FileState
@@ -57,7 +61,7 @@ class KnownFiles:
         self._files = _read(run / FILE_NAME)
         self._changed = False
 
-    def mark(self, study: str, name: str, path: Path, small: bool = False) -> str:
+    def mark(self, study: str, name: str, path: str | Path, small: bool = False) -> str:
         """Return the mark of a file.
 
         Parameters
@@ -69,23 +73,27 @@ class KnownFiles:
         small
             Whether the content counts whatever the size of the file.
         """
+        key = f"{study}\n{name}"
         try:
-            return self._mark(f"{study}\n{name}", FileState.of(path.stat()), path, small)
+            # a study may have millions of files, and paths as objects take longer
+            state = FileState.of(os.stat(path))  # noqa: PTH116
+            known = self._files.get(key)
+            if known is not None and not self.by_content and state == tuple(known[:3]):
+                return str(known[4])
+            return self._mark(key, state, Path(path), small)
         except OSError:
             return ABSENT
 
     def save(self) -> None:
         """Write what is known now, where it differs from what was known before."""
         if self._changed:
-            content = {name: [*file.state, file.digest, file.mark] for name, file in sorted(self._files.items())}
-            write_text(self.run / FILE_NAME, json.dumps(content, indent=0) + "\n")
+            write_text(self.run / FILE_NAME, json.dumps(dict(sorted(self._files.items()))) + "\n")
             self._changed = False
 
     def _mark(self, name: str, state: FileState, path: Path, small: bool) -> str:
-        known = self._files.get(name)
+        entry = self._files.get(name)
+        known = None if entry is None else KnownFile(FileState(*entry[:3]), *entry[3:])
         unchanged = known is not None and known.state == state
-        if known is not None and unchanged and not self.by_content:
-            return known.mark
         before = "" if known is None else known.digest or self._digest_of_job(name, known.state)
         small = small or state.size <= LARGEST_SMALL_FILE
         could_be_same = bool(before) and known is not None and known.state.size == state.size
@@ -96,8 +104,8 @@ class KnownFiles:
             mark = digest if small or self.by_content else ":".join(map(str, state))
         is_young = time.time() - max(state.modified_ns, state.changed_ns) / 1e9 < YOUNG_S
         now = KnownFile(state._replace(changed_ns=UNKNOWN_TIME) if is_young else state, digest, mark)
-        if known is None or astuple(known) != astuple(now):
-            self._files[name] = now
+        if known != now:
+            self._files[name] = (*now.state, now.digest, now.mark)
             self._changed = True
         return mark
 
@@ -127,16 +135,14 @@ class KnownFiles:
         return file.digest if same else ""
 
 
-def _read(path: Path) -> dict[str, KnownFile]:
+def _read(path: Path) -> dict[str, Entry]:
     """Read what was known; nothing where the file is absent or damaged."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {
-            name: KnownFile(FileState(*map(int, file[:3])), str(file[3]), str(file[4]))
-            for name, file in content.items()
-        }
-    except (OSError, ValueError, AttributeError, TypeError, IndexError):
+        content: dict[str, Entry] = json.loads(path.read_text(encoding="utf-8"))
+        sound = all(list(map(type, entry)) == ENTRY for entry in content.values())
+    except (OSError, ValueError, AttributeError, TypeError):
         return {}
+    return content if sound else {}
 
 
 def study_files(folder: Path) -> list[str]:

@@ -4,6 +4,9 @@ Snakemake removes the results of a job that fails or is interrupted. Where the r
 earlier run, it takes these for up to date and does not run the job again. So each rule has as a parameter how often the
 files that it reads were lost. The number grows when a start of Snakemake finds that a file is gone that was complete
 before, and it stays after the file was made again.
+
+It grows as well when a file has an earlier time than before: the clock was set back before the file was made again, or
+an older copy was put in its place. Snakemake compares times, and would take what was made of the file for newer.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from mammoflow.storage.files import write_text
 
@@ -21,6 +25,24 @@ WRITTEN_TOGETHER = {
     "masks.parquet": ("scores.parquet", "weights.json"),
 }
 """Further results of the job that writes a table. Jobs read them as well, although only the table is named."""
+
+
+class State(NamedTuple):
+    """What is known of a result.
+
+    Attributes
+    ----------
+    times
+        How often it was lost.
+    complete
+        Whether it was there when it was last looked at.
+    modified_ns
+        When it was written, as its file system says; 0 where it was not there.
+    """
+
+    times: int = 0
+    complete: bool = False
+    modified_ns: int = 0
 
 
 class Made:
@@ -53,14 +75,13 @@ class Made:
             if not file.is_relative_to(self.run):
                 continue
             name = file.relative_to(self.run).as_posix()
-            times, was_complete = self._files.get(name, (0, False))
-            complete = file.exists()
-            now = (times + (was_complete and not complete), complete)
-            if now != self._files.get(name, (0, False)):
+            before = self._files.get(name, State())
+            now = _state(file, before)
+            if now != before:
                 self._files[name] = now
                 changed = True
-            if now[0]:
-                lost[name] = now[0]
+            if now.times:
+                lost[name] = now.times
         if changed and self.remember:
             write_text(self.run / FILE_NAME, json.dumps(self._files, indent=0, sort_keys=True) + "\n")
         return ", ".join(f"{name}: {times}" for name, times in sorted(lost.items()))
@@ -71,10 +92,22 @@ def _written_with(file: Path) -> list[Path]:
     return [file, *(file.with_name(name) for name in WRITTEN_TOGETHER.get(file.name, ()))]
 
 
-def _read(path: Path) -> dict[str, tuple[int, bool]]:
+def _state(file: Path, before: State) -> State:
+    """Look at a result; it was lost where it is gone, or is older than it was."""
+    try:
+        modified_ns = file.stat().st_mtime_ns
+    except OSError:
+        return State(before.times + before.complete, False, 0)
+    return State(before.times + (modified_ns < before.modified_ns), True, modified_ns)
+
+
+def _read(path: Path) -> dict[str, State]:
     """Read the state; nothing where the file is absent or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return {name: (int(times), bool(complete)) for name, (times, complete) in content.items()}
+        return {
+            name: State(int(times), bool(complete), *map(int, more))
+            for name, (times, complete, *more) in content.items()
+        }
     except (OSError, ValueError, AttributeError, TypeError):
         return {}

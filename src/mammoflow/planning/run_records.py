@@ -30,7 +30,9 @@ DIGESTS = "sha256sums.txt"
 KNOWN = ".sha256sums.json"
 """Size, time and digest of each result, so that an unchanged file is read once."""
 
-NOT_RESULTS = frozenset({"logs", "benchmarks", RECORDS, RECORD, DIGESTS, KNOWN, "files.json", "made.json"})
+NOT_RESULTS = frozenset(
+    {"logs", "benchmarks", RECORDS, RECORD, DIGESTS, KNOWN, "files.json", "made.json", "running.json"}
+)
 """What says when, where and how long something ran, at the top of a run."""
 
 RUNNING, FINISHED, FAILED = "running", "finished", "failed"

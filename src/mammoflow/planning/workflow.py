@@ -175,26 +175,26 @@ def threads_of_a_shard(shards: int, cores: int | None, remote: bool) -> int:
     return min(max(cores // shards, 1), MOST_THREADS)
 
 
-def threads_of_a_training(trainings: int, cores: int | None, remote: bool, on_gpu: bool) -> int:
-    """Return the threads of the job of one classifier.
+def threads_of_a_training(config: StudyConfig, job: str) -> int:
+    """Return the threads that compute in a training on a CPU, which do not depend on the cores of the machine.
 
-    On a CPU the jobs of all trainings together fill the machine: two trainings side by side are done sooner than one
-    after the other with two threads each. On a GPU the threads load samples.
+    The last digits of the result depend on them, so the configuration names them.
 
     Parameters
     ----------
-    trainings
-        Jobs that train a classifier, over all folds.
-    cores, remote
-        See `threads_of_a_shard`.
-    on_gpu
-        Whether the job has a GPU.
-
-    Returns
-    -------
-    int
-        1 to 16.
+    config
+        The configuration of the run.
+    job
+        Name of its settings file; those of segmentation models begin with `segmentation_models/`.
     """
-    if on_gpu:
-        return min(cores or THREADS_ON_A_CLUSTER, THREADS_ON_A_CLUSTER)
-    return threads_of_a_shard(trainings, cores, remote)
+    threads = config.training_threads
+    return threads.segmentation if job.startswith("segmentation_models/") else threads.classifier
+
+
+def reserved_threads(config: StudyConfig, job: str) -> int:
+    """Return the threads that Snakemake reserves for a training, as far as it has cores.
+
+    Beside a GPU further processes load samples.
+    """
+    threads = threads_of_a_training(config, job)
+    return max(threads, THREADS_ON_A_CLUSTER) if gpus(config, job) else threads

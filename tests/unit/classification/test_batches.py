@@ -76,6 +76,8 @@ def test_plain_batches_have_about_the_same_size(samples: PictureSamples) -> None
     assert list(Loader(samples, None, 10, 0, 0).plain(np.arange(0))) == []
 
 
-def test_a_gpu_is_fed_by_all_threads_but_one() -> None:
-    assert [choose_workers(threads, torch.device("cuda")) for threads in (1, 2, 16)] == [0, 1, 8]
+def test_a_gpu_is_fed_by_the_threads_of_the_job_and_by_some_processes_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, expected in ((1, [0, 0, 0]), (4, [3, 3, 3]), (16, [3, 4, 8])):
+        monkeypatch.setattr("mammoflow.classification.batches.available_cores", lambda cores=cores: cores)
+        assert [choose_workers(threads, torch.device("cuda")) for threads in (1, 5, 16)] == expected
     assert choose_workers(16, torch.device("cpu")) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,19 @@ def test_a_lost_result_that_was_written_with_a_named_one_is_counted(results: Res
     assert results.losses(named) == ""
     results.lose(lost)
     assert results.losses(named) == f"{lost}: 1"
+
+
+def test_a_result_that_is_older_than_it_was_counts_as_lost(results: Results) -> None:
+    results.make("images/00.parquet")
+    assert results.losses("images/00.parquet") == ""
+    os.utime(results.run / "images/00.parquet", (1e9, 1e9))  # made again after the clock was set back
+    assert results.losses("images/00.parquet") == "images/00.parquet: 1"
+    assert results.losses("images/00.parquet") == "images/00.parquet: 1"
+    results.make("images/00.parquet")
+    assert results.losses("images/00.parquet") == "images/00.parquet: 1", "a newer one is Snakemake's matter"
+
+
+def test_states_without_a_time_are_read(results: Results) -> None:
+    results.make("images/00.parquet")
+    (results.run / FILE_NAME).write_text('{"images/00.parquet": [2, true]}')
+    assert results.losses("images/00.parquet") == "images/00.parquet: 2"

@@ -33,20 +33,24 @@ def two_studies(folder: Path) -> StudyConfig:
 
 
 @pytest.mark.parametrize(
-    ("trainings", "cores", "remote", "on_gpu", "expected"),
+    ("job", "on_gpu", "computing", "reserved"),
     [
-        (4, 2, False, False, 1),
-        (4, 8, False, False, 2),
-        (1, 2, False, False, 2),
-        (4, None, True, False, 4),
-        (4, 2, False, True, 2),
-        (4, 16, False, True, 4),
+        ("classifiers/context_crop", False, 3, 3),
+        ("classifiers/context_crop", True, 3, 4),
+        ("segmentation_models/mine", False, 5, 5),
+        ("segmentation_models/mine", True, 5, 5),
     ],
 )
-def test_trainings_share_the_cores_and_have_loaders_beside_a_gpu(
-    trainings: int, cores: int | None, remote: bool, on_gpu: bool, expected: int
+def test_threads_of_a_training_come_from_the_configuration_and_not_from_the_machine(
+    job: str, on_gpu: bool, computing: int, reserved: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert workflow.threads_of_a_training(trainings, cores, remote, on_gpu) == expected
+    monkeypatch.setattr(workflow, "gpu_present", lambda: on_gpu)
+    config = configuration(
+        training_threads={"classifier": 3, "segmentation": 5},
+        segmentation={"models": {"mine": {"architecture": "unet_16", "train": {"recipe": "automatic"}}}},
+    )
+    assert workflow.threads_of_a_training(config, job) == computing
+    assert workflow.reserved_threads(config, job) == reserved
 
 
 def test_an_absent_study_stops_every_target_but_those_that_fetch() -> None:
