@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from concurrent.futures import BrokenExecutor
 from typing import Any
 
 import click
@@ -61,7 +62,7 @@ class Stages(Commands):
                 traceback.print_exc()
             click.echo(f"mammoflow {context.invoked_subcommand}: {error}", err=True)
             context.exit(2 if isinstance(error, ConfigError) else 1)
-        except (OSError, MemoryError) as error:
+        except (OSError, MemoryError, BrokenExecutor) as error:
             message = _describe(error)
             if not message:
                 raise
@@ -75,10 +76,15 @@ class Stages(Commands):
         return list(self.commands)
 
 
-def _describe(error: OSError | MemoryError) -> str:
+def _describe(error: OSError | MemoryError | BrokenExecutor) -> str:
     """Return the message of an error of the machine; "" for one that may be a defect of the program."""
     from mammoflow.storage.write_errors import describe_os_error
 
+    if isinstance(error, BrokenExecutor):
+        return (
+            "a process of this job was killed before it gave its answer; the usual cause is too little memory. Give the "
+            "job more of it, or fewer threads, and run it again"
+        )
     if isinstance(error, MemoryError):
         return "the memory is not enough for this work; give the job more of it, or fewer threads, and run it again"
     return describe_os_error(error)

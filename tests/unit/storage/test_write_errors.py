@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import cv2
@@ -138,6 +139,7 @@ def test_pictures_are_those_of_opencv(tmp_path: Path) -> None:
         ),
         (OSError(errno.ENOSPC, "No space left on device"), "a file failed: the disk is full; nothing was replaced"),
         (MemoryError(), "the memory is not enough"),
+        (BrokenProcessPool("a child process terminated abruptly"), "a process of this job was killed"),
     ],
 )
 def test_what_no_stage_expected_is_one_message(error: Exception, words: str) -> None:
