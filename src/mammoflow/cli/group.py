@@ -82,8 +82,8 @@ def _describe(error: OSError | MemoryError | BrokenExecutor) -> str:
 
     if isinstance(error, BrokenExecutor):
         return (
-            "a process of this job was killed before it gave its answer; the usual cause is too little memory. Give the "
-            "job more of it, or fewer threads, and run it again"
+            "a process of this job was killed before it gave its answer; the usual cause is too little memory. Give "
+            "the job more of it, or fewer threads, and run it again"
         )
     if isinstance(error, MemoryError):
         return "the memory is not enough for this work; give the job more of it, or fewer threads, and run it again"
