@@ -2,10 +2,10 @@
 
     python tools/kill_runs.py --kills 50 --folder /tmp/kills
 
-An undisturbed run comes first. Then the same study runs again in folders of its own. At a random moment the whole
-process group of Snakemake gets SIGKILL, and Snakemake is started again, until the run has ended. Every table, weight
-file and picture must then have the bytes of the undisturbed run, and every entry of the store its arrays. The exit code
-is 1 if one differs.
+An undisturbed run comes first. Then the same study runs again in folders of its own. At a random moment, some jobs
+after each start, the whole process group of Snakemake gets SIGKILL, and Snakemake is started again, until the run has
+ended. Every table, weight file and picture must then have the bytes of the undisturbed run, and every entry of the
+store its arrays. The exit code is 1 if one differs.
 """
 
 from __future__ import annotations
@@ -138,6 +138,25 @@ def running_rules(log: Path) -> list[str]:
     return sorted(set(started.values()))
 
 
+def started_jobs(log: Path) -> int:
+    """Return how many jobs the last Snakemake of a log has started."""
+    text = log.read_text(encoding="utf-8", errors="replace").rpartition("Building DAG")[2]
+    return text.count("\n    jobid: ")
+
+
+def wait_for_moment(process: subprocess.Popen[bytes], log: Path, jobs: int, delay: float) -> bool:
+    """Wait until a number of jobs have started, and some seconds more; tell whether the process still runs then."""
+    while started_jobs(log) < jobs:
+        if process.poll() is not None:
+            return False
+        time.sleep(0.1)
+    try:
+        process.wait(timeout=delay)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
+
+
 def contents(results: Path) -> dict[str, bytes]:
     """Return the bytes of every file of a run that must be the same; of entries of the store those of the arrays."""
     return {
@@ -174,7 +193,8 @@ def kill_runs(
     folder: Path,
     kills: int,
     seed: int,
-    delays: tuple[float, float],
+    most_jobs: int,
+    most_s: float,
 ) -> Outcome:
     """Run a study undisturbed, then kill it again and again.
 
@@ -190,8 +210,10 @@ def kill_runs(
         Kills in all; the run that is under way then goes to its end.
     seed
         Seed of the random moments.
-    delays
-        Shortest and longest time between a start and its kill, in seconds.
+    most_jobs
+        Largest number of jobs that start before a kill.
+    most_s
+        Longest time between the start of the last of them and the kill, in seconds.
 
     Raises
     ------
@@ -212,15 +234,13 @@ def kill_runs(
         while not ended:
             unlock(command_for(results), project, log)
             process = start(command_for(results), project, log)
-            left = kills - sum(outcome.kills.values())
-            try:
-                code = process.wait(timeout=random_numbers.uniform(*delays) if left > 0 else None)
-            except subprocess.TimeoutExpired:
+            moment = random_numbers.randint(0, most_jobs), random_numbers.uniform(0, most_s)
+            if sum(outcome.kills.values()) < kills and wait_for_moment(process, log, *moment):
                 kill(process)
                 outcome.kills[", ".join(running_rules(log)) or "no job"] += 1
                 continue
             ended = True
-            if code != 0:
+            if process.wait() != 0:
                 outcome.failures.append(log.read_text(encoding="utf-8", errors="replace")[-3000:])
         outcome.runs += 1
         outcome.differences.append(differing(expected, contents(results)))
@@ -241,8 +261,8 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50, help="kills in all")
     parser.add_argument("--folder", type=Path, required=True, help="new folder for results and logs")
     parser.add_argument("--seed", type=int, default=0, help="seed of the random moments")
-    parser.add_argument("--least-s", type=float, default=4, help="shortest time between a start and its kill")
-    parser.add_argument("--most-s", type=float, default=40, help="longest time between a start and its kill")
+    parser.add_argument("--most-jobs", type=int, default=6, help="largest number of jobs that start before a kill")
+    parser.add_argument("--most-s", type=float, default=5, help="longest time from the last of them to the kill")
     options = parser.parse_args()
     options.folder.mkdir(parents=True)
     overlay = options.folder / "study.yaml"
@@ -253,7 +273,8 @@ def main() -> int:
         options.folder,
         options.kills,
         options.seed,
-        (options.least_s, options.most_s),
+        options.most_jobs,
+        options.most_s,
     )
     for rules, count in outcome.kills.most_common():
         print(f"{count:4} kills during {rules}")

@@ -37,11 +37,11 @@ def test_a_workflow_of_stand_ins_ends_with_the_same_files_however_often_it_is_ki
 
     def command(results: Path) -> list[str]:
         options = ["--config", f"results={results}", f"store={results / 'store'}"]
-        return [sys.executable, "-m", "snakemake", "--cores", "2", "--nocolor", *options, "--", "prompts"]
+        return [sys.executable, "-m", "snakemake", "prompts", "--cores", "2", "--nocolor", *options]
 
-    outcome = tool.kill_runs(command, project.root, tmp_path, kills=2, seed=0, delays=(1.0, 3.0))
+    outcome = tool.kill_runs(command, project.root, tmp_path, kills=2, seed=3, most_jobs=5, most_s=0.5)
     assert outcome.is_good(), (outcome.differences, outcome.failures)
-    assert sum(outcome.kills.values()) >= 2
+    assert sum(outcome.kills.values()) == 2
     assert len(tool.contents(tmp_path / "undisturbed")) > 10
 
 
@@ -55,7 +55,7 @@ def test_a_command_that_is_killed_is_compared_with_an_undisturbed_one(
     def command(results: Path) -> list[str]:
         return ["sh", "-c", f"mkdir -p {results}; {text.format(results)}; sleep 0.5"]
 
-    outcome = tool.kill_runs(command, tmp_path, tmp_path, kills=1, seed=0, delays=(0.05, 0.2))
+    outcome = tool.kill_runs(command, tmp_path, tmp_path, kills=1, seed=0, most_jobs=0, most_s=0.2)
     assert outcome.differences == [differences]
     assert outcome.is_good() == (not differences)
 
@@ -65,6 +65,6 @@ def test_a_command_that_fails_after_a_kill_is_a_failure(tool: ModuleType, tmp_pa
         again = f"[ -e {results} ] && exit 3; mkdir -p {results}; sleep 0.5"
         return ["sh", "-c", "exit 0" if results.name == "undisturbed" else again]
 
-    outcome = tool.kill_runs(command, tmp_path, tmp_path, kills=1, seed=0, delays=(0.1, 0.2))
+    outcome = tool.kill_runs(command, tmp_path, tmp_path, kills=1, seed=0, most_jobs=0, most_s=0.2)
     assert len(outcome.failures) == 1
     assert not outcome.is_good()
