@@ -14,9 +14,9 @@ rule prompts_shard:
         prompts=f"{RUN}/{{fold}}prompts/{{shard}}.parquet",
         excluded=f"{RUN}/{{fold}}prompts/excluded/{{shard}}.parquet",
     log:
-        f"{RUN}/{{fold}}logs/prompts/{{shard}}.log",
+        f"{RUN}/logs/{{fold}}prompts/{{shard}}.log",
     benchmark:
-        f"{RUN}/{{fold}}benchmarks/prompts/{{shard}}.tsv"
+        f"{RUN}/benchmarks/{{fold}}prompts/{{shard}}.tsv"
     conda:
         "../../envs/images.yaml"
     threads: 1
