@@ -45,6 +45,8 @@ class Architecture:
         Further megabytes for each further image that is segmented together with the first.
     training_image_mb
         Further megabytes for each image of a training batch, whose activations are kept for the gradient.
+    channels
+        Channels of the input of an automatic model; one with a single channel sees no colours.
     """
 
     source: WeightsSource | None
@@ -56,6 +58,7 @@ class Architecture:
     points: bool = True
     image_mb: int = 500
     training_image_mb: int = 1000
+    channels: int = 3
 
 
 def architecture_names() -> list[str]:

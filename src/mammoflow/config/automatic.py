@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from mammoflow.config.architectures import architecture as architecture_of
 from mammoflow.config.augmentation import AUGMENTATIONS, Augmentation
 from mammoflow.config.base import Settings
 from mammoflow.config.few_labels import FewLabelsSettings, LabelKindSettings
@@ -38,6 +39,11 @@ class AutomaticInputSettings(TrainingSettings):
         description="For input: patch, share of the patches of an image with lesions that contain a pixel of a lesion; "
         "the others are anywhere.",
     )
+    colour: Literal["grey", "rgb"] = Field(
+        "grey",
+        description="What the network sees of pictures whose colours differ: their grey levels, or red, green and blue "
+        "(rgb), for which images.colour is keep. A picture without colours is grey in three equal channels.",
+    )
     clahe_clip: float | None = Field(
         None,
         gt=0,
@@ -50,6 +56,16 @@ class AutomaticInputSettings(TrainingSettings):
         description="Random changes of training images: standard (flips, rotation, scale, contrast, brightness), "
         f"flips, none, or a list of {', '.join(AUGMENTATIONS)}. References move with their images.",
     )
+
+    @model_validator(mode="after")
+    def check_clahe(self) -> Self:
+        """Refuse CLAHE of colours."""
+        if self.colour == "rgb" and self.clahe_clip is not None:
+            raise ValueError(
+                f"clahe_clip is {self.clahe_clip} and colour is rgb, but CLAHE is for grey levels; expected "
+                "clahe_clip: null or colour: grey"
+            )
+        return self
 
 
 class AutomaticTrainingSettings(AutomaticInputSettings):
@@ -126,3 +142,18 @@ class AutomaticTrainingSettings(AutomaticInputSettings):
     labels: LabelKindSettings = Field(
         default_factory=LabelKindSettings, description="What the labels are: masks, boxes, points, or of whole images."
     )
+
+
+def check_channels(options: AutomaticInputSettings, architecture: str) -> None:
+    """Refuse colours for an architecture that sees a single channel.
+
+    Raises
+    ------
+    ValueError
+        Naming the key below `train`.
+    """
+    if options.colour == "rgb" and architecture_of(architecture).channels == 1:
+        raise ValueError(
+            f"options.colour is rgb, but {architecture} has one input channel; expected an architecture with three, "
+            "such as unet_16, or options.colour: grey"
+        )

@@ -35,10 +35,11 @@ class ImagesSettings(Settings):
         description="film finds the breast on a mammogram. whole uses the whole picture, as in ultrasound, where "
         "tissue fills the picture and its dark parts are tissue too.",
     )
-    colour: Literal["refuse", "luminance"] = Field(
+    colour: Literal["refuse", "luminance", "keep"] = Field(
         "refuse",
         description="Pictures whose colours differ, such as endoscopy. refuse excludes them. luminance makes them "
-        "grey: 0.299 red + 0.587 green + 0.114 blue.",
+        "grey: 0.299 red + 0.587 green + 0.114 blue. keep makes the same grey image and writes the colours beside it "
+        "for models and classifiers with colour: rgb.",
     )
     modalities: list[Modality] = Field(
         default_factory=list,

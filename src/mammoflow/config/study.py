@@ -14,6 +14,7 @@ from mammoflow.config.birads import BiradsJob
 from mammoflow.config.classification import NETWORKS, ClassificationSettings
 from mammoflow.config.classifier_checks import check_class_study
 from mammoflow.config.cohort import PHANTOM, CohortSettings, with_names
+from mammoflow.config.colour_checks import check_colour
 from mammoflow.config.detection import AutomaticSettings
 from mammoflow.config.dicom import DicomSettings
 from mammoflow.config.download import DownloadSettings, PrefetchJob, PrefetchSettings
@@ -136,6 +137,7 @@ class StudyConfig(Settings):
         check_box_prompts(self.prompts, reading_prompts)
         check_prompted_splits(self.prompts, self.segmentation, reading_prompts)
         check_promptable(self.segmentation, reading_prompts)
+        check_colour(self.images, self.segmentation, entries)
         for _, name, entry in entries:
             if entry.target == "classes" and getattr(entry.input_options, "mask_overlay", "none") == "predicted":
                 check_overlay(self.segmentation, name)

@@ -20,6 +20,7 @@ from mammoflow.formats.presentation_intent import PROCESSING
 from mammoflow.formats.side_header import views_differ
 from mammoflow.formats.study_paths import safe_path
 from mammoflow.imaging.breast import breast_region
+from mammoflow.imaging.colours import write_colours
 from mammoflow.imaging.film import Film
 from mammoflow.imaging.geometry import Mask, resize, shrink_mask
 from mammoflow.imaging.grey import Grey
@@ -88,7 +89,7 @@ def prepare_case(case: Case) -> CaseResult:
 def written_files(case: Case) -> list[str]:
     """Return the files that the preparation of a case may write, relative to the folder of the stage."""
     name = file_name(str(case.image["image_id"]))
-    files = [f"{folder}/{name}.png" for folder in ("image", "breast", "pectoral")]
+    files = [f"{folder}/{name}.png" for folder in ("image", "colour", "breast", "pectoral")]
     for lesion in case.lesions:
         name = file_name(str(lesion["lesion_id"]))
         files += [f"mask/{name}.png", *(f"patch/{name}.{part}.png" for part in ("image", "breast", "mask"))]
@@ -180,8 +181,10 @@ def _prepare(case: Case, result: CaseResult) -> None:
     header = {**_header_columns(case, stored, canonical, breast), **flags}
     header["flag_polarity_implausible"] = not whole and _looks_inverted(canonical, result.lesions)
     view = str(case.image["view"]) or stored.header.side.view
-    path = f"pectoral/{file_name(str(case.image['image_id']))}.png"
-    muscle = write_pectoral(case.output, path, canonical, breast, grid, "" if whole else view)
+    name = f"{file_name(str(case.image['image_id']))}.png"
+    muscle = write_pectoral(case.output, f"pectoral/{name}", canonical, breast, grid, "" if whole else view)
+    if case.settings.colour == "keep":
+        header |= write_colours(case.output, f"colour/{name}", stored.colours, grid.film, grid.canonical)
     header |= _annotation(case, result)
     result.image = _write_canonical(case, canonical, breast, grid, spacing.origin) | muscle | header
 

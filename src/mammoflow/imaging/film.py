@@ -16,6 +16,7 @@ from mammoflow.config.images import ImagesSettings
 from mammoflow.errors import ExcludedCase
 from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.formats.presentation_intent import PROCESSING
+from mammoflow.imaging.colours import RGB, dicom_colours, picture_colours
 from mammoflow.imaging.film_header import FilmHeader, read_header
 from mammoflow.imaging.grey import Grey, grey_and_conflict, one_channel
 from mammoflow.imaging.pictures import decode_picture, is_picture
@@ -43,6 +44,8 @@ class Film:
         Whether the header contradicts the pixels, see `mammoflow.imaging.grey.grey_and_conflict`.
     turned
         Whether the orientation in a picture file asked for a turn or a reflection, which was applied.
+    colours
+        (height, width, 3) red, green and blue, where the settings keep colours and those of the file differ.
     """
 
     pixels: Grey
@@ -50,6 +53,7 @@ class Film:
     voi: str = "none"
     pixels_conflict: bool = False
     turned: bool = False
+    colours: RGB | None = None
 
     @property
     def has_few_levels(self) -> bool:
@@ -83,11 +87,12 @@ def read_film(path: Path, settings: ImagesSettings | None = None, frame: int | N
         say so, for processing.
     """
     settings = settings or ImagesSettings()
-    luminance = settings.colour == "luminance"
+    luminance, keep = settings.colour != "refuse", settings.colour == "keep"
     if is_picture(path):
         picture = decode_picture(path)
         grey = picture.pixels if picture.pixels.ndim == 2 else one_channel(picture.pixels, luminance)
-        return Film(_to_16_bit(grey), FilmHeader(lossy=picture.lossy), turned=picture.turned)
+        colours = picture_colours(picture.pixels) if keep else None
+        return Film(_to_16_bit(grey), FilmHeader(lossy=picture.lossy), turned=picture.turned, colours=colours)
     dataset = open_dicom(path, frame)
     header = read_header(dataset)
     if settings.modalities and header.modality not in settings.modalities:
@@ -102,7 +107,7 @@ def read_film(path: Path, settings: ImagesSettings | None = None, frame: int | N
         )
     voi = choose_voi(dataset, settings)
     grey, conflict = grey_and_conflict(dataset, voi, luminance)
-    return Film(grey, header, voi.label, conflict)
+    return Film(grey, header, voi.label, conflict, colours=dicom_colours(dataset) if keep else None)
 
 
 def _to_16_bit(grey: npt.NDArray[Any]) -> Grey:

@@ -82,7 +82,7 @@ def grey_and_conflict(dataset: pydicom.Dataset, voi: Voi | None = None, luminanc
         raise ExcludedCase(FileReason.UNREADABLE, f"pixels are {stored.dtype}, expected integers of 8 to 16 bit")
     planes_conflict = False
     if colour:
-        stored, planes_conflict = _order_planes(dataset, stored)
+        stored, planes_conflict = order_planes(dataset, stored)
         stored = one_channel(stored, luminance)
     native = np.ascontiguousarray(stored, dtype=stored.dtype.newbyteorder("="))
     words = native.view(f"u{stored.dtype.itemsize}")
@@ -95,7 +95,7 @@ def grey_and_conflict(dataset: pydicom.Dataset, voi: Voi | None = None, luminanc
     return np.asarray(cv2.LUT(fitted.words, table)), conflict
 
 
-def _order_planes(dataset: pydicom.Dataset, picture: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], bool]:
+def order_planes(dataset: pydicom.Dataset, picture: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], bool]:
     """Correct a wrong Planar Configuration of a grey picture in red, green and blue (rows, columns, 3).
 
     Three equal planes that are read as triples show the picture three times, one below the other, and triples that are
@@ -137,18 +137,25 @@ def one_channel(picture: npt.NDArray[Any], luminance: bool = False) -> npt.NDArr
     ExcludedCase
         NOT_GREY where the colours differ by more than lossy compression explains.
     """
-    channels = cv2.split(picture[..., :3] if picture.shape[2] > 2 else picture[..., :1])
-    tolerance = GREY_TOLERANCE * np.iinfo(picture.dtype).max
-    for other in channels[1:]:
-        difference = float(cv2.absdiff(channels[0], other).max())
-        if difference > tolerance and luminance:
-            weighted = picture[..., :3].astype(np.float32) @ np.asarray(LUMA, dtype=np.float32)
-            return np.asarray(np.rint(weighted).astype(picture.dtype))
-        if difference > tolerance:
-            raise ExcludedCase(
-                FileReason.NOT_GREY, f"colours differ by up to {difference:.0f} levels; see images.colour"
-            )
-    return np.asarray(channels[0])
+    difference = colour_difference(picture)
+    if not difference:
+        return np.ascontiguousarray(picture[..., 0])
+    if luminance:
+        weighted = picture[..., :3].astype(np.float32) @ np.asarray(LUMA, dtype=np.float32)
+        return np.asarray(np.rint(weighted).astype(picture.dtype))
+    raise ExcludedCase(FileReason.NOT_GREY, f"colours differ by up to {difference:.0f} levels; see images.colour")
+
+
+def colour_difference(picture: npt.NDArray[Any]) -> float:
+    """Return by how many levels red and the other colours of a picture (height, width, channels) differ at most.
+
+    It is 0 for a picture of one or two channels, and where lossy compression explains the difference.
+    """
+    if picture.shape[2] < 3:
+        return 0.0
+    first, *others = cv2.split(picture[..., :3])
+    largest = max(float(cv2.absdiff(first, other).max()) for other in others)
+    return largest if largest > GREY_TOLERANCE * np.iinfo(picture.dtype).max else 0.0
 
 
 def grey_table(

@@ -23,6 +23,7 @@ from mammoflow.tables.listing import announce, by_flag, by_reason, counted, line
 LONGEST_S = 300.0  # for one film and its lesions; two hundred times the time of a large one
 WORKER_BYTES = 4 * 2**30
 FOLDERS = ("image", "breast", "pectoral", "mask", "patch")
+COLOURS = "colour"  # a folder that only a run with images.colour: keep has
 TABLES = ("images", "lesions", "excluded")
 
 
@@ -38,7 +39,7 @@ def prepare_images(settings: ImagesSettings, study: Path, cohort_shard: Path, ou
     cohort_shard
         Folder with `images.parquet` and `lesions.parquet` of the cohort.
     output
-        Folder for `image/`, `breast/`, `pectoral/`, `mask/`, `patch/`, `files.json` and, written last,
+        Folder for `image/`, `colour/`, `breast/`, `pectoral/`, `mask/`, `patch/`, `files.json` and, written last,
         `images.parquet`, `lesions.parquet` and `excluded.parquet`. What an earlier run wrote there is removed, and
         nothing else.
     threads
@@ -112,7 +113,7 @@ def _begin(cases: list[Case], output: Path) -> list[str]:
         The pictures that this run may write.
     """
     pictures = [file for case in cases for file in written_files(case)]
-    begin_files(output, [*(f"{name}.parquet" for name in TABLES), READ_FILES, *pictures], FOLDERS)
+    begin_files(output, [*(f"{name}.parquet" for name in TABLES), READ_FILES, *pictures], (*FOLDERS, COLOURS))
     for name in FOLDERS:
         (output / name).mkdir(parents=True, exist_ok=True)
     return pictures

@@ -31,6 +31,9 @@ CANONICAL_IMAGES = pa.DataFrameSchema(
         "breast_file": text(),  # 8-bit PNG {0, 255}
         "breast_area_mm2": number(),
         "digest": text(),  # SHA-256 of shape and grey levels of the canonical image
+        # With images.colour: keep; null where the colours of the picture do not differ.
+        "colour_file": text(nullable=True, required=False),  # 8-bit RGB PNG, (height, width, 3)
+        "colour_digest": text(nullable=True, required=False),  # SHA-256 of shape and levels of the colour picture
         # The pectoral muscle; null where the view shows none or none is clear.
         "pectoral_file": text(nullable=True, required=False),  # 8-bit PNG {0, 255}, (height, width)
         "pectoral_share": number(required=False),  # of the breast region's area

@@ -33,6 +33,8 @@ class AutomaticSetup:
         Clip limit of CLAHE; None without it.
     clahe_tiles
         Its tiles along each side of the image.
+    colour
+        `rgb` where the network sees the colours of pictures that have some, otherwise `grey`.
     """
 
     side_px: int
@@ -41,6 +43,7 @@ class AutomaticSetup:
     stretched: bool = False
     clahe_clip: float | None = None
     clahe_tiles: int = 8
+    colour: str = "grey"
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,7 @@ def _automatic_setup(content: dict[str, Any] | None) -> AutomaticSetup | None:
         bool(content.get("stretched", False)),
         None if clip is None else float(clip),
         int(content.get("clahe_tiles", 8)),
+        str(content.get("colour", "grey")),
     )
 
 

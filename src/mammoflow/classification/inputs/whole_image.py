@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mammoflow.config.pictures import PictureOptions
 
@@ -32,6 +32,21 @@ class Options(PictureOptions):
         "automatic model everything above the threshold, of a promptable one the masks of the prompted lesions. "
         "reference is an oracle and is marked as such.",
     )
+    colour: Literal["grey", "rgb"] = Field(
+        "grey",
+        description="What the network sees of pictures whose colours differ: their grey levels, or red, green and blue "
+        "(rgb), for which images.colour is keep. A picture without colours is grey in three equal channels.",
+    )
+
+    @model_validator(mode="after")
+    def check_overlay_on_colours(self) -> Self:
+        """Refuse a red mask over colours."""
+        if self.colour == "rgb" and self.mask_overlay != "none":
+            raise ValueError(
+                f"mask_overlay is {self.mask_overlay} and colour is rgb, but a red mask would look like red tissue; "
+                "expected mask_overlay: none or colour: grey"
+            )
+        return self
 
 
 def needs(options: Options) -> tuple[str, ...]:
@@ -55,7 +70,19 @@ def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
     ]
     prepared = (options.image_px, job.cache / "pictures.npy", job.threads, "breast pictures")
     notes: dict[str, object] = {}
-    if options.mask_overlay == "none":
+    kind: type[PictureSamples]
+    if options.colour == "rgb":
+        from mammoflow.classification.colours import COLOURS, ColourSamples
+        from mammoflow.imaging.kept_colours import FILE, check_colours
+
+        check_colours(cases.images, "the input whole_image")
+        rows = cases.images.to_dict("records")
+        pictures = prepare_pictures(
+            lambda row: colour_picture(row, options.image_px), rows, *prepared, channels=COLOURS
+        )
+        kind = ColourSamples
+        notes = {"images_in_colour": int(cases.images[FILE].notna().sum())}
+    elif options.mask_overlay == "none":
         pictures = prepare_pictures(lambda item: breast_picture(*item, options.image_px), items, *prepared)
         kind = PictureSamples
     else:
@@ -100,15 +127,46 @@ def mask_picture(mask: npt.NDArray[np.bool_] | None, breast_file: Path, side: in
 
 def breast_picture(image_file: Path, breast_file: Path, side: int) -> npt.NDArray[np.uint16]:
     """Return the breast of a canonical image (side, side), cut to its region, padded to a square, 0 outside."""
+    from mammoflow.storage.files import read_image, read_mask
+
+    return _on_square(read_image(image_file), read_mask(breast_file), side)
+
+
+def colour_picture(row: Mapping[Any, Any], side: int) -> npt.NDArray[np.uint16]:
+    """Return the picture of an image (3, side, side), cut as `breast_picture` does; grey in all three without colours.
+
+    Parameters
+    ----------
+    row
+        Row of CANONICAL_IMAGES with `folder`.
+    side
+        Side in pixels.
+
+    Raises
+    ------
+    StudyError
+        If the image stage did not keep colours.
+    """
+    import numpy as np
+
+    from mammoflow.imaging.kept_colours import read_colours
+    from mammoflow.storage.files import read_image, read_mask
+
+    folder = Path(row["folder"])
+    colours, breast = read_colours(folder, row), read_mask(folder / row["breast_file"])
+    if colours is None:
+        return np.stack([_on_square(read_image(folder / row["image_file"]), breast, side)] * 3)
+    return np.stack([_on_square(plane, breast, side) for plane in np.moveaxis(colours, -1, 0)])
+
+
+def _on_square(levels: npt.NDArray[np.generic], breast: npt.NDArray[np.bool_], side: int) -> npt.NDArray[np.uint16]:
+    """Return the levels (side, side) of the square around a region, 0 outside the region."""
     import numpy as np
 
     from mammoflow.classification.pictures import as_grey, cut, resize
-    from mammoflow.storage.files import read_image, read_mask
 
-    image, breast = read_image(image_file), read_mask(breast_file)
-    if not breast.any():
-        breast = np.ones(image.shape, dtype=np.bool_)
-    return as_grey(resize(cut(np.where(breast, image, 0), *square_around(breast)), side))
+    shown = breast if breast.any() else np.ones_like(breast)
+    return as_grey(resize(cut(np.where(shown, levels, 0), *square_around(shown)), side))
 
 
 def square_around(breast: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:

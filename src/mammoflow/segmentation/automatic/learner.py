@@ -175,9 +175,9 @@ class AutomaticLearner(Learner):
         recompute_statistics(trained, [partial(self._batch_logits, batch) for batch in self._recent])
         losses, objectives, dice = [], [], []
         for row in self.validation_rows:
-            grey, lesions = self.images.read(int(row), self.model.input)
+            picture, lesions = self.images.read(int(row), self.model.input)
             rows, columns = self.model.input.shape(self.images.size(int(row)), self.images.spacing_mm(int(row)))
-            inputs = self.model.preprocess(grey)[None].to(self.model.device)
+            inputs = self.model.preprocess(picture)[None].to(self.model.device)
             outputs = self._enlarged(self._training_logits(inputs, (int(row),)), inputs)
             logits, expected = outputs[-1][0, 0, :rows, :columns], lesions[:rows, :columns]
             whole = torch.from_numpy(lesions.astype(np.float32)).to(logits.device)

@@ -38,6 +38,6 @@ def load_automatic(model: ModelSpec, device: torch.device, precision: Precision 
     setup = read_header(find_weights(model)).automatic
     if setup is not None:
         clahe = (setup.clahe_clip, setup.clahe_tiles)
-        loaded.input = NetworkInput(setup.side_px, setup.spacing_mm, setup.stretched, *clahe)
+        loaded.input = NetworkInput(setup.side_px, setup.spacing_mm, setup.stretched, *clahe, setup.colour)
         loaded.threshold = setup.threshold
     return loaded

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from mammoflow.run.runtime import progress
-from mammoflow.segmentation.embedding.embeddings import read_canonical
+from mammoflow.segmentation.automatic.pictures import Levels, read_placed
 from mammoflow.segmentation.embedding.read_ahead import in_advance
 from mammoflow.segmentation.prompted.batches import Batches
 from mammoflow.segmentation.protocol.automatic import AutomaticModel
@@ -30,7 +30,7 @@ class _Placed:
     """An image on the network's grid, with its row of CANONICAL_IMAGES."""
 
     image: Row
-    grey: npt.NDArray[np.uint16]
+    levels: Levels
 
     @property
     def size(self) -> tuple[int, int]:
@@ -68,13 +68,12 @@ def probability_maps(
     batches = Batches(batch, "images")
 
     def load(image: Row) -> _Placed:
-        grey = read_canonical(folder / image["image_file"], (int(image["height"]), int(image["width"])))
-        return _Placed(image, model.input.place(grey, (image["row_spacing_mm"], image["column_spacing_mm"])))
+        return _Placed(image, read_placed(folder, image, model.input))
 
     def compute(items: Sequence[_Placed]) -> list[npt.NDArray[np.float32]]:
-        if len({item.grey.shape for item in items}) == 1:
-            return model.probability_maps([item.grey for item in items])
-        return [model.probability_maps([item.grey])[0] for item in items]
+        if len({item.levels.shape[:2] for item in items}) == 1:
+            return model.probability_maps([item.levels for item in items])
+        return [model.probability_maps([item.levels])[0] for item in items]
 
     rows = [{str(name): value for name, value in row.items()} for row in images.to_dict("records")]
     loaded = in_advance(rows, load, max(1, torch.get_num_threads()), lambda: 2 * batches.size)

@@ -8,21 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mammoflow.config.few_labels import FewLabelsSettings
 from mammoflow.errors import StudyError
 from mammoflow.imaging.geometry import Mask
-from mammoflow.segmentation.embedding.embeddings import read_canonical
+from mammoflow.segmentation.automatic.pictures import Levels, read_placed
 from mammoflow.segmentation.protocol.network_input import NetworkInput
 from mammoflow.storage.files import read_mask
 from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS, FULLY_ANNOTATED
 from mammoflow.training.batching import Rows
 from mammoflow.training.few_labels import LabelCounts, drawn_patients
-
-Grey = npt.NDArray[np.uint16]
 
 COMPLETE, PARTLY, UNLABELLED = "complete", "partly", "unlabelled"
 """What is known of an image: all of its lesions have a mask; some of what is on it; or nothing that is used."""
@@ -98,6 +95,7 @@ class TrainingImages:
         """Return what is trained on as text: other images, lesions, splits or spacings give another one."""
         names = self.images["masks"].map(lambda paths: " ".join(path.name for path in paths))
         columns = ["image_id", "split", "labels", "digest", "row_spacing_mm", "column_spacing_mm"]
+        columns += [name for name in ("colour_digest",) if name in self.images.columns]
         return str(self.images[columns].assign(masks=names, boxes=self.images["boxes"].map(str)).to_csv(index=False))
 
     def spacing_mm(self, row: int) -> tuple[float, float]:
@@ -110,11 +108,10 @@ class TrainingImages:
         image = self.images.iloc[row]
         return int(image["height"]), int(image["width"])
 
-    def read_grey(self, row: int, network_input: NetworkInput) -> Grey:
-        """Read an image on the network's grid."""
-        image = self.images.iloc[row]
-        grey = read_canonical(Path(image["folder"]) / image["image_file"], self.size(row))
-        return network_input.place(grey, self.spacing_mm(row))
+    def read_picture(self, row: int, network_input: NetworkInput) -> Levels:
+        """Read an image on the network's grid (rows, columns), or (rows, columns, 3) in colours."""
+        image = self.images.iloc[row].to_dict()
+        return read_placed(Path(image["folder"]), image, network_input)
 
     def read_lesions(self, row: int) -> list[Mask]:
         """Read the masks of the lesions of an image, each (height, width).
@@ -132,7 +129,7 @@ class TrainingImages:
             masks.append(mask)
         return masks
 
-    def read(self, row: int, network_input: NetworkInput) -> tuple[Grey, Mask]:
+    def read(self, row: int, network_input: NetworkInput) -> tuple[Levels, Mask]:
         """Read an image and the union of its lesions' masks, both on the network's grid.
 
         Raises
@@ -140,11 +137,11 @@ class TrainingImages:
         StudyError
             If a file is missing or does not have the size of the image.
         """
-        grey = self.read_grey(row, network_input)
-        lesions = np.zeros(grey.shape, dtype=np.bool_)
+        picture = self.read_picture(row, network_input)
+        lesions = np.zeros(picture.shape[:2], dtype=np.bool_)
         for mask in self.read_lesions(row):
             lesions |= network_input.place_mask(mask, self.spacing_mm(row))
-        return grey, lesions
+        return picture, lesions
 
 
 def read_training_images(

@@ -121,8 +121,8 @@ class Sampler:
 
     def unchanged(self, row: int) -> Tensor:
         """Return an image as the network sees it (channels, rows, columns); with patches, one of fixed place."""
-        grey, lesions = self.images.read(row, self.model.input)
-        channels = self.model.preprocess(grey).numpy()
+        picture, lesions = self.images.read(row, self.model.input)
+        channels = self.model.preprocess(picture).numpy()
         if self.settings.input == "patch":
             channels, _ = cut_patch(channels, [lesions], self.settings.side_px, False, np.random.default_rng(row))
         return torch.from_numpy(np.ascontiguousarray(channels))
@@ -139,7 +139,7 @@ class Sampler:
     def _sample(self, row: int, seed: tuple[int, ...]) -> Sample:
         """Read an image, change it at random and cut a patch where patches are trained on."""
         generator = np.random.default_rng(seed)
-        channels = self.model.preprocess(self.images.read_grey(int(row), self.model.input)).numpy()
+        channels = self.model.preprocess(self.images.read_picture(int(row), self.model.input)).numpy()
         target = self.targets.of(int(row), self.model.input)
         lesions = target.lesions
         if self.labels.copy_paste and generator.random() < self.labels.copy_paste:
@@ -156,7 +156,7 @@ class Sampler:
     def _unlabelled_sample(self, row: int, seed: tuple[int, ...]) -> Sample:
         """Read an image without its reference, changed like a labelled one."""
         generator = np.random.default_rng(seed)
-        channels = self.model.preprocess(self.images.read_grey(int(row), self.model.input)).numpy()
+        channels = self.model.preprocess(self.images.read_picture(int(row), self.model.input)).numpy()
         nothing = np.zeros((channels.shape[1], channels.shape[2]), dtype=np.bool_)
         channels, masks = self._changed(channels, [nothing], generator)
         return (
@@ -185,9 +185,9 @@ class Sampler:
         if not len(sources):
             return channels, lesions
         source = int(generator.choice(sources))
-        grey = self.images.read_grey(source, self.model.input)
+        picture = self.images.read_picture(source, self.model.input)
         target = self.targets.of(source, self.model.input)
-        return paste_lesion(channels, lesions, self.model.preprocess(grey).numpy(), target.lesions, generator)
+        return paste_lesion(channels, lesions, self.model.preprocess(picture).numpy(), target.lesions, generator)
 
 
 def _joined(rows: Rows, samples: Sequence[Sample]) -> ImageBatch:

@@ -14,7 +14,8 @@ from mammoflow.segmentation.training_task import TrainingTask
 def network_input(options: AutomaticInputSettings) -> NetworkInput:
     """Return the grid on which a model sees an image."""
     spacing = options.spacing_mm if options.input == "patch" else None
-    return NetworkInput(options.side_px, spacing, options.input == "stretched", options.clahe_clip, options.clahe_tiles)
+    clahe = (options.clahe_clip, options.clahe_tiles)
+    return NetworkInput(options.side_px, spacing, options.input == "stretched", *clahe, options.colour)
 
 
 def starting_model(task: TrainingTask) -> AutomaticModel:

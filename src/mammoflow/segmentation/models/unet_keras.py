@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 ARCHITECTURES = {
     # As published: 31,030,593 parameters.
     "unet_keras": Architecture(
-        None, memory_mb=4000, precision="fp32", prompted=False, image_mb=400, training_image_mb=1000
+        None, memory_mb=4000, precision="fp32", prompted=False, image_mb=400, training_image_mb=1000, channels=1
     ),
     # A sixteenth of the parameters and of the time, for a CPU.
     "unet_keras_16": Architecture(
-        None, memory_mb=3000, precision="fp32", prompted=False, image_mb=100, training_image_mb=250
+        None, memory_mb=3000, precision="fp32", prompted=False, image_mb=100, training_image_mb=250, channels=1
     ),
 }
 

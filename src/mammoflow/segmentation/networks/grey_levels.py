@@ -1,4 +1,4 @@
-"""How the grey levels of an image reach an automatic network, and an automatic model that does nothing else."""
+"""How the levels of an image reach an automatic network, and an automatic model that does nothing else."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ PERCENTILES = (1.0, 99.5)
 LARGEST_LEVEL = 2.0
 """The foreground goes from minus this to this; the background is 0."""
 
+NOT_BACKGROUND = 1e-6
+"""Level of a colour of the foreground that would be 0."""
+
 
 def grey_channels(image: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
     """Return the input (CHANNELS, height, width) of an image (height, width).
@@ -39,6 +42,23 @@ def grey_channels(image: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
     return np.repeat(levels[None].astype(np.float32), CHANNELS, axis=0)
 
 
+def colour_channels(image: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
+    """Return the input (CHANNELS, height, width) of an image (height, width, CHANNELS) in colours.
+
+    All channels are stretched alike, between percentiles of the foreground's levels in all of them, so that hues stay.
+    Three equal channels give what `grey_channels` gives, up to the interpolation of percentiles.
+    """
+    colours = np.moveaxis(image, -1, 0).astype(np.float32)
+    brightest = colours.max(axis=0)
+    foreground = brightest > BACKGROUND * float(brightest.max(initial=1.0))
+    if not foreground.any():
+        return np.zeros_like(colours)
+    low, high = np.percentile(colours[:, foreground], PERCENTILES)
+    levels = LARGEST_LEVEL * (2 * np.clip((colours - low) / max(float(high - low), 1.0), 0, 1) - 1)
+    levels[levels == 0] = NOT_BACKGROUND  # one channel of a pixel is often in the middle of the range
+    return np.asarray(levels * foreground, dtype=np.float32)
+
+
 def unit_levels(levels: Tensor) -> Tensor:
     """Bring what `grey_channels` returned to 0..1, where the background is 0."""
     shares = (levels + LARGEST_LEVEL) / (2 * LARGEST_LEVEL)
@@ -46,7 +66,7 @@ def unit_levels(levels: Tensor) -> Tensor:
 
 
 class GreyLevelModel(AutomaticModel):
-    """A network on the grid of its `NetworkInput` that sees the grey levels of `grey_channels`.
+    """A network on the grid of its `NetworkInput` that sees what `grey_channels` or `colour_channels` gives.
 
     Parameters
     ----------
@@ -64,8 +84,8 @@ class GreyLevelModel(AutomaticModel):
         self.digest = text_digest(name, type(self).__name__, digest, "preprocessing 1")
 
     def preprocess(self, image: npt.NDArray[np.uint16]) -> Tensor:
-        """Turn an image (rows, columns) on the network's grid into channels (3, rows, columns)."""
-        return torch.from_numpy(grey_channels(image))
+        """Turn an image (rows, columns[, 3]) on the network's grid into channels (3, rows, columns)."""
+        return torch.from_numpy(grey_channels(image) if image.ndim == 2 else colour_channels(image))
 
     def logits(self, batch: Tensor) -> Tensor:
         """Return lesion logits (images, 1, rows, columns) of inputs (images, 3, rows, columns)."""

@@ -20,7 +20,7 @@ class AutomaticModel(Segmenter):
 
     `logits` is the differentiable core for training. `probability_maps` is what the stages use; a model that looks at
     an image in several parts overrides it. Images come on the network's grid (`NetworkInput.place`), so `preprocess`
-    makes channels of grey levels and leaves rows and columns as they are.
+    makes channels of levels and leaves rows and columns as they are.
 
     Attributes
     ----------
@@ -49,9 +49,9 @@ class AutomaticModel(Segmenter):
 
     @torch.inference_mode()
     def probability_maps(self, images: Sequence[npt.NDArray[np.uint16]]) -> list[npt.NDArray[np.float32]]:
-        """Return the probability of lesion (height, width) for each image (height, width) on the network's grid.
+        """Return the probability of lesion (height, width) for each image on the network's grid.
 
-        The images have one size.
+        The images have one height and width; those in colours are (height, width, 3).
         """
         self.network.eval()
         batch = torch.stack([self.preprocess(image) for image in images]).to(self.device)

@@ -35,6 +35,8 @@ class NetworkInput:
         grid; None without it.
     clahe_tiles
         Its tiles along each side of the image.
+    colour
+        `rgb` where the network sees the colours of pictures that have some; `grey` where it sees grey levels alone.
     """
 
     side_px: int = 256
@@ -42,6 +44,7 @@ class NetworkInput:
     stretched: bool = False
     clahe_clip: float | None = None
     clahe_tiles: int = 8
+    colour: str = "grey"
 
     def shape(self, size: ImageSize, spacing_mm: tuple[float, float]) -> ImageSize:
         """Return the (height, width) of an image in the network's pixels.
@@ -66,7 +69,17 @@ class NetworkInput:
         return spacing_mm[0] * size[0] / self.shape(size, spacing_mm)[0]
 
     def place(self, image: npt.NDArray[np.uint16], spacing_mm: tuple[float, float]) -> npt.NDArray[np.uint16]:
-        """Bring a canonical image (height, width) to the network's grid, filled up with 0 below and on the right."""
+        """Bring a canonical image to the network's grid, filled up with 0 below and on the right.
+
+        The image is (height, width), or (height, width, 3) in colours.
+
+        Raises
+        ------
+        ValueError
+            If CLAHE is to change an image in colours.
+        """
+        if self.clahe_clip is not None and image.ndim == 3:
+            raise ValueError("CLAHE is for grey levels; expected an image (height, width)")
         shape = self.shape((image.shape[0], image.shape[1]), spacing_mm)
         resized = resize(image, shape)
         if self.clahe_clip is not None:
@@ -93,6 +106,6 @@ class NetworkInput:
             self.side_px if self.spacing_mm is None else MULTIPLE * math.ceil(length / MULTIPLE)
             for length in grid.shape[:2]
         ]
-        filled = np.zeros(sides, dtype=grid.dtype)
+        filled = np.zeros((*sides, *grid.shape[2:]), dtype=grid.dtype)
         filled[: grid.shape[0], : grid.shape[1]] = grid
         return filled

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mammoflow.config.architectures import ARCHITECTURE_MODULES, module_of
 from mammoflow.config.architectures import architecture as architecture_of
-from mammoflow.config.automatic import AutomaticTrainingSettings
+from mammoflow.config.automatic import AutomaticTrainingSettings, check_channels
 from mammoflow.config.mask_losses import MASK_LOSSES
 from mammoflow.segmentation.training_task import PreparedTraining, TrainedWeights, TrainingTask
 
@@ -31,7 +31,7 @@ def modules(options: AutomaticTrainingSettings) -> list[str]:
 
 
 def check(options: AutomaticTrainingSettings, architecture: str, start: str) -> None:
-    """Refuse a promptable architecture.
+    """Refuse a promptable architecture, and colours for one that sees a single channel.
 
     Raises
     ------
@@ -40,6 +40,7 @@ def check(options: AutomaticTrainingSettings, architecture: str, start: str) -> 
     """
     if architecture_of(architecture).prompted:
         raise ValueError(f"recipe is automatic, but {architecture} needs prompts; expected the recipe tune, or small")
+    check_channels(options, architecture)
     labels = options.labels
     if labels.kind == "image" and options.input == "patch":
         raise ValueError("options.labels.kind is image, but a patch has no label of its own; expected input: whole")
@@ -63,6 +64,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     WeightsError
         If the weights to start from are missing or do not fit.
     """
+    from mammoflow.imaging.kept_colours import check_colours
     from mammoflow.segmentation.automatic.box_masks import masks_from_boxes
     from mammoflow.segmentation.automatic.encoder import encoder_of, prepare_encoder
     from mammoflow.segmentation.automatic.learner import DICE, THRESHOLD, AutomaticLearner
@@ -80,6 +82,8 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     encoder = {"encoder_weights": given.name, "encoder_weights_sha256": file_digest(given)} if given else {}
     by_boxes = options.labels.kind == "boxes"
     images = read_training_images(task.images, options.few_labels, by_boxes)
+    if options.colour == "rgb":
+        check_colours(images.images, f"the training of {task.architecture}")
     boxes = None
     if by_boxes:
         rows = images.training_rows(options.labels.partly_annotated)
@@ -96,7 +100,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
         chosen = fitted.history[fitted.chosen_epoch - 1]
         grid = model.input
         clahe = (grid.clahe_clip, grid.clahe_tiles)
-        setup = AutomaticSetup(grid.side_px, grid.spacing_mm, chosen[THRESHOLD], grid.stretched, *clahe)
+        setup = AutomaticSetup(grid.side_px, grid.spacing_mm, chosen[THRESHOLD], grid.stretched, *clahe, grid.colour)
         facts = {"threshold": setup.threshold, "validation_dice": chosen[DICE]}
         return TrainedWeights(model.network.state_dict(), fitted.chosen_epoch, facts, automatic=setup)
 

@@ -42,6 +42,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
         If no image is there to train on.
     """
     from mammoflow.errors import ConfigError
+    from mammoflow.imaging.kept_colours import check_colours
     from mammoflow.segmentation.automatic.masked_learner import MaskedLearner
     from mammoflow.segmentation.automatic.samples import read_training_images
     from mammoflow.segmentation.automatic.start import starting_model
@@ -61,6 +62,8 @@ def prepare(task: TrainingTask) -> PreparedTraining:
         )
     encoder = model.network.encoder
     images = read_training_images(task.images)
+    if options.colour == "rgb":
+        check_colours(images.images, f"the training of {task.architecture}")
     patches = (options.side_px // PATCH) ** 2
     network = MaskedAutoencoder(encoder, patches, options.decoder_width, options.decoder_depth).to(task.device)
     learner = MaskedLearner(model, network, images, options)
@@ -68,7 +71,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     def finish(fitted: Fit) -> TrainedWeights:
         grid, error = model.input, fitted.history[fitted.chosen_epoch - 1]["validation_loss"]
         clahe = (grid.clahe_clip, grid.clahe_tiles)
-        setup = AutomaticSetup(grid.side_px, grid.spacing_mm, model.threshold, grid.stretched, *clahe)
+        setup = AutomaticSetup(grid.side_px, grid.spacing_mm, model.threshold, grid.stretched, *clahe, grid.colour)
         facts = {"validation_loss": error}
         return TrainedWeights(model.network.state_dict(), fitted.chosen_epoch, facts, automatic=setup)
 
