@@ -44,7 +44,7 @@ TISSUE, LESION = (200, 100, 50), (60, 160, 108)
 """Red, green and blue with the same luma: 124 after rounding."""
 
 CPU = torch.device("cpu")
-TRAINING = {"epochs": 8, "batch_size": 2, "side_px": 32, "learning_rate": 0.01, "device": "cpu", "precision": "fp32"}
+TRAINING = {"epochs": 6, "batch_size": 2, "side_px": 32, "learning_rate": 0.02, "augmentation": "none", "device": "cpu"}
 
 
 def polyp(place: int) -> tuple[np.ndarray, np.ndarray]:
@@ -217,7 +217,7 @@ def train(study: Study, output: Path, colour: str) -> Path:
 def test_a_training_on_colours_finds_what_grey_levels_do_not_show(
     studies: dict[str, Study], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(unet.BASE_WIDTHS, "unet_16", 4)
+    monkeypatch.setitem(unet.BASE_WIDTHS, "unet_16", 8)
     study, found = studies["keep"], {}
     for colour in ("grey", "rgb"):
         weights = train(study, tmp_path / colour, colour)
@@ -227,7 +227,7 @@ def test_a_training_on_colours_finds_what_grey_levels_do_not_show(
         maps = read_table(tmp_path / colour / "maps" / "maps.parquet", MAPS).set_index("image_id")
         assert len(maps) == 12  # those without colours are segmented too
         found[colour] = maps.loc[study.images["colour_file"].notna(), "dice"].mean()
-    assert found["rgb"] > 0.8
+    assert found["rgb"] > 0.7
     assert found["grey"] < 0.5
 
     with pytest.raises(StudyError, match="did not keep colours"):
