@@ -86,6 +86,11 @@ EDITS: dict[str, tuple[str, set[str]]] = {
         {"classifiers/efficientnet_masked_crop", "saliency/efficientnet_masked_crop"},
     ),
     "a line of context crops": ("classification/inputs/context_crop.py", CONTEXT | CONTEXT_MAPS),
+    "pictures in colours": (
+        "classification/colours.py",
+        {each for each in EFFICIENTNETS | NETWORK_MAPS if "whole_image" in each},
+    ),
+    "how the image stage keeps colours": ("imaging/colours.py", {"images", "dicom", "real_exam"}),
     "how a saliency map is drawn": ("classification/saliency/drawing.py", MAPS),
     "a setting of saliency maps": ("config/saliency.py", MAPS),
     "a setting of every classifier": ("config/classification.py", CLASSIFIERS | MAPS),
@@ -128,6 +133,10 @@ EDITS_OF_MODELS: dict[str, tuple[str, set[str]]] = {
     "a loss of automatic models": ("segmentation/mask_losses/structure.py", {"segmentation_models/unet"}),
     "another loss of automatic models": ("segmentation/mask_losses/dice_bce.py", NOTHING),
     "the batches of automatic models": ("segmentation/automatic/sampling.py", {"segmentation_models/unet"}),
+    "how automatic models read pictures": (
+        "segmentation/automatic/pictures.py",
+        {"segmentation/unet", "segmentation_models/unet"},
+    ),
     "an encoder of automatic models": ("segmentation/encoders/vision_transformer.py", NOTHING),
     "the weights that are shipped": (
         "segmentation/small/small.safetensors",
