@@ -121,14 +121,12 @@ def session(leader: int) -> list[int]:
     return members
 
 
-def running_rules(log: Path) -> list[str]:
-    """Return the rules that had started and not ended when the last Snakemake of a log was killed."""
+def running_rules(log: Path, offset: int) -> list[str]:
+    """Return the rules that had started and not ended, in the part of a log that follows an offset in bytes."""
     started: dict[str, str] = {}
     rule = ""
-    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-        if line.startswith("Building DAG of jobs"):
-            started = {}
-        elif line.startswith(("rule ", "localrule ", "checkpoint ")):
+    for line in printed(log, offset).splitlines():
+        if line.startswith(("rule ", "localrule ", "checkpoint ")):
             rule = line.split()[1].rstrip(":")
         elif line.strip().startswith("jobid:") and rule:
             started[line.split()[1]] = rule
@@ -138,15 +136,14 @@ def running_rules(log: Path) -> list[str]:
     return sorted(set(started.values()))
 
 
-def started_jobs(log: Path) -> int:
-    """Return how many jobs the last Snakemake of a log has started."""
-    text = log.read_text(encoding="utf-8", errors="replace").rpartition("Building DAG")[2]
-    return text.count("\n    jobid: ")
+def printed(log: Path, offset: int) -> str:
+    """Return the part of a log that follows an offset in bytes."""
+    return log.read_bytes()[offset:].decode("utf-8", errors="replace")
 
 
-def wait_for_moment(process: subprocess.Popen[bytes], log: Path, jobs: int, delay: float) -> bool:
+def wait_for_moment(process: subprocess.Popen[bytes], log: Path, offset: int, jobs: int, delay: float) -> bool:
     """Wait until a number of jobs have started, and some seconds more; tell whether the process still runs then."""
-    while started_jobs(log) < jobs:
+    while printed(log, offset).count("\n    jobid: ") < jobs:
         if process.poll() is not None:
             return False
         time.sleep(0.1)
@@ -233,11 +230,12 @@ def kill_runs(
         ended = False
         while not ended:
             unlock(command_for(results), project, log)
+            offset = log.stat().st_size if log.exists() else 0
             process = start(command_for(results), project, log)
             moment = random_numbers.randint(0, most_jobs), random_numbers.uniform(0, most_s)
-            if sum(outcome.kills.values()) < kills and wait_for_moment(process, log, *moment):
+            if sum(outcome.kills.values()) < kills and wait_for_moment(process, log, offset, *moment):
                 kill(process)
-                outcome.kills[", ".join(running_rules(log)) or "no job"] += 1
+                outcome.kills[", ".join(running_rules(log, offset)) or "no job"] += 1
                 continue
             ended = True
             if process.wait() != 0:

@@ -38,7 +38,7 @@ def predictions_table(candidates: Sequence[Candidate], run: Run, titles: Mapping
 
 def _described(run: Run) -> pd.DataFrame:
     """Return what is known of each usable lesion, indexed by lesion."""
-    lesions = run.lesions.set_index("lesion_id", drop=False)
+    lesions = run.lesions.sort_values("lesion_id").set_index("lesion_id", drop=False)  # the same for any shards
     side = lesions["laterality"].fillna("")
     folds = run.cohort_images.get("fold")
     by_patient = {} if folds is None else dict(zip(run.cohort_images["patient_id"], folds, strict=True))
