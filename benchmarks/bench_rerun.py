@@ -110,7 +110,11 @@ def main() -> None:
         changed, _, said = snakemake(project, arguments.cores, *preset)
     files = sum(map(len, listed.values()))
     study = {"images": arguments.images, "files": files, "shards": arguments.shards, "jobs": jobs_of(printed)}
-    times = {"first_run_s": round(first, 1), "rerun_s": min(again)[0], "rerun_processor_s": min(run[1] for run in again)}
+    times = {
+        "first_run_s": round(first, 1),
+        "rerun_s": min(again)[0],
+        "rerun_processor_s": min(run[1] for run in again),
+    }
     change = {"changed_film_s": round(changed, 1), "changed_film_jobs": jobs_of(said)}
     print(json.dumps(study | times | change | {"memory_mb": round(memory_mb)}))
 

@@ -52,6 +52,7 @@ FAMILIES = {
         "classification.search.stage",
         "evaluation.search_figure",
         "evaluation.stability_stage",
+        "evaluation.robustness_stage",
         *members("features.families"),
         "prediction.exam_page",
         *members("classification.inputs"),

@@ -46,6 +46,7 @@ CLASSIFIERS = CONTEXT | EFFICIENTNETS | PERCEPTRONS
 NETWORK_MAPS = {job.replace("classifiers/", "saliency/") for job in EFFICIENTNETS}
 CONTEXT_MAPS = {"saliency/context_crop"}
 MAPS = NETWORK_MAPS | CONTEXT_MAPS
+ROBUSTNESS = {"robustness"}
 NOTHING: set[str] = set()
 
 # The default, with every classifier that it defines.
@@ -56,7 +57,10 @@ ALL_CLASSIFIERS: dict[str, object] = {
 # What is edited -> the file, and the jobs of that configuration with another digest. A file that is not there is
 # new: a new member, which no job of the configuration uses.
 EDITS: dict[str, tuple[str, set[str]]] = {
-    "a column of the predictions": ("tables/predictions.py", {*CLASSIFIERS, *MAPS, "compare", "report", "dicom"}),
+    "a column of the predictions": (
+        "tables/predictions.py",
+        {*CLASSIFIERS, *MAPS, *ROBUSTNESS, "compare", "report", "dicom"},
+    ),
     "an exclusion reason of the cohort": ("reasons/cohort.py", {"cohort", "birads"}),
     "a word of the case tables": ("cohort/words.py", {"cohort", "audit", "birads", "compare"}),
     "another data set": ("cohort/readers/new_set.py", NOTHING),
@@ -66,7 +70,7 @@ EDITS: dict[str, tuple[str, set[str]]] = {
     "a published weights file of SAM": ("segmentation/models/sam.py", NOTHING),
     "a line of the small model": (
         "segmentation/models/small.py",
-        {"segmentation/small", "real_exam", "stability", *PERCEPTRONS},
+        {"segmentation/small", "real_exam", "stability", *ROBUSTNESS, *PERCEPTRONS},
     ),
     "a recipe of training": ("segmentation/recipes/tune.py", NOTHING),
     "a new loss": ("segmentation/mask_losses/new_loss.py", NOTHING),
@@ -74,32 +78,33 @@ EDITS: dict[str, tuple[str, set[str]]] = {
     "a new network": ("classification/networks/new_network.py", NOTHING),
     "a published weights file of EfficientNet": (
         "classification/networks/efficientnet_b0.py",
-        EFFICIENTNETS | NETWORK_MAPS,
+        EFFICIENTNETS | NETWORK_MAPS | ROBUSTNESS,
     ),
     "a published weights file of EfficientNet-Lite0": (
         "classification/networks/efficientnet_lite0.py",
-        CONTEXT | CONTEXT_MAPS,
+        CONTEXT | CONTEXT_MAPS | ROBUSTNESS,
     ),
     "a new input": ("classification/inputs/new_input.py", NOTHING),
     "an option of masked crops": (
         "classification/inputs/masked_crop.py",
-        {"classifiers/efficientnet_masked_crop", "saliency/efficientnet_masked_crop"},
+        {"classifiers/efficientnet_masked_crop", "saliency/efficientnet_masked_crop", *ROBUSTNESS},
     ),
-    "a line of context crops": ("classification/inputs/context_crop.py", CONTEXT | CONTEXT_MAPS),
+    "a line of context crops": ("classification/inputs/context_crop.py", CONTEXT | CONTEXT_MAPS | ROBUSTNESS),
     "pictures in colours": (
         "classification/colours.py",
-        {each for each in EFFICIENTNETS | NETWORK_MAPS if "whole_image" in each},
+        {each for each in EFFICIENTNETS | NETWORK_MAPS if "whole_image" in each} | ROBUSTNESS,
     ),
     "how the image stage keeps colours": ("imaging/colours.py", {"images", "dicom", "real_exam"}),
+    "how an image is degraded": ("imaging/degradations.py", ROBUSTNESS),
     "how a saliency map is drawn": ("classification/saliency/drawing.py", MAPS),
     "a setting of saliency maps": ("config/saliency.py", MAPS),
-    "a setting of every classifier": ("config/classification.py", CLASSIFIERS | MAPS),
+    "a setting of every classifier": ("config/classification.py", CLASSIFIERS | MAPS | ROBUSTNESS),
     "how classes of images are learned": ("classification/classes/learner.py", NOTHING),
     "the class of an image": ("cohort/image_classes.py", {"cohort"}),
     "a column of the predictions of classes": ("tables/classes.py", {"cohort", "compare", "report"}),
     "a new trainer": ("training/trainers/new_trainer.py", NOTHING),
     "the supervised trainer": ("training/trainers/supervised.py", CLASSIFIERS),
-    "the training loop": ("training/loop.py", CLASSIFIERS),
+    "the training loop": ("training/loop.py", CLASSIFIERS | ROBUSTNESS),
     "a column of the Gabor features": ("features/families/gabor.py", {"features/gabor", "stability"}),
     "a new feature family": ("features/families/new_family.py", NOTHING),
     "the page of the report": ("report/content.py", {"report"}),
@@ -125,8 +130,8 @@ EDITS_OF_CLASSES: dict[str, tuple[str, set[str]]] = {
 
 # The same for a configuration with several models.
 EDITS_OF_MODELS: dict[str, tuple[str, set[str]]] = {
-    "a line of SAM 2": ("segmentation/models/sam2.py", {"segmentation/sam2.1_hiera_tiny"}),
-    "a line of SAM": ("segmentation/models/sam.py", {"segmentation/sam_vit_b"}),
+    "a line of SAM 2": ("segmentation/models/sam2.py", {"segmentation/sam2.1_hiera_tiny", *ROBUSTNESS}),
+    "a line of SAM": ("segmentation/models/sam.py", {"segmentation/sam_vit_b", *ROBUSTNESS}),
     "a new architecture": ("segmentation/models/new_architecture.py", NOTHING),
     "a recipe of training": ("segmentation/recipes/tune.py", {"segmentation_models/tuned"}),
     "a new recipe": ("segmentation/recipes/new_recipe.py", NOTHING),
@@ -135,7 +140,7 @@ EDITS_OF_MODELS: dict[str, tuple[str, set[str]]] = {
     "the batches of automatic models": ("segmentation/automatic/sampling.py", {"segmentation_models/unet"}),
     "how automatic models read pictures": (
         "segmentation/automatic/pictures.py",
-        {"segmentation/unet", "segmentation_models/unet"},
+        {"segmentation/unet", "segmentation_models/unet", *ROBUSTNESS},
     ),
     "an encoder of automatic models": ("segmentation/encoders/vision_transformer.py", NOTHING),
     "the weights that are shipped": (
@@ -146,6 +151,7 @@ EDITS_OF_MODELS: dict[str, tuple[str, set[str]]] = {
             "segmentation_models/tuned",
             "real_exam",
             "stability",
+            *ROBUSTNESS,
             *PERCEPTRONS,
         },
     ),

@@ -56,6 +56,7 @@ def test_all_planned_outputs_stand_under_the_run(finished_project: Project) -> N
         "saliency",
     } | {
         "stability",
+        "robustness",
         "dicom",
         "real_exam",
         "birads",

@@ -18,6 +18,7 @@ from mammoflow.planning import folds as planned_folds
 from mammoflow.planning import foreign as planned_foreign
 from mammoflow.planning import from_run as planned_from_run
 from mammoflow.planning import models as planned_models
+from mammoflow.planning import robustness as planned_robustness
 from mammoflow.planning import run_lock, run_records
 from mammoflow.planning import searches as planned_searches
 from mammoflow.planning import workflow as planning
@@ -205,5 +206,13 @@ def further_images(model):
     """The image tables of other runs that a model is trained on."""
     try:
         return planned_models.further_images(CONFIG, model)
+    except MammoflowError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def robustness_inputs():
+    """The inputs of the robustness, by kind, with `given` for weights."""
+    try:
+        return with_given_weights(planned_robustness.robustness_inputs(CONFIG))
     except MammoflowError as error:
         raise WorkflowError(str(error)) from None

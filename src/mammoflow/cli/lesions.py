@@ -1,4 +1,4 @@
-"""Commands on lesions: `prompts`, `segment`, `segment-automatic`, `features`, `stability`."""
+"""Commands on lesions: `prompts`, `segment`, `segment-automatic`, `features`, `stability`, `robustness`."""
 
 from __future__ import annotations
 
@@ -180,3 +180,51 @@ def stability(
         spec = ModelSpec(model, architecture or model, weights)
         segmenter = Segmenter(read_settings(SegmentSettings, segment_settings), spec, store, default_margin_mm)
     run(read_settings(FeaturesSettings, settings), cohort, images, masks, segmenter, output, threads)
+
+
+MODEL_WORDS = "as four words: name, architecture, weights file or -, settings file of its own job"
+
+
+@main.command()
+@settings_option
+@input_folder("--cohort", "Folder of the cohort.")
+@input_folders("--images", "Folder of a shard of images; once for each shard.")
+@click.option("--promptable", nargs=4, multiple=True, help=f"A promptable model {MODEL_WORDS}; once for each.")
+@click.option("--automatic", nargs=4, multiple=True, help=f"An automatic model {MODEL_WORDS}; once for each.")
+@click.option(
+    "--classifier",
+    nargs=2,
+    multiple=True,
+    help="Folder of a trained classifier, and the model whose masks or embeddings it takes or -; once for each.",
+)
+@output_file("Table of robustness to write (CSV); its figure goes beside it.", ["model", "degradation", "difference"])
+@threads_option
+def robustness(
+    settings: Path,
+    cohort: Path,
+    images: tuple[Path, ...],
+    promptable: tuple[tuple[str, str, str, str], ...],
+    automatic: tuple[tuple[str, str, str, str], ...],
+    classifier: tuple[tuple[str, str], ...],
+    output: Path,
+    threads: int,
+) -> None:
+    """Score models on degraded images of test lesions.
+
+    This command writes curves of Dice and AUC; it trains nothing.
+    """
+    from mammoflow.config.base import read_settings
+    from mammoflow.config.detection import AutomaticSettings
+    from mammoflow.config.prompted import SegmentSettings
+    from mammoflow.config.robustness import RobustnessJob
+    from mammoflow.evaluation.robustness_stage import Classifying, Segmenting
+    from mammoflow.evaluation.robustness_stage import robustness as run
+    from mammoflow.weights.registry import ModelSpec
+
+    def spec(name: str, architecture: str, weights: str) -> ModelSpec:
+        return ModelSpec(name, architecture, None if weights == "-" else Path(weights))
+
+    models = [Segmenting(spec(*words), read_settings(SegmentSettings, Path(own))) for *words, own in promptable]
+    models += [Segmenting(spec(*words), read_settings(AutomaticSettings, Path(own))) for *words, own in automatic]
+    classifiers = [Classifying(Path(trained), "" if model == "-" else model) for trained, model in classifier]
+    run(read_settings(RobustnessJob, settings), cohort, images, models, classifiers, output, threads)

@@ -28,6 +28,7 @@ from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.prompts import PromptSettings
 from mammoflow.config.real_exam import RealExamSettings
 from mammoflow.config.recipes import RecipeSettings, TrainSettings
+from mammoflow.config.robustness import RobustnessSettings, robustness_job
 from mammoflow.config.saliency import SaliencyJob, SaliencySettings
 from mammoflow.config.search import SearchSettings
 from mammoflow.config.search_job import SearchJob
@@ -93,6 +94,10 @@ class StudyConfig(Settings):
     saliency: SaliencySettings = Field(
         default_factory=SaliencySettings, description="Saliency maps of classifiers, compared with the lesion's mask."
     )
+    robustness: RobustnessSettings = Field(
+        default_factory=RobustnessSettings,
+        description="Scores on degraded test images; the separate target `robustness`.",
+    )
     comparison: ComparisonSettings = Field(
         default_factory=ComparisonSettings, description="Comparison of all models with BI-RADS."
     )
@@ -156,6 +161,8 @@ class StudyConfig(Settings):
                         f"{self.features.run}"
                     )
         self.saliency.classifiers(self.classification)
+        self.robustness.chosen_models(self.segmentation)
+        self.robustness.chosen_classifiers(self.classification)
         self.comparison.check_classifiers(self.classification.of_malignancy())
         check_foreign_names(self.comparison.masks, [*self.segmentation.run, *RESERVED_NAMES], "comparison.masks")
         self.comparison.check_families(self.features.run)
@@ -188,6 +195,7 @@ class StudyConfig(Settings):
             },
             **{f"saliency/{name}": saliency for name in self.saliency.classifiers(self.classification)},
             **{f"searches/{name}": self._search_job(search) for name, search in self.classification.searches.items()},
+            "robustness": robustness_job(self.robustness, self.prompts, self.comparison),
             "compare": self._comparison(),
             "report": self._of_modality(self.report),
             "dicom": self.dicom,

@@ -14,6 +14,7 @@ from mammoflow.planning.dicom import DICOM_STAGE
 from mammoflow.planning.features import feature_modules, stability_modules
 from mammoflow.planning.folds import has_folds
 from mammoflow.planning.models import segment_modules, training_modules
+from mammoflow.planning.robustness import robustness_modules
 from mammoflow.planning.searches import search_modules
 
 EXAM_STAGE = "mammoflow.prediction.exam_page"
@@ -50,6 +51,7 @@ def job_modules(config: StudyConfig) -> dict[str, tuple[str, ...]]:
             f"saliency/{name}": saliency_modules(config, name)
             for name in config.saliency.classifiers(config.classification)
         },
+        "robustness": robustness_modules(config),
         **{f"searches/{name}": search_modules(config, name) for name in config.classification.searches},
         "compare": ("mammoflow.evaluation.stage",),
         "report": ("mammoflow.report.stage",),

@@ -1,0 +1,112 @@
+"""The job of the robustness: its models and classifiers, their files, code, memory and GPUs."""
+
+from __future__ import annotations
+
+from mammoflow.config.classification import INPUTS, NETWORKS
+from mammoflow.config.study import StudyConfig
+from mammoflow.errors import ConfigError
+from mammoflow.planning.classifiers import job_memory_mb
+from mammoflow.planning.folds import has_folds
+from mammoflow.planning.models import (
+    classifier_model,
+    prompted_models,
+    run_folder,
+    segment_memory_mb,
+    segment_modules,
+    weights_inputs,
+)
+from mammoflow.planning.workflow import gpus, settings_file, shard_names
+
+NO_WEIGHTS = "-"
+"""Word of the command in place of the weights file of a model whose weights a package brings."""
+
+STAGE = "mammoflow.evaluation.robustness_stage"
+
+
+def robustness_classifiers(config: StudyConfig) -> dict[str, str]:
+    """Return the classifiers, each with the segmentation model whose masks or embeddings it takes, or ""."""
+    names = config.robustness.chosen_classifiers(config.classification)
+    takes = {name: {"masks", "model"} & set(config.classification.classifiers[name].needs()) for name in names}
+    return {name: classifier_model(config, name) if takes[name] else "" for name in names}
+
+
+def robustness_models(config: StudyConfig) -> list[str]:
+    """Return the segmentation models: those of the settings, and those that its classifiers take."""
+    of_classifiers = [model for model in robustness_classifiers(config).values() if model]
+    return list(dict.fromkeys([*config.robustness.chosen_models(config.segmentation), *of_classifiers]))
+
+
+def robustness_modules(config: StudyConfig) -> tuple[str, ...]:
+    """Return the modules whose code measures the robustness: the stage, and the members of its models."""
+    modules = [STAGE]
+    for model in robustness_models(config):
+        modules += segment_modules(config, model)
+    for name in robustness_classifiers(config):
+        entry = config.classification.classifiers[name]
+        modules += [INPUTS.module(entry.input), NETWORKS.module(entry.network)]
+    return tuple(dict.fromkeys(modules))
+
+
+def robustness_inputs(config: StudyConfig) -> dict[str, list[str]]:
+    """Return the files that the job reads, beside its settings.
+
+    Raises
+    ------
+    ConfigError
+        If the run makes every fold, has no prompts around the reference, or has nothing that can be measured.
+    """
+    models, classifiers = robustness_models(config), robustness_classifiers(config)
+    if has_folds(config):
+        raise ConfigError(
+            "the target robustness: found cohort.split.fold: all, where every fold has models of its own; expected a "
+            "single split; set cohort.split.fold to one number, and run to another name"
+        )
+    if not config.prompts.reference and set(models) & set(prompted_models(config)):
+        raise ConfigError(
+            "the target robustness: found prompts.reference: false; expected prompts around the reference, because "
+            "readers' boxes are not made again on degraded images; set robustness.models to automatic models, and "
+            "robustness.classifiers to those without masks"
+        )
+    if not models and not classifiers:
+        raise ConfigError(
+            "the target robustness has nothing to make: found neither segmentation models nor classifiers; set "
+            "robustness.models or robustness.classifiers"
+        )
+    run = run_folder(config)
+    shards = shard_names(config)
+    return {
+        "images": [f"{run}/images/{shard}/images.parquet" for shard in shards],
+        "lesions": [f"{run}/images/{shard}/lesions.parquet" for shard in shards],
+        "model_settings": [settings_file(config, f"segmentation/{model}") for model in models],
+        "weights": [file for model in models for file in weights_inputs(config, model)],
+        "predictions": [f"{run}/classification/{name}/predictions.parquet" for name in classifiers],
+        "training": [f"{run}/classification/{name}/training.json" for name in classifiers],
+        "seeds": [f"{run}/classification/{name}/seeds" for name in classifiers],
+    }
+
+
+def robustness_arguments(config: StudyConfig) -> list[str]:
+    """Return the words of the command that name models and classifiers; the rule quotes each word."""
+    words = []
+    for model in robustness_models(config):
+        kind = "--promptable" if config.segmentation.is_prompted(model) else "--automatic"
+        file = next(iter(weights_inputs(config, model)), NO_WEIGHTS)
+        architecture = config.segmentation.architecture_of(model)
+        words += [kind, model, architecture, file, settings_file(config, f"segmentation/{model}")]
+    for name, model in robustness_classifiers(config).items():
+        words += ["--classifier", str(run_folder(config) / "classification" / name), model or NO_WEIGHTS]
+    return words
+
+
+def robustness_memory_mb(config: StudyConfig) -> int:
+    """Return the megabytes of the job, which has one model or classifier in memory at a time."""
+    needed = [segment_memory_mb(config, model) for model in robustness_models(config)]
+    needed += [job_memory_mb(config, name) for name in robustness_classifiers(config)]
+    return max(needed, default=0)
+
+
+def robustness_gpus(config: StudyConfig) -> int:
+    """Return the GPUs of the job: one where a model or classifier of it uses one."""
+    jobs = [f"segmentation/{model}" for model in robustness_models(config)]
+    jobs += [f"classifiers/{name}" for name in robustness_classifiers(config)]
+    return max((gpus(config, job) for job in jobs), default=0)
