@@ -14,6 +14,7 @@ from mammoflow.evaluation.drawing import (
     DASHES,
     GREY,
     MARKERS,
+    WIDTH_INCHES,
     drawing,
     name_artists,
     put_title,
@@ -39,6 +40,9 @@ UNCHANGED = {"contrast": 1.0, "gamma": 1.0, "resolution": 1.0, "jpeg": math.inf}
 DOWNWARDS = ("contrast", "jpeg")
 """Degradations whose smaller levels are the stronger ones."""
 
+COLUMNS = 2
+"""Panels beside each other."""
+
 SHIFT = 0.04
 """Distance between the intervals of two models, in steps between levels."""
 
@@ -60,9 +64,12 @@ def draw_robustness(path: Path, table: pd.DataFrame, phantom: bool) -> None:
     write_data(path, table, phantom)
     degradations = [name for name in dict.fromkeys(table["degradation"]) if name != NONE]
     models = list(dict.fromkeys(zip(table["kind"], table["model"], strict=True)))
-    with drawing(path, 0.8 + 2.7 * max(1, len(degradations)) + 0.17 * len(models)) as figure:
+    rows = max(1, math.ceil(len(degradations) / COLUMNS))
+    with drawing(path, 0.8 + 2.5 * rows + 0.17 * len(models), WIDTH_INCHES * 1.6) as figure:
         put_title(figure, "Scores on degraded test images", phantom)
-        panels = figure.subplots(max(1, len(degradations)), 1, squeeze=False)[:, 0]
+        panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+        for panel in panels[max(1, len(degradations)) :]:
+            panel.set_axis_off()
         if not degradations:
             say_nothing_to_draw(panels[0], "no degradation was asked for")
         for panel, name in zip(panels, degradations, strict=False):
