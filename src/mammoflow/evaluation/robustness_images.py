@@ -29,7 +29,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class TestCases:
+class DrawnCases:
     """Images and lesions of the drawn test patients.
 
     Attributes
@@ -38,13 +38,11 @@ class TestCases:
         Tables CANONICAL_IMAGES and CANONICAL_LESIONS with `folder`, the shard that has their files.
     """
 
-    __test__ = False
-
     images: pd.DataFrame
     lesions: pd.DataFrame
 
 
-def drawn_cases(folders: Sequence[Path], settings: RobustnessSettings) -> TestCases:
+def drawn_cases(folders: Sequence[Path], settings: RobustnessSettings) -> DrawnCases:
     """Draw test patients, with all of their lesions and with the images of these patients that have a lesion.
 
     Patients are taken in a drawn order as long as their lesions fit into the number, at least one.
@@ -71,7 +69,7 @@ def drawn_cases(folders: Sequence[Path], settings: RobustnessSettings) -> TestCa
     chosen = counts.index[(total <= settings.lesions) | (total == counts.iloc[0])]
     kept = test[test["patient_id"].isin(chosen)].reset_index(drop=True)
     shown = images[images["image_id"].isin(kept["image_id"])].sort_values("image_id", ignore_index=True)
-    return TestCases(shown, kept)
+    return DrawnCases(shown, kept)
 
 
 def _joined(folders: Sequence[Path], name: str) -> pd.DataFrame:
@@ -80,7 +78,7 @@ def _joined(folders: Sequence[Path], name: str) -> pd.DataFrame:
     return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
 
-def write_degraded(cases: TestCases, degradation: str, level: float, seed: int, output: Path, threads: int) -> None:
+def write_degraded(cases: DrawnCases, degradation: str, level: float, seed: int, output: Path, threads: int) -> None:
     """Write the images under one degradation, with tables, as the image stage writes a shard.
 
     Masks and breast regions are those of the undegraded images, by symbolic links. Colours are left out.

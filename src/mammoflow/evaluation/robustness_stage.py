@@ -16,8 +16,9 @@ from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.robustness import RobustnessJob
 from mammoflow.errors import ConfigError
 from mammoflow.evaluation.bootstrap import PatientBootstrap
+from mammoflow.evaluation.drawing import marked_figures
 from mammoflow.evaluation.robustness_figure import draw_robustness
-from mammoflow.evaluation.robustness_images import TestCases, drawn_cases, write_degraded
+from mammoflow.evaluation.robustness_images import DrawnCases, drawn_cases, write_degraded
 from mammoflow.evaluation.robustness_scores import Observed, robustness_row
 from mammoflow.evaluation.seen_patients import SEEN_NOTE
 from mammoflow.run.console import say
@@ -32,7 +33,7 @@ from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.masks import SEGMENTATION_SCORES
 from mammoflow.tables.prompts import PROMPTS
 from mammoflow.tables.robustness import CLASSIFICATION, NONE, ROBUSTNESS, SEGMENTATION
-from mammoflow.tables.study import is_phantom, study_note
+from mammoflow.tables.study import LEAKING, is_leaking, is_phantom, study_note
 from mammoflow.weights.registry import ModelSpec
 
 FIGURE = "curves.png"
@@ -130,7 +131,8 @@ def robustness(
     note = study_note(study)
     table["note"] = ["; ".join(filter(None, [note, of_model])) for of_model in table["note"]]
     write_csv(output, pd.DataFrame(ROBUSTNESS.validate(table)))
-    draw_robustness(output.with_name(FIGURE), table, is_phantom(study))
+    with marked_figures(LEAKING if is_leaking(study) else ""):
+        draw_robustness(output.with_name(FIGURE), table, is_phantom(study))
     patients = cases.lesions["patient_id"].nunique()
     say(f"robustness: {len(cases.lesions)} test lesions of {patients} patients; {len(table)} rows in {output}")
 
@@ -141,7 +143,7 @@ class _Condition:
     def __init__(
         self,
         settings: RobustnessJob,
-        cases: TestCases,
+        cases: DrawnCases,
         condition: tuple[str, float],
         models: dict[str, Segmenting],
         work: Path,

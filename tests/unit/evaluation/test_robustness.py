@@ -18,6 +18,7 @@ from mammoflow.errors import ConfigError, StudyError
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.robustness_images import drawn_cases, write_degraded
 from mammoflow.evaluation.robustness_scores import Observed, robustness_row
+from mammoflow.evaluation.robustness_stage import _note
 from mammoflow.planning.robustness import (
     robustness_arguments,
     robustness_classifiers,
@@ -204,3 +205,18 @@ def test_what_cannot_be_degraded_is_refused_and_left_out_by_default() -> None:
 def test_a_run_without_robustness_says_why(values: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         robustness_inputs(validate_settings(StudyConfig, values, "the test"))
+
+
+def test_a_row_says_if_the_reference_chose_masks_and_which_patients_were_seen() -> None:
+    scores = pd.DataFrame(
+        {
+            "model": "unet",
+            "patient_id": ["a", "a", "b"],
+            "choice": pd.array([None, None, None], dtype="str"),
+            "head_choice": ["single", "single", "single"],
+            "seen": [True, True, False],
+        }
+    )
+    assert _note(scores) == "seen: unet was trained on 1 of the patients"
+    assert _note(scores.assign(head_choice="oracle", seen=False)).startswith("oracle: ")
+    assert _note(scores.assign(seen=False)) == ""
