@@ -37,11 +37,11 @@ def test_a_workflow_of_stand_ins_ends_with_the_same_files_however_often_it_is_ki
 
     def command(results: Path) -> list[str]:
         options = ["--config", f"results={results}", f"store={results / 'store'}"]
-        return [sys.executable, "-m", "snakemake", "prompts", "--cores", "2", "--nocolor", *options]
+        return [sys.executable, "-m", "snakemake", "images", "--cores", "2", "--nocolor", *options]
 
-    outcome = tool.kill_runs(command, project.root, tmp_path, kills=2, seed=3, most_jobs=5, most_s=0.5)
+    outcome = tool.kill_runs(command, project.root, tmp_path, kills=1, seed=3, most_jobs=5, most_s=0.5)
     assert outcome.is_good(), (outcome.differences, outcome.failures)
-    assert sum(outcome.kills.values()) == 2
+    assert sum(outcome.kills.values()) == 1
     assert len(tool.contents(tmp_path / "undisturbed")) > 10
 
 

@@ -14,8 +14,6 @@ from mammoflow.run.console import Verbosity, set_verbosity, verbosity
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 80, "show_default": True}
 
-EPILOG = "It exits with 1 for a problem of the data, 2 for a wrong option or key."
-
 
 def _choose(context: click.Context, parameter: click.Parameter, value: bool) -> None:
     """Set how much the command says."""
@@ -90,7 +88,10 @@ def _describe(error: OSError | MemoryError | BrokenExecutor) -> str:
     return describe_os_error(error)
 
 
-@click.group(cls=Stages, context_settings=SETTINGS, epilog=EPILOG)
+@click.group(cls=Stages, context_settings=SETTINGS)
 @click.version_option(__version__, message="mammoflow %(version)s")
 def main() -> None:
-    """Turn mammograms into masks, features and predictions. Not a medical device."""
+    """\b
+    Turn mammograms into masks, features and predictions. Not a medical device.
+    It exits with 1 for a problem of the data, 2 for a wrong option or key.
+    """

@@ -102,11 +102,9 @@ def files_options(command: Command) -> Command:
 @click.option(
     "--trained",
     type=folder(exists=True),
-    help="Folder of the classifier in a finished run; it is applied, and nothing is trained.",
+    help="Classifier of a finished run, to apply.",
 )
-@click.option(
-    "--classes", type=file(exists=True), help="Table of the classes of the images, for a classifier that predicts them."
-)
+@click.option("--classes", type=file(exists=True), help="Table of the classes of the images.")
 @output_folder("Folder of the classifier.")
 @threads_option
 def classify(

@@ -58,7 +58,7 @@ def digest_of(splits: dict[str, str], side: str) -> tuple[int, str]:
     return len(ids), hashlib.sha256("\n".join(ids).encode()).hexdigest()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(patients=PATIENTS, seed=st.integers(0, 1000), shuffle=st.randoms())
 def test_random_split_keeps_fractions_per_stratum_and_ignores_order(patients, seed, shuffle):
     wanted = SplitSettings(method="random", test_fraction=0.3, validation_fraction=0.25, seed=seed)
@@ -78,7 +78,7 @@ def test_random_split_keeps_fractions_per_stratum_and_ignores_order(patients, se
     assert split_patients(table_of(shuffled), wanted) == splits
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(patients=PATIENTS, folds=st.integers(2, 4), seed=st.integers(0, 1000), shuffle=st.randoms())
 def test_every_patient_is_in_exactly_one_test_fold(patients, folds, seed, shuffle):
     sizes = Counter(patient[1] for patient in patients)

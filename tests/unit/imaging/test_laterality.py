@@ -20,6 +20,9 @@ from mammoflow.imaging.stage import prepare_images
 from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES
 
+OF_OTHER_RUNS = {"study", "fold", "leaking", "colour_file", "colour_digest"}
+"""Columns that only a cohort of several studies, a run of folds or a study with colours has."""
+
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR")
 
 
@@ -173,7 +176,7 @@ def test_flags_in_the_table(
     shard = write_shard([{"image_id": name, "image_path": f"{name}.dcm"} for name in names], [])
     prepare_images(ImagesSettings(longest_side_px=200), study, shard, tmp_path / "out", 1)
     images = read_table(tmp_path / "out" / "images.parquet", CANONICAL_IMAGES).set_index("image_id")
-    assert set(CANONICAL_IMAGES.columns) - {"image_id"} - set(images.columns) <= {"study", "fold", "leaking"}
+    assert set(CANONICAL_IMAGES.columns) - {"image_id"} - set(images.columns) <= OF_OTHER_RUNS
     assert images["laterality"].tolist() == ["L"] * 4
     assert images["laterality_header"].tolist() == ["L", "R", "L", ""]
     assert images["laterality_image"].tolist() == ["L", "R", "L", "L"]

@@ -126,7 +126,9 @@ def test_stages_of_the_library_are_apart() -> None:
     for member in ("stage", "inputs.masked_crop", "inputs.whole_image", "networks.efficientnet_b0"):
         modules = code_modules(f"mammoflow.classification.{member}")
         assert prompted not in modules
-        assert not [name for name in modules if name.startswith("mammoflow.segmentation.") and ".scoring" not in name]
+        of_segmentation = {name for name in modules if name.startswith("mammoflow.segmentation.")}
+        # numbers of masks, and their components; no model and no training
+        assert not [name for name in of_segmentation if ".scoring" not in name and not name.endswith(".matching")]
 
 
 def test_digests_of_all_stages_are_fast() -> None:

@@ -55,7 +55,7 @@ def upstream() -> Any:
     return network.eval()
 
 
-@pytest.fixture(scope="module", params=["photograph", "film"])
+@pytest.fixture(scope="module", params=["photograph", pytest.param("film", marks=pytest.mark.slow)])
 def picture(request: pytest.FixtureRequest) -> Grey:
     """A photograph that is upright, or a real film where the data are at hand."""
     if request.param == "photograph":
