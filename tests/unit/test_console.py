@@ -60,9 +60,9 @@ def _command(names: tuple[str, ...]) -> click.Command:
 
 
 def test_the_list_of_commands_is_in_whole_sentences() -> None:
-    listed = CliRunner().invoke(main, ["-h"], env={"COLUMNS": "80"}).output.partition("Commands:")[2]
+    before, _, listed = CliRunner().invoke(main, ["-h"], env={"COLUMNS": "80"}).output.partition("Commands:")
     assert "..." not in listed
-    assert "It exits with 1 for a problem of the data" in listed
+    assert "It exits with 1 for a problem of the data" in before
 
 
 def test_choices_in_the_help_are_those_of_the_settings() -> None:
