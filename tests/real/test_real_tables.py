@@ -78,6 +78,7 @@ def preset(name: str) -> dict[str, Any]:
     return yaml.safe_load((PRESETS / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_the_preset_of_the_256_set(real_data, tmp_path):
     found = Prepared(preset("cbis-ddsm-mass-256"), real_data / "cbis-ddsm-mass-256", tmp_path)
     assert len(found.all_lesions) == 1308
@@ -106,6 +107,7 @@ images:
 """
 
 
+@pytest.mark.slow
 def test_the_ultrasound_set_by_its_table(real_data, tmp_path):
     found = Prepared(yaml.safe_load(ULTRASOUND), real_data / "busi", tmp_path)
     assert len(found.all_images) == 626

@@ -88,7 +88,7 @@ def assert_every_row_is_resolved(study: SimpleNamespace, cohort: SimpleNamespace
     assert all((study.folder / path).is_file() for path in cohort.images["image_path"])
 
 
-@pytest.mark.parametrize("layout", ["tables", "download", "series"])
+@pytest.mark.parametrize("layout", ["tables", "download", pytest.param("series", marks=pytest.mark.slow)])
 def test_a_part_of_the_set_in_each_layout(real_data: Path, tmp_path: Path, layout: str) -> None:
     below = {"download": "manifest-1600709154662/CBIS-DDSM", "series": "tciaDownload"}.get(layout, "")
     study = load_writer().write_study(real_data / "cbis-ddsm", tmp_path / "study", layout, 300, below)

@@ -86,7 +86,18 @@ def history(output: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("method", ["decoder", "all", "lora", "adapters", "sam_adapter", "vpt", "bitfit"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "decoder",
+        "lora",
+        "vpt",
+        *(pytest.param(name, marks=SLOW) for name in ("all", "adapters", "sam_adapter", "bitfit")),
+    ],
+)
 def test_a_tuning_learns_and_its_weights_load(
     method: TuningMethod, discs: Path, sam_weights: Path, tmp_path: Path
 ) -> None:
