@@ -6,6 +6,7 @@ ones. A stand-in writes the outputs that its stage declares, with a content that
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -156,6 +158,18 @@ def _outputs(project: Path, rule: str, folder: str) -> list[str]:
     output = re.sub(rf'caption=.*|category=.*|labels=.*|f"\{{RUN\}}/{folder}/\{{\{{?table\}}?\}}.csv"', "", output)
     names = re.findall(rf'"(?:\{{RUN\}}/{folder}/)?(\w+(?:\.csv|\.json|\.html)?)"', output)
     return [name if "." in name else f"{name}.csv" for name in names] + [f"{name}/1.svg" for name in folders]
+
+
+@pytest.fixture(scope="session")
+def kill_runs() -> ModuleType:
+    """The tool that kills runs at random moments and compares what they end with."""
+    spec = importlib.util.spec_from_file_location("kill_runs", ROOT / "tools" / "kill_runs.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["kill_runs"] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

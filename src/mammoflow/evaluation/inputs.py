@@ -198,7 +198,7 @@ def _features(paths: list[Path]) -> dict[str, pd.DataFrame]:
 
 
 def _records(files: Sequence[Path], name: str) -> dict[str, Any]:
-    """Read the records of trainings that lie beside some files, where there are any, by the name of the folder."""
+    """Read the training records of the folders of some files; the key is the name of the folder."""
     records = {}
     for path in files:
         record = path.parent / name

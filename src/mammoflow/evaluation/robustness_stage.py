@@ -16,6 +16,7 @@ from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.robustness import RobustnessJob
 from mammoflow.errors import ConfigError
 from mammoflow.evaluation.bootstrap import PatientBootstrap
+from mammoflow.evaluation.candidates import ORACLE_MASKS, SEES_REFERENCE
 from mammoflow.evaluation.drawing import marked_figures
 from mammoflow.evaluation.robustness_figure import draw_robustness
 from mammoflow.evaluation.robustness_images import DrawnCases, drawn_cases, write_degraded
@@ -37,9 +38,6 @@ from mammoflow.tables.study import LEAKING, is_leaking, is_phantom, study_note
 from mammoflow.weights.registry import ModelSpec
 
 FIGURE = "curves.png"
-
-ORACLE_MASKS = "oracle: of several masks the one nearest to the reference was taken"
-SEES_REFERENCE = "oracle: sees the reference mask"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from mammoflow.imaging.grey import Grey
 
 WHITE = 65535
 TAIL_PERCENT = 1.0
-"""Share of the breast's grey levels that lies below, and above, what is called their range."""
+"""The range of the breast's grey levels leaves out this percentage of its pixels at each end."""
 
 LABEL_HEIGHT = 0.5
 """Height of a label as a share of its width."""
