@@ -9,8 +9,6 @@ import pandas as pd
 
 from mammoflow.config.evaluation import ComparisonSettings
 from mammoflow.evaluation.candidates import (
-    ORACLE_MASKS,
-    SEES_REFERENCE,
     Candidate,
     birads_candidate,
     classifier_candidates,
@@ -23,6 +21,7 @@ from mammoflow.evaluation.floors import floor_candidates, identity_floor, suspic
 from mammoflow.evaluation.foreign import check_names, for_fusion, foreign_candidates
 from mammoflow.evaluation.fusion import fusion_candidates
 from mammoflow.evaluation.inputs import Run
+from mammoflow.evaluation.oracles import ORACLE_MASKS, SEES_REFERENCE
 from mammoflow.evaluation.seen_patients import SeenPatients
 
 

@@ -16,6 +16,7 @@ from mammoflow.evaluation.birads import ZERO_NOTES, BiradsZero, birads_scores, b
 from mammoflow.evaluation.estimates import BoolArray, Scored
 from mammoflow.evaluation.inputs import Run
 from mammoflow.evaluation.metrics import FloatArray, patient_codes
+from mammoflow.evaluation.oracles import ORACLE_MASKS, SEES_REFERENCE
 from mammoflow.evaluation.seen_patients import SeenPatients
 
 READER = "reader"
@@ -212,9 +213,7 @@ def _scores(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-SEES_REFERENCE = "oracle: sees the reference mask"
 OTHER_MASKS = "its masks are of other weights than those of its training"
-ORACLE_MASKS = "oracle: of several masks the one nearest to the reference was taken"
 
 
 def _training_notes(record: dict[str, Any], oracle: bool) -> list[str]:

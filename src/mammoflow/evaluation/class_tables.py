@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 
 from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
-from mammoflow.evaluation.candidates import SEES_REFERENCE
 from mammoflow.evaluation.class_scores import LARGEST_CLASS, ClassScored, error_of_influence
 from mammoflow.evaluation.decisions import compare_decisions
 from mammoflow.evaluation.delong import NOTHING, AreaDifference
 from mammoflow.evaluation.estimates import Scored, metric_estimates, proportion_estimate
 from mammoflow.evaluation.metrics import FloatArray, confusion, patient_codes, ratio
+from mammoflow.evaluation.oracles import SEES_REFERENCE
 from mammoflow.evaluation.proportions import proportion
 
 OF_CLASS = {"sensitivity": "recall", "specificity": "specificity", "precision": "precision", "f1": "f1", "auc": "auc"}

@@ -16,8 +16,8 @@ from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.robustness import RobustnessJob
 from mammoflow.errors import ConfigError
 from mammoflow.evaluation.bootstrap import PatientBootstrap
-from mammoflow.evaluation.candidates import ORACLE_MASKS, SEES_REFERENCE
 from mammoflow.evaluation.drawing import marked_figures
+from mammoflow.evaluation.oracles import ORACLE_MASKS, SEES_REFERENCE
 from mammoflow.evaluation.robustness_figure import draw_robustness
 from mammoflow.evaluation.robustness_images import DrawnCases, drawn_cases, write_degraded
 from mammoflow.evaluation.robustness_scores import Observed, robustness_row

@@ -16,10 +16,10 @@ from mammoflow.config.evaluation import ComparisonSettings
 from mammoflow.errors import LeakageError, StudyError
 from mammoflow.evaluation.all_candidates import all_candidates
 from mammoflow.evaluation.bootstrap import PatientBootstrap
-from mammoflow.evaluation.candidates import ORACLE_MASKS
 from mammoflow.evaluation.drawing import put_title
 from mammoflow.evaluation.flow import UNEXPLAINED, exclusions
 from mammoflow.evaluation.inputs import read_run
+from mammoflow.evaluation.oracles import ORACLE_MASKS
 from mammoflow.evaluation.segmentation_tables import segmentation_table
 from mammoflow.evaluation.stage import compare
 from mammoflow.reasons.lesions import LesionReason
