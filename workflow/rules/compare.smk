@@ -89,6 +89,7 @@ rule compare:
                 "detection",
                 "froc",
                 "few_labels",
+                "ablation",
                 "losses",
                 "dice_by_diameter",
                 "dice_diameter_correlation",

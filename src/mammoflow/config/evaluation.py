@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from mammoflow.config.ablation import AblationSettings
 from mammoflow.config.base import Settings
 from mammoflow.config.feature_models import FeatureModelSettings
 from mammoflow.config.foreign import ForeignMasks, ForeignPredictions, check_foreign_names
@@ -111,6 +112,10 @@ class ComparisonSettings(IntervalSettings):
         description="Further models on features beside those of each family, such as [{name: Stable texture, families: "
         "[gabor], stability_above: 0.75}].",
     )
+    ablation: AblationSettings = Field(
+        default_factory=AblationSettings,
+        description="Models that are trained again with a change each, and compared with the unchanged model.",
+    )
     stability_table: str = Field(
         "", description="Table of the target stability; empty takes that of the run. Only stability_above reads it."
     )
@@ -160,7 +165,7 @@ class ComparisonSettings(IntervalSettings):
                 )
 
     def check_classifiers(self, classifiers: Sequence[str]) -> None:
-        """Check that ensembles and fusions name classifiers that run.
+        """Check that ensembles, fusions and the ablation name classifiers of malignancy that run.
 
         Parameters
         ----------
@@ -173,6 +178,13 @@ class ComparisonSettings(IntervalSettings):
             If one does not, or if an ensemble has the name of a classifier; the message begins with the key.
         """
         check_foreign_names(self.predictions, [*classifiers, *self.ensembles], "comparison.predictions")
+        for name in self.ablation.classifiers:
+            if name not in classifiers:
+                raise ValueError(
+                    f"comparison.ablation.classifiers names {name!r}, a classifier of classes; expected one of "
+                    f"malignancy {[*classifiers]}. The differences of classifiers of classes are in "
+                    "class_differences.csv"
+                )
         for name, members in self.ensembles.items():
             if name in classifiers:
                 raise ValueError(f"comparison.ensembles.{name} has the name of a classifier; expected another name")

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from mammoflow.config.ablation import with_ablation
 from mammoflow.config.applied import check_applied
 from mammoflow.config.architectures import published_names
 from mammoflow.config.audit import AuditSettings
@@ -118,9 +119,12 @@ class StudyConfig(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def name_studies(cls, values: Any) -> Any:
-        """Give a study without a name of its own the name of the run."""
-        if not isinstance(values, dict) or not isinstance(values.get("cohort"), dict):
+    def complete(cls, values: Any) -> Any:
+        """Name studies that have no name after the run, and give each changed model of an ablation an entry."""
+        if not isinstance(values, dict):
+            return values
+        values = with_ablation(values)
+        if not isinstance(values.get("cohort"), dict):
             return values
         return {**values, "cohort": with_names(values["cohort"], values.get("run", PHANTOM))}
 

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mammoflow.config.evaluation import ComparisonSettings
+from mammoflow.evaluation.ablation import ablation_table
 from mammoflow.evaluation.all_candidates import all_candidates
 from mammoflow.evaluation.birads import CASE_TABLES, PUBLISHED
 from mammoflow.evaluation.bootstrap import PatientBootstrap
@@ -145,6 +146,7 @@ def compare(
         "detection": detection_table(run, bootstrap),
         "froc": froc_table(run),
         "few_labels": few_labels_table(run, candidates, labelled, bootstrap),
+        "ablation": ablation_table(settings.ablation, run, scores, candidates, measured, bootstrap),
         "dice_by_diameter": diameters,
         "dice_diameter_correlation": diameter_correlation(diameters, bootstrap),
         # in a run that makes every fold: on the training lesions of the first

@@ -48,6 +48,7 @@ SECTIONS = (
     Section("segmentation", "Segmentation", "segmentation.html.j2"),
     Section("detection", "Detection", "detection.html.j2", "Detection without prompts", "detection"),
     Section("few-labels", "Few labels", "few_labels.html.j2", needs="few_labels"),
+    Section("ablation", "Ablation", "ablation.html.j2", needs="ablation"),
     Section("classes", "Classes", "classes.html.j2", "Classes of images", "classes"),
     Section("losses", "Losses", "losses.html.j2", needs="losses"),
     Section("saliency", "Where classifiers look", "saliency.html.j2", needs="saliency"),

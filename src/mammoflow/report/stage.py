@@ -160,6 +160,7 @@ def write_report(
         **further_values(settings, tables, headline),
         "detection": tables.rows("detection"),
         "few_labels": tables.rows("few_labels"),
+        "ablation": tables.rows("ablation"),
         "losses": tables.rows("losses"),
         **class_values(tables, provenance["comparison"], titles),
         "detection_levels": [f"{level:g}" for level in FALSE_POSITIVES_PER_IMAGE],

@@ -21,8 +21,8 @@ SEGMENTATION_TABLES = (
     "dice_diameter_correlation",
 )
 
-ABSENT = ("detection", "few_labels", "froc", "losses", "saliency", "segmentation_heads", "segmentation_empty",
-          "tuning_methods")  # fmt: skip
+ABSENT = ("ablation", "detection", "few_labels", "froc", "losses", "saliency", "segmentation_heads",
+          "segmentation_empty", "tuning_methods")  # fmt: skip
 """Tables of what the run does not have."""
 
 

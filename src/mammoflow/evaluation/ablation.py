@@ -1,0 +1,153 @@
+"""The ablation as a table: each changed model beside the unchanged one, with paired differences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mammoflow.config.ablation import UNCHANGED, AblationSettings, Changes, variants
+from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
+from mammoflow.evaluation.candidates import Candidate
+from mammoflow.evaluation.few_labels import AreaOfLesions, DiceOfImages
+from mammoflow.evaluation.few_labels_trainings import MASKS, Training
+from mammoflow.evaluation.inputs import Run
+from mammoflow.evaluation.segmentation_summary import mark_of, mean_columns, scored_rows
+from mammoflow.evaluation.segmentation_tables import KEYS
+
+ESTIMATES = ("value", "difference")
+ABLATION_COLUMNS = (
+    *("base", "change", "model", "figure", *KEYS[1:], "mark"),
+    *("n", "patients", "patients_seen", "seeds"),
+    *(f"{name}{end}" for name in ESTIMATES for end in ("", "_low", "_high")),
+    *("trainable_parameters", "training_seconds"),
+)
+EVERY_IMAGE = "every image"
+"""What has no prompt: an automatic model is scored on every test image with a lesion."""
+
+
+def ablation_table(
+    settings: AblationSettings,
+    run: Run,
+    scores: pd.DataFrame,
+    candidates: Sequence[Candidate],
+    lesions: pd.DataFrame,
+    bootstrap: PatientBootstrap,
+) -> pd.DataFrame:
+    """Compare each changed model with the one that it was changed from, on the test split.
+
+    Parameters
+    ----------
+    settings
+        The models and their changes.
+    run
+        The tables of the run.
+    scores
+        Rows of the SEGMENTATION_SCORES schema.
+    candidates
+        What the comparison compares.
+    lesions
+        Labelled lesions, indexed by lesion; all lesions of a study without labels.
+    bootstrap
+        Resampling of patients, and coverage of the intervals.
+
+    Returns
+    -------
+    DataFrame
+        Columns ABLATION_COLUMNS. `value` is the mean Dice of images for automatic models, the mean Dice of lesions for
+        promptable ones (a row for each kind of prompt and margin), and the AUC for classifiers, as a mean over seeds.
+        `difference` is that of the changed model minus the unchanged one, on the same images, prompts or lesions; it
+        is empty for the unchanged one. Models without results have no row.
+    """
+    automatic, areas = DiceOfImages(run.maps, bootstrap), AreaOfLesions(candidates, lesions, bootstrap)
+    rows: list[dict[str, Any]] = []
+    for base, change, model in _with_bases(settings.models):
+        if automatic.has(_training(model)):
+            rows.append(_paired_row(base, change, model, automatic, [0], run.weights))
+        else:
+            rows += _prompted_rows(base, change, model, scored_rows(scores, lesions), bootstrap, run)
+    for base, change, model in _with_bases(settings.classifiers):
+        if model in areas.candidates:
+            seeds = sorted(set(areas.candidates[model].runs) & set(areas.candidates[base].runs))
+            rows.append(_paired_row(base, change, model, areas, seeds, run.training))
+    return pd.DataFrame(rows, columns=[*ABLATION_COLUMNS])
+
+
+def _with_bases(changes: Changes) -> Iterator[tuple[str, str, str]]:
+    """Give base, change and name of every model, each unchanged one before its changed ones."""
+    for base in changes:
+        yield base, UNCHANGED, base
+        yield from variants({base: changes[base]})
+
+
+def _training(model: str, seed: int = 0) -> Training:
+    return Training(model, model, MASKS, "", 1.0, 0, seed, {}, model)
+
+
+def _paired_row(
+    base: str,
+    change: str,
+    model: str,
+    measure: DiceOfImages | AreaOfLesions,
+    seeds: Sequence[int],
+    records: dict[str, Any],
+) -> dict[str, Any]:
+    """Return the row of an automatic model or of a classifier."""
+    runs, unchanged = ([_training(name, seed) for seed in seeds] for name in (model, base))
+    found = measure.measure(runs)
+    beside = measure.difference(runs, unchanged) if change != UNCHANGED else Estimate(math.nan, math.nan, math.nan)
+    return {
+        "base": base,
+        "change": change,
+        "model": model,
+        "figure": measure.figure,
+        **({"prompts": EVERY_IMAGE} if isinstance(measure, DiceOfImages) else {}),
+        "mark": "",
+        "n": found.n,
+        "patients": found.patients,
+        "patients_seen": found.seen,
+        "seeds": len(seeds),
+        **found.value.columns("value"),
+        **beside.columns("difference"),
+        **_cost(records.get(model, {})),
+    }
+
+
+def _prompted_rows(
+    base: str, change: str, model: str, rows: pd.DataFrame, bootstrap: PatientBootstrap, run: Run
+) -> Iterator[dict[str, Any]]:
+    """Give the rows of a promptable model, from its chosen masks."""
+    rows = rows[rows["chosen"].astype(bool) & (rows["split"] == "test")]
+    unchanged = rows[rows["model"] == base]
+    for values, group in rows[rows["model"] == model].groupby([*KEYS[1:]], sort=True, dropna=False):
+        named = dict(zip(KEYS[1:], values, strict=True))
+        same = unchanged
+        for key, value in named.items():
+            same = same[same[key].isna() if pd.isna(value) else same[key] == value]
+        dice = group["dice"].to_numpy(dtype=np.float64)
+        before = group["prompt_id"].map(same.drop_duplicates("prompt_id").set_index("prompt_id")["dice"])
+        difference = dice - before.to_numpy(dtype=np.float64) if change != UNCHANGED else np.full(len(dice), np.nan)
+        patients = group["patient_id"].tolist()
+        yield {
+            "base": base,
+            "change": change,
+            "model": model,
+            "figure": "dice",
+            **named,
+            "mark": mark_of(group, chosen=True),
+            "n": len(group),
+            "patients": len(set(patients)),
+            "seeds": 1,
+            "patients_seen": int(group.loc[group["seen"].astype(bool), "patient_id"].nunique()),
+            **mean_columns(ESTIMATES, np.column_stack([dice, difference]), patients, bootstrap),
+            **_cost(run.weights.get(model, {})),
+        }
+
+
+def _cost(record: dict[str, Any]) -> dict[str, Any]:
+    """Return what a training trained and took, from its record or that of its weights."""
+    said = record.get("training", record)
+    return {"trainable_parameters": said.get("trainable_parameters"), "training_seconds": said.get("seconds")}
