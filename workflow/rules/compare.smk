@@ -89,6 +89,7 @@ rule compare:
                 "detection",
                 "froc",
                 "few_labels",
+                "transfer",
                 "ablation",
                 "losses",
                 "dice_by_diameter",

@@ -1,4 +1,4 @@
-"""What classifiers that use a promptable model expect of prompts and segmentation, checked before the first job."""
+"""What models and classifiers expect of prompts, segmentation and data sets, checked before the first job."""
 
 from __future__ import annotations
 
@@ -128,3 +128,28 @@ def check_embedding_model(segmentation: SegmentationSettings, classifier: str, m
     taken = model or segmentation.default_model
     if not segmentation.is_prompted(taken):
         raise ValueError(f"{key} takes {taken}, an automatic model; expected a promptable one of segmentation.run")
+
+
+def check_sources(segmentation: SegmentationSettings, names: Sequence[str]) -> None:
+    """Check that trainings on some data sets name data sets of the study; further image folders may have others.
+
+    Parameters
+    ----------
+    segmentation
+        The models.
+    names
+        Names of the data sets of the study.
+
+    Raises
+    ------
+    ValueError
+        If one names another; the message begins with the key.
+    """
+    for model, entry in segmentation.models.items():
+        train = entry.train
+        unknown = [name for name in getattr(train.options, "sources", ()) if name not in names] if train else []
+        if train and unknown and not train.more_images:
+            raise ValueError(
+                f"segmentation.models.{model}.train.options.sources names {unknown[0]!r}; expected data sets of the "
+                f"study: {', '.join(names)}"
+            )

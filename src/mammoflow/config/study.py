@@ -40,6 +40,7 @@ from mammoflow.config.segmentation_checks import (
     check_overlay,
     check_promptable,
     check_prompted_splits,
+    check_sources,
 )
 from mammoflow.config.study_modality import PageSettings, StudyModality
 from mammoflow.config.threads import TrainingThreads
@@ -147,6 +148,7 @@ class StudyConfig(Settings):
         check_prompted_splits(self.prompts, self.segmentation, reading_prompts)
         check_promptable(self.segmentation, reading_prompts)
         check_colour(self.images, self.segmentation, entries)
+        check_sources(self.segmentation, [dataset.name for dataset in self.cohort.datasets])
         for _, name, entry in entries:
             if entry.target == "classes" and getattr(entry.input_options, "mask_overlay", "none") == "predicted":
                 check_overlay(self.segmentation, name)

@@ -26,3 +26,8 @@ class TrainingSettings(SeededSettings):
         description="Highest learning rate of AdamW; it rises to this value and falls again (one cycle).",
     )
     weight_decay: float = Field(1e-2, ge=0, description="Weight decay of AdamW.")
+    sources: list[str] = Field(
+        default_factory=list,
+        description="Names of the data sets whose training and validation patients are used; empty uses all. A model "
+        "that starts from one of another data set shows what further training forgets.",
+    )

@@ -13,8 +13,9 @@ from mammoflow.config.ablation import UNCHANGED, AblationSettings, Changes, vari
 from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
 from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.few_labels import AreaOfLesions, DiceOfImages
-from mammoflow.evaluation.few_labels_trainings import MASKS, Training
+from mammoflow.evaluation.few_labels_trainings import training_of
 from mammoflow.evaluation.inputs import Run
+from mammoflow.evaluation.paired_masks import by_conditions
 from mammoflow.evaluation.segmentation_summary import mark_of, mean_columns, scored_rows
 from mammoflow.evaluation.segmentation_tables import KEYS
 
@@ -65,7 +66,7 @@ def ablation_table(
     automatic, areas = DiceOfImages(run.maps, bootstrap), AreaOfLesions(candidates, lesions, bootstrap)
     rows: list[dict[str, Any]] = []
     for base, change, model in _with_bases(settings.models):
-        if automatic.has(_training(model)):
+        if automatic.has(training_of(model)):
             rows.append(_paired_row(base, change, model, automatic, [0], run.weights))
         else:
             rows += _prompted_rows(base, change, model, scored_rows(scores, lesions), bootstrap, run)
@@ -83,10 +84,6 @@ def _with_bases(changes: Changes) -> Iterator[tuple[str, str, str]]:
         yield from variants({base: changes[base]})
 
 
-def _training(model: str, seed: int = 0) -> Training:
-    return Training(model, model, MASKS, "", 1.0, 0, seed, {}, model)
-
-
 def _paired_row(
     base: str,
     change: str,
@@ -96,7 +93,7 @@ def _paired_row(
     records: dict[str, Any],
 ) -> dict[str, Any]:
     """Return the row of an automatic model or of a classifier."""
-    runs, unchanged = ([_training(name, seed) for seed in seeds] for name in (model, base))
+    runs, unchanged = ([training_of(name, seed) for seed in seeds] for name in (model, base))
     found = measure.measure(runs)
     beside = measure.difference(runs, unchanged) if change != UNCHANGED else Estimate(math.nan, math.nan, math.nan)
     return {
@@ -121,15 +118,7 @@ def _prompted_rows(
 ) -> Iterator[dict[str, Any]]:
     """Give the rows of a promptable model, from its chosen masks."""
     rows = rows[rows["chosen"].astype(bool) & (rows["split"] == "test")]
-    unchanged = rows[rows["model"] == base]
-    for values, group in rows[rows["model"] == model].groupby([*KEYS[1:]], sort=True, dropna=False):
-        named = dict(zip(KEYS[1:], values, strict=True))
-        same = unchanged
-        for key, value in named.items():
-            same = same[same[key].isna() if pd.isna(value) else same[key] == value]
-        dice = group["dice"].to_numpy(dtype=np.float64)
-        before = group["prompt_id"].map(same.drop_duplicates("prompt_id").set_index("prompt_id")["dice"])
-        difference = dice - before.to_numpy(dtype=np.float64) if change != UNCHANGED else np.full(len(dice), np.nan)
+    for named, group, difference in by_conditions(rows, model, base if change != UNCHANGED else ""):
         patients = group["patient_id"].tolist()
         yield {
             "base": base,
@@ -142,7 +131,7 @@ def _prompted_rows(
             "patients": len(set(patients)),
             "seeds": 1,
             "patients_seen": int(group.loc[group["seen"].astype(bool), "patient_id"].nunique()),
-            **mean_columns(ESTIMATES, np.column_stack([dice, difference]), patients, bootstrap),
+            **mean_columns(ESTIMATES, np.column_stack([group["dice"], difference]), patients, bootstrap),
             **_cost(run.weights.get(model, {})),
         }
 

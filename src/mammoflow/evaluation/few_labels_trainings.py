@@ -53,6 +53,19 @@ class Training:
         return (self.method, self.labels, self.supplementary) == (SUPERVISED, MASKS, "")
 
 
+def training_of(model: str, seed: int = 0) -> Training:
+    """Return a training that is known by its model alone, for what measures trainings.
+
+    Parameters
+    ----------
+    model
+        Name of the model.
+    seed
+        Of a classifier's training.
+    """
+    return Training(model, model, MASKS, "", 1.0, 0, seed, {}, model)
+
+
 def segmentation_trainings(weights: Mapping[str, Any]) -> list[Training]:
     """Return the trainings behind the automatic models of a run, from what `weights.json` says of each."""
     trainings = []

@@ -40,6 +40,7 @@ from mammoflow.evaluation.segmentation_empty import empty_images_table
 from mammoflow.evaluation.segmentation_heads import heads_table
 from mammoflow.evaluation.segmentation_subgroups import segmentation_subgroups
 from mammoflow.evaluation.segmentation_tables import segmentation_table
+from mammoflow.evaluation.transfer import transfer_table
 from mammoflow.evaluation.tuning_methods import tuning_methods
 from mammoflow.run.console import say
 from mammoflow.storage.files import write_text
@@ -146,6 +147,7 @@ def compare(
         "detection": detection_table(run, bootstrap),
         "froc": froc_table(run),
         "few_labels": few_labels_table(run, candidates, labelled, bootstrap),
+        "transfer": transfer_table(run, scores, measured, bootstrap),
         "ablation": ablation_table(settings.ablation, run, scores, candidates, measured, bootstrap),
         "dice_by_diameter": diameters,
         "dice_diameter_correlation": diameter_correlation(diameters, bootstrap),

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
+from mammoflow.evaluation.paired_masks import dice_difference, under_same_conditions
 from mammoflow.evaluation.segmentation_summary import mark_of, mean_columns, scored_rows
 from mammoflow.evaluation.segmentation_tables import KEYS
 
@@ -76,11 +77,11 @@ def tuning_methods(
     for values, group in rows.groupby(["split", *KEYS], sort=True, dropna=False):
         named = dict(zip(("split", *KEYS), values, strict=True))
         said = trained.get(str(named["model"]), {})
-        others = rows[(rows["model"] == said.get("from")) & _same(rows, named)]
+        others = rows[rows["model"] == said.get("from")]
+        conditions = {key: value for key, value in named.items() if key != "model"}
         patients = group["patient_id"].tolist()
         dice = group["dice"].to_numpy(dtype=np.float64)
-        before = group["prompt_id"].map(others.drop_duplicates("prompt_id").set_index("prompt_id")["dice"])
-        difference = dice - before.to_numpy(dtype=np.float64)
+        difference = dice_difference(group, under_same_conditions(others, conditions))
         columns = np.column_stack([dice, group["iou"].to_numpy(dtype=np.float64), difference])
         table.append(
             {
@@ -99,15 +100,6 @@ def tuning_methods(
     found = pd.DataFrame(table, columns=[*METHOD_COLUMNS])
     order = ["split", "prompts", "field_of_view", "feed", "margin_mm", "trainable_parameters", "model"]
     return found.sort_values(order, ignore_index=True, na_position="first")
-
-
-def _same(rows: pd.DataFrame, named: Mapping[str, Any]) -> pd.Series:
-    """Tell which rows agree with some keys except the model."""
-    same = pd.Series(True, index=rows.index)
-    for key in ("split", *KEYS):
-        if key != "model":
-            same &= rows[key].isna() if pd.isna(named[key]) else rows[key] == named[key]
-    return same
 
 
 def _cost(said: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,6 +48,7 @@ SECTIONS = (
     Section("segmentation", "Segmentation", "segmentation.html.j2"),
     Section("detection", "Detection", "detection.html.j2", "Detection without prompts", "detection"),
     Section("few-labels", "Few labels", "few_labels.html.j2", needs="few_labels"),
+    Section("transfer", "Data sets", "transfer.html.j2", "Transfer between data sets", "transfer"),
     Section("ablation", "Ablation", "ablation.html.j2", needs="ablation"),
     Section("classes", "Classes", "classes.html.j2", "Classes of images", "classes"),
     Section("losses", "Losses", "losses.html.j2", needs="losses"),

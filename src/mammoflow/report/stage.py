@@ -160,6 +160,7 @@ def write_report(
         **further_values(settings, tables, headline),
         "detection": tables.rows("detection"),
         "few_labels": tables.rows("few_labels"),
+        "transfer": tables.rows("transfer"),
         "ablation": tables.rows("ablation"),
         "losses": tables.rows("losses"),
         **class_values(tables, provenance["comparison"], titles),

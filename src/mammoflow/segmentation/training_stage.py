@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ def train_segmenter(
         prepared.validation_patients,
         prepared.phantom,
         prepared.parameters,
-        {**_facts(settings, architecture, start), **prepared.facts, **trained.facts},
+        {**_facts(settings, architecture, start), **_sources(prepared.patients), **prepared.facts, **trained.facts},
         prepared.packages,
     )
     header = WeightsHeader(architecture, trained.adapter_width, trained.automatic, trained.base, trained.lora)
@@ -105,6 +106,11 @@ def _code(settings: RecipeSettings, architecture: str) -> str:
     """Return the digest of the code of a training, which is that of its rule."""
     members = (*recipe_modules(settings), TRAINERS.module(settings.trainer))
     return code_digest(__name__, ARCHITECTURE_MODULES.module(module_of(architecture)), *members)
+
+
+def _sources(patients: Sequence[str]) -> dict[str, Any]:
+    """Return the data sets of training patients, which are written as `source/patient`."""
+    return {"sources": sorted({patient.split("/", 1)[0] for patient in patients})}
 
 
 def _facts(settings: RecipeSettings, architecture: str, start: ModelSpec | None) -> dict[str, Any]:

@@ -34,6 +34,7 @@ TRAINING_FACTS = (
     "threads",
     "precision",
     "phantom",
+    "sources",
     "labels",
     "supplementary",
     "label_fraction",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS, FULLY_ANNOTATED
 from mammoflow.training.batching import Rows
 from mammoflow.training.few_labels import LabelCounts, drawn_patients
+from mammoflow.training.sources import of_sources
 
 COMPLETE, PARTLY, UNLABELLED = "complete", "partly", "unlabelled"
 """What is known of an image: all of its lesions have a mask; some of what is on it; or nothing that is used."""
@@ -145,7 +147,10 @@ class TrainingImages:
 
 
 def read_training_images(
-    folders: list[Path], few: FewLabelsSettings | None = None, boxes: bool = False
+    folders: list[Path],
+    few: FewLabelsSettings | None = None,
+    boxes: bool = False,
+    sources: Sequence[str] = (),
 ) -> TrainingImages:
     """Read the training and validation images of image-stage shards.
 
@@ -158,14 +163,16 @@ def read_training_images(
         patients with an image whose reference is complete.
     boxes
         Whether the box of a lesion is reference enough on the training side, because a model turns it into a mask.
+    sources
+        Names of the data sets to read; none reads all.
 
     Raises
     ------
     StudyError
-        If no image with a lesion is there to train on, or none to validate on.
+        If a name is not that of a data set, or no image with a lesion is there to train on, or none to validate on.
     """
     tables = [_read_shard(folder, boxes) for folder in folders]
-    images = pd.concat(tables).sort_values("image_id", ignore_index=True)
+    images = of_sources(pd.concat(tables).sort_values("image_id", ignore_index=True), sources)
     incomplete = int((images["labels"] != COMPLETE).sum())
     images = images[(images["split"] == "train") | (images["labels"] == COMPLETE)].reset_index(drop=True)
     if few is not None and few.fraction < 1:

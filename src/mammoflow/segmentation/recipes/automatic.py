@@ -81,7 +81,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     given = _encoder_file(task)
     encoder = {"encoder_weights": given.name, "encoder_weights_sha256": file_digest(given)} if given else {}
     by_boxes = options.labels.kind == "boxes"
-    images = read_training_images(task.images, options.few_labels, by_boxes)
+    images = read_training_images(task.images, options.few_labels, by_boxes, options.sources)
     if options.colour == "rgb":
         check_colours(images.images, f"the training of {task.architecture}")
     boxes = None

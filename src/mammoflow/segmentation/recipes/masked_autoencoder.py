@@ -61,7 +61,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
             "expected such as setr_small"
         )
     encoder = model.network.encoder
-    images = read_training_images(task.images)
+    images = read_training_images(task.images, sources=options.sources)
     if options.colour == "rgb":
         check_colours(images.images, f"the training of {task.architecture}")
     patches = (options.side_px // PATCH) ** 2

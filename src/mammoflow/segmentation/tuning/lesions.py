@@ -21,6 +21,7 @@ from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS, FULLY_ANNOTATED
 from mammoflow.tables.prompts import BOX
 from mammoflow.training.batching import Rows
+from mammoflow.training.sources import of_sources
 
 Floats = npt.NDArray[np.float64]
 
@@ -148,6 +149,7 @@ def read_lesions(folders: list[Path], settings: TuneSettings | None = None) -> T
         on_images.append(table.assign(folder=str(folder)))
     all_lesions = pd.concat(lesions, ignore_index=True).sort_values("lesion_id", ignore_index=True)
     if settings is not None:
+        all_lesions = of_sources(all_lesions, settings.sources)
         all_lesions = _of_some_patients(all_lesions, "train", settings.patients, settings.seed)
         all_lesions = _of_some_patients(all_lesions, "validation", settings.validation_patients, settings.seed)
     all_images, on_image = (pd.concat(tables, ignore_index=True) for tables in (images, on_images))
