@@ -18,7 +18,7 @@ def study(**train: Any) -> StudyConfig:
 
 
 def test_a_data_set_that_the_study_lacks_is_refused() -> None:
-    with pytest.raises(ConfigError, match="models.unet.train.options.sources names 'North'; expected .* study: South"):
+    with pytest.raises(ConfigError, match=r"train\.options\.sources names 'North'; expected .* study: South"):
         study()
 
 
