@@ -13,7 +13,8 @@ import pandas as pd
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from mammoflow.segmentation.embedding.embeddings import embeddings, read_canonical
+from mammoflow.imaging.canonical import read_levels
+from mammoflow.segmentation.embedding.embeddings import embeddings
 from mammoflow.segmentation.protocol.prediction import Embedding
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.storage.arrays import ArrayStore
@@ -111,9 +112,8 @@ class EncoderSource:
         self.cache: BoundedCache[npt.NDArray[np.float32]] = BoundedCache(self._load, lambda array: array.nbytes)
 
     def _load(self, image: int) -> npt.NDArray[np.float32]:
-        row = self.images.iloc[image]
-        grey = read_canonical(Path(row["folder"]) / row["image_file"], (int(row["height"]), int(row["width"])))
-        return self.model.preprocess(grey).numpy()
+        row = self.images.iloc[image].to_dict()
+        return self.model.preprocess(read_levels(Path(row["folder"]), row, self.model.colour)).numpy()
 
     def embed(self, images: Rows) -> Embedding:
         """Encode some images; differentiable, with the activations of a few images in memory at a time."""
