@@ -72,21 +72,14 @@ class SegmentSettings(InferenceSettings):
     @model_validator(mode="after")
     def check_windows(self) -> Self:
         """Refuse windows in colours."""
-        problem = self.window_problem()
-        if problem:
-            raise ValueError(problem)
+        if self.colour == "rgb" and "window" in self.fields_of_view:
+            raise ValueError(
+                f"colour is rgb and fields_of_view is {self.fields_of_view}, but windows are cut from grey patches of "
+                "the film; expected fields_of_view: [image], or colour: grey"
+            )
         return self
 
     @property
     def encoder_use(self) -> EncoderUse:
         """How the image encoder is used."""
         return EncoderUse(self.precision, self.colour)
-
-    def window_problem(self) -> str:
-        """Say why windows do not go with colours, where both are asked for; else ""."""
-        if self.colour != "rgb" or "window" not in self.fields_of_view:
-            return ""
-        return (
-            f"colour is rgb and fields_of_view is {self.fields_of_view}, but windows are cut from grey patches of the "
-            "film; expected fields_of_view: [image], or colour: grey"
-        )

@@ -213,6 +213,11 @@ def make_plan(
     chosen = run.model if run else choose_model(model or "small", file, architecture)
     colour = run.segment.colour if run else tuned_colour(chosen)
     segment, images = (run.segment, run.images) if run else (SegmentSettings(colour=colour), ImagesSettings())
+    if colour == "rgb" and field_of_view == "window":
+        raise ConfigError(
+            f"field of view: found window, but {chosen.name} sees colours, and windows are cut from grey patches of "
+            "the film; expected image; leave --window out"
+        )
     if run is None and colour == "rgb":
         images = images.model_copy(update={"colour": "keep"})
     changes: dict[str, Any] = {"device": device, "precision": precision} if run is None else {}
@@ -221,13 +226,10 @@ def make_plan(
     if segment.choose == "first":  # later iterations would be thrown away
         changes["iterations"] = 1
     default_margin_mm = run.margin_mm if run else 0.0
-    segment = segment.model_copy(update=changes)
-    if segment.window_problem():
-        raise ConfigError(f"{chosen.name} sees colours: {segment.window_problem()}")
     return Plan(
         chosen,
         images,
-        segment,
+        segment.model_copy(update=changes),
         default_margin_mm if margin_mm is None else margin_mm,
         store=Path(store) if store else None,
         threads=threads or available_threads(),

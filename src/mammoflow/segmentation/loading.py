@@ -16,7 +16,7 @@ from mammoflow.segmentation.protocol.segmenter import Segmenter
 from mammoflow.segmentation.tuning.stored import apply_tuned, find_base, leaves_encoder
 from mammoflow.storage.files import file_digest, text_digest
 from mammoflow.weights.checkpoint import read_state
-from mammoflow.weights.header import read_header
+from mammoflow.weights.header import read_header, why_colours
 from mammoflow.weights.registry import ModelSpec, find_weights
 
 
@@ -128,19 +128,8 @@ def load_promptable(model: ModelSpec, device: torch.device, use: EncoderUse | No
         raise ConfigError(
             f"{model.name} ({model.architecture}) is an automatic model; expected a promptable one, such as small"
         )
-    problem = why_grey_only(model.architecture) if use.colour == "rgb" else _why_colours(model)
+    problem = why_grey_only(model.architecture) if use.colour == "rgb" else why_colours(find_weights(model))
     if problem:
         raise ConfigError(f"model {model.name} with segmentation.colour: {use.colour}: {problem}")
     loaded.colour = use.colour
     return loaded
-
-
-def _why_colours(model: ModelSpec) -> str:
-    """Say that a model was tuned on colours and must see them; else ""."""
-    path = find_weights(model)
-    if read_header(path).colour != "rgb":
-        return ""
-    return (
-        f"the weights {path} were tuned on colours; expected segmentation.colour: rgb, and images that the image stage "
-        "made with images.colour: keep"
-    )

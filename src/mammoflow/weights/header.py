@@ -159,6 +159,16 @@ def read_header(path: Path) -> WeightsHeader:
     return header
 
 
+def why_colours(path: Path) -> str:
+    """Say that the promptable model of a weights file was tuned on colours and must see them; else ""."""
+    if read_header(path).colour != "rgb":
+        return ""
+    return (
+        f"the weights {path} were tuned on colours; expected segmentation.colour: rgb, and images that the image stage "
+        "made with images.colour: keep"
+    )
+
+
 def _automatic_setup(content: dict[str, Any] | None) -> AutomaticSetup | None:
     """Read how an automatic model is used."""
     if content is None:
