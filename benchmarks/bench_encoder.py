@@ -34,7 +34,7 @@ from mammoflow.config.inference import Precision
 from mammoflow.run.runtime import set_threads
 from mammoflow.segmentation.layers.attention import attention_in_blocks, attention_in_one_kernel
 from mammoflow.segmentation.loading import build_model
-from mammoflow.segmentation.networks.rgb_input import grey_to_rgb
+from mammoflow.segmentation.networks.rgb_input import to_rgb
 from mammoflow.segmentation.protocol.prediction import Encoding
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 
@@ -103,7 +103,7 @@ def compare(name: str, times: Times, rival: str, own: str) -> None:
 def compare_encoders(repeat: int, compiled: bool) -> None:
     """Time whole encodings on the CPU, preprocessing included."""
     network, image, cpu = seeded_network(), film(), torch.device("cpu")
-    state, predictor, rgb = network.state_dict(), SamPredictor(network), grey_to_rgb(image)
+    state, predictor, rgb = network.state_dict(), SamPredictor(network), to_rgb(image)
     auto, exact = own_model(state, "auto", cpu), own_model(state, "fp32", cpu)
     own = f"mammoflow in {auto.precision}"
     ways: Ways = {
@@ -162,7 +162,7 @@ def time_gpu(repeat: int, device: torch.device, compiled: bool) -> None:
     """Time batches on a GPU, one after the other without waiting, and upstream's single images."""
     network, image = seeded_network(), film()
     model = own_model(network.state_dict(), "auto", device)
-    predictor, rgb = SamPredictor(network.to(device)), grey_to_rgb(image)
+    predictor, rgb = SamPredictor(network.to(device)), to_rgb(image)
     if compiled:
         model.network.get_submodule("image_encoder").compile()
 

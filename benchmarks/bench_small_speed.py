@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from mammoflow.config.inference import Precision
+from mammoflow.config.inference import EncoderUse, Precision
 from mammoflow.segmentation.loading import load_promptable
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.prompts import Prompts
@@ -53,7 +53,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     image = np.random.default_rng(0).integers(0, 65536, SIZE, dtype=np.uint16)
     boxes = np.array([[100 + 5 * i, 100, 300 + 5 * i, 320] for i in range(max(COUNTS))], dtype=np.float32)
-    models = {name: load_promptable(ModelSpec("small", "small"), torch.device("cpu"), name) for name in PRECISIONS}
+    models = {
+        name: load_promptable(ModelSpec("small", "small"), torch.device("cpu"), EncoderUse(name)) for name in PRECISIONS
+    }
     turns = [[measure(models[name], image, boxes) for name in PRECISIONS] for _ in range(options.repeats + 1)]
     exact, rounded = np.median(np.array(turns[1:]), axis=0)
     for row, name in enumerate(["an image", *(f"a prompt of {count}" for count in COUNTS)]):

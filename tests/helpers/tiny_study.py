@@ -23,6 +23,7 @@ from mammoflow.classification.samples import Files, PromptableSource
 from mammoflow.classification.stage import train_classifier
 from mammoflow.config.base import validate_settings
 from mammoflow.config.classification import ClassifierSettings
+from mammoflow.config.inference import EncoderUse
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.prompts import PromptSettings
 from mammoflow.segmentation.prompted.stage import segment
@@ -74,7 +75,7 @@ class Study:
     def files(self) -> Files:
         """Return everything that a classifier job can be given."""
         spec = ModelSpec("fake", "small", self.root / "fake.safetensors")
-        source = PromptableSource(spec, "fp32", self.root / "store", MARGIN_MM)
+        source = PromptableSource(spec, EncoderUse("fp32"), self.root / "store", MARGIN_MM)
         return Files(self.images, self.masks, self.prompts, self.features, self.scores, source)
 
     def brighten(self, image: Path) -> None:

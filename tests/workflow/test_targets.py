@@ -147,7 +147,7 @@ def test_every_stage_that_reads_embeddings_is_told_their_precision(project: Proj
         if ("mammoflow classify" in line and "--model" in line) or "mammoflow train-segmenter" in line
     ]
     assert len(commands) == 4
-    assert all(" --precision fp32 " in command for command in commands)
+    assert all(" --precision fp32 --colour grey " in command for command in commands)
 
 
 def test_a_model_that_prompts_another_runs_before_it(project: Project) -> None:

@@ -46,12 +46,12 @@ rule train_segmenter:
         weights=lambda wildcards, input: files("--weights", input.weights),
         images=lambda wildcards, input: folders("--images", [*input.images, *input.further]),
         margin=CONFIG.prompts.default_margin_mm,
-        precision=CONFIG.segmentation.precision,
+        encoder=planned_models.encoder_arguments(CONFIG),
         store=lambda wildcards: CONFIG.store,
         network=lambda wildcards, output: Path(output.weights).parent,
     shell:
         "mammoflow train-segmenter --settings {input.settings:q} {params.model:q} {params.weights:q} {params.images:q}"
-        " --store {params.store:q} --default-margin-mm {params.margin:q} --precision {params.precision:q}"
+        " --store {params.store:q} --default-margin-mm {params.margin:q} {params.encoder:q}"
         " --output {params.network:q} --threads {params.threads:q}"
         " 2>&1 | tee -- {log:q} >&2"
 

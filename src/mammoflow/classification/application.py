@@ -144,6 +144,8 @@ def apply_classifier(trained: TrainedClassifier, files: Files, threads: int) -> 
 
     Raises
     ------
+    ConfigError
+        If its input is of a promptable model that sees colours, and was not in the training, or the reverse.
     WeightsError
         If the weights of a seed do not fit the classifier, or its input is of another promptable model.
     """
@@ -170,7 +172,15 @@ def applied(trained: TrainedClassifier, files: Files, threads: int) -> Applied:
 def _check_promptable(trained: TrainedClassifier, notes: dict[str, Any]) -> None:
     """Refuse embeddings of another promptable model than that of the training: the network would see other numbers."""
     there, here = trained.record.get("promptable_model"), notes.get("promptable_model")
-    if isinstance(there, dict) and isinstance(here, dict) and there.get("digest") != here.get("digest"):
+    if not (isinstance(there, dict) and isinstance(here, dict)):
+        return
+    colours = [each.get("colour", "grey") for each in (there, here)]
+    if colours[0] != colours[1]:
+        raise ConfigError(
+            f"classifier {trained.folder.name} was trained on embeddings of {there.get('name')} with "
+            f"segmentation.colour: {colours[0]}, and it is {colours[1]} here; expected {colours[0]}"
+        )
+    if there.get("digest") != here.get("digest"):
         raise WeightsError(
             f"classifier {trained.folder.name} was trained on embeddings of {there.get('name')} (digest "
             f"{str(there.get('digest'))[:12]}), and the model here is {here.get('name')} (digest "

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mammoflow.classification.front import Front
-from mammoflow.config.inference import Precision
+from mammoflow.config.inference import EncoderUse
 from mammoflow.config.pictures import Combine
 from mammoflow.errors import StudyError
 from mammoflow.training.batching import Rows
@@ -32,7 +32,7 @@ class PromptableSource:
 
     Attributes
     ----------
-    model, precision
+    model, use
         As `segmentation.loading.load_promptable` takes them.
     store
         Folder of the embeddings.
@@ -41,9 +41,14 @@ class PromptableSource:
     """
 
     model: ModelSpec
-    precision: Precision
+    use: EncoderUse
     store: Path
     margin_mm: float
+
+    def facts(self, digest: str) -> dict[str, str]:
+        """Return what a record says about the model, which has this digest; classifiers are applied to the same."""
+        colour = {} if self.use.colour == "grey" else {"colour": self.use.colour}
+        return {"name": self.model.name, "digest": digest, **colour}
 
 
 @dataclass(frozen=True)

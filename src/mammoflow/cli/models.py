@@ -13,14 +13,13 @@ import click
 from mammoflow.cli.group import main
 from mammoflow.cli.options import (
     Command,
-    check_choice,
+    encoder_options,
     file,
     folder,
     input_files,
     input_folder,
     input_folders,
     output_folder,
-    precision_option,
     settings_option,
     threads_option,
 )
@@ -29,6 +28,7 @@ from mammoflow.errors import ConfigError
 
 if TYPE_CHECKING:
     from mammoflow.classification.samples import Files
+    from mammoflow.config.inference import EncoderUse
 
 
 def files_options(command: Command) -> Command:
@@ -56,7 +56,7 @@ def files_options(command: Command) -> Command:
     @click.option("--network-weights", type=file(), help="Initial weights of the network.")
     @click.option("--store", type=folder(), help="Folder of the embeddings, if the input needs a promptable model.")
     @click.option("--default-margin-mm", type=float, help="Margin of the prompts, if the input needs them.")
-    @precision_option
+    @encoder_options
     @wraps(command)
     def with_files(
         images: tuple[Path, ...],
@@ -70,13 +70,9 @@ def files_options(command: Command) -> Command:
         network_weights: Path | None,
         store: Path | None,
         default_margin_mm: float | None,
-        precision: Any,
+        use: EncoderUse,
         **arguments: Any,
     ) -> Any:
-        from mammoflow.config.inference import Precision
-
-        check_choice("--precision", precision, Precision)
-
         def files() -> Files:
             from mammoflow.classification.samples import Files, PromptableSource
             from mammoflow.weights.registry import ModelSpec
@@ -86,7 +82,7 @@ def files_options(command: Command) -> Command:
                 if store is None or default_margin_mm is None:
                     raise ConfigError("--model is given alone; expected --store and --default-margin-mm beside it")
                 spec = ModelSpec(model, architecture or model, weights)
-                promptable = PromptableSource(spec, precision, store, default_margin_mm)
+                promptable = PromptableSource(spec, use, store, default_margin_mm)
             tables = (list(images), list(masks), list(prompts), list(features), list(scores))
             return Files(*tables, promptable, network_weights)
 

@@ -119,12 +119,32 @@ store_option = click.option("--store", required=True, type=folder(), help="Folde
 margin_option = click.option(
     "--default-margin-mm", required=True, type=float, help="Margin of the masks that features and classifiers use."
 )
-precision_option = click.option(
-    "--precision",
-    default="auto",
-    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
-    help="Number format of the image encoder, as for segmentation.",
-)
+
+
+def encoder_options(command: Command) -> Command:
+    """Add the options of a promptable model's image encoder; the command gets them as `use`, an EncoderUse."""
+
+    @click.option(
+        "--precision",
+        default="auto",
+        type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+        help="Number format of the image encoder, as for segmentation.",
+    )
+    @click.option(
+        "--colour",
+        default="grey",
+        type=click.Choice(["grey", "rgb"]),
+        help="What the image encoder sees of pictures in colour, as for segmentation.",
+    )
+    @wraps(command)
+    def with_use(precision: Any, colour: Any, **arguments: Any) -> Any:
+        from mammoflow.config.inference import Colour, EncoderUse, Precision
+
+        check_choice("--precision", precision, Precision)
+        check_choice("--colour", colour, Colour)
+        return command(use=EncoderUse(precision, colour), **arguments)
+
+    return cast(Command, with_use)
 
 
 def model_options(command: Command) -> Command:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from mammoflow.cli.group import main
 from mammoflow.cli.options import (
-    check_choice,
+    encoder_options,
     input_folders,
     margin_option,
     output_folder,
-    precision_option,
     settings_option,
     store_option,
     threads_option,
     weights_option,
 )
 from mammoflow.cli.summary import say_end
+
+if TYPE_CHECKING:
+    from mammoflow.config.inference import EncoderUse
 
 
 @main.command("train-segmenter")
@@ -30,7 +32,7 @@ from mammoflow.cli.summary import say_end
 @input_folders("--images", "Folder of a shard of images; once for each shard.")
 @store_option
 @margin_option
-@precision_option
+@encoder_options
 @output_folder("Folder of the weights, with the name of the model.")
 @threads_option
 def train_segmenter(
@@ -41,20 +43,17 @@ def train_segmenter(
     images: tuple[Path, ...],
     store: Path,
     default_margin_mm: float,
-    precision: Any,
+    use: EncoderUse,
     output: Path,
     threads: int,
 ) -> None:
     """Train a segmentation model on training patients."""
     from mammoflow.config.base import read_settings
-    from mammoflow.config.inference import Precision
     from mammoflow.config.recipes import RecipeSettings
-
-    check_choice("--precision", precision, Precision)
     from mammoflow.segmentation.training_stage import train_segmenter as run
     from mammoflow.weights.registry import ModelSpec
 
     stage = read_settings(RecipeSettings, settings)
     begin = ModelSpec(start, architecture, weights) if start else None
-    run(stage, architecture, begin, list(images), store, default_margin_mm, output, threads, precision)
+    run(stage, architecture, begin, list(images), store, default_margin_mm, output, threads, use)
     say_end("train-segmenter", output)

@@ -46,7 +46,7 @@ class Architecture:
     training_image_mb
         Further megabytes for each image of a training batch, whose activations are kept for the gradient.
     channels
-        Channels of the input of an automatic model; one with a single channel sees no colours.
+        Channels of a picture that the network tells apart: 3, or 1 for one that sees grey levels only.
     """
 
     source: WeightsSource | None
@@ -94,6 +94,16 @@ def architecture(name: str) -> Architecture:
         If there is none of this name; the message lists them.
     """
     return _table(module_of(name))[name]
+
+
+def why_grey_only(name: str) -> str:
+    """Say that a promptable architecture sees grey levels only, and what is expected in its place; else ""."""
+    if architecture(name).channels > 1:
+        return ""
+    return (
+        f"{name} sees grey levels only; expected promptable models with three input channels, such as lite_medsam, or "
+        "segmentation.colour: grey"
+    )
 
 
 def _table(module: str) -> dict[str, Architecture]:

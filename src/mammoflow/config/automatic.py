@@ -10,6 +10,7 @@ from mammoflow.config.architectures import architecture as architecture_of
 from mammoflow.config.augmentation import AUGMENTATIONS, Augmentation
 from mammoflow.config.base import Settings
 from mammoflow.config.few_labels import FewLabelsSettings, LabelKindSettings
+from mammoflow.config.inference import Colour
 from mammoflow.config.mask_losses import MASK_LOSSES
 from mammoflow.config.members import MemberOf, NoOptions, OptionsOf
 from mammoflow.config.paths import UserPath
@@ -39,7 +40,7 @@ class AutomaticInputSettings(TrainingSettings):
         description="For input: patch, share of the patches of an image with lesions that contain a pixel of a lesion; "
         "the others are anywhere.",
     )
-    colour: Literal["grey", "rgb"] = Field(
+    colour: Colour = Field(
         "grey",
         description="What the network sees of pictures whose colours differ: their grey levels, or red, green and blue "
         "(rgb), for which images.colour is keep. A picture without colours is grey in three equal channels.",

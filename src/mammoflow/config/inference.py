@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -9,6 +10,23 @@ from pydantic import Field
 from mammoflow.config.base import StageSettings
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Colour = Literal["grey", "rgb"]
+
+
+@dataclass(frozen=True)
+class EncoderUse:
+    """How the image encoder of a promptable model is used; stages that share embeddings use it alike.
+
+    Attributes
+    ----------
+    precision
+        Number format in which it computes.
+    colour
+        What it sees of a picture whose colours the image stage kept: the grey levels, or red, green and blue.
+    """
+
+    precision: Precision = "auto"
+    colour: Colour = "grey"
 
 
 class InferenceSettings(StageSettings):

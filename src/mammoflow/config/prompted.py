@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from mammoflow.config.inference import InferenceSettings
+from mammoflow.config.inference import Colour, EncoderUse, InferenceSettings
 
 Feed = Literal["logits", "box", "both"]
 Choice = Literal["first", "predicted_iou", "oracle"]
@@ -54,6 +54,13 @@ class SegmentSettings(InferenceSettings):
         description="Side of a window as a multiple of the longest side of the prompt's box; at least window_mm.",
     )
     window_mm: float = Field(40.0, ge=5, le=500, description="Smallest side of a window in millimetres.")
+    colour: Colour = Field(
+        "grey",
+        description="What promptable models see of pictures whose colours differ: their grey levels in three equal "
+        "channels, or red, green and blue (rgb), for which images.colour is keep. A picture without colours is grey in "
+        "either case. rgb is not for small, which sees grey levels only, nor for fields_of_view with window. Automatic "
+        "models have an option of their own.",
+    )
 
     @model_validator(mode="after")
     def check_fields_of_view(self) -> Self:
@@ -61,3 +68,18 @@ class SegmentSettings(InferenceSettings):
         if len(set(self.fields_of_view)) < len(self.fields_of_view):
             raise ValueError(f"fields_of_view is {self.fields_of_view}, expected each once")
         return self
+
+    @model_validator(mode="after")
+    def check_windows(self) -> Self:
+        """Refuse windows in colours."""
+        if self.colour == "rgb" and "window" in self.fields_of_view:
+            raise ValueError(
+                f"colour is rgb and fields_of_view is {self.fields_of_view}, but windows are cut from grey patches of "
+                "the film; expected fields_of_view: [image], or colour: grey"
+            )
+        return self
+
+    @property
+    def encoder_use(self) -> EncoderUse:
+        """How the image encoder is used."""
+        return EncoderUse(self.precision, self.colour)

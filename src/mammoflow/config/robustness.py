@@ -64,7 +64,7 @@ class RobustnessSettings(Settings):
     classifiers: list[str] | None = Field(
         None,
         description="Classifiers of classification.run; null takes all whose input can be degraded, which are those of "
-        "malignancy that see grey levels and neither features nor words of the case table.",
+        "malignancy whose input and segmentation model see grey levels, without features or words of the case table.",
     )
 
     @field_validator("degradations")
@@ -94,10 +94,12 @@ class RobustnessSettings(Settings):
         ValueError
             If `models` names one that does not run, or that sees colours.
         """
-        reasons = {name: _colour_reason(_training_options(segmentation, name)) for name in segmentation.run}
+        reasons = {name: _colour_reason(_sees_colours(segmentation, name)) for name in segmentation.run}
         return _chosen("models", self.models, reasons, "segmentation.run")
 
-    def chosen_classifiers(self, classification: ClassificationSettings) -> list[str]:
+    def chosen_classifiers(
+        self, classification: ClassificationSettings, segmentation: SegmentationSettings
+    ) -> list[str]:
         """Return the classifiers whose scores are taken.
 
         Raises
@@ -105,7 +107,7 @@ class RobustnessSettings(Settings):
         ValueError
             If `classifiers` names one that does not run, or whose input cannot be degraded.
         """
-        reasons = {name: _why_not(classification, name) for name in classification.run}
+        reasons = {name: _why_not(classification, segmentation, name) for name in classification.run}
         return _chosen("classifiers", self.classifiers, reasons, "classification.run")
 
 
@@ -140,20 +142,23 @@ def _chosen(key: str, named: Sequence[str] | None, reasons: dict[str, str], orig
     return able if named is None else list(dict.fromkeys(named))
 
 
-def _training_options(segmentation: SegmentationSettings, name: str) -> Any:
+def _sees_colours(segmentation: SegmentationSettings, name: str) -> bool:
+    """Tell whether a segmentation model sees colours: a promptable one by their setting, another by its training."""
+    if segmentation.is_prompted(name):
+        return segmentation.colour == "rgb"
     entry = segmentation.models.get(name)
-    return entry.train.options if entry is not None and entry.train is not None else None
+    return entry is not None and entry.train is not None and _is_rgb(entry.train.options)
 
 
-def _colour_reason(options: Any) -> str:
-    return "sees colours (colour: rgb), and grey images are degraded" if _sees_colours(options) else ""
-
-
-def _sees_colours(options: Any) -> bool:
+def _is_rgb(options: Any) -> bool:
     return getattr(options, "colour", "grey") == "rgb"
 
 
-def _why_not(classification: ClassificationSettings, name: str) -> str:
+def _colour_reason(sees_colours: bool) -> str:
+    return "sees colours (colour: rgb), and grey images are degraded" if sees_colours else ""
+
+
+def _why_not(classification: ClassificationSettings, segmentation: SegmentationSettings, name: str) -> str:
     """Say why the input of a classifier cannot be degraded; else ""."""
     entry = classification.classifiers[name]
     if classification.from_run:
@@ -163,4 +168,7 @@ def _why_not(classification: ClassificationSettings, name: str) -> str:
     if entry.vectors or entry.covariates:
         further = ", ".join(map(str, [*entry.vectors, *entry.covariates]))
         return f"also takes {further}, which are not computed again on degraded images"
-    return _colour_reason(entry.input_options)
+    model = getattr(entry.input_options, "model", "") or segmentation.default_model
+    if {"masks", "model"} & set(entry.needs()) and _sees_colours(segmentation, model):
+        return f"takes masks or embeddings of {model}, which {_colour_reason(sees_colours=True)}"
+    return _colour_reason(_is_rgb(entry.input_options))

@@ -192,7 +192,7 @@ class _Condition:
             files = Files([self.images], [self._folder(classifier.model)])
             if isinstance(one.settings, SegmentSettings):
                 margin = self.settings.prompts.default_margin_mm
-                source = PromptableSource(one.model, one.settings.precision, self.store, margin)
+                source = PromptableSource(one.model, one.settings.encoder_use, self.store, margin)
                 files = Files(files.images, files.masks, [self.prompts], model=source)
         said = applied(trained, files, self.threads)
         values = said.table.pivot(index="lesion_id", columns="seed", values="probability")

@@ -18,6 +18,22 @@ TO_16_BIT = 257
 """65535 / 255: levels of colour pictures become those of grey images."""
 
 
+def colour_file(folder: Path, image: Mapping[Any, Any]) -> Path | None:
+    """Return the colour picture of an image, a row of CANONICAL_IMAGES of a shard; None for an image without colours.
+
+    Raises
+    ------
+    StudyError
+        If the image stage did not keep colours.
+    """
+    if FILE not in image:
+        raise StudyError(
+            f"{folder / 'images.parquet'} has no column {FILE}, because the image stage did not keep colours; expected "
+            "a run with images.colour: keep, or colour: grey"
+        )
+    return folder / image[FILE] if isinstance(image[FILE], str) else None
+
+
 def read_colours(folder: Path, image: Mapping[Any, Any]) -> npt.NDArray[np.uint16] | None:
     """Read the colour picture of an image.
 
@@ -38,14 +54,9 @@ def read_colours(folder: Path, image: Mapping[Any, Any]) -> npt.NDArray[np.uint1
     StudyError
         If the image stage did not keep colours, or the file is missing or does not have the size of the image.
     """
-    if FILE not in image:
-        raise StudyError(
-            f"{folder / 'images.parquet'} has no column {FILE}, because the image stage did not keep colours; expected "
-            "a run with images.colour: keep, or colour: grey"
-        )
-    if not isinstance(image[FILE], str):
+    path, size = colour_file(folder, image), (int(image["height"]), int(image["width"]))
+    if path is None:
         return None
-    path, size = folder / image[FILE], (int(image["height"]), int(image["width"]))
     picture = read_image(path)
     if picture.dtype != np.uint8 or picture.shape != (*size, 3):
         raise StudyError(

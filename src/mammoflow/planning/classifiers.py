@@ -13,6 +13,7 @@ from mammoflow.planning.from_run import trained_files
 from mammoflow.planning.models import (
     architecture_module,
     classifier_model,
+    encoder_arguments,
     model_arguments,
     segment_memory_mb,
     training_memory_mb,
@@ -106,8 +107,8 @@ def model_options(config: StudyConfig, name: str) -> list[str]:
     if "model" not in config.classification.classifiers[name].needs():
         return []
     margin = f"{config.prompts.default_margin_mm:g}"
-    store = ["--store", config.store, "--default-margin-mm", margin, "--precision", config.segmentation.precision]
-    return [*model_arguments(config, classifier_model(config, name)), *store]
+    store = ["--store", config.store, "--default-margin-mm", margin]
+    return [*model_arguments(config, classifier_model(config, name)), *store, *encoder_arguments(config)]
 
 
 def job_memory_mb(config: StudyConfig, name: str) -> int:

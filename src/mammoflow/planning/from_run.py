@@ -8,8 +8,9 @@ from mammoflow.config.base import Settings, read_settings
 from mammoflow.config.images import ImagesSettings
 from mammoflow.config.prompts import PromptSettings
 from mammoflow.config.study import StudyConfig
+from mammoflow.config.yaml_text import load_yaml
 from mammoflow.errors import ConfigError
-from mammoflow.planning.models import run_folder
+from mammoflow.planning.models import classifier_model, run_folder
 from mammoflow.storage.outputs import is_same
 
 SHAPING = ("longest_side_px", "breast_region", "voi", "patch_mm", "patch_spacing_mm")
@@ -72,10 +73,32 @@ def check_run(config: StudyConfig) -> None:
     if prompted and (settings / "prompts.yaml").is_file():
         trained = read_settings(PromptSettings, settings / "prompts.yaml")
         _check_same("prompts", ("default_margin_mm",), config.prompts, trained, folder)
+    for name in config.classification.run:
+        if {"masks", "model"} & set(_needs(config, name)):
+            _check_colour(config, classifier_model(config, name), settings / "segmentation", folder)
 
 
 def _needs(config: StudyConfig, name: str) -> tuple[str, ...]:
     return config.classification.classifiers[name].needs()
+
+
+def _check_colour(config: StudyConfig, model: str, settings: Path, folder: Path) -> None:
+    """Refuse a promptable model that sees colours where those of the trained classifiers saw none, or the reverse.
+
+    The setting is that of all promptable models of a run, so it is read where a model has another name there.
+    """
+    if not config.segmentation.is_prompted(model):
+        return
+    own = settings / f"{model}.yaml"
+    files = [own] if own.is_file() else sorted(settings.glob("*.yaml"))
+    contents = [load_yaml(file.read_text(encoding="utf-8"), f"settings file {file}") for file in files]
+    colours = [each.get("colour", "grey") for each in contents if isinstance(each, dict) and "iterations" in each]
+    here = config.segmentation.colour
+    if colours and here not in colours:
+        raise ConfigError(
+            f"segmentation.colour: found {here!r}, but the classifiers of {folder} were trained on masks or embeddings "
+            f"of models with {colours[0]!r}; expected the same; set segmentation.colour to {colours[0]}"
+        )
 
 
 def _check_same(key: str, names: tuple[str, ...], here: Settings, there: Settings, folder: Path) -> None:

@@ -95,6 +95,11 @@ def model_arguments(config: StudyConfig, model: str) -> list[str]:
     return ["--model", model, "--architecture", config.segmentation.architecture_of(model)]
 
 
+def encoder_arguments(config: StudyConfig) -> list[str]:
+    """Return the words of a command about the image encoder of a promptable model."""
+    return ["--precision", config.segmentation.precision, "--colour", config.segmentation.colour]
+
+
 def prompt_tables(config: StudyConfig, model: str, fold: str = "") -> list[str]:
     """Return the tables of prompts of a model: its own, and those around the masks of the models that prompt it.
 

@@ -13,6 +13,7 @@ from mammoflow.planning.from_run import check_run
 from mammoflow.planning.models import missing_weights, needed_models
 from mammoflow.planning.network_weights import missing_network_weights
 from mammoflow.storage.outputs import holds_files, is_within
+from mammoflow.weights.header import why_colours
 
 
 def gpu_present() -> bool:
@@ -111,14 +112,29 @@ def check_places(config: StudyConfig) -> None:
         )
 
 
+def _check_colour(config: StudyConfig, model: str) -> None:
+    """Refuse weights that were tuned on colours where promptable models see grey levels.
+
+    Raises
+    ------
+    ConfigError
+        Naming the file.
+    """
+    file = Path(config.segmentation.models[model].weights) if model in config.segmentation.models else None
+    if config.segmentation.colour == "grey" and file is not None and file.is_file():
+        problem = why_colours(file)
+        if problem:
+            raise ConfigError(f"segmentation.models.{model}.weights with segmentation.colour: grey: {problem}")
+
+
 def check_files(config: StudyConfig) -> None:
     """Check that every study, its tables, tables of other tools' scores and all weights files exist.
 
     Raises
     ------
     ConfigError
-        If a study or a table does not exist, or the run whose classifiers are applied does not fit; the message names
-        the key, the path, and what to do.
+        If a study or a table does not exist, weights were tuned on colours that the run does not show, or the run
+        whose classifiers are applied does not fit; the message names the key, the path, and what to do.
     WeightsError
         If a weights file does not exist; the message names the file, its checksum, and the command that fetches it.
     """
@@ -130,6 +146,7 @@ def check_files(config: StudyConfig) -> None:
         missing = missing_weights(config, model)
         if missing:
             raise WeightsError(missing)
+        _check_colour(config, model)
     for name in config.classification.needed():
         missing = missing_network_weights(config, name)
         if missing:

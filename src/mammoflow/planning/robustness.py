@@ -25,7 +25,7 @@ STAGE = "mammoflow.evaluation.robustness_stage"
 
 def robustness_classifiers(config: StudyConfig) -> dict[str, str]:
     """Return the classifiers, each with the segmentation model whose masks or embeddings it takes, or ""."""
-    names = config.robustness.chosen_classifiers(config.classification)
+    names = config.robustness.chosen_classifiers(config.classification, config.segmentation)
     takes = {name: {"masks", "model"} & set(config.classification.classifiers[name].needs()) for name in names}
     return {name: classifier_model(config, name) if takes[name] else "" for name in names}
 

@@ -196,5 +196,6 @@ def _model_facts(plan: Plan, origin: dict[str, Any], film: Path) -> dict[str, An
         "field_of_view": plan.segment.fields_of_view[0],
         "iterations": plan.segment.iterations,
         "box_margin_mm": plan.margin_mm,
+        "colour": plan.segment.colour,
         "patient_in_training": patient_in(film, seen_patients(plan.model.file) if plan.model.file else frozenset()),
     }

@@ -16,7 +16,7 @@ from mammoflow.config.prompted import FieldOfView, SegmentSettings
 from mammoflow.errors import ConfigError, ExcludedCase, StudyError
 from mammoflow.prediction.answers import Plan, answer
 from mammoflow.prediction.many import answer_table, unusable
-from mammoflow.prediction.models import check_prompts, choose_model
+from mammoflow.prediction.models import check_prompts, choose_model, tuned_colour
 from mammoflow.prediction.output import building, check_folder
 from mammoflow.prediction.requests import KINDS, FilmRequest, film_size, lesion_requests
 from mammoflow.prediction.results import Prediction
@@ -195,7 +195,8 @@ def make_plan(
     Raises
     ------
     ConfigError
-        If the model is not known or takes no prompts, the margin is negative, or classifiers are named without a run.
+        If the model is not known or takes no prompts, the margin is negative, classifiers are named without a run, or
+        a model that sees colours is to see windows.
     StudyError
         If the run has no trained classifier.
     """
@@ -209,7 +210,16 @@ def make_plan(
         from mammoflow.prediction.runs import read_run  # loads torch
 
         run = read_run(Path(classify), classifiers, model, file)
-    segment = run.segment if run else SegmentSettings()
+    chosen = run.model if run else choose_model(model or "small", file, architecture)
+    colour = run.segment.colour if run else tuned_colour(chosen)
+    segment, images = (run.segment, run.images) if run else (SegmentSettings(colour=colour), ImagesSettings())
+    if colour == "rgb" and field_of_view == "window":
+        raise ConfigError(
+            f"field of view: found window, but {chosen.name} sees colours, and windows are cut from grey patches of "
+            "the film; expected image; leave --window out"
+        )
+    if run is None and colour == "rgb":
+        images = images.model_copy(update={"colour": "keep"})
     changes: dict[str, Any] = {"device": device, "precision": precision} if run is None else {}
     if field_of_view is not None:
         changes["fields_of_view"] = [field_of_view]
@@ -217,8 +227,8 @@ def make_plan(
         changes["iterations"] = 1
     default_margin_mm = run.margin_mm if run else 0.0
     return Plan(
-        run.model if run else choose_model(model or "small", file, architecture),
-        run.images if run else ImagesSettings(),
+        chosen,
+        images,
         segment.model_copy(update=changes),
         default_margin_mm if margin_mm is None else margin_mm,
         store=Path(store) if store else None,

@@ -47,7 +47,7 @@ def judge(
                 f"classifier {classifier.folder.name} reads the embedding of {wanted}, and the masks are of "
                 f"{run.model.name}; expected --model {wanted}, or --classifier with another one"
             )
-        source = PromptableSource(run.model, run.segment.precision, store, run.margin_mm)
+        source = PromptableSource(run.model, run.segment.encoder_use, store, run.margin_mm)
         table = apply_classifier(classifier, Files([images], folders, prompts, model=source), threads)
         for lesion, rows in table.groupby("lesion_id"):
             said.setdefault(str(lesion), {})[classifier.folder.name] = _malignancy(classifier, rows, run)

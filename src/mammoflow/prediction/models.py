@@ -7,7 +7,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from mammoflow.config.architectures import architecture, architecture_names, published_names
+from mammoflow.config.inference import Colour
 from mammoflow.errors import ConfigError
+from mammoflow.weights.header import read_header
 from mammoflow.weights.registry import ModelSpec
 
 WEIGHTS_FOLDER = Path("weights")
@@ -47,6 +49,12 @@ def choose_model(name: str, weights: Path | None = None, architecture_name: str 
     if weights is None and name == wanted and known.source is not None and known.source.url:
         weights = WEIGHTS_FOLDER / known.source.file
     return ModelSpec(name, wanted, weights)
+
+
+def tuned_colour(model: ModelSpec) -> Colour:
+    """Return what the tuning of a model's weights saw of pictures in colour; `grey` where the file does not say."""
+    file = model.file
+    return "rgb" if file is not None and file.is_file() and read_header(file).colour == "rgb" else "grey"
 
 
 def check_prompts(model: ModelSpec, kinds: Iterable[str]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mammoflow.config.architectures import ARCHITECTURE_MODULES, architecture, module_of
-from mammoflow.config.inference import Precision
+from mammoflow.config.architectures import ARCHITECTURE_MODULES, architecture, module_of, why_grey_only
+from mammoflow.config.inference import EncoderUse, Precision
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.segmentation.layers.adapters import load_adapters, split_adapters
 from mammoflow.segmentation.layers.visual_prompts import MARK as PROMPTS_MARK
@@ -16,7 +16,7 @@ from mammoflow.segmentation.protocol.segmenter import Segmenter
 from mammoflow.segmentation.tuning.stored import apply_tuned, find_base, leaves_encoder
 from mammoflow.storage.files import file_digest, text_digest
 from mammoflow.weights.checkpoint import read_state
-from mammoflow.weights.header import read_header
+from mammoflow.weights.header import read_header, why_colours
 from mammoflow.weights.registry import ModelSpec, find_weights
 
 
@@ -102,19 +102,34 @@ def _whole(
     return loaded
 
 
-def load_promptable(model: ModelSpec, device: torch.device, precision: Precision = "auto") -> PromptableModel:
+def load_promptable(model: ModelSpec, device: torch.device, use: EncoderUse | None = None) -> PromptableModel:
     """Load a promptable model, as `load_model` does.
+
+    Parameters
+    ----------
+    model
+        Its name, its architecture and its weights file.
+    device
+        Where the network goes.
+    use
+        In which numbers it computes and whether it sees colours; None takes the defaults. Stages that share embeddings
+        load with the same.
 
     Raises
     ------
     ConfigError
-        If the model takes no prompts.
+        If the model takes no prompts, sees no colours and is to see some, or was tuned on colours and is to see none.
     WeightsError
         As `load_model`.
     """
-    loaded = load_model(model, device, precision)
+    use = use or EncoderUse()
+    loaded = load_model(model, device, use.precision)
     if not isinstance(loaded, PromptableModel):
         raise ConfigError(
             f"{model.name} ({model.architecture}) is an automatic model; expected a promptable one, such as small"
         )
+    problem = why_grey_only(model.architecture) if use.colour == "rgb" else why_colours(find_weights(model))
+    if problem:
+        raise ConfigError(f"model {model.name} with segmentation.colour: {use.colour}: {problem}")
+    loaded.colour = use.colour
     return loaded

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mammoflow.config.architectures import ARCHITECTURE_MODULES, module_of
-from mammoflow.config.inference import Precision
+from mammoflow.config.inference import EncoderUse
 from mammoflow.config.recipes import RECIPES, RecipeSettings, recipe_modules
 from mammoflow.config.training import TRAINERS
 from mammoflow.run.provenance import code_digest
@@ -33,7 +33,7 @@ def train_segmenter(
     default_margin_mm: float,
     output: Path,
     threads: int,
-    precision: Precision = "auto",
+    use: EncoderUse | None = None,
 ) -> None:
     """Train a segmentation model on the training patients of a study.
 
@@ -55,8 +55,9 @@ def train_segmenter(
         Folder for `model.safetensors`, `record.json` and `history.csv`; its name is the model's.
     threads
         Threads of this job.
-    precision
-        Numbers of an image encoder that is not trained.
+    use
+        What the image encoder of a promptable model sees, and its numbers where it is not trained; None takes the
+        defaults. Recipes of automatic models have options of their own.
 
     Raises
     ------
@@ -71,7 +72,7 @@ def train_segmenter(
     options: Any = settings.options
     seed_everything(options.seed)
     device = choose_device(options.device)
-    files = (images, store, default_margin_mm, precision, device)
+    files = (images, store, default_margin_mm, use or EncoderUse(), device)
     prepared = RECIPES.load(settings.recipe).prepare(TrainingTask(output.name, options, architecture, start, *files))
     state = training_state(
         output, settings.model_dump_json(), architecture, *prepared.content, code=_code(settings, architecture)
@@ -97,7 +98,8 @@ def train_segmenter(
         {**_facts(settings, architecture, start), **_sources(prepared.patients), **prepared.facts, **trained.facts},
         prepared.packages,
     )
-    header = WeightsHeader(architecture, trained.adapter_width, trained.automatic, trained.base, trained.lora)
+    parts = (trained.adapter_width, trained.automatic, trained.base, trained.lora, trained.colour)
+    header = WeightsHeader(architecture, *parts)
     write_training(output, WEIGHTS_FILE, RECORD_FILE, trained.state, record, fitted.history, header.text())
     remove_training_state(output)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mammoflow.config.inference import Precision
+from mammoflow.config.inference import Colour, EncoderUse
 from mammoflow.weights.registry import ModelSpec
 
 if TYPE_CHECKING:
@@ -40,8 +40,9 @@ class TrainingTask:
         Folder of the embeddings.
     margin_mm
         Margin of the box with which validation lesions are prompted.
-    precision
-        Numbers of an image encoder that is not trained: those of the segmentation, so that no image is encoded twice.
+    use
+        What the image encoder of a promptable model sees, and its numbers where it is not trained: those of the
+        segmentation, so that no image is encoded twice.
     device
         Where the network is trained.
     """
@@ -53,7 +54,7 @@ class TrainingTask:
     images: list[Path]
     store: Path
     margin_mm: float
-    precision: Precision
+    use: EncoderUse
     device: torch.device
 
 
@@ -75,6 +76,8 @@ class TrainedWeights:
         How an automatic model is used with the weights; None for a promptable model.
     base, lora
         The weights that these belong on top of, and the low-rank updates among them; None without.
+    colour
+        What a promptable model saw of pictures in colour: `grey` or `rgb`.
     """
 
     state: Mapping[str, Tensor]
@@ -84,6 +87,7 @@ class TrainedWeights:
     automatic: AutomaticSetup | None = None
     base: BaseWeights | None = None
     lora: LoraSetup | None = None
+    colour: Colour = "grey"
 
 
 @dataclass(frozen=True)

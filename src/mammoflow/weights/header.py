@@ -1,4 +1,4 @@
-"""What a weights file says about itself in its header: architecture, additions, base, what an automatic model sees."""
+"""What a weights file says about itself in its header: architecture, additions, base, what the model sees."""
 
 from __future__ import annotations
 
@@ -98,6 +98,8 @@ class WeightsHeader:
         The weights that these belong on top of; None for a file that has all weights of its network.
     lora
         Low-rank updates of the base; None without.
+    colour
+        `rgb` for a promptable model that was tuned on the colours of pictures, otherwise `grey`.
     """
 
     architecture: str = ""
@@ -105,12 +107,14 @@ class WeightsHeader:
     automatic: AutomaticSetup | None = None
     base: BaseWeights | None = None
     lora: LoraSetup | None = None
+    colour: str = "grey"
 
     def text(self) -> dict[str, str]:
         """Return the header as safetensors takes it."""
         adapters = {} if self.adapter_width is None else {"adapters": {"width": self.adapter_width}}
         parts = {"automatic": self.automatic, "base": self.base, "lora": self.lora}
-        said = {name: asdict(part) for name, part in parts.items() if part is not None}
+        said: dict[str, Any] = {name: asdict(part) for name, part in parts.items() if part is not None}
+        said |= {"colour": self.colour} if self.colour != "grey" else {}
         return {HEADER: json.dumps({"architecture": self.architecture, **adapters, **said}, sort_keys=True)}
 
 
@@ -143,6 +147,7 @@ def read_header(path: Path) -> WeightsHeader:
             _automatic_setup(content.get("automatic")),
             _base(content.get("base")),
             _lora_setup(content.get("lora")),
+            str(content.get("colour", "grey")),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(
@@ -152,6 +157,16 @@ def read_header(path: Path) -> WeightsHeader:
     if width is not None and width < 1:
         raise WeightsError(f"weights file {path} has adapters of width {width}; expected at least 1")
     return header
+
+
+def why_colours(path: Path) -> str:
+    """Say that the promptable model of a weights file was tuned on colours and must see them; else ""."""
+    if read_header(path).colour != "rgb":
+        return ""
+    return (
+        f"the weights {path} were tuned on colours; expected segmentation.colour: rgb, and images that the image stage "
+        "made with images.colour: keep"
+    )
 
 
 def _automatic_setup(content: dict[str, Any] | None) -> AutomaticSetup | None:

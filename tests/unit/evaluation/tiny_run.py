@@ -18,6 +18,7 @@ from mammoflow.config.classification import ClassifierSettings
 from mammoflow.config.cohort import CohortSettings, DatasetSettings
 from mammoflow.config.features import FEATURE_FAMILIES
 from mammoflow.config.images import ImagesSettings
+from mammoflow.config.inference import EncoderUse
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.prompts import PromptSettings
 from mammoflow.features.stage import extract
@@ -140,7 +141,7 @@ def write_tiny_run(study: Path, root: Path, unlabelled: str, classes: Sequence[s
         [run.segmentation],
         [run.prompts],
         scores=[run.segmentation / "scores.parquet"],
-        model=PromptableSource(model, "auto", store, MARGIN_MM),
+        model=PromptableSource(model, EncoderUse(), store, MARGIN_MM),
     )
     train_classifier(settings, CLASSIFIER, files, run.predictions, 1)
     if classes:

@@ -130,7 +130,7 @@ def test_only_a_classifier_with_a_promptable_model_is_told_of_one() -> None:
     assert model_options(config, "efficientnet_masked_crop") == []
     assert model_options(config, "perceptron_frozen") == [
         *("--model", "small", "--architecture", "small", "--store", "a store"),
-        *("--default-margin-mm", "5", "--precision", "auto"),
+        *("--default-margin-mm", "5", "--precision", "auto", "--colour", "grey"),
     ]
 
 

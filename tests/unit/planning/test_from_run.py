@@ -12,6 +12,7 @@ from mammoflow.config.base import validate_settings
 from mammoflow.config.classification import ClassifierSettings
 from mammoflow.config.documentation import settings_text
 from mammoflow.config.images import ImagesSettings
+from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.prompts import PromptSettings
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError
@@ -80,6 +81,15 @@ def test_a_run_that_fits_passes(other: Path) -> None:
 def test_other_pictures_than_in_training_are_refused(other: Path, changed: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         check_run(applied(other, **changed))
+
+
+def test_models_that_see_colours_where_those_of_the_training_saw_none_are_refused(other: Path) -> None:
+    write_text(other / "settings" / "segmentation" / "mine.yaml", settings_text(SegmentSettings(colour="rgb")))
+    with pytest.raises(ConfigError, match=r"segmentation.colour: found 'grey', but .* set segmentation.colour to rgb"):
+        check_run(applied(other))
+    check_run(applied(other, classification={"from_run": str(other), "run": ["crop"]}))  # it sees no masks
+    in_colour = {"run": ["lite_medsam"], "default_model": "lite_medsam", "colour": "rgb"}
+    check_run(applied(other, images={"colour": "keep"}, segmentation=in_colour))
 
 
 def test_what_follows_from_the_files_of_a_study_may_differ(other: Path) -> None:

@@ -27,10 +27,11 @@ from skimage.transform import resize
 from torch import nn
 from torch.nn import functional
 
+from mammoflow.config.inference import EncoderUse
 from mammoflow.segmentation.loading import build_model, load_promptable
 from mammoflow.segmentation.models.sam import ENCODERS
 from mammoflow.segmentation.models.sam2 import ARCHITECTURES, CONFIGURATIONS
-from mammoflow.segmentation.networks.rgb_input import grey_to_rgb
+from mammoflow.segmentation.networks.rgb_input import to_rgb
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.prompts import Prompts
 from mammoflow.weights.registry import ModelSpec
@@ -90,7 +91,7 @@ def own_logits(model: PromptableModel, film: Grey) -> Logits:
 
 def sam_predictor_logits(network: Sam, film: Grey) -> Logits:
     predictor = SamPredictor(network)
-    predictor.set_image(grey_to_rgb(film))
+    predictor.set_image(to_rgb(film))
     boxes = predictor.transform.apply_boxes_torch(torch.from_numpy(boxes_on(film)), film.shape)
     logits, _, _ = predictor.predict_torch(None, None, boxes, multimask_output=False, return_logits=True)
     return logits[:, 0].numpy()
@@ -155,7 +156,7 @@ def compare_sam2(name: str, film: Grey, seed: int) -> None:
     torch.manual_seed(seed)
     network = seeded(build_sam2(CONFIGURATIONS[name], ckpt_path=None, device="cpu"), seed)
     predictor = SAM2ImagePredictor(network)
-    predictor.set_image(grey_to_rgb(film))
+    predictor.set_image(to_rgb(film))
     logits, _, _ = predictor.predict(box=boxes_on(film), multimask_output=False, return_logits=True)
     model = build_model(name, network.state_dict(), "random", CPU)
     check(name, own_logits(model, film), logits[:, 0])
@@ -213,7 +214,7 @@ def test_bf16_leaves_masks_of_the_shipped_model_alone() -> None:
         distance = ((columns - (x0 + x1) / 2) / (x1 - x0)) ** 2 + ((rows - (y0 + y1) / 2) / (y1 - y0)) ** 2
         grey += 30000 * (distance < 0.2)
     film = np.clip(grey, 0, 65535).astype(np.uint16)
-    compare_precisions(lambda: load_promptable(ModelSpec("small", "small"), CPU, "fp32"), film, boxes=boxes)
+    compare_precisions(lambda: load_promptable(ModelSpec("small", "small"), CPU, EncoderUse("fp32")), film, boxes=boxes)
 
 
 @pytest.mark.slow

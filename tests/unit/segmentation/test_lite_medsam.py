@@ -15,11 +15,11 @@ import torch
 from skimage import data
 from torch import nn
 
-from mammoflow.config.inference import Precision
+from mammoflow.config.inference import EncoderUse, Precision
 from mammoflow.config.tuning import TuneSettings, TuningMethod
 from mammoflow.segmentation.layers.attention_blocks import find_blocks
 from mammoflow.segmentation.loading import build_model, load_promptable
-from mammoflow.segmentation.networks.rgb_input import grey_to_rgb
+from mammoflow.segmentation.networks.rgb_input import to_rgb
 from mammoflow.segmentation.networks.tiny_vit import Block, ConvNorm
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.prompts import Prompts
@@ -38,7 +38,7 @@ SPEC = ModelSpec("lite_medsam", "lite_medsam")
 
 @pytest.fixture(scope="module")
 def load() -> Callable[[Precision], PromptableModel]:
-    return lambda precision: load_promptable(SPEC, CPU, precision)
+    return lambda precision: load_promptable(SPEC, CPU, EncoderUse(precision))
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def boxes_on(picture: Grey) -> Boxes:
 
 def published_logits(network: Any, picture: Grey, boxes: Boxes) -> torch.Tensor:
     """The published inference, step by step, with the package's network; the decoder takes one box after the other."""
-    rgb, (height, width) = grey_to_rgb(picture), picture.shape
+    rgb, (height, width) = to_rgb(picture), picture.shape
     scale = 256 / max(height, width)
     size = int(height * scale + 0.5), int(width * scale + 0.5)
     resized = cv2.resize(rgb, size[::-1], interpolation=cv2.INTER_AREA)

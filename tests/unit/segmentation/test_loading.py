@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from mammoflow.config.inference import EncoderUse
 from mammoflow.errors import WeightsError
 from mammoflow.segmentation.loading import build_model, load_model, load_promptable
 from mammoflow.segmentation.models.sam2 import ARCHITECTURES
@@ -29,15 +30,15 @@ def test_saved_weights_come_back_and_their_digest_is_part_of_the_model(
     small_model: PromptableModel, small_weights: Path, tmp_path: Path
 ) -> None:
     image = np.random.default_rng(0).integers(0, 65536, (64, 48), dtype=np.uint16)
-    loaded = load_promptable(small(small_weights), CPU, "fp32")
+    loaded = load_promptable(small(small_weights), CPU, EncoderUse("fp32"))
     expected, found = (model.encode([image])[0]["image"] for model in (small_model, loaded))
     np.testing.assert_array_equal(found, expected)
     state = read_state(small_weights)
     name = next(name for name, tensor in state.items() if tensor.ndim > 1)
     save_file({**state, name: state[name] + 1e-3}, tmp_path / "other.safetensors")
-    assert load_promptable(small(tmp_path / "other.safetensors"), CPU, "fp32").digest != loaded.digest
-    assert load_promptable(small(small_weights), CPU, "fp32").digest == loaded.digest
-    assert load_promptable(small(small_weights), CPU, "bf16").digest != loaded.digest
+    assert load_promptable(small(tmp_path / "other.safetensors"), CPU, EncoderUse("fp32")).digest != loaded.digest
+    assert load_promptable(small(small_weights), CPU, EncoderUse("fp32")).digest == loaded.digest
+    assert load_promptable(small(small_weights), CPU, EncoderUse("bf16")).digest != loaded.digest
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:

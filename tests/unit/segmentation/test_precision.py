@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mammoflow.config.architectures import architecture, architecture_names
-from mammoflow.config.inference import Precision
+from mammoflow.config.inference import EncoderUse, Precision
 from mammoflow.errors import ConfigError
 from mammoflow.run.runtime import has_native_bf16
 from mammoflow.segmentation.loading import build_model, load_promptable
@@ -61,11 +61,11 @@ def test_auto_is_full_precision_where_half_moved_masks(monkeypatch: pytest.Monke
     assert {"small", "sam_vit_b", "medsam_vit_b"} & never_rounded == set()
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True, "amx_bf16": True})
     model = ModelSpec("small", "small")
-    assert load_promptable(model, CPU, "auto").precision == "bf16"
+    assert load_promptable(model, CPU, EncoderUse("auto")).precision == "bf16"
     exact = replace(ARCHITECTURES["small"], precision="fp32")
     monkeypatch.setitem(ARCHITECTURES, "small", exact)
-    assert load_promptable(model, CPU, "auto").precision == "fp32"
-    assert load_promptable(model, CPU, "bf16").precision == "bf16"
+    assert load_promptable(model, CPU, EncoderUse("auto")).precision == "fp32"
+    assert load_promptable(model, CPU, EncoderUse("bf16")).precision == "bf16"
 
 
 def test_fp16_is_for_gpus() -> None:
@@ -103,7 +103,7 @@ def test_embeddings_of_each_precision_are_kept_apart_and_are_chosen_once() -> No
 
 @pytest.mark.parametrize("wanted", ["fp32", "bf16"])
 def test_decoder_of_small_computes_in_the_precision_and_rates_masks_in_fp32(wanted: Precision) -> None:
-    model = load_promptable(ModelSpec("small", "small"), CPU, wanted)
+    model = load_promptable(ModelSpec("small", "small"), CPU, EncoderUse(wanted))
     formats: dict[str, torch.dtype] = {}
     decoder = model.network.mask_decoder
     decoder.masks.register_forward_hook(lambda *call: formats.update(masks=call[2].dtype))

@@ -14,7 +14,7 @@ from skimage import data
 from mammoflow.errors import WeightsError
 from mammoflow.segmentation.layers.mask_decoder import run_mask_decoder
 from mammoflow.segmentation.loading import build_model
-from mammoflow.segmentation.networks.rgb_input import grey_to_rgb
+from mammoflow.segmentation.networks.rgb_input import to_rgb
 from mammoflow.segmentation.networks.sam import MedSamModel, SamModel
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.prompts import Prompts
@@ -113,7 +113,7 @@ def test_resizing_is_that_of_the_package(network: Sam, size: tuple[int, int]) ->
     model = SamModel("sam_vit_b", network, "digest")
     upstream = ResizeLongestSide(model.side)
     image = np.random.default_rng(3).integers(0, 65536, size, dtype=np.uint16)
-    resized = torch.as_tensor(upstream.apply_image(grey_to_rgb(image))).permute(2, 0, 1)
+    resized = torch.as_tensor(upstream.apply_image(to_rgb(image))).permute(2, 0, 1)
     expected = (resized - network.pixel_mean.cpu()) / network.pixel_std.cpu()
     rows, columns = model.scaled_size(size)
     assert (rows, columns) == upstream.get_preprocess_shape(*size, model.side)

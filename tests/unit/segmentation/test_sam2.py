@@ -8,7 +8,7 @@ from sam2.sam2_image_predictor import SAM2ImagePredictor
 from mammoflow.errors import WeightsError
 from mammoflow.segmentation.loading import build_model
 from mammoflow.segmentation.models.sam2 import CONFIGURATIONS
-from mammoflow.segmentation.networks.rgb_input import grey_to_rgb
+from mammoflow.segmentation.networks.rgb_input import to_rgb
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.prompts import Prompts
 
@@ -32,7 +32,7 @@ def image() -> np.ndarray:
 @pytest.fixture(scope="module")
 def predictor(model: PromptableModel, image: np.ndarray) -> SAM2ImagePredictor:
     upstream = SAM2ImagePredictor(model.network)
-    upstream.set_image(grey_to_rgb(image))
+    upstream.set_image(to_rgb(image))
     return upstream
 
 

@@ -67,7 +67,7 @@ def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
     if files.model is None:
         raise ValueError("the input prompted needs a promptable model; pass --model, --store and its prompts")
     prompts = prompts_at(files.prompts, files.model.margin_mm)
-    model = load_promptable(files.model.model, job.device, files.model.precision)
+    model = load_promptable(files.model.model, job.device, files.model.use)
     masks = predicted_masks(files.masks)
     lesions = prompted_lesions(
         model, cases, prompts, mask_paths(cases, masks, "reference"), mask_paths(cases, masks, "predicted")
@@ -81,7 +81,7 @@ def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
     samples.further_parameters = sum(parameter.numel() for parameter in model.network.parameters())
     samples.further_modules = (ARCHITECTURE_MODULES.module(module_of(files.model.model.architecture)),)
     samples.notes = {
-        "promptable_model": {"name": files.model.model.name, "digest": model.digest},
+        "promptable_model": files.model.facts(model.digest),
         "default_margin_mm": files.model.margin_mm,
         "lesions_without_prompt": int((~usable).sum()),
     }

@@ -48,7 +48,7 @@ def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
 
     if files.model is None:
         raise ValueError("the input whole_image_embedding needs a promptable model; pass --model and --store")
-    model = load_promptable(files.model.model, job.device, files.model.precision)
+    model = load_promptable(files.model.model, job.device, files.model.use)
     source = EmbeddingSource(model, cases.images, ArrayStore(files.model.store), IMAGES_ENCODED_TOGETHER)
     vector_of: dict[int, np.ndarray] = {}
     with torch.inference_mode():
@@ -69,7 +69,7 @@ def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
     samples.further_parameters = sum(parameter.numel() for parameter in model.network.parameters())
     samples.further_modules = (ARCHITECTURE_MODULES.module(module_of(files.model.model.architecture)),)
     samples.notes = {
-        "promptable_model": {"name": files.model.model.name, "digest": model.digest},
+        "promptable_model": files.model.facts(model.digest),
         "samples": len(labels),
     }
     return samples

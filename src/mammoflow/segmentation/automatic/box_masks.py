@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mammoflow.config.few_labels import LabelKindSettings
-from mammoflow.config.inference import Precision
+from mammoflow.config.inference import EncoderUse
 from mammoflow.imaging.geometry import Mask, box_of
 from mammoflow.segmentation.automatic.samples import TrainingImages
 from mammoflow.segmentation.embedding.embeddings import embeddings
@@ -88,7 +88,7 @@ def masks_from_boxes(
     rows: Rows,
     store: Path,
     device: torch.device,
-    precision: Precision,
+    use: EncoderUse,
 ) -> BoxMasks:
     """Let a promptable model turn the boxes of lesions into masks; no reference mask is looked at.
 
@@ -100,18 +100,18 @@ def masks_from_boxes(
         Training images, and the rows whose lesions are segmented.
     store
         Folder of the embeddings.
-    device, precision
-        Of the model.
+    device, use
+        Of the model, as `load_promptable` takes them.
 
     Raises
     ------
     ConfigError
-        If the model takes no prompts.
+        If the model takes no prompts, or does not see what it is to see.
     WeightsError
         If its weights are missing.
     """
     spec = ModelSpec(labels.model, labels.model, Path(labels.weights) if labels.weights else None)
-    model = load_promptable(spec, device, precision)
+    model = load_promptable(spec, device, use)
     table = images.images.iloc[rows]
     table = table[table["boxes"].map(len) > 0]
     row_of = {image_id: int(row) for row, image_id in zip(table.index, table["image_id"], strict=True)}

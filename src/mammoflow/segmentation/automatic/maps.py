@@ -13,8 +13,9 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from mammoflow.imaging.canonical import Levels
 from mammoflow.run.runtime import progress
-from mammoflow.segmentation.automatic.pictures import Levels, read_placed
+from mammoflow.segmentation.automatic.pictures import read_placed
 from mammoflow.segmentation.embedding.read_ahead import in_advance
 from mammoflow.segmentation.prompted.batches import Batches
 from mammoflow.segmentation.protocol.automatic import AutomaticModel

@@ -13,8 +13,9 @@ import pandas as pd
 
 from mammoflow.config.few_labels import FewLabelsSettings
 from mammoflow.errors import StudyError
+from mammoflow.imaging.canonical import Levels
 from mammoflow.imaging.geometry import Mask
-from mammoflow.segmentation.automatic.pictures import Levels, read_placed
+from mammoflow.segmentation.automatic.pictures import read_placed
 from mammoflow.segmentation.protocol.network_input import NetworkInput
 from mammoflow.storage.files import read_mask
 from mammoflow.tables.files import read_table

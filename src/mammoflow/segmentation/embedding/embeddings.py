@@ -2,50 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 from torch import Tensor
 
-from mammoflow.errors import StudyError
+from mammoflow.imaging.canonical import levels_digest, read_levels
 from mammoflow.run.runtime import progress
 from mammoflow.segmentation.embedding.read_ahead import held_back, in_advance
 from mammoflow.segmentation.prompted.batches import Batches
 from mammoflow.segmentation.protocol.prediction import Encoding
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.storage.arrays import ArrayStore
-from mammoflow.storage.files import Array, read_image, text_digest
+from mammoflow.storage.files import Array, text_digest
 
 Arrays = dict[str, Array]
 
 
 def embedding_key(image_digest: str, model_digest: str) -> str:
-    """Return the store's key of an image under a model; the model's digest covers weights and preprocessing."""
-    return text_digest("embedding", image_digest, model_digest)
+    """Return the store's key of an image under a model.
 
-
-def read_canonical(path: Path, size: tuple[int, int]) -> npt.NDArray[np.uint16]:
-    """Read a canonical image and hold it to the size (height, width) that its table gives.
-
-    Raises
-    ------
-    StudyError
-        If it is not 16-bit grey of that size.
+    Parameters
+    ----------
+    image_digest
+        Of the picture that the model sees: the grey levels, or the colours.
+    model_digest
+        Covers weights and preprocessing.
     """
-    image = read_image(path)
-    if image.dtype != np.uint16 or image.shape != size:
-        raise StudyError(
-            f"canonical image {path} is {image.dtype} {image.shape}, expected uint16 {size}; run the image stage again"
-        )
-    return image.astype(np.uint16, copy=False)
+    return text_digest("embedding", image_digest, model_digest)
 
 
 @dataclass(frozen=True)
@@ -74,7 +64,7 @@ def embeddings(
     Parameters
     ----------
     model
-        The model that encodes.
+        The model that encodes; its `colour` says what it sees of pictures in colour.
     images_table
         Table CANONICAL_IMAGES; its order is kept.
     folder
@@ -88,17 +78,23 @@ def embeddings(
     ------
     image_id, arrays
         Half-precision arrays (channels, rows, columns) by name.
+
+    Raises
+    ------
+    StudyError
+        If a picture is missing or does not have the size of its table, or the model sees colours and the image stage
+        did not keep them.
     """
     batches = Batches(batch, "images")
     on_gpu = model.device.type == "cuda"
 
-    def load(row: tuple[str, str, str, int, int]) -> _Loaded:
-        image_id, digest, file, height, width = row
+    def load(row: Mapping[Any, Any]) -> _Loaded:
+        image_id, digest = str(row["image_id"]), levels_digest(folder, row, model.colour)
         key = embedding_key(digest, model.embedding_digest)
         stored = store.read(key)
         if stored is not None:
             return _Loaded(image_id, key, digest, stored, None)
-        inputs = model.preprocess(read_canonical(folder / file, (int(height), int(width))))
+        inputs = model.preprocess(read_levels(folder, row, model.colour))
         return _Loaded(image_id, key, digest, None, inputs.pin_memory() if on_gpu else inputs)
 
     def write(entry: _Loaded, arrays: Arrays) -> None:
@@ -108,9 +104,8 @@ def embeddings(
         inputs = [entry.inputs for entry in group if entry.inputs is not None]
         return group, list(batches.run(inputs, model.start_encoding))
 
-    rows = images_table[["image_id", "digest", "image_file", "height", "width"]].itertuples(index=False, name=None)
     threads = max(1, torch.get_num_threads())
-    loaded = in_advance(rows, load, threads, lambda: 2 * batches.size)
+    loaded = in_advance(images_table.to_dict("records"), load, threads, lambda: 2 * batches.size)
     counted = progress(loaded, f"embeddings of {model.name}", len(images_table))
     with closing(loaded), ThreadPoolExecutor(threads, thread_name_prefix="write") as writers:
         for group, encodings in held_back(map(encode, _groups(counted, batches)), 1 if on_gpu else 0):

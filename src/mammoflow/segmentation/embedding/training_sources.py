@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import SystemRandom
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -12,7 +13,8 @@ import pandas as pd
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from mammoflow.segmentation.embedding.embeddings import embeddings, read_canonical
+from mammoflow.imaging.canonical import read_levels
+from mammoflow.segmentation.embedding.embeddings import embeddings
 from mammoflow.segmentation.protocol.prediction import Embedding
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.storage.arrays import ArrayStore
@@ -71,10 +73,16 @@ class EmbeddingSource:
         return next(embeddings(self.model, row, Path(str(row["folder"].iloc[0])), self.store, 1))[1]
 
     def all(self) -> Iterator[tuple[int, dict[str, Array]]]:
-        """Go through all images once, encoding together what the store lacks."""
+        """Go through all images once, encoding together what the store lacks.
+
+        Each folder is entered at an image of its own for each process. Trainings that start at the same time, such as
+        those of several folds, then find most of each other's embeddings in the store.
+        """
         row_of = {image_id: row for row, image_id in enumerate(self.images["image_id"])}
         for folder, table in self.images.groupby("folder", sort=True):
-            for image_id, arrays in embeddings(self.model, table, Path(str(folder)), self.store, self.batch):
+            start = SystemRandom().randrange(len(table))
+            entered = pd.concat([table.iloc[start:], table.iloc[:start]])
+            for image_id, arrays in embeddings(self.model, entered, Path(str(folder)), self.store, self.batch):
                 self.cache.offer(row_of[image_id], arrays)
                 yield row_of[image_id], arrays
 
@@ -104,9 +112,8 @@ class EncoderSource:
         self.cache: BoundedCache[npt.NDArray[np.float32]] = BoundedCache(self._load, lambda array: array.nbytes)
 
     def _load(self, image: int) -> npt.NDArray[np.float32]:
-        row = self.images.iloc[image]
-        grey = read_canonical(Path(row["folder"]) / row["image_file"], (int(row["height"]), int(row["width"])))
-        return self.model.preprocess(grey).numpy()
+        row = self.images.iloc[image].to_dict()
+        return self.model.preprocess(read_levels(Path(row["folder"]), row, self.model.colour)).numpy()
 
     def embed(self, images: Rows) -> Embedding:
         """Encode some images; differentiable, with the activations of a few images in memory at a time."""

@@ -31,6 +31,7 @@ ARCHITECTURES = {
         memory_mb=3000,
         image_mb=100,
         training_image_mb=120,
+        channels=1,
     )
 }
 

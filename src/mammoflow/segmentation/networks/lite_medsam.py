@@ -2,7 +2,7 @@
 
 Ma et al., Segment Anything in Medical Images, Nature Communications 2024, and the baseline of the challenge "Segment
 Anything in Medical Images on Laptop" (CVPR 2024), whose preprocessing this is: the longest side becomes 256 by the mean
-over areas, the grey levels are stretched to [0, 1], zeros fill the square up at the right and below.
+over areas, the levels are stretched to [0, 1] (all channels alike), zeros fill the square up at the right and below.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mammoflow.segmentation.layers.segment_anything_modules import MaskDecoder, PromptEncoder, TwoWayTransformer
-from mammoflow.segmentation.networks.rgb_input import grey_to_rgb
+from mammoflow.segmentation.networks.rgb_input import to_rgb
 from mammoflow.segmentation.networks.sam import SamModel
 from mammoflow.segmentation.networks.tiny_vit import EMBEDDING, GRIDS, SIDE, TinyVit
 from mammoflow.segmentation.protocol.segmenter import ImageSize
@@ -45,11 +45,13 @@ class LiteMedSamModel(SamModel):
     def preprocess(self, image: npt.NDArray[np.uint16]) -> Tensor:
         """Scale the longest side to 256, stretch minimum and maximum to 0 and 1, pad to a square."""
         rows, columns = self.scaled_size((image.shape[0], image.shape[1]))
-        grey = np.ascontiguousarray(grey_to_rgb(image)[..., 0])
-        resized = cv2.resize(grey, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float64)
+        rgb = to_rgb(image)
+        picture = np.ascontiguousarray(rgb[..., 0]) if image.ndim == 2 else rgb  # equal channels are computed once
+        resized = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float64)
         low, high = float(resized.min()), float(resized.max())
-        scaled = (resized - low) / max(high - low, 1e-8)
-        return self._pad(torch.as_tensor(scaled.astype(np.float32)).expand(3, -1, -1).contiguous())
+        scaled = torch.as_tensor(((resized - low) / max(high - low, 1e-8)).astype(np.float32))
+        channels = scaled.expand(3, -1, -1) if image.ndim == 2 else scaled.permute(2, 0, 1)
+        return self._pad(channels.contiguous())
 
     def network_boxes(self, boxes: Tensor, size: ImageSize) -> Tensor:
         """Bring boxes (N, 4) x0, y0, x1, y1 from canonical pixels to the network's input, by one factor."""

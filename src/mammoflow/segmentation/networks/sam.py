@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from mammoflow.segmentation.layers.mask_decoder import run_mask_decoder
 from mammoflow.segmentation.layers.segment_anything_modules import Sam
-from mammoflow.segmentation.networks.rgb_input import grey_to_rgb
+from mammoflow.segmentation.networks.rgb_input import to_rgb
 from mammoflow.segmentation.protocol.prediction import Embedding, Prediction
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.prompts import Prompts
@@ -55,7 +55,7 @@ class SamModel(PromptableModel):
     def preprocess(self, image: npt.NDArray[np.uint16]) -> Tensor:
         """Scale the longest side to the network's, subtract SAM's mean, divide by its deviation, pad to a square."""
         rows, columns = self.scaled_size((image.shape[0], image.shape[1]))
-        resized = np.array(Image.fromarray(grey_to_rgb(image)).resize((columns, rows), Image.Resampling.BILINEAR))
+        resized = np.array(Image.fromarray(to_rgb(image)).resize((columns, rows), Image.Resampling.BILINEAR))
         tensor = torch.as_tensor(resized).permute(2, 0, 1).contiguous()
         mean, deviation = self.network.pixel_mean.cpu(), self.network.pixel_std.cpu()
         return self._pad((tensor - mean) / deviation)
@@ -116,8 +116,8 @@ class MedSamModel(SamModel):
 
     def preprocess(self, image: npt.NDArray[np.uint16]) -> Tensor:
         """Stretch to the square by cubic interpolation and scale to [0, 1], as MedSAM's inference does."""
-        rgb = grey_to_rgb(image)
-        stretched = stretch_cubic(rgb, self.side)
+        rgb = to_rgb(image)
+        stretched = stretch_cubic(rgb if image.ndim == 3 else rgb[..., 0], self.side)
         low, high = float(stretched.min()), float(stretched.max())
         scaled = (stretched.astype(np.float64) - low) / np.clip(high - low, 1e-8, None)
         return torch.as_tensor(scaled.astype(np.float32)).permute(2, 0, 1).contiguous()
@@ -128,13 +128,20 @@ class MedSamModel(SamModel):
         return torch.logit(probabilities, eps=1e-7)
 
 
-def stretch_cubic(rgb: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
-    """Resize (height, width, 3) to (side, side, 3) the way MedSAM's inference script does.
+def stretch_cubic(levels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+    """Resize levels to (side, side, 3) the way MedSAM's inference script does.
 
-    The script calls `skimage.transform.resize(order=3, preserve_range=True, anti_aliasing=True)` and continues in
-    8 bit; the three channels are equal here, so one is computed and repeated.
+    The script calls `skimage.transform.resize(order=3, preserve_range=True, anti_aliasing=True)` on three channels and
+    continues in 8 bit.
+
+    Parameters
+    ----------
+    levels
+        (height, width, 3), or (height, width), of which one channel is computed and repeated.
+    side
+        Rows and columns of the result.
     """
     from skimage.transform import resize
 
-    grey = resize(rgb[..., 0], (side, side), order=3, preserve_range=True, anti_aliasing=True).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)
+    resized = resize(levels, (side, side), order=3, preserve_range=True, anti_aliasing=True).astype(np.uint8)
+    return resized if resized.ndim == 3 else np.repeat(resized[..., None], 3, axis=2)

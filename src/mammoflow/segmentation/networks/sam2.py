@@ -14,7 +14,7 @@ from sam2.utils.transforms import SAM2Transforms
 from torch import Tensor
 from torch.nn import functional
 
-from mammoflow.segmentation.networks.rgb_input import grey_to_rgb
+from mammoflow.segmentation.networks.rgb_input import to_rgb
 from mammoflow.segmentation.protocol.prediction import Embedding, Prediction
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.prompts import Prompts
@@ -50,7 +50,7 @@ class Sam2Model(PromptableModel):
 
     def preprocess(self, image: npt.NDArray[np.uint16]) -> Tensor:
         """Stretch to the square and normalise, by the package's own transforms."""
-        tensor: Tensor = self.transforms(grey_to_rgb(image))
+        tensor: Tensor = self.transforms(to_rgb(image))
         return tensor
 
     def embed(self, batch: Tensor) -> Embedding:

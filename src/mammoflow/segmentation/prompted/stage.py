@@ -61,7 +61,7 @@ def segment(
     Raises
     ------
     ConfigError
-        If there are prompts and none has the default margin.
+        If there are prompts and none has the default margin, or the model does not see what the settings say.
     StudyError
         If a table, an image or a mask is missing or does not fit.
     WeightsError
@@ -75,7 +75,7 @@ def segment(
     if len(prompt_table) or len(normal):
         _check(image_table, lesions, prompt_table, default_margin_mm)
         set_threads(threads)
-        loaded = load_promptable(model, choose_device(settings.device), settings.precision)
+        loaded = load_promptable(model, choose_device(settings.device), settings.encoder_use)
         seen = seen_patients(model.file) if model.file else frozenset()
         default_ids = frozenset(default_prompts(prompt_table, default_margin_mm)["prompt_id"])
         scorer = PromptScorer(settings, loaded.name, seen)

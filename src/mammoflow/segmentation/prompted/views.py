@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mammoflow.imaging.canonical import read_canonical
 from mammoflow.imaging.geometry import covered_share, crop
-from mammoflow.segmentation.embedding.embeddings import embedding_key, read_canonical
+from mammoflow.segmentation.embedding.embeddings import embedding_key
 from mammoflow.segmentation.prompted.batches import Batches
 from mammoflow.segmentation.prompting.arrays import PromptArrays
 from mammoflow.segmentation.protocol.promptable import PromptableModel

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from mammoflow.config.inference import Colour
 from mammoflow.segmentation.precision import computing_in
 from mammoflow.segmentation.protocol.prediction import Decoded, Embedding, Encoding, Prediction
 from mammoflow.segmentation.protocol.prompts import Prompts
@@ -31,11 +32,15 @@ class PromptableModel(Segmenter):
         Key of the embedding tensor that classifiers pool.
     decodes_in_precision
         Whether `decode` computes in `precision` too; else in fp32.
+    colour
+        What the network sees of pictures in colour: their grey levels, or red, green and blue. Who reads an image for
+        the model goes by it (`mammoflow.imaging.canonical.read_levels`).
     """
 
     decoder: nn.Module
     embedding_name: str = "image"
     decodes_in_precision: bool = False
+    colour: Colour = "grey"
 
     @abstractmethod
     def embed(self, batch: Tensor) -> Embedding:

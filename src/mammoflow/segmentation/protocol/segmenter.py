@@ -70,9 +70,9 @@ class Segmenter(ABC):
 
     @abstractmethod
     def preprocess(self, image: npt.NDArray[np.uint16]) -> Tensor:
-        """Turn a canonical image (height, width) into the network's input (channels, rows, columns).
+        """Turn a canonical image (height, width[, 3]) into the network's input (channels, rows, columns).
 
-        The input is float32 on the CPU.
+        The input is float32 on the CPU. Only models that see colours are given images (height, width, 3).
         """
 
     @abstractmethod

@@ -87,7 +87,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     boxes = None
     if by_boxes:
         rows = images.training_rows(options.labels.partly_annotated)
-        boxes = masks_from_boxes(options.labels, images, rows, task.store, task.device, task.precision)
+        boxes = masks_from_boxes(options.labels, images, rows, task.store, task.device, task.use)
     learner = AutomaticLearner(model, images, options, frozen, boxes)
     if options.labels.kind == "image":
         _check_both_kinds(len(learner.sampler.rows), len(images.with_lesions("train")))

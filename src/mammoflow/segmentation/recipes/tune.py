@@ -44,15 +44,16 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     Raises
     ------
     ConfigError
-        If there is no model to start from, or the method does not fit it.
+        If there is no model to start from, the method does not fit it, or it does not see what the task says.
     StudyError
-        If there is no lesion to tune on or to stop by.
+        If there is no lesion to tune on or to stop by, or no colour where the model sees colours.
     WeightsError
         If the weights to start from are missing, not the published ones, or carry code.
     """
     from collections import Counter
 
     from mammoflow.errors import ConfigError
+    from mammoflow.imaging.kept_colours import check_colours
     from mammoflow.segmentation.layers.adapters import adapter_width
     from mammoflow.segmentation.loading import load_promptable
     from mammoflow.segmentation.tuning.learner import keep_better, make_learner, make_plan, starting_point
@@ -66,7 +67,10 @@ def prepare(task: TrainingTask) -> PreparedTraining:
         raise ConfigError("the recipe tune has no model to start from; expected one (--from, or train.from)")
     options: TuneSettings = task.options
     data = read_lesions(task.images, options)
-    model = load_promptable(task.start, task.device, task.precision)
+    colour = task.use.colour
+    if colour == "rgb":
+        check_colours(data.images, f"segmentation, with which {task.name} is tuned,")
+    model = load_promptable(task.start, task.device, task.use)
     start_digest = model.digest
     base = BaseWeights(task.start.name, str(task.start.weights or ""), file_digest(find_weights(task.start)))
     lora = LoraSetup(tuple(options.lora_layers), options.rank, options.alpha) if options.method == "lora" else None
@@ -78,12 +82,12 @@ def prepare(task: TrainingTask) -> PreparedTraining:
         chosen_epoch, dice = keep_better(learner, start, fitted)
         facts = {"validation_dice_before": start.dice, "validation_dice": dice}
         width = adapter_width(model.network)
-        return TrainedWeights(tuned_state(model.network), chosen_epoch, facts, width, base=base, lora=lora)
+        return TrainedWeights(tuned_state(model.network), chosen_epoch, facts, width, None, base, lora, colour)
 
     return PreparedTraining(
         learner,
         plan,
-        (start_digest, str(task.margin_mm), data.content()),
+        (start_digest, str(task.margin_mm), data.content(), colour),
         data.patients("train"),
         data.patients("validation"),
         data.phantom,
@@ -91,6 +95,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
         {
             "from_digest": start_digest,
             "method": options.method,
+            "colour": colour,
             "margin_mm": task.margin_mm,
             "lesions": dict(sorted(Counter(data.lesions["source"].iloc[data.rows("train")]).items())),
             "validation_lesions": len(data.rows("validation")),

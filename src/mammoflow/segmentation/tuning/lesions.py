@@ -66,7 +66,8 @@ class TuningLesions:
     def content(self) -> str:
         """Return what is trained on as text: other lesions, references, splits, images or spacings give another one."""
         lesions = self.lesions[["lesion_id", "split", *BOX, "area_mm2", "diameter_mm"]]
-        images = self.images[["digest", "row_spacing_mm", "column_spacing_mm"]]
+        columns = ["digest", "colour_digest", "row_spacing_mm", "column_spacing_mm"]
+        images = self.images[[name for name in columns if name in self.images.columns]]
         return f"{lesions.to_csv(index=False)}\n{images.to_csv(index=False)}"
 
     def size(self, image: int) -> tuple[int, int]:

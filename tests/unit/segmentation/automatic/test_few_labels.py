@@ -14,6 +14,7 @@ import torch
 from mammoflow.config.automatic import AutomaticTrainingSettings
 from mammoflow.config.base import validate_settings
 from mammoflow.config.few_labels import FewLabelsSettings, LabelKindSettings
+from mammoflow.config.inference import EncoderUse
 from mammoflow.config.recipes import RecipeSettings
 from mammoflow.config.training import TRAINERS
 from mammoflow.errors import ConfigError, StudyError
@@ -233,7 +234,7 @@ def test_boxes_become_masks_of_a_model_that_sees_no_reference(tmp_path: Path, mo
     monkeypatch.setattr(type(images), "read_lesions", lambda *_: pytest.fail("a mask was read"))
     labels = LabelKindSettings(kind="boxes", margin_mm=1.0)
     rows = images.training_rows(partly=False)
-    boxes = masks_from_boxes(labels, images, rows, tmp_path, torch.device("cpu"), "fp32")
+    boxes = masks_from_boxes(labels, images, rows, tmp_path, torch.device("cpu"), EncoderUse("fp32"))
     assert boxes.digest == "teacher"
     first, second = boxes.lesions(row)
     assert np.array_equal(np.argwhere(first).min(axis=0), [12, 12])

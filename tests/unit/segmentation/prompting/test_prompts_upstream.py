@@ -13,7 +13,7 @@ from segment_anything import SamPredictor
 from segment_anything.build_sam import _build_sam
 from skimage import data
 
-from mammoflow.segmentation.networks.rgb_input import grey_to_rgb
+from mammoflow.segmentation.networks.rgb_input import to_rgb
 from mammoflow.segmentation.networks.sam import MedSamModel, SamModel
 from mammoflow.segmentation.protocol.prediction import Embedding
 from mammoflow.segmentation.protocol.promptable import PromptableModel
@@ -61,7 +61,7 @@ def embedding_of(model: PromptableModel, film: npt.NDArray[np.uint16]) -> Embedd
 @pytest.fixture(scope="module")
 def sam_predictor(sam: SamModel, film: npt.NDArray[np.uint16]) -> SamPredictor:
     predictor = SamPredictor(sam.network)
-    predictor.set_image(grey_to_rgb(film))
+    predictor.set_image(to_rgb(film))
     return predictor
 
 
@@ -74,7 +74,7 @@ def sam_embedding(sam_predictor: SamPredictor) -> Embedding:
 @pytest.fixture(scope="module")
 def sam2_predictor(sam2: PromptableModel, film: npt.NDArray[np.uint16]) -> SAM2ImagePredictor:
     predictor = SAM2ImagePredictor(sam2.network)
-    predictor.set_image(grey_to_rgb(film))
+    predictor.set_image(to_rgb(film))
     return predictor
 
 
