@@ -33,6 +33,7 @@ def train_segmenter(
     output: Path,
     threads: int,
     precision: Precision = "auto",
+    lesion_weights: Path | None = None,
 ) -> None:
     """Train a segmentation model on the training patients of a study.
 
@@ -56,6 +57,8 @@ def train_segmenter(
         Threads of this job.
     precision
         Numbers of an image encoder that is not trained.
+    lesion_weights
+        Weights of the model that draws synthetic lesions; None where the options name none.
 
     Raises
     ------
@@ -70,7 +73,7 @@ def train_segmenter(
     options: Any = settings.options
     seed_everything(options.seed)
     device = choose_device(options.device)
-    files = (images, store, default_margin_mm, precision, device)
+    files = (images, store, default_margin_mm, precision, device, lesion_weights)
     prepared = RECIPES.load(settings.recipe).prepare(TrainingTask(output.name, options, architecture, start, *files))
     state = training_state(
         output, settings.model_dump_json(), architecture, *prepared.content, code=_code(settings, architecture)

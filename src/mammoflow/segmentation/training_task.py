@@ -44,6 +44,8 @@ class TrainingTask:
         Numbers of an image encoder that is not trained: those of the segmentation, so that no image is encoded twice.
     device
         Where the network is trained.
+    lesion_weights
+        Weights of the model that draws synthetic lesions; None where the options name none.
     """
 
     name: str
@@ -55,6 +57,7 @@ class TrainingTask:
     margin_mm: float
     precision: Precision
     device: torch.device
+    lesion_weights: Path | None = None
 
 
 @dataclass(frozen=True)
