@@ -1,7 +1,7 @@
 """The network of the diffusion of lesion crops: a small U-Net that is told the time, the mask and the malignancy.
 
 Residual blocks with group normalisation and attention at the coarsest level, as in Ho et al., NeurIPS 2020, and Nichol
-and Dhariwal, ICML 2021, but far smaller. With a width of 32 it has 1.8 million parameters.
+and Dhariwal, ICML 2021, but far smaller. With a width of 32 it has 1,851,009 parameters.
 """
 
 from __future__ import annotations
@@ -37,10 +37,8 @@ class Block(nn.Module):
         super().__init__()
         self.first = nn.Sequential(nn.GroupNorm(GROUPS, channels), nn.SiLU(), nn.Conv2d(channels, out, 3, padding=1))
         self.shift = nn.Linear(condition, out)
-        self.second = nn.Sequential(nn.GroupNorm(GROUPS, out), nn.SiLU(), nn.Conv2d(out, out, 3, padding=1))
+        self.second = nn.Sequential(nn.GroupNorm(GROUPS, out), nn.SiLU(), _zero_convolution(out, out))
         self.shortcut = nn.Identity() if channels == out else nn.Conv2d(channels, out, 1)
-        nn.init.zeros_(self.second[-1].weight)
-        nn.init.zeros_(self.second[-1].bias)
 
     def forward(self, values: Tensor, condition: Tensor) -> Tensor:
         """Return (N, out, rows, columns) of values (N, channels, rows, columns) and conditions (N, condition)."""
@@ -61,7 +59,8 @@ class Attention(nn.Module):
         """Return (N, channels, rows, columns)."""
         tokens = self.norm(values).flatten(2).transpose(1, 2)
         attended = self.attention(tokens, tokens, tokens, need_weights=False)[0]
-        return values + attended.transpose(1, 2).reshape(values.shape)
+        result: Tensor = values + attended.transpose(1, 2).reshape(values.shape)
+        return result
 
 
 class LesionUNet(nn.Module):
@@ -90,9 +89,7 @@ class LesionUNet(nn.Module):
             nn.Conv2d(deep, out, 3, padding=1) for deep, out in zip(widths[1:], widths, strict=False)
         )
         self.up = nn.ModuleList(Block(2 * out, out, condition) for out in widths)
-        self.exit = nn.Sequential(nn.GroupNorm(GROUPS, width), nn.SiLU(), nn.Conv2d(width, 1, 3, padding=1))
-        nn.init.zeros_(self.exit[-1].weight)
-        nn.init.zeros_(self.exit[-1].bias)
+        self.exit = nn.Sequential(nn.GroupNorm(GROUPS, width), nn.SiLU(), _zero_convolution(width, 1))
 
     def forward(self, crops: Tensor, times: Tensor, masks: Tensor, classes: Tensor) -> Tensor:
         """Return the predicted v (N, 1, rows, columns).
@@ -119,3 +116,12 @@ class LesionUNet(nn.Module):
             values = self.up[level](torch.cat([values, skips[level]], dim=1), condition)
         predicted: Tensor = self.exit(values)
         return predicted
+
+
+def _zero_convolution(channels: int, out: int) -> nn.Conv2d:
+    """Return a 3 x 3 convolution whose output is 0 before training, so that a block begins as its shortcut."""
+    convolution = nn.Conv2d(channels, out, 3, padding=1)
+    nn.init.zeros_(convolution.weight)
+    if convolution.bias is not None:
+        nn.init.zeros_(convolution.bias)
+    return convolution
