@@ -21,4 +21,4 @@ class SyntheticLesionSettings(Settings):
     number: int = Field(
         256, ge=1, le=100_000, description="Lesions that are drawn before the training; each may be blended often."
     )
-    steps: int = Field(20, ge=2, le=1000, description="Steps of the sampling (DDIM) of a lesion.")
+    steps: int = Field(20, ge=2, le=1000, description="Steps of the sampling of a lesion (DDIM).")

@@ -44,7 +44,7 @@ class SyntheticLesions:
     longest_mm
         (N,): longest side of the lesion's box in millimetres.
     digest
-        Of all of them.
+        Of what they were drawn from. A GPU may draw other last digits again, which begins no new training.
     """
 
     levels: Levels
@@ -115,8 +115,10 @@ def draw_lesions(
     shapes = [changed_shape(crops.masks[number], random) for number in chosen]
     masks = np.stack([mask for mask, _ in shapes])
     longest_mm = crops.longest_mm[chosen] * [factor for _, factor in shapes]
-    levels = LEVEL_DEVIATIONS * generator.draw(masks, crops.classes[chosen], settings.steps, seed)
-    digest = text_digest(generator.digest, *(array_digest(each) for each in (levels, masks, longest_mm)))
+    classes = crops.classes[chosen]
+    levels = LEVEL_DEVIATIONS * generator.draw(masks, classes, settings.steps, seed)
+    given = (array_digest(each) for each in (masks, classes, longest_mm))
+    digest = text_digest(generator.digest, str(settings.steps), str(seed), *given)
     return SyntheticLesions(levels, masks, longest_mm, digest)
 
 

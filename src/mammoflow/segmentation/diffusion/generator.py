@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mammoflow.run.runtime import progress
 from mammoflow.segmentation.diffusion.network import LesionUNet
 from mammoflow.segmentation.diffusion.process import sampled
 from mammoflow.segmentation.protocol.lesion_generator import SIDE, LesionGenerator
@@ -43,7 +44,7 @@ class DiffusionGenerator(LesionGenerator):
         generator = torch.Generator().manual_seed(seed)
         self.network.eval()
         crops: list[npt.NDArray[np.float32]] = []
-        for start in range(0, len(masks), TOGETHER):
+        for start in progress(range(0, len(masks), TOGETHER), "drawing lesions, batches"):
             some = slice(start, start + TOGETHER)
             known = torch.from_numpy(masks[some].astype(np.float32))[:, None].to(self.device)
             kinds = torch.from_numpy(classes[some].astype(np.int64)).to(self.device)
