@@ -30,7 +30,7 @@ LIGHT = [
     name
     for module in ARCHITECTURE_MODULES.names()
     for name in list(ARCHITECTURE_MODULES.load(module).ARCHITECTURES)[:1]
-    if architecture(name).memory_mb <= 4000 or not architecture(name).prompted
+    if architecture(name).segments and (architecture(name).memory_mb <= 4000 or not architecture(name).prompted)
 ]
 """Architectures that a test builds, one of each module; those of SAM are held to their upstream in their own tests."""
 

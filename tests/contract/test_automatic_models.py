@@ -34,7 +34,7 @@ from ..helpers.thin_networks import make_thin
 from ..unit.segmentation.automatic.tiny_images import SIZE, study, write_shard
 
 CPU = torch.device("cpu")
-AUTOMATIC = [name for name in architecture_names() if not architecture(name).prompted]
+AUTOMATIC = [name for name in architecture_names() if architecture(name).segments and not architecture(name).prompted]
 # Of each module the first architecture is trained in the usual tests: the others differ in size only. A ResNet has no
 # thin size, and its weights and optimiser are slow to write.
 FIRST = {next(iter(ARCHITECTURE_MODULES.load(module).ARCHITECTURES)) for module in map(module_of, AUTOMATIC)}

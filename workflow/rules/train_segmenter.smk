@@ -11,6 +11,9 @@ rule train_segmenter:
         further=lambda wildcards: given(further_images(wildcards.trained)),
         weights=lambda wildcards: given(planned_models.start_weights(CONFIG, wildcards.trained, wildcards.fold)),
         encoder=lambda wildcards: given(planned_models.encoder_weights(CONFIG, wildcards.trained)),
+        lesion_model=lambda wildcards: given(
+            planned_models.lesion_weights(CONFIG, wildcards.trained, wildcards.fold)
+        ),
     output:
         weights=f"{RUN}/{{fold}}segmentation_models/{{trained}}/model.safetensors",
         record=f"{RUN}/{{fold}}segmentation_models/{{trained}}/record.json",
@@ -33,6 +36,7 @@ rule train_segmenter:
             *shards(f"{wildcards.fold}images/{{shard}}/images.parquet"),
             *planned_models.start_weights(CONFIG, wildcards.trained, wildcards.fold),
             *planned_models.encoder_weights(CONFIG, wildcards.trained),
+            *planned_models.lesion_weights(CONFIG, wildcards.trained, wildcards.fold),
         ),
         content=lambda wildcards: content_of_given(
             [
@@ -40,17 +44,20 @@ rule train_segmenter:
                 *planned_models.start_weights(CONFIG, wildcards.trained, wildcards.fold),
                 *planned_models.label_weights(CONFIG, wildcards.trained),
                 *planned_models.encoder_weights(CONFIG, wildcards.trained),
+                *planned_models.lesion_weights(CONFIG, wildcards.trained, wildcards.fold),
             ]
         ),
         model=lambda wildcards: planned_models.training_arguments(CONFIG, wildcards.trained),
         weights=lambda wildcards, input: files("--weights", input.weights),
+        lesion_model=lambda wildcards, input: files("--lesion-weights", input.lesion_model),
         images=lambda wildcards, input: folders("--images", [*input.images, *input.further]),
         margin=CONFIG.prompts.default_margin_mm,
         encoder=planned_models.encoder_arguments(CONFIG),
         store=lambda wildcards: CONFIG.store,
         network=lambda wildcards, output: Path(output.weights).parent,
     shell:
-        "mammoflow train-segmenter --settings {input.settings:q} {params.model:q} {params.weights:q} {params.images:q}"
+        "mammoflow train-segmenter --settings {input.settings:q} {params.model:q} {params.weights:q}"
+        " {params.lesion_model:q} {params.images:q}"
         " --store {params.store:q} --default-margin-mm {params.margin:q} {params.encoder:q}"
         " --output {params.network:q} --threads {params.threads:q}"
         " 2>&1 | tee -- {log:q} >&2"

@@ -10,6 +10,7 @@ import click
 from mammoflow.cli.group import main
 from mammoflow.cli.options import (
     encoder_options,
+    file,
     input_folders,
     margin_option,
     output_folder,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--architecture", required=True, help="Architecture of the model, such as small or unet.")
 @click.option("--from", "start", default="", show_default=False, help="Model to start from; random weights if omitted.")
 @weights_option
+@click.option("--lesion-weights", type=file(), help="Weights of the model that draws synthetic lesions.")
 @input_folders("--images", "Folder of a shard of images; once for each shard.")
 @store_option
 @margin_option
@@ -40,6 +42,7 @@ def train_segmenter(
     architecture: str,
     start: str,
     weights: Path | None,
+    lesion_weights: Path | None,
     images: tuple[Path, ...],
     store: Path,
     default_margin_mm: float,
@@ -55,5 +58,6 @@ def train_segmenter(
 
     stage = read_settings(RecipeSettings, settings)
     begin = ModelSpec(start, architecture, weights) if start else None
-    run(stage, architecture, begin, list(images), store, default_margin_mm, output, threads, use)
+    files = (list(images), store, default_margin_mm, output)
+    run(stage, architecture, begin, *files, threads, use, lesion_weights)
     say_end("train-segmenter", output)

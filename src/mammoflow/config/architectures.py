@@ -47,6 +47,8 @@ class Architecture:
         Further megabytes for each image of a training batch, whose activations are kept for the gradient.
     channels
         Channels of a picture that the network tells apart: 3, or 1 for one that sees grey levels only.
+    segments
+        Whether it makes masks; what its module builds is otherwise no `Segmenter`, and no model of a run.
     """
 
     source: WeightsSource | None
@@ -59,6 +61,7 @@ class Architecture:
     image_mb: int = 500
     training_image_mb: int = 1000
     channels: int = 3
+    segments: bool = True
 
 
 def architecture_names() -> list[str]:

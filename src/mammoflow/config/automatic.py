@@ -14,6 +14,7 @@ from mammoflow.config.inference import Colour
 from mammoflow.config.mask_losses import MASK_LOSSES
 from mammoflow.config.members import MemberOf, NoOptions, OptionsOf
 from mammoflow.config.paths import UserPath
+from mammoflow.config.synthetic_lesions import SyntheticLesionSettings
 from mammoflow.config.training import TrainingSettings
 
 EncoderTraining = Literal["auto", "trained", "frozen"]
@@ -136,6 +137,11 @@ class AutomaticTrainingSettings(AutomaticInputSettings):
         le=1,
         description="Share of the labelled training images into which a lesion of another one is blended, as "
         "supplementary data; the record says so.",
+    )
+    synthetic_lesions: SyntheticLesionSettings = Field(
+        default_factory=SyntheticLesionSettings,
+        description="Synthetic lesions that copy_paste blends in place of copies, as supplementary data; the record "
+        "says so.",
     )
     few_labels: FewLabelsSettings = Field(
         default_factory=FewLabelsSettings, description="Training patients whose labels are used."

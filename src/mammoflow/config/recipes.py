@@ -7,6 +7,7 @@ A module of `segmentation/recipes` is a member of the family. Its top level hold
 - `UNLABELLED`: whether it gives batches without labels to trainers that learn from them;
 - `check(options, architecture, start)`: raises ValueError where they do not fit each other; `start` is the model that
   the training starts from, or "";
+- `SEGMENTS`, only where it is False: the recipe trains architectures that make no masks;
 - `modules(options)`, only where options name further members, such as a loss: the modules of these members;
 - `prepare(task)`: turns a `TrainingTask` into a `PreparedTraining` (`segmentation/training_task.py`): the learner, the
   plan and what the record says. The stage fits the learner and writes the weights that `finish` makes of it.

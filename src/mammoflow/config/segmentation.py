@@ -12,9 +12,11 @@ from mammoflow.config.architectures import architecture, architecture_names, pub
 from mammoflow.config.base import Settings
 from mammoflow.config.detection import DetectionSettings
 from mammoflow.config.explanation import did_you_mean
+from mammoflow.config.few_labels import FewLabelsSettings
 from mammoflow.config.paths import UserPath, check_name
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.recipes import RECIPES, TrainSettings
+from mammoflow.config.synthetic_lesions import GENERATOR
 from mammoflow.config.training import TRAINERS
 
 OWN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
@@ -97,6 +99,7 @@ class SegmentationSettings(SegmentSettings):
             _check_architecture(self, name)
             if entry.train is not None:
                 _check_training(self, name, entry.train)
+                _check_lesion_model(self, name, entry.train)
         return self
 
     @model_validator(mode="after")
@@ -108,6 +111,11 @@ class SegmentationSettings(SegmentSettings):
                     f"run names {name!r}; expected one of {', '.join(self.known_models())}; a model of your own has an "
                     "entry in segmentation.models with its architecture, and with weights or train"
                     f"{did_you_mean(name, self.known_models())}"
+                )
+            if not architecture(self.architecture_of(name)).segments:
+                raise ValueError(
+                    f"run names {name!r}, which draws lesions and makes no masks; expected segmentation models; name "
+                    "it in synthetic_lesions.model of a training"
                 )
         if len(set(self.run)) < len(self.run):
             raise ValueError(f"run is {self.run}, expected each model once")
@@ -209,6 +217,10 @@ def _check_training(settings: SegmentationSettings, name: str, train: TrainSetti
             f"models.{name}.train.recipe is {train.recipe}, which trains {kinds[recipe.PROMPTED]} models, but "
             f"{network} is {kinds[architecture(network).prompted]}"
         )
+    if not architecture(network).segments and getattr(recipe, "SEGMENTS", True):
+        raise ValueError(
+            f"models.{name}.train.recipe is {train.recipe}, but {network} makes no masks; expected recipe: {GENERATOR}"
+        )
     if TRAINERS.load(train.trainer).UNLABELLED and not recipe.UNLABELLED:
         raise ValueError(
             f"models.{name}.train.trainer is {train.trainer}, which learns from unlabelled lesions, but the recipe "
@@ -218,6 +230,42 @@ def _check_training(settings: SegmentationSettings, name: str, train: TrainSetti
         recipe.check(train.options, network, train.start)
     except ValueError as error:
         raise ValueError(f"models.{name}.train.{error}") from None
+
+
+def _check_lesion_model(settings: SegmentationSettings, name: str, train: TrainSettings) -> None:
+    """Refuse a model of synthetic lesions that is not known, makes masks, or was trained with other labels."""
+    wanted = lesion_model(train)
+    if not wanted:
+        return
+    key = f"models.{name}.train.options"
+    drawing = [one for one in settings.models if not architecture(settings.architecture_of(one)).segments]
+    if wanted not in drawing:
+        raise ValueError(
+            f"{key}.synthetic_lesions.model is {wanted!r}; expected one of models with architecture: {GENERATOR}, "
+            f"which are {', '.join(drawing) or 'none'}{did_you_mean(wanted, drawing)}"
+        )
+    maker = settings.models[wanted].train
+    if maker is None:
+        return
+    ours, theirs = (getattr(each.options, "few_labels", FewLabelsSettings()) for each in (train, maker))
+    if (ours.fraction, ours.draw) != (theirs.fraction, theirs.draw):
+        raise ValueError(
+            f"{key}.few_labels has fraction {ours.fraction:g} and draw {ours.draw}, but {wanted}, which draws its "
+            f"synthetic lesions, has fraction {theirs.fraction:g} and draw {theirs.draw}; expected the same, since "
+            "lesions of patients without labels would come in through it"
+        )
+    data_sets, of_maker = (sorted(getattr(each.options, "sources", ())) for each in (train, maker))
+    if data_sets != of_maker:
+        raise ValueError(
+            f"{key}.sources is {data_sets}, but {wanted}, which draws its synthetic lesions, has {of_maker}; expected "
+            "the same, since lesions of other data sets would come in through it"
+        )
+
+
+def lesion_model(train: TrainSettings) -> str:
+    """Return the model that draws synthetic lesions for a training; "" without such lesions."""
+    synthetic = getattr(train.options, "synthetic_lesions", None)
+    return str(synthetic.model) if synthetic is not None else ""
 
 
 def _circle(before: dict[str, list[str]]) -> str:

@@ -23,6 +23,7 @@ LOSS_OF_RECIPE = {
     "tune": "focal + dice + IoU",
     "small": "cross-entropy + dice + IoU",
     "masked_autoencoder": "squared error of hidden pixels",
+    "lesion_diffusion": "squared error of v",
 }
 """Losses of the recipes that have one only."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mammoflow.config.architectures import ARCHITECTURE_MODULES, architecture, module_of
 from mammoflow.config.recipes import TrainSettings, recipe_modules
-from mammoflow.config.segmentation import ModelSettings
+from mammoflow.config.segmentation import ModelSettings, lesion_model
 from mammoflow.config.study import StudyConfig
 from mammoflow.config.training import TRAINERS
 from mammoflow.config.weights import PUBLISHED
@@ -70,17 +70,19 @@ def missing_weights(config: StudyConfig, model: str) -> str:
 
 def needed_models(config: StudyConfig) -> list[str]:
     """Return the models whose weights must be there before the first job, or be made by the run."""
-    starts = [entry.train.start for entry in config.segmentation.models.values() if entry.train and entry.train.start]
-    return list(dict.fromkeys([*config.segmentation.run, *starts]))
+    trainings = [entry.train for entry in config.segmentation.models.values() if entry.train]
+    given = [name for train in trainings for name in (train.start, lesion_model(train)) if name]
+    return list(dict.fromkeys([*config.segmentation.run, *given]))
 
 
 def models_made(config: StudyConfig) -> list[str]:
-    """Return the models that the run trains for its tables: those that segment, and those that others start from."""
+    """Return the models that the run trains for its tables: those that segment, and those that they are made from."""
     names = list(config.segmentation.run)
     for name in names:
         entry = config.segmentation.models.get(name)
-        if entry is not None and entry.train is not None and entry.train.start and entry.train.start not in names:
-            names.append(entry.train.start)
+        if entry is not None and entry.train is not None:
+            given = (entry.train.start, lesion_model(entry.train))
+            names += [one for one in given if one and one not in names]
     return [name for name in config.segmentation.trained_models() if name in names]
 
 
@@ -170,6 +172,12 @@ def start_weights(config: StudyConfig, model: str, fold: str = "") -> list[str]:
     """Return the weights file that a training starts from as the inputs of a rule."""
     start = start_of(config, model)
     return weights_inputs(config, start, fold) if start else []
+
+
+def lesion_weights(config: StudyConfig, model: str, fold: str = "") -> list[str]:
+    """Return the weights file of the model that draws synthetic lesions for a training as the inputs of a rule."""
+    wanted = lesion_model(training(config, model))
+    return weights_inputs(config, wanted, fold) if wanted else []
 
 
 def label_weights(config: StudyConfig, model: str) -> list[str]:

@@ -36,11 +36,15 @@ def build_model(name: str, state: dict[str, Tensor] | None, digest: str, device:
 
     Raises
     ------
+    ConfigError
+        If the architecture makes no masks.
     ValueError
-        If the architecture is not known.
+        If it is not known.
     WeightsError
         If names or shapes of the weights do not fit the network.
     """
+    if not architecture(name).segments:
+        raise ConfigError(f"{name} draws lesions and makes no masks; expected a segmentation model, such as unet_16")
     model: Segmenter = ARCHITECTURE_MODULES.load(module_of(name)).build(name, state, digest, device)
     return model
 

@@ -34,6 +34,7 @@ def train_segmenter(
     output: Path,
     threads: int,
     use: EncoderUse | None = None,
+    lesion_weights: Path | None = None,
 ) -> None:
     """Train a segmentation model on the training patients of a study.
 
@@ -58,6 +59,8 @@ def train_segmenter(
     use
         What the image encoder of a promptable model sees, and its numbers where it is not trained; None takes the
         defaults. Recipes of automatic models have options of their own.
+    lesion_weights
+        Weights of the model that draws synthetic lesions; None where the options name none.
 
     Raises
     ------
@@ -72,7 +75,7 @@ def train_segmenter(
     options: Any = settings.options
     seed_everything(options.seed)
     device = choose_device(options.device)
-    files = (images, store, default_margin_mm, use or EncoderUse(), device)
+    files = (images, store, default_margin_mm, use or EncoderUse(), device, lesion_weights)
     prepared = RECIPES.load(settings.recipe).prepare(TrainingTask(output.name, options, architecture, start, *files))
     state = training_state(
         output, settings.model_dump_json(), architecture, *prepared.content, code=_code(settings, architecture)

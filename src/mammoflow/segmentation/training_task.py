@@ -45,6 +45,8 @@ class TrainingTask:
         segmentation, so that no image is encoded twice.
     device
         Where the network is trained.
+    lesion_weights
+        Weights of the model that draws synthetic lesions; None where the options name none.
     """
 
     name: str
@@ -56,6 +58,7 @@ class TrainingTask:
     margin_mm: float
     use: EncoderUse
     device: torch.device
+    lesion_weights: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,44 @@ def test_models_that_cannot_be_are_refused_by_the_configuration(values: dict[str
         config(**values)
 
 
+DRAWS = {"architecture": "lesion_diffusion", "train": {"recipe": "lesion_diffusion"}}
+
+
+def drawn(**options: Any) -> dict[str, Any]:
+    """Return an automatic model whose training takes synthetic lesions of the model `lesions`."""
+    given = {"copy_paste": 0.3, "synthetic_lesions": {"model": "lesions"}, **options}
+    return {"architecture": "unet_16", "train": {"recipe": "automatic", "options": given}}
+
+
+@pytest.mark.parametrize(
+    ("models", "words"),
+    [
+        ({"a": drawn()}, r"models\.a\.train\.options\.synthetic_lesions\.model is 'lesions'; .*which are none"),
+        ({"a": drawn(), "lesions": drawn()}, "with architecture: lesion_diffusion, which are none"),
+        ({"a": drawn(copy_paste=0), "lesions": DRAWS}, r"options\.copy_paste is 0.0; expected a share above 0"),
+        ({"a": drawn(labels={"kind": "points"}), "lesions": DRAWS}, r"options\.labels\.kind is points; expected masks"),
+        (
+            {"a": drawn(few_labels={"fraction": 0.1}), "lesions": DRAWS},
+            "has fraction 0.1 and draw 0, but lesions, .* 1",
+        ),
+        ({"lesions": {**DRAWS, "architecture": "unet"}}, r"lesions\.train\.recipe is lesion_diffusion, but unet makes"),
+        (
+            {"lesions": {**DRAWS, "train": {"recipe": "automatic"}}},
+            "recipe is automatic, but lesion_diffusion makes no masks",
+        ),
+    ],
+)
+def test_synthetic_lesions_that_cannot_be_are_refused(models: dict[str, Any], words: str) -> None:
+    assert config(models={"a": drawn(), "lesions": DRAWS})
+    with pytest.raises(ConfigError, match=words):
+        config(models=models)
+
+
+def test_a_model_that_draws_lesions_segments_no_image() -> None:
+    with pytest.raises(ConfigError, match="run names 'lesions', which draws lesions and makes no masks"):
+        config(run=["small", "lesions"], models={"lesions": DRAWS})
+
+
 def test_a_trainer_that_needs_unlabelled_lesions_is_refused_where_the_recipe_gives_none(
     add_member: Callable[[Family, str, str], Path],
 ) -> None:

@@ -176,3 +176,19 @@ def test_the_loss_of_a_training_belongs_to_its_code() -> None:
     modules = models.training_modules(_trained({"loss": "structure"}), "mine")
     assert "mammoflow.segmentation.mask_losses.structure" in modules
     assert not any(module.endswith("mask_losses.dice_bce") for module in modules)
+
+
+def test_the_model_of_synthetic_lesions_is_made_before_and_in_the_same_fold() -> None:
+    options = {"copy_paste": 0.3, "synthetic_lesions": {"model": "lesions"}}
+    unet = {"architecture": "unet_16", "train": {"recipe": "automatic", "options": options}}
+    draws = {"architecture": "lesion_diffusion", "train": {"recipe": "lesion_diffusion"}}
+    study = config(["small", "unet"], {"unet": unet, "lesions": draws})
+    made = "results/phantom/fold-2/segmentation_models/lesions/model.safetensors"
+    assert models.lesion_weights(study, "unet", "fold-2/") == [made]
+    assert models.lesion_weights(study, "lesions") == []
+    assert models.models_made(study) == ["unet", "lesions"]
+    assert "mammoflow.segmentation.models.lesion_diffusion" in models.training_modules(study, "unet")
+    given = {"architecture": "lesion_diffusion", "weights": "elsewhere/lesions.safetensors"}
+    elsewhere = config(["small", "unet"], {"unet": unet, "lesions": given})
+    assert models.lesion_weights(elsewhere, "unet", "fold-2/") == ["elsewhere/lesions.safetensors"]
+    assert "lesions" in models.needed_models(elsewhere)

@@ -19,6 +19,7 @@ from mammoflow.segmentation.automatic.frozen_maps import FrozenMaps
 from mammoflow.segmentation.automatic.parts import Decoder, decoded_by_network, dropped, encoded, known_parts
 from mammoflow.segmentation.automatic.samples import TrainingImages
 from mammoflow.segmentation.automatic.sampling import ImageBatch, Sampler
+from mammoflow.segmentation.automatic.synthetic_lesions import SyntheticLesions
 from mammoflow.segmentation.automatic.thresholds import best_threshold, dice_by_threshold
 from mammoflow.segmentation.automatic.weak_losses import image_loss, known_loss
 from mammoflow.segmentation.networks.encoder_decoder import EncoderDecoder
@@ -54,6 +55,8 @@ class AutomaticLearner(Learner):
         the encoder stays in evaluation mode.
     boxes
         Masks that a teacher made of boxes, where the labels are boxes.
+    synthetic
+        Synthetic lesions that are blended into images in place of copies; None without.
     """
 
     items = "images"
@@ -65,6 +68,7 @@ class AutomaticLearner(Learner):
         settings: AutomaticTrainingSettings,
         frozen: Sequence[str] = (),
         boxes: BoxMasks | None = None,
+        synthetic: SyntheticLesions | None = None,
     ) -> None:
         self.model, self.network = model, model.network
         self.images, self.settings, self.frozen = images, settings, frozenset(frozen)
@@ -72,7 +76,7 @@ class AutomaticLearner(Learner):
         self.mask_loss = MASK_LOSSES.load(settings.loss).loss
         self.encoder = encoder_of(model.network)
         self.maps = self._frozen_maps()
-        self.sampler = Sampler(model, images, settings, boxes)
+        self.sampler = Sampler(model, images, settings, boxes, synthetic)
         self.validation_rows = images.with_lesions("validation")
         self._recent: list[ImageBatch] = []
 

@@ -37,7 +37,8 @@ class TrainingImages:
     images
         Rows of CANONICAL_IMAGES with the columns `folder`, that of their shard; `masks`, the paths of the reference
         masks of lesions on the image; `boxes`, the boxes (y0, x0, y1, x1) of all its lesions; `boxes_only`, those of
-        lesions without a mask; `labels`, one of COMPLETE, PARTLY and UNLABELLED.
+        lesions without a mask; `malignancies`, 0, 1 or None (unknown) for each of `masks`; `labels`, one of COMPLETE,
+        PARTLY and UNLABELLED.
     left_out
         Number of images of the training side whose reference is not complete: a lesion of them has a box only, or is
         not in the table of lesions.
@@ -203,14 +204,17 @@ def _read_shard(folder: Path, boxes_suffice: bool) -> pd.DataFrame:
     has_box_only = images["image_id"].isin(lesions.loc[lesions["mask_file"].isna(), "image_id"])
     incomplete = (has_box_only & ~((images["split"] == "train") & boxes_suffice)) | ~listed
     masks: dict[str, list[Path]] = {}
+    malignancies: dict[str, list[int | None]] = {}
     boxes: dict[str, list[tuple[float, ...]]] = {}
     boxes_only: dict[str, list[tuple[float, ...]]] = {}
-    for image_id, file, *box in lesions[["image_id", "mask_file", "y0", "x0", "y1", "x1"]].itertuples(index=False):
+    columns = ["image_id", "mask_file", "malignant", "y0", "x0", "y1", "x1"]
+    for image_id, file, malignant, *box in lesions[columns].itertuples(index=False):
         boxes.setdefault(str(image_id), []).append(tuple(map(float, box)))
         if pd.isna(file):
             boxes_only.setdefault(str(image_id), []).append(tuple(map(float, box)))
         else:
             masks.setdefault(str(image_id), []).append(folder / str(file))
+            malignancies.setdefault(str(image_id), []).append(None if pd.isna(malignant) else int(malignant))
 
     def of_images(lists: dict[str, Any]) -> pd.Series:
         return pd.Series([lists.get(str(one), []) for one in images["image_id"]], images.index, dtype=object)
@@ -218,6 +222,7 @@ def _read_shard(folder: Path, boxes_suffice: bool) -> pd.DataFrame:
     return images.assign(
         folder=str(folder),
         masks=of_images(masks),
+        malignancies=of_images(malignancies),
         boxes=of_images(boxes),
         boxes_only=of_images(boxes_only),
         fully_listed=listed.astype(bool),

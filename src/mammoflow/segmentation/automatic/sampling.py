@@ -15,8 +15,9 @@ from mammoflow.config.automatic import AutomaticInputSettings, AutomaticTraining
 from mammoflow.imaging.geometry import Mask
 from mammoflow.segmentation.automatic.augmentation import Channels, augment, cut_patch
 from mammoflow.segmentation.automatic.box_masks import BoxMasks
-from mammoflow.segmentation.automatic.copy_paste import paste_lesion
+from mammoflow.segmentation.automatic.copy_paste import paste_lesion, paste_levels
 from mammoflow.segmentation.automatic.samples import TrainingImages
+from mammoflow.segmentation.automatic.synthetic_lesions import SyntheticLesions
 from mammoflow.segmentation.automatic.targets import Targets
 from mammoflow.segmentation.protocol.automatic import AutomaticModel
 from mammoflow.training.batching import Rows, cut_batches, epoch_batches
@@ -79,6 +80,8 @@ class Sampler:
         What the model sees of an image, what its labels are, size of a batch, seed.
     boxes
         Masks that a teacher made of boxes, where the labels are boxes.
+    synthetic
+        Synthetic lesions that are blended in place of copies; None without.
     """
 
     def __init__(
@@ -87,8 +90,9 @@ class Sampler:
         images: TrainingImages,
         settings: AutomaticInputSettings,
         boxes: BoxMasks | None = None,
+        synthetic: SyntheticLesions | None = None,
     ) -> None:
-        self.model, self.images, self.settings = model, images, settings
+        self.model, self.images, self.settings, self.synthetic = model, images, settings, synthetic
         # a training without labels has no settings of them
         self.labels = settings if isinstance(settings, AutomaticTrainingSettings) else AutomaticTrainingSettings()
         self.targets = Targets(images, self.labels.labels, boxes)
@@ -179,7 +183,13 @@ class Sampler:
     def _with_pasted(
         self, row: int, channels: Channels, lesions: Mask, generator: np.random.Generator
     ) -> tuple[Channels, Mask]:
-        """Blend a lesion of another labelled training image into an image."""
+        """Blend a lesion of another labelled training image, or a synthetic one, into an image."""
+        if self.synthetic is not None:
+            size, spacing = self.images.size(row), self.images.spacing_mm(row)
+            shape = self.model.input.shape(size, spacing)
+            pixel_mm = (spacing[0] * size[0] / shape[0], spacing[1] * size[1] / shape[1])
+            chosen = self.synthetic.on_grid(int(generator.integers(len(self.synthetic))), pixel_mm)
+            return paste_levels(channels, lesions, *chosen, generator)
         sources = self.images.with_lesions("train")
         sources = sources[sources != row]
         if not len(sources):

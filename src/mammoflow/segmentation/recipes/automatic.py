@@ -8,6 +8,7 @@ from mammoflow.config.architectures import ARCHITECTURE_MODULES, module_of
 from mammoflow.config.architectures import architecture as architecture_of
 from mammoflow.config.automatic import AutomaticTrainingSettings, check_channels
 from mammoflow.config.mask_losses import MASK_LOSSES
+from mammoflow.config.synthetic_lesions import GENERATOR
 from mammoflow.segmentation.training_task import PreparedTraining, TrainedWeights, TrainingTask
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from mammoflow.segmentation.automatic.samples import TrainingImages
+    from mammoflow.segmentation.automatic.synthetic_lesions import SyntheticLesions
     from mammoflow.training.loop import Fit
     from mammoflow.training.plan import Plan
 
@@ -25,9 +28,10 @@ UNLABELLED = True
 
 
 def modules(options: AutomaticTrainingSettings) -> list[str]:
-    """Return the further modules whose code a training uses: those of its loss, and of a model that makes masks."""
-    teacher = [ARCHITECTURE_MODULES.module(module_of(options.labels.model))] if options.labels.kind == "boxes" else []
-    return [MASK_LOSSES.module(options.loss), *teacher]
+    """Return the further modules whose code a training uses: of its loss, and of models that make masks or lesions."""
+    further = [options.labels.model] if options.labels.kind == "boxes" else []
+    further += [GENERATOR] if options.synthetic_lesions.model else []
+    return [MASK_LOSSES.module(options.loss), *(ARCHITECTURE_MODULES.module(module_of(name)) for name in further)]
 
 
 def check(options: AutomaticTrainingSettings, architecture: str, start: str) -> None:
@@ -46,10 +50,32 @@ def check(options: AutomaticTrainingSettings, architecture: str, start: str) -> 
         raise ValueError("options.labels.kind is image, but a patch has no label of its own; expected input: whole")
     if labels.kind == "image" and options.copy_paste:
         raise ValueError("options.copy_paste needs masks, but options.labels.kind is image; expected copy_paste: 0")
+    _check_synthetic(options)
     if labels.kind == "boxes" and not architecture_of(labels.model).prompted:
         raise ValueError(
             f"options.labels.model is {labels.model}, which takes no prompts; expected a promptable one, such as small"
         )
+
+
+def _check_synthetic(options: AutomaticTrainingSettings) -> None:
+    """Refuse synthetic lesions that would not be used, or that do not fit images or labels.
+
+    Raises
+    ------
+    ValueError
+        Naming the key below `train`.
+    """
+    model = options.synthetic_lesions.model
+    for key, found, wanted, fits in (
+        ("copy_paste", options.copy_paste, "a share above 0, such as 0.3", options.copy_paste > 0),
+        ("labels.kind", options.labels.kind, "masks", options.labels.kind == "masks"),
+        ("colour", options.colour, "grey", options.colour == "grey"),
+    ):
+        if model and not fits:
+            raise ValueError(
+                f"options.synthetic_lesions.model is {model!r} and options.{key} is {found}; expected {wanted}, or no "
+                "such model"
+            )
 
 
 def prepare(task: TrainingTask) -> PreparedTraining:
@@ -88,12 +114,14 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     if by_boxes:
         rows = images.training_rows(options.labels.partly_annotated)
         boxes = masks_from_boxes(options.labels, images, rows, task.store, task.device, task.use)
-    learner = AutomaticLearner(model, images, options, frozen, boxes)
+    synthetic, generator = _synthetic_lesions(task, images)
+    learner = AutomaticLearner(model, images, options, frozen, boxes, synthetic)
     if options.labels.kind == "image":
         _check_both_kinds(len(learner.sampler.rows), len(images.with_lesions("train")))
 
     phantoms = images.supplementary_phantoms(learner.sampler.rows)
-    added = {"copy_paste": options.copy_paste, "phantom_images": phantoms}
+    pasted = "synthetic_lesions" if synthetic else "copy_paste"
+    added = {pasted: options.copy_paste, "phantom_images": phantoms}
     supplementary = {name: value for name, value in added.items() if value}
 
     def finish(fitted: Fit) -> TrainedWeights:
@@ -107,12 +135,16 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     return PreparedTraining(
         learner,
         _plan(options, task.device, model.network),
-        (model.digest, *encoder.values(), images.content(), boxes.digest if boxes else ""),
-        # a patient whom the encoder or the teacher has seen counts as seen by the model
+        (
+            *(model.digest, *encoder.values(), images.content(), boxes.digest if boxes else ""),
+            *([synthetic.digest] if synthetic else []),
+        ),
+        # a patient whom the encoder, the teacher or the model of lesions has seen counts as seen by the model
         [
             *recorded_patients("the encoder", given),
             *images.patients_of(learner.sampler.rows),
             *(boxes.seen if boxes else []),
+            *recorded_patients(options.synthetic_lesions.model, task.lesion_weights),
         ],
         images.patients("validation"),
         images.phantom,
@@ -130,11 +162,42 @@ def prepare(task: TrainingTask) -> PreparedTraining:
             **images.counts().facts(options.few_labels),
             **({"encoder": "frozen" if frozen else "trained"} if encoder_of(model.network) else {}),
             **encoder,
+            **generator,
         },
         finish,
         unlabelled=learner.sampler.unlabelled_batches,
         unlabelled_patients=images.patients_of(images.unlabelled()),
     )
+
+
+def _synthetic_lesions(
+    task: TrainingTask, images: TrainingImages
+) -> tuple[SyntheticLesions | None, dict[str, int | str]]:
+    """Return synthetic lesions and what the record says of their origin; None and nothing where there are none.
+
+    Raises
+    ------
+    WeightsError
+        If the weights of the model that draws them are missing or do not fit.
+    """
+    from mammoflow.errors import WeightsError
+    from mammoflow.segmentation.automatic.synthetic_lesions import draw_lesions, load_generator
+    from mammoflow.storage.files import file_digest
+
+    settings, file = task.options.synthetic_lesions, task.lesion_weights
+    if not settings.model:
+        return None, {}
+    if file is None or not file.is_file():
+        raise WeightsError(
+            f"synthetic_lesions.model is {settings.model}, but its weights are not there ({file}); expected a file of "
+            "the recipe lesion_diffusion; name it with --lesion-weights"
+        )
+    lesions = draw_lesions(load_generator(file, task.device), images, settings, task.options.seed)
+    return lesions, {
+        "lesion_model": settings.model,
+        "lesion_model_sha256": file_digest(file),
+        "synthetic_lesions": len(lesions),
+    }
 
 
 def _check_both_kinds(images: int, with_lesions: int) -> None:

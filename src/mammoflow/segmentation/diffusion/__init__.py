@@ -1,0 +1,1 @@
+"""Denoising diffusion of lesion crops: noising, network, sampling and training."""
