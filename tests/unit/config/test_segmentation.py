@@ -138,6 +138,7 @@ def drawn(**options: Any) -> dict[str, Any]:
             {"a": drawn(few_labels={"fraction": 0.1}), "lesions": DRAWS},
             "has fraction 0.1 and draw 0, but lesions, .* 1",
         ),
+        ({"a": drawn(sources=["A"]), "lesions": DRAWS}, r"sources is \['A'\], but lesions, .* has \[\]; expected the"),
         ({"lesions": {**DRAWS, "architecture": "unet"}}, r"lesions\.train\.recipe is lesion_diffusion, but unet makes"),
         (
             {"lesions": {**DRAWS, "train": {"recipe": "automatic"}}},
