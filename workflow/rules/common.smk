@@ -175,9 +175,15 @@ def gpus(job):
     return planning.gpus(CONFIG, job)
 
 
-def threads_of_a_shard():
-    """Threads of one shard's job."""
-    return planning.threads_of_a_shard(len(SHARDS), workflow.resource_settings.cores, workflow.remote_exec)
+def threads_of_a_shard(sets=1):
+    """Threads of one shard's job, where so many sets of shards are processed side by side."""
+    return planning.threads_of_a_shard(sets * len(SHARDS), workflow.resource_settings.cores, workflow.remote_exec)
+
+
+def threads_of_segmentation(wildcards):
+    """Threads of the masks of one shard; on a GPU the models take turns."""
+    sets = 1 if gpus(f"segmentation/{wildcards.model}") else len(FOLDS) * len(CONFIG.segmentation.run)
+    return threads_of_a_shard(sets)
 
 
 def threads_of_a_training(kind, name):

@@ -22,7 +22,7 @@ rule segment_shard:
         model=planning.any_of(planned_models.prompted_models(CONFIG)),
     conda:
         "../../envs/torch.yaml"
-    threads: threads_of_a_shard()
+    threads: threads_of_segmentation
     resources:
         mem_mb=lambda wildcards, attempt: attempt * planned_models.segment_memory_mb(CONFIG, wildcards.model),
         runtime=grows(240),
@@ -75,7 +75,7 @@ rule segment_automatic_shard:
         model=planning.any_of(planned_models.automatic_models(CONFIG)),
     conda:
         "../../envs/torch.yaml"
-    threads: threads_of_a_shard()
+    threads: threads_of_segmentation
     resources:
         mem_mb=lambda wildcards, attempt: attempt * planned_models.segment_memory_mb(CONFIG, wildcards.model),
         runtime=grows(240),

@@ -153,13 +153,13 @@ def any_of(names: Iterable[str]) -> str:
     return "|".join(map(re.escape, names)) or r"(?!)"
 
 
-def threads_of_a_shard(shards: int, cores: int | None, remote: bool) -> int:
-    """Return the threads of one shard's job, so that the jobs of all shards together fill the machine.
+def threads_of_a_shard(jobs: int, cores: int | None, remote: bool) -> int:
+    """Return the threads of one shard's job, so that all jobs of its kind together fill the machine.
 
     Parameters
     ----------
-    shards
-        Shards of the run.
+    jobs
+        Jobs of the kind that do not wait for each other: those of all shards, and of all models and folds.
     cores
         Cores that Snakemake may use on this machine; None where it was not told.
     remote
@@ -172,7 +172,7 @@ def threads_of_a_shard(shards: int, cores: int | None, remote: bool) -> int:
     """
     if remote or cores is None:
         return min(cores or THREADS_ON_A_CLUSTER, MOST_THREADS)
-    return min(max(cores // shards, 1), MOST_THREADS)
+    return min(max(cores // jobs, 1), MOST_THREADS)
 
 
 def threads_of_a_training(config: StudyConfig, job: str) -> int:

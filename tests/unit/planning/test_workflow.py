@@ -140,7 +140,7 @@ def test_a_wildcard_takes_whole_names_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shards", "cores", "remote", "threads"),
+    ("jobs", "cores", "remote", "threads"),
     [
         (2, 2, False, 1),
         (2, 8, False, 4),
@@ -152,8 +152,8 @@ def test_a_wildcard_takes_whole_names_only() -> None:
         (2, 64, True, 16),
     ],
 )
-def test_threads_fill_the_machine(shards: int, cores: int | None, remote: bool, threads: int) -> None:
-    assert workflow.threads_of_a_shard(shards, cores, remote) == threads
+def test_threads_fill_the_machine(jobs: int, cores: int | None, remote: bool, threads: int) -> None:
+    assert workflow.threads_of_a_shard(jobs, cores, remote) == threads
 
 
 def test_the_default_configuration_needs_no_file() -> None:
