@@ -18,10 +18,10 @@ from click.testing import CliRunner
 
 from mammoflow.cli import main, summary
 from mammoflow.cli.lesions import FAMILY_NAMES
-from mammoflow.cli.options import precision_option
+from mammoflow.cli.options import encoder_options
 from mammoflow.cli.summary import MADE, say_end
 from mammoflow.config.features import FEATURE_FAMILIES
-from mammoflow.config.inference import Precision
+from mammoflow.config.inference import Colour, EncoderUse, Precision
 from mammoflow.errors import StudyError
 from mammoflow.run import console
 from mammoflow.run.runtime import progress
@@ -69,12 +69,13 @@ def test_choices_in_the_help_are_those_of_the_settings() -> None:
     assert FEATURE_FAMILIES.names() == FAMILY_NAMES
 
     @click.command()
-    @precision_option
-    def command(precision: str) -> None:
-        """Take a precision."""
+    @encoder_options
+    def command(use: EncoderUse) -> None:
+        """Take the use of an encoder."""
 
-    choice: Any = command.params[0].type
-    assert set(choice.choices) == set(get_args(Precision))
+    choices: dict[str | None, Any] = {option.name: option.type for option in command.params}
+    assert set(choices["precision"].choices) == set(get_args(Precision))
+    assert set(choices["colour"].choices) == set(get_args(Colour))
 
 
 def test_python_m_mammoflow_is_the_command_line() -> None:

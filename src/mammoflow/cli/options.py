@@ -128,13 +128,13 @@ def encoder_options(command: Command) -> Command:
         "--precision",
         default="auto",
         type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
-        help="Number format of the image encoder, as for segmentation.",
+        help="Number format of the encoder.",
     )
     @click.option(
         "--colour",
         default="grey",
         type=click.Choice(["grey", "rgb"]),
-        help="What the image encoder sees of pictures in colour, as for segmentation.",
+        help="What the encoder sees.",
     )
     @wraps(command)
     def with_use(precision: Any, colour: Any, **arguments: Any) -> Any:

@@ -121,10 +121,14 @@ def _check_colour(config: StudyConfig, model: str) -> None:
         Naming the file.
     """
     file = Path(config.segmentation.models[model].weights) if model in config.segmentation.models else None
-    if config.segmentation.colour == "grey" and file is not None and file.is_file():
+    if config.segmentation.colour != "grey" or file is None or not file.is_file():
+        return
+    try:
         problem = why_colours(file)
-        if problem:
-            raise ConfigError(f"segmentation.models.{model}.weights with segmentation.colour: grey: {problem}")
+    except WeightsError:
+        return  # the job that loads a damaged file says what is wrong with it
+    if problem:
+        raise ConfigError(f"segmentation.models.{model}.weights with segmentation.colour: grey: {problem}")
 
 
 def check_files(config: StudyConfig) -> None:
