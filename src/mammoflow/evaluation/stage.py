@@ -185,7 +185,7 @@ def compare(
         "masks": masks_record(settings.masks),
     }
     write_record(output / "provenance.json", record)
-    with marked_figures(_figure_marks(run, tables)):
+    with marked_figures(figure_marks(run, tables)):
         write_figures(output / "figures", run, candidates, labelled, tables, steps["steps"])
         write_class_figure(output / "figures" / "class_confusion.png", run, tables)
 
@@ -197,9 +197,20 @@ def write_class_figure(path: Path, run: Run, tables: Mapping[str, pd.DataFrame])
         draw_class_confusion(path, tables["class_confusion"], run.phantom, classifier_titles(run.training))
 
 
-def _figure_marks(run: Run, tables: Mapping[str, pd.DataFrame]) -> str:
-    """Return what the title of every figure says: a leaking split, and test patients that a model has seen."""
-    counted = pd.concat([tables["comparison"]["seen_test_patients"], tables["segmentation"]["patients_seen"]])
+def figure_marks(run: Run, tables: Mapping[str, pd.DataFrame]) -> str:
+    """Return what the title of every figure says: a leaking split, and test patients that a model has seen.
+
+    Parameters
+    ----------
+    run
+        The tables of the run.
+    tables
+        `comparison` and `segmentation`, as they are written.
+    """
+    masks = tables["segmentation"]
+    # rows of all lesions count training patients, too
+    of_test = masks.loc[masks["split"] == "test", "patients_seen"]
+    counted = pd.concat([tables["comparison"]["seen_test_patients"], of_test])
     seen = bool((pd.to_numeric(counted) > 0).any())
     return "; ".join(mark for mark, applies in ((LEAKING, run.leaking), (SEEN_MARK, seen)) if applies)
 

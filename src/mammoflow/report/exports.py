@@ -152,7 +152,8 @@ def row_marks(row: Mapping[Any, Any]) -> tuple[str, ...]:
     if _text(row.get("mark")):
         found.append(_text(row.get("mark")))
     counts = (row.get("seen_test_patients"), row.get("patients_seen"))
-    if any(count is not None and not pd.isna(count) and float(count) > 0 for count in counts):
+    of_test = _text(row.get("split")) in ("", "test")  # rows of all lesions count training patients, too
+    if of_test and any(count is not None and not pd.isna(count) and float(count) > 0 for count in counts):
         found.append("test patients seen")
     return tuple(dict.fromkeys(found))
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from mammoflow.evaluation.flow import UNEXPLAINED, exclusions
 from mammoflow.evaluation.inputs import read_run
 from mammoflow.evaluation.oracles import ORACLE_MASKS
 from mammoflow.evaluation.segmentation_tables import segmentation_table
-from mammoflow.evaluation.stage import compare
+from mammoflow.evaluation.stage import compare, figure_marks
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.reasons.prompts import PromptReason
 from mammoflow.run.provenance import outside_imports
@@ -115,6 +116,22 @@ def test_flow_diagram_names_every_bad_file(comparison: Path) -> None:
     assert [step["lesions"] for step in trunk] == [62, 61, 60, 20]
     exclusions = pd.read_csv(comparison / "exclusions.csv")
     assert sum(group["count"] for step in steps for group in step["excluded"]) == len(exclusions)
+
+
+@pytest.mark.parametrize(
+    ("of_test", "of_all", "of_classifier", "leaking", "marks"),
+    [
+        (0, 9, None, False, ""),
+        (2, 9, None, False, "test patients seen"),
+        (0, 9, 1, True, "leaking split; test patients seen"),
+    ],
+)
+def test_figures_are_marked_for_test_patients_that_a_model_has_seen(
+    of_test: int, of_all: int, of_classifier: int | None, leaking: bool, marks: str
+) -> None:
+    masks = pd.DataFrame({"split": ["test", "all"], "patients_seen": [of_test, of_all]})
+    tables = {"comparison": pd.DataFrame({"seen_test_patients": [of_classifier]}), "segmentation": masks}
+    assert figure_marks(SimpleNamespace(leaking=leaking), tables) == marks  # type: ignore[arg-type]
 
 
 def test_every_figure_is_a_picture_a_drawing_and_a_table(comparison: Path) -> None:

@@ -38,6 +38,8 @@ def test_latex_has_values_with_intervals_and_every_mark() -> None:
 def test_marks_of_rows() -> None:
     assert row_marks({"note": "", "mark": "oracle", "patients_seen": 2}) == ("oracle", "test patients seen")
     assert row_marks({"note": None, "seen_test_patients": None}) == ()
+    assert row_marks({"split": "test", "patients_seen": 2}) == ("test patients seen",)
+    assert row_marks({"split": "all", "patients_seen": 2}) == ()
     assert row_marks({"note": "foreign predictions, training patients unknown"}) == (
         "foreign predictions, training patients unknown",
     )
