@@ -11,9 +11,7 @@ rule train_segmenter:
         further=lambda wildcards: given(further_images(wildcards.trained)),
         weights=lambda wildcards: given(planned_models.start_weights(CONFIG, wildcards.trained, wildcards.fold)),
         encoder=lambda wildcards: given(planned_models.encoder_weights(CONFIG, wildcards.trained)),
-        lesion_model=lambda wildcards: given(
-            planned_models.lesion_weights(CONFIG, wildcards.trained, wildcards.fold)
-        ),
+        lesion_model=lambda wildcards: given(planned_models.lesion_weights(CONFIG, wildcards.trained, wildcards.fold)),
     output:
         weights=f"{RUN}/{{fold}}segmentation_models/{{trained}}/model.safetensors",
         record=f"{RUN}/{{fold}}segmentation_models/{{trained}}/record.json",
