@@ -137,6 +137,11 @@ def _prompted_rows(
 
 
 def _cost(record: dict[str, Any]) -> dict[str, Any]:
-    """Return what a training trained and took, from its record or that of its weights."""
+    """Return what a training trained and took, from the record of its weights, or of a classifier with its seeds."""
     said = record.get("training", record)
-    return {"trainable_parameters": said.get("trainable_parameters"), "training_seconds": said.get("seconds")}
+    trainings = [*said["seeds"].values()] if said.get("seeds") else [said]
+    seconds = [one["seconds"] for one in trainings if "seconds" in one]
+    return {
+        "trainable_parameters": trainings[0].get("trainable_parameters"),
+        "training_seconds": sum(seconds) if seconds else None,
+    }

@@ -18,6 +18,7 @@ from mammoflow.tables.files import empty_table
 from mammoflow.tables.masks import SEGMENTATION_SCORES
 
 BOOTSTRAP = PatientBootstrap(resamples=200, confidence=0.95, seed=1)
+SEEDS = {"0": {"seconds": 1.5, "trainable_parameters": 9}, "1": {"seconds": 2.5, "trainable_parameters": 9}}
 DICE = {"unet": [0.2, 0.4, 0.6, 0.8], "unet-bce": [0.3, 0.4, 0.4, 0.8]}
 LESIONS = pd.DataFrame(
     {"split": "test", "malignant": [True, False] * 10, "patient_id": [f"P{place}" for place in range(20)]},
@@ -33,7 +34,7 @@ def made_up() -> Any:
         for place, dice in enumerate(values)
     ]  # fmt: skip
     weights = {"unet-bce": {"training": {"trainable_parameters": 7, "seconds": 2.5}}}
-    return SimpleNamespace(maps=pd.DataFrame(maps), weights=weights, training={"crop-plain": {"seconds": 4.0}})
+    return SimpleNamespace(maps=pd.DataFrame(maps), weights=weights, training={"crop-plain": {"seeds": SEEDS}})
 
 
 def classifier(name: str, *per_seed: list[float]) -> Candidate:
@@ -61,6 +62,7 @@ def test_automatic_models_and_classifiers_are_compared_with_their_base() -> None
     assert rows["patients_seen"].tolist()[:2] == [1, 0]
     assert rows.loc["crop-plain", ["value", "difference"]].tolist() == pytest.approx([0.95, -0.05])
     assert rows.loc["crop-plain", ["n", "seeds", "training_seconds"]].tolist() == [20, 2, 4.0]
+    assert rows.loc["crop-plain", "trainable_parameters"] == 9
     assert rows.loc["crop-plain", "difference_low"] < -0.05 < rows.loc["crop-plain", "difference_high"]
 
 
