@@ -15,7 +15,7 @@ from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.few_labels import AreaOfLesions, DiceOfImages
 from mammoflow.evaluation.few_labels_trainings import training_of
 from mammoflow.evaluation.inputs import Run
-from mammoflow.evaluation.paired_masks import by_conditions
+from mammoflow.evaluation.paired_masks import EVERY_IMAGE, by_conditions
 from mammoflow.evaluation.segmentation_summary import mark_of, mean_columns, scored_rows
 from mammoflow.evaluation.segmentation_tables import KEYS
 
@@ -26,8 +26,6 @@ ABLATION_COLUMNS = (
     *(f"{name}{end}" for name in ESTIMATES for end in ("", "_low", "_high")),
     *("trainable_parameters", "training_seconds"),
 )
-EVERY_IMAGE = "every image"
-"""What has no prompt: an automatic model is scored on every test image with a lesion."""
 
 
 def ablation_table(
@@ -64,12 +62,14 @@ def ablation_table(
         is empty for the unchanged one. Models without results have no row.
     """
     automatic, areas = DiceOfImages(run.maps, bootstrap), AreaOfLesions(candidates, lesions, bootstrap)
+    masks = scored_rows(scores, lesions)
+    masks = masks[masks["chosen"].astype(bool) & (masks["split"] == "test")]
     rows: list[dict[str, Any]] = []
     for base, change, model in _with_bases(settings.models):
         if automatic.has(training_of(model)):
             rows.append(_paired_row(base, change, model, automatic, [0], run.weights))
         else:
-            rows += _prompted_rows(base, change, model, scored_rows(scores, lesions), bootstrap, run)
+            rows += _prompted_rows(base, change, model, masks, bootstrap, run)
     for base, change, model in _with_bases(settings.classifiers):
         if model in areas.candidates:
             seeds = sorted(set(areas.candidates[model].runs) & set(areas.candidates[base].runs))
@@ -116,8 +116,7 @@ def _paired_row(
 def _prompted_rows(
     base: str, change: str, model: str, rows: pd.DataFrame, bootstrap: PatientBootstrap, run: Run
 ) -> Iterator[dict[str, Any]]:
-    """Give the rows of a promptable model, from its chosen masks."""
-    rows = rows[rows["chosen"].astype(bool) & (rows["split"] == "test")]
+    """Give the rows of a promptable model, from its chosen masks of the test split."""
     for named, group, difference in by_conditions(rows, model, base if change != UNCHANGED else ""):
         patients = group["patient_id"].tolist()
         yield {

@@ -11,6 +11,9 @@ import pandas as pd
 from mammoflow.evaluation.metrics import FloatArray
 from mammoflow.evaluation.segmentation_tables import KEYS
 
+EVERY_IMAGE = "every image"
+"""What has no prompt: an automatic model is scored on every test image with a lesion."""
+
 
 def under_same_conditions(rows: pd.DataFrame, named: Mapping[str, Any]) -> pd.DataFrame:
     """Return the rows that agree with some values; a value that is absent agrees with one that is absent.

@@ -13,7 +13,7 @@ from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
 from mammoflow.evaluation.few_labels import DiceOfImages
 from mammoflow.evaluation.few_labels_trainings import training_of
 from mammoflow.evaluation.inputs import Run
-from mammoflow.evaluation.paired_masks import by_conditions
+from mammoflow.evaluation.paired_masks import EVERY_IMAGE, by_conditions
 from mammoflow.evaluation.segmentation_summary import ELLIPSE, mark_of, mean_columns, scored_rows
 from mammoflow.evaluation.segmentation_tables import KEYS
 
@@ -23,8 +23,6 @@ TRANSFER_COLUMNS = (
     *("n", "patients", "patients_seen"),
     *(f"{name}{end}" for name in ESTIMATES for end in ("", "_low", "_high")),
 )
-EVERY_IMAGE = "every image"
-"""What has no prompt: an automatic model is scored on every test image with a lesion."""
 
 
 def transfer_table(run: Run, scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: PatientBootstrap) -> pd.DataFrame:
@@ -56,6 +54,8 @@ def transfer_table(run: Run, scores: pd.DataFrame, lesions: pd.DataFrame, bootst
     rows = rows[rows["chosen"].astype(bool) & (rows["split"] == "test") & (rows["model"] != ELLIPSE)]
     of_lesion, of_image = lesions["source"], run.images.set_index("image_id")["source"]
     automatic = set(run.maps["model"])
+    source_of_map = run.maps["image_id"].map(of_image)
+    measures = {source: DiceOfImages(run.maps[source_of_map == source], bootstrap) for source in sources}
     table: list[dict[str, Any]] = []
     for model in dict.fromkeys([*run.maps["model"], *rows["model"]]):
         said = run.weights.get(model, {}).get("training", {})
@@ -69,8 +69,7 @@ def transfer_table(run: Run, scores: pd.DataFrame, lesions: pd.DataFrame, bootst
                 "in_training": source in trained_on if trained_on else None,
             }
             if model in automatic:
-                measure = DiceOfImages(run.maps[run.maps["image_id"].map(of_image) == source], bootstrap)
-                table += [{**named, **row} for row in _of_images(named, measure)]
+                table += [{**named, **row} for row in _of_images(named, measures[source])]
             else:
                 prompted = rows[rows["lesion_id"].map(of_lesion) == source]
                 table += [{**named, **row} for row in _of_prompts(named, prompted, bootstrap)]
