@@ -78,6 +78,12 @@ class TuneSettings(TrainingSettings):
     validation_patients: int | None = Field(
         None, ge=1, description="Choose the epoch on this many of the validation patients; null takes all."
     )
+    validation_margin_mm: float | None = Field(
+        None,
+        ge=0,
+        description="Margin of the boxes with which the validation Dice is computed; null takes "
+        "prompts.default_margin_mm.",
+    )
     prompts: int = Field(2, ge=1, le=64, description="Number of prompts that are drawn for each lesion in each step.")
     kinds: list[PromptKind] = Field(
         ["box"], min_length=1, description="Kinds of the drawn prompts; each is equally frequent."

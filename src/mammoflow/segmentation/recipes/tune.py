@@ -74,7 +74,8 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     start_digest = model.digest
     base = BaseWeights(task.start.name, str(task.start.weights or ""), file_digest(find_weights(task.start)))
     lora = LoraSetup(tuple(options.lora_layers), options.rank, options.alpha) if options.method == "lora" else None
-    learner = make_learner(options, options.method, model, data, task.store, task.margin_mm)
+    margin_mm = task.margin_mm if options.validation_margin_mm is None else options.validation_margin_mm
+    learner = make_learner(options, options.method, model, data, task.store, margin_mm)
     plan = make_plan(options, task.device)
     start = starting_point(learner, plan)
 
@@ -87,7 +88,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     return PreparedTraining(
         learner,
         plan,
-        (start_digest, str(task.margin_mm), data.content(), colour),
+        (start_digest, str(margin_mm), data.content(), colour),
         data.patients("train"),
         data.patients("validation"),
         data.phantom,
@@ -96,7 +97,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
             "from_digest": start_digest,
             "method": options.method,
             "colour": colour,
-            "margin_mm": task.margin_mm,
+            "margin_mm": margin_mm,
             "lesions": dict(sorted(Counter(data.lesions["source"].iloc[data.rows("train")]).items())),
             "validation_lesions": len(data.rows("validation")),
             "images": int(data.lesions["image_index"].iloc[data.rows("train")].nunique()),
