@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -163,7 +163,7 @@ def applied(trained: TrainedClassifier, files: Files, threads: int) -> Applied:
         _check_promptable(trained, samples.notes)
         for seed in trained.seeds:
             classifier = load_seed(trained, samples, seed).to(device)
-            logits = _logits(settings, classifier, samples, device)[samples.sample_of]
+            logits = predict_logits(settings, classifier, samples, device)[samples.sample_of]
             tables.append(_table(trained, cases, seed, logits))
     table = pd.concat(tables, ignore_index=True)
     return Applied(cases, dict(samples.notes), samples.rests_on_model, table)
@@ -188,8 +188,23 @@ def _check_promptable(trained: TrainedClassifier, notes: dict[str, Any]) -> None
         )
 
 
-def load_seed(trained: TrainedClassifier, samples: Samples, seed: int) -> Classifier:
+def load_seed(
+    trained: TrainedClassifier, samples: Samples, seed: int, kind: type[Classifier] = Classifier, outputs: int = 0
+) -> Classifier:
     """Return the classifier of a seed in evaluation mode; the front of the samples gets its weights too.
+
+    Parameters
+    ----------
+    trained
+        The classifier.
+    samples
+        What it is applied to.
+    seed
+        The seed.
+    kind
+        Class of the classifier.
+    outputs
+        Outputs of its head; 0 takes those of a classifier of malignancy.
 
     Raises
     ------
@@ -205,10 +220,10 @@ def load_seed(trained: TrainedClassifier, samples: Samples, seed: int) -> Classi
     network: Network = member.build(settings.network_options, None, numbers)
     if samples.combine is not None:
         network = SharedNetwork(network, samples.combine, samples[0]["picture"].shape[0])
-    outputs: Literal[1, 2] = 2 if settings.outputs == "softmax" else 1
+    outputs = outputs or (2 if settings.outputs == "softmax" else 1)
     try:
         levels = own["mean"], own["deviation"]
-        classifier = Classifier(network, *levels, 0, settings.dropout, settings.hidden, outputs)
+        classifier = kind(network, *levels, 0, settings.dropout, settings.hidden, outputs)
         classifier.load_state_dict(own)
         if samples.front is not None:
             samples.front.load_state_dict(front)
@@ -219,10 +234,28 @@ def load_seed(trained: TrainedClassifier, samples: Samples, seed: int) -> Classi
     return classifier.eval()
 
 
-def _logits(
-    settings: ClassifierSettings, classifier: Classifier, samples: Samples, device: torch.device
+def predict_logits(
+    settings: ClassifierSettings,
+    classifier: Classifier,
+    samples: Samples,
+    device: torch.device,
+    shape: tuple[int, ...] = (),
 ) -> npt.NDArray[np.float64]:
-    """Return the logits of malignancy (samples,), in the arithmetic of the training; NaN without an input."""
+    """Return the logits (samples, *shape), in the arithmetic of the training; NaN without an input.
+
+    Parameters
+    ----------
+    settings
+        Settings of the training.
+    classifier
+        In evaluation mode, on the device.
+    samples
+        What is predicted.
+    device
+        Where it is computed.
+    shape
+        Of the logits of one sample; () for malignancy, (classes,) for classes.
+    """
     front = samples.front
     of_names: dict[str, Precision] = {"fp32": "32-true", "bf16": "bf16-mixed"}
     automatic = choose_precision(device, front is not None and front.attention)
@@ -230,7 +263,7 @@ def _logits(
     if front is not None:
         front.mode(training=False)
     loader = Loader(samples, None, settings.batch_size, 0, 0, with_inputs=front is None)
-    logits = np.full(len(samples), np.nan)
+    logits = np.full((len(samples), *shape), np.nan)
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):
         for batch in loader.plain(np.flatnonzero(samples.usable)):
             inputs = batch.inputs if front is None else front(batch.rows).inputs

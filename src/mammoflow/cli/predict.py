@@ -66,7 +66,7 @@ def predict(
     """Segment and measure the lesions of films.
 
     IMAGE is a DICOM, PNG, TIFF or JPEG file, or a table (CSV, xlsx, Parquet) with the columns image, x0, y0, x1, y1 and
-    optionally spacing, id, finding.
+    optionally spacing, id, finding. Without boxes, --classify names the class of whole pictures.
 
     Boxes and points are in pixels of the film as it is displayed, counted from its upper left corner, x (column) before
     y (row). A box is half-open: x1 and y1 are the first column and row after it.

@@ -1,0 +1,122 @@
+"""A trained classifier of several classes applied to further images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mammoflow.classification.application import TrainedClassifier, load_seed, predict_logits
+from mammoflow.classification.cases import Cases
+from mammoflow.classification.classes.learner import ClassClassifier
+from mammoflow.classification.classes.probabilities import probabilities_of
+from mammoflow.classification.results import RECORD_FILE, SEEDS_FOLDER
+from mammoflow.classification.samples import Files, Job, Samples
+from mammoflow.config.base import validate_settings
+from mammoflow.config.classification import INPUTS, ClassifierSettings
+from mammoflow.config.from_run import RECORD
+from mammoflow.errors import ConfigError
+from mammoflow.run.runtime import choose_device
+from mammoflow.storage.files import file_digest, read_json
+from mammoflow.tables.files import read_table
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+
+
+class TrainedClassClassifier(TrainedClassifier):
+    """A classifier of several classes as its training left it."""
+
+    @classmethod
+    def read(cls, folder: Path) -> TrainedClassClassifier:
+        """Read the record of a training.
+
+        Raises
+        ------
+        ConfigError
+            If the classifier is one of malignancy, or its input needs more than images.
+        StudyError
+            If the record is missing or damaged.
+        """
+        record = read_json(folder / RECORD)
+        settings = validate_settings(ClassifierSettings, record["settings"], f"the record {folder / RECORD}")
+        if settings.target != "classes":
+            raise ConfigError(f"classifier {folder.name} predicts the malignancy of lesions; expected target: classes")
+        further = sorted(set(settings.needs()) - {"images", "classes"})
+        if further:
+            raise ConfigError(
+                f"classifier {folder.name} also reads {', '.join(further)}, which single pictures lack; expected one "
+                "whose input is whole_image without an overlay"
+            )
+        return cls(folder, settings, record)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of `cohort.classes`."""
+        return tuple(str(name) for name in self.record["classes"])
+
+    def facts(self) -> dict[str, Any]:
+        """Return what an answer says about the classifier: classes, calibration, and what it was trained on."""
+        chosen = {str(seed): self.record["seeds"][str(seed)] for seed in self.seeds}
+        first = read_json(self.folder / SEEDS_FOLDER / str(self.seeds[0]) / RECORD_FILE)
+        patients = list(first.get("patients", []))
+        return {
+            "title": self.record["title"],
+            "classes": list(self.classes),
+            "calibration": self.settings.calibrate,
+            "temperature": {seed: one["temperature"] for seed, one in chosen.items()},
+            "validation_auc": {seed: one["validation_auc"] for seed, one in chosen.items()},
+            "constant": bool(self.record["constant"]),
+            "trained_on": {
+                "sources": sorted({str(entry).rpartition("/")[0] for entry in patients}),
+                "images": self.record["n"]["train"]["images"],
+                "phantom": bool(first.get("phantom", False)),
+            },
+            "weights_sha256": {str(seed): file_digest(self.weights(seed)) for seed in self.seeds},
+        }
+
+
+def apply_class_classifier(trained: TrainedClassClassifier, images: Path, threads: int) -> pd.DataFrame:
+    """Predict the class of every image of a folder with each seed of a trained classifier.
+
+    For the images of the training run itself, the probabilities are those in its `class_predictions.parquet`.
+
+    Parameters
+    ----------
+    trained
+        The classifier.
+    images
+        Folder of canonical images, as the image stage writes it.
+    threads
+        Processors to use.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by `image_id`, a column for each class: the calibrated probability, as the mean over the seeds.
+
+    Raises
+    ------
+    WeightsError
+        If the weights of a seed do not fit the classifier.
+    """
+    settings, cases = trained.settings, _read_images(images)
+    device = choose_device(settings.device)
+    of_seeds = []
+    with TemporaryDirectory() as cache:
+        read = INPUTS.load(settings.input).read
+        samples: Samples = read(settings.input_options, cases, Files([images]), Job(Path(cache), threads, device))
+        count = len(trained.classes)
+        for seed in trained.seeds:
+            classifier = load_seed(trained, samples, seed, ClassClassifier, count).to(device)
+            logits = predict_logits(settings, classifier, samples, device, (count,))
+            of_seeds.append(probabilities_of(logits, float(trained.record["seeds"][str(seed)]["temperature"])))
+    return pd.DataFrame(np.mean(of_seeds, axis=0), index=cases.images["image_id"], columns=list(trained.classes))
+
+
+def _read_images(folder: Path) -> Cases:
+    """Read the images of a folder without their lesions."""
+    images = read_table(folder / "images.parquet", CANONICAL_IMAGES).assign(folder=str(folder))
+    lesions = read_table(folder / "lesions.parquet", CANONICAL_LESIONS).head(0)
+    return Cases(lesions.assign(image_index=np.zeros(0, dtype=int)), images.reset_index(drop=True))

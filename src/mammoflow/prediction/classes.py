@@ -1,0 +1,239 @@
+"""The classes of whole pictures, such as normal, benign and malignant, by the classifiers of a finished run."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mammoflow import __version__
+from mammoflow.classification.classes.applied import TrainedClassClassifier, apply_class_classifier
+from mammoflow.cohort.numbers import parse_number
+from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
+from mammoflow.config.base import read_settings
+from mammoflow.config.images import ImagesSettings
+from mammoflow.errors import ConfigError, MammoflowError, StudyError
+from mammoflow.prediction.films import image_id, prepare_films
+from mammoflow.prediction.output import LEFT_OUT, RESULT, TABLE, building, check_folder
+from mammoflow.prediction.requests import BOX_FORM, FilmRequest
+from mammoflow.prediction.results import NOTICE, PROGRAM
+from mammoflow.storage.files import write_text
+from mammoflow.tables.files import write_csv
+
+AT_ONCE = 256
+"""Pictures that are prepared together; their canonical images lie on the disk meanwhile."""
+
+PROBABILITY = "probability_"
+"""Prefix of the columns of the classes."""
+
+
+@dataclass(frozen=True)
+class ClassRun:
+    """What is taken from a run: settings of its image stage, and its classifiers of classes.
+
+    Attributes
+    ----------
+    folder
+        Folder of the run, or of one of its folds.
+    images
+        Settings of the image stage. A picture without a pixel spacing is used all the same.
+    classifiers
+        Those that see whole pictures alone.
+    left_out
+        Name of each other classifier, and why it cannot be applied.
+    """
+
+    folder: Path
+    images: ImagesSettings
+    classifiers: tuple[TrainedClassClassifier, ...]
+    left_out: dict[str, str]
+
+
+def read_class_run(folder: Path, names: Sequence[str] = ()) -> ClassRun:
+    """Read the classifiers of classes of a run.
+
+    Parameters
+    ----------
+    folder
+        Folder of the run, such as `results/busi/fold-0`.
+    names
+        Classifiers to apply; empty takes all that can be applied.
+
+    Raises
+    ------
+    ConfigError
+        If the run lacks a named classifier, or has none that sees whole pictures alone.
+    StudyError
+        If the folder is that of no finished run.
+    """
+    trained = {path.parent.name: path.parent for path in sorted(folder.glob("classification/*/training.json"))}
+    if not trained:
+        folds = sorted(path.name for path in folder.glob("fold-*/classification"))
+        hint = f", such as {folder / 'fold-0'}" if folds or any(folder.glob("fold-*")) else ""
+        raise StudyError(
+            f"--classify {folder} has no trained classifier; expected the folder of a finished run{hint}, with "
+            "classification/NAME/training.json"
+        )
+    unknown = [name for name in names if name not in trained]
+    if unknown:
+        raise ConfigError(f"classifier {unknown[0]!r} is not in {folder}; expected some of {', '.join(trained)}")
+    classifiers, left_out = [], {}
+    for name in names or trained:
+        try:
+            classifiers.append(TrainedClassClassifier.read(trained[name]))
+        except MammoflowError as problem:
+            if names:
+                raise
+            left_out[name] = str(problem)
+    if not classifiers:
+        raise ConfigError(
+            f"there is neither a box nor a point, and no classifier of {folder} tells classes of whole pictures apart "
+            f"({'; '.join(left_out.values())}); expected --box {BOX_FORM}, or a run with such a classifier"
+        )
+    # A fold has the settings of its run.
+    file = next((path for path in _settings_files(folder) if path.is_file()), _settings_files(folder)[0])
+    images = read_settings(ImagesSettings, file).model_copy(update={"without_spacing": "pixels"})
+    return ClassRun(folder, images, tuple(classifiers), left_out)
+
+
+def _settings_files(folder: Path) -> list[Path]:
+    return [place / "settings" / "images.yaml" for place in (folder, folder.resolve().parent)]
+
+
+def predict_classes(
+    images: Sequence[str | Path] | str | Path,
+    run: str | Path,
+    *,
+    out: str | Path | None = None,
+    classifiers: Sequence[str] = (),
+    spacing_mm: float | None = None,
+    threads: int = 1,
+) -> pd.DataFrame:
+    """Predict the class of whole pictures with the classifiers of a finished run.
+
+    Each picture goes through the functions of a study, so its probabilities are those that the run would give it.
+    Research only: not a medical device.
+
+    Parameters
+    ----------
+    images
+        DICOM, PNG, TIFF or JPEG files; or one table (CSV, Parquet or xlsx) with the column image and, where it has it,
+        spacing. Paths of a table are relative to its folder.
+    run
+        Folder of the run, or of one of its folds, such as `results/busi/fold-0`.
+    out
+        Folder for `results.csv`, `left_out.csv` and `result.json`; None writes nothing. It must be new, empty, or an
+        earlier output.
+    classifiers
+        Names of classifiers; empty takes all that see whole pictures alone.
+    spacing_mm
+        Millimetres per pixel of pictures for which the table names none; None takes the header's. The classes do not
+        depend on it, unless the image stage finds the breast by it.
+    threads
+        Processors to use.
+
+    Returns
+    -------
+    DataFrame
+        A row for each picture and classifier: image, classifier, predicted_class, and the calibrated probability of
+        each class, as the mean over the seeds. Pictures that cannot be used are listed on the console.
+
+    Raises
+    ------
+    ConfigError
+        If no classifier can be applied.
+    StudyError
+        If no picture can be used, the run is not finished, or `out` holds something else.
+    WeightsError
+        If the weights do not fit.
+    """
+    chosen = read_class_run(Path(run), classifiers)
+    if out is not None:
+        check_folder(Path(out))
+    films, left_out = _requests(images, spacing_mm)
+    tables = []
+    for start in range(0, len(films), AT_ONCE):
+        table, unusable = _predict(films[start : start + AT_ONCE], chosen, threads)
+        tables.append(table)
+        left_out += unusable
+    result = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    if result.empty:
+        raise StudyError(f"no picture can be used; the first one: {left_out[0]['image']}: {left_out[0]['reason']}")
+    if out is not None:
+        with building(Path(out)) as folder:
+            _write(folder, result, left_out, chosen)
+    for row in left_out:
+        print(f"left out: {' '.join(filter(None, (row['row'], row['image'])))}: {row['reason']}", file=sys.stderr)
+    return result
+
+
+def _requests(
+    images: Sequence[str | Path] | str | Path, spacing_mm: float | None
+) -> tuple[list[FilmRequest], list[dict[str, str]]]:
+    """Return the pictures that are asked about, and the rows of a table that name none."""
+    if not isinstance(images, str | Path):
+        return [FilmRequest(Path(path), Path(path).stem, (), spacing_mm) for path in images], []
+    path = Path(images)
+    table = read_text_table(path)
+    require_columns(table, ["image"], f"table {path}")
+    films: list[FilmRequest] = []
+    left_out: list[dict[str, str]] = []
+    for row in records(table):
+        image = path.parent / str(row["image"])
+        try:
+            if row[PROBLEM] or not row["image"]:
+                raise ValueError(str(row[PROBLEM]) or "the column image is blank; expected the file of a picture")
+            spacing = parse_number(str(row.get("spacing", "")), above=0)
+        except ValueError as problem:
+            left_out.append({"row": str(row[ORIGIN]), "image": str(row["image"]), "reason": str(problem)})
+            continue
+        films.append(FilmRequest(image, image.stem, (), spacing_mm if spacing is None else spacing))
+    if not films and not left_out:
+        raise StudyError(f"table {path} has no row; expected a row for each picture")
+    return films, left_out
+
+
+def _predict(films: Sequence[FilmRequest], run: ClassRun, threads: int) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+    """Return the rows of some pictures, in their order, and those that cannot be used."""
+    with tempfile.TemporaryDirectory(prefix="mammoflow-predict-") as work:
+        prepared = prepare_films(films, run.images, Path(work) / "images", threads, None)
+        said = (
+            {one.folder.name: apply_class_classifier(one, prepared.folder, threads) for one in run.classifiers}
+            if len(prepared.images)
+            else {}
+        )
+    rows: list[dict[str, Any]] = []
+    left_out: list[dict[str, str]] = []
+    for number, film in enumerate(films):
+        if number in prepared.left_out:
+            left_out.append({"row": "", "image": str(film.image), "reason": prepared.left_out[number]})
+            continue
+        for name, table in said.items():
+            found = table.loc[image_id(number)]
+            rows.append(
+                {"image": str(film.image), "classifier": name, "predicted_class": str(found.idxmax())}
+                | {f"{PROBABILITY}{key}": float(value) for key, value in found.items()}
+            )
+    return pd.DataFrame(rows), left_out
+
+
+def _write(folder: Path, result: pd.DataFrame, left_out: list[dict[str, str]], run: ClassRun) -> None:
+    """Write the tables and, last, `result.json`."""
+    write_csv(folder / TABLE, result)
+    write_csv(folder / LEFT_OUT, pd.DataFrame(left_out, columns=["row", "image", "reason"]))
+    record = {
+        "program": PROGRAM,
+        "version": __version__,
+        "notice": NOTICE,
+        "run": run.folder.name,
+        "classifiers": {one.folder.name: one.facts() for one in run.classifiers},
+        "classifiers_left_out": run.left_out,
+        "files": {"table": TABLE, "left_out": LEFT_OUT},
+    }
+    write_text(folder / RESULT, json.dumps(record, indent=2) + "\n")
