@@ -109,12 +109,13 @@ def parse_mammoflow(words: tuple[str, ...]) -> None:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that the documentation names."""
-    for name in ("film.dcm", "films.csv", "mass_case_description_train_set.csv", "mass_case_description_test_set.csv"):
+    for name in ("film.dcm", "picture.png", "films.csv", "mass_case_description_train_set.csv", "mass_case_description_test_set.csv"):
         (tmp_path / name).write_text("", encoding="utf-8")
     folders = (
         "FOLDER",
         "my-study",
         "results/my-study",
+        "results/busi/fold-0",
         "results/RUN/cohort",
         "results/phantom/study",
         "results/store",
