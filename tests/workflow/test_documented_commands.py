@@ -109,7 +109,8 @@ def parse_mammoflow(words: tuple[str, ...]) -> None:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that the documentation names."""
-    for name in ("film.dcm", "picture.png", "films.csv", "mass_case_description_train_set.csv", "mass_case_description_test_set.csv"):
+    tables = [f"mass_case_description_{side}_set.csv" for side in ("train", "test")]
+    for name in ("film.dcm", "picture.png", "films.csv", *tables):
         (tmp_path / name).write_text("", encoding="utf-8")
     folders = (
         "FOLDER",
