@@ -66,6 +66,7 @@ def test_a_fault_that_is_listed_fails_with_its_name_and_the_version_that_mends_i
     assert [line.split() for line in said.stdout.splitlines()[2:]] == [["faulty", "1.0", "OSV-0000-1", "1.1"]]
 
 
+@pytest.mark.slow
 def test_pins_without_a_fault_pass(service: str, tmp_path: Path) -> None:
     said = check(tmp_path, PINS.splitlines()[0], service)
     assert said.returncode == 0
