@@ -64,7 +64,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         requests.append(FilmRequest(path, path.stem, (LesionRequest((10, 10, 30, 30)),), None, (48, 64)))
         keys = {"image_id": f"film-{number}", "patient_id": f"film-{number}"}
         classes.append({**keys, "image_class": name, "class_number": number % 3})
-    settings = ImagesSettings(longest_side_px=64, breast_region="whole", without_spacing="pixels", patch_mm=40.0)
+    settings = ImagesSettings(longest_side_px=128, breast_region="whole", without_spacing="pixels", patch_mm=40.0)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(films, "map_isolated", in_this_process)
         prepared = prepare_films(requests, settings, root / "images", 1, None)
