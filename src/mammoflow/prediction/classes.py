@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mammoflow import __version__
@@ -215,11 +216,10 @@ def _predict(films: Sequence[FilmRequest], run: ClassRun, threads: int) -> tuple
             left_out.append({"row": "", "image": str(film.image), "reason": prepared.left_out[number]})
             continue
         for name, table in said.items():
-            found = table.loc[image_id(number)]
-            rows.append(
-                {"image": str(film.image), "classifier": name, "predicted_class": str(found.idxmax())}
-                | {f"{PROBABILITY}{key}": float(value) for key, value in found.items()}
-            )
+            found = table.loc[[image_id(number)]].to_numpy(dtype=np.float64)[0]
+            shares = {f"{PROBABILITY}{key}": float(value) for key, value in zip(table.columns, found, strict=True)}
+            most = str(table.columns[int(found.argmax())])
+            rows.append({"image": str(film.image), "classifier": name, "predicted_class": most, **shares})
     return pd.DataFrame(rows), left_out
 
 

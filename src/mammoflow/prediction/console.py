@@ -104,9 +104,9 @@ def _run_classes(image: Path, out: Path, options: dict[str, Any], show: bool) ->
         threads=options["threads"] or available_threads(),
     )
     if is_table(image):
-        counts = table.groupby(["classifier", "predicted_class"], sort=False).size()
-        for (name, found), count in counts.items():  # type: ignore[misc]
-            print(f"{count} pictures are {found} by {name}")
+        answers = table["predicted_class"] + " by " + table["classifier"]
+        for words, count in answers.value_counts(sort=False).items():
+            print(f"{words}: {count}")
     else:
         for _, row in table.iterrows():
             print(_class_line(row, PROBABILITY))

@@ -132,6 +132,10 @@ def test_the_command_names_the_class_and_refuses_options_of_masks(run: Path, tmp
     probabilities = [float(word.rstrip("),")) for word in said.output.splitlines()[0].split() if word[0].isdigit()]
     assert sum(probabilities) == pytest.approx(1, abs=0.02)
     assert " by three (dark 0." in said.output
+    (run / "two.csv").write_text("image\npictures/02.png\npictures/05.png\n", encoding="utf-8")
+    many = CliRunner().invoke(main, ["predict", str(run / "two.csv"), *words[2:]])
+    counts = [line.rpartition(" by three: ")[2] for line in many.output.splitlines() if " by three: " in line]
+    assert sum(map(int, counts)) == 2, many.output
     refused = CliRunner().invoke(main, [*words, "--window"])
     assert refused.exit_code == 2
     assert "--window is given without a box or a point" in refused.output
