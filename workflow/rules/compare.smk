@@ -85,6 +85,7 @@ rule compare:
                 "segmentation_heads",
                 "segmentation_empty",
                 "tuning_methods",
+                "segmentation_parameters",
                 "segmentation_subgroups",
                 "detection",
                 "froc",

@@ -34,6 +34,7 @@ from mammoflow.evaluation.flow_figure import draw_flow
 from mammoflow.evaluation.forest_figure import draw_forest
 from mammoflow.evaluation.inputs import Run
 from mammoflow.evaluation.learning_curves import SEGMENTATION_PANELS, draw_learning_curves, segmentation_curves
+from mammoflow.evaluation.parameters_figure import draw_parameters
 from mammoflow.evaluation.segmentation_figures import (
     draw_dice_against_diameter,
     draw_dice_against_margin,
@@ -110,6 +111,9 @@ def write_figures(
     remove_figure(folder / "few_labels.png")
     if len(tables["few_labels"]):
         draw_few_labels(folder / "few_labels.png", tables["few_labels"], run.phantom)
+    remove_figure(folder / "segmentation_parameters.png")
+    if len(tables["segmentation_parameters"]):
+        draw_parameters(folder / "segmentation_parameters.png", tables["segmentation_parameters"], run.phantom)
     remove_figure(folder / "learning_curves.png")
     if len(run.history):
         draw_learning_curves(folder / "learning_curves.png", run.history, run.phantom, titles)

@@ -38,6 +38,7 @@ from mammoflow.evaluation.segmentation_choices import choices_table
 from mammoflow.evaluation.segmentation_diameter import diameter_correlation, dice_by_diameter
 from mammoflow.evaluation.segmentation_empty import empty_images_table
 from mammoflow.evaluation.segmentation_heads import heads_table
+from mammoflow.evaluation.segmentation_parameters import parameters_table
 from mammoflow.evaluation.segmentation_subgroups import segmentation_subgroups
 from mammoflow.evaluation.segmentation_tables import segmentation_table
 from mammoflow.evaluation.transfer import transfer_table
@@ -159,6 +160,9 @@ def compare(
         **class_tables(run.class_predictions, run.training, bootstrap, class_note(run, parts)),
     }
     tables["losses"] = loss_table(trainings, diameters, tables["comparison"], tables.get("classes"))
+    trained_here = next(iter(trainings.values())).segmenters  # in a run that makes every fold: those of the first
+    masks = (tables["segmentation"], tables["detection"], diameters)
+    tables["segmentation_parameters"] = parameters_table(trained_here, run, *masks)
     for name in CLASS_TABLES:
         (output / f"{name}.csv").unlink(missing_ok=True)  # of a run that had classes
     for name, table in tables.items():

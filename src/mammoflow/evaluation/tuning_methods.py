@@ -102,23 +102,42 @@ def tuning_methods(
     return found.sort_values(order, ignore_index=True, na_position="first")
 
 
-def _cost(said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of what a training trained and took; a model that was not tuned trained 0 parameters."""
-    if not said:
-        return {"trainable_parameters": 0}
-    images, epochs = said.get("images", 0), said["epochs"]
+def training_effort(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of what a training trained and took, from its record.
+
+    Parameters
+    ----------
+    said
+        The record, or what `weights.json` repeats of it.
+
+    Returns
+    -------
+    dict
+        `trainable_parameters`, `total_parameters`, `training_peak_mb`, `training_seconds`, `seconds_per_image` (for
+        each training image and epoch) and `device`.
+    """
+    steps = said["epochs"] * said.get("images", 0)
     return {
         "trainable_parameters": said["trainable_parameters"],
         "total_parameters": said["total_parameters"],
-        "training_patients": said["patients"],
-        "validation_patients": said["validation_patients"],
-        "training_images": images,
-        "epochs": epochs,
-        "chosen_epoch": said["chosen_epoch"],
         "training_peak_mb": said["peak_memory_bytes"] / MEGABYTE,
         "training_seconds": said["seconds"],
-        "seconds_per_image": said["seconds"] / (epochs * images) if epochs and images else np.nan,
+        "seconds_per_image": said["seconds"] / steps if steps else np.nan,
         "device": said["device"],
+    }
+
+
+def _cost(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a training; a model that was not tuned trained 0 parameters."""
+    if not said:
+        return {"trainable_parameters": 0}
+    return {
+        **training_effort(said),
+        "training_patients": said["patients"],
+        "validation_patients": said["validation_patients"],
+        "training_images": said.get("images", 0),
+        "epochs": said["epochs"],
+        "chosen_epoch": said["chosen_epoch"],
         "threads": said["threads"],
         "precision": said["precision"],
     }

@@ -47,6 +47,10 @@ FIGURES_OF_SOME_RUNS = {
     "positives per image. A mark is the end of a curve; vertical lines are intervals at the stated false positives.",
     "few_labels": "Dice of automatic models, or AUC of classifiers, on the test split against the share of training "
     "patients whose labels were used. Vertical lines are intervals over patients.",
+    "segmentation_parameters": "Mean Dice on the test split against the number of parameters that a training changed, "
+    "for each segmentation model that the run trained and, in grey, for those that a training started from. Vertical "
+    "lines are intervals over patients. Models with nearly as many parameters are drawn side by side. The panels show "
+    "different tasks: promptable models are told where the lesion is.",
     "class_confusion": "Confusion matrices of the classes of images on the test split, one for each classifier; "
     "shading is the share of the true class.",
     "learning_curves": "Learning curves of each classifier: loss of training and validation, and validation AUC, by "

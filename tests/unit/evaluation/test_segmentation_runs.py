@@ -22,7 +22,7 @@ SEGMENTATION_TABLES = (
 )
 
 ABSENT = ("ablation", "detection", "few_labels", "froc", "losses", "saliency", "segmentation_heads",
-          "segmentation_empty", "transfer", "tuning_methods")  # fmt: skip
+          "segmentation_empty", "segmentation_parameters", "transfer", "tuning_methods")  # fmt: skip
 """Tables of what the run does not have."""
 
 

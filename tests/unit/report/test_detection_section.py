@@ -76,7 +76,8 @@ def _made_up_training(folder: Path) -> Path:
     """Write record and learning curve of a training of the automatic model."""
     folder.mkdir(parents=True)
     record = {"architecture": "unet_16", "recipe": "automatic", "trainer": "supervised", "chosen_epoch": 1}
-    record |= {"trainable_parameters": 1814593, "total_parameters": 1814593}
+    record |= {"trainable_parameters": 1814593, "total_parameters": 1814593, "epochs": 2, "images": 5, "device": "cpu"}
+    record |= {"seconds": 40.0, "peak_memory_bytes": 3 * 2**20}
     settings = {"loss": "mse", "seed": 0, "labels": {"kind": "masks"}}
     (folder / "record.json").write_text(json.dumps({**record, "settings": settings}))
     columns = "epoch,train_loss,learning_rate,validation_loss,validation_objective,validation_dice"
@@ -116,6 +117,17 @@ def test_the_losses_of_the_training_are_beside_the_scores(run: Any) -> None:
     assert (run.root / "comparison" / "figures" / "learning_curves_segmentation.csv").is_file()
 
 
+def test_trained_parameters_are_beside_the_dice_of_images(run: Any) -> None:
+    folder = run.root / "comparison"
+    (row,) = pd.read_csv(folder / "segmentation_parameters.csv").to_dict("records")  # the others were not trained here
+    detection = pd.read_csv(folder / "detection.csv").set_index("split").loc["test"]
+    for end in ("", "_low", "_high"):
+        assert row[f"dice{end}"] == detection[f"dice_images_with_lesions{end}"]
+    assert (row["model"], row["n"], row["note"]) == (MODEL, detection["images_with_lesions"], "phantom")
+    assert (row["training_seconds"], row["training_peak_mb"], row["seconds_per_image"]) == (40, 3, 4)
+    assert (folder / "figures" / "segmentation_parameters.csv").is_file()
+
+
 def test_missed_lesions_are_in_every_table_and_in_the_flow(run: Any) -> None:
     folder = run.root / "comparison"
     detection = pd.read_csv(folder / "detection.csv").set_index("split").loc["all"]
@@ -142,6 +154,10 @@ def test_report_has_the_section_with_table_and_figure(run: Any, first: str, tmp_
     assert section.count('<span class="pill">phantom</span>') == 5
     assert "Scores of images with lesions" in section
     assert "no prompt" in page[page.index('id="segmentation-table"') :]
+    parameters = page[page.index('id="trained-parameters"') : page.index('id="segmentation-iterations"')]
+    assert "parameters that a training changed" in parameters
+    assert "images with a lesion, no prompt" in parameters
+    assert "1814593" in parameters
     losses = page[page.index('<section id="losses"') : page.index('<section id="features"')]
     assert '<a href="#losses">' in page
     assert "not the Dice of a mask" in losses
@@ -159,5 +175,7 @@ def test_a_run_without_automatic_models_has_no_section(write_run: Callable[..., 
     page = output.read_text(encoding="utf-8")
     assert 'id="detection"' not in page
     assert "FROC" not in page
+    assert 'id="trained-parameters"' not in page
+    assert not (tmp_path / "comparison" / "figures" / "segmentation_parameters.png").exists()
     assert 'id="losses"' not in page  # its classifiers are made up without a training
     assert not (tmp_path / "comparison" / "figures" / "froc.png").exists()
