@@ -97,11 +97,6 @@ def drawing(path: Path, height_inches: float, width_inches: float = WIDTH_INCHES
             figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
 
 
-def lay_out_early(figure: Figure) -> None:
-    """Place axes and texts before the end, for artists whose place depends on the size of the axes."""
-    _lay_out(figure)
-
-
 def _lay_out(figure: Figure) -> None:
     """Place axes and texts for the resolution of the PNG, once; saving would draw the figure once more for it."""
     engine, resolution = figure.get_layout_engine(), figure.dpi

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from mammoflow.evaluation.metrics import FloatArray
 
 STEP = 3.0
-"""Distance between the places that are tried, in the unit of the figure."""
+"""Distance between the places that are tried near a point, in the unit of the figure; further away it is doubled."""
 
 GAP = 4.0
 """Least distance of a name from its point."""
@@ -24,7 +24,13 @@ CROSSING = 6.0
 WIDER = np.array([-STEP, 0.0, STEP, 0.0])
 """Makes a thin interval so wide that a place on a line is inside it."""
 
-ON_LINE = np.linspace(0.0, 1.0, 12)
+NEAR = 50.0
+"""Places up to this far from a point are tried first."""
+
+SPOILED = 1e4
+"""Cost of a place where a name or its line crosses another name; covering something costs a thousand times more."""
+
+ON_LINE = np.linspace(0.0, 1.0, 24)
 """Places on the line from a point to its name that must be free of other names."""
 
 
@@ -45,33 +51,44 @@ def name_places(points: FloatArray, sizes: FloatArray, taken: FloatArray, room: 
     Returns
     -------
     ndarray
-        (n, 2) in the unit of the points. A name overlaps another thing only if there is no free room at all.
+        (n, 2) in the unit of the points. A name overlaps another thing only if none of the tried places is free.
     """
     corners = np.zeros((len(points), 2))
     names, lines = np.empty((0, 4)), np.empty((0, 2))
-    # names in the middle of a crowd have the fewest places, so they come first
+    # those in the middle of a crowd are far from their points in any case, so the others come first
     crowd = np.linalg.norm(points[:, None] - points[None], axis=2).sum(axis=1) if len(points) else np.empty(0)
-    for place in np.argsort(crowd, kind="stable"):
+    for place in np.argsort(-crowd, kind="stable"):
         point, size = points[place], sizes[place]
-        tried = _corners(size, room)
-        boxes = np.hstack([tried, tried + size])
-        nearest = np.clip(point, boxes[:, :2], boxes[:, 2:])
-        distance = np.linalg.norm(nearest - point, axis=1)
-        beside = np.where(boxes[:, 0] > point[0], 0.0, SIDE) + np.abs(boxes[:, 1::2].mean(axis=1) - point[1]) / 3
-        cost = distance + beside + CROSSING * _crosses(point, nearest, taken + WIDER)
-        covered = _overlaps(boxes, np.vstack([taken, names])).sum(axis=1)
-        crossed = _crosses(point, nearest, names) + _inside(lines, boxes).sum(axis=1)
-        best = int(np.argmin(cost + 1e6 * covered + 1e3 * crossed + 1e3 * (distance < GAP)))
-        corners[place] = tried[best]
-        names = np.vstack([names, boxes[best]])
-        lines = np.vstack([lines, point + ON_LINE[:, None] * (nearest[best] - point)])
+        for reach, step in ((NEAR, STEP), (np.inf, 2 * STEP)):
+            tried = _corners(size, room, step)
+            distance = np.linalg.norm(np.clip(point, tried, tried + size) - point, axis=1)
+            tried = tried[distance <= reach]
+            cost = _costs(point, np.hstack([tried, tried + size]), taken, names, lines)
+            if len(tried) and cost.min() < SPOILED:
+                break
+        corners[place] = tried[int(np.argmin(cost))]
+        box = np.concatenate([corners[place], corners[place] + size])
+        names = np.vstack([names, box])
+        lines = np.vstack([lines, point + ON_LINE[:, None] * (np.clip(point, box[:2], box[2:]) - point)])
     return corners
 
 
-def _corners(size: FloatArray, room: Sequence[float]) -> FloatArray:
+def _costs(point: FloatArray, boxes: FloatArray, taken: FloatArray, names: FloatArray, lines: FloatArray) -> FloatArray:
+    """Return how bad each place (a, 4) of a name is; from SPOILED on it covers or crosses something, or is too near."""
+    nearest = np.clip(point, boxes[:, :2], boxes[:, 2:])
+    distance = np.linalg.norm(nearest - point, axis=1)
+    beside = np.where(boxes[:, 0] > point[0], 0.0, SIDE) + np.abs(boxes[:, 1::2].mean(axis=1) - point[1]) / 3
+    covered = _overlaps(boxes, np.vstack([taken, names])).sum(axis=1)
+    crossed = _crosses(point, nearest, names) + _inside(lines, boxes).sum(axis=1) + (distance < GAP)
+    crossing = CROSSING * _crosses(point, nearest, taken + WIDER)
+    costs: FloatArray = distance + beside + crossing + SPOILED * (crossed + 1000 * covered)
+    return costs
+
+
+def _corners(size: FloatArray, room: Sequence[float], step: float) -> FloatArray:
     """Return the corners that are tried (places, 2)."""
     across, up = (
-        np.arange(low, max(high - extent, low) + STEP / 2, STEP)
+        np.arange(low, max(high - extent, low) + step / 2, step)
         for low, high, extent in zip(room[:2], room[2:], size, strict=True)
     )
     return np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2)

@@ -17,7 +17,6 @@ from mammoflow.evaluation.drawing import (
     GREY,
     MARKERS,
     drawing,
-    lay_out_early,
     name_artists,
     put_title,
     write_data,
@@ -82,9 +81,17 @@ def draw_parameters(path: Path, table: pd.DataFrame, phantom: bool) -> None:
             artists = _draw_points(axes, rows, across)
             _draw_axes(axes, kind, rows, numbers)
             drawn.append((axes, rows, across, artists))
-        lay_out_early(figure)
+        _fix_layout(figure)
         for axes, rows, across, artists in drawn:
             _draw_names(figure, axes, rows, across, artists)
+
+
+def _fix_layout(figure: Figure) -> None:
+    """Place the axes, since the places of names depend on their size."""
+    engine = figure.get_layout_engine()
+    if engine:
+        engine.execute(figure)
+    figure.set_layout_engine("none")
 
 
 def _decades(numbers: FloatArray) -> tuple[int, int]:
