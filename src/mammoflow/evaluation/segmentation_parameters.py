@@ -92,8 +92,9 @@ def _of_images(run: Run, detection: pd.DataFrame) -> dict[str, dict[str, Any]]:
 def _of_prompts(segmentation: pd.DataFrame, diameters: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Return the Dice of lesions of each promptable model, with the prompts of most masks that later stages use."""
     chosen = segmentation[(segmentation["split"] == "test") & (segmentation["selection"] == CHOSEN)]
+    prompted = diameters[(diameters["split"] == "test") & (diameters["prompts"] != NO_PROMPT)]
     conditions, found = [*KEYS[1:]], {}
-    for model, masks in diameters[diameters["split"] == "test"].groupby("model"):
+    for model, masks in prompted.groupby("model"):
         default = dict(zip(conditions, masks.groupby(conditions, dropna=False).size().idxmax(), strict=True))
         row = under_same_conditions(chosen[chosen["model"] == model], default).iloc[0]
         of_kind = {"kind": PROMPTABLE, "dice_of": DICE_OF[PROMPTABLE]}

@@ -41,6 +41,8 @@ def table_of(trained: dict[str, Any]) -> pd.DataFrame:
             masks({"P1a": 0.9, "P2a": 0.9}, model="tuned", margin_mm=5.0),
             masks({"P1a": 0.6, "P2a": 0.0}, model="further", seen=True, **point),
             masks({"P1a": 0.6, "P2a": 0.6}, model="elsewhere"),
+            # of an automatic model none of whose images is fully annotated
+            masks({"P1a": 0.6, "P2a": 0.6}, model="unmapped", kind="none", origin="automatic", margin_mm=np.nan),
         ]
     )
     handed_on = scores[scores["margin_mm"] != 5]
@@ -53,7 +55,9 @@ def table_of(trained: dict[str, Any]) -> pd.DataFrame:
 def test_each_kind_has_its_own_dice_beside_what_was_trained() -> None:
     # further training of a tuned model, and an encoder without labels that never segments
     trained = {"further": record(30, **{"from": "tuned"}), "tuned": record(40, **{"from": "base"})}
-    table = table_of({**trained, "unet": record(1000, **{"from": "encoder"}), "encoder": record(500)})
+    table = table_of(
+        {**trained, "unet": record(1000, **{"from": "encoder"}), "encoder": record(500), "unmapped": record(9)}
+    )
     assert table.columns.tolist() == [*PARAMETER_COLUMNS]
     assert table["model"].tolist() == ["unet", "base", "further", "tuned"]
     assert table["kind"].tolist() == ["automatic", *["promptable"] * 3]
