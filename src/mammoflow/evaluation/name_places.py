@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
@@ -34,7 +32,7 @@ ON_LINE = np.linspace(0.0, 1.0, 24)
 """Places on the line from a point to its name that must be free of other names."""
 
 
-def name_places(points: FloatArray, sizes: FloatArray, taken: FloatArray, room: Sequence[float]) -> FloatArray:
+def name_places(points: FloatArray, sizes: FloatArray, taken: FloatArray, room: FloatArray) -> FloatArray:
     """Return the lower left corner of each name, as near to its point as free room allows.
 
     Parameters
@@ -46,7 +44,7 @@ def name_places(points: FloatArray, sizes: FloatArray, taken: FloatArray, room: 
     taken
         (m, 4) left, bottom, right and top of what no name may cover, such as points and intervals.
     room
-        Left, bottom, right and top of where names may be.
+        (4,) left, bottom, right and top of where names may be.
 
     Returns
     -------
@@ -85,7 +83,7 @@ def _costs(point: FloatArray, boxes: FloatArray, taken: FloatArray, names: Float
     return costs
 
 
-def _corners(size: FloatArray, room: Sequence[float], step: float) -> FloatArray:
+def _corners(size: FloatArray, room: FloatArray, step: float) -> FloatArray:
     """Return the corners that are tried (places, 2)."""
     across, up = (
         np.arange(low, max(high - extent, low) + step / 2, step)
@@ -98,15 +96,13 @@ def _overlaps(boxes: FloatArray, others: FloatArray) -> npt.NDArray[np.bool_]:
     """Tell which boxes (a, 4) share area with which others (b, 4): (a, b)."""
     low = np.maximum(boxes[:, None, :2], others[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    free: npt.NDArray[np.bool_] = (low < high).all(axis=2)
-    return free
+    return np.asarray((low < high).all(axis=2))
 
 
 def _inside(points: FloatArray, boxes: FloatArray) -> npt.NDArray[np.bool_]:
     """Tell which points (b, 2) are inside which boxes (a, 4): (a, b)."""
     within = (points[None] > boxes[:, None, :2]) & (points[None] < boxes[:, None, 2:])
-    found: npt.NDArray[np.bool_] = within.all(axis=2)
-    return found
+    return np.asarray(within.all(axis=2))
 
 
 def _crosses(point: FloatArray, ends: FloatArray, boxes: FloatArray) -> npt.NDArray[np.int64]:

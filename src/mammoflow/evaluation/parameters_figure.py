@@ -168,7 +168,7 @@ def _draw_names(
     sizes = np.array([_size(axes, line) for line in lines]) * to_points + 2 * MARGIN
     half = np.array([1.0, 0.0])  # of the width of an interval
     taken = np.vstack([np.hstack([points - POINT, points + POINT]), np.hstack([lower - half, upper + half])])
-    corners = name_places(points, sizes, taken, axes.bbox.extents * to_points)
+    corners = name_places(points, sizes, taken, np.array(axes.bbox.extents) * to_points)
     for place, (x, y) in enumerate(zip(across, dice[:, 0], strict=True)):
         nearest = np.clip(points[place], corners[place], corners[place] + sizes[place])
         start = (nearest - corners[place]) / sizes[place]
@@ -180,8 +180,9 @@ def _draw_names(
             arrowprops={**LEADER, "relpos": tuple(start)},
             **TYPE,
         )
-        text.arrow_patch.set_visible(bool(np.linalg.norm(nearest - points[place]) > 2 * GAP))
-        name_artists(names[place], [*artists[place], text, text.arrow_patch])
+        leader: Any = text.arrow_patch
+        leader.set_visible(bool(np.linalg.norm(nearest - points[place]) > 2 * GAP))
+        name_artists(names[place], [*artists[place], text, leader])
 
 
 def _size(axes: Axes, line: str) -> tuple[float, float]:

@@ -95,7 +95,8 @@ def _of_prompts(segmentation: pd.DataFrame, diameters: pd.DataFrame) -> dict[str
     prompted = diameters[(diameters["split"] == "test") & (diameters["prompts"] != NO_PROMPT)]
     conditions, found = [*KEYS[1:]], {}
     for model, masks in prompted.groupby("model"):
-        default = dict(zip(conditions, masks.groupby(conditions, dropna=False).size().idxmax(), strict=True))
+        most: Any = masks.groupby(conditions, dropna=False).size().idxmax()
+        default = dict(zip(conditions, most, strict=True))
         row = under_same_conditions(chosen[chosen["model"] == model], default).iloc[0]
         of_kind = {"kind": PROMPTABLE, "dice_of": DICE_OF[PROMPTABLE]}
         found[str(model)] = {**of_kind, **default, **{name: row[name] for name in OF_MASKS}}

@@ -64,12 +64,14 @@ def test_each_kind_has_its_own_dice_beside_what_was_trained() -> None:
     unet, base, tuned, further = (one(table, model=name) for name in ("unet", "base", "tuned", "further"))
     # images A and C have a lesion; the model was trained on the patient of C
     assert unet["dice"] == pytest.approx((0.6 + 0.0) / 2)
+    assert (unet["dice_low"], unet["dice_high"]) == (pytest.approx(0.0), pytest.approx(0.6))
     assert unet[["n", "patients", "patients_seen", "prompts"]].tolist() == [2, 2, 1, "none"]
     assert unet["dice_of"] == "images with a lesion, no prompt"
     assert (base["trainable_parameters"], base["total_parameters"], base["started_from"]) == (0, 900, "")
     assert np.isnan(base["training_seconds"])
     # of the margin whose masks later stages use
     assert (base["dice"], base["margin_mm"]) == (pytest.approx(0.3), 10)
+    assert (base["dice_low"], base["dice_high"]) == (pytest.approx(0.2), pytest.approx(0.4))  # one patient drawn twice
     assert (tuned["dice"], tuned["margin_mm"]) == (pytest.approx(0.6), 10)
     assert (tuned["trainable_parameters"], tuned["started_from"], tuned["patients_seen"]) == (40, "base", 0)
     assert (tuned["training_seconds"], tuned["training_peak_mb"], tuned["seconds_per_image"]) == (90, 3, 3)
@@ -87,7 +89,7 @@ def test_without_a_trained_model_that_segments_there_is_no_row(trained: dict[str
 
 
 def test_a_name_is_beside_its_point_where_there_is_room() -> None:
-    room = (0.0, 0.0, 200.0, 100.0)
+    room = np.array([0.0, 0.0, 200.0, 100.0])
     ((left, bottom),) = name_places(np.array([[60.0, 51.0]]), np.array([[40.0, 10.0]]), np.empty((0, 4)), room)
     assert GAP <= left - 60 <= GAP + 3
     assert bottom + 5 == pytest.approx(51, abs=1.5)
@@ -97,7 +99,7 @@ def test_names_of_a_crowd_cover_neither_each_other_nor_a_point() -> None:
     points = np.array([[100.0 + 3 * place, 80.0 + place % 2] for place in range(12)])
     sizes = np.tile([70.0, 10.0], (12, 1))
     taken = np.hstack([points - 3, points + 3])
-    corners = name_places(points, sizes, taken, (0.0, 0.0, 300.0, 160.0))
+    corners = name_places(points, sizes, taken, np.array([0.0, 0.0, 300.0, 160.0]))
     names = np.hstack([corners, corners + sizes])
     assert names[:, :2].min() >= 0
     assert (names[:, 2:] <= [300, 160]).all()
