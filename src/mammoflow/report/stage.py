@@ -254,7 +254,10 @@ def segmentation_values(tables: Tables, model: str) -> dict[str, Any]:
         "segmentation_choices": choice_groups(with_prompts_of_masks(tested, diameters)),
         "segmentation_subgroups": subgroup_groups(with_prompts_of_masks(subgroups, diameters)),
         "correlation": correlation,
-        "segmentation_parameters": tables.rows("segmentation_parameters"),
+        "segmentation_parameters": [
+            row | {"task": f"{str(row['kind']).capitalize()} models, Dice of {row['dice_of']}"}
+            for row in tables.rows("segmentation_parameters")
+        ],
         **{
             name: [row for row in tables.rows(name) if row["split"] == "test"]
             for name in ("tuning_methods", "segmentation_heads", "segmentation_empty")

@@ -156,7 +156,7 @@ def test_report_has_the_section_with_table_and_figure(run: Any, first: str, tmp_
     assert "no prompt" in page[page.index('id="segmentation-table"') :]
     parameters = page[page.index('id="trained-parameters"') : page.index('id="segmentation-iterations"')]
     assert "parameters that a training changed" in parameters
-    assert "images with a lesion, no prompt" in parameters
+    assert "Automatic models, Dice of images with a lesion, no prompt" in parameters
     assert "1814593" in parameters
     losses = page[page.index('<section id="losses"') : page.index('<section id="features"')]
     assert '<a href="#losses">' in page
