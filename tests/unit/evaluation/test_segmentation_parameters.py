@@ -11,23 +11,30 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from made_up_detections import made_up_run
+from made_up_detections import LESION_DICE, PATIENT, made_up_run
 from made_up_scores import lesions_of, masks, one
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.detection import detection_table
 from mammoflow.evaluation.name_places import GAP, name_places
 from mammoflow.evaluation.parameters_figure import draw_parameters
+from mammoflow.evaluation.pooling import Fold, pooled_run
 from mammoflow.evaluation.segmentation_diameter import dice_by_diameter
 from mammoflow.evaluation.segmentation_parameters import PARAMETER_COLUMNS, parameters_table
-from mammoflow.evaluation.segmentation_tables import segmentation_table
+from mammoflow.evaluation.segmentation_tables import KEYS, segmentation_table
 
 BOOTSTRAP = PatientBootstrap(200, 0.95, 2)
 
 
 def record(parameters: int, **facts: Any) -> dict[str, Any]:
-    effort = {"seconds": 90.0, "peak_memory_bytes": 3 * 2**20, "epochs": 3, "images": 10, "device": "cpu"}
-    return {"trainable_parameters": parameters, "total_parameters": 1000, **effort, **facts}
+    effort: dict[str, Any] = {
+        "seconds": 90.0,
+        "peak_memory_bytes": 3 * 2**20,
+        "epochs": 3,
+        "images": 10,
+        "device": "cpu",
+    }
+    return {"trainable_parameters": parameters, "total_parameters": 1000} | effort | facts
 
 
 def table_of(trained: dict[str, Any]) -> pd.DataFrame:
@@ -86,6 +93,31 @@ def test_without_a_trained_model_that_segments_there_is_no_row(trained: dict[str
     table = table_of(trained)
     assert table.empty
     assert table.columns.tolist() == [*PARAMETER_COLUMNS]
+
+
+def test_folds_are_pooled_with_the_parameters_of_the_first() -> None:
+    whole = made_up_run()
+    folds = []
+    for number, held_out in enumerate((["P1"], ["P2", "P3"])):
+        sides = {patient: "test" if patient in held_out else "train" for patient in PATIENT.values()}
+        maps = whole.maps.assign(split=whole.maps["patient_id"].map(sides))
+        lesions = pd.DataFrame({"lesion_id": [*LESION_DICE], "malignant": 1})
+        lesions["patient_id"] = [PATIENT[image] for image, _ in LESION_DICE.values()]
+        run = replace(
+            whole,
+            segmenters={"unet": record(1000 + number, seconds=60.0 * (number + 1))},
+            maps=maps.assign(dice=maps["dice"].mask(maps["image_id"] == "C", 0.1 + 0.3 * number)),
+            lesions=lesions.assign(split=lesions["patient_id"].map(sides)),
+            images=maps[["image_id", "split"]],
+        )
+        folds.append(Fold(number, Path(), run, lesions, []))
+    run = pooled_run(whole, folds)
+    none = pd.DataFrame(columns=["split", "selection", "model", *KEYS[1:]])
+    table = parameters_table(folds[0].run.segmenters, run, none, detection_table(run, BOOTSTRAP), none)
+    row = one(table, model="unet")
+    # A is held out by the first fold, C by the second
+    assert (row["dice"], row["n"], row["patients"]) == (pytest.approx((0.6 + 0.4) / 2), 2, 2)
+    assert (row["trainable_parameters"], row["training_seconds"]) == (1000, 60)
 
 
 def test_a_name_is_beside_its_point_where_there_is_room() -> None:
