@@ -45,6 +45,7 @@ FAMILIES = {
         "segmentation.prompted.stage",
         "segmentation.automatic.stage",
         "segmentation.training_stage",
+        "segmentation.search.stage",
         *members("segmentation.models"),
         *members("segmentation.recipes"),
         "classification.stage",

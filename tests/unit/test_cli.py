@@ -179,6 +179,7 @@ FOLDER_STAGES = {
     "segment": ["--model", "small", "--images", "inputs", "--prompts", "settings.yaml", *STORE],
     "segment-automatic": ["--model", "unet", "--images", "inputs"],
     "train-segmenter": ["--architecture", "small", "--images", "inputs", *STORE],
+    "search-segmenter": ["--name", "mine", "--architecture", "small", "--images", "inputs", *STORE],
     "classify": ["--name", "mine", "--images", "inputs"],
     "saliency": ["--classifier", "inputs", "--images", "inputs"],
     "search": ["--name", "mine", "--images", "inputs"],

@@ -72,7 +72,6 @@ wildcard_constraints:
     trained=planning.any_of(CONFIG.segmentation.trained_models()),
     family=planning.any_of(CONFIG.features.run),
     classifier=planning.any_of(CONFIG.classification.run),
-    search=planning.any_of(CONFIG.classification.searches),
 
 
 def command_prefix():
@@ -214,6 +213,11 @@ def further_images(model):
         return planned_models.further_images(CONFIG, model)
     except MammoflowError as error:
         raise WorkflowError(str(error)) from None
+
+
+def searched_model(wildcards):
+    """The segmentation model of the search that a wildcard names."""
+    return planned_searches.searched_model(CONFIG, wildcards.search)
 
 
 def robustness_inputs():

@@ -157,7 +157,8 @@ MADE: dict[str, Callable[[Path], str]] = {
 }
 """What each stage made, as text.
 
-`images`, `audit`, `stability`, `robustness`, `search`, `download` and `prefetch` write such lines themselves.
+`images`, `audit`, `stability`, `robustness`, `search`, `search-segmenter`, `download` and `prefetch` write such lines
+themselves.
 """
 
 

@@ -32,11 +32,12 @@ def check_applied(
             f"{', '.join(classification.run)}; expected classification.from_run, the folder of a finished run whose "
             "classifiers are applied, or classification.run: [] for a study without classifiers"
         )
-    if classification.searches:
-        raise ValueError(
-            f"cohort.split.method is apply, and classification.searches has {', '.join(classification.searches)}, "
-            "which train; expected none"
-        )
+    for key, searches in (("classification", classification.searches), ("segmentation", segmentation.searches)):
+        if searches:
+            raise ValueError(
+                f"cohort.split.method is apply, and {key}.searches has {', '.join(searches)}, which train; expected "
+                "none"
+            )
     for name in segmentation.trained_models():
         train = segmentation.models[name].train
         if train is not None and not train.more_images:

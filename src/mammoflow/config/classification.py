@@ -18,7 +18,8 @@ from mammoflow.config.image_classes import Target
 from mammoflow.config.members import Family, MemberOf, NoOptions, OptionsOf
 from mammoflow.config.operating_point import ThresholdSettings
 from mammoflow.config.paths import UserPath, check_name
-from mammoflow.config.search import SearchSettings, candidates, check_searches
+from mammoflow.config.search import SearchSettings, check_searches
+from mammoflow.config.search_space import candidates
 from mammoflow.config.training import TRAINERS
 
 INPUTS = Family("mammoflow.classification.inputs", "classifier input")
@@ -227,11 +228,8 @@ class ClassificationSettings(Settings):
 
     def needed(self) -> list[str]:
         """Return the classifiers that the run trains or searches, each once; none where a finished run trained them."""
-        return (
-            []
-            if self.from_run
-            else list(dict.fromkeys([*self.run, *(search.classifier for search in self.searches.values())]))
-        )
+        searched = [search.classifier for search in self.searches.values()]
+        return [] if self.from_run else list(dict.fromkeys([*self.run, *searched]))
 
     @property
     def validation_classes(self) -> int:

@@ -20,7 +20,7 @@ def check_colour(
     images
         Settings of the image stage.
     segmentation
-        The models; of those with `train.options.colour`, those of `segmentation.run` are looked at.
+        The models; of those with `train.options.colour`, those that segment or are searched are looked at.
     classifiers
         Key, name and settings of each classifier.
 
@@ -29,7 +29,8 @@ def check_colour(
     ValueError
         Naming the key.
     """
-    models = {name: segmentation.models[name].train for name in segmentation.run if name in segmentation.models}
+    names = [*segmentation.run, *(search.model for search in segmentation.searches.values())]
+    models = {name: segmentation.models[name].train for name in names if name in segmentation.models}
     options = [(f"segmentation.models.{name}.train.options", train.options) for name, train in models.items() if train]
     options += [(f"classification.{key}.input_options", entry.input_options) for key, _, entry in classifiers]
     for key, each in [("segmentation", segmentation), *options]:

@@ -13,6 +13,7 @@ from mammoflow.config.base import Settings
 from mammoflow.config.detection import DetectionSettings
 from mammoflow.config.explanation import did_you_mean
 from mammoflow.config.few_labels import FewLabelsSettings
+from mammoflow.config.model_search import ModelSearchSettings, check_model_searches
 from mammoflow.config.paths import UserPath, check_name
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.recipes import RECIPES, TrainSettings
@@ -64,6 +65,12 @@ class SegmentationSettings(SegmentSettings):
         default_factory=dict,
         description="Models whose masks prompt another one, in addition to its own prompts: {sam_vit_b: [small]} "
         "also prompts sam_vit_b with the boxes around the masks of small, at each margin.",
+    )
+    searches: dict[str, ModelSearchSettings] = Field(
+        default_factory=dict,
+        description="Hyper-parameter searches by name, each of one model that the run trains, within the training "
+        "patients; run them with the target `search`. An example is {rates: {model: my_unet, space: {learning_rate: "
+        "{low: 1.0e-4, high: 1.0e-2, log: true}}}}.",
     )
 
     def known_models(self) -> list[str]:
@@ -124,6 +131,14 @@ class SegmentationSettings(SegmentSettings):
         return self
 
     @model_validator(mode="after")
+    def check_searches(self) -> Self:
+        """Refuse searches of models that are not trained, and spaces that a recipe refuses."""
+        for name in self.searches:
+            _check_name("searches", name)
+        check_model_searches(self.searches, self.models, {name: self.architecture_of(name) for name in self.models})
+        return self
+
+    @model_validator(mode="after")
     def check_prompted_by(self) -> Self:
         """Refuse models that do not run or take no prompts, and models that prompt each other in a circle."""
         for model, sources in self.prompted_by.items():
@@ -145,12 +160,7 @@ class SegmentationSettings(SegmentSettings):
 
 def _check_entry(name: str, entry: ModelSettings) -> None:
     """Refuse a name that would be misread, and an entry without weights or with two sources of them."""
-    if name in RESERVED_NAMES or not OWN_NAME.fullmatch(name):
-        raise ValueError(
-            f"models names {name!r}; expected letters, digits, points, dashes and underscores, with a letter first, "
-            f"and none of {', '.join(RESERVED_NAMES)}"
-        )
-    check_name("models", name)
+    _check_name("models", name)
     if name in published_names():
         _check_published(name, entry)
     elif entry.weights and entry.train is not None:
@@ -160,6 +170,16 @@ def _check_entry(name: str, entry: ModelSettings) -> None:
             f"models.{name} has neither weights nor train, and is no published model; expected a weights file, or how "
             "to train it"
         )
+
+
+def _check_name(key: str, name: str) -> None:
+    """Refuse a name below a key that would be misread, or that is no folder's."""
+    if name in RESERVED_NAMES or not OWN_NAME.fullmatch(name):
+        raise ValueError(
+            f"{key} names {name!r}; expected letters, digits, points, dashes and underscores, with a letter first, "
+            f"and none of {', '.join(RESERVED_NAMES)}"
+        )
+    check_name(key, name)
 
 
 def _check_published(name: str, entry: ModelSettings) -> None:

@@ -23,6 +23,7 @@ from mammoflow.config.evaluation import ComparisonSettings, IntervalSettings, Re
 from mammoflow.config.features import FeaturesSettings
 from mammoflow.config.foreign import check_foreign_names
 from mammoflow.config.images import ImagesSettings
+from mammoflow.config.model_search import ModelSearchJob, ModelSearchSettings, check_search_names
 from mammoflow.config.paths import LONGEST_NAME, OutputPath
 from mammoflow.config.phantom import PhantomSettings
 from mammoflow.config.prompted import SegmentSettings
@@ -139,6 +140,7 @@ class StudyConfig(Settings):
             )
         check_applied(self.cohort, self.classification, self.segmentation)
         check_class_study(self.classification, self.cohort.classes)
+        check_search_names(self.segmentation.searches, self.classification.searches)
         entries = self.classification.entries()
         of_masks = [family for family in self.features.run if self.features.families[family].mask == "predicted"]
         of_masks += [name for _, name, entry in entries if "masks" in entry.needs()]
@@ -224,7 +226,7 @@ class StudyConfig(Settings):
         return f"{self.results}/{self.run}/stability/stability.csv"
 
     def _segmentation_jobs(self) -> dict[str, Settings]:
-        """Return the settings of each model that segments, and of each model that is trained."""
+        """Return the settings of each model that segments, of each that is trained, and of each search."""
         prompted = self._part(SegmentSettings, self.segmentation)
         automatic = self._part(AutomaticSettings, self.segmentation)
         trained = {name: entry.train for name, entry in self.segmentation.models.items() if entry.train is not None}
@@ -234,12 +236,21 @@ class StudyConfig(Settings):
                 for name in self.segmentation.run
             },
             **{f"segmentation_models/{name}": self._training_job(train) for name, train in trained.items()},
+            **{
+                f"segmentation_searches/{name}": self._model_search_job(search, trained[search.model])
+                for name, search in self.segmentation.searches.items()
+            },
         }
 
     def _search_job(self, search: SearchSettings) -> SearchJob:
         """Return what the job of a search needs, with the run's device where its classifier leaves it open."""
         entry = self.classification.classifiers[search.classifier]
         return self._on_device(SearchJob(device=entry.device, search=search, classifier=entry))
+
+    def _model_search_job(self, search: ModelSearchSettings, train: TrainSettings) -> ModelSearchJob:
+        """Return what the job of a search of a segmentation model needs."""
+        training = self._training_job(train)
+        return ModelSearchJob(device=getattr(training.options, "device", "auto"), search=search, training=training)
 
     def _training_job(self, train: TrainSettings) -> RecipeSettings:
         """Return what one training job needs, with the run's device where its options leave it open."""

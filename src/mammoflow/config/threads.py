@@ -13,4 +13,6 @@ class TrainingThreads(Settings):
     classifier: int = Field(
         1, ge=1, le=64, description="Threads of the training of one classifier, of its search and of its saliency maps."
     )
-    segmentation: int = Field(2, ge=1, le=64, description="Threads of the training of one segmentation model.")
+    segmentation: int = Field(
+        2, ge=1, le=64, description="Threads of the training of one segmentation model, and of its search."
+    )

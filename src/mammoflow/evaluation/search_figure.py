@@ -43,15 +43,17 @@ def draw_trials(folder: Path) -> None:
     space: dict[str, Any] = record["space"]
     rows = math.ceil(len(space) / COLUMNS)
     with drawing(folder / "trials.png", FIRST_INCHES + rows * ROW_INCHES) as figure:
-        put_title(figure, f"Search {record['search']} of {record['classifier']}", record["phantom"])
+        put_title(figure, f"Search {record['search']} of {record['subject']}", record["phantom"])
         grid = figure.add_gridspec(rows + 1, COLUMNS, height_ratios=[FIRST_INCHES, *([ROW_INCHES] * rows)])
-        _draw_order(figure.add_subplot(grid[0, :]), trials, int(record["best"]["number"]))
+        best, label = int(record["best"]["number"]), record["figure"][:1].upper() + record["figure"][1:]
+        _draw_order(figure.add_subplot(grid[0, :]), trials, best, label)
         for place, (key, values) in enumerate(space.items()):
             axes = figure.add_subplot(grid[1 + place // COLUMNS, place % COLUMNS])
-            _draw_parameter(axes, trials, key, values, int(record["best"]["number"]))
+            _draw_parameter(axes, trials, key, values, best)
+            axes.set_ylabel(label)
 
 
-def _draw_order(axes: Axes, trials: pd.DataFrame, best: int) -> None:
+def _draw_order(axes: Axes, trials: pd.DataFrame, best: int, label: str) -> None:
     """Draw the value of each trial and the best one so far."""
     if trials["value"].isna().all():
         say_nothing_to_draw(axes, "no trial has a value")
@@ -66,7 +68,7 @@ def _draw_order(axes: Axes, trials: pd.DataFrame, best: int) -> None:
         )
     axes.step(trials["number"], best_so_far(trials), where="post", color=COLOURS[1], linewidth=1.3, label="best so far")
     _ring(axes, trials.loc[trials["number"] == best, "number"], trials.loc[trials["number"] == best, "value"])
-    axes.set(xlabel="Trial", ylabel="Mean AUC, inner folds")
+    axes.set(xlabel="Trial", ylabel=f"{label}, inner folds")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="lower right", ncols=3)
 
@@ -85,7 +87,7 @@ def _draw_parameter(axes: Axes, trials: pd.DataFrame, key: str, space: Any, best
     colours = np.where(shown["state"] == "complete", COLOURS[0], GREY)
     axes.scatter(places, shown["value"], s=16, c=colours.tolist())
     _ring(axes, places[shown["number"] == best], shown.loc[shown["number"] == best, "value"])
-    axes.set(xlabel=key, ylabel="Mean AUC")
+    axes.set_xlabel(key)
 
 
 def _ring(axes: Axes, across: pd.Series, up: pd.Series) -> None:

@@ -15,7 +15,7 @@ from mammoflow.planning.features import feature_modules, stability_modules
 from mammoflow.planning.folds import has_folds
 from mammoflow.planning.models import segment_modules, training_modules
 from mammoflow.planning.robustness import robustness_modules
-from mammoflow.planning.searches import search_modules
+from mammoflow.planning.searches import model_search_modules, search_modules
 
 EXAM_STAGE = "mammoflow.prediction.exam_page"
 
@@ -53,6 +53,7 @@ def job_modules(config: StudyConfig) -> dict[str, tuple[str, ...]]:
         },
         "robustness": robustness_modules(config),
         **{f"searches/{name}": search_modules(config, name) for name in config.classification.searches},
+        **{f"segmentation_searches/{name}": model_search_modules(config, name) for name in segmentation.searches},
         "compare": ("mammoflow.evaluation.stage",),
         "report": ("mammoflow.report.stage",),
         "dicom": (DICOM_STAGE,),

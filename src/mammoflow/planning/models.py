@@ -72,7 +72,8 @@ def needed_models(config: StudyConfig) -> list[str]:
     """Return the models whose weights must be there before the first job, or be made by the run."""
     trainings = [entry.train for entry in config.segmentation.models.values() if entry.train]
     given = [name for train in trainings for name in (train.start, lesion_model(train)) if name]
-    return list(dict.fromkeys([*config.segmentation.run, *given]))
+    searched = [search.model for search in config.segmentation.searches.values()]
+    return list(dict.fromkeys([*config.segmentation.run, *given, *searched]))
 
 
 def models_made(config: StudyConfig) -> list[str]:
@@ -193,6 +194,15 @@ def encoder_weights(config: StudyConfig, model: str) -> list[str]:
     """
     wanted = getattr(training(config, model).options, "encoder_weights", "")
     return [] if wanted in ("", PUBLISHED) else [wanted]
+
+
+def training_weights(config: StudyConfig, model: str, fold: str = "") -> list[str]:
+    """Return the weights files that a training reads: to start from, of its encoder, and of synthetic lesions."""
+    return [
+        *start_weights(config, model, fold),
+        *encoder_weights(config, model),
+        *lesion_weights(config, model, fold),
+    ]
 
 
 def missing_encoder_weights(config: StudyConfig, model: str) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from mammoflow.config.search import candidates
+from mammoflow.config.search_space import candidates
 from mammoflow.config.study import StudyConfig
 from mammoflow.planning.classifiers import classifier_inputs, classifier_modules, job_memory_mb, model_options
+from mammoflow.planning.models import TRAINING_STAGE, recipe_memory_mb, training, training_modules
 
-SEARCH_MODULES = ("mammoflow.classification.search.stage", "mammoflow.evaluation.search_figure")
+FIGURE = "mammoflow.evaluation.search_figure"
+SEARCH_MODULES = ("mammoflow.classification.search.stage", FIGURE)
+MODEL_SEARCH_MODULES = ("mammoflow.segmentation.search.stage", FIGURE)
 
 
 def search_modules(config: StudyConfig, name: str) -> tuple[str, ...]:
@@ -47,6 +50,35 @@ def search_model_options(config: StudyConfig, name: str) -> list[str]:
 def search_memory_mb(config: StudyConfig, name: str) -> int:
     """Return the megabytes of the job of a search: those of its largest trial."""
     return max(job_memory_mb(one, name) for one in _points(config, name))
+
+
+def searched_model(config: StudyConfig, name: str) -> str:
+    """Return the segmentation model of a search."""
+    return config.segmentation.searches[name].model
+
+
+def model_search_modules(config: StudyConfig, name: str) -> tuple[str, ...]:
+    """Return the modules whose code the job of a search of a segmentation model runs, for its code digest."""
+    model = searched_model(config, name)
+    members = [module for one in _model_points(config, name) for module in training_modules(one, model)]
+    return tuple(dict.fromkeys([*MODEL_SEARCH_MODULES, *(each for each in members if each != TRAINING_STAGE)]))
+
+
+def model_search_memory_mb(config: StudyConfig, name: str) -> int:
+    """Return the megabytes of the job of a search of a segmentation model: those of its largest trial."""
+    return max(recipe_memory_mb(one, searched_model(config, name)) for one in _model_points(config, name))
+
+
+def _model_points(config: StudyConfig, name: str) -> list[StudyConfig]:
+    """Return the configuration for points of the space of a segmentation model."""
+    segmentation, model = config.segmentation, searched_model(config, name)
+    entry, train = segmentation.models[model], training(config, model)
+    points = []
+    for options in candidates(segmentation.searches[name], train.options):
+        changed = entry.model_copy(update={"train": train.model_copy(update={"options": options})})
+        models = {**segmentation.models, model: changed}
+        points.append(config.model_copy(update={"segmentation": segmentation.model_copy(update={"models": models})}))
+    return points
 
 
 def _points(config: StudyConfig, name: str) -> list[StudyConfig]:

@@ -22,6 +22,7 @@ from mammoflow.storage.write_errors import WriteError
 FETCHING_TARGETS = frozenset({"download", "prefetch"})
 MOST_THREADS = 16
 THREADS_ON_A_CLUSTER = 4
+SEGMENTATION_TRAININGS = ("segmentation_models/", "segmentation_searches/")
 
 
 def read_configuration(
@@ -185,10 +186,11 @@ def threads_of_a_training(config: StudyConfig, job: str) -> int:
     config
         The configuration of the run.
     job
-        Name of its settings file; those of segmentation models begin with `segmentation_models/`.
+        Name of its settings file; those of segmentation models and of their searches begin with one of
+        `SEGMENTATION_TRAININGS`.
     """
     threads = config.training_threads
-    return threads.segmentation if job.startswith("segmentation_models/") else threads.classifier
+    return threads.segmentation if job.startswith(SEGMENTATION_TRAININGS) else threads.classifier
 
 
 def reserved_threads(config: StudyConfig, job: str) -> int:

@@ -11,8 +11,9 @@ import yaml
 from mammoflow.config.base import read_settings, validate_settings
 from mammoflow.config.classification import ClassifierSettings
 from mammoflow.config.documentation import settings_text
-from mammoflow.config.search import SearchSettings, candidates, is_whole, with_values
+from mammoflow.config.search import SearchSettings
 from mammoflow.config.search_job import SearchJob
+from mammoflow.config.search_space import candidates, is_whole, with_values
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError
 

@@ -35,7 +35,8 @@ SPACE = {
 
 def write(folder: Path) -> None:
     TRIALS.to_csv(folder / "trials.csv", index=False)
-    record = {"search": "one", "classifier": "mine", "phantom": True, "space": SPACE, "best": {"number": 4}}
+    record = {"search": "one", "subject": "mine", "figure": "mean Dice", "phantom": True, "space": SPACE}
+    record["best"] = {"number": 4}
     (folder / "search.json").write_text(json.dumps(record), encoding="utf-8")
 
 

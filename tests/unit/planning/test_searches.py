@@ -8,7 +8,15 @@ from mammoflow.config.base import validate_settings
 from mammoflow.config.study import StudyConfig
 from mammoflow.planning.classifiers import classifier_inputs, classifier_modules, job_memory_mb, model_options
 from mammoflow.planning.jobs import job_modules
-from mammoflow.planning.searches import search_inputs, search_memory_mb, search_model_options, search_modules
+from mammoflow.planning.models import needed_models, recipe_memory_mb
+from mammoflow.planning.searches import (
+    model_search_memory_mb,
+    search_inputs,
+    search_memory_mb,
+    search_model_options,
+    search_modules,
+)
+from mammoflow.planning.workflow import gpus, reserved_threads
 
 
 def config_of(space: dict[str, Any], classifier: str = "context_crop", **more: Any) -> StudyConfig:
@@ -59,3 +67,36 @@ def test_the_digest_covers_the_search_the_members_and_the_figure() -> None:
         "mammoflow.classification.networks.efficientnet_lite0",
         "mammoflow.training.trainers.supervised",
     } == set(modules)
+
+
+def models_of(space: dict[str, Any], **more: Any) -> StudyConfig:
+    train = {"recipe": "automatic", "options": {"batch_size": 2}}
+    models = {"mine": {"architecture": "unet_16", "train": train}}
+    searches = {"one": {"model": "mine", "space": space}}
+    return validate_settings(StudyConfig, {**more, "segmentation": {"models": models, "searches": searches}}, "test")
+
+
+def test_a_search_of_a_model_needs_the_memory_of_its_largest_trial() -> None:
+    config, largest = models_of({"batch_size": [2, 32]}), models_of({"batch_size": [32]})
+    assert recipe_memory_mb(config, "mine") < model_search_memory_mb(config, "one")
+    assert model_search_memory_mb(config, "one") == model_search_memory_mb(largest, "one")
+
+
+def test_the_digest_of_a_search_of_a_model_covers_every_loss_that_a_trial_can_take() -> None:
+    modules = job_modules(models_of({"loss": ["tversky", "focal"]}))["segmentation_searches/one"]
+    assert {
+        "mammoflow.segmentation.search.stage",
+        "mammoflow.evaluation.search_figure",
+        "mammoflow.segmentation.models.unet",
+        "mammoflow.segmentation.recipes.automatic",
+        "mammoflow.segmentation.mask_losses.tversky",
+        "mammoflow.segmentation.mask_losses.focal",
+        "mammoflow.training.trainers.supervised",
+    } == set(modules)
+
+
+def test_a_search_of_a_model_has_the_device_and_threads_of_its_training() -> None:
+    config = models_of({"batch_size": [2, 4]}, device="cuda", training_threads={"segmentation": 6, "classifier": 1})
+    assert gpus(config, "segmentation_searches/one") == 1
+    assert reserved_threads(config, "segmentation_searches/one") == 6
+    assert "mine" in needed_models(config)

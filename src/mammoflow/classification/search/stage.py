@@ -3,37 +3,33 @@
 from __future__ import annotations
 
 import math
-import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mammoflow.classification.batches import choose_workers
 from mammoflow.classification.cases import read_cases
 from mammoflow.classification.results import case_digest
-from mammoflow.classification.samples import Files, Samples
+from mammoflow.classification.samples import Files
 from mammoflow.classification.search.inner_folds import InnerFolds, PreparedInputs, training_cases
-from mammoflow.classification.search.results import write_search
-from mammoflow.classification.search.trials import DEVIATION, REASON, STATES, Trials, best_trial
 from mammoflow.classification.stage import CACHE_PREFIX, Training, join_vectors
 from mammoflow.classification.threshold import area_under_curve
 from mammoflow.config.classification import NETWORKS, ClassifierSettings
-from mammoflow.config.search import candidates, with_values
 from mammoflow.config.search_job import SearchJob
+from mammoflow.config.search_space import candidates, with_values
 from mammoflow.errors import StudyError
 from mammoflow.run.provenance import code_digest
 from mammoflow.run.runtime import choose_device, set_threads
-from mammoflow.storage.files import array_digest, file_digest, text_digest
+from mammoflow.storage.files import array_digest, file_digest
+from mammoflow.tables.cohort import made_of_phantoms
+from mammoflow.training.search.loop import JOURNAL, Objective, run_trials
+from mammoflow.training.search.results import Searched, write_search
+from mammoflow.training.search.trials import Trials
 from mammoflow.training.state import FOLDER, remove_training_state, training_state
 from mammoflow.weights.registry import first_weights
-
-JOURNAL = "trials.log"
-"""Name of optuna's journal in the folder of the state."""
 
 
 def search_classifier(job: SearchJob, name: str, files: Files, output: Path, threads: int) -> None:
@@ -73,14 +69,10 @@ def search_classifier(job: SearchJob, name: str, files: Files, output: Path, thr
     weights = first_weights(job.classifier.network, job.classifier.weights, source, files.weights)
     state = _state(job, files, output, inputs, folds, weights)
     trials = Trials(state / JOURNAL, job.search, job.classifier)
-    before = len(trials.ended())
-    objective = _Objective(job, name, folds, inputs, device, weights, choose_workers(threads, device), state)
-    while len(trials.ended()) < job.search.planned_trials:
-        trial, values = trials.propose()
-        ended = objective.run(trials, trial, values)
-        _say(name, ended, trials, job.search.planned_trials)
-    shown = trials.ended()[: job.search.planned_trials]  # an earlier call may have made more
-    write_search(output, name, job, folds, trials, shown, before)
+    shared = (folds, inputs, device, weights, choose_workers(threads, device))
+    objective = _Objective(job, name, folds.count, *shared)
+    shown, before = run_trials(objective, trials, job.search.planned_trials, state)
+    write_search(output, _searched(job, name, folds), trials, shown, before)
     remove_training_state(output.with_name(cache.name))
 
 
@@ -106,58 +98,46 @@ def _state(
     )
 
 
-def _say(name: str, trial: FrozenTrial, trials: Trials, planned: int) -> None:
-    """Say on standard error how a trial ended, and which is the best so far."""
-    best = best_trial(trials.ended())
-    spread = trial.user_attrs[DEVIATION]
-    found = f"mean AUC {trial.value:.4f}" if trial.value is not None else str(trial.user_attrs[REASON])
-    found += f" (standard deviation {spread:.4f})" if spread is not None else ""
-    so_far = f"; best so far {best.value:.4f}, trial {best.number}" if best else ""
-    print(
-        f"search {name}: trial {trial.number} of {planned} {STATES[trial.state]}, {found}{so_far}",
-        file=sys.stderr,
-        flush=True,
+def _searched(job: SearchJob, name: str, folds: InnerFolds) -> Searched:
+    """Return what the results say of the search."""
+    lesions = folds.cases.lesions
+    return Searched(
+        name,
+        job.search,
+        "classifier",
+        job.search.classifier,
+        _Objective.figure,
+        f"{folds.count} inner folds",
+        ("classification", "classifiers", job.search.classifier),
+        {"classifier_settings": job.classifier.model_dump(mode="json"), "folds": folds.counts()},
+        (lesions["source"] + "/" + lesions["patient_id"]).tolist(),
+        made_of_phantoms(lesions),
     )
 
 
 @dataclass(frozen=True)
-class _Objective:
-    """What the trials of a search share."""
+class _Objective(Objective[ClassifierSettings]):
+    """The AUC of the held-out patients of an inner fold."""
 
     job: SearchJob
     name: str
-    folds: InnerFolds
+    folds: int
+    inner: InnerFolds
     inputs: PreparedInputs
     device: torch.device
     weights: Path | None
     workers: int
-    state: Path
+    figure = "mean AUC"
 
-    def run(self, trials: Trials, trial: Trial, values: dict[str, Any]) -> FrozenTrial:
-        """Train on every inner fold and write how the trial ended."""
-        settings = self._settings(values)
-        state = self.state / f"trial-{trial.number}-{text_digest(settings.model_dump_json())[:16]}"
-        aucs: list[float] = []
-        seconds, ended, reason = 0.0, TrialState.COMPLETE, ""
-        samples = self.inputs.of(settings)
-        for fold in range(self.folds.count):
-            label = f"{self.name}, trial {trial.number}, inner fold {fold}"
-            try:
-                auc, spent = self._fold(settings, samples, fold, state / f"fold-{fold}", label)
-            except StudyError as error:  # such as a learning rate at which no epoch gives finite weights
-                ended, reason = TrialState.FAIL, str(error)
-                self.inputs.forget(settings)  # what is trained of an input is not as it was
-                break
-            aucs, seconds = [*aucs, auc], seconds + spent
-            trial.report(math.fsum(aucs) / len(aucs), fold)
-            if fold + 1 < self.folds.count and trial.should_prune():
-                ended = TrialState.PRUNED
-                break
-        written = trials.end(trial, ended, aucs, seconds, reason)
-        shutil.rmtree(state, ignore_errors=True)
-        return written
+    def begin(self, settings: ClassifierSettings) -> None:
+        """Prepare the samples."""
+        self.inputs.of(settings)
 
-    def _settings(self, values: dict[str, Any]) -> ClassifierSettings:
+    def failed(self, settings: ClassifierSettings) -> None:
+        """Prepare the samples anew for the next trial, because what is trained of an input is not as it was."""
+        self.inputs.forget(settings)
+
+    def settings(self, values: dict[str, Any]) -> ClassifierSettings:
         """Return the classifier's settings at a point of the space, with the seed and the epochs of the search."""
         search = self.job.search
         fixed: dict[str, Any] = {"seeds": [search.seed], "calibrate": "none", "device": self.job.device}
@@ -165,11 +145,9 @@ class _Objective:
             fixed["epochs"] = search.epochs
         return with_values(self.job.classifier, {**fixed, **values})
 
-    def _fold(
-        self, settings: ClassifierSettings, samples: Samples, fold: int, state: Path, label: str
-    ) -> tuple[float, float]:
+    def train(self, settings: ClassifierSettings, fold: int, state: Path, label: str) -> tuple[float, float]:
         """Return the AUC on the held-out patients of a fold, and the seconds of the training."""
-        cases, view = self.folds.cases_of(fold), self.folds.samples_of(samples, fold)
+        cases, view = self.inner.cases_of(fold), self.inner.samples_of(self.inputs.of(settings), fold)
         view.check(both_in_validation=True)
         vectors = join_vectors(settings, cases, self.inputs.files, view)
         training = Training(settings, label, cases, view, vectors, self.device, self.workers, self.weights)

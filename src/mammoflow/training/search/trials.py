@@ -22,11 +22,11 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mammoflow.config.base import Settings
-from mammoflow.config.search import Range, SearchSettings, is_whole, present_value
+from mammoflow.config.search_space import Range, SpaceSettings, is_whole, present_value
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-AUCS, DEVIATION, SECONDS, REASON = "aucs", "standard_deviation", "seconds", "reason"
+FIGURES, DEVIATION, SECONDS, REASON = "figures", "standard_deviation", "seconds", "reason"
 """What a trial notes beside its value."""
 
 STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
@@ -41,14 +41,14 @@ class Trials:
         The journal; made where it is not there.
     search
         Space, sampler, pruner and seed.
-    classifier
-        Settings of the classifier that is searched.
+    settings
+        The settings that are searched.
     """
 
-    def __init__(self, file: Path, search: SearchSettings, classifier: Settings) -> None:
+    def __init__(self, file: Path, search: SpaceSettings, settings: Settings) -> None:
         self.search = search
         self.whole = {
-            key: is_whole(space, present_value(classifier, key))
+            key: is_whole(space, present_value(settings, key))
             for key, space in search.space.items()
             if isinstance(space, Range)
         }
@@ -81,7 +81,9 @@ class Trials:
         trial = memory.ask()
         return trial, {key: self._suggested(trial, key) for key in self.search.space}
 
-    def end(self, trial: Trial, state: TrialState, aucs: list[float], seconds: float, reason: str = "") -> FrozenTrial:
+    def end(
+        self, trial: Trial, state: TrialState, figures: list[float], seconds: float, reason: str = ""
+    ) -> FrozenTrial:
         """Write how a trial has ended.
 
         Parameters
@@ -90,17 +92,17 @@ class Trials:
             What `propose` gave.
         state
             Complete, pruned or failed.
-        aucs
-            AUC of each inner fold that was done; of a complete trial the mean is its value.
+        figures
+            Figure of each inner fold that was done, such as its AUC; of a complete trial the mean is its value.
         seconds
             Of its trainings.
         reason
             Why it failed.
         """
-        noted = {AUCS: aucs, DEVIATION: deviation(aucs), SECONDS: round(seconds, 2), REASON: reason}
+        noted = {FIGURES: figures, DEVIATION: deviation(figures), SECONDS: round(seconds, 2), REASON: reason}
         for name, value in noted.items():
             trial.set_user_attr(name, value)
-        value = math.fsum(aucs) / len(aucs) if state == TrialState.COMPLETE else None
+        value = math.fsum(figures) / len(figures) if state == TrialState.COMPLETE else None
         ended = trial.study.tell(trial, value, state=state)
         self.study.add_trial(ended)
         return ended
@@ -134,9 +136,9 @@ class Trials:
         return MedianPruner() if self.search.pruner == "median" else NopPruner()
 
 
-def deviation(aucs: list[float]) -> float | None:
+def deviation(figures: list[float]) -> float | None:
     """Return the standard deviation over inner folds; None below two of them."""
-    return float(np.std(aucs, ddof=1)) if len(aucs) > 1 else None
+    return float(np.std(figures, ddof=1)) if len(figures) > 1 else None
 
 
 def best_trial(trials: list[FrozenTrial]) -> FrozenTrial | None:

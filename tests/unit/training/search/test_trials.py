@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from mammoflow.classification.search.trials import Trials, best_trial, deviation, parameter_text
 from mammoflow.config.base import validate_settings
 from mammoflow.config.search import SearchSettings
 from mammoflow.config.study import StudyConfig
+from mammoflow.training.search.trials import Trials, best_trial, deviation, parameter_text
 
 SPACE = {
     "learning_rate": {"low": 1e-5, "high": 1e-2, "log": True},

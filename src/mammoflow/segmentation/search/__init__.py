@@ -1,0 +1,1 @@
+"""The hyper-parameter search of a segmentation model, within the training patients."""

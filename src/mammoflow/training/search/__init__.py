@@ -1,0 +1,1 @@
+"""What the hyper-parameter searches of classifiers and of segmentation models share."""
