@@ -108,6 +108,8 @@ EDITS: dict[str, tuple[str, set[str]]] = {
     "a column of the Gabor features": ("features/families/gabor.py", {"features/gabor", "stability"}),
     "a new feature family": ("features/families/new_family.py", NOTHING),
     "the page of the report": ("report/content.py", {"report"}),
+    "how trials of a search are made": ("training/search/loop.py", NOTHING),
+    "the search of a segmentation model": ("segmentation/search/stage.py", NOTHING),
     "the floors of the comparison": ("evaluation/floors.py", {"compare"}),
     "the check before the first job": ("planning/preflight.py", NOTHING),
     "the command line": ("cli/results.py", NOTHING),

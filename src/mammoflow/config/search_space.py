@@ -39,8 +39,8 @@ class SpaceSettings(Settings):
 
     space: dict[str, Range | list[Any]] = Field(
         min_length=1,
-        description="What is searched: a key of the classifier's settings, or of the model's train.options, with points "
-        "for nested keys (input_options.size_mm), and its range {low, high, log} or the list of its values.",
+        description="What is searched: a key of the classifier's settings, or of the model's train.options, with "
+        "points for nested keys (input_options.size_mm), and its range {low, high, log} or the list of its values.",
     )
     sampler: Literal["tpe", "grid", "random"] = Field(
         "tpe",
@@ -212,10 +212,18 @@ def _largest(values: list[Any]) -> Any:
     return max(values) if all(isinstance(value, int | float) for value in values) else values[-1]
 
 
+def _with_inner_value(space: Range | list[Any], present: object) -> list[Any]:
+    """Return the values of a list; of a range both ends and a value between them."""
+    if isinstance(space, list):
+        return space
+    inner = space.low + 1 if is_whole(space, present) else (space.low + space.high) / 2
+    return list(dict.fromkeys([space.low, inner, space.high]))
+
+
 def check_points(
     name: str, search: SpaceSettings, settings: Model, fits: Callable[[Model], None] | None = None
 ) -> None:
-    """Refuse a space that the settings refuse.
+    """Refuse a space that the settings refuse, such as a range of a key that takes multiples of a number alone.
 
     Parameters
     ----------
@@ -236,7 +244,8 @@ def check_points(
         If the settings refuse a point; the key is below `searches.<name>.space`.
     """
     try:
-        for point in candidates(search, settings):
+        inside = {key: _with_inner_value(space, present_value(settings, key)) for key, space in search.space.items()}
+        for point in candidates(search.model_copy(update={"space": inside}), settings):
             if fits is not None:
                 fits(point)
     except ValidationError as error:

@@ -62,6 +62,7 @@ def test_options_of_another_loss_are_its_defaults() -> None:
         ({"learning_rat": [1e-3]}, "mine", r"searches\.rates\.space\.learning_rat: unknown key.*'learning_rate'"),
         ({"method": ["lora", "decoder"]}, "mine", r"searches\.rates\.space\.method: unknown key"),
         ({"side_px": [64, 65]}, "mine", r"searches\.rates\.space\.side_px: found 65"),
+        ({"side_px": {"low": 64, "high": 96}}, "mine", r"side_px: found 65; expected: .*multiple of 32"),
         ({"copy_paste": {"low": 0.0, "high": 1.5}}, "mine", r"searches\.rates\.space\.copy_paste: found 1\.5"),
         ({"loss": ["dice", "dise"]}, "mine", r"searches\.rates\.space\.loss: 'dise' is no loss; .*'dice'"),
         ({"loss_options.alpha": [0.5]}, "mine", r"searches\.rates\.space\.loss_options\.alpha: unknown key"),

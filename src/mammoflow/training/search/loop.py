@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Generic
 
 from optuna.trial import FrozenTrial, Trial, TrialState
+from pydantic import ValidationError
 
 from mammoflow.config.base import Model
+from mammoflow.config.explanation import explain
 from mammoflow.errors import StudyError
 from mammoflow.storage.files import text_digest
 from mammoflow.training.search.trials import DEVIATION, REASON, STATES, Trials, best_trial
@@ -104,7 +106,10 @@ def run_trials(objective: Objective[Model], trials: Trials, planned: int, state:
 
 def _run(objective: Objective[Model], trials: Trials, trial: Trial, values: dict[str, Any], state: Path) -> FrozenTrial:
     """Train on every inner fold that is held out, and write how the trial ended."""
-    settings = objective.settings(values)
+    try:
+        settings = objective.settings(values)
+    except ValidationError as error:  # before the first job only pairs of values were looked at
+        return trials.end(trial, TrialState.FAIL, [], 0.0, explain(error, "the settings of the trial"))
     folder = state / f"trial-{trial.number}-{text_digest(settings.model_dump_json())[:16]}"
     figures: list[float] = []
     seconds, ended, reason = 0.0, TrialState.COMPLETE, ""
