@@ -19,8 +19,11 @@ OBJECTIVES = {"automatic": "images", "tune": "lesions"}
 OTHER_FILES = ("encoder_weights", "labels.kind", "labels.model", "labels.weights", "synthetic_lesions.model", "colour")
 """Options that need other files or other models."""
 
-OTHER_PATIENTS = ("sources", "few_labels", "patients", "validation_patients")
-"""Options that choose patients or labels, so that values would be of different patients."""
+OTHER_PATIENTS = ("sources", "few_labels", "patients")
+"""Options that choose training patients or their labels."""
+
+VALIDATION = "validation_"
+"""Beginning of options that say how a training validates, so that values would not be comparable."""
 
 DECIDED = ("device", "seed")
 """Options that the search decides itself."""
@@ -45,6 +48,15 @@ class ModelSearchSettings(SpaceSettings):
         )
         refuse_keys(self, OTHER_PATIENTS, "which chooses other patients or labels")
         refuse_keys(self, DECIDED, "which the search decides itself")
+        of_validation = [key for key in self.space if key.startswith(VALIDATION)]
+        refuse_keys(self, of_validation, "which changes what the Dice of a trial is computed of")
+        kinds = self.space.get("kinds", [])
+        first = {each[0] for each in kinds if isinstance(each, list) and each} if isinstance(kinds, list) else set()
+        if len(first) > 1:
+            raise ValueError(
+                f"space.kinds is {kinds}; expected lists with the same kind first, because the training validates with "
+                "it and Dice of different prompts cannot be compared"
+            )
         if self.held_out_folds is not None and self.held_out_folds > self.inner_folds:
             raise ValueError(
                 f"held_out_folds is {self.held_out_folds} and inner_folds is {self.inner_folds}; expected at most that "

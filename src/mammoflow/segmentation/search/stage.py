@@ -150,7 +150,7 @@ def _searched(job: ModelSearchJob, name: str, task: TrainingTask, inner: InnerSh
             "architecture": task.architecture,
             "from": task.start.name if task.start else "",
             "dice_of": f"{OBJECTIVES[job.training.recipe]} of the held-out patients",
-            "margin_mm": task.margin_mm,
+            "default_margin_mm": task.margin_mm,
             "training_settings": job.training.model_dump(mode="json"),
             "folds": inner.counts()[:held_out],
         },
