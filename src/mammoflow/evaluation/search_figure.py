@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from mammoflow.evaluation.drawing import COLOURS, GREY, INK, drawing, put_title, say_nothing_to_draw
 from mammoflow.storage.files import read_json
@@ -19,6 +19,8 @@ from mammoflow.tables.files import read_csv
 COLUMNS = 2
 FIRST_INCHES, ROW_INCHES = 2.6, 2.1
 LONGEST_LABEL = 14
+MARGIN = 0.04
+"""Share of a range that is left free at both of its ends."""
 
 
 def best_so_far(trials: pd.DataFrame) -> np.ndarray:
@@ -70,7 +72,7 @@ def _draw_order(axes: Axes, trials: pd.DataFrame, best: int, label: str) -> None
     _ring(axes, trials.loc[trials["number"] == best, "number"], trials.loc[trials["number"] == best, "value"])
     axes.set(xlabel="Trial", ylabel=f"{label}, inner folds")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(loc="lower right", ncols=3)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3)  # above the panel, where no point lies
 
 
 def _draw_parameter(axes: Axes, trials: pd.DataFrame, key: str, space: Any, best: int) -> None:
@@ -78,7 +80,7 @@ def _draw_parameter(axes: Axes, trials: pd.DataFrame, key: str, space: Any, best
     shown = trials[trials["value"].notna()]
     if isinstance(space, dict):
         places = shown[key].astype(float)
-        axes.set_xscale("log" if space["log"] else "linear")
+        _show_range(axes, float(space["low"]), float(space["high"]), space["log"])
     else:
         words = [_word(value) for value in space]
         places = shown[key].map(lambda value: words.index(_word(_read(value))))
@@ -88,6 +90,20 @@ def _draw_parameter(axes: Axes, trials: pd.DataFrame, key: str, space: Any, best
     axes.scatter(places, shown["value"], s=16, c=colours.tolist())
     _ring(axes, places[shown["number"] == best], shown.loc[shown["number"] == best, "value"])
     axes.set_xlabel(key)
+
+
+def _show_range(axes: Axes, low: float, high: float, log: bool) -> None:
+    """Show a whole range; on a logarithmic scale with its powers of ten, or with its ends where it has fewer than 2."""
+    if not log:
+        margin = MARGIN * (high - low)
+        axes.set_xlim(low - margin, high + margin)
+        return
+    axes.set_xscale("log")
+    margin = (high / low) ** MARGIN
+    axes.set_xlim(low / margin, high * margin)
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    if math.floor(math.log10(high)) - math.ceil(math.log10(low)) < 1:
+        axes.set_xticks([low, high], [f"{low:g}", f"{high:g}"])
 
 
 def _ring(axes: Axes, across: pd.Series, up: pd.Series) -> None:
