@@ -86,7 +86,7 @@ def train_segmenter(settings: Path, task: dict[str, Any], output: Path, threads:
     say_end("train-segmenter", output)
 
 
-@main.command("search-segmenter")
+@main.command("search-segmenter", hidden=True)  # the workflow calls it
 @settings_option
 @click.option("--name", required=True, help="Name of the search.")
 @output_folder("Folder of the search.")
