@@ -226,3 +226,11 @@ def robustness_inputs():
         return with_given_weights(planned_robustness.robustness_inputs(CONFIG))
     except MammoflowError as error:
         raise WorkflowError(str(error)) from None
+
+
+def reported_robustness():
+    """The result of the robustness that the report shows."""
+    try:
+        return planned_robustness.reported_robustness(CONFIG)
+    except MammoflowError as error:
+        raise WorkflowError(str(error)) from None

@@ -10,6 +10,8 @@ rule report:
         masks=of_models(REPORTED, "masks.parquet"),
         scores=of_models(REPORTED, "scores.parquet"),
         saliency=rules.saliency.input,
+        # scores on degraded images, where report.robustness asks for them
+        robustness=lambda wildcards: reported_robustness(),
         # the comparison of two finished runs
         protocols=given(planned_foreign.protocol_files(CONFIG)),
     output:
@@ -39,7 +41,11 @@ rule report:
         code=code("report"),
         content=lambda wildcards: content_of_given(planned_foreign.protocol_files(CONFIG)),
         losses=lambda wildcards: losses(
-            rules.compare.output.table, rules.audit.output.section, *rules.images.input, *rules.saliency.input
+            rules.compare.output.table,
+            rules.audit.output.section,
+            *rules.images.input,
+            *rules.saliency.input,
+            *reported_robustness(),
         ),
         cohort=lambda wildcards, input: Path(input.cohort).parent,
         comparison=lambda wildcards, input: Path(input.table).parent,
@@ -47,7 +53,8 @@ rule report:
         images=lambda wildcards, input: folders("--images", input.images),
         masks=lambda wildcards, input: folders("--masks", input.masks),
         saliency=lambda wildcards, input: folders("--saliency", input.saliency),
+        robustness=lambda wildcards, input: folders("--robustness", input.robustness[:1]),
     shell:
         "mammoflow report --settings {input.settings:q} --cohort {params.cohort:q} --comparison {params.comparison:q}"
-        " --audit {params.audit:q} {params.images:q} {params.masks:q} {params.saliency:q} --output {output.page:q}"
-        " 2>&1 | tee -- {log:q} >&2"
+        " --audit {params.audit:q} {params.images:q} {params.masks:q} {params.saliency:q} {params.robustness:q}"
+        " --output {output.page:q} 2>&1 | tee -- {log:q} >&2"

@@ -9,7 +9,7 @@ rule robustness:
         study=f"{RUN}/cohort/study.json",
     output:
         table=f"{RUN}/robustness/robustness.csv",
-        figure=f"{RUN}/robustness/curves.png",
+        figure=multiext(f"{RUN}/robustness/curves", ".png", ".svg", ".csv"),
     log:
         f"{RUN}/logs/robustness/robustness.log",
     benchmark:

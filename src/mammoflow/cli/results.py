@@ -72,6 +72,7 @@ def compare(
 @input_folders("--masks", "Folder of a model's shard of masks; once for each model and shard, the default model first.")
 @click.option("--audit", type=folder(exists=True), help="Folder of the audit, for a section of the page.")
 @input_folders("--saliency", "Folder of a classifier's saliency maps; once for each.", required=False)
+@click.option("--robustness", type=folder(exists=True), help="Folder of the robustness, for a section of the page.")
 @output_file("Page to write.")
 def report(
     settings: Path,
@@ -81,6 +82,7 @@ def report(
     masks: tuple[Path, ...],
     audit: Path | None,
     saliency: tuple[Path, ...],
+    robustness: Path | None,
     output: Path,
 ) -> None:
     """Write the self-contained HTML page."""
@@ -89,5 +91,5 @@ def report(
     from mammoflow.report.stage import write_report
 
     chosen = read_settings(ReportSettings, settings)
-    write_report(chosen, cohort, comparison, list(images), list(masks), output, audit, saliency)
+    write_report(chosen, cohort, comparison, list(images), list(masks), output, audit, saliency, robustness)
     say_end("report", output)

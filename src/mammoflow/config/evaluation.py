@@ -236,6 +236,11 @@ class ReportSettings(PageSettings):
         description="Folder that `mammoflow protocols` wrote; the page shows its comparison of two runs, such as one "
         "with a leaking split and one without. Empty shows none.",
     )
+    robustness: bool = Field(
+        False,
+        description="Show the scores on degraded test images. The report then needs the table of the target "
+        "robustness, which is made first. false shows none, even if the table is there.",
+    )
     gallery: int = Field(
         1000,
         ge=0,

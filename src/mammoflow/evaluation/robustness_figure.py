@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ SHIFT = 0.04
 """Distance between the intervals of two models, in steps between levels."""
 
 
-def draw_robustness(path: Path, table: pd.DataFrame, phantom: bool) -> None:
+def draw_robustness(path: Path, table: pd.DataFrame, phantom: bool, titles: Mapping[str, str]) -> None:
     """Draw a panel for each degradation with a line for each model, and write its data beside it.
 
     Levels are in their order with equal steps; the undegraded images are the level `none`.
@@ -60,6 +61,8 @@ def draw_robustness(path: Path, table: pd.DataFrame, phantom: bool) -> None:
         Of the schema ROBUSTNESS.
     phantom
         Whether the study is made of phantoms.
+    titles
+        Titles of classifiers by name.
     """
     write_data(path, table, phantom)
     degradations = [name for name in dict.fromkeys(table["degradation"]) if name != NONE]
@@ -73,13 +76,15 @@ def draw_robustness(path: Path, table: pd.DataFrame, phantom: bool) -> None:
         if not degradations:
             say_nothing_to_draw(panels[0], "no degradation was asked for")
         for panel, name in zip(panels, degradations, strict=False):
-            _draw_panel(panel, name, table[table["degradation"].isin([NONE, name])], models)
+            _draw_panel(panel, name, table[table["degradation"].isin([NONE, name])], models, titles)
         if degradations:
             handles, labels = panels[0].get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside lower center", ncols=1)
 
 
-def _draw_panel(panel: Axes, name: str, table: pd.DataFrame, models: list[tuple[str, str]]) -> None:
+def _draw_panel(
+    panel: Axes, name: str, table: pd.DataFrame, models: list[tuple[str, str]], titles: Mapping[str, str]
+) -> None:
     levels = table["level"].where(table["degradation"] != NONE, UNCHANGED.get(name, 0.0))
     table = table.assign(at=levels)
     ordered = sorted(set(levels), reverse=name in DOWNWARDS)
@@ -89,6 +94,7 @@ def _draw_panel(panel: Axes, name: str, table: pd.DataFrame, models: list[tuple[
         rows = rows.sort_values("place")
         across = rows["place"] + SHIFT * (place - (len(models) - 1) / 2)
         oracle = " (oracle)" if rows["note"].str.contains("oracle").any() else ""
+        shown = titles.get(model) or model.replace("_", " ")
         colour = COLOURS[place % len(COLOURS)]
         style: dict[str, Any] = {
             "color": colour,
@@ -100,11 +106,11 @@ def _draw_panel(panel: Axes, name: str, table: pd.DataFrame, models: list[tuple[
             rows["value"],
             linewidth=1.4,
             markersize=4,
-            label=f"{model}, {rows['score'].iloc[0]}{oracle}",
+            label=f"{shown}, {rows['score'].iloc[0]}{oracle}",
             **style,
         )
         bars = panel.vlines(across, rows["low"], rows["high"], color=colour, alpha=0.6)
-        name_artists(model, [line, bars])
+        name_artists(shown, [line, bars])
     names = ["none" if level == UNCHANGED.get(name, 0.0) else f"{level:g}" for level in ordered]
     panel.set_xticks(range(len(ordered)), names)
     panel.set(xlabel=UNITS[name], ylabel="Dice or AUC", ylim=(0, 1.02))

@@ -44,7 +44,7 @@ def robustness_row(
     """Return the row of a model under a condition.
 
     The mean Dice and its difference have intervals of the bootstrap over patients, the AUC and its difference DeLong's
-    over patients. Lesions without a score under either condition are left out.
+    over patients. Lesions without a score under either condition are left out, so both scores are of the same lesions.
 
     Parameters
     ----------
@@ -64,11 +64,12 @@ def robustness_row(
     patients, number = patient_codes(kept["patient_id"].tolist())
     values = [observed.values.loc[kept.index].to_numpy(dtype=np.float64) for observed in (plain, seen)]
     if plain.kind == SEGMENTATION:
+        undegraded = float(values[0][:, 0].mean()) if number else math.nan
         value = rule.mean(values[1][:, 0], patients) if number else NO_ESTIMATE
         difference = rule.mean(values[1][:, 0] - values[0][:, 0], patients) if number else NO_ESTIMATE
     else:
         label = kept["malignant"].to_numpy(dtype=np.float64)
-        value, difference = _areas(label, values[0], values[1], patients, rule)
+        undegraded, value, difference = _areas(label, values[0], values[1], patients, rule)
     return {
         "model": seen.model,
         "kind": seen.kind,
@@ -77,6 +78,7 @@ def robustness_row(
         "n": len(kept),
         "patients": number,
         "score": "Dice" if seen.kind == SEGMENTATION else "AUC",
+        "undegraded": undegraded,
         "value": value.value,
         "low": value.low,
         "high": value.high,
@@ -95,12 +97,12 @@ def _complete(observed: Observed, lesions: pd.DataFrame) -> npt.NDArray[np.bool_
 
 def _areas(
     label: FloatArray, plain: FloatArray, seen: FloatArray, patients: IntArray, rule: PatientBootstrap
-) -> tuple[Estimate, Estimate]:
-    """Return the AUC on degraded images and its difference, from probabilities (lesions, seeds)."""
+) -> tuple[float, Estimate, Estimate]:
+    """Return the AUC on undegraded and on degraded images, and its difference, from probabilities (lesions, seeds)."""
     if len(np.unique(label)) < 2:
-        return NO_ESTIMATE, NO_ESTIMATE
+        return math.nan, NO_ESTIMATE, NO_ESTIMATE
     scored = Scored(label, list(seen.T), [], patients)
     first, second = components(label, scored.scores), components(label, list(plain.T))
     found = area_difference(label, first, second, patients)
     bounds = found.interval(rule.confidence) if scored.has_both(rule.fewest_patients) else (math.nan, math.nan)
-    return area_estimate(scored, rule), Estimate(found.value, *bounds)
+    return found.second, area_estimate(scored, rule), Estimate(found.value, *bounds)

@@ -12,14 +12,14 @@ import pandas as pd
 from mammoflow.classification.application import TrainedClassifier, applied
 from mammoflow.classification.samples import Files, PromptableSource
 from mammoflow.config.detection import AutomaticSettings
+from mammoflow.config.from_run import RECORD
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.robustness import RobustnessJob
 from mammoflow.errors import ConfigError
 from mammoflow.evaluation.bootstrap import PatientBootstrap
-from mammoflow.evaluation.drawing import marked_figures
 from mammoflow.evaluation.oracles import ORACLE_MASKS, SEES_REFERENCE
-from mammoflow.evaluation.robustness_figure import draw_robustness
 from mammoflow.evaluation.robustness_images import DrawnCases, drawn_cases, write_degraded
+from mammoflow.evaluation.robustness_results import write_results
 from mammoflow.evaluation.robustness_scores import Observed, robustness_row
 from mammoflow.evaluation.seen_patients import SEEN_NOTE
 from mammoflow.run.console import say
@@ -29,15 +29,12 @@ from mammoflow.segmentation.prompted.stage import segment
 from mammoflow.segmentation.prompting.prompts import prompt_table
 from mammoflow.segmentation.prompting.sources import reference_source
 from mammoflow.storage.files import read_json
-from mammoflow.tables.files import read_table, write_csv, write_table
+from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.masks import SEGMENTATION_SCORES
 from mammoflow.tables.prompts import PROMPTS
-from mammoflow.tables.robustness import CLASSIFICATION, NONE, ROBUSTNESS, SEGMENTATION
-from mammoflow.tables.study import LEAKING, is_leaking, is_phantom, study_note
+from mammoflow.tables.robustness import CLASSIFICATION, NONE, SEGMENTATION
 from mammoflow.weights.registry import ModelSpec
-
-FIGURE = "curves.png"
 
 
 @dataclass(frozen=True)
@@ -125,14 +122,10 @@ def robustness(
         say(f"robustness: {condition[0]} {condition[1]:g} done")
     order = list(plain)
     rows.sort(key=lambda row: order.index((str(row["kind"]), str(row["model"]))))
-    table = pd.DataFrame(rows)
-    note = study_note(study)
-    table["note"] = ["; ".join(filter(None, [note, of_model])) for of_model in table["note"]]
-    write_csv(output, pd.DataFrame(ROBUSTNESS.validate(table)))
-    with marked_figures(LEAKING if is_leaking(study) else ""):
-        draw_robustness(output.with_name(FIGURE), table, is_phantom(study))
+    records = {one.folder.name: read_json(one.folder / RECORD) for one in classifiers}
+    write_results(output, rows, study, {name: str(record["title"]) for name, record in records.items()})
     patients = cases.lesions["patient_id"].nunique()
-    say(f"robustness: {len(cases.lesions)} test lesions of {patients} patients; {len(table)} rows in {output}")
+    say(f"robustness: {len(cases.lesions)} test lesions of {patients} patients; {len(rows)} rows in {output}")
 
 
 class _Condition:

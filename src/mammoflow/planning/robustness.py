@@ -85,6 +85,24 @@ def robustness_inputs(config: StudyConfig) -> dict[str, list[str]]:
     }
 
 
+def reported_robustness(config: StudyConfig) -> list[str]:
+    """Return the table and the figure that the report shows, if `report.robustness` asks for them.
+
+    Raises
+    ------
+    ConfigError
+        If it does, and the run has no robustness.
+    """
+    if not config.report.robustness:
+        return []
+    try:
+        robustness_inputs(config)
+    except ConfigError as error:
+        raise ConfigError(f"report.robustness is true. {error}; or set report.robustness to false") from error
+    folder = f"{run_folder(config)}/robustness"
+    return [f"{folder}/{name}" for name in ("robustness.csv", "curves.png", "curves.svg", "curves.csv")]
+
+
 def robustness_arguments(config: StudyConfig) -> list[str]:
     """Return the words of the command that name models and classifiers; the rule quotes each word."""
     words = []

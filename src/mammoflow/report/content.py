@@ -44,9 +44,18 @@ FAMILIES = (
 
 @dataclass(frozen=True)
 class Tables:
-    """The CSV tables of a comparison, by name, as rows in which an empty field is None."""
+    """The CSV tables of a stage, by name, as rows in which an empty field is None.
+
+    Attributes
+    ----------
+    folder
+        Of the tables.
+    stage
+        What has to run again where a table cannot be read.
+    """
 
     folder: Path
+    stage: str = "comparison"
 
     def rows(self, name: str) -> list[Row]:
         """Return the rows of `name`.csv.
@@ -62,7 +71,7 @@ class Tables:
         except pd.errors.EmptyDataError:
             return []
         except (OSError, ValueError) as error:
-            raise StudyError(f"table {path} cannot be read ({error}); run the comparison again") from error
+            raise StudyError(f"table {path} cannot be read ({error}); run the {self.stage} again") from error
         return [
             {
                 str(key): None if isinstance(value, float) and math.isnan(value) else value

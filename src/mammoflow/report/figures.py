@@ -15,6 +15,7 @@ from markupsafe import Markup
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.drawing import SERIES
 from mammoflow.evaluation.seen_patients import SEEN_MARK
+from mammoflow.tables.robustness import CURVES
 from mammoflow.tables.study import LEAKING, PHANTOM
 
 FIGURES = {
@@ -59,6 +60,13 @@ FIGURES_OF_SOME_RUNS = {
     "and, where it is of the same kind, of validation, and validation Dice, by epoch; one line for each fold.",
 }
 """Figures that some runs have. A page shows one where a template has `picture(figures, NAME, ...)`."""
+
+ROBUSTNESS_CURVES = (
+    "Dice of segmentation models and AUC of classifiers on drawn test lesions against the level of each degradation. "
+    "The level none is the undegraded image; the levels are in their order with equal steps. Vertical lines are "
+    "intervals over patients."
+)
+"""Caption of the figure that the target robustness draws."""
 
 COLOURS = {
     "#1b2733": "ink",
@@ -123,7 +131,11 @@ class Figure:
 
 
 def read_figures(
-    folder: Path, phantom: bool = False, leaking: bool = False, seen: Sequence[str] = ()
+    folder: Path,
+    phantom: bool = False,
+    leaking: bool = False,
+    seen: Sequence[str] = (),
+    robustness: Path | None = None,
 ) -> dict[str, Figure]:
     """Read the figures of a comparison by name.
 
@@ -135,27 +147,33 @@ def read_figures(
         Whether the study is made of phantoms, and whether its split leaks. Each figure says so.
     seen
         Sentences on test patients that models were trained on, which each caption repeats.
+    robustness
+        Folder of the robustness, whose curves are a further figure; without it there is none.
 
     Raises
     ------
     StudyError
-        If a figure is missing that every run has.
+        If a figure is missing that every run has, or the curves of the given robustness.
     """
     marks = tuple(mark for mark, applies in ((PHANTOM, phantom), (LEAKING, leaking), (SEEN_MARK, seen)) if applies)
+    texts = {**FIGURES, **FIGURES_OF_SOME_RUNS}
+    places = [(name, folder / name, "comparison", f"{FOLDER}/{name}.*") for name in texts]
+    if robustness is not None:
+        texts["robustness"] = ROBUSTNESS_CURVES
+        places.append(("robustness", robustness / CURVES, "robustness", f"{robustness.name}/{CURVES}.*"))
     found = {}
-    for name, text in {**FIGURES, **FIGURES_OF_SOME_RUNS}.items():
-        paths = [folder / f"{name}{suffix}" for suffix in KINDS]
+    for name, place, stage, shown in places:
+        paths = [place.with_name(f"{place.name}{suffix}") for suffix in KINDS]
         missing = [path for path in paths[:2] if not path.is_file()]
         if missing and name in FIGURES_OF_SOME_RUNS:
             continue
         if missing:
-            raise StudyError(f"figure {missing[0]} does not exist; run the comparison again")
-        caption = f"{text} Leaking split: patients are on both sides of it." if leaking else text
+            raise StudyError(f"figure {missing[0]} does not exist; run the {stage} again")
+        caption = texts[name] + (" Leaking split: patients are on both sides of it." if leaking else "")
         caption += f" Test patients seen: {'; '.join(seen)}." if seen else ""
         small = [path for path in paths if path.is_file() and path.stat().st_size <= LARGEST_IN_PAGE]
         files = tuple(data_file(path) for path in small)
-        svg = paths[0].read_text(encoding="utf-8")
-        found[name] = Figure(name, caption, marks, svg, files, f"{FOLDER}/{name}.*")
+        found[name] = Figure(name, caption, marks, paths[0].read_text(encoding="utf-8"), files, shown)
     return found
 
 

@@ -53,6 +53,7 @@ SECTIONS = (
     Section("classes", "Classes", "classes.html.j2", "Classes of images", "classes"),
     Section("losses", "Losses", "losses.html.j2", needs="losses"),
     Section("saliency", "Where classifiers look", "saliency.html.j2", needs="saliency"),
+    Section("robustness", "Robustness", "robustness.html.j2", needs="robustness"),
     Section("features", "Features", "features.html.j2"),
     Section("cohort", "Cohort", "cohort.html.j2", "Cohort and exclusions"),
     Section("audit", "Audit", "audit_of_study.html.j2", "Audit of the study", "audit"),

@@ -39,6 +39,7 @@ from mammoflow.report.overlays import by_model, overlays
 from mammoflow.report.page import render
 from mammoflow.report.pictures import PictureTables
 from mammoflow.report.rings import read_rings
+from mammoflow.report.robustness import robustness_section
 from mammoflow.report.saliency import METHODS, gallery_maps, map_pictures
 from mammoflow.report.sections import sections_of
 from mammoflow.report.segmentation import (
@@ -66,6 +67,7 @@ def write_report(
     output: Path,
     audit: Path | None = None,
     saliency: Sequence[Path] = (),
+    robustness: Path | None = None,
 ) -> None:
     """Write the report of a run: one HTML file that loads nothing else, and a folder `tables` beside it.
 
@@ -87,6 +89,8 @@ def write_report(
         Folder of the audit, whose findings become a section; without it the report has none.
     saliency
         Folders of the saliency maps, one for each classifier that has them, and fold.
+    robustness
+        Folder of the robustness, which becomes a section; without it the report has none.
 
     Raises
     ------
@@ -168,11 +172,12 @@ def write_report(
         "overlays": by_model(overlays(pictures, settings.overlays)),
         "saliency": tables.rows("saliency"),
         "maps": map_pictures(images, saliency, settings.saliency),
+        "robustness": robustness_section(robustness, titles, provenance["comparison"]["confidence"]),
         "features": shown_features(tables.rows("features")),
         "feature_count": len(tables.rows("features")),
         "audit": audit_section(audit),
         "flow": read_json(comparison / "flow.json")["steps"],
-        "figures": read_figures(comparison / "figures", bool(study.get("phantom", False)), leaking, seen),
+        "figures": read_figures(comparison / "figures", bool(study.get("phantom", False)), leaking, seen, robustness),
         "provenance": provenance,
         "training": training_rows(provenance),
         "weights": weights_rows(provenance),

@@ -11,6 +11,9 @@ NONE = "none"
 
 SEGMENTATION, CLASSIFICATION = "segmentation", "classification"
 
+CURVES = "curves"
+"""Name of the files of the figure, without the suffix."""
+
 # One row for each model, degradation and level; the first row of a model is of the undegraded images.
 ROBUSTNESS = pa.DataFrameSchema(
     {
@@ -21,10 +24,11 @@ ROBUSTNESS = pa.DataFrameSchema(
         "n": integer(0, 10**6),  # lesions with a score under this condition and without it
         "patients": integer(0, 10**6),
         "score": text(choices=("Dice", "AUC")),
+        "undegraded": number(),  # on the undegraded images of the same lesions
         "value": number(),
         "low": number(),
         "high": number(),
-        "difference": number(),  # to the undegraded images, on the same lesions
+        "difference": number(),  # value minus undegraded, paired by lesion
         "difference_low": number(),
         "difference_high": number(),
         "note": text(),

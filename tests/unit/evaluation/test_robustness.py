@@ -20,6 +20,7 @@ from mammoflow.evaluation.robustness_images import drawn_cases, write_degraded
 from mammoflow.evaluation.robustness_scores import Observed, robustness_row
 from mammoflow.evaluation.robustness_stage import _note
 from mammoflow.planning.robustness import (
+    reported_robustness,
     robustness_arguments,
     robustness_classifiers,
     robustness_inputs,
@@ -99,6 +100,10 @@ def test_the_stage_writes_curves_that_start_at_the_scores_of_the_run(
     assert at["crop", "gaussian_noise"]["difference"] != 0
     assert at["fake", "spacing"]["difference"] != 0  # the box has another margin in pixels
     assert at["crop", "none"]["difference_low"] != at["crop", "none"]["difference_low"]  # no interval of nothing
+    changed = table[table["difference"] != 0]
+    assert set(changed["model"]) == {"fake", "crop"}
+    assert changed[["difference_low", "difference_high"]].notna().to_numpy().all()
+    assert (table["value"] - table["undegraded"]).to_numpy() == pytest.approx(table["difference"].to_numpy(), abs=1e-5)
     wrong = at["fake", "spacing"]
     assert wrong["difference_low"] < wrong["difference"] < wrong["difference_high"]
 
@@ -162,6 +167,53 @@ def test_differences_are_paired_on_the_lesions_that_both_have() -> None:
     assert (found["n"], found["patients"]) == (6, 5)
     assert found["value"] == pytest.approx(6 / 9)
     assert found["difference"] == pytest.approx(-3 / 9)
+    assert (found["undegraded"], row["undegraded"]) == pytest.approx((1.0, 4.7 / 6))
+
+
+def test_intervals_of_differences_count_patients_and_not_lesions() -> None:
+    """Three lesions of a patient are one observation; the bounds were computed by hand."""
+    lesions = pd.DataFrame({"patient_id": list("aaab"), "malignant": pd.array([1] * 4, dtype="Int64")}, list("1234"))
+    plain = pd.DataFrame({"dice": [0.8] * 4}, index=lesions.index)
+    seen = plain - pd.DataFrame({"dice": [0.1, 0.1, 0.1, 0.5]}, index=lesions.index)
+    rule = PatientBootstrap(2000, 0.95, 0, 2)
+    found: dict[str, Any] = robustness_row(
+        ("blur", 1), Observed("m", "segmentation", "", plain), Observed("m", "segmentation", "", seen), lesions, rule
+    )
+    # a quarter of the resamples is patient a twice, and a quarter is patient b twice
+    assert [found[f"difference{end}"] for end in ("", "_low", "_high")] == pytest.approx([-0.2, -0.5, -0.1])
+
+
+def test_intervals_of_differences_in_auc_are_delongs_over_patients() -> None:
+    """Each class has two patients, one of them with two lesions; the error was computed by hand."""
+    patients, label = list("aabccd"), [1, 1, 1, 0, 0, 0]
+    lesions = pd.DataFrame({"patient_id": patients, "malignant": pd.array(label, dtype="Int64")}, list("123456"))
+    plain = pd.DataFrame({0: [0.7, 0.8, 0.9, 0.1, 0.2, 0.3]}, index=lesions.index)
+    seen = pd.DataFrame({0: [0.7, 0.8, 0.25, 0.1, 0.2, 0.3]}, index=lesions.index)
+    rule = PatientBootstrap(100, 0.95, 0, 2)
+    observed = [Observed("c", "classification", "", values) for values in (plain, seen)]
+    found: dict[str, Any] = robustness_row(("blur", 1), *observed, lesions, rule)
+    # Lesion 3 falls below one of three benign lesions: the AUC goes from 1 to 8/9. The components change by 0, 0, -1/3
+    # (malignant) and 0, 0, -1/3 (benign). Their deviations from -1/9, summed over patients and divided by three, are
+    # 2/27 and -2/27 in each class, so its variance is 2/1 x 2 x (2/27)^2; no patient is in both classes.
+    error = (2 * 4 * (2 / 27) ** 2) ** 0.5
+    assert (found["undegraded"], found["value"]) == pytest.approx((1.0, 8 / 9))
+    assert found["difference"] == pytest.approx(-1 / 9)
+    assert found["difference_high"] - found["difference"] == pytest.approx(1.959964 * error, rel=1e-5)
+    assert found["difference"] - found["difference_low"] == pytest.approx(1.959964 * error, rel=1e-5)
+    few: dict[str, Any] = robustness_row(("blur", 1), *observed, lesions, PatientBootstrap(100, 0.95, 0, 3))
+    assert few["difference"] == found["difference"]
+    assert np.isnan([few["difference_low"], few["difference_high"], few["low"]]).all()
+
+
+def test_the_report_needs_the_table_only_where_the_setting_asks_for_it() -> None:
+    config = validate_settings(StudyConfig, {}, "the test")
+    assert reported_robustness(config) == []
+    shown = validate_settings(StudyConfig, {"report": {"robustness": True}}, "the test")
+    assert reported_robustness(shown)[0] == "results/phantom/robustness/robustness.csv"
+    assert {job for job, settings in shown.stages().items() if settings != config.stages()[job]} == {"report"}
+    folds = {"cohort": {"split": {"method": "kfold", "fold": "all"}}, "report": {"robustness": True}}
+    with pytest.raises(ConfigError, match=r"report\.robustness is true.*fold: all.*or set report\.robustness to false"):
+        reported_robustness(validate_settings(StudyConfig, folds, "the test"))
 
 
 @pytest.mark.parametrize(

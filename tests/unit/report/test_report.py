@@ -106,6 +106,7 @@ def test_links_inside_the_page_have_their_targets(page: Page) -> None:
     links = {link[1:] for each in page.all("a") if (link := str(each["href"])).startswith("#")}
     assert links
     assert links <= set(ids)
+    assert "robustness" not in ids  # the report was not given one
 
 
 def test_phantoms_are_named_in_title_banner_and_tables(page: Page, report: Path) -> None:
