@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from mammoflow.evaluation.drawing import (
     DASHES,
     GREY,
     MARKERS,
-    WIDTH_INCHES,
     drawing,
     name_artists,
     put_title,
@@ -44,6 +44,9 @@ DOWNWARDS = ("contrast", "jpeg")
 COLUMNS = 2
 """Panels beside each other."""
 
+LONGEST_LINE = 34
+"""Letters of a line below a panel."""
+
 SHIFT = 0.04
 """Distance between the intervals of two models, in steps between levels."""
 
@@ -68,7 +71,7 @@ def draw_robustness(path: Path, table: pd.DataFrame, phantom: bool, titles: Mapp
     degradations = [name for name in dict.fromkeys(table["degradation"]) if name != NONE]
     models = list(dict.fromkeys(zip(table["kind"], table["model"], strict=True)))
     rows = max(1, math.ceil(len(degradations) / COLUMNS))
-    with drawing(path, 0.8 + 2.5 * rows + 0.17 * len(models), WIDTH_INCHES * 1.6) as figure:
+    with drawing(path, 0.8 + 2.2 * rows + 0.17 * len(models)) as figure:
         put_title(figure, "Scores on degraded test images", phantom)
         panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
         for panel in panels[max(1, len(degradations)) :]:
@@ -113,6 +116,8 @@ def _draw_panel(
         name_artists(shown, [line, bars])
     names = ["none" if level == UNCHANGED.get(name, 0.0) else f"{level:g}" for level in ordered]
     panel.set_xticks(range(len(ordered)), names)
-    panel.set(xlabel=UNITS[name], ylabel="Dice or AUC", ylim=(0, 1.02))
+    panel.set_xlabel(textwrap.fill(UNITS[name], LONGEST_LINE), fontsize=8)
+    panel.set_ylabel("Dice or AUC", fontsize=8)
+    panel.set_ylim(0, 1.02)
     sizes, patients = (f"{int(table[column].max())}" for column in ("n", "patients"))
-    panel.set_title(f"n = {sizes} lesions of {patients} patients; bars are intervals", fontsize=8, color=GREY)
+    panel.set_title(f"n = {sizes} lesions of {patients} patients", fontsize=8, color=GREY)
