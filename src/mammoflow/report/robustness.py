@@ -120,7 +120,7 @@ def largest_losses(rows: Sequence[Row]) -> list[Row]:
 
 
 def reading(rows: Sequence[Row], titles: Mapping[str, str], confidence: float) -> str:
-    """Say in one sentence what the rows of one score show: the lowest difference, and how many are surely losses.
+    """Say in one sentence what the rows of one score show: the lowest difference, and how many intervals are below 0.
 
     Parameters
     ----------
