@@ -29,7 +29,7 @@ import hashlib, json, os, re, sys
 from pathlib import Path
 
 stage, *arguments = sys.argv[1:]
-options = list(zip(arguments[::2], arguments[1::2]))
+options = [(name, value) for name, value in zip(arguments, arguments[1:]) if name.startswith("--")]
 found = re.search(r"^shards: (\\d+)$", Path(dict(options)["--settings"]).read_text(), re.MULTILINE)
 shards = int(found[1]) if found else 0
 output = Path(dict(options)["--output"])
