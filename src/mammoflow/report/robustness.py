@@ -41,7 +41,7 @@ class Robustness:
     ----------
     sentences
         What the table says, for each score.
-    largest
+    lowest
         For each model its row of the undegraded images, and for each degradation the row of its lowest difference; the
         lowest of all first.
     every
@@ -51,7 +51,7 @@ class Robustness:
     """
 
     sentences: list[str]
-    largest: Groups
+    lowest: Groups
     every: Groups
     file: TableFile | None
 
@@ -89,7 +89,7 @@ def robustness_section(folder: Path | None, titles: Mapping[str, str], confidenc
             reading([row for row in degraded if row["score"] == score], titles, confidence)
             for score in dict.fromkeys(row["score"] for row in degraded)
         ],
-        [(undegraded, largest_losses(rows)) for undegraded, rows in every],
+        [(undegraded, lowest_differences(rows)) for undegraded, rows in every],
         every,
         table_file(folder, TABLE),
     )
@@ -104,7 +104,7 @@ def in_words(row: Row) -> Row:
     return {**row, **bounds, "title": title, "shown_level": shown(row["level"])}
 
 
-def largest_losses(rows: Sequence[Row]) -> list[Row]:
+def lowest_differences(rows: Sequence[Row]) -> list[Row]:
     """Return the row with the lowest difference of each degradation of a model, the lowest of all first.
 
     A degradation without any difference has the row of its first level, after all others.
@@ -159,4 +159,5 @@ def _by_difference(row: Row) -> tuple[bool, float]:
 def _bounds(row: Row, confidence: float) -> str:
     if row["difference_low"] is None:
         return " (no interval)"
-    return f" ({100 * confidence:g} % interval {interval(row, 'difference')})"
+    contains = ", which includes 0" if row["difference_low"] <= 0 <= row["difference_high"] else ""
+    return f" ({100 * confidence:g} % interval {interval(row, 'difference')}{contains})"

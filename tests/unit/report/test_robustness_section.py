@@ -1,4 +1,4 @@
-"""The report's section on robustness: its sentences, the largest losses, the figure, and the levels."""
+"""The report's section on robustness: its sentences, the lowest differences, the figure, and the levels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mammoflow.config.evaluation import ReportSettings
 from mammoflow.config.robustness import LEVELS
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.robustness_results import write_results
-from mammoflow.report.robustness import DEGRADATIONS, largest_losses, reading, robustness_section
+from mammoflow.report.robustness import DEGRADATIONS, lowest_differences, reading, robustness_section
 from mammoflow.report.stage import write_report
 
 NAN = float("nan")
@@ -82,16 +82,16 @@ def test_the_page_has_sentence_figure_and_tables(run: Any, folder: Path, tmp_pat
     tables = {
         name: section[section.index(f'<table id="{name}-table"') :] for name in ("robustness", "robustness-levels")
     }
-    largest, every = (
+    lowest, every = (
         re.findall(r'<tr><th scope="row">(.*?)</tr>', text.partition("</table>")[0], flags=re.DOTALL)
         for text in tables.values()
     )
-    shown = [re.sub(r"<[^>]+>|\s+", " ", each).split() for each in largest]
+    shown = [re.sub(r"<[^>]+>|\s+", " ", each).split() for each in lowest]
     assert [" ".join(words) for words in shown[:2]] == [
         "blur 2 mm 0.842 0.700 0.65–0.75 −0.142 −0.18 to −0.10 40 25",
         "pixel spacing −9 % 0.842 0.846 0.80–0.90 +0.004 no interval 40 25",
     ]
-    assert (len(largest), len(every)) == (4, 6)
+    assert (len(lowest), len(every)) == (4, 6)
     heading = re.search(r'scope="rowgroup"><span>(.*?)</span></th>', tables["robustness"])
     assert heading is not None
     assert heading[1] == 'small, Dice <span class="pill">test patients seen</span>'
@@ -108,7 +108,7 @@ def test_every_degradation_has_words() -> None:
 
 def test_the_lowest_difference_of_each_degradation_comes_first_and_undefined_ones_last() -> None:
     found = rows(row("blur", 1, 0.1), row("blur", 2, 0.0), row("jpeg", 10, NAN), row("gamma", 2, -0.1))
-    assert [(each["degradation"], each["level"]) for each in largest_losses(found)] == [
+    assert [(each["degradation"], each["level"]) for each in lowest_differences(found)] == [
         ("gamma", 2), ("blur", 2), ("jpeg", 10),
     ]  # fmt: skip
 
@@ -128,6 +128,12 @@ def test_the_lowest_difference_of_each_degradation_comes_first_and_undefined_one
             "interval) on 40 lesions of 25 patients; none of the 1 differences has an interval.",
         ),
         (
+            rows(row("blur", 1, -0.1, -0.25, 0.05)),
+            "Dice: the largest loss is that of small with blur (1), from 0.842 to 0.742, a difference of −0.100 (95 % "
+            "interval −0.25 to 0.05, which includes 0) on 40 lesions of 25 patients; the interval is below 0 for 0 of "
+            "the 1 differences that have one.",
+        ),
+        (
             rows(row("blur", 1, NAN)),
             "Dice: there is no difference, because no lesion has a score with and without a degradation.",
         ),
@@ -143,7 +149,7 @@ def test_a_table_without_degradations_has_no_sentence(tmp_path: Path) -> None:
     write_results(tmp_path / "robustness.csv", ROWS[:1], {}, {})
     found = robustness_section(tmp_path, {}, 0.95)
     assert found is not None
-    assert (found.sentences, found.largest[0][1]) == ([], [])
+    assert (found.sentences, found.lowest[0][1]) == ([], [])
 
 
 def test_a_table_of_an_earlier_version_is_refused(folder: Path) -> None:
