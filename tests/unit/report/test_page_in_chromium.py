@@ -227,7 +227,9 @@ def test_axe_finds_nothing(tab: Any, opened: Callable[..., Any]) -> None:
     script = (Path(package.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
     # Rows of one table look alike, and so do the cases: a few of each are looked at. Contrast takes long on cells, so
     # some sections are measured in both colours.
-    fewer = "document.querySelectorAll('tr:nth-of-type(n+8), .case-card:nth-of-type(n+14)').forEach(row => row.remove())"
+    fewer = (
+        "document.querySelectorAll('tr:nth-of-type(n+8), .case-card:nth-of-type(n+14)').forEach(row => row.remove())"
+    )
     everything = "axe.run({resultTypes: ['violations'], rules: {'color-contrast': {enabled: false}}})"
     some = "['#finding', 'nav', '#headline-table thead', '#cases .legend', '#case-11', '#methods', 'figcaption']"
     contrast = f"axe.run({some}, {{resultTypes: ['violations'], runOnly: ['color-contrast']}})"
