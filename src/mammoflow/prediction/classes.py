@@ -75,8 +75,7 @@ def read_class_run(folder: Path, names: Sequence[str] = ()) -> ClassRun:
     """
     trained = {path.parent.name: path.parent for path in sorted(folder.glob("classification/*/training.json"))}
     if not trained:
-        folds = sorted(path.name for path in folder.glob("fold-*/classification"))
-        hint = f", such as {folder / 'fold-0'}" if folds or any(folder.glob("fold-*")) else ""
+        hint = f", such as {folder / 'fold-0'}" if any(folder.glob("fold-*")) else ""
         raise StudyError(
             f"--classify {folder} has no trained classifier; expected the folder of a finished run{hint}, with "
             "classification/NAME/training.json"
