@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +52,9 @@ class TrainedClassifier:
     settings: ClassifierSettings
     record: dict[str, Any]
 
+    counted: ClassVar[str] = "lesions"
+    """What the record counts on the training side."""
+
     @classmethod
     def read(cls, folder: Path) -> TrainedClassifier:
         """Read the record of a training.
@@ -92,17 +95,21 @@ class TrainedClassifier:
             "title": self.record["title"],
             "calibration": self.settings.calibrate,
             "temperature": {seed: one["temperature"] for seed, one in chosen.items()},
-            "threshold_origin": self.record["threshold_origin"],
+            **self._own_facts(),
             "validation_auc": {seed: one["validation_auc"] for seed, one in chosen.items()},
             "constant": bool(self.record["constant"]),
             "trained_on": {
                 "sources": sorted({str(entry).rpartition("/")[0] for entry in patients}),
                 "patients": len(patients),
-                "lesions": self.record["n"]["train"]["lesions"],
+                self.counted: self.record["n"]["train"][self.counted],
                 "phantom": bool(first.get("phantom", False)),
             },
             "weights_sha256": {str(seed): file_digest(self.weights(seed)) for seed in self.seeds},
         }
+
+    def _own_facts(self) -> dict[str, Any]:
+        """Return the facts that depend on what the classifier predicts."""
+        return {"threshold_origin": self.record["threshold_origin"]}
 
 
 @dataclass(frozen=True)

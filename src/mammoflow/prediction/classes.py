@@ -19,11 +19,12 @@ from mammoflow.cohort.numbers import parse_number
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
 from mammoflow.config.base import read_settings
 from mammoflow.config.images import ImagesSettings
-from mammoflow.errors import ConfigError, MammoflowError, StudyError
+from mammoflow.errors import ConfigError, StudyError
 from mammoflow.prediction.films import image_id, prepare_films
 from mammoflow.prediction.output import LEFT_OUT, RESULT, TABLE, building, check_folder
 from mammoflow.prediction.requests import BOX_FORM, FilmRequest
 from mammoflow.prediction.results import NOTICE, PROGRAM
+from mammoflow.prediction.runs import trained_classifiers
 from mammoflow.storage.files import write_text
 from mammoflow.tables.files import write_csv
 
@@ -73,24 +74,7 @@ def read_class_run(folder: Path, names: Sequence[str] = ()) -> ClassRun:
     StudyError
         If the folder is that of no finished run.
     """
-    trained = {path.parent.name: path.parent for path in sorted(folder.glob("classification/*/training.json"))}
-    if not trained:
-        hint = f", such as {folder / 'fold-0'}" if any(folder.glob("fold-*")) else ""
-        raise StudyError(
-            f"--classify {folder} has no trained classifier; expected the folder of a finished run{hint}, with "
-            "classification/NAME/training.json"
-        )
-    unknown = [name for name in names if name not in trained]
-    if unknown:
-        raise ConfigError(f"classifier {unknown[0]!r} is not in {folder}; expected some of {', '.join(trained)}")
-    classifiers, left_out = [], {}
-    for name in names or trained:
-        try:
-            classifiers.append(TrainedClassClassifier.read(trained[name]))
-        except MammoflowError as problem:
-            if names:
-                raise
-            left_out[name] = str(problem)
+    classifiers, left_out = trained_classifiers(folder, names, TrainedClassClassifier.read)
     if not classifiers:
         raise ConfigError(
             f"there is neither a box nor a point, and no classifier of {folder} tells classes of whole pictures apart "

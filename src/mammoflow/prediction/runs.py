@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from mammoflow.classification.application import TrainedClassifier
 from mammoflow.config.base import read_settings
@@ -18,6 +19,8 @@ from mammoflow.prediction.models import choose_model
 from mammoflow.storage.files import read_json
 from mammoflow.weights.origin import ORIGIN_FILE
 from mammoflow.weights.registry import ModelSpec
+
+Trained = TypeVar("Trained", bound=TrainedClassifier)
 
 
 @dataclass(frozen=True)
@@ -74,26 +77,7 @@ def read_run(folder: Path, names: Sequence[str] = (), model: str = "", weights: 
     StudyError
         If the folder is that of no finished run.
     """
-    trained = sorted(path.parent for path in folder.glob("classification/*/training.json"))
-    if not trained:
-        raise StudyError(
-            f"--classify {folder} has no trained classifier; expected the folder of a finished run, such as "
-            "results/phantom, with classification/NAME/training.json"
-        )
-    known = [path.name for path in trained]
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ConfigError(f"classifier {unknown[0]!r} is not in {folder}; expected some of {', '.join(known)}")
-    if names:
-        trained = [path for path in trained if path.name in names]
-    classifiers, left_out = [], {}
-    for path in sorted(trained, key=lambda path: names.index(path.name)) if names else trained:
-        try:
-            classifiers.append(TrainedClassifier.read(path))
-        except MammoflowError as problem:
-            if names:
-                raise
-            left_out[path.name] = str(problem)
+    classifiers, left_out = trained_classifiers(folder, names, TrainedClassifier.read)
     if not classifiers:
         raise StudyError(
             f"no classifier of the run {folder} can be applied: {'; '.join(left_out.values())}; expected another run"
@@ -109,6 +93,49 @@ def read_run(folder: Path, names: Sequence[str] = (), model: str = "", weights: 
         left_out,
         _reported(folder, names, [one.folder.name for one in classifiers]),
     )
+
+
+def trained_classifiers(
+    folder: Path, names: Sequence[str], read: Callable[[Path], Trained]
+) -> tuple[list[Trained], dict[str, str]]:
+    """Return the classifiers of a run that can be applied, and why each other one cannot.
+
+    Parameters
+    ----------
+    folder
+        Folder of the run, or of one of its folds.
+    names
+        Classifiers to apply, in this order, each of which must be fit; empty takes all that can be applied.
+    read
+        Reads the folder of one classifier, and refuses those that cannot be applied.
+
+    Raises
+    ------
+    ConfigError
+        If the run lacks a named classifier.
+    StudyError
+        If the folder is that of no finished run.
+    """
+    trained = {path.parent.name: path.parent for path in sorted(folder.glob("classification/*/training.json"))}
+    if not trained:
+        example = folder / "fold-0" if any(folder.glob("fold-*")) else "results/phantom"
+        raise StudyError(
+            f"--classify {folder} has no trained classifier; expected the folder of a finished run, such as {example}, "
+            "with classification/NAME/training.json"
+        )
+    unknown = [name for name in names if name not in trained]
+    if unknown:
+        raise ConfigError(f"classifier {unknown[0]!r} is not in {folder}; expected some of {', '.join(trained)}")
+    classifiers: list[Trained] = []
+    left_out: dict[str, str] = {}
+    for name in names or trained:
+        try:
+            classifiers.append(read(trained[name]))
+        except MammoflowError as problem:
+            if names:
+                raise
+            left_out[name] = str(problem)
+    return classifiers, left_out
 
 
 def _reported(folder: Path, named: Sequence[str], applied: list[str]) -> str:

@@ -53,7 +53,7 @@ def test_one_panel_for_the_order_and_one_for_each_parameter(tmp_path: Path, monk
     def noted(axes: search_figure.Axes, trials: pd.DataFrame, key: str, space: object, best: int) -> None:
         draw(axes, trials, key, space, best)
         drawn[key] = [tuple(point) for point in axes.collections[0].get_offsets().tolist()]
-        if key == "learning_rate":  # the whole range is shown, though the trials lie in a part of it
+        if key == "learning_rate":  # the axis shows the whole range; the trials use a part of it
             assert axes.get_xlim()[0] < 1e-5 < 0.1 < axes.get_xlim()[1] < 0.3
 
     monkeypatch.setattr(search_figure, "_draw_parameter", noted)

@@ -13,20 +13,21 @@ from mammoflow.classification.application import TrainedClassifier, load_seed, p
 from mammoflow.classification.cases import Cases
 from mammoflow.classification.classes.learner import ClassClassifier
 from mammoflow.classification.classes.probabilities import probabilities_of
-from mammoflow.classification.results import RECORD_FILE, SEEDS_FOLDER
 from mammoflow.classification.samples import Files, Job, Samples
 from mammoflow.config.base import validate_settings
 from mammoflow.config.classification import INPUTS, ClassifierSettings
 from mammoflow.config.from_run import RECORD
 from mammoflow.errors import ConfigError
 from mammoflow.run.runtime import choose_device
-from mammoflow.storage.files import file_digest, read_json
+from mammoflow.storage.files import read_json
 from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 
 
 class TrainedClassClassifier(TrainedClassifier):
     """A classifier of several classes as its training left it."""
+
+    counted = "images"
 
     @classmethod
     def read(cls, folder: Path) -> TrainedClassClassifier:
@@ -56,25 +57,9 @@ class TrainedClassClassifier(TrainedClassifier):
         """Names of the classes, in the order of `cohort.classes`."""
         return tuple(str(name) for name in self.record["classes"])
 
-    def facts(self) -> dict[str, Any]:
-        """Return what an answer says about the classifier: classes, calibration, and what it was trained on."""
-        chosen = {str(seed): self.record["seeds"][str(seed)] for seed in self.seeds}
-        first = read_json(self.folder / SEEDS_FOLDER / str(self.seeds[0]) / RECORD_FILE)
-        patients = list(first.get("patients", []))
-        return {
-            "title": self.record["title"],
-            "classes": list(self.classes),
-            "calibration": self.settings.calibrate,
-            "temperature": {seed: one["temperature"] for seed, one in chosen.items()},
-            "validation_auc": {seed: one["validation_auc"] for seed, one in chosen.items()},
-            "constant": bool(self.record["constant"]),
-            "trained_on": {
-                "sources": sorted({str(entry).rpartition("/")[0] for entry in patients}),
-                "images": self.record["n"]["train"]["images"],
-                "phantom": bool(first.get("phantom", False)),
-            },
-            "weights_sha256": {str(seed): file_digest(self.weights(seed)) for seed in self.seeds},
-        }
+    def _own_facts(self) -> dict[str, Any]:
+        """Return the names of the classes; there is no threshold."""
+        return {"classes": list(self.classes)}
 
 
 def apply_class_classifier(trained: TrainedClassClassifier, images: Path, threads: int) -> pd.DataFrame:
