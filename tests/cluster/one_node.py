@@ -117,8 +117,8 @@ class OneNodeCluster:
     def kill_node(self) -> None:
         """Kill the daemon of the node and its jobs, as a crash of the node does."""
         daemon = self.daemons.pop()
-        for step in self.steps():
-            os.kill(step, signal.SIGKILL)
+        for process in [*self.programs(), *self.steps()]:
+            os.kill(process, signal.SIGKILL)
         daemon.kill()
         daemon.wait()
 
@@ -148,16 +148,12 @@ class OneNodeCluster:
         return shown.stdout.strip()
 
     def steps(self) -> list[int]:
-        """Return the processes of jobs that the node runs."""
-        listed = subprocess.run(["pgrep", "-f", "slurmstepd: "], capture_output=True, text=True, check=False)
-        children = [
-            child
-            for step in listed.stdout.split()
-            for child in subprocess.run(
-                ["pgrep", "-P", step], capture_output=True, text=True, check=False
-            ).stdout.split()
-        ]
-        return [int(process) for process in [*children, *listed.stdout.split()]]
+        """Return the processes by which the daemon of the node watches its jobs."""
+        return processes("-f", "slurmstepd: ")
+
+    def programs(self) -> list[int]:
+        """Return the processes that these started: the scripts of the jobs."""
+        return [program for step in self.steps() for program in processes("-P", str(step))]
 
     def ask(self, *command: str) -> str:
         """Return what a command of Slurm prints."""
@@ -212,6 +208,12 @@ class OneNodeCluster:
                 daemon.kill()
                 daemon.wait()
         SYSTEM_FILE.unlink(missing_ok=True)
+
+
+def processes(*selection: str) -> list[int]:
+    """Return the processes that pgrep selects."""
+    listed = subprocess.run(["pgrep", *selection], capture_output=True, text=True, check=False)
+    return [int(process) for process in listed.stdout.split()]
 
 
 def free_port() -> int:

@@ -130,7 +130,11 @@ class Project:
 
     def planned(self, *arguments: str) -> dict[str, int]:
         """Return how many jobs of each rule a dry run plans."""
-        printed = self.snakemake("--dry-run", *arguments)
+        return self.jobs(self.snakemake("--dry-run", *arguments))
+
+    @staticmethod
+    def jobs(printed: str) -> dict[str, int]:
+        """Return how many jobs of each rule Snakemake listed in what it printed."""
         table = re.findall(r"^(\w+) +(\d+)$", printed, flags=re.MULTILINE)
         return {rule: int(count) for rule, count in table if rule not in {"all", "total", "write_settings"}}
 

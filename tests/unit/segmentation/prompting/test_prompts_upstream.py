@@ -32,6 +32,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "box and mask": {"boxes": BOX, "mask": True},
     "point and mask": {"points": [[ON, BESIDE]], "labels": [[1, 0]], "mask": True},
 }
+ANSWERS = [(kind, True) for kind in KINDS] + [(kind, False) for kind in ("box", "point", "box and mask")]
+"""Each kind for the three heads; the one head is chosen after all four have been computed."""
 MASK = np.random.default_rng(2).normal(0, 8, (1, 1, 256, 256)).clip(-32, 32).astype(np.float32)
 """Within the bound that SAM 2 sets to the logits that it hands on."""
 
@@ -107,8 +109,7 @@ def check(found: tuple[Any, Any], logits: npt.NDArray[np.float32], iou: npt.NDAr
     np.testing.assert_allclose(found[1], iou, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("several", [False, True])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "several"), ANSWERS)
 def test_sam_answers_as_its_upstream_predictor(
     kind: str, several: bool, sam: SamModel, sam_embedding: Embedding, sam_predictor: SamPredictor
 ) -> None:
@@ -119,8 +120,7 @@ def test_sam_answers_as_its_upstream_predictor(
     check(own_masks(sam, sam_embedding, asked(kind, several)), logits, iou)
 
 
-@pytest.mark.parametrize("several", [False, True])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "several"), ANSWERS)
 def test_sam2_answers_as_its_upstream_predictor(
     kind: str, several: bool, sam2: PromptableModel, sam2_embedding: Embedding, sam2_predictor: SAM2ImagePredictor
 ) -> None:
