@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from conftest import Project
 
-pytestmark = pytest.mark.long(8)
+pytestmark = pytest.mark.long(5)
 
 OVERLAY = """
 cohort:
@@ -26,7 +26,7 @@ cohort:
 def test_a_further_study_is_an_input_of_the_cohort(project: Project) -> None:
     overlay = project.root / "overlay.yaml"
     overlay.write_text(OVERLAY, encoding="utf-8")
-    arguments = ("--configfile", str(overlay))
+    arguments = ("--configfile", str(overlay), "--", "cohort")
     printed = project.snakemake(*arguments, check=False)
     assert "cohort.more_datasets.0.folder: found 'second', which is no folder" in printed
     study = project.root / "second"

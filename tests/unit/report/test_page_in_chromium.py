@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from mammoflow.report.stage import write_report
 
 pytestmark = [pytest.mark.browser, pytest.mark.long(25)]
 
-WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+WINDOWS = {"wide": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
 RINGS = "mask: predicted\ninner_mm: 30.0\nring_mm: [60.0, 90.0]\n"
 
 
@@ -30,29 +30,25 @@ def report(run: Any) -> Path:
 
 
 @pytest.fixture(scope="module")
-def opened(browser: Any, report: Path) -> Iterator[Callable[..., Any]]:
-    """Return a function that opens the page; what the console says and what is asked of the network is on the tab."""
-    contexts = []
-
-    def open_page(viewport: dict[str, int], scheme: str = "light") -> Any:
-        context = browser.new_context(viewport=viewport, color_scheme=scheme)
-        contexts.append(context)
-        tab = context.new_page()
+def tabs(browser: Any, report: Path) -> Iterator[dict[str, Any]]:
+    """Return the page in a wide window and on a phone; each knows what the console said and what it asked for."""
+    contexts = {name: browser.new_context(viewport=viewport) for name, viewport in WINDOWS.items()}
+    opened = {}
+    for name, context in contexts.items():
+        tab = opened[name] = context.new_page()
         tab.said, tab.asked = [], []
-        tab.on("console", lambda message: tab.said.append(message.text))
-        tab.on("pageerror", lambda error: tab.said.append(str(error)))
-        tab.on("request", lambda request: tab.asked.append(request.url))
+        tab.on("console", lambda message, tab=tab: tab.said.append(message.text))
+        tab.on("pageerror", lambda error, tab=tab: tab.said.append(str(error)))
+        tab.on("request", lambda request, tab=tab: tab.asked.append(request.url))
         tab.goto(report.as_uri())
-        return tab
-
-    yield open_page
-    for context in contexts:
+    yield opened
+    for context in contexts.values():
         context.close()
 
 
-@pytest.fixture(scope="module")
-def tab(opened: Callable[..., Any]) -> Any:
-    return opened(WIDE)
+@pytest.fixture
+def tab(tabs: dict[str, Any]) -> Any:
+    return tabs["wide"]
 
 
 def visible(tab: Any, selector: str) -> list[str]:
@@ -61,33 +57,33 @@ def visible(tab: Any, selector: str) -> list[str]:
     return list(tab.locator(selector).evaluate_all(script))
 
 
-@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
+@pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_first_screen_has_the_finding_and_nothing_is_asked_of_the_network(
-    opened: Callable[..., Any], viewport: dict[str, int], scheme: str
+    tabs: dict[str, Any], window: str, scheme: str
 ) -> None:
-    tab = opened(viewport, scheme)
+    tab = tabs[window]
+    tab.emulate_media(color_scheme=scheme)
     assert not tab.said
     assert not [url for url in tab.asked if not url.startswith(("file:", "data:"))]
     sentence = tab.locator(".finding-sentence")
     place = sentence.bounding_box()
-    assert place["y"] + place["height"] <= viewport["height"]
+    assert place["y"] + place["height"] <= WINDOWS[window]["height"]
     assert sentence.inner_text().startswith("phantom: not evidence about patients")
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
     ground = tab.evaluate("getComputedStyle(document.body).backgroundColor")
     light = sum(int(value) for value in re.findall(r"\d+", ground)[:3]) > 380
+    tab.emulate_media(color_scheme="light")
     assert light == (scheme == "light")
 
 
-def test_the_headline_table_fits_a_laptop_and_says_that_it_scrolls_on_a_phone(
-    tab: Any, opened: Callable[..., Any], run: Any
-) -> None:
+def test_the_headline_table_fits_a_laptop_and_says_that_it_scrolls_on_a_phone(tabs: dict[str, Any], run: Any) -> None:
+    tab, phone = tabs["wide"], tabs["phone"]
     rows = visible(tab, "#headline-table tr[data-model]")
     assert len(rows) == len(pd.read_csv(run.root / "comparison" / "comparison.csv"))
     panel = tab.locator(".panel:has(#headline-table)")
     assert panel.evaluate("box => box.classList.contains('fits')")
     assert visible(tab, ".panel:has(#headline-table) .hint") == []
-    phone = opened(PHONE)
     hint = phone.locator(".panel:has(#headline-table) .hint")
     assert hint.is_visible()
     assert hint.bounding_box()["y"] < phone.locator("#headline-table").bounding_box()["y"]
@@ -222,7 +218,9 @@ def test_nothing_is_folded_away_on_paper(tab: Any) -> None:
     expect(folded).to_have_count(closed)
 
 
-def test_axe_finds_nothing(tab: Any, opened: Callable[..., Any]) -> None:
+def test_axe_finds_nothing(tabs: dict[str, Any]) -> None:
+    tab, phone = tabs["wide"], tabs["phone"]
+    phone.emulate_media(color_scheme="dark")
     package = pytest.importorskip("axe_playwright_python")
     script = (Path(package.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
     # Rows of one table look alike, and so do the cases: a few of each are looked at. Contrast takes long on cells, so
@@ -233,7 +231,7 @@ def test_axe_finds_nothing(tab: Any, opened: Callable[..., Any]) -> None:
     everything = "axe.run({resultTypes: ['violations'], rules: {'color-contrast': {enabled: false}}})"
     some = "['#finding', 'nav', '#headline-table thead', '#cases .legend', '#case-11', '#methods', 'figcaption']"
     contrast = f"axe.run({some}, {{resultTypes: ['violations'], runOnly: ['color-contrast']}})"
-    for page, run in ((tab, everything), (tab, contrast), (opened(PHONE, "dark"), contrast)):
+    for page, run in ((tab, everything), (tab, contrast), (phone, contrast)):
         page.evaluate(fewer)
         page.evaluate(script)
         found = page.evaluate(f"{run}.then(result => result.violations)")

@@ -230,7 +230,7 @@ def test_an_epoch_without_a_number_decides_nothing(
     assert math.isnan(float(history(output)[0]["validation_dice"]))
 
 
-@pytest.mark.parametrize("method", ["decoder", "all"])
+@pytest.mark.parametrize("method", [pytest.param("decoder", marks=SLOW), "all"])
 def test_tuning_leaves_the_statistics_of_batch_normalisation(method: TuningMethod, discs: Path, tmp_path: Path) -> None:
     run(discs, SMALL_WEIGHTS, tmp_path / "mine", method, "mine", "small", epochs=1, learning_rate=1e-4)
     model = load_promptable(mine(tmp_path / "mine" / "model.safetensors", "small"), CPU)
