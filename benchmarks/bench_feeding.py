@@ -77,7 +77,9 @@ def main() -> None:
     options = parser.parse_args()
     set_threads(options.threads)
     torch.manual_seed(0)
-    model = without_encoder(build_model("sam_vit_b", sam_model_registry["vit_b"]().state_dict(), "random", torch.device("cpu")))
+    model = without_encoder(
+        build_model("sam_vit_b", sam_model_registry["vit_b"]().state_dict(), "random", torch.device("cpu"))
+    )
     resize = ResizeLongestSide(1024)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
