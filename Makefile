@@ -2,7 +2,8 @@
 # are all that has to be there before.
 
 CORES ?= all
-WORKERS ?= 2
+# One more than two cores, because tests wait for browsers and other processes.
+WORKERS ?= 3
 BIN := .venv/bin
 export PYTHON
 # Every job is a fresh interpreter; an environment that forbids bytecode would make each of them compile the library anew.
