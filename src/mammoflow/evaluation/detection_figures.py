@@ -10,6 +10,9 @@ import pandas as pd
 from mammoflow.evaluation.detection import FALSE_POSITIVES_PER_IMAGE
 from mammoflow.evaluation.drawing import COLOURS, DASHES, MARKERS, drawing, put_title, say_nothing_to_draw, write_data
 
+LINE_INCHES = 0.2
+"""Height of a line of the legend, which is below the curves."""
+
 
 def draw_froc(path: Path, curves: pd.DataFrame, detection: pd.DataFrame, phantom: bool) -> None:
     """Draw the FROC curve of each automatic model on the test split, with intervals at the stated false positives.
@@ -28,7 +31,7 @@ def draw_froc(path: Path, curves: pd.DataFrame, detection: pd.DataFrame, phantom
     shown = curves[(curves["split"] == "test") & curves["sensitivity"].notna()]
     rows = detection[detection["split"] == "test"].set_index("model")
     write_data(path, shown, phantom)
-    with drawing(path, 4.6) as figure:
+    with drawing(path, 4.4 + LINE_INCHES * shown["model"].nunique()) as figure:
         axes = figure.subplots()
         put_title(figure, "FROC on the test split", phantom)
         if shown.empty:
@@ -61,4 +64,4 @@ def draw_froc(path: Path, curves: pd.DataFrame, detection: pd.DataFrame, phantom
             xlabel="False positives per image",
             ylabel="Sensitivity (share of lesions hit)",
         )
-        axes.legend(loc="lower right")
+        figure.legend(loc="outside lower center")

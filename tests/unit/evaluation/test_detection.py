@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_up_detections import made_up_run
+from matplotlib.figure import Figure
 
+from mammoflow.evaluation import detection_figures
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.detection import DETECTION_COLUMNS, detection_table, froc_table
 from mammoflow.evaluation.detection_figures import draw_froc
+from mammoflow.evaluation.drawing import drawing
 from mammoflow.evaluation.proportions import proportion, wilson_interval
 
 BOOTSTRAP = PatientBootstrap(resamples=100, confidence=0.95, seed=1)
@@ -129,3 +134,25 @@ def test_figure_is_drawn_with_and_without_a_curve(tmp_path: Path, found: bool) -
     run = made_up_run() if found else made_up_run("train")
     draw_froc(tmp_path / "froc.png", froc_table(run), detection_table(run, BOOTSTRAP), phantom=True)
     assert (tmp_path / "froc.png").stat().st_size > 5000
+
+
+def test_the_legend_of_many_models_covers_no_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Figure] = []
+
+    @contextmanager
+    def kept(path: Path, height: float) -> Iterator[Figure]:
+        with drawing(path, height) as figure:
+            figures.append(figure)
+            yield figure
+
+    monkeypatch.setattr(detection_figures, "drawing", kept)
+    run = made_up_run()
+    curves, table = froc_table(run), detection_table(run, BOOTSTRAP)
+    names = [f"model {number}" for number in range(8)]
+    many = [pd.concat([each.assign(model=name) for name in names]) for each in (curves, table)]
+    draw_froc(tmp_path / "froc.png", *many, phantom=True)
+    (figure,) = figures
+    plot, legend = figure.axes[0].get_window_extent(), figure.legends[0].get_window_extent()
+    assert len(figure.legends[0].get_texts()) == 8
+    assert legend.y1 <= plot.y0
+    assert plot.height > 0.5 * figure.bbox.height
