@@ -148,8 +148,11 @@ def test_a_run_completes_after_a_cancelled_job_and_a_dead_node(
 def test_a_job_that_runs_out_of_time_gets_more_the_next_time(cluster: one_node.OneNodeCluster, folder: Path) -> None:
     run = through_slurm(cluster, folder, "slow", "cohort")
     job = wait_for_running(cluster, run)
-    for process in cluster.programs():  # not the steps: a job whose step is stopped cannot be ended
+    programs = cluster.programs()
+    assert programs
+    for process in programs:  # not the steps: a job whose step is stopped cannot be ended
         os.kill(process, signal.SIGSTOP)
     cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=1")
     printed, _ = run.communicate()
     assert run.returncode == 0, printed[-6000:]
+    assert "Trying to restart job" in printed
