@@ -48,6 +48,8 @@ def test_methods_stand_with_what_they_train_and_take(tmp_path: Path) -> None:
     assert "reference" in first
     for found in ("4,076,900", "2 / 5", "3012", "9.51", "+0.250", "0.20", "3 seen in training", "tuned", "point"):
         assert found in second, found
+    # a line of its own, which in a row's heading only `small` gives
+    assert '<th scope="row">tuned<span class="small">point</span></th>' in second
     assert "phantom" in text
     assert "segmentation-heads" not in text
 
