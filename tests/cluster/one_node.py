@@ -152,7 +152,7 @@ class OneNodeCluster:
         return processes("-f", "slurmstepd: ")
 
     def programs(self) -> list[int]:
-        """Return the processes that these started: the scripts of the jobs."""
+        """Return the scripts of the jobs, which the steps started."""
         return [program for step in self.steps() for program in processes("-P", str(step))]
 
     def ask(self, *command: str) -> str:

@@ -32,8 +32,11 @@ KINDS: dict[str, dict[str, Any]] = {
     "box and mask": {"boxes": BOX, "mask": True},
     "point and mask": {"points": [[ON, BESIDE]], "labels": [[1, 0]], "mask": True},
 }
-ANSWERS = [(kind, True) for kind in KINDS] + [(kind, False) for kind in ("box", "point", "box and mask")]
-"""Each kind for the three heads; the one head is chosen after all four have been computed."""
+QUICK = ("box", "point", "box and mask")
+ANSWERS = [(kind, True) for kind in KINDS] + [
+    pytest.param(kind, False, marks=() if kind in QUICK else pytest.mark.slow) for kind in KINDS
+]
+"""Kinds of prompts, for three heads and for one. The networks compute all heads and then select, so few are quick."""
 MASK = np.random.default_rng(2).normal(0, 8, (1, 1, 256, 256)).clip(-32, 32).astype(np.float32)
 """Within the bound that SAM 2 sets to the logits that it hands on."""
 
