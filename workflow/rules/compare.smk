@@ -86,6 +86,7 @@ rule compare:
                 "segmentation_empty",
                 "tuning_methods",
                 "segmentation_parameters",
+                "segmentation_differences",
                 "segmentation_subgroups",
                 "detection",
                 "froc",

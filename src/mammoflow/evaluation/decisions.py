@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mammoflow.evaluation.clustered import clustered_p_value
 from mammoflow.evaluation.metrics import FloatArray, IntArray, patient_codes
 from mammoflow.evaluation.proportions import Proportion, proportion
 
@@ -82,9 +83,7 @@ def compare_decisions(
     if number == 0:
         return DecisionDifference(math.nan, math.nan, 0.0, 0.0, math.nan, (one, other))
     means = [np.mean(seeds, axis=0) for seeds in (first, second)]
-    differences = np.bincount(codes, weights=means[0] - means[1])
-    spread = float((differences**2).sum())
-    p_value = math.erfc(abs(float(differences.sum())) / math.sqrt(2 * spread)) if spread > 1e-12 else math.nan
+    p_value = clustered_p_value(means[0] - means[1], codes)
     return DecisionDifference(
         one.value,
         other.value,

@@ -36,6 +36,7 @@ from mammoflow.evaluation.saliency import saliency_table
 from mammoflow.evaluation.seen_patients import SEEN_MARK
 from mammoflow.evaluation.segmentation_choices import choices_table
 from mammoflow.evaluation.segmentation_diameter import diameter_correlation, dice_by_diameter
+from mammoflow.evaluation.segmentation_differences import segmentation_differences
 from mammoflow.evaluation.segmentation_empty import empty_images_table
 from mammoflow.evaluation.segmentation_heads import heads_table
 from mammoflow.evaluation.segmentation_parameters import parameters_table
@@ -144,6 +145,7 @@ def compare(
         "segmentation_heads": heads_table(scores, measured, bootstrap),
         "segmentation_empty": empty_images_table(run.empty_scores, bootstrap),
         "tuning_methods": tuning_methods(scores, measured, run.weights, bootstrap),
+        "segmentation_differences": segmentation_differences(run, scores, measured, bootstrap),
         "segmentation_subgroups": segmentation_subgroups(scores, measured, bootstrap, settings.fewest_cases),
         "detection": detection_table(run, bootstrap),
         "froc": froc_table(run),

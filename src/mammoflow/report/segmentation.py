@@ -7,6 +7,7 @@ from typing import Any
 from mammoflow.evaluation.candidates import display_name
 from mammoflow.evaluation.segmentation_summary import ELLIPSE
 from mammoflow.evaluation.segmentation_tables import CHOSEN, FEEDS
+from mammoflow.report.content import Tables
 from mammoflow.tables.detections import NO_PROMPT
 
 Row = dict[str, Any]
@@ -90,3 +91,50 @@ def subgroup_groups(rows: list[Row]) -> list[tuple[str, list[Row]]]:
     for row in rows:
         groups.setdefault(str(row["grouping"]), {}).setdefault(str(row["group"]), []).append(row)
     return [(grouping, [row for rows in by_group.values() for row in rows]) for grouping, by_group in groups.items()]
+
+
+def with_headings(rows: list[Row]) -> list[Row]:
+    """Return rows of `segmentation_differences.csv` with a `heading`: what the Dice is of, the prompt, and the feed."""
+    several = len({row["feed"] for row in rows if row["feed"]}) > 1
+    return [
+        row
+        | {
+            "heading": f"{str(row['dice_of']).capitalize()}, {prompt_words(row)}"
+            + (f", {FEEDS[row['feed']]}" if several and row["feed"] else "")
+        }
+        for row in rows
+    ]
+
+
+def segmentation_values(tables: Tables, model: str) -> dict[str, Any]:
+    """Return the rows of the segmentation section; subgroups and choices only for the prompts of the chosen masks.
+
+    Parameters
+    ----------
+    tables
+        Tables of the comparison.
+    model
+        The default model, whose rows come first.
+    """
+    diameters = tables.rows("dice_by_diameter")
+    segmentation, choices, subgroups, correlation = (
+        default_model_first(tables.rows(name), model)
+        for name in ("segmentation", "segmentation_choices", "segmentation_subgroups", "dice_diameter_correlation")
+    )
+    tested = [row for row in choices if row["split"] == "test"]
+    return {
+        "segmentation": segmentation,
+        "default_segmentation": default_segmentation(segmentation, diameters, model),
+        "segmentation_choices": choice_groups(with_prompts_of_masks(tested, diameters)),
+        "segmentation_subgroups": subgroup_groups(with_prompts_of_masks(subgroups, diameters)),
+        "correlation": correlation,
+        "segmentation_parameters": [
+            row | {"task": f"{str(row['kind']).capitalize()} models, Dice of {row['dice_of']}"}
+            for row in tables.rows("segmentation_parameters")
+        ],
+        "segmentation_differences": with_headings(tables.rows("segmentation_differences")),
+        **{
+            name: [row for row in tables.rows(name) if row["split"] == "test"]
+            for name in ("tuning_methods", "segmentation_heads", "segmentation_empty")
+        },
+    }

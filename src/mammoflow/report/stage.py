@@ -42,14 +42,7 @@ from mammoflow.report.rings import read_rings
 from mammoflow.report.robustness import robustness_section
 from mammoflow.report.saliency import METHODS, gallery_maps, map_pictures
 from mammoflow.report.sections import sections_of
-from mammoflow.report.segmentation import (
-    choice_groups,
-    default_model_first,
-    default_segmentation,
-    prompt_words,
-    subgroup_groups,
-    with_prompts_of_masks,
-)
+from mammoflow.report.segmentation import prompt_words, segmentation_values
 from mammoflow.report.verdicts import against_reader, verdicts
 from mammoflow.report.wording import in_words_of, speaks_of_birads
 from mammoflow.storage.files import read_json, write_text
@@ -235,39 +228,6 @@ def birads_rows(run: Path) -> list[dict[str, Any]]:
         return []
     everything = {"split": ALL, "density": ALL, "view": ALL}
     return [row for row in Tables(run / "birads").rows("birads") if everything.items() <= row.items()]
-
-
-def segmentation_values(tables: Tables, model: str) -> dict[str, Any]:
-    """Return the rows of the segmentation section; subgroups and choices only for the prompts of the chosen masks.
-
-    Parameters
-    ----------
-    tables
-        Tables of the comparison.
-    model
-        The default model, whose rows come first.
-    """
-    diameters = tables.rows("dice_by_diameter")
-    segmentation, choices, subgroups, correlation = (
-        default_model_first(tables.rows(name), model)
-        for name in ("segmentation", "segmentation_choices", "segmentation_subgroups", "dice_diameter_correlation")
-    )
-    tested = [row for row in choices if row["split"] == "test"]
-    return {
-        "segmentation": segmentation,
-        "default_segmentation": default_segmentation(segmentation, diameters, model),
-        "segmentation_choices": choice_groups(with_prompts_of_masks(tested, diameters)),
-        "segmentation_subgroups": subgroup_groups(with_prompts_of_masks(subgroups, diameters)),
-        "correlation": correlation,
-        "segmentation_parameters": [
-            row | {"task": f"{str(row['kind']).capitalize()} models, Dice of {row['dice_of']}"}
-            for row in tables.rows("segmentation_parameters")
-        ],
-        **{
-            name: [row for row in tables.rows(name) if row["split"] == "test"]
-            for name in ("tuning_methods", "segmentation_heads", "segmentation_empty")
-        },
-    }
 
 
 def audit_section(audit: Path | None) -> Markup | None:

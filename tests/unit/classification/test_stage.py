@@ -24,6 +24,7 @@ from mammoflow.classification.threshold import choose_threshold
 from mammoflow.config.base import validate_settings
 from mammoflow.config.classification import ClassifierSettings
 from mammoflow.errors import StudyError, WeightsError
+from mammoflow.segmentation.tuning import methods
 from mammoflow.storage.files import file_digest, write_mask
 from mammoflow.tables.features import FEATURES
 from mammoflow.tables.files import read_table, write_table
@@ -280,6 +281,24 @@ def test_a_tuned_encoder_keeps_its_statistics(study: Any, tiny: Any, monkeypatch
     assert saved["front.network.encoder.norm.num_batches_tracked"] == 0
     assert torch.equal(saved["front.network.encoder.norm.running_mean"], torch.zeros(6))
     assert not torch.equal(saved["front.network.encoder.norm.weight"], torch.ones(6))
+
+
+@pytest.mark.usefixtures("fake_model")
+@pytest.mark.parametrize("recomputes", [True, False])
+def test_the_options_say_whether_activations_are_computed_again(
+    study: Any, monkeypatch: pytest.MonkeyPatch, recomputes: bool
+) -> None:
+    class PreparedError(Exception):
+        """Ends the test before the training."""
+
+    def stop(*given: Any) -> Any:
+        raise PreparedError(whole(*given).recomputes)
+
+    whole = methods.prepare
+    monkeypatch.setattr(methods, "prepare", stop)
+    options = {"tune": "all", "gradient_checkpointing": recomputes}
+    with pytest.raises(PreparedError, match=str(recomputes)):
+        train(study, settings_of(PERCEPTRON, input_options=options))
 
 
 @pytest.mark.usefixtures("fake_model")

@@ -17,6 +17,7 @@ SEGMENTATION_TABLES = (
     "segmentation",
     "segmentation_choices",
     "segmentation_subgroups",
+    "segmentation_differences",
     "dice_by_diameter",
     "dice_diameter_correlation",
 )

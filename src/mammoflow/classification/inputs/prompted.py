@@ -43,6 +43,11 @@ class Options(Settings):
     segmentation_weight: float = Field(
         1.0, ge=0, description="Weight of the segmentation loss, relative to the classification loss."
     )
+    gradient_checkpointing: bool = Field(
+        True,
+        description="If all is trained, compute the encoder's activations again in the backward pass instead of "
+        "keeping them: less memory, more time.",
+    )
 
 
 def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
@@ -120,7 +125,9 @@ def _front(
     from mammoflow.segmentation.tuning.methods import prepare
 
     rates = TuneSettings(
-        learning_rate=options.tuning_learning_rate, encoder_learning_rate=options.encoder_learning_rate
+        learning_rate=options.tuning_learning_rate,
+        encoder_learning_rate=options.encoder_learning_rate,
+        gradient_checkpointing=options.gradient_checkpointing,
     )
     method: Literal["decoder", "all"] = "all" if options.tune == "all" else "decoder"
     prepared = prepare(model, method, rates)
