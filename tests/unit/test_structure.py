@@ -134,7 +134,7 @@ def test_every_room_has_its_floor() -> None:
 
 def test_the_documentation_lists_the_same_floors() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    section = text.partition("## Rooms and floors")[2].partition("\n## ")[0]
+    section = text.partition("## Layers")[2].partition("\n## ")[0]
     listed = re.findall(r"^\| `(\w+)(?:/|\.py)` \|", section, flags=re.MULTILINE)
     assert tuple(listed) == FLOORS
 
