@@ -10,9 +10,10 @@ import pandas as pd
 from mammoflow.evaluation.candidates import CLASSIFIER, display_name
 from mammoflow.evaluation.drawing import (
     COLOURS,
-    DASHES,
+    dashes,
     drawing,
     name_artists,
+    put_legend,
     put_title,
     say_nothing_to_draw,
     write_data,
@@ -54,7 +55,7 @@ def draw_reliability(path: Path, table: pd.DataFrame, phantom: bool, titles: Map
                 markersize=4,
                 linewidth=1.3,
                 color=colour,
-                linestyle=DASHES[place % len(DASHES)],
+                linestyle=dashes(place),
                 label=display_name(str(name), titles),
             )
             bounds = (bins["mean_probability"], bins["malignant_share_low"], bins["malignant_share_high"])
@@ -64,4 +65,4 @@ def draw_reliability(path: Path, table: pd.DataFrame, phantom: bool, titles: Map
             xlim=(-0.01, 1.01), ylim=(-0.02, 1.02), xlabel="Mean predicted probability", ylabel="Share of malignant"
         )
         axes.set_aspect("equal")
-        figure.legend(loc="outside lower center", ncols=2)
+        put_legend(figure, dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True)))

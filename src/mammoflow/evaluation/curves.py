@@ -15,11 +15,12 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from mammoflow.evaluation.candidates import CEILING, FLOOR, FUSION, READER, Candidate, display_name
 from mammoflow.evaluation.drawing import (
     COLOURS,
-    DASHES,
     GREY,
     INK,
+    dashes,
     drawing,
     name_artists,
+    put_legend,
     put_title,
     say_nothing_to_draw,
     write_data,
@@ -29,6 +30,10 @@ from mammoflow.evaluation.metrics import FloatArray
 FAINT = "#cbd2d9"
 PANEL_COLUMNS = 4
 ASSESSMENT = "BI-RADS assessment"
+NEAR = (0.22, 0.05)
+"""Distances between two points within which the name of the second one is a line lower."""
+
+LINE_POINTS = 12.0
 NOTHING = "no curve: the test split needs lesions of both classes"
 
 
@@ -247,8 +252,8 @@ def _styled(curves: Sequence[Curve]) -> list[tuple[Curve, dict[str, Any]]]:
             style = {"color": "#9aa5b1", "linewidth": 0.9, "zorder": 1, "label": name}
         else:
             width = 1.7 if len(curve.scores) == 1 else 1.0
-            place = colour % len(COLOURS)
-            style = {"color": COLOURS[place], "linestyle": DASHES[place], "linewidth": width, "label": curve.name}
+            style = {"color": COLOURS[colour % len(COLOURS)], "linestyle": dashes(colour)}
+            style |= {"linewidth": width, "label": curve.name}
             colour += 1
         styled.append((curve, style))
     return styled
@@ -265,20 +270,22 @@ def _roc(label: FloatArray, score: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _draw_cuts(axes: Axes, reader: Curve) -> None:
-    """Draw a named point for each category that can be the cut."""
-    score = reader.scores[0]
+    """Draw a named point for each category that can be the cut; names of near points stand below each other."""
+    score, before, line, height = reader.scores[0], (-1.0, -1.0), 0, 0.0
     false_positive, recall, cuts = roc_curve(reader.label, score, drop_intermediate=False)
     for x, y, cut in zip(false_positive, recall, cuts, strict=True):
         if not np.isfinite(cut) or cut <= score.min():
             continue
+        line = line + 1 if x - before[0] < NEAR[0] and y - before[1] < NEAR[1] else 0
+        before, height = (x, y), height if line else y
         working = cut == score[score >= reader.threshold].min(initial=np.inf)
         face = INK if working else "white"
         axes.plot(x, y, "o", color=INK, markersize=8 if working else 4.5, markerfacecolor=face, zorder=4)
         axes.annotate(
             reader.model if working else f"{cut:g} and above",
-            (x, y),
+            (x, height),
             textcoords="offset points",
-            xytext=(8, -11),
+            xytext=(8, -11 - LINE_POINTS * line),
             fontsize=8.5,
             fontweight="bold" if working else "normal",
             zorder=5,
@@ -289,5 +296,4 @@ def _draw_cuts(axes: Axes, reader: Curve) -> None:
 def _legend(figure: Any, axes: Axes) -> None:
     """Put a legend below the plot, each name once, and give its lines the names of the curves."""
     handles, labels = axes.get_legend_handles_labels()
-    once = dict(zip(labels, handles, strict=True))
-    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=2)
+    put_legend(figure, dict(zip(labels, handles, strict=True)))

@@ -12,7 +12,17 @@ import pandas as pd
 from mammoflow.evaluation.calibration import CALIBRATED_READER
 from mammoflow.evaluation.candidates import CLASSIFIER, READER, display_name
 from mammoflow.evaluation.decision_curve import BIOPSY_ALL, BIOPSY_NONE
-from mammoflow.evaluation.drawing import COLOURS, DASHES, GREY, INK, drawing, put_title, say_nothing_to_draw, write_data
+from mammoflow.evaluation.drawing import (
+    COLOURS,
+    GREY,
+    INK,
+    dashes,
+    drawing,
+    put_legend,
+    put_title,
+    say_nothing_to_draw,
+    write_data,
+)
 from mammoflow.evaluation.fusion import WITH_BIRADS
 
 MOST_MODELS = 8
@@ -60,7 +70,7 @@ def draw_decision_curve(path: Path, table: pd.DataFrame, best: str, phantom: boo
             xlim=(0, 1), ylim=(-0.25 * max(top, 0.1), 1.1 * max(top, 0.1)),
             xlabel="Threshold probability of malignancy", ylabel="Net benefit",
         )  # fmt: skip
-        figure.legend(loc="outside lower center", ncols=2)
+        put_legend(figure, dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True)))
 
 
 def _label(name: str, titles: Mapping[str, str]) -> str:
@@ -86,6 +96,6 @@ def _style(name: str, family: str, best: str, table: pd.DataFrame) -> dict[str, 
     place = shown.index(name)
     return {
         "color": COLOURS[place % len(COLOURS)],
-        "linestyle": DASHES[place % len(DASHES)],
+        "linestyle": dashes(place),
         "linewidth": 2.0 if name == best else 1.2,
     }

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mammoflow.evaluation.detection import FALSE_POSITIVES_PER_IMAGE
-from mammoflow.evaluation.drawing import COLOURS, DASHES, MARKERS, drawing, put_title, say_nothing_to_draw, write_data
+from mammoflow.evaluation.drawing import COLOURS, MARKERS, dashes, drawing, put_title, say_nothing_to_draw, write_data
 
 LINE_INCHES = 0.2
 """Height of a line of the legend, which is below the curves."""
@@ -48,7 +48,7 @@ def draw_froc(path: Path, curves: pd.DataFrame, detection: pd.DataFrame, phantom
                 hits,
                 where="post",
                 color=colour,
-                linestyle=DASHES[place % len(DASHES)],
+                linestyle=dashes(place),
                 linewidth=1.8,
                 label=label,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -21,16 +21,9 @@ from mammoflow.tables.files import write_csv
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195", "#8C6D1F")
 """Okabe and Ito's palette (Color Universal Design, 2008) without black and yellow, and two that keep apart from it."""
 
-DASHES = (
-    "-",
-    (0, (5, 1.5)),
-    (0, (1, 1)),
-    (0, (5, 1.5, 1, 1.5)),
-    "-",
-    (0, (5, 1.5)),
-    (0, (1, 1)),
-    (0, (5, 1.5, 1, 1.5)),
-)
+Dashes = str | tuple[int, tuple[float, ...]]
+
+DASHES: tuple[Dashes, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 INK = "#1b2733"
 GREY = "#7b8794"
@@ -63,6 +56,9 @@ STYLE = {
     # curves of a thousand points lose those within half a pixel of a straight line
     "path.simplify_threshold": 0.5,
 }
+
+LEGEND_LINE_INCHES = 0.18
+"""Height of a line of a legend."""
 
 TITLE_LETTERS = 11.0
 """Letters of a title on an inch; a longer title takes a further line."""
@@ -144,6 +140,33 @@ def put_title(figure: Figure, title: str, phantom: bool, y: float | None = None)
     text = f"{title} ({marks})" if marks else title
     lines = textwrap.wrap(text, int(TITLE_LETTERS * figure.get_size_inches()[0]))
     figure.suptitle("\n".join(lines), x=0.01, ha="left", fontweight="bold", fontsize=10.5, **place)
+
+
+def dashes(place: int) -> Dashes:
+    """Return the dashes of a line; with `COLOURS[place % len(COLOURS)]` no two of 32 lines look alike."""
+    return DASHES[(place + place // len(COLOURS)) % len(DASHES)]
+
+
+def put_legend(figure: Figure, entries: Mapping[str, Artist], columns: int = 2) -> None:
+    """Put a legend below the plots, in fewer columns where the names are too long; the figure then grows.
+
+    Parameters
+    ----------
+    figure
+        Not laid out yet.
+    entries
+        Artists by name.
+    columns
+        Most columns.
+    """
+    rows = -(-len(entries) // columns)
+    for tried in range(columns, 0, -1):
+        legend = figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=tried)
+        if tried == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            added = -(-len(entries) // tried) - rows
+            figure.set_figheight(figure.get_figheight() + LEGEND_LINE_INCHES * added)
+            return
+        legend.remove()
 
 
 def _marks(phantom: bool) -> str:

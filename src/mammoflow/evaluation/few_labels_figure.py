@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mammoflow.evaluation.drawing import COLOURS, DASHES, GREY, MARKERS, drawing, put_title, write_data
+from mammoflow.evaluation.drawing import COLOURS, GREY, MARKERS, dashes, drawing, put_title, write_data
 
 NAMES = {"dice": "Mean Dice of test images with a lesion", "auc": "AUC on test lesions"}
 
@@ -51,7 +51,7 @@ def draw_few_labels(path: Path, table: pd.DataFrame, phantom: bool) -> None:
                 )
                 share = 100 * points["label_fraction"] * (LEAST_SHIFT + STEP * place)
                 style = {"color": COLOURS[place % len(COLOURS)], "linewidth": 1.6}
-                axes.plot(share, points["value"], linestyle=DASHES[place % len(DASHES)], **style)
+                axes.plot(share, points["value"], linestyle=dashes(place), **style)
                 axes.plot(share, points["value"], MARKERS[place % len(MARKERS)], color=style["color"], label=label)
                 axes.vlines(share, points["value_low"], points["value_high"], color=style["color"], alpha=0.6)
             ticks = sorted(set(rows["label_fraction"]))

@@ -10,7 +10,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from mammoflow.evaluation.candidates import READER, display_name
-from mammoflow.evaluation.drawing import COLOURS, GREY, INK, drawing, put_title, say_nothing_to_draw, write_data
+from mammoflow.evaluation.drawing import (
+    COLOURS,
+    GREY,
+    INK,
+    drawing,
+    put_legend,
+    put_title,
+    say_nothing_to_draw,
+    write_data,
+)
 
 LINE_INCHES = 0.24
 
@@ -57,7 +66,7 @@ def draw_forest(path: Path, table: pd.DataFrame, best: str, phantom: bool, title
         for axes in (left, right):
             axes.grid(axis="y", visible=False)
             axes.tick_params(axis="y", length=0)
-        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        put_legend(figure, dict(zip(*left.get_legend_handles_labels()[::-1], strict=True)))
 
 
 def _lines(table: pd.DataFrame) -> list[tuple[str, str]]:

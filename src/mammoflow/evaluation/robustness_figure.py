@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 
 from mammoflow.evaluation.drawing import (
     COLOURS,
-    DASHES,
     GREY,
     MARKERS,
+    dashes,
     drawing,
     name_artists,
     put_title,
@@ -101,7 +101,7 @@ def _draw_panel(
         colour = COLOURS[place % len(COLOURS)]
         style: dict[str, Any] = {
             "color": colour,
-            "linestyle": DASHES[place % len(DASHES)],
+            "linestyle": dashes(place),
             "marker": MARKERS[place % len(MARKERS)],
         }
         (line,) = panel.plot(

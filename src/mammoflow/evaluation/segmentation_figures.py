@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 
 from mammoflow.evaluation.drawing import (
     COLOURS,
-    DASHES,
     GREY,
     MARKERS,
+    dashes,
     drawing,
     name_artists,
     put_title,
@@ -56,7 +56,7 @@ def draw_dice_against_margin(path: Path, table: pd.DataFrame, phantom: bool) -> 
             return
         models = [model for model in shown["model"].unique() if model != ELLIPSE]
         for place, model in enumerate(models):
-            style = {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[place % len(DASHES)]}
+            style = {"color": COLOURS[place % len(COLOURS)], "linestyle": dashes(place)}
             _draw_band(
                 axes,
                 shown[shown["model"] == model],
@@ -106,9 +106,7 @@ def draw_dice_by_iteration(path: Path, table: pd.DataFrame, phantom: bool) -> No
             for margin, line in part.groupby("margin_mm"):
                 place = margins.index(margin)
                 style = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
-                _draw_band(
-                    axes, line, "iteration", f"+{margin:g} mm", {**style, "linestyle": DASHES[place % len(DASHES)]}
-                )
+                _draw_band(axes, line, "iteration", f"+{margin:g} mm", {**style, "linestyle": dashes(place)})
             axes.set_title(f"{model}, n = {int(part['n'].max())}\n{FEEDS.get(feed, feed)}", fontweight="normal")
             axes.set(ylim=(0, 1), xlabel="Iteration", ylabel="Mean Dice, missed = 0")
             axes.set_xticks(sorted(part["iteration"].unique()))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from mammoflow.evaluation.drawing import COLOURS, DASHES, GREY, drawing, put_title, say_nothing_to_draw
+from mammoflow.evaluation.drawing import COLOURS, GREY, dashes, drawing, put_title, say_nothing_to_draw
 from mammoflow.tables.stability import ALL, PERTURBATIONS
 
 GOOD = 0.75
@@ -48,7 +48,7 @@ def _draw_family(panel: Axes, family: str, table: pd.DataFrame) -> None:
                 np.sort(low.clip(0, 1)),
                 1 - np.arange(len(low)) / len(low),
                 color=COLOURS[place],
-                linestyle=DASHES[place],
+                linestyle=dashes(place),
                 linewidth=2.2 if kind == ALL else 1.4,
                 label=kind,
             )
