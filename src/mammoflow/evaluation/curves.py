@@ -249,7 +249,8 @@ def _styled(curves: Sequence[Curve]) -> list[tuple[Curve, dict[str, Any]]]:
             style = {"color": INK, "linewidth": 2, "zorder": 3, "label": ASSESSMENT}
         elif curve.family in (FLOOR, CEILING):
             name = "floors" if curve.family == FLOOR else "ceiling (oracle)"
-            style = {"color": "#9aa5b1", "linewidth": 0.9, "zorder": 1, "label": name}
+            line = "-" if curve.family == FLOOR else (0, (2, 2))
+            style = {"color": "#9aa5b1", "linestyle": line, "linewidth": 0.9, "zorder": 1, "label": name}
         else:
             width = 1.7 if len(curve.scores) == 1 else 1.0
             style = {"color": COLOURS[colour % len(COLOURS)], "linestyle": dashes(colour)}
