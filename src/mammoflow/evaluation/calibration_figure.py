@@ -65,4 +65,4 @@ def draw_reliability(path: Path, table: pd.DataFrame, phantom: bool, titles: Map
             xlim=(-0.01, 1.01), ylim=(-0.02, 1.02), xlabel="Mean predicted probability", ylabel="Share of malignant"
         )
         axes.set_aspect("equal")
-        put_legend(figure, dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True)))
+        put_legend(figure, axes)

@@ -10,6 +10,7 @@ import numpy as np
 from mammoflow.evaluation.metrics import FloatArray, IntArray, patient_codes
 
 NO_SPREAD = 1e-12
+"""Sums of squares up to this are rounding."""
 
 
 def clustered_p_value(scores: FloatArray, patients: Sequence[str] | IntArray) -> float:

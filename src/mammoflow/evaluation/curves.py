@@ -31,9 +31,11 @@ FAINT = "#cbd2d9"
 PANEL_COLUMNS = 4
 ASSESSMENT = "BI-RADS assessment"
 NEAR = (0.22, 0.05)
-"""Distances between two points within which the name of the second one is a line lower."""
+"""Differences in x and y between two points below which the label of the second one is a line lower."""
 
 LINE_POINTS = 12.0
+"""Height of a line of these labels."""
+
 NOTHING = "no curve: the test split needs lesions of both classes"
 
 
@@ -144,7 +146,7 @@ def draw_roc(path: Path, curves: Sequence[Curve], phantom: bool) -> None:
                 _draw_cuts(axes, curve)
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel="1 - specificity", ylabel="Sensitivity (recall)")
         axes.set_aspect("equal")
-        _legend(figure, axes)
+        put_legend(figure, axes)
 
 
 def draw_precision_recall(path: Path, curves: Sequence[Curve], phantom: bool) -> None:
@@ -174,7 +176,7 @@ def draw_precision_recall(path: Path, curves: Sequence[Curve], phantom: bool) ->
                     axes.plot(recall, precision, "o", color=INK, markersize=8, zorder=4)
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel="Recall (sensitivity)", ylabel="Precision (PPV)")
         axes.set_aspect("equal")
-        _legend(figure, axes)
+        put_legend(figure, axes)
 
 
 def draw_roc_panels(path: Path, curves: Sequence[Curve], table: pd.DataFrame, phantom: bool) -> None:
@@ -271,7 +273,7 @@ def _roc(label: FloatArray, score: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _draw_cuts(axes: Axes, reader: Curve) -> None:
-    """Draw a named point for each category that can be the cut; names of near points stand below each other."""
+    """Draw a point for each category that can be the threshold, and stack the labels of neighbouring points."""
     score, before, line, height = reader.scores[0], (-1.0, -1.0), 0, 0.0
     false_positive, recall, cuts = roc_curve(reader.label, score, drop_intermediate=False)
     for x, y, cut in zip(false_positive, recall, cuts, strict=True):
@@ -292,9 +294,3 @@ def _draw_cuts(axes: Axes, reader: Curve) -> None:
             zorder=5,
             bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
         )
-
-
-def _legend(figure: Any, axes: Axes) -> None:
-    """Put a legend below the plot, each name once, and give its lines the names of the curves."""
-    handles, labels = axes.get_legend_handles_labels()
-    put_legend(figure, dict(zip(labels, handles, strict=True)))

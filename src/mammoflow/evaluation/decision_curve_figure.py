@@ -70,7 +70,7 @@ def draw_decision_curve(path: Path, table: pd.DataFrame, best: str, phantom: boo
             xlim=(0, 1), ylim=(-0.25 * max(top, 0.1), 1.1 * max(top, 0.1)),
             xlabel="Threshold probability of malignancy", ylabel="Net benefit",
         )  # fmt: skip
-        put_legend(figure, dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True)))
+        put_legend(figure, axes)
 
 
 def _label(name: str, titles: Mapping[str, str]) -> str:

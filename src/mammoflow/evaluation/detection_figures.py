@@ -8,10 +8,17 @@ import numpy as np
 import pandas as pd
 
 from mammoflow.evaluation.detection import FALSE_POSITIVES_PER_IMAGE
-from mammoflow.evaluation.drawing import COLOURS, MARKERS, dashes, drawing, put_title, say_nothing_to_draw, write_data
-
-LINE_INCHES = 0.2
-"""Height of a line of the legend, which is below the curves."""
+from mammoflow.evaluation.drawing import (
+    COLOURS,
+    LEGEND_LINE_INCHES,
+    MARKERS,
+    dashes,
+    drawing,
+    put_legend,
+    put_title,
+    say_nothing_to_draw,
+    write_data,
+)
 
 
 def draw_froc(path: Path, curves: pd.DataFrame, detection: pd.DataFrame, phantom: bool) -> None:
@@ -31,7 +38,7 @@ def draw_froc(path: Path, curves: pd.DataFrame, detection: pd.DataFrame, phantom
     shown = curves[(curves["split"] == "test") & curves["sensitivity"].notna()]
     rows = detection[detection["split"] == "test"].set_index("model")
     write_data(path, shown, phantom)
-    with drawing(path, 4.4 + LINE_INCHES * shown["model"].nunique()) as figure:
+    with drawing(path, 4.4 + LEGEND_LINE_INCHES * shown["model"].nunique()) as figure:
         axes = figure.subplots()
         put_title(figure, "FROC on the test split", phantom)
         if shown.empty:
@@ -64,4 +71,4 @@ def draw_froc(path: Path, curves: pd.DataFrame, detection: pd.DataFrame, phantom
             xlabel="False positives per image",
             ylabel="Sensitivity (share of lesions hit)",
         )
-        figure.legend(loc="outside lower center")
+        put_legend(figure, axes, columns=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -57,7 +57,7 @@ STYLE = {
     "path.simplify_threshold": 0.5,
 }
 
-LEGEND_LINE_INCHES = 0.18
+LEGEND_LINE_INCHES = 0.2
 """Height of a line of a legend."""
 
 TITLE_LETTERS = 11.0
@@ -147,18 +147,20 @@ def dashes(place: int) -> Dashes:
     return DASHES[(place + place // len(COLOURS)) % len(DASHES)]
 
 
-def put_legend(figure: Figure, entries: Mapping[str, Artist], columns: int = 2) -> None:
-    """Put a legend below the plots, in fewer columns where the names are too long; the figure then grows.
+def put_legend(figure: Figure, axes: Axes, columns: int = 2) -> None:
+    """Put a legend below the plots, in fewer columns if the names are too long; the figure then grows.
 
     Parameters
     ----------
     figure
         Not laid out yet.
-    entries
-        Artists by name.
+    axes
+        The plot whose artists are named; each name is in the legend once.
     columns
         Most columns.
     """
+    handles, labels = axes.get_legend_handles_labels()
+    entries = dict(zip(labels, handles, strict=True))
     rows = -(-len(entries) // columns)
     for tried in range(columns, 0, -1):
         legend = figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=tried)

@@ -66,7 +66,7 @@ def draw_forest(path: Path, table: pd.DataFrame, best: str, phantom: bool, title
         for axes in (left, right):
             axes.grid(axis="y", visible=False)
             axes.tick_params(axis="y", length=0)
-        put_legend(figure, dict(zip(*left.get_legend_handles_labels()[::-1], strict=True)))
+        put_legend(figure, left)
 
 
 def _lines(table: pd.DataFrame) -> list[tuple[str, str]]:

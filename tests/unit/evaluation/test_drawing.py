@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -26,8 +25,9 @@ def test_no_two_of_32_lines_look_alike() -> None:
 def test_a_legend_has_as_many_columns_as_fit(tmp_path: Path, name: str, columns: int) -> None:
     with drawing(tmp_path / "figure.png", 5.0) as figure:
         axes = figure.subplots()
-        lines: dict[str, Artist] = {f"{name} {place}": axes.plot([0, 1], [0, place])[0] for place in range(6)}
-        put_legend(figure, lines)
+        for place in range(6):
+            axes.plot([0, 1], [0, place], label=f"{name} {place}")
+        put_legend(figure, axes)
     (legend,) = figure.legends
     assert len({round(text.get_window_extent().x0) for text in legend.get_texts()}) == columns
     box = legend.get_window_extent()
