@@ -17,6 +17,9 @@ from mammoflow.config.study_modality import PageSettings
 BIRADS_ROW = "BI-RADS > 3"
 """The row of the radiologist's assessment in every table."""
 
+VIEWS_JOINED = "(views joined)"
+"""End of the name of a row in which each lesion has the mean over the views of its finding."""
+
 PROTOCOL_TABLE = "protocol_comparison.csv"
 """Name of the table of `mammoflow protocols`."""
 
@@ -97,6 +100,11 @@ class ComparisonSettings(IntervalSettings):
         description="Ensembles by name, each a list of classifiers of classification.run; the score is the mean of "
         "their logits over classifiers and seeds.",
     )
+    joined_views: list[str] = Field(
+        default_factory=list,
+        description="Classifiers and ensembles that get one more row, in which each lesion has the mean logit over all "
+        "views of its finding. The reader of a case table has seen all views too.",
+    )
     predictions: list[ForeignPredictions] = Field(
         default_factory=list,
         description="Scores of other tools, each a table that is compared as a trained classifier is.",
@@ -127,7 +135,9 @@ class ComparisonSettings(IntervalSettings):
 
     @model_validator(mode="after")
     def check_ensembles(self) -> Self:
-        """Refuse an ensemble without classifiers, or with one twice."""
+        """Refuse an ensemble without classifiers or with one twice, and views that are joined twice."""
+        if len(set(self.joined_views)) < len(self.joined_views):
+            raise ValueError(f"joined_views is {self.joined_views}; expected each name once")
         for name, members in self.ensembles.items():
             if not name.strip() or not members or len(set(members)) < len(members):
                 raise ValueError(
@@ -201,6 +211,12 @@ class ComparisonSettings(IntervalSettings):
                     f"classification.run or an ensemble {[*classifiers, *self.ensembles]}, one of these with "
                     "' + BI-RADS' or \" + reader's words\", a row of features such as 'Gabor features', or a floor"
                 )
+        for name in self.joined_views:
+            if name not in [*classifiers, *self.ensembles]:
+                raise ValueError(
+                    f"comparison.joined_views names {name!r}; expected classifiers of classification.run or ensembles "
+                    f"{[*classifiers, *self.ensembles]}"
+                )
         for name in self.fusion if isinstance(self.fusion, list) else []:
             if name not in self._names(classifiers):
                 raise ValueError(
@@ -209,9 +225,14 @@ class ComparisonSettings(IntervalSettings):
                 )
 
     def _names(self, classifiers: Sequence[str]) -> list[str]:
-        """Return the names that the user gave to rows."""
-        named = (*(one.name for one in self.feature_models), *(one.name for one in self.predictions))
-        return [*classifiers, *self.ensembles, *named]
+        """Return the names that the user gave to rows, and those of their joined views."""
+        own = (*(one.name for one in self.feature_models), *(one.name for one in self.predictions))
+        return [*classifiers, *self.ensembles, *map(joined_row, self.joined_views), *own]
+
+
+def joined_row(model: str) -> str:
+    """Return the name of the row in which the views of each finding are joined."""
+    return f"{model} {VIEWS_JOINED}"
 
 
 def _may_be_a_row(name: str, models: Sequence[str]) -> bool:

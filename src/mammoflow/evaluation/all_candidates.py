@@ -15,7 +15,7 @@ from mammoflow.evaluation.candidates import (
     seen_by_features,
 )
 from mammoflow.evaluation.chosen_features import chosen_candidate
-from mammoflow.evaluation.ensembles import named_ensembles, seed_ensembles
+from mammoflow.evaluation.ensembles import joined_views, named_ensembles, seed_ensembles
 from mammoflow.evaluation.feature_models import boosted_candidate, feature_candidate, joint_candidate
 from mammoflow.evaluation.floors import floor_candidates, identity_floor, suspicion_ceiling
 from mammoflow.evaluation.foreign import check_names, for_fusion, foreign_candidates
@@ -28,14 +28,14 @@ from mammoflow.evaluation.seen_patients import SeenPatients
 def all_candidates(settings: ComparisonSettings, run: Run, lesions: pd.DataFrame) -> list[Candidate]:
     """Return everything that the table compares, in the order of its rows.
 
-    These are the reader, classifiers and their ensembles, scores of other tools, fusions of all these with the reader,
-    models on features, floors, and the ceiling of a phantom study. Names do not depend on how lesions fall into splits,
-    so that the folds of a cross-validation have the same ones.
+    These are the reader, classifiers, their ensembles and their views joined, scores of other tools, fusions of all
+    these with the reader, models on features, floors, and the ceiling of a phantom study. Names do not depend on how
+    lesions fall into splits, so that the folds of a cross-validation have the same ones.
 
     Parameters
     ----------
     settings
-        Policy for BI-RADS 0, ensembles, fusions and tables of other tools' scores.
+        Policy for BI-RADS 0, ensembles, joined views, fusions and tables of other tools' scores.
     run
         Tables of one run.
     lesions
@@ -50,16 +50,18 @@ def all_candidates(settings: ComparisonSettings, run: Run, lesions: pd.DataFrame
     """
     classifiers = classifier_candidates(run)
     ensembles = named_ensembles(settings.ensembles, classifiers, lesions)
+    joined = joined_views(settings.joined_views, [*classifiers, *ensembles], lesions)
     foreign = foreign_candidates(settings.predictions, run, lesions)
     chosen = _chosen_models(settings, run, lesions)
-    joined = [one for one in chosen if isinstance(settings.fusion, list) and one.model in settings.fusion]
+    fused = [one for one in chosen if isinstance(settings.fusion, list) and one.model in settings.fusion]
     candidates = [
         birads_candidate(lesions, settings.birads_zero),
         *classifiers,
         *seed_ensembles(classifiers, lesions),
         *ensembles,
+        *joined,
         *foreign,
-        *_fusions(settings, [*classifiers, *ensembles, *map(for_fusion, foreign), *joined], lesions),
+        *_fusions(settings, [*classifiers, *ensembles, *joined, *map(for_fusion, foreign), *fused], lesions),
         *_feature_models(run, lesions),
         *chosen,
         *floor_candidates(lesions),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mammoflow.config.evaluation import BIRADS_ROW
+from mammoflow.config.evaluation import BIRADS_ROW, VIEWS_JOINED
 from mammoflow.config.from_run import ELSEWHERE
 from mammoflow.evaluation.birads import ZERO_NOTES, BiradsZero, birads_scores, birads_threshold
 from mammoflow.evaluation.estimates import BoolArray, Scored
@@ -37,12 +37,12 @@ def display_name(model: str, titles: Mapping[str, str] | None = None) -> str:
     model
         Its name in the tables.
     titles
-        Titles of classifiers by name, as their training records give them; a fusion or a mean of seeds has the title of
-        its classifier.
+        Titles of classifiers by name, as their training records give them; a fusion, a mean of seeds and joined views
+        have the title of their classifier.
     """
     known = titles or {}
     classifier, space, rest = model.partition(" ")
-    if rest.startswith(("+ ", "(mean of ")):
+    if rest.startswith(("+ ", "(mean of ", VIEWS_JOINED)):
         return f"{display_name(classifier, known)}{space}{rest}"
     return known.get(model) or model.replace("_", " ")
 

@@ -1,4 +1,4 @@
-"""Means of classifiers: over the seeds of one, and over several with all their seeds."""
+"""Means of classifiers: over the seeds of one, over several with all their seeds, and over the views of a finding."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
+from mammoflow.config.evaluation import joined_row
 from mammoflow.evaluation.candidates import CLASSIFIER, Candidate
 from mammoflow.evaluation.floors import undefined, with_threshold
 from mammoflow.evaluation.seen_patients import SeenPatients
@@ -63,6 +64,35 @@ def named_ensembles(
         else:
             found.append(_ensemble(name, [by_name[member] for member in members], lesions))
     return found
+
+
+def joined_views(names: Sequence[str], models: Sequence[Candidate], lesions: pd.DataFrame) -> list[Candidate]:
+    """Return models in which each lesion has the mean logit over all lesions of its finding, which are its views.
+
+    Only lesions of one breast and one split are joined: under a split by image no test lesion gets the score of a
+    training image. A lesion without a score of its own gets none from another view.
+
+    Parameters
+    ----------
+    names
+        Models that are joined, in the order of the rows.
+    models
+        Classifiers and ensembles; their scores are probabilities.
+    lesions
+        Usable lesions with a label, indexed by lesion: `patient_id`, `laterality`, `finding_id`, `split`, `malignant`.
+    """
+    by_name = {one.model: one for one in models}
+    return [_joined(by_name[name], lesions) for name in names if name in by_name]
+
+
+def _joined(model: Candidate, lesions: pd.DataFrame) -> Candidate:
+    """Average the logits of a model over the views of each finding, and choose the threshold on validation."""
+    own = mean_logit(model, lesions)
+    keys = [lesions[key] for key in ("patient_id", "laterality", "finding_id", "split")]
+    mean = own.groupby(keys, dropna=False).transform("mean").where(own.notna())
+    notes = tuple(dict.fromkeys(("mean of the logits over the views of a finding", *model.notes)))
+    score = pd.Series(expit(mean), index=lesions.index)
+    return with_threshold(joined_row(model.model), CLASSIFIER, score, lesions, notes, model.seen)
 
 
 def _ensemble(name: str, members: Sequence[Candidate], lesions: pd.DataFrame) -> Candidate:

@@ -10,7 +10,7 @@ from mammoflow.config.classification import ClassificationSettings
 from mammoflow.config.evaluation import ComparisonSettings
 from mammoflow.config.study import StudyConfig
 from mammoflow.evaluation.candidates import Candidate
-from mammoflow.evaluation.ensembles import named_ensembles, seed_ensembles
+from mammoflow.evaluation.ensembles import joined_views, named_ensembles, seed_ensembles
 from mammoflow.evaluation.seen_patients import SeenPatients
 
 INDEX = pd.Index(["a", "b", "c", "d"], name="lesion_id")
@@ -61,12 +61,42 @@ def test_certain_predictions_have_a_finite_mean() -> None:
     assert score["a"] < score["c"] < score["d"] < score["b"]
 
 
+def test_views_of_a_finding_share_the_mean_of_their_logits() -> None:
+    lesions = pd.DataFrame(
+        {
+            "patient_id": ["p", "p", "p", "p", "p", "q", "p"],
+            "laterality": ["L", "L", "L", "R", "L", "L", "L"],
+            "finding_id": ["1", "1", "2", "1", "1", "1", "1"],
+            "split": ["test", "test", "test", "test", "train", "test", "test"],
+            "malignant": pd.array([1, 1, 0, 0, 1, 0, 1], dtype="Int64"),
+        },
+        index=pd.Index(list("abcdefg"), name="lesion_id"),
+    )
+    score = expit(np.array([1, 3, -1, 5, 7, -2, np.nan]))
+    model = Candidate("one", "classifier", {0: pd.DataFrame({"score": score}, index=lesions.index)}, ("a note",))
+    (found,) = joined_views(["one", "absent"], [model], lesions)
+    assert (found.model, found.family) == ("one (views joined)", "classifier")
+    expected = expit(np.array([2, 2, -1, 5, 7, -2, np.nan]))
+    np.testing.assert_allclose(found.runs[0]["score"].to_numpy(), expected)
+    assert found.notes[:2] == ("mean of the logits over the views of a finding", "a note")
+
+
+def test_joined_views_are_over_the_mean_of_seeds_and_keep_what_was_seen() -> None:
+    lesions = LESIONS.assign(patient_id="p", laterality="L", finding_id=["1", "2", "2", "3"])
+    (found,) = joined_views(["one"], [ONE], lesions)
+    np.testing.assert_allclose(found.runs[0]["score"].to_numpy(), expit(np.array([1, 1.5, 1.5, np.nan])))
+    assert found.seen == ONE.seen
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"ensembles": {"all": ["perceptron_frozen", "nobody"]}}, "comparison.ensembles.all names 'nobody'"),
         ({"ensembles": {"perceptron_frozen": ["perceptron_frozen"]}}, "has the name of a classifier"),
         ({"fusion": ["nobody"]}, "comparison.fusion names 'nobody'"),
+        ({"joined_views": ["nobody"]}, "comparison.joined_views names 'nobody'"),
+        ({"joined_views": ["perceptron_frozen", "perceptron_frozen"]}, "each name once"),
+        ({"primary": {"model": "context_crop (views joined)"}}, "comparison.primary.model names"),
         ({"ensembles": {"all": []}}, "at least one classifier"),
         ({"ensembles": {"all": ["perceptron_frozen", "perceptron_frozen"]}}, "each once"),
     ],
@@ -77,7 +107,14 @@ def test_names_that_do_not_fit_stop_before_the_first_job(settings: dict[str, obj
 
 
 def test_names_that_fit_are_taken() -> None:
-    settings = ComparisonSettings(ensembles={"all": ["perceptron_frozen"]}, fusion=["all", "perceptron_frozen"])
+    settings = ComparisonSettings.model_validate(
+        {
+            "ensembles": {"all": ["perceptron_frozen"]},
+            "joined_views": ["all"],
+            "fusion": ["all", "perceptron_frozen", "all (views joined)"],
+            "primary": {"model": "all (views joined) + BI-RADS"},
+        }
+    )
     settings.check_classifiers(ClassificationSettings().run)
     with pytest.raises(ValueError, match="perceptron_frozen"):
         settings.check_classifiers([])
