@@ -20,8 +20,9 @@ def rows_of_other_view(cases: Cases) -> Rows:
     """Return for each lesion the row of the lesion that shows its finding in another view of the breast.
 
     Of several, the one whose annotated box has the nearest diagonal in millimetres is taken, and of equal ones the
-    first by `lesion_id`. A lesion keeps its own row where no other view shows its finding, or where its view is
-    unknown. The other lesion is always in the same split: under a split by image a training sample shows no test image.
+    first by `lesion_id`. A lesion keeps its own row where no other view shows its finding, or where its view or its
+    side is unknown: without a side, equal numbers may be two findings. The other lesion is always in the same split:
+    under a split by image a training sample shows no test image.
 
     Returns
     -------
@@ -45,7 +46,8 @@ def rows_of_other_view(cases: Cases) -> Rows:
                 "table and run the cohort stage again"
             )
         # rows are in the order of the ids, so that `min` takes the first of equal ones
-        for _, side in group[~group["view"].isin(UNKNOWN)].groupby(["laterality", "split"]):
+        known = ~group["view"].isin(UNKNOWN) & (group["laterality"] != "")
+        for _, side in group[known].groupby(["laterality", "split"]):
             rows = side.index.to_numpy()
             for row in rows:
                 others = rows[views[rows] != views[row]]

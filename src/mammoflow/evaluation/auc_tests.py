@@ -21,7 +21,7 @@ from mammoflow.evaluation.candidates import CLASSIFIER, FEATURE_MODEL, FUSION, C
 from mammoflow.evaluation.delong import AreaDifference
 from mammoflow.evaluation.estimates import Scored
 from mammoflow.evaluation.floors import SIZE_ALONE
-from mammoflow.evaluation.foreign import is_foreign
+from mammoflow.evaluation.foreign import is_foreign, is_undecided
 from mammoflow.evaluation.fusion import READERS_WORDS
 from mammoflow.evaluation.hypotheses import AGAINST_BEST, AGAINST_READER, EXPLORATORY, PRIMARY
 from mammoflow.evaluation.metrics import FloatArray, auc
@@ -119,7 +119,7 @@ def pairs_to_test(candidates: Sequence[Candidate], settings: ComparisonSettings,
                 f"{', '.join(by_name)}"
             )
     named = (primary.model, primary.against)
-    others = [pair for pair in pairs if (pair.first.model, pair.second.model) != named]
+    others = [pair for pair in pairs if {pair.first.model, pair.second.model} != {*named}]
     return [Pair(PRIMARY, by_name[named[0]], by_name[named[1]]), *others]
 
 
@@ -137,7 +137,7 @@ def _named_pairs(
     words = [one for one in others if one.model == READERS_WORDS]
     fusions = [one for one in others if one.family == FUSION and one.model != READERS_WORDS]
     for pair in [*product(classifiers, held_against), *product(fusions, words)]:
-        if pair[1] is not best:
+        if best not in pair or pair[1] not in models:  # such a pair is above, from one side or the other
             yield EXPLORATORY, pair
 
 
@@ -190,11 +190,12 @@ def decision_test_table(
 ) -> pd.DataFrame:
     """Return three rows for each pair but the exploratory ones: decisions on all lesions, on malignant, on benign ones.
 
-    The share of right decisions is the accuracy, the recall and the specificity. The parameters are those of
-    `auc_test_table`.
+    The share of right decisions is the accuracy, the recall and the specificity. Tools without a threshold decide
+    nothing, so they have no row and count in no family. The parameters are those of `auc_test_table`.
     """
     rows = []
-    for pair in (pair for pair in pairs if pair.hypothesis != EXPLORATORY):
+    decided = [pair for pair in pairs if not is_undecided(pair.first) and not is_undecided(pair.second)]
+    for pair in (pair for pair in decided if pair.hypothesis != EXPLORATORY):
         whole = Paired.of(pair.first, pair.second, lesions)
         for group, paired in {"all": whole, "malignant": whole.of_label(1), "benign": whole.of_label(0)}.items():
             found = paired.decisions

@@ -18,7 +18,7 @@ from mammoflow.evaluation.ensembles import NEAREST_TO_CERTAIN
 from mammoflow.evaluation.estimates import Scored, proportion_estimate
 from mammoflow.evaluation.floors import COLUMN_FLOORS
 from mammoflow.evaluation.foreign import has_probabilities
-from mammoflow.evaluation.metrics import FloatArray, IntArray, auc, patient_codes, ratio
+from mammoflow.evaluation.metrics import FloatArray, IntArray, patient_codes, ratio
 from mammoflow.evaluation.proportions import proportion
 from mammoflow.evaluation.seen_patients import seen_columns
 
@@ -115,7 +115,7 @@ def calibration(scored: Scored, rule: PatientBootstrap) -> dict[str, Estimate]:
         Calster et al., BMC Medicine 17, 2019), below 0 where probabilities are too high. Slope and intercept have
         Wald's interval with the variance over patients (Liang and Zeger, Biometrika 73, 1986) and Student's quantile.
         `nan` without lesions; slope and intercept also with one class, and the slope where the probabilities part the
-        classes, or are all the same.
+        classes, ties at the border included, or are all the same.
     """
     if len(scored.label) == 0:
         return dict.fromkeys(ESTIMATED, Estimate(math.nan, math.nan, math.nan))
@@ -159,7 +159,7 @@ def reliability(label: FloatArray, probability: FloatArray) -> tuple[FloatArray,
     Returns
     -------
     tuple
-        Three arrays (bins,); there are `BINS` bins, or one for each lesion where there are fewer.
+        Three arrays (bins,); there are `BINS` bins, or fewer where lesions or distinct probabilities are fewer.
     """
     bins = _bins(probability)
     means = np.array([probability[part].mean() for part in bins])
@@ -222,9 +222,18 @@ def mean_temperatures(training: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _bins(probability: FloatArray) -> list[IntArray]:
-    """Return the rows of each bin of equal counts, from small to large probabilities."""
+    """Return the rows of each bin, from small to large probabilities.
+
+    Counts are equal where that is possible: each border moves to the nearest one between two different probabilities,
+    so that the order of the rows does not matter.
+    """
     order = np.argsort(probability, kind="stable")
-    return np.array_split(order, min(BINS, len(order)))
+    borders = np.cumsum([len(part) for part in np.array_split(order, min(BINS, len(order)))])[:-1]
+    steps = np.flatnonzero(np.diff(probability[order]) > 0) + 1
+    if len(steps) == 0:
+        return [order]
+    nearest = steps[np.abs(steps[:, None] - borders).argmin(axis=0)]
+    return np.split(order, np.unique(nearest))
 
 
 def _brier(scored: Scored, rule: PatientBootstrap) -> tuple[Estimate, Estimate]:
@@ -250,8 +259,9 @@ def _wald(value: float, influence: FloatArray, patients: IntArray, rule: Patient
 
 def _slope(label: FloatArray, logits: FloatArray) -> tuple[float, FloatArray]:
     """Return the slope, and what each lesion adds to its deviation."""
-    area = float(auc(label, logits, np.ones((1, len(logits))))[0])
-    if not 0 < area < 1 or np.ptp(logits) < 1e-9:
+    malignant, benign = logits[label == 1], logits[label == 0]
+    overlap = min(len(malignant), len(benign)) and benign.max() > malignant.min() and malignant.max() > benign.min()
+    if not overlap or np.ptp(logits) < 1e-9:  # without an overlap the likelihood grows with the slope for ever
         return math.nan, np.zeros(len(label))
     spread = float(logits.std())
     scaled = (logits - logits.mean()) / spread

@@ -18,7 +18,7 @@ import pandas as pd
 from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
 from mammoflow.evaluation.class_scores import LARGEST_CLASS, ClassScored, error_of_influence
 from mammoflow.evaluation.decisions import compare_decisions
-from mammoflow.evaluation.delong import NOTHING, AreaDifference
+from mammoflow.evaluation.delong import NO_DIFFERENCE, NOTHING, AreaDifference
 from mammoflow.evaluation.estimates import Scored, metric_estimates, proportion_estimate
 from mammoflow.evaluation.metrics import FloatArray, confusion, patient_codes, ratio
 from mammoflow.evaluation.oracles import SEES_REFERENCE
@@ -185,7 +185,7 @@ def difference_row(
     enough = bool(len(shared)) and all(part.has_both(rule.fewest_patients) for part in parts)
     decisions = compare_decisions([first.right], [second.right], first.patients)
     is_defined = bool(len(shared)) and not first.missing()
-    areas = area_difference(first, second) if is_defined else AreaDifference(math.nan, math.nan, math.nan)
+    areas = area_difference(first, second) if is_defined else NO_DIFFERENCE
     for metric, difference in (("accuracy", decisions), ("auc", areas)):
         bounds = difference.interval(rule.confidence) if enough else (math.nan, math.nan)
         row |= Estimate(difference.value, *bounds).columns(f"{metric}_difference")
@@ -194,10 +194,13 @@ def difference_row(
 
 
 def area_difference(first: ClassScored, second: ClassScored) -> AreaDifference:
-    """Compare the mean AUCs of two models on the same images, each class of which occurs."""
+    """Compare the mean AUCs of two models on the same images, each class of which occurs.
+
+    The degrees of freedom are those of the areas: the patients of the rarest class less one.
+    """
     (area, influence), (other_area, other_influence) = first.area_influence(), second.area_influence()
     error = error_of_influence(influence - other_influence)
-    return AreaDifference(area, other_area, error if error > NOTHING else math.nan)
+    return AreaDifference(area, other_area, error if error > NOTHING else math.nan, first.mean_area().freedom)
 
 
 def ranked_models(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

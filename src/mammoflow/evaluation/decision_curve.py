@@ -29,7 +29,7 @@ BIOPSY_ALL, BIOPSY_NONE = "biopsy all", "biopsy none"
 
 _COLUMNS = [
     "model", "family", "threshold", "n", "n_malignant", "patients", "prevalence", "prevalence_of", "net_benefit",
-    "net_benefit_low", "net_benefit_high", "n_paired", "birads_difference", "birads_difference_low",
+    "net_benefit_low", "net_benefit_high", "biopsy_all", "n_paired", "birads_difference", "birads_difference_low",
     "birads_difference_high", "seen_test_patients", "note",
 ]  # fmt: skip
 
@@ -163,6 +163,7 @@ def _rows(
         of_reader[read] = birads.on(lesions, lesion_ids[read]).calls[0]
         parts.append(Calls(calls - of_reader[:, None], read.astype(np.float64)))
     values, *pair = net_benefits(parts, scored.label, scored.patients, thresholds, rule, prevalence)
+    share = float(scored.label.mean()) if prevalence is None else prevalence
     nothing = np.full(len(thresholds), np.nan)
     low, high = rule.bounds(values) if enough else (nothing, nothing)
     table = pd.DataFrame(
@@ -173,11 +174,12 @@ def _rows(
             "n": len(lesion_ids),
             "n_malignant": int(scored.label.sum()),
             "patients": len(np.unique(scored.patients)),
-            "prevalence": float(scored.label.mean()) if prevalence is None else prevalence,
+            "prevalence": share,
             "prevalence_of": "test lesions" if prevalence is None else "comparison.prevalence",
             "net_benefit": values[0],
             "net_benefit_low": low,
             "net_benefit_high": high,
+            "biopsy_all": share - (1 - share) * thresholds / (1 - thresholds),
             "n_paired": 0,
             **dict.fromkeys(("birads_difference", "birads_difference_low", "birads_difference_high"), nothing),
             **seen_columns(candidate.seen, lesions.loc[lesion_ids, "patient_id"], note),

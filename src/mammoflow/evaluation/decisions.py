@@ -24,7 +24,8 @@ class DecisionDifference:
     only_first, only_second
         Lesions that only the one or only the other decides rightly; means over pairs of seeds.
     p_value
-        Two-sided, of the clustered McNemar test; `nan` where both decide every lesion alike.
+        Two-sided, of the clustered McNemar test; `nan` where no patient has more right decisions of one
+        than of the other.
     shares
         The two proportions.
     """
@@ -42,22 +43,32 @@ class DecisionDifference:
         return self.first - self.second
 
     def interval(self, confidence: float) -> tuple[float, float]:
-        """Return the bounds of the difference with this coverage.
+        """Return the bounds of the difference with this coverage; `nan` where there is no p value."""
+        return difference_interval(*self.shares, confidence) if math.isfinite(self.p_value) else (math.nan, math.nan)
 
-        The distances of each share to the bounds of its own interval are joined with the correlation of the two shares
-        over patients (Newcombe, Statistics in Medicine 17, 1998, 2635, method 10; Zou and Donner, Statistics in
-        Medicine 27, 2008). `nan` where both decide every lesion alike.
-        """
-        if self.only_first == 0 and self.only_second == 0:
-            return math.nan, math.nan
-        one, other = self.shares
-        (low, high), (other_low, other_high) = (share.interval(confidence) for share in self.shares)
-        scale = math.sqrt(float((one.influence**2).sum() * (other.influence**2).sum()))
-        together = float((one.influence * other.influence).sum()) / scale if scale > 0 else 0.0
-        return (
-            self.value - _joined(one.value - low, other_high - other.value, together),
-            self.value + _joined(high - one.value, other.value - other_low, together),
-        )
+
+def difference_interval(first: Proportion, second: Proportion, confidence: float) -> tuple[float, float]:
+    """Return the bounds of a difference of two proportions over the same patients.
+
+    The distances of each share to the bounds of its own interval are joined with the correlation of the two shares over
+    patients (Newcombe, Statistics in Medicine 17, 1998, 2635, method 10; Zou and Donner, Statistics in Medicine 27,
+    2008).
+
+    Parameters
+    ----------
+    first, second
+        With the influence of each patient, of the same patients in the same order.
+    confidence
+        Coverage.
+    """
+    value = first.value - second.value
+    (low, high), (other_low, other_high) = (share.interval(confidence) for share in (first, second))
+    scale = math.sqrt(float((first.influence**2).sum() * (second.influence**2).sum()))
+    together = float((first.influence * second.influence).sum()) / scale if scale > 0 else 0.0
+    return (
+        value - _joined(first.value - low, other_high - second.value, together),
+        value + _joined(high - first.value, second.value - other_low, together),
+    )
 
 
 def compare_decisions(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
-from scipy.special import expit, logit, ndtr, ndtri, stdtrit
+from scipy.special import expit, logit, ndtri, stdtr, stdtrit
 from scipy.stats import rankdata
 
 from mammoflow.evaluation.metrics import FloatArray, IntArray, patient_codes
@@ -62,6 +62,10 @@ class Area:
         return newcombe_interval(self.value, self.malignant, self.benign, confidence)
 
 
+NO_AREA = Area(math.nan, math.nan, math.nan, 0, 0)
+"""Where a class does not occur."""
+
+
 @dataclass(frozen=True)
 class AreaDifference:
     """Difference of two areas under the ROC curve.
@@ -72,11 +76,14 @@ class AreaDifference:
         The two areas; `nan` with one class.
     error
         Standard error of first - second; `nan` where it is not defined.
+    freedom
+        Degrees of freedom of the error.
     """
 
     first: float
     second: float
     error: float
+    freedom: float
 
     @property
     def value(self) -> float:
@@ -85,30 +92,36 @@ class AreaDifference:
 
     @property
     def p_value(self) -> float:
-        """Two-sided p value under the normal distribution; `nan` without an error."""
+        """Two-sided p value under Student's distribution; `nan` without an error."""
         if not self.error > 0:
             return math.nan
-        return math.erfc(abs(self.value) / self.error / math.sqrt(2))
+        return 2 * float(stdtr(self.freedom, -abs(self.value) / self.error))
 
     def interval(self, confidence: float) -> tuple[float, float]:
         """Return the bounds of the difference with this coverage; `nan` where there is no p value."""
         if not self.error > 0:
             return math.nan, math.nan
-        reach = float(ndtri((1 + confidence) / 2)) * self.error
+        reach = float(stdtrit(self.freedom, (1 + confidence) / 2)) * self.error
         return self.value - reach, self.value + reach
 
     def non_inferiority_p(self, margin: float) -> float:
         """Return the one-sided p value of the hypothesis that the first area is smaller by the margin or more."""
         if not self.error > 0:
             return math.nan
-        return float(ndtr(-(self.value + margin) / self.error))
+        return float(stdtr(self.freedom, -(self.value + margin) / self.error))
 
     def detectable(self, confidence: float, power: float) -> float:
         """Return the smallest true difference that a two-sided test at 1 - confidence finds with this power.
 
         It depends on the error alone, not on the difference that was found.
         """
-        return float(ndtri((1 + confidence) / 2) + ndtri(power)) * self.error
+        if not self.error > 0:
+            return math.nan
+        return float(stdtrit(self.freedom, (1 + confidence) / 2) + stdtrit(self.freedom, power)) * self.error
+
+
+NO_DIFFERENCE = AreaDifference(math.nan, math.nan, math.nan, math.nan)
+"""Where one of the areas is not defined."""
 
 
 def components(label: FloatArray, scores: Sequence[FloatArray]) -> FloatArray:
@@ -150,7 +163,7 @@ def area(label: FloatArray, scores: Sequence[FloatArray], patients: Sequence[str
     """
     malignant = label == 1
     if malignant.all() or not malignant.any():
-        return Area(math.nan, math.nan, math.nan, 0, 0)
+        return NO_AREA
     return area_of_components(label, components(label, scores), patients)
 
 
@@ -184,10 +197,10 @@ def area_difference(
     """
     malignant = label == 1
     if malignant.all() or not malignant.any():
-        return AreaDifference(math.nan, math.nan, math.nan)
+        return NO_DIFFERENCE
     areas = float(first[malignant].mean()), float(second[malignant].mean())
-    error = clustered_spread(malignant, first - second - (areas[0] - areas[1]), patients).error
-    return AreaDifference(*areas, error if error > NOTHING else math.nan)
+    spread = clustered_spread(malignant, first - second - (areas[0] - areas[1]), patients)
+    return AreaDifference(*areas, spread.error if spread.error > NOTHING else math.nan, spread.freedom)
 
 
 def newcombe_interval(area: float, malignant: int, benign: int, confidence: float) -> tuple[float, float]:

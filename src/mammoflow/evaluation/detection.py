@@ -197,7 +197,7 @@ def _estimates(detected: Detected, bootstrap: PatientBootstrap) -> dict[str, flo
         sums = np.concatenate([numbers, np.zeros(len(rest))])[:, None]
         counts = np.concatenate([np.ones(len(numbers)), np.zeros(len(rest))])[:, None]
         means = bootstrap.ratios(sums, counts, [*table["patient_id"][defined], *rest])[:, 0]
-        columns.update(bootstrap.estimate(means, marks.patients).columns(name))
+        columns.update(bootstrap.estimate(means, table["patient_id"][defined].tolist()).columns(name))
 
     complete, lesions = detected.complete, detected.lesions
     wrong = complete["image_id"].map(detected.false_positives["image_id"].value_counts()).fillna(0)

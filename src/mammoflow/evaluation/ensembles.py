@@ -70,7 +70,8 @@ def joined_views(names: Sequence[str], models: Sequence[Candidate], lesions: pd.
     """Return models in which each lesion has the mean logit over all lesions of its finding, which are its views.
 
     Only lesions of one breast and one split are joined: under a split by image no test lesion gets the score of a
-    training image. A lesion without a score of its own gets none from another view.
+    training image. Where the side is unknown, equal numbers may be two findings, and nothing is joined. A lesion
+    without a score of its own gets none from another view.
 
     Parameters
     ----------
@@ -89,7 +90,8 @@ def _joined(model: Candidate, lesions: pd.DataFrame) -> Candidate:
     """Average the logits of a model over the views of each finding, and choose the threshold on validation."""
     own = mean_logit(model, lesions)
     keys = [lesions[key] for key in ("patient_id", "laterality", "finding_id", "split")]
-    mean = own.groupby(keys, dropna=False).transform("mean").where(own.notna())
+    joined = own.groupby(keys).transform("mean")
+    mean = joined.where(own.notna() & (lesions["laterality"] != ""), own)
     notes = tuple(dict.fromkeys(("mean of the logits over the views of a finding", *model.notes)))
     score = pd.Series(expit(mean), index=lesions.index)
     return with_threshold(joined_row(model.model), CLASSIFIER, score, lesions, notes, model.seen)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.decisions import DecisionDifference, compare_decisions
-from mammoflow.evaluation.delong import AreaDifference, area_difference, components
+from mammoflow.evaluation.delong import NO_DIFFERENCE, AreaDifference, area_difference, components
 from mammoflow.evaluation.estimates import Scored
 
 
@@ -58,7 +58,7 @@ class Paired:
     def areas(self) -> AreaDifference:
         """The difference in AUC; areas are means over seeds."""
         if len(np.unique(self.first.label)) < 2:
-            return AreaDifference(float("nan"), float("nan"), float("nan"))
+            return NO_DIFFERENCE
         ranked = [components(scored.label, scored.scores) for scored in (self.first, self.second)]
         return area_difference(self.first.label, ranked[0], ranked[1], self.first.patients)
 

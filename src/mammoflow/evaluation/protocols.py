@@ -13,17 +13,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
+from scipy.special import stdtr, stdtrit
 
 from mammoflow.config.evaluation import PROTOCOL_TABLE
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
 from mammoflow.evaluation.candidates import FLOOR
-from mammoflow.evaluation.decisions import DecisionDifference
-from mammoflow.evaluation.delong import components
-from mammoflow.evaluation.estimates import Scored, area_estimate, metric_estimates
+from mammoflow.evaluation.decisions import difference_interval
+from mammoflow.evaluation.delong import area_of_components, components
+from mammoflow.evaluation.estimates import Scored, metric_estimates
 from mammoflow.evaluation.floors import PATIENT_IDENTITY
-from mammoflow.evaluation.interaction import area_influence
+from mammoflow.evaluation.interaction import area_influence, has_error, joined_freedom
 from mammoflow.evaluation.metrics import FloatArray, patient_codes
 from mammoflow.evaluation.paired import Paired
 from mammoflow.evaluation.protocol_runs import Protocol, read_protocol
@@ -155,28 +155,30 @@ def _price(
     codes = [np.asarray(names.get_indexer(pd.Index(patients))) for _, patients in (first, second)]
     sides = [replace(scored, patients=code) for (scored, _), code in zip((first, second), codes, strict=True)]
     enough = all(side.has_both(rule.fewest_patients) for side in sides)
-    areas = [area_estimate(side, rule).value for side in sides]
     found: dict[str, float] = {}
-    if all(math.isfinite(value) for value in areas):
-        influences = [
-            area_influence(side.label, components(side.label, side.scores), side.patients, len(names)) for side in sides
-        ]
-        error = _error(influences) if enough else math.nan
-        found |= _wald(areas[0] - areas[1], error, rule.confidence, "price_auc")
+    if all(len(np.unique(side.label)) == 2 for side in sides):
+        ranked = [components(side.label, side.scores) for side in sides]
+        areas = [area_of_components(side.label, of, side.patients) for side, of in zip(sides, ranked, strict=True)]
+        error = freedom = math.nan
+        if enough and all(map(has_error, areas)):
+            influences = [
+                area_influence(side.label, of, side.patients, len(names), area.error)
+                for side, of, area in zip(sides, ranked, areas, strict=True)
+            ]
+            error, freedom = float(np.linalg.norm(influences[0] - influences[1])), joined_freedom(areas)
+        found |= _wald(areas[0].value - areas[1].value, error, freedom, rule.confidence, "price_auc")
     if decided:
         shares = [side.proportion("accuracy") for side in sides]
         padded = [
             _padded(share.influence, side.patients, len(names)) for share, side in zip(shares, sides, strict=True)
         ]
-        error = _error(padded) if enough else math.nan
-        columns = _wald(shares[0].value - shares[1].value, error, rule.confidence, "price_accuracy")
+        error, freedom = _error(padded) if enough else (math.nan, math.nan)
+        columns = _wald(shares[0].value - shares[1].value, error, freedom, rule.confidence, "price_accuracy")
         if enough:
-            # The bounds join those of the two shares (see DecisionDifference), which may be near 0 or 1.
-            joined = DecisionDifference(
-                shares[0].value, shares[1].value, 1.0, 1.0, math.nan,
-                (replace(shares[0], influence=padded[0]), replace(shares[1], influence=padded[1])),
-            )  # fmt: skip
-            columns["price_accuracy_low"], columns["price_accuracy_high"] = joined.interval(rule.confidence)
+            # The bounds join those of the two shares, which may be near 0 or 1.
+            one, other = (replace(share, influence=of) for share, of in zip(shares, padded, strict=True))
+            bounds = difference_interval(one, other, rule.confidence)
+            columns["price_accuracy_low"], columns["price_accuracy_high"] = bounds
         found |= columns
     return found
 
@@ -189,21 +191,21 @@ def _padded(influence: FloatArray, patients: np.ndarray, number: int) -> FloatAr
     return padded
 
 
-def _error(influences: list[FloatArray]) -> float:
-    """Return the standard error of a difference from what each patient adds to either side."""
+def _error(influences: list[FloatArray]) -> tuple[float, float]:
+    """Return standard error and degrees of freedom of a difference from what each patient adds to either side."""
     first, second = influences
     present = (first != 0) | (second != 0)
     number = int(present.sum())
     if number < 2:
-        return math.nan
-    return math.sqrt(number / (number - 1) * float(((first - second) ** 2).sum()))
+        return math.nan, math.nan
+    return math.sqrt(number / (number - 1) * float(((first - second) ** 2).sum())), number - 1
 
 
-def _wald(value: float, error: float, confidence: float, name: str) -> dict[str, float]:
+def _wald(value: float, error: float, freedom: float, confidence: float, name: str) -> dict[str, float]:
     if not error > 0:
         return {name: value}
-    reach = float(ndtri((1 + confidence) / 2)) * error
-    p_value = math.erfc(abs(value) / error / math.sqrt(2))
+    reach = float(stdtrit(freedom, (1 + confidence) / 2)) * error
+    p_value = 2 * float(stdtr(freedom, -abs(value) / error))
     return {name: value, f"{name}_low": value - reach, f"{name}_high": value + reach, f"{name}_p": p_value}
 
 

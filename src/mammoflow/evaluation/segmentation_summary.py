@@ -188,5 +188,6 @@ def mean_columns(
     means = bootstrap.ratios(np.where(defined, values, 0.0), defined.astype(np.float64), patients)
     columns: dict[str, float] = {}
     for place, name in enumerate(names):
-        columns |= bootstrap.estimate(means[:, place], patients).columns(name)
+        behind = [patient for patient, known in zip(patients, defined[:, place], strict=True) if known]
+        columns |= bootstrap.estimate(means[:, place], behind).columns(name)
     return columns

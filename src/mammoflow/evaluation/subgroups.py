@@ -13,7 +13,7 @@ import pandas as pd
 
 from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
 from mammoflow.evaluation.candidates import CLASSIFIER, FEATURE_MODEL, FUSION, READER, Candidate
-from mammoflow.evaluation.delong import area_difference, area_of_components, components
+from mammoflow.evaluation.delong import NO_AREA, Area, area_difference, area_of_components, components
 from mammoflow.evaluation.estimates import BoolArray, Scored, metric_estimates, too_few_cases
 from mammoflow.evaluation.interaction import (
     NO_TEST,
@@ -122,7 +122,7 @@ def _whole_numbers(values: pd.Series) -> pd.Series:
 class _Groups:
     """Areas of one model in the groups of one grouping, for the test whether they differ."""
 
-    areas: list[float] = field(default_factory=list)
+    areas: list[Area] = field(default_factory=list)
     influences: list[FloatArray] = field(default_factory=list)
 
     def test(self) -> Heterogeneity:
@@ -211,14 +211,16 @@ class _Scores:
         return components(self.scored.label, self.scored.scores) if both else None
 
     @property
-    def area(self) -> float:
-        return math.nan if self.found is None else float(self.found[self.scored.label == 1].mean())
+    def area(self) -> Area:
+        if self.found is None:
+            return NO_AREA
+        return area_of_components(self.scored.label, self.found, self.scored.patients)
 
     def influence(self, number: int) -> FloatArray:
         """Return what each of all patients adds to the deviation of the AUC."""
         if self.found is None:
             return np.zeros(number)
-        return area_influence(self.scored.label, self.found, self.scored.patients, number)
+        return area_influence(self.scored.label, self.found, self.scored.patients, number, self.area.error)
 
     def counts(self) -> dict[str, int]:
         malignant, patients = int(self.scored.label.sum()), len(np.unique(self.scored.patients))
@@ -232,11 +234,8 @@ class _Scores:
         return columns
 
     def _area_estimate(self, rule: PatientBootstrap) -> Estimate:
-        if self.found is None:
-            return Estimate(math.nan, math.nan, math.nan)
-        found = area_of_components(self.scored.label, self.found, self.scored.patients)
         enough = self.scored.has_both(rule.fewest_patients)
-        return Estimate(found.value, *(found.interval(rule.confidence) if enough else (math.nan, math.nan)))
+        return Estimate(self.area.value, *(self.area.interval(rule.confidence) if enough else (math.nan, math.nan)))
 
     def difference(self, reader: _Scores, rule: PatientBootstrap) -> dict[str, float]:
         """Return the difference in AUC to the reader on the lesions of the group that both score."""

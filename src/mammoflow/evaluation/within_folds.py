@@ -1,8 +1,9 @@
 """The AUC within folds: each lesion is ranked only against lesions that the same training scored.
 
 The pooled ranking of a cross-validation mixes the scores of several trainings, whose scales may differ. The mean over
-folds of the AUC of each fold does not. Its variance follows from the influence of each lesion (LeDell, Petersen and van
-der Laan, Electronic Journal of Statistics 9, 2015), summed over the lesions of a patient, who is in one fold.
+folds of the AUC of each fold does not. Its variance is that of the influence of each lesion (LeDell, Petersen and van
+der Laan, Electronic Journal of Statistics 9, 2015), summed over the lesions of a patient, who is in one fold. It is
+computed in each fold with the number of patients of that fold.
 """
 
 from __future__ import annotations
@@ -15,9 +16,18 @@ import pandas as pd
 
 from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
 from mammoflow.evaluation.candidates import Candidate
-from mammoflow.evaluation.delong import NOTHING, Area, AreaDifference, clustered_spread, components
+from mammoflow.evaluation.delong import (
+    NO_DIFFERENCE,
+    NOTHING,
+    Area,
+    AreaDifference,
+    Spread,
+    area,
+    clustered_spread,
+    components,
+)
 from mammoflow.evaluation.estimates import Scored
-from mammoflow.evaluation.metrics import FloatArray, IntArray
+from mammoflow.evaluation.metrics import FloatArray, IntArray, patient_codes
 from mammoflow.evaluation.paired import Paired
 
 NAME = "auc_within_folds"
@@ -42,13 +52,15 @@ def within_folds_area(
     Returns
     -------
     Area
-        `nan` where a fold does not have both classes.
+        `nan` where a fold does not have both classes; without an interval where a fold has one patient of a class.
     """
-    value, deviation = _ranked(label, scores, folds)
-    if not math.isfinite(value):
-        return Area(math.nan, math.nan, math.nan, 0, 0)
-    spread = clustered_spread(label == 1, deviation, patients)
-    return Area(value, spread.error, spread.freedom, *spread.clusters)
+    codes, _ = patient_codes(patients)
+    parts = [np.flatnonzero(folds == fold) for fold in np.unique(folds)]
+    areas = [area(label[rows], [score[rows] for score in scores], codes[rows]) for rows in parts]
+    value = float(np.mean([one.value for one in areas])) if areas else math.nan
+    spread = _mean_spread([Spread(one.error, one.freedom, (one.malignant, one.benign)) for one in areas])
+    clusters = spread.clusters if math.isfinite(spread.error) else (0, 0)
+    return Area(value, spread.error, spread.freedom, *clusters)
 
 
 def within_folds_difference(first: Scored, second: Scored, folds: IntArray) -> AreaDifference:
@@ -61,32 +73,33 @@ def within_folds_difference(first: Scored, second: Scored, folds: IntArray) -> A
     folds
         (lesions,): the fold of each lesion.
     """
-    (one, of_one), (other, of_other) = (_ranked(scored.label, scored.scores, folds) for scored in (first, second))
-    if not math.isfinite(one) or not math.isfinite(other):
-        return AreaDifference(math.nan, math.nan, math.nan)
-    error = clustered_spread(first.label == 1, of_one - of_other, first.patients).error
-    return AreaDifference(one, other, error if error > NOTHING else math.nan)
+    areas, spreads = [], []
+    for fold in np.unique(folds):
+        one, other = (scored.part(folds == fold) for scored in (first, second))
+        if len(np.unique(one.label)) < 2:
+            return NO_DIFFERENCE
+        malignant = one.label == 1
+        found = [components(scored.label, scored.scores) for scored in (one, other)]
+        areas.append([float(of_model[malignant].mean()) for of_model in found])
+        deviation = found[0] - found[1] - (areas[-1][0] - areas[-1][1])
+        spreads.append(clustered_spread(malignant, deviation, one.patients))
+    if not areas:
+        return NO_DIFFERENCE
+    spread, (mean, other_mean) = _mean_spread(spreads), np.mean(areas, axis=0)
+    error = spread.error if spread.error > NOTHING else math.nan
+    return AreaDifference(float(mean), float(other_mean), error, spread.freedom)
 
 
-def _ranked(label: FloatArray, scores: Sequence[FloatArray], folds: IntArray) -> tuple[float, FloatArray]:
-    """Return the mean area, and what each lesion adds to its deviation times the number of lesions of its class.
+def _mean_spread(spreads: Sequence[Spread]) -> Spread:
+    """Return the error of a mean over folds from those of the folds, whose patients are different ones.
 
-    Every fold has the same weight. So the lesions of a fold with few of a class have larger weights.
+    The degrees of freedom are Satterthwaite's; `nan` where a fold has no error.
     """
-    numbers, deviation, areas = np.unique(folds), np.zeros(len(label)), []
-    total = {value: float((label == value).sum()) for value in (0, 1)}
-    for number in numbers:
-        rows = np.flatnonzero(folds == number)
-        of_fold = label[rows]
-        if len(np.unique(of_fold)) < 2:
-            return math.nan, deviation
-        found = components(of_fold, [score[rows] for score in scores])
-        areas.append(float(found[of_fold == 1].mean()))
-        for value in (0, 1):
-            of_class = of_fold == value
-            weight = total[value] / float(of_class.sum()) / len(numbers)
-            deviation[rows[of_class]] = weight * (found[of_class] - areas[-1])
-    return float(np.mean(areas)) if areas else math.nan, deviation
+    variances = np.array([one.error**2 for one in spreads])
+    parts = sum(one.error**4 / one.freedom for one in spreads if one.error > NOTHING)
+    total = float(variances.sum())
+    clusters = sum(one.clusters[0] for one in spreads), sum(one.clusters[1] for one in spreads)
+    return Spread(math.sqrt(total) / max(len(spreads), 1), total**2 / parts if parts > 0 else math.nan, clusters)
 
 
 def with_areas_within_folds(

@@ -41,8 +41,8 @@ def against_reader(tests: Sequence[Row]) -> dict[str, Row]:
 def _primary(rows: Sequence[Row], confidence: str, titles: Mapping[str, str]) -> str:
     if not rows:
         return (
-            "Primary comparison: none was named beforehand (comparison.primary), so every p value against BI-RADS is "
-            "adjusted."
+            "Primary comparison: none was named beforehand (comparison.primary), so the p value of every model "
+            "against BI-RADS is adjusted."
         )
     row = rows[0]
     names = " against ".join(_name(row[key], titles) for key in ("model_a", "model_b"))
@@ -63,17 +63,20 @@ def _non_inferiority(tests: Sequence[Row], settings: Mapping[str, Any], titles: 
     if not tested:
         return [f"Non-inferiority with the margin {margin:g} in AUC: there are too few patients for a test."]
     shown = [row for row in tested if bool(row["not_inferior"])]
+    level = f"{(1 - float(settings['confidence'])) / 2:.3g}"
     if len(tested) == 1:
         row = tested[0]
         said = "is shown" if shown else "is not shown"
         return [
             f"Non-inferiority of {_name(row['model_a'], titles)} to {_name(row['model_b'], titles)} {said} with the "
-            f"margin {margin:g} in AUC, named beforehand ({probability_value(row['non_inferiority_p'])})."
+            f"margin {margin:g} in AUC, named beforehand (one-sided {probability_value(row['non_inferiority_p'])}, "
+            f"level {level})."
         ]
     names = ", ".join(f"{_name(row['model_a'], titles)}{_marks(row)}" for row in shown)
     return [
         f"Non-inferiority to BI-RADS with the margin {margin:g} in AUC, named beforehand, is shown for {len(shown)} of "
-        f"{len(tested)} models{f': {names}' if shown else ''}."
+        f"{len(tested)} models{f': {names}' if shown else ''}. Each test is one-sided at the level {level}; they are "
+        "not adjusted for the number of models."
     ]
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from mammoflow.errors import ConfigError
 from mammoflow.run.console import show_progress
+from mammoflow.run.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     import torch
@@ -95,12 +96,13 @@ def has_native_bf16(device: torch.device) -> bool:
 
 
 def set_threads(threads: int) -> None:
-    """Limit torch and OpenCV to the threads that the workflow gave this job."""
+    """Limit torch and OpenCV to the threads that the workflow gave this job, which keeps freed memory from now on."""
     import cv2
     import torch
 
     torch.set_num_threads(max(1, threads))
     cv2.setNumThreads(max(1, threads))
+    keep_freed_memory()
 
 
 def seed_everything(seed: int) -> np.random.Generator:

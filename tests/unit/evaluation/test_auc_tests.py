@@ -20,6 +20,7 @@ from mammoflow.evaluation.auc_tests import (
 )
 from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.delong import AreaDifference
+from mammoflow.evaluation.foreign import NO_THRESHOLD
 
 RANDOM = np.random.default_rng(2)
 PATIENTS, EACH = 138, 2
@@ -114,6 +115,28 @@ def test_every_model_is_tested_against_the_best_on_validation() -> None:
     assert len(areas) == len(areas[["model_a", "model_b"]].drop_duplicates())
 
 
+def test_a_pair_is_tested_once_whichever_model_comes_first() -> None:
+    features = Candidate("Gabor features", "features", {0: scores(1.1)})
+    candidates = [READER, *MODELS, features, SIZE]
+    for best in ("model_4", "Gabor features"):
+        settings = ComparisonSettings(primary=PrimarySettings(model="model_0", against="model_4"))
+        pairs = [{pair.first.model, pair.second.model} for pair in pairs_to_test(candidates, settings, best)]
+        assert all(pairs.count(pair) == 1 for pair in pairs)
+        assert {"model_4", "Gabor features"} in pairs
+        assert {"model_4", "size alone"} in pairs
+    reverse = ComparisonSettings(primary=PrimarySettings(model="model_4", against="model_0"))
+    families = {pair.hypothesis for pair in pairs_to_test(CANDIDATES, reverse, "model_4")
+                if {pair.first.model, pair.second.model} == {"model_0", "model_4"}}  # fmt: skip
+    assert families == {"primary"}
+
+
+def test_a_tool_without_a_threshold_counts_in_no_family_of_decisions() -> None:
+    tool = Candidate("tool", "classifier", {0: scores(1.0).assign(predicted=0.0)}, (NO_THRESHOLD,))
+    settings = ComparisonSettings()
+    with_tool = decision_test_table(pairs_to_test([*CANDIDATES, tool], settings, "model_4"), LESIONS, settings, "")
+    pd.testing.assert_frame_equal(with_tool, tables(settings, "model_4")[1])
+
+
 def test_non_inferiority_is_what_the_interval_says() -> None:
     areas, _ = tables(ComparisonSettings(non_inferiority_margin=0.1))
     tested = areas[areas["model_b"] == "BI-RADS > 3"].iloc[:5]
@@ -127,8 +150,9 @@ def test_non_inferiority_is_what_the_interval_says() -> None:
 
 def test_the_detectable_difference_is_found_with_the_stated_power() -> None:
     error = 0.03
-    detectable = AreaDifference(0.8, 0.8, error).detectable(0.95, 0.8)
+    detectable = AreaDifference(0.8, 0.8, error, np.inf).detectable(0.95, 0.8)
     assert detectable == pytest.approx(2.8016 * error, rel=1e-4)
+    assert AreaDifference(0.8, 0.8, error, 8.0).detectable(0.95, 0.8) > 1.1 * detectable
     found = np.random.default_rng(0).normal(detectable, error, 20000)
     assert (np.abs(found) > norm.ppf(0.975) * error).mean() == pytest.approx(0.8, abs=0.01)
     areas, _ = tables(ComparisonSettings())

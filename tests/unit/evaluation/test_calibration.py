@@ -76,6 +76,26 @@ def test_bins_have_equal_counts_and_the_error_is_their_mean_distance() -> None:
     assert values(label, probability)["expected_calibration_error"] == pytest.approx(0.25)
 
 
+def test_equal_probabilities_stay_in_one_bin_whatever_the_order_of_the_rows() -> None:
+    label = np.array([1.0] * 10 + [0.0] * 10)
+    assert values(label, np.full(20, 0.5))["expected_calibration_error"] == 0
+    probability = np.repeat([0.2, 0.7], [13, 7])
+    for order in (np.arange(20), np.random.default_rng(0).permutation(20)):
+        means, shares, counts = reliability(label[order], probability[order])
+        assert means == pytest.approx([0.2, 0.7])
+        assert shares == pytest.approx([10 / 13, 0])
+        assert counts.tolist() == [13, 7]
+
+
+def test_classes_that_meet_only_in_ties_have_no_slope() -> None:
+    label = np.repeat([0.0, 0.0, 1.0, 1.0], [20, 10, 10, 20])
+    probability = np.repeat([0.1, 0.5, 0.5, 0.9], [20, 10, 10, 20])
+    assert np.isnan(values(label, probability)["calibration_slope"])
+    assert np.isnan(values(1 - label, probability)["calibration_slope"])
+    probability[0] = 0.6
+    assert np.isfinite(values(label, probability)["calibration_slope"])
+
+
 def test_what_is_not_defined_is_empty() -> None:
     assert np.isnan(list(values(np.array([]), np.array([])).values())).all()
     parted = values(np.array([0.0, 0.0, 1.0]), np.array([0.1, 0.2, 0.9]))
@@ -166,9 +186,10 @@ def test_temperatures_are_means_over_seeds_and_folds() -> None:
 def test_bins_of_the_table_hold_all_predictions_with_intervals_over_patients() -> None:
     lesions, candidates = table_parts()
     table = reliability_table(candidates[:2], lesions, RULE, "phantom")
-    assert table["bin"].tolist() == list(range(1, 9))
-    assert table["n"].tolist() == [1] * 8
-    assert table["mean_probability"].tolist() == sorted(np.concatenate([[0.1, 0.9, 0.4, 0.3], [0.5, 0.5, 0.6, 0.4]]))
+    # Two predictions of .4 and two of .5, of different lesions, have one bin each.
+    assert table["bin"].tolist() == list(range(1, 7))
+    assert table["n"].tolist() == [1, 1, 2, 2, 1, 1]
+    assert table["mean_probability"].tolist() == [0.1, 0.3, 0.4, 0.5, 0.6, 0.9]
     index = pd.Index([f"L{row}" for row in range(200)], name="lesion_id")
     label = np.arange(200) % 2
     lesions = pd.DataFrame({"malignant": label, "patient_id": [f"P{row // 4}" for row in range(200)]}, index=index)

@@ -77,6 +77,8 @@ def test_values_are_those_of_the_formula(table: pd.DataFrame) -> None:
             expected = np.mean([by_hand(label, seed["score"].to_numpy() >= row.threshold, row.threshold)
                                 for seed in seeds])  # fmt: skip
         assert row.net_benefit == pytest.approx(expected), row
+        share = label[2:].mean() if row.model == "BI-RADS > 3" else label.mean()
+        assert row.biopsy_all == pytest.approx(share - (1 - share) * odds), row
 
 
 def test_the_difference_is_on_the_lesions_that_both_score(table: pd.DataFrame) -> None:

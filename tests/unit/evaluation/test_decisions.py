@@ -77,6 +77,15 @@ def test_decisions_that_never_differ_have_neither_interval_nor_p_value() -> None
     assert np.isnan(compare_decisions([np.zeros(0)], [np.zeros(0)], []).value)
 
 
+def test_disagreements_that_cancel_within_each_patient_have_no_interval() -> None:
+    codes = np.repeat(np.arange(5), 2)
+    first = np.array([1, 1, 1, 1, 0, 0, 0, 0, 1, 0.0])
+    second = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 1.0])
+    found = compare_decisions([first], [second], codes)
+    assert (found.only_first, found.only_second, found.value) == (1, 1, 0)
+    assert np.isnan([found.p_value, *found.interval(0.95)]).all()
+
+
 def test_seeds_are_averaged() -> None:
     first, second, codes = made_up(6)
     other = np.roll(first, 7)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import t
 from sklearn.metrics import roc_auc_score
 
 from mammoflow.evaluation.delong import area_difference, components
@@ -57,9 +57,11 @@ def test_one_lesion_a_patient_gives_the_test_for_independent_lesions() -> None:
     found = area_difference(label, components(label, [first]), components(label, [second]), own_patients(len(label)))
     assert found.value == pytest.approx(roc_auc_score(label, first) - roc_auc_score(label, second))
     assert found.error == pytest.approx(delong_by_the_book(label, first, second))
-    assert found.p_value == pytest.approx(2 * norm.sf(abs(found.value) / found.error))
+    assert min((label == 1).sum(), (label == 0).sum()) - 1 <= found.freedom <= len(label) - 2
+    assert found.p_value == pytest.approx(2 * t.sf(abs(found.value) / found.error, found.freedom))
     low, high = found.interval(0.95)
-    assert (high - low) / 2 == pytest.approx(1.959964 * found.error, rel=1e-5)
+    assert (high - low) / 2 == pytest.approx(t.ppf(0.975, found.freedom) * found.error)
+    assert found.non_inferiority_p(0.1) == pytest.approx(t.sf((found.value + 0.1) / found.error, found.freedom))
 
 
 def test_lesions_that_are_there_twice_say_no_more() -> None:
@@ -101,6 +103,16 @@ def test_equal_models_are_told_apart_as_often_as_the_level_says() -> None:
         ranked = [components(label, [score]) for score in scores]
         rejected += area_difference(label, *ranked, patients).p_value < 0.05
     assert 5 <= rejected <= 28
+
+
+def test_few_patients_keep_the_level() -> None:
+    rejected = 0
+    for seed in range(400):
+        random = np.random.default_rng(seed)
+        label = np.repeat([0.0, 1.0], 6)
+        ranked = [components(label, [label + random.normal(0, 1, 12)]) for _ in range(2)]
+        rejected += area_difference(label, *ranked, own_patients(12)).p_value < 0.05
+    assert rejected / 400 <= 0.065
 
 
 def test_what_is_not_defined_has_no_p_value() -> None:

@@ -81,6 +81,12 @@ def test_views_of_a_finding_share_the_mean_of_their_logits() -> None:
     assert found.notes[:2] == ("mean of the logits over the views of a finding", "a note")
 
 
+def test_without_a_side_equal_numbers_may_be_two_findings() -> None:
+    lesions = LESIONS.assign(patient_id="p", laterality="", finding_id="1")
+    (found,) = joined_views(["two"], [TWO], lesions)
+    np.testing.assert_allclose(found.runs[0]["score"].to_numpy(), TWO.runs[0]["score"].to_numpy())
+
+
 def test_joined_views_are_over_the_mean_of_seeds_and_keep_what_was_seen() -> None:
     lesions = LESIONS.assign(patient_id="p", laterality="L", finding_id=["1", "2", "2", "3"])
     (found,) = joined_views(["one"], [ONE], lesions)

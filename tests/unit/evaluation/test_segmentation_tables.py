@@ -7,6 +7,7 @@ from scipy import stats
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.segmentation_diameter import case_numbers, diameter_correlation, dice_by_diameter
+from mammoflow.evaluation.segmentation_summary import mean_columns
 from mammoflow.evaluation.segmentation_tables import segmentation_table
 
 BOOTSTRAP = PatientBootstrap(200, 0.95, 0)
@@ -231,3 +232,13 @@ def test_heads_chosen_by_the_reference_mark_every_iteration() -> None:
     table = segmentation_table(heads, LESIONS, BOOTSTRAP)
     assert set(table.loc[table["model"] == "small", "mark"]) == {"oracle"}
     assert set(table.loc[table["model"] == "ellipse", "mark"]) == {""}
+
+
+def test_a_mean_of_few_patients_has_no_interval_however_many_lesions_there_are() -> None:
+    patients = [f"P{number}" for number in range(50)]
+    values = np.full((50, 2), np.nan)
+    values[:2, 0], values[:, 1] = (0.9, 0.5), np.linspace(0, 1, 50)
+    found = mean_columns(("few", "all"), values, patients, PatientBootstrap(200, 0.95, 0, 5))
+    assert found["few"] == pytest.approx(0.7)
+    assert np.isnan(found["few_low"])
+    assert found["all_low"] < found["all"] < found["all_high"]

@@ -42,14 +42,41 @@ def test_the_error_is_that_of_the_published_influence_curves() -> None:
         curve[row] = (ranked - of_fold[folds[row]]) / np.mean(label == label[row])
     by_patient = np.bincount(patients, weights=curve)
     expected = np.sqrt((by_patient**2).sum()) / len(label)
-    assert within_folds_area(label, [score], patients, folds).error == pytest.approx(expected, rel=0.01)
+    # The paper divides by n. Each fold has 20 patients of each class, one of whom the mean of the fold takes.
+    expected *= np.sqrt(20 / 19)
+    assert within_folds_area(label, [score], patients, folds).error == pytest.approx(expected, rel=0.001)
 
 
 def test_one_fold_is_the_area_itself() -> None:
     label, score, patients, _ = made_up()
     one = np.zeros(len(label), dtype=int)
-    first, second = within_folds_area(label, [score, -score], patients, one), area(label, [score, -score], patients)
+    seeds = [score, score + np.random.default_rng(1).normal(0, 1, len(score))]
+    first, second = within_folds_area(label, seeds, patients, one), area(label, seeds, patients)
     assert (first.value, first.error, first.freedom) == pytest.approx((second.value, second.error, second.freedom))
+
+
+def test_each_fold_counts_with_its_own_number_of_patients() -> None:
+    random = np.random.default_rng(4)
+    label, folds = np.tile([0.0] * 5 + [1.0] * 5, 5), np.repeat(np.arange(5), 10)
+    score, patients = label + random.normal(0, 1, 50), np.arange(50)
+    parts = [area(label[folds == fold], [score[folds == fold]], patients[folds == fold]) for fold in range(5)]
+    found = within_folds_area(label, [score], patients, folds)
+    assert found.error == pytest.approx(np.sqrt(sum(part.error**2 for part in parts)) / 5)
+    assert max(part.freedom for part in parts) < found.freedom <= sum(part.freedom for part in parts)
+    other = label + random.normal(0, 1, 50)
+    difference = within_folds_difference(*(Scored(label, [one], [label], patients) for one in (score, other)), folds)
+    assert found.freedom / 2 < difference.freedom < 2 * found.freedom
+
+
+def test_a_fold_with_one_patient_of_a_class_has_a_value_and_no_interval() -> None:
+    random = np.random.default_rng(5)
+    label, folds = np.tile([1.0] + [0.0] * 20, 5), np.repeat(np.arange(5), 21)
+    score, patients = label + random.normal(0, 1, 105), np.arange(105)
+    found = within_folds_area(label, [score], patients, folds)
+    assert 0.5 < found.value < 1
+    assert np.isnan(found.interval(0.95)).all()
+    said = [Scored(label, [one], [label], patients) for one in (score, score + random.normal(0, 1, 105))]
+    assert np.isnan(within_folds_difference(*said, folds).p_value)
 
 
 def test_the_difference_is_paired_and_nothing_is_said_where_a_fold_lacks_a_class() -> None:
