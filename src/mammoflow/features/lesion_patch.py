@@ -37,7 +37,8 @@ class LesionPatch:
         Pixel spacing in millimetres, the same along both axes.
     breasts
         The lesion and the same place of the other breast, both cut from the canonical images at one spacing; None where
-        no film shows the other breast, or where they are not asked for.
+        no film shows the other breast, or where they are not asked for. Where the other film faces the other way, it is
+        mirrored left-right, so that both have the lesion's mask and the same directions.
     """
 
     image: npt.NDArray[np.float32]
@@ -174,19 +175,21 @@ class PatchFiles:
         if not mask.any():
             return None
         centre = tuple(float(np.flatnonzero(mask.any(axis=axis)).mean()) + 0.5 for axis in (1, 0))
-        places = (centre, mirrored_place(centre, *pictures))
+        row, column = mirrored_place(centre, *pictures)
+        if landmark(pictures[0])[2] != landmark(pictures[1])[2]:
+            # A mirror exchanges the directions of texture, so the picture is turned and not the lesion's mask.
+            pictures[1] = pictures[1].turned()
+            column = pictures[1].breast.shape[1] - column
         side = round(float(lesion["patch_spacing_mm"]) * self._patch_side(lesion) * self.spacing_factor / spacing)
         lesion_mask = np.asarray(window(mask, centre, side), dtype=bool)
-        turned = landmark(pictures[0])[2] != landmark(pictures[1])[2]
-        masks = (lesion_mask, lesion_mask[:, ::-1] if turned else lesion_mask)
         own, mirrored = (
             LesionPatch(
                 window(picture.image, place, side),
-                np.ascontiguousarray(of_lesion),
+                lesion_mask,
                 np.asarray(window(picture.breast, place, side), dtype=bool),
                 spacing,
             )
-            for picture, place, of_lesion in zip(pictures, places, masks, strict=True)
+            for picture, place in zip(pictures, (centre, (row, column)), strict=True)
         )
         return own, mirrored
 

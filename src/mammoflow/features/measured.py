@@ -209,7 +209,7 @@ def mirrored_regions(
     options
         Diameter of the region.
     own, other
-        The lesion and the same place of the other breast at one spacing; the mask of the other is the mirrored lesion.
+        The lesion and the same place of the other breast at one spacing, facing the same way, with one mask.
     """
     tissues = [without_edge(patch.breast, options.edge_mm / patch.spacing_mm) for patch in (own, other)]
     regions = [

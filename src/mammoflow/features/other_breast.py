@@ -69,6 +69,11 @@ class BreastPicture:
         """Bring a canonical image (rows, columns) of a row of CANONICAL_IMAGES to square pixels."""
         return cls(as_square(image, row, spacing_mm), as_square(breast, row, spacing_mm).astype(bool), spacing_mm)
 
+    def turned(self) -> BreastPicture:
+        """Return its mirror image, left and right exchanged."""
+        image, breast = (np.ascontiguousarray(grid[:, ::-1]) for grid in (self.image, self.breast))
+        return BreastPicture(image, breast, self.spacing_mm)
+
 
 def as_square(grid: npt.NDArray[np.float32] | Mask, row: Row, spacing_mm: float) -> npt.NDArray[np.float32]:
     """Bring a canonical image or mask (rows, columns) to square pixels of this spacing."""

@@ -8,12 +8,15 @@ import pytest
 from pydantic import ValidationError
 
 from mammoflow.features.families import gabor, radiomics
-from mammoflow.features.lesion_patch import LesionPatch
+from mammoflow.features.lesion_patch import LesionPatch, PatchFiles
 from mammoflow.features.measured import RegionOptions, measure_regions
 from mammoflow.features.other_breast import BreastPicture, landmark, mirrored_place, other_images
 from mammoflow.features.regions import border_distance, border_shell
+from mammoflow.storage.files import write_image, write_mask
+from mammoflow.tables.files import read_table, write_table
+from mammoflow.tables.images import CANONICAL_IMAGES
 
-from .conftest import disc_mask
+from .conftest import CANONICAL_SHAPE, COLUMN_SPACING, ROW_SPACING, Lesion, disc_mask
 
 SPACING, SIDE = 0.5, 200
 EVERYWHERE = np.ones((SIDE, SIDE), dtype=bool)
@@ -131,14 +134,45 @@ def test_mirrored_place_keeps_depth_and_height_above_the_nipple():
     assert mirrored_place((80.0, 30.0), own, own) == (80.0, 30.0)
 
 
-def test_symmetric_breasts_have_no_asymmetry():
+@pytest.mark.parametrize("faces_right", [True, False])
+def test_symmetric_breasts_have_no_asymmetry_whichever_way_their_films_face(make_shard, faces_right):
+    shard = make_shard([Lesion(centre=(52.0, 33.4)), Lesion()])
+    y, x = (np.mgrid[: CANONICAL_SHAPE[0], : CANONICAL_SHAPE[1]] + 0.5) * [[[ROW_SPACING]], [[COLUMN_SPACING]]]
+    breast = ((y - 100) / 90) ** 2 + (x / 160) ** 2 < 1
+    angle = math.radians(30)
+    wave = np.cos(2 * math.pi * (x * math.cos(angle) + y * math.sin(angle)) / 8)
+    film = np.where(breast, 30000 + 9000 * wave, 1000).astype(np.uint16)
+    for name, step in (("own", 1), ("other", -1 if faces_right else 1)):
+        write_image(shard.images / f"image/{name}.png", np.ascontiguousarray(film[:, ::step]))
+        write_mask(shard.images / f"breast/{name}.png", np.ascontiguousarray(breast[:, ::step]))
+    table = read_table(shard.images / "images.parquet", CANONICAL_IMAGES).assign(
+        patient_id="patient-0",
+        laterality=["L", "R"],
+        image_file=["image/own.png", "image/other.png"],
+        breast_file=["breast/own.png", "breast/other.png"],
+    )
+    write_table(table, CANONICAL_IMAGES, shard.images / "images.parquet")
+    patch = PatchFiles(shard.images, shard.masks, "predicted", 0.5, compares_breasts=True).read(0)
+    options = gabor.Options(regions=["inner", "ring", "mirrored"], wavelengths_mm=[8.0, 16.0])
+    assert options.orientations == 6
+    row = gabor.open_family(options, "cpu")(patch)
+    assert row["gabor_asymmetry"] == pytest.approx(1, abs=1e-6)
+    same, opposite = (row[f"gabor_mirrored_mean_w8.0_o{angle}"] for angle in ("030", "150"))
+    assert same > 2 * opposite
+    own, other = patch.breasts
+    assert own.mask.any()
+    np.testing.assert_array_equal(own.mask, other.mask)
+    np.testing.assert_array_equal(own.breast, other.breast)
+    np.testing.assert_allclose(own.image, other.image, atol=1)
+
+
+def test_breasts_that_differ_have_asymmetry():
     mask = disc(6.0)
     own = patch_of(mask)
-    turned = LesionPatch(noise()[:, ::-1].copy(), mask[:, ::-1].copy(), EVERYWHERE, SPACING)
     rough = LesionPatch(np.where(disc(25.0), noise(1) * 3 % 65535, noise(1)), mask, EVERYWHERE, SPACING)
-    options = gabor.Options(regions=["inner", "ring", "mirrored"], orientations=2, wavelengths_mm=[4.0, 8.0])
+    options = gabor.Options(regions=["inner", "ring", "mirrored"], wavelengths_mm=[4.0, 8.0])
     family = gabor.open_family(options, "cpu")
-    alike, unlike = (family(patch_of(mask, breasts=(own, one))) for one in (turned, rough))
+    alike, unlike = (family(patch_of(mask, breasts=(own, one))) for one in (own, rough))
     assert alike["gabor_asymmetry"] == pytest.approx(1, abs=1e-6)
     assert unlike["gabor_asymmetry"] < alike["gabor_asymmetry"] - 0.001
     assert alike["gabor_mirrored_mean_w4.0_o000"] == pytest.approx(alike["gabor_inner_mean_w4.0_o000"], rel=1e-4)
