@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,15 +44,14 @@ def writing(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        name = path.with_name(f".{path.stem}-{secrets.token_hex(6)}{path.suffix}")
+        name.touch(mode=0o666, exist_ok=False)  # the system itself applies the umask, also in threads
+        temporary = name
+        mode = stat.S_IMODE(temporary.stat().st_mode)
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        mode = os.umask(0)
-        os.umask(mode)
-        temporary.chmod(0o666 & ~mode)
+        temporary.chmod(mode)  # for a library that puts a file of its own in this place
         temporary.replace(path)
     except Exception as error:
         problem = write_error(error, path)  # before the file is removed: then a full disk has room again

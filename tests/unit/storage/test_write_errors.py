@@ -92,7 +92,7 @@ def test_each_fault_at_each_moment(number: int, moment: str, tmp_path: Path, mon
     def fail(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    owner, name = {"create": (files.tempfile, "mkstemp"), "sync": (os, "fsync"), "rename": (Path, "replace")}[moment]
+    owner, name = {"create": (Path, "touch"), "sync": (os, "fsync"), "rename": (Path, "replace")}[moment]
     monkeypatch.setattr(owner, name, fail)
     with pytest.raises(WriteError, match=r"a\.json cannot be written: .*; .*\w") as caught:
         write_text(tmp_path / "a.json", "later")
@@ -115,6 +115,27 @@ def test_texts_of_libraries(error: Exception, words: str, tmp_path: Path) -> Non
     expected = WriteError if words else type(error)
     with pytest.raises(expected, match=words or None), writing(tmp_path / "a"):
         raise error
+
+
+def test_files_keep_the_mode_of_the_umask_while_other_threads_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    umask, waiting = os.umask, ["b.json"]
+
+    def interrupted(mode: int) -> int:
+        """Another thread writes its file right after this call."""
+        before = umask(mode)
+        while waiting:
+            write_text(tmp_path / waiting.pop(), "{}")
+        return before
+
+    before = umask(0o027)
+    try:
+        monkeypatch.setattr(os, "umask", interrupted)
+        write_text(tmp_path / "a.json", "{}")
+    finally:
+        umask(before)
+    assert {oct(path.stat().st_mode & 0o777) for path in tmp_path.iterdir()} == {"0o640"}
 
 
 def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
