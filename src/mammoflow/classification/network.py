@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -81,7 +82,7 @@ class SharedNetwork(Network):
 
     def __init__(self, network: Network, combine: Combine, pictures: int) -> None:
         super().__init__()
-        self.network, self.combine, self.levels = network, combine, network.levels
+        self.network, self.combine, self.pictures, self.levels = network, combine, pictures, network.levels
         self.width = network.width * (pictures if combine == "concatenate" else 1)
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
@@ -91,6 +92,21 @@ class SharedNetwork(Network):
         if self.combine == "concatenate":
             return features.flatten(1)
         return features.amax(dim=1) if self.combine == "max" else features.mean(dim=1)
+
+    def further_loss(self, labels: Tensor, weight: Tensor) -> Tensor:
+        """Return the loss that the network itself adds: each picture has the label of its sample.
+
+        Parameters
+        ----------
+        labels
+            (n,): 1 malignant, 0 benign.
+        weight
+            Of malignant samples.
+        """
+        further: Callable[[Tensor, Tensor], Tensor] | None = getattr(self.network, "further_loss", None)
+        if further is None:
+            return torch.zeros((), device=labels.device)
+        return further(labels.repeat_interleave(self.pictures), weight)  # the pictures of a sample follow each other
 
 
 class VectorNetwork(Network):

@@ -13,8 +13,12 @@ import pytest
 import torch
 from torch import nn
 
+from mammoflow.classification.attention_crops import AttentionCrops
+from mammoflow.classification.batches import Batch
 from mammoflow.classification.cases import Cases, read_cases
+from mammoflow.classification.classifier import Classifier
 from mammoflow.classification.inputs import context_two_views
+from mammoflow.classification.learner import ClassifierLearner
 from mammoflow.classification.network import PictureNetwork, SharedNetwork
 from mammoflow.classification.samples import Job
 from mammoflow.classification.two_views import TwoViewSamples, rows_of_other_view
@@ -155,6 +159,24 @@ def test_features_of_both_pictures_are_combined(combine: Combine) -> None:
     assert shared.width == expected.shape[1]
     assert shared.levels == levels
     assert [*shared.parameters()] == [*one.parameters()]
+
+
+def test_the_losses_of_the_network_itself_see_the_label_of_the_sample_for_each_picture() -> None:
+    torch.manual_seed(0)
+    one = AttentionCrops(8, crops=2, crop_share=0.5, top_share=0.1, sparsity=0.5)
+    learner = ClassifierLearner.__new__(ClassifierLearner)
+    learner.classifier = Classifier(SharedNetwork(one, "mean", 2), torch.zeros(1), torch.ones(1), 0, 0.0)
+    learner.malignant_weight = 3.0
+    labels, pictures = torch.tensor([1.0, 0.0, 0.0]), torch.rand(3, 2, 1, 32, 32)
+    batch = Batch(np.arange(3), {"picture": pictures}, None, labels)
+    outputs = learner.outputs(batch)
+    added = learner.loss_of(outputs, batch) - learner.classification_loss(outputs, labels)
+    one({"picture": torch.cat([pictures[:, 0], pictures[:, 1]])})
+    expected = one.further_loss(torch.cat([labels, labels]), torch.tensor(3.0))
+    torch.testing.assert_close(added, expected)
+    assert float(added.detach()) > 0.1
+    plain = PictureNetwork(nn.Identity(), 4, None)
+    assert float(SharedNetwork(plain, "mean", 2).further_loss(labels, torch.tensor(3.0))) == 0
 
 
 @pytest.mark.parametrize(("combine", "agree"), [("mean", True), ("max", True), ("concatenate", False)])
