@@ -71,8 +71,8 @@ class BreastPicture:
 
     def turned(self) -> BreastPicture:
         """Return its mirror image, left and right exchanged."""
-        image, breast = (np.ascontiguousarray(grid[:, ::-1]) for grid in (self.image, self.breast))
-        return BreastPicture(image, breast, self.spacing_mm)
+        image, breast = self.image[:, ::-1], self.breast[:, ::-1]
+        return BreastPicture(np.ascontiguousarray(image), np.ascontiguousarray(breast), self.spacing_mm)
 
 
 def as_square(grid: npt.NDArray[np.float32] | Mask, row: Row, spacing_mm: float) -> npt.NDArray[np.float32]:
