@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mammoflow.errors import ExcludedCase
-from mammoflow.imaging.borders import FLAT_SIDE, Plane, disk, film_border, local_spread, within_border
+from mammoflow.imaging.borders import FLAT_SIDE, Plane, disk, film_border, local_spread, opened, within_border
 from mammoflow.imaging.geometry import Mask, resize
 from mammoflow.imaging.grey import WHITE, Grey
+from mammoflow.imaging.unscaled import narrow_levels, scaled
 from mammoflow.reasons.imaging import ImagingReason
 
 WORKING_SIDE = 512
@@ -42,6 +43,7 @@ FLAT_SHARE = 0.004  # of the film: the smallest patch of background
 SAMPLED = 7  # every seventh pixel is enough for a median
 SURFACE_SIGMA = 6.0  # pixels: standard deviation of the average of the background's level
 SMALLEST_SHARE = 0.01  # of the film: the smallest breast region
+SMALLEST_UNSCALED_SHARE = 0.05  # the same on a film whose values have fewer bits: noise has smaller patches
 SMALLEST_CONTRAST = 0.02  # of white: the smallest contrast between background and tissue
 TISSUE_SHARE = 0.06  # of the contrast between tissue and background: skin is at least this bright
 NOISE_SPREADS = 4.0  # smallest distance of the threshold from the background, in standard deviations of its noise
@@ -81,27 +83,44 @@ def breast_region(image: Grey) -> Mask:
     height, width = image.shape
     scale = min(1.0, WORKING_SIDE / max(height, width))
     small = resize(image, (max(1, round(height * scale)), max(1, round(width * scale))))
+    region, least = _film_region(small), SMALLEST_SHARE
+    unscaled = scaled(small) if float(region.mean()) < least else None
+    if unscaled is not None:
+        region, least = _film_region(unscaled, sees_background=True), SMALLEST_UNSCALED_SHARE
+    share = float(region.mean())
+    if share < least:
+        found = f"largest bright region covers {share:.2%} of the film, expected {least:.0%}"
+        raise ExcludedCase(ImagingReason.NO_BREAST, found + narrow_levels(small))
+    return resize(region, (height, width))
+
+
+def _film_region(small: Grey, sees_background: bool = False) -> Mask:
+    """Return the breast region of a reduced film, empty where there is none.
+
+    Parameters
+    ----------
+    small
+        (height, width).
+    sees_background
+        Whether a film without a background much darker than its tissue has no region.
+    """
     smooth = cv2.medianBlur(small, 5)
     border = film_border(smooth)
     region = np.zeros(smooth.shape, dtype=bool)
     inner = within_border(border)
     if not border[inner].all():
-        region[inner] = _region(smooth[inner].astype(np.float32) / np.float32(WHITE), border[inner])
-    share = float(region.mean())
-    if share < SMALLEST_SHARE:
-        raise ExcludedCase(
-            ImagingReason.NO_BREAST,
-            f"largest bright region covers {share:.2%} of the film, expected {SMALLEST_SHARE:.0%}",
-        )
-    return resize(region, (height, width))
+        level = smooth[inner].astype(np.float32) / np.float32(WHITE)
+        region[inner] = _region(level, border[inner], sees_background)
+    return region
 
 
-def _region(level: Plane, border: Mask) -> Mask:
+def _region(level: Plane, border: Mask, sees_background: bool) -> Mask:
     levels = _levels(level, border)
     if levels is None:
         return np.zeros(level.shape, dtype=bool)
-    if not levels.even and float(np.median(levels.background)) > BRIGHT_BACKGROUND * levels.tissue:
-        return ~border
+    bright = float(np.median(levels.background)) > BRIGHT_BACKGROUND * levels.tissue
+    if bright and (sees_background or not levels.even):
+        return np.zeros(level.shape, dtype=bool) if sees_background else ~border
     margin = np.maximum(NOISE_SPREADS * levels.spread, TISSUE_SHARE * (levels.tissue - levels.background))
     tissue = (level > levels.background + margin) & ~border
     return _largest_piece(tissue, border, (level - levels.background) / np.float32(levels.tissue))
@@ -176,12 +195,6 @@ def _surface(level: Plane, flat: Mask) -> Plane:
     return np.asarray(value_of_label[labels], dtype=np.float32)
 
 
-def _opened(mask: npt.NDArray[np.uint8], radius: int) -> npt.NDArray[np.uint8]:
-    """Open a mask with a disc, by two distance transforms, whose cost does not depend on the radius."""
-    eroded = cv2.distanceTransform(mask, cv2.DIST_L2, 5) > radius
-    return np.asarray(cv2.distanceTransform((~eroded).astype(np.uint8), cv2.DIST_L2, 5) <= radius, dtype=np.uint8)
-
-
 def _largest_piece(tissue: Mask, border: Mask, brightness: Plane) -> Mask:
     """Cut thin bridges, keep the largest piece, restore its outline, fill and smooth it, drop fog, labels and tape.
 
@@ -196,13 +209,12 @@ def _largest_piece(tissue: Mask, border: Mask, brightness: Plane) -> Mask:
     # The inner frame repeats the values at the edge, so a breast that reaches the side of the film is not rounded
     # there. The black frame around it cuts off strips along the side that are narrower than the inner frame.
     framed = np.pad(np.pad(tissue.astype(np.uint8), radius, mode="edge"), 2 * radius)
-    opened = _opened(framed, radius)
-    count, labels, statistics, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats(opened(framed, radius), connectivity=4)
     if count < 2:
         return np.zeros(tissue.shape, dtype=bool)
     largest = (labels == 1 + int(statistics[1:, cv2.CC_STAT_AREA].argmax())).astype(np.uint8)
     regrown = cv2.dilate(largest, disk(max(1, radius // 2))) & framed
-    closed = 1 - _opened(1 - regrown, radius)
+    closed = 1 - opened(1 - regrown, radius)
     smooth = cv2.medianBlur(closed, 2 * max(1, radius // 2) + 1)
     region = _filled(np.ascontiguousarray(smooth[3 * radius : -3 * radius, 3 * radius : -3 * radius]))
     return _without_sharp_parts(_without_fogged_edge(region, brightness), border, brightness)
@@ -271,10 +283,10 @@ def _without_sharp_parts(region: Mask, border: Mask, brightness: Plane) -> Mask:
         return region
     radius = max(1, round(CORE * max(region.shape)))
     framed = np.pad(np.pad(region.astype(np.uint8), radius, mode="edge"), 2 * radius)
-    core = _opened(framed, radius)[3 * radius : -3 * radius, 3 * radius : -3 * radius]
+    core = opened(framed, radius)[3 * radius : -3 * radius, 3 * radius : -3 * radius]
     if not core.any():
         return region
-    attached = _opened((region & (core == 0)).astype(np.uint8), SLIVER)
+    attached = opened((region & (core == 0)).astype(np.uint8), SLIVER)
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(attached, connectivity=4)
     dropped = np.zeros(region.shape, dtype=bool)
     for number in range(1, count):

@@ -13,6 +13,7 @@ import numpy as np
 from mammoflow.imaging.borders import Plane, film_border, local_spread, within_border
 from mammoflow.imaging.geometry import Mask, resize
 from mammoflow.imaging.grey import WHITE, Grey
+from mammoflow.imaging.unscaled import scaled
 
 WORKING_SIDE = 512
 RIM = 0.02  # of the longest side: width of the film's border
@@ -39,7 +40,8 @@ def looks_inverted(image: Grey, lesions_outside: bool = False) -> bool:
     """
     scale = min(1.0, WORKING_SIDE / max(image.shape))
     small = resize(image, (max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale))))
-    smooth = cv2.medianBlur(small, 5)
+    unscaled = scaled(small)
+    smooth = cv2.medianBlur(small if unscaled is None else unscaled, 5)
     border = film_border(smooth)
     inner = within_border(border)
     level, outside = smooth[inner].astype(np.float32) / np.float32(WHITE), border[inner]
