@@ -13,7 +13,7 @@ import pandas as pd
 from mammoflow.errors import LeakageError, StudyError
 from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.files import read_table
-from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS, FULLY_ANNOTATED
 from mammoflow.tables.masks import MASKS
 
 
@@ -46,11 +46,17 @@ class Cases:
 
     @property
     def image_labels(self) -> npt.NDArray[np.float32]:
-        """(images,): 1 where any lesion of the image is malignant, 0 where all are benign, NaN otherwise."""
+        """(images,): 1 where any lesion of the image is malignant, 0 where all are benign, NaN otherwise.
+
+        A lesion that was left out may be malignant: so an image without a malignant lesion is NaN where it is not
+        fully annotated.
+        """
         labels = np.full(len(self.images), np.nan, np.float32)
         for index, group in self.lesions.groupby("image_index"):
             values = group["malignant"].to_numpy(dtype=np.float32, na_value=np.nan)
             labels[int(str(index))] = 1.0 if np.any(values == 1) else values.sum()
+        if FULLY_ANNOTATED in self.images.columns:
+            labels[(labels == 0) & ~self.images[FULLY_ANNOTATED].to_numpy(dtype=np.bool_)] = np.nan
         return labels
 
 

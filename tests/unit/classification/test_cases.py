@@ -53,3 +53,11 @@ def test_labels_of_an_image() -> None:
         pd.DataFrame({"image_id": ["a"]}),
     )
     assert np.isnan(with_gap.image_labels[0])  # the unknown lesion may be malignant
+
+
+def test_an_image_with_a_lesion_that_was_left_out_is_not_benign() -> None:
+    lesions = pd.DataFrame({"image_index": [0, 1, 2, 2], "malignant": pd.array([0, 0, 0, 1], dtype="Int64")})
+    images = pd.DataFrame({"image_id": list("abcd"), "fully_annotated": [True, False, False, True]})
+    cases = Cases(lesions, images)
+    np.testing.assert_array_equal(cases.image_labels, [0, np.nan, 1, np.nan])
+    np.testing.assert_array_equal(cases.only(np.array([1, 3])).image_labels, [np.nan, 1])
