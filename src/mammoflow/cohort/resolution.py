@@ -110,7 +110,8 @@ def _resolve_image(reader: Reader, rows: Sequence[Row], keep_unlabelled: bool) -
     if resolved.lesions or normal or keep_unlabelled or first.get(CLASS) is not None:
         labelled = [lesion for lesion in resolved.lesions if lesion["malignant"] is not None]
         marks = {"labelled": normal or bool(labelled)}
-        marks |= {"stays_without_lesions": True} if keep_unlabelled else {}
+        if keep_unlabelled or CLASS in first:  # of every image or of none: a blank would be read as true
+            marks["stays_without_lesions"] = keep_unlabelled or first[CLASS] is not None
         resolved.images.append({**_image_record(rows, image), **marks})
     else:
         emptied = ExcludedCase(LesionReason.NO_LESIONS, f"none of {len(rows)} lesions can be used")

@@ -37,6 +37,8 @@ from mammoflow.storage.file_states import ReadFile, read_file_record
 from mammoflow.storage.files import Array, array_digest, text_digest, write_image, write_mask
 
 STAGE = "images"
+STAYS = "stays_without_lesions"
+"""Column of the cohort's images that this stage alone reads: so naming classes of images changes no later table."""
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
 
 
@@ -198,8 +200,8 @@ def _looks_inverted(canonical: Grey, lesions: list[dict[str, Any]]) -> bool:
 
 
 def _stays(case: Case) -> bool:
-    """Tell whether the image stays where none of its lesions can be used (`cohort.unlabelled: keep`)."""
-    return bool(case.image.get("stays_without_lesions", False))
+    """Tell whether the image stays where none of its lesions can be used: it has a class, or `unlabelled` is keep."""
+    return bool(case.image.get(STAYS, False))
 
 
 def _annotation(case: Case, result: CaseResult) -> dict[str, bool]:
@@ -250,7 +252,7 @@ def _write_canonical(case: Case, canonical: Grey, breast: Mask, grid: FilmGrid, 
     rows, columns = grid.scale
     row_spacing, column_spacing = grid.spacing_mm / rows, grid.spacing_mm / columns
     return {
-        **case.image,
+        **{name: value for name, value in case.image.items() if name != STAYS},
         **files,
         "spacing_origin": origin,
         "film_height": grid.film[0],

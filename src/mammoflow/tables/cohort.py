@@ -44,7 +44,7 @@ IMAGES = pa.DataFrameSchema(
         "labelled": flag(required=False),
         # Every lesion that the case tables name on it is in the table of lesions, so a normal film is annotated too.
         "fully_annotated": flag(required=False),
-        "stays_without_lesions": flag(required=False),  # also where none of its lesions can be used
+        "stays_without_lesions": flag(required=False),  # the images stage keeps it although it can use no lesion of it
         **_OF_COHORT,
     },
     unique=["image_id"],

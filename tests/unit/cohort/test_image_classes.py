@@ -14,13 +14,17 @@ from mammoflow.cohort.image_classes import class_of_word, why_classes_untrainabl
 from mammoflow.cohort.stage import build_cohort
 from mammoflow.config.base import validate_settings
 from mammoflow.config.cohort import CohortSettings
+from mammoflow.config.images import ImagesSettings
 from mammoflow.errors import StudyError
+from mammoflow.imaging.stage import prepare_images
 from mammoflow.storage.files import read_json
 from mammoflow.tables.classes import IMAGE_CLASSES
 from mammoflow.tables.cohort import IMAGES
 from mammoflow.tables.files import read_table
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 
 THREE = ["normal", "benign", "malignant"]
+PICTURES = ImagesSettings(breast_region="whole", longest_side_px=256, patch_mm=20)
 
 
 def write_picture(path: Path, marked: bool = True, seed: int = 0) -> None:
@@ -69,10 +73,34 @@ def test_classes_follow_from_the_labels_of_lesions(
 def test_naming_classes_changes_no_table_that_other_jobs_read(busi: Path, tmp_path: Path) -> None:
     for name, classes in (("without", []), ("with", THREE)):
         build_cohort(settings(busi, classes, reader="busi"), busi, tmp_path / name)
+        prepare_images(PICTURES, busi, tmp_path / name / "shards" / "00", tmp_path / f"images-{name}", 1)
     without, named = ({path.name for path in (tmp_path / name).iterdir()} for name in ("without", "with"))
     assert named - without == {"classes.parquet"}
-    for file in ("images.parquet", "lesions.parquet", "shards/00/images.parquet", "shards/00/lesions.parquet"):
-        assert (tmp_path / "without" / file).read_bytes() == (tmp_path / "with" / file).read_bytes()
+    unchanged = ("{}/lesions.parquet", "{}/shards/00/lesions.parquet", "images-{}/images.parquet")
+    for file in (*unchanged, "images-{}/lesions.parquet"):
+        assert (tmp_path / file.format("without")).read_bytes() == (tmp_path / file.format("with")).read_bytes()
+    # the images stage alone reads what the cohort adds
+    before, after = (read_table(tmp_path / name / "images.parquet", IMAGES) for name in ("without", "with"))
+    assert after.pop("stays_without_lesions").all()
+    pd.testing.assert_frame_equal(before, after)
+
+
+def test_an_image_with_a_class_stays_where_its_mask_is_refused_later(busi: Path, tmp_path: Path) -> None:
+    for stem in ("benign (1)", "malignant (2)"):
+        write_picture(busi / stem.split()[0] / f"{stem}_mask.png", marked=False)
+    chosen = settings(busi, ["normal", "malignant"], "apply", reader="busi")
+    build_cohort(chosen, busi, tmp_path / "cohort")
+    images = read_table(tmp_path / "cohort" / "images.parquet", IMAGES).set_index("image_id")
+    classes = classes_of(tmp_path / "cohort")
+    assert images["stays_without_lesions"].to_dict() == {image: name is not None for image, name in classes.items()}
+    prepare_images(PICTURES, busi, tmp_path / "cohort" / "shards" / "00", tmp_path / "images", 1)
+    canonical = read_table(tmp_path / "images" / "images.parquet", CANONICAL_IMAGES).set_index("image_id")
+    lost = sorted(set(images.index) - set(canonical.index))
+    assert [(image, classes[image]) for image in lost] == [("benign_1", None)]  # it has no class
+    assert not canonical.loc["malignant_2", ["labelled", "fully_annotated"]].any()
+    lesions = read_table(tmp_path / "images" / "lesions.parquet", CANONICAL_LESIONS)
+    assert len(lesions) == 4
+    assert not lesions["image_id"].isin(["benign_1", "malignant_2"]).any()
 
 
 def test_words_of_class_folders_are_classes_and_others_are_named(

@@ -358,6 +358,7 @@ def test_an_image_says_what_is_known_of_it_once_lesions_are_lost(
     )
     prepare_images(SETTINGS, study, shard, tmp_path / "out", 1)
     images, _, excluded = tables(tmp_path / "out")
+    assert "stays_without_lesions" not in images.columns  # no later stage reads it
     said = images.set_index("image_id")[["labelled", "fully_annotated"]]
     assert said.loc["whole"].tolist() == [True, True]
     assert said.loc["part"].tolist() == [True, False]
