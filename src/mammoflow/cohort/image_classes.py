@@ -69,7 +69,7 @@ def with_image_classes(
     if not classes:
         return rows
     labels = getattr(reader.dataset.options, "labels", {})
-    lost = {
+    lost = reader.in_doubt | {
         exclusion.image_id
         for exclusion in excluded
         if exclusion.level in ("row", "lesion") and exclusion.reason is not CohortReason.DUPLICATE_ROW

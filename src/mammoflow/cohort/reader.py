@@ -116,6 +116,8 @@ class Reader(ABC):
         self.study = study
         self.notes: list[str] = []
         """What a person should know about how the tables were read; `read_rows` fills it."""
+        self.in_doubt: set[str] = set()
+        """Images of which a lesion may be lost although no exclusion names them; `read_rows` fills it."""
 
     @abstractmethod
     def read_rows(self) -> tuple[pd.DataFrame, list[Exclusion]]:

@@ -111,7 +111,7 @@ def select_cases(reader: Reader, unlabelled: Unlabelled = "leave_out", classes: 
     lost_images = {exclusion.image_id for exclusion in resolved.excluded if exclusion.level == "image"}
     emptied = _images_without_rows(before, images | lost_images)
     resolved.excluded = [*before, *emptied, *resolved.excluded]
-    _mark_annotated(resolved, candidates)
+    _mark_annotated(resolved, candidates, reader)
     if not resolved.lesions:
         raise NothingLeft(_nothing_left(reader, resolved), resolved.excluded)
     return Selection(rows, resolved, flow, reader.is_phantom())
@@ -149,9 +149,9 @@ def _file_steps(rows: pd.DataFrame, resolved: Resolved) -> Flow:
     ]
 
 
-def _mark_annotated(resolved: Resolved, rows: pd.DataFrame) -> None:
+def _mark_annotated(resolved: Resolved, rows: pd.DataFrame, reader: Reader) -> None:
     """Say of each image whether every lesion that the case tables name on it can be used."""
-    lost = {
+    lost = reader.in_doubt | {
         exclusion.image_id
         for exclusion in resolved.excluded
         if exclusion.level in ("row", "lesion") and exclusion.reason is not CohortReason.DUPLICATE_ROW

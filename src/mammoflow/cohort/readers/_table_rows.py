@@ -104,7 +104,7 @@ class RowReader:
         lesion, finding = (values[key].removesuffix(".0") for key in ("lesion", "finding"))  # numbers saved with blanks
         return {
             "patient_id": values["patient"],
-            "image_parts": (values["image_id"],) if values["image_id"] else _without_suffix(visible_text(image)),
+            "image_parts": _image_parts(values["image_id"], image),
             "finding": finding,
             "laterality": side,
             "view": view,
@@ -134,6 +134,23 @@ class RowReader:
             **{key: self._optional(values, key, _pixels) for key in ("image_height", "image_width")},
             WORD: values["class"],
             ORIGIN: origin,
+        }
+
+    def read_image(self, values: dict[str, str]) -> dict[str, Any]:
+        """Return what a row that `read` refuses says of its image, as `read` does; nothing is recorded."""
+        values = {name: self._blank(name, text) for name, text in values.items()}
+        image = plain_path(values["image"])
+        words = self.options.words
+        view, side_of_view = parse_view(values["view"], words.get("view"))
+        try:
+            side = parse_side(values["side"], further=words.get("side"))
+        except ValueError:
+            side = ""
+        return {
+            "image_parts": _image_parts(values["image_id"], image),
+            "image_name": image,
+            "laterality": "" if side and side_of_view and side != side_of_view else side or side_of_view,
+            "view": view,
         }
 
     def check_words(self) -> None:
@@ -235,9 +252,11 @@ def plain_path(text: str) -> str:
     return str(PurePosixPath(text.replace("\\", "/"))) if text else ""
 
 
-def _without_suffix(image: str) -> tuple[str, ...]:
-    """Return the parts of a path, the last one without its suffix."""
-    place = PurePosixPath(image)
+def _image_parts(image_id: str, image: str) -> tuple[str, ...]:
+    """Return the parts of an image's id: its own id, or else those of its path, the last one without its suffix."""
+    if image_id or not image:
+        return (image_id,) if image_id else ()
+    place = PurePosixPath(visible_text(image))
     return *place.parent.parts, place.name.removesuffix(suffix_of(place.name))
 
 

@@ -18,6 +18,7 @@ from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLes
 from mammoflow.cohort.spacing_table import SPACING_TABLE, read_spacing_table
 from mammoflow.cohort.stored_copies import compare_copies
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, records
+from mammoflow.cohort.unread_rows import with_images
 from mammoflow.cohort.words import LESION_TYPES, parse_birads, parse_density, parse_label, parse_side
 from mammoflow.config.cohort import DatasetSettings
 from mammoflow.errors import ExcludedCase
@@ -51,14 +52,17 @@ class StudyReader(Reader):
     def read_rows(self) -> tuple[pd.DataFrame, list[Exclusion]]:
         """Turn the rows of the case tables into mammoflow's words; what cannot be read is excluded."""
         rows: list[dict[str, Any]] = []
-        excluded = []
+        unread = []
         for values in records(self.case_tables):
             try:
                 rows.append(_read_row(values))
             except (ValueError, KeyError) as error:
                 detail = f"{values[ORIGIN]}: {values[PROBLEM] or error}"
-                excluded.append(Exclusion("row", CohortReason.BAD_ROW, detail, str(values["patient_id"])))
+                exclusion = Exclusion("row", CohortReason.BAD_ROW, detail, str(values["patient_id"]))
+                named = {"image_id": safe_name(*_film_of(values)), "image_name": values["image_file_path"]}
+                unread.append((exclusion, named))
         table = pd.DataFrame(rows, columns=[*ROW_COLUMNS, *PRIVATE_COLUMNS, ORIGIN])
+        excluded, self.in_doubt = with_images(unread, table, ("image_id", "image_name"))
         # A film with masses and calcifications is stored twice; the copy of the masses is taken first.
         return table.sort_values("lesion_type", ascending=False, kind="stable", ignore_index=True), excluded
 
@@ -107,12 +111,17 @@ class StudyReader(Reader):
         return largest, shapes[largest]
 
 
+def _film_of(values: dict[str, str]) -> tuple[str, str, str]:
+    """Return patient, side and view of a row as they stand in the table."""
+    side, view = (plain_text(values[name]).upper() for name in ("left_or_right_breast", "image_view"))
+    return plain_text(values["patient_id"]), side, view
+
+
 def _read_row(values: dict[str, str]) -> dict[str, Any]:
     """Turn one row of the case tables into `ROW_COLUMNS`; raise ValueError where it cannot be read."""
     if values[PROBLEM]:
         raise ValueError(values[PROBLEM])
-    patient, view = plain_text(values["patient_id"]), plain_text(values["image_view"]).upper()
-    side = plain_text(values["left_or_right_breast"]).upper()
+    patient, side, view = _film_of(values)
     abnormality = parse_integer(values["abnormality_id"], 1, 1000)
     lesion_type = LESION_TYPES.get(values["abnormality_type"].lower())
     needed = {

@@ -24,6 +24,7 @@ from mammoflow.cohort.readers._table_rows import OPTIONS, RowReader
 from mammoflow.cohort.repeated_marks import mark_notes
 from mammoflow.cohort.table_files import ORIGIN, TableForm, records
 from mammoflow.cohort.table_joins import UsedColumns, read_joined
+from mammoflow.cohort.unread_rows import with_images
 from mammoflow.cohort.words import is_known_view, parse_usable
 from mammoflow.config.cohort import DatasetSettings
 from mammoflow.errors import ExcludedCase
@@ -94,19 +95,21 @@ class StudyReader(Reader):
         reader = RowReader(mapped, options)
         names = {column: [plain_name(self.study, text) for text in mapped[column]] for column in ("image", "mask")}
         rows: list[dict[str, Any]] = []
-        excluded = []
+        unread = []
         for values in records(mapped.assign(**names)):
             try:
                 rows.append(reader.read(values))
             except (ValueError, ExcludedCase) as error:
                 detail = f"{values[ORIGIN]}: {error.detail if isinstance(error, ExcludedCase) else error}"
                 reason = error.reason if isinstance(error, ExcludedCase) else CohortReason.BAD_ROW
-                excluded.append(Exclusion("row", reason, detail, str(values["patient"])))
+                exclusion = Exclusion("row", reason, detail, str(values["patient"]))
+                unread.append((exclusion, reader.read_image(values)))
         reader.check_words()
         table = pd.DataFrame(rows, columns=[*ROW_COLUMNS, *PRIVATE_COLUMNS, ORIGIN])
         films = zip(table["image_parts"], films_of_exams(table, self.study), strict=True)
         image_ids = distinct_names([(*parts, *film) for parts, film in films])
         table["image_id"] = pd.Series(image_ids, index=table.index, dtype="str")
+        excluded, self.in_doubt = with_images(unread, table, ("image_parts", "image_name"))
         self.notes += [*reader.unread.notes(ADVICE, reader.called), *_unknown_views(table)]
         self.notes += [
             f"patient: {hint}" for hint in [*spreadsheet_hints(table["patient_id"]), *unit_hints(table["patient_id"])]
