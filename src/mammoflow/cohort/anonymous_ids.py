@@ -103,7 +103,9 @@ def anonymous(selection: Selection, make: IdMaker) -> Selection:
     rows = rows.assign(image_name=None, pathology=rows["pathology"].where(known, None))
     if "age" in rows.columns:
         rows = rows.assign(age=rows["age"].map(_coarse_age, na_action="ignore"))
-    return replace(selection, rows=rows, resolved=replace(resolved, **lists, excluded=excluded))
+    official_test = frozenset(make("patient_id", patient) for patient in selection.official_test)
+    resolved = replace(resolved, **lists, excluded=excluded)
+    return replace(selection, rows=rows, resolved=resolved, official_test=official_test)
 
 
 def anonymous_exclusion(exclusion: Exclusion, make: IdMaker) -> Exclusion:

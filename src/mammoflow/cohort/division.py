@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 
 from mammoflow.cohort.reader import Exclusion
@@ -26,9 +28,10 @@ from mammoflow.tables.cohort import shown_paths
 def keep_official_test(pool: Pool) -> Pool:
     """Leave out what official test patients have outside the official test set, so that the train side gives way.
 
-    Rows that were left out before count too: a patient whose test film is damaged does not come back in training.
+    Rows that were left out before count too, also by the reader: a patient whose test film is damaged or marked
+    unusable does not come back in training.
     """
-    test = _on_side(pool.rows, "test")
+    test = _official_test(pool)
     lesions_out = beside_official_test(pool.lesions, test)
     lesions = pool.lesions[~lesions_out]
     # An image on both official sides stays for its test lesions; one without any lesion for its own side.
@@ -48,7 +51,7 @@ def keep_official_test(pool: Pool) -> Pool:
         **{name: counts[name] for name in ("images", "lesions", "patients")},
         "excluded": {str(problem.reason): int(lesions_out.sum())} if lesions_out.any() else {},
     }
-    return Pool(pool.rows, images, lesions, [*pool.excluded, *excluded], [*pool.flow, step])
+    return replace(pool, images=images, lesions=lesions, excluded=[*pool.excluded, *excluded], flow=[*pool.flow, step])
 
 
 def divide(settings: CohortSettings, pool: Pool) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -110,7 +113,7 @@ def _patients(pool: Pool) -> pd.DataFrame:
         malignant=patients["patient_id"].isin(malignant),
         labelled=patients["patient_id"].isin(labelled),
         official_train=patients["patient_id"].isin(_on_side(pool.rows, "train")),
-        official_test=patients["patient_id"].isin(_on_side(pool.rows, "test")),
+        official_test=patients["patient_id"].isin(_official_test(pool)),
     )
 
 
@@ -121,6 +124,10 @@ def _images(pool: Pool) -> pd.DataFrame:
         malignant=images["image_id"].isin(malignant),
         labelled=pool.images["labelled"].astype(bool),
     )
+
+
+def _official_test(pool: Pool) -> set[str]:
+    return _on_side(pool.rows, "test") | pool.official_test
 
 
 def _on_side(rows: pd.DataFrame, side: str) -> set[str]:

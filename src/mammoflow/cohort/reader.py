@@ -118,6 +118,8 @@ class Reader(ABC):
         """What a person should know about how the tables were read; `read_rows` fills it."""
         self.in_doubt: set[str] = set()
         """Images of which a lesion may be lost although no exclusion names them; `read_rows` fills it."""
+        self.official_test: set[str] = set()
+        """Patients with a row of the official test set, at least those whose row is left out; `read_rows` fills it."""
 
     @abstractmethod
     def read_rows(self) -> tuple[pd.DataFrame, list[Exclusion]]:

@@ -18,6 +18,7 @@ from mammoflow.cohort.reader import Exclusion, Reader
 from mammoflow.cohort.resolution import Resolved, resolve_files
 from mammoflow.cohort.step_counts import flow_step
 from mammoflow.cohort.table_files import ORIGIN, records
+from mammoflow.cohort.unread_rows import test_patients
 from mammoflow.config.cohort import Unlabelled
 from mammoflow.errors import ExcludedCase, StudyError
 from mammoflow.reasons.cohort import CohortReason
@@ -41,12 +42,15 @@ class Selection:
         Steps of the flow diagram.
     phantom
         Whether the study is synthetic.
+    official_test
+        Those of its patients who have a row of the official test set, be it one that was left out.
     """
 
     rows: pd.DataFrame
     resolved: Resolved
     flow: Flow
     phantom: bool
+    official_test: frozenset[str] = frozenset()
 
 
 class NothingLeft(StudyError):
@@ -88,6 +92,7 @@ def select_cases(reader: Reader, unlabelled: Unlabelled = "leave_out", classes: 
     keep = unlabelled == "keep"
     rows, unread = reader.read_rows()
     refuse_similar_patients(rows["patient_id"].dropna().astype(str), reader.dataset.ids_differ, reader.dataset.name)
+    official_test = reader.official_test | test_patients(rows)
     rows, torn = refuse_contradictions(rows, "image_id", OF_IMAGE, "image")
     unread = [*unread, *torn]
     if keep:
@@ -114,7 +119,9 @@ def select_cases(reader: Reader, unlabelled: Unlabelled = "leave_out", classes: 
     _mark_annotated(resolved, candidates, reader)
     if not resolved.lesions:
         raise NothingLeft(_nothing_left(reader, resolved), resolved.excluded)
-    return Selection(rows, resolved, flow, reader.is_phantom())
+    # A patient without any other row has nothing in the cohort, and the id may be another patient's of another study.
+    official_test &= set(rows["patient_id"])
+    return Selection(rows, resolved, flow, reader.is_phantom(), frozenset(official_test))
 
 
 def _with_unannotated(

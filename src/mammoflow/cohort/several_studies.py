@@ -32,6 +32,8 @@ class Pool:
         Every exclusion.
     flow
         Steps of the flow diagram.
+    official_test
+        Patients with a row of the official test set, be it one that a reader left out.
     """
 
     rows: pd.DataFrame
@@ -39,6 +41,7 @@ class Pool:
     lesions: pd.DataFrame
     excluded: list[Exclusion]
     flow: Flow
+    official_test: frozenset[str] = frozenset()
 
 
 def pool_studies(selections: Sequence[Selection], datasets: Sequence[DatasetSettings], studies: Sequence[Path]) -> Pool:
@@ -55,6 +58,7 @@ def pool_studies(selections: Sequence[Selection], datasets: Sequence[DatasetSett
     taken: set[tuple[str, str]] = set()
     hidden = any(dataset.anonymous_ids for dataset in datasets)
     rows, images, lesions, excluded = [], [], [], []
+    official_test: set[str] = set()
     for selection, dataset, study in zip(selections, datasets, studies, strict=True):
         ids, prefix = [(name, str(value)) for name in IDS for value in selection.rows[name].dropna()], ""
         while not taken.isdisjoint((name, prefix + value) for name, value in ids):
@@ -68,8 +72,9 @@ def pool_studies(selections: Sequence[Selection], datasets: Sequence[DatasetSett
         images.append(study_images.assign(**place, default_spacing_mm=dataset.spacing_mm))
         lesions.append(_renamed(pd.DataFrame(selection.resolved.lesions), prefix).assign(**place))
         excluded += [_renamed_exclusion(exclusion, prefix) for exclusion in selection.resolved.excluded]
+        official_test |= {prefix + patient for patient in selection.official_test}
     flow = _added([selection.flow for selection in selections])
-    return Pool(_joined(rows), _joined(images), _joined(lesions), excluded, flow)
+    return Pool(_joined(rows), _joined(images), _joined(lesions), excluded, flow, frozenset(official_test))
 
 
 def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

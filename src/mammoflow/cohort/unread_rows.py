@@ -1,4 +1,4 @@
-"""Rows of a case table that could not be read: the image that each is of."""
+"""Rows of a case table that are left out by its reader: the image that each is of, and official test patients."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mammoflow.cohort.reader import Exclusion, Row
 from mammoflow.cohort.table_files import records
 
 UnreadRow = tuple[Exclusion, Row]
-"""The exclusion of a row, and what the row says of its image: columns of a reader's rows, "" where it says nothing."""
+"""The exclusion of a row, and what the row says: columns of a reader's rows, "" where it says nothing."""
 
 NARROWING = ("laterality", "view")
 
@@ -51,6 +51,11 @@ def with_images(
             in_doubt.update(found)
         excluded.append(exclusion)
     return excluded, in_doubt
+
+
+def test_patients(rows: pd.DataFrame) -> set[str]:
+    """Return the patients with a row of the official test set, of rows with `patient_id` and `official_split`."""
+    return set() if rows.empty else set(rows.loc[rows["official_split"] == "test", "patient_id"].astype(str))
 
 
 def _may_be_of(said: Row, row: Row) -> bool:

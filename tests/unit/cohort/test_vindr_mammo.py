@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from mammoflow.cohort.reader import open_reader
 from mammoflow.cohort.readers.vindr_mammo import parse_categories
 from mammoflow.cohort.stage import build_cohort
 from mammoflow.config.cohort import CohortSettings, DatasetSettings
@@ -193,6 +194,19 @@ def test_an_image_in_one_table_alone(vindr, writer, cohort):
     assert cohort(study).reasons(vindr.Exam(0).image("R")) == [str(CohortReason.BAD_ROW)]
     (study / "breast-level_annotations.csv").unlink()
     assert cohort(study).reasons(vindr.Exam(0).image("R")) == []
+
+
+def test_a_patient_whose_official_test_rows_are_left_out_is_named(vindr, writer):
+    exams = vindr.some_exams(6)
+    named = {exam.study for exam in exams if exam.split == "test"}
+    unread, torn = [exam for exam in exams if exam.split == "training"][:2]
+    unread.findings.append(vindr.Finding(values={"split": "test", "height": "many"}))
+    torn.findings.append(vindr.Finding(box=(5, 5, 9, 9), values={"split": "test"}))
+    study = writer.write(exams)
+    reader = open_reader(DatasetSettings(reader="vindr-mammo", folder=str(study), malignant_from_birads=4), study)
+    rows, _ = reader.read_rows()
+    assert set(rows.loc[rows["official_split"] == "test", "patient_id"]) == named
+    assert reader.official_test == {*named, unread.study, torn.study}
 
 
 def test_an_image_that_its_rows_file_in_two_places(vindr, writer, cohort):

@@ -137,7 +137,7 @@ class RowReader:
         }
 
     def read_image(self, values: dict[str, str]) -> dict[str, Any]:
-        """Return what a row that `read` refuses says of its image, as `read` does; nothing is recorded."""
+        """Return what a row that `read` refuses says of patient, image and split, as `read` does; records nothing."""
         values = {name: self._blank(name, text) for name, text in values.items()}
         image = plain_path(values["image"])
         words = self.options.words
@@ -147,6 +147,8 @@ class RowReader:
         except ValueError:
             side = ""
         return {
+            "patient_id": values["patient"],
+            "official_split": self._meaning(values, "split", OFFICIAL_SPLITS) or "",
             "image_parts": _image_parts(values["image_id"], image),
             "image_name": image,
             "laterality": "" if side and side_of_view and side != side_of_view else side or side_of_view,
@@ -207,12 +209,17 @@ class RowReader:
 
     def _word(self, values: dict[str, str], name: str, usual: dict[str, str]) -> str:
         """Read a word of a list; what is not in it is a blank."""
+        meaning = self._meaning(values, name, usual)
+        if meaning is None and values[name]:
+            self.unread.add(name, values[name], values[ORIGIN], "the word is not known")
+        return meaning or ""
+
+    def _meaning(self, values: dict[str, str], name: str, usual: dict[str, str]) -> str | None:
+        """Return what a word of a list means; None where it is not in the list."""
         key = word_key(values[name])
         own = {word_key(word): meaning for word, meaning in self.options.words.get(name, {}).items()}  # type: ignore[call-overload]
         meaning = own.get(key, usual.get(key))
-        if meaning is None and values[name]:
-            self.unread.add(name, values[name], values[ORIGIN], "the word is not known")
-        return str(meaning or "")
+        return None if meaning is None else str(meaning)
 
     def _box(self, values: dict[str, str]) -> dict[str, float | None]:
         """Read the edges of a box; one that cannot be read costs the row only where there is no mask."""

@@ -78,6 +78,8 @@ class StudyReader(Reader):
         excluded: list[Exclusion] = []
         self.counts = Counter()
         for values in records(self.findings):
+            if OFFICIAL_SPLITS.get(values["split"].lower()) == "test":
+                self.official_test.add(plain_text(values["study_id"]))
             try:
                 rows.append(_read_row(values))
             except ValueError as error:
