@@ -18,7 +18,7 @@ from mammoflow.cohort.reader import Exclusion, Reader
 from mammoflow.cohort.resolution import Resolved, resolve_files
 from mammoflow.cohort.step_counts import flow_step
 from mammoflow.cohort.table_files import ORIGIN, records
-from mammoflow.cohort.unread_rows import test_patients
+from mammoflow.cohort.unread_rows import official_test_patients
 from mammoflow.config.cohort import Unlabelled
 from mammoflow.errors import ExcludedCase, StudyError
 from mammoflow.reasons.cohort import CohortReason
@@ -92,7 +92,7 @@ def select_cases(reader: Reader, unlabelled: Unlabelled = "leave_out", classes: 
     keep = unlabelled == "keep"
     rows, unread = reader.read_rows()
     refuse_similar_patients(rows["patient_id"].dropna().astype(str), reader.dataset.ids_differ, reader.dataset.name)
-    official_test = reader.official_test | test_patients(rows)
+    official_test = reader.official_test | official_test_patients(rows)
     rows, torn = refuse_contradictions(rows, "image_id", OF_IMAGE, "image")
     unread = [*unread, *torn]
     if keep:

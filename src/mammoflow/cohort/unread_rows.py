@@ -53,7 +53,7 @@ def with_images(
     return excluded, in_doubt
 
 
-def test_patients(rows: pd.DataFrame) -> set[str]:
+def official_test_patients(rows: pd.DataFrame) -> set[str]:
     """Return the patients with a row of the official test set, of rows with `patient_id` and `official_split`."""
     return set() if rows.empty else set(rows.loc[rows["official_split"] == "test", "patient_id"].astype(str))
 

@@ -18,7 +18,7 @@ from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLes
 from mammoflow.cohort.spacing_table import SPACING_TABLE, read_spacing_table
 from mammoflow.cohort.stored_copies import compare_copies
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, records
-from mammoflow.cohort.unread_rows import test_patients, with_images
+from mammoflow.cohort.unread_rows import official_test_patients, with_images
 from mammoflow.cohort.words import LESION_TYPES, parse_birads, parse_density, parse_label, parse_side
 from mammoflow.config.cohort import DatasetSettings
 from mammoflow.errors import ExcludedCase
@@ -65,7 +65,7 @@ class StudyReader(Reader):
                 unread.append((exclusion, said))
         table = pd.DataFrame(rows, columns=[*ROW_COLUMNS, *PRIVATE_COLUMNS, ORIGIN])
         excluded, self.in_doubt = with_images(unread, table, ("image_id", "image_name"))
-        self.official_test = test_patients(pd.DataFrame([said for _, said in unread]))
+        self.official_test = official_test_patients(pd.DataFrame([said for _, said in unread]))
         # A film with masses and calcifications is stored twice; the copy of the masses is taken first.
         return table.sort_values("lesion_type", ascending=False, kind="stable", ignore_index=True), excluded
 

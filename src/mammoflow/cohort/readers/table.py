@@ -24,7 +24,7 @@ from mammoflow.cohort.readers._table_rows import OPTIONS, RowReader
 from mammoflow.cohort.repeated_marks import mark_notes
 from mammoflow.cohort.table_files import ORIGIN, TableForm, records
 from mammoflow.cohort.table_joins import UsedColumns, read_joined
-from mammoflow.cohort.unread_rows import test_patients, with_images
+from mammoflow.cohort.unread_rows import official_test_patients, with_images
 from mammoflow.cohort.words import is_known_view, parse_usable
 from mammoflow.config.cohort import DatasetSettings
 from mammoflow.errors import ExcludedCase
@@ -110,7 +110,9 @@ class StudyReader(Reader):
         image_ids = distinct_names([(*parts, *film) for parts, film in films])
         table["image_id"] = pd.Series(image_ids, index=table.index, dtype="str")
         excluded, self.in_doubt = with_images(unread, table, ("image_parts", "image_name"))
-        self.official_test = test_patients(table) | test_patients(pd.DataFrame([said for _, said in unread]))
+        self.official_test = official_test_patients(table) | official_test_patients(
+            pd.DataFrame([said for _, said in unread])
+        )
         self.notes += [*reader.unread.notes(ADVICE, reader.called), *_unknown_views(table)]
         self.notes += [
             f"patient: {hint}" for hint in [*spreadsheet_hints(table["patient_id"]), *unit_hints(table["patient_id"])]
