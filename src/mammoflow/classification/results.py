@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,7 @@ def write_results(
     trained: list[Trained],
     facts: dict[str, object],
     threads: int,
+    unlabelled: Sequence[str] = (),
 ) -> None:
     """Write predictions.parquet, history.csv, training.json, and weights and record of each seed, each in one step.
 
@@ -168,6 +170,8 @@ def write_results(
         What the record says about the input.
     threads
         Processors that the job could use.
+    unlabelled
+        Source and patient of the training samples without a label that were learned from; they count as seen.
     """
     shared = {
         "title": settings.title or name.replace("_", " "),
@@ -178,7 +182,7 @@ def write_results(
     by_seed: dict[str, dict[str, object]] = {}
     for one in trained:
         folder, chosen = output / SEEDS_FOLDER / str(one.seed), _choices(cases, one, settings)
-        record = _record(name, settings, cases, one, threads, {**shared, **chosen})
+        record = _record(name, settings, cases, one, threads, {**shared, **chosen}, unlabelled)
         write_weights(folder / WEIGHTS_FILE, one.state, record)
         write_record(folder / RECORD_FILE, record, folder / WEIGHTS_FILE)
         by_seed[str(one.seed)] = {**chosen, **{key: getattr(record, key) for key in OF_EACH_SEED}}
@@ -244,6 +248,7 @@ def _record(
     trained: Trained,
     threads: int,
     facts: dict[str, object],
+    unlabelled: Sequence[str],
 ) -> TrainingRecord:
     """Return the record of the training with one seed."""
     sources = cases.lesions["source"] + "/" + cases.lesions["patient_id"]
@@ -255,7 +260,7 @@ def _record(
         trained.plan,
         trained.last_fit,
         threads,
-        patients["train"],
+        [*patients["train"], *unlabelled],
         patients["validation"],
         made_of_phantoms(cases.lesions),
         trained.parameters,

@@ -97,9 +97,19 @@ def train_classifier(settings: ClassifierSettings, name: str, files: Files, outp
     trained = [training.run(seed, state / f"seed-{seed}") for seed in settings.seeds]
     facts = {"first_weights": weights_origin(weights, source), **_facts(settings, samples, vectors, cases, files)}
     facts |= {**label_counts(shown).facts(settings.few_labels), "steps": training.steps}
-    write_results(output, name, settings, cases, trained, facts, threads)
+    write_results(
+        output, name, settings, cases, trained, facts, threads, _unlabelled_patients(settings, cases, samples)
+    )
     remove_training_state(output.with_name(cache.name))
     remove_training_state(output)
+
+
+def _unlabelled_patients(settings: ClassifierSettings, cases: Cases, samples: Samples) -> list[str]:
+    """Return source and patient of each training sample that the trainer learns from without a label."""
+    if not TRAINERS.load(settings.trainer).UNLABELLED:
+        return []
+    learned = cases.of_samples(samples).iloc[samples.unlabelled("train")]
+    return (learned["source"] + "/" + learned["patient_id"]).tolist()
 
 
 def join_vectors(settings: ClassifierSettings, cases: Cases, files: Files, samples: Samples) -> FeatureVectors | None:

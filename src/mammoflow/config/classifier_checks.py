@@ -1,4 +1,4 @@
-"""Checks of one classifier: its batch against its network, and what a classifier of several classes cannot have."""
+"""Checks of one classifier: batch against network, trainer against input, and what one of several classes lacks."""
 
 from __future__ import annotations
 
@@ -36,6 +36,12 @@ def check_classifier(entry: Any, network: Any, inputs: Family) -> None:
         Naming the key, what was found and what to write.
     """
     _check_batch(entry, network, inputs.load(entry.input))
+    if entry.trainer == "adversarial" and getattr(entry.input_options, "tune", "none") != "none":
+        raise ValueError(
+            f"trainer is adversarial and input_options.tune is {entry.input_options.tune}; expected tune: none, or "
+            "another trainer, because the discriminator does not know the loss of the masks that are tuned with the "
+            "classifier"
+        )
     if entry.target == "classes":
         _check_class_target(entry, network, inputs)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from mammoflow.classification.application import TrainedClassifier, apply_classifier
 from mammoflow.classification.samples import Files, PromptableSource
+from mammoflow.config.classification import INPUTS
 from mammoflow.errors import StudyError
 from mammoflow.prediction.masks import Segmented
 from mammoflow.prediction.results import Malignancy
@@ -47,6 +49,11 @@ def judge(
                 f"classifier {classifier.folder.name} reads the embedding of {wanted}, and the masks are of "
                 f"{run.model.name}; expected --model {wanted}, or --classifier with another one"
             )
+        can_read = getattr(INPUTS.load(classifier.settings.input), "can_read", None)
+        if can_read is not None and not can_read(prompts):
+            for lesion in segmented.rows:
+                said.setdefault(lesion, {})[classifier.folder.name] = _nothing(classifier, run)
+            continue
         source = PromptableSource(run.model, run.segment.encoder_use, store, run.margin_mm)
         table = apply_classifier(classifier, Files([images], folders, prompts, model=source), threads)
         for lesion, rows in table.groupby("lesion_id"):
@@ -54,10 +61,16 @@ def judge(
     return said
 
 
+def _nothing(classifier: TrainedClassifier, run: FinishedRun) -> Malignancy:
+    """Return the answer about a lesion of which the classifier has no input."""
+    threshold = float(np.mean([seed["threshold"] for seed in classifier.record["seeds"].values()]))
+    return Malignancy(None, threshold, None, {"run": run.folder.name, **classifier.facts()})
+
+
 def _malignancy(classifier: TrainedClassifier, rows: pd.DataFrame, run: FinishedRun) -> Malignancy:
     """Join what the seeds of a classifier say about a lesion."""
     probability, threshold = float(rows["probability"].mean()), float(rows["threshold"].mean())
     facts = {"run": run.folder.name, **classifier.facts()}
     if pd.isna(probability):
-        return Malignancy(None, threshold, None, facts)
+        return _nothing(classifier, run)
     return Malignancy(probability, threshold, probability >= threshold, facts)

@@ -215,3 +215,10 @@ def test_features_beyond_all_measure_are_not_defined() -> None:
     features = pd.DataFrame({"lesion_id": ["a", "b", "c"], "radiomics_x": [1.0, np.inf, 1e200]})
     matrix = feature_matrix("radiomics", features, lesions)
     assert matrix["radiomics_x"].isna().tolist() == [False, True, True, True]
+
+
+def test_a_discriminator_is_refused_beside_a_promptable_model_that_is_tuned() -> None:
+    values = {"input": "prompted", "network": "perceptron", "trainer": "adversarial"}
+    validate_settings(ClassifierSettings, {**values, "input_options": {"tune": "none"}}, "the test")
+    with pytest.raises(ConfigError, match=r"trainer is adversarial and input_options.tune is decoder"):
+        validate_settings(ClassifierSettings, {**values, "input_options": {"tune": "decoder"}}, "the test")

@@ -102,6 +102,36 @@ def test_a_classifier_has_no_decoders_for_mutual_consistency() -> None:
         TRAINERS.load("mutual_consistency").wrap(learner(), lambda _: [], TRAINERS.options("mutual_consistency")())
 
 
+def forget_labels_of_training_patients(study: Any) -> set[str]:
+    """Make the malignancy of the lesions of three training patients unknown; return source and patient of each."""
+    tables = {folder / "lesions.parquet": pd.read_parquet(folder / "lesions.parquet") for folder in study.images}
+    lesions = pd.concat(tables.values())
+    patients = lesions.loc[lesions["split"] == "train", "patient_id"].unique()[:3]
+    for path, table in tables.items():
+        table.loc[table["patient_id"].isin(patients), "malignant"] = pd.NA
+        table.to_parquet(path, index=False)
+    return set((lesions["source"] + "/" + lesions["patient_id"])[lesions["patient_id"].isin(patients)])
+
+
+@pytest.mark.parametrize(("trainer", "counts"), [("fixmatch", True), ("supervised", False)])
+@pytest.mark.parametrize("given", ["context_crop", "whole_image"])
+def test_patients_that_were_learned_from_without_a_label_count_as_seen(
+    study: Any, given: str, trainer: str, counts: bool
+) -> None:
+    forgotten = forget_labels_of_training_patients(study)
+    values = {
+        "input": given, "network": "resnet_small", "network_options": {"width": 8, "blocks": 1}, "epochs": 1,
+        "batch_size": 4, "device": "cpu", "input_options": {"image_px": 32}, "trainer": trainer,
+        "few_labels": {"epoch_batches": 2},
+    }  # fmt: skip
+    output = Path(study.root / "classification" / "few")
+    train_classifier(validate_settings(ClassifierSettings, values, "test"), "few", study.files(), output, 1)
+    record = json.loads((output / "seeds" / "0" / "record.json").read_text(encoding="utf-8"))
+    assert len(forgotten) == 3
+    assert forgotten & set(record["patients"]) == (forgotten if counts else set())
+    assert len(record["patients"]) > 3
+
+
 def test_the_record_of_a_classifier_says_whose_labels_it_used(study: Any) -> None:
     values = {
         "input": "context_crop", "network": "resnet_small", "network_options": {"width": 8, "blocks": 1}, "epochs": 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -69,6 +70,29 @@ def test_lesions_are_judged_with_the_settings_of_the_run(run: Path, film: Path, 
     (group,) = report.content.get_planar_roi_measurement_groups()
     percent = {item.name.meaning: item.value for item in group.get_measurements()}["Probability of cancer"]
     assert percent == pytest.approx(100 * said["probability"], abs=0.01)
+
+
+def test_points_have_no_embedding_of_a_lesion_and_the_other_classifiers_answer(
+    run: Path, film: Path, made_up: ModuleType, tmp_path: Path
+) -> None:
+    both = tmp_path / "both"
+    shutil.copytree(run, both)
+    record = json.loads((both / "classification" / "crop" / "training.json").read_text(encoding="utf-8"))
+    shutil.copytree(both / "classification" / "crop", both / "classification" / "embedding")
+    settings = record["settings"] | {"input": "prompted", "network": "perceptron", "test_time_flips": "none"}
+    settings |= {"input_options": {}, "network_options": {}}
+    text = json.dumps({**record, "settings": settings})
+    (both / "classification" / "embedding" / "training.json").write_text(text, encoding="utf-8")
+    x0, y0, x1, y1 = made_up.BOX
+    point = ((x0 + x1) / 2, (y0 + y1) / 2)
+    for boxes in ([], [made_up.BOX]):
+        answered = predict(film, boxes, points=[point], out=tmp_path / f"out{len(boxes)}", spacing_mm=0.25,
+                           threads=1, classify=both)  # fmt: skip
+        (lesion,) = answered.lesions
+        assert lesion.malignancy["embedding"].probability is None
+        assert lesion.malignancy["embedding"].malignant is None
+        assert lesion.malignancy["embedding"].threshold == pytest.approx(lesion.malignancy["crop"].threshold)
+        assert 0 < lesion.malignancy["crop"].probability < 1
 
 
 def test_what_a_run_lacks_is_said(run: Path, film: Path, made_up: ModuleType, tmp_path: Path) -> None:

@@ -95,6 +95,14 @@ def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
     return samples
 
 
+def can_read(prompts: list[Path]) -> bool:
+    """Tell whether there is a box prompt; without any there is no embedding of a lesion."""
+    from mammoflow.tables.files import read_tables
+    from mammoflow.tables.prompts import PROMPTS
+
+    return bool((read_tables(prompts, PROMPTS)["kind"] == "box").any())
+
+
 def prompts_at(tables: list[Path], margin_mm: float) -> pd.DataFrame:
     """Return the box prompts of one margin, one row for each lesion.
 

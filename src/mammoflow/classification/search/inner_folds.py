@@ -114,14 +114,7 @@ class InnerFolds:
 
     def _patients(self, samples: Samples) -> pd.Series:
         """Return the patient of each sample: samples are the lesions, or the images."""
-        lesions, images = self.cases.lesions, self.cases.images
-        of_images = len(samples) == len(images) and np.array_equal(samples.sample_of, lesions["image_index"])
-        patients: pd.Series = (images if of_images else lesions)["patient_id"]
-        if (
-            len(patients) != len(samples)
-            or (patients.to_numpy()[samples.sample_of] != lesions["patient_id"].to_numpy()).any()
-        ):
-            raise ValueError("the samples are neither the lesions nor the images of the tables")
+        patients: pd.Series = self.cases.of_samples(samples)["patient_id"]
         return patients
 
     def counts(self) -> list[dict[str, int]]:

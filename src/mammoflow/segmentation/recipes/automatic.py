@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mammoflow.config.architectures import ARCHITECTURE_MODULES, module_of
 from mammoflow.config.architectures import architecture as architecture_of
+from mammoflow.config.augmentation import augmentation_names
 from mammoflow.config.automatic import AutomaticTrainingSettings, check_channels
 from mammoflow.config.mask_losses import MASK_LOSSES
 from mammoflow.config.synthetic_lesions import GENERATOR
@@ -50,6 +51,11 @@ def check(options: AutomaticTrainingSettings, architecture: str, start: str) -> 
         raise ValueError("options.labels.kind is image, but a patch has no label of its own; expected input: whole")
     if labels.kind == "image" and options.copy_paste:
         raise ValueError("options.copy_paste needs masks, but options.labels.kind is image; expected copy_paste: 0")
+    if labels.kind == "image" and "cutmix" in augmentation_names(options.augmentation):
+        raise ValueError(
+            "options.augmentation has cutmix, but options.labels.kind is image: a rectangle of an image with a lesion "
+            "need not contain the lesion; expected a list without cutmix"
+        )
     _check_synthetic(options)
     if labels.kind == "boxes" and not architecture_of(labels.model).prompted:
         raise ValueError(
