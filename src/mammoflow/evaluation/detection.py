@@ -10,11 +10,11 @@ import pandas as pd
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.estimates import proportion_estimate
 from mammoflow.evaluation.froc import Marks, froc_curve, sensitivity_estimates
-from mammoflow.evaluation.inputs import Run
+from mammoflow.evaluation.inputs import Run, measured_lesions, measured_maps
 from mammoflow.evaluation.metrics import FloatArray
 from mammoflow.evaluation.proportions import proportion
 from mammoflow.tables.detections import AUTOMATIC
-from mammoflow.tables.images import FULLY_ANNOTATED, LABELLED
+from mammoflow.tables.images import FULLY_ANNOTATED
 
 FALSE_POSITIVES_PER_IMAGE = (0.25, 0.5, 1.0, 2.0, 4.0)
 """False positives per image at which the sensitivity is stated."""
@@ -116,12 +116,11 @@ def detected_by_model(run: Run, split: str) -> dict[str, Detected]:
     """Return what each automatic model of a run found on the images of a split, or of `all`.
 
     Lesions of unknown malignancy take no part, as in every other figure, and so do images that have no others; a
-    component that hits such a lesion is no false positive.
+    component that hits such a lesion is no false positive. If no lesion of the study has a label, all take part.
     """
-    chosen = run.maps if split == "all" else run.maps[run.maps["split"] == split]
-    if LABELLED in run.images.columns:
-        chosen = chosen[~chosen["image_id"].isin(run.images.loc[~run.images[LABELLED], "image_id"])]
-    labelled = run.lesions.loc[run.lesions["malignant"].notna(), "lesion_id"]
+    chosen = measured_maps(run)
+    chosen = chosen if split == "all" else chosen[chosen["split"] == split]
+    measured = measured_lesions(run).index
     models = {}
     for model, maps in chosen.groupby("model", sort=True):
         on_maps = run.detections["image_id"].isin(maps["image_id"])
@@ -129,7 +128,7 @@ def detected_by_model(run: Run, split: str) -> dict[str, Detected]:
         annotated = components["image_id"].map(maps.set_index("image_id")[FULLY_ANNOTATED]).astype(bool)
         components = components.assign(**{FULLY_ANNOTATED: annotated})
         scored = run.scores[(run.scores["model"] == model) & (run.scores["origin"] == AUTOMATIC)]
-        scored = scored[scored["image_id"].isin(maps["image_id"]) & scored["lesion_id"].isin(labelled)]
+        scored = scored[scored["image_id"].isin(maps["image_id"]) & scored["lesion_id"].isin(measured)]
         best = components[components["lesion_id"].notna()].groupby("lesion_id")["score"].max()
         score = scored["lesion_id"].map(best).astype("float64")
         models[str(model)] = Detected(maps, components, scored.assign(hit=score.notna(), score=score.fillna(-np.inf)))

@@ -17,7 +17,7 @@ from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
 from mammoflow.tables.detections import DETECTIONS, MAPS
 from mammoflow.tables.features import FEATURES
 from mammoflow.tables.files import empty_table, read_csv, read_table, read_tables
-from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS, LABELLED
 from mammoflow.tables.masks import EMPTY_SCORES, MASKS, SEGMENTATION_SCORES
 from mammoflow.tables.predictions import PREDICTIONS
 from mammoflow.tables.saliency import SALIENCY
@@ -166,6 +166,28 @@ def labelled_lesions(run: Run) -> pd.DataFrame:
     """Return the usable lesions of known malignancy, indexed by lesion."""
     lesions = run.lesions.set_index("lesion_id")
     return lesions[lesions["malignant"].notna()]
+
+
+def measured_lesions(run: Run) -> pd.DataFrame:
+    """Return the lesions whose masks are scored, indexed by lesion.
+
+    They are those of known malignancy. A study without any label still has reference masks, so they are all lesions.
+    """
+    labelled = labelled_lesions(run)
+    return labelled if len(labelled) else run.lesions.set_index("lesion_id")
+
+
+def measured_maps(run: Run) -> pd.DataFrame:
+    """Return the rows of MAPS whose images take part in the figures of automatic models.
+
+    An image takes part where it has a lesion of `measured_lesions`, or is known to have none.
+    """
+    if LABELLED not in run.images.columns:
+        return run.maps
+    left_out = ~run.images[LABELLED].astype(bool)
+    if run.lesions["malignant"].isna().all():
+        left_out &= ~run.images["image_id"].isin(run.lesions["image_id"])
+    return run.maps[~run.maps["image_id"].isin(run.images.loc[left_out, "image_id"])]
 
 
 def plain_columns(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

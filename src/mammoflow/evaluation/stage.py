@@ -27,7 +27,7 @@ from mammoflow.evaluation.figures import write_figures
 from mammoflow.evaluation.flow import exclusions, flow
 from mammoflow.evaluation.foreign import tables_record, unmatched_lines, unmatched_table, without_decisions
 from mammoflow.evaluation.foreign_masks import joined_rows, masks_record, score_foreign_masks
-from mammoflow.evaluation.inputs import Run, labelled_lesions, plain_columns, read_run
+from mammoflow.evaluation.inputs import Run, labelled_lesions, measured_lesions, plain_columns, read_run
 from mammoflow.evaluation.losses import loss_table
 from mammoflow.evaluation.pooling import Fold, pooled_candidates, pooled_note, pooled_run, read_fold
 from mammoflow.evaluation.predictions_file import predictions_table
@@ -125,8 +125,7 @@ def compare(
         candidates = all_candidates(settings, run, labelled)
         tables = comparison_tables(settings, run, candidates, labelled)
     described = run.lesions.set_index("lesion_id")
-    # A study without any label still has reference masks.
-    measured = labelled if len(labelled) else described
+    measured = measured_lesions(run)
     foreign = score_foreign_masks(settings.masks, images, run.scores["model"].unique().tolist())
     every = pd.concat([run.scores, foreign.scores], ignore_index=True) if len(foreign.scores) else run.scores
     scores = every[every["lesion_id"].isin(measured.index)]

@@ -129,6 +129,19 @@ def test_lesions_and_images_without_a_label_take_no_part() -> None:
     assert (row["images"], row["false_positives"]) == (4, 2)
 
 
+def test_without_any_label_every_image_with_a_lesion_takes_part() -> None:
+    run = made_up_run()
+    lesions = run.lesions.assign(malignant=pd.array([None] * 3, dtype="Int64"), image_id=[*"AAC"])
+    # B and D are known to be normal; nothing is known of the lesions of E.
+    images = pd.DataFrame({"image_id": [*"ABCDE"], "labelled": [False, True, False, True, False]})
+    unlabelled = replace(run, lesions=lesions, images=images)
+    row = detection_table(unlabelled, BOOTSTRAP).iloc[0]
+    assert (row["images"], row["images_with_lesions"], row["images_without_lesions"]) == (4, 2, 2)
+    assert (row["lesions"], row["hits"], row["missed"], row["false_positives"]) == (3, 2, 1, 3)
+    assert row["dice_images_with_lesions"] == pytest.approx((0.6 + 0.0) / 2)
+    assert froc_table(unlabelled)["sensitivity"].max() == pytest.approx(2 / 3)
+
+
 @pytest.mark.parametrize("found", [True, False])
 def test_figure_is_drawn_with_and_without_a_curve(tmp_path: Path, found: bool) -> None:
     run = made_up_run() if found else made_up_run("train")
