@@ -14,7 +14,7 @@ from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
 from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.few_labels import AreaOfLesions, DiceOfImages
 from mammoflow.evaluation.few_labels_trainings import training_of
-from mammoflow.evaluation.inputs import Run
+from mammoflow.evaluation.inputs import Run, measured_maps
 from mammoflow.evaluation.paired_masks import EVERY_IMAGE, by_conditions
 from mammoflow.evaluation.segmentation_summary import mark_of, mean_columns, scored_rows
 from mammoflow.evaluation.segmentation_tables import KEYS
@@ -61,7 +61,8 @@ def ablation_table(
         `difference` is that of the changed model minus the unchanged one, on the same images, prompts or lesions; it
         is empty for the unchanged one. Models without results have no row.
     """
-    automatic, areas = DiceOfImages(run.maps, bootstrap), AreaOfLesions(candidates, lesions, bootstrap)
+    automatic = DiceOfImages(measured_maps(run), bootstrap)
+    areas = AreaOfLesions(candidates, lesions, bootstrap)
     masks = scored_rows(scores, lesions)
     masks = masks[masks["chosen"].astype(bool) & (masks["split"] == "test")]
     rows: list[dict[str, Any]] = []

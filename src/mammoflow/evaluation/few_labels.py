@@ -21,7 +21,7 @@ from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
 from mammoflow.evaluation.candidates import CLASSIFIER, Candidate
 from mammoflow.evaluation.estimates import area_estimate
 from mammoflow.evaluation.few_labels_trainings import Training, classifier_trainings, segmentation_trainings
-from mammoflow.evaluation.inputs import Run
+from mammoflow.evaluation.inputs import Run, measured_maps
 from mammoflow.evaluation.paired import Paired
 from mammoflow.tables.images import FULLY_ANNOTATED
 
@@ -64,7 +64,7 @@ class DiceOfImages:
     Parameters
     ----------
     maps
-        Rows of MAPS.
+        Rows of MAPS, of `measured_maps`.
     bootstrap
         Resampling of patients.
     """
@@ -184,7 +184,7 @@ def few_labels_table(
     """
     rows: list[dict[str, Any]] = []
     for trainings, measure in (
-        (segmentation_trainings(run.weights), DiceOfImages(run.maps, bootstrap)),
+        (segmentation_trainings(run.weights), DiceOfImages(measured_maps(run), bootstrap)),
         (classifier_trainings(run.training), AreaOfLesions(candidates, lesions, bootstrap)),
     ):
         rows += _rows([one for one in trainings if measure.has(one)], measure)

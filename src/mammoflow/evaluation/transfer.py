@@ -12,7 +12,7 @@ import pandas as pd
 from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
 from mammoflow.evaluation.few_labels import DiceOfImages
 from mammoflow.evaluation.few_labels_trainings import training_of
-from mammoflow.evaluation.inputs import Run
+from mammoflow.evaluation.inputs import Run, measured_maps
 from mammoflow.evaluation.paired_masks import EVERY_IMAGE, by_conditions
 from mammoflow.evaluation.segmentation_summary import ELLIPSE, mark_of, mean_columns, scored_rows
 from mammoflow.evaluation.segmentation_tables import KEYS
@@ -54,8 +54,9 @@ def transfer_table(run: Run, scores: pd.DataFrame, lesions: pd.DataFrame, bootst
     rows = rows[rows["chosen"].astype(bool) & (rows["split"] == "test") & (rows["model"] != ELLIPSE)]
     of_lesion, of_image = lesions["source"], run.images.set_index("image_id")["source"]
     automatic = set(run.maps["model"])
-    source_of_map = run.maps["image_id"].map(of_image)
-    measures = {source: DiceOfImages(run.maps[source_of_map == source], bootstrap) for source in sources}
+    maps = measured_maps(run)
+    source_of_map = maps["image_id"].map(of_image)
+    measures = {source: DiceOfImages(maps[source_of_map == source], bootstrap) for source in sources}
     table: list[dict[str, Any]] = []
     for model in dict.fromkeys([*run.maps["model"], *rows["model"]]):
         said = run.weights.get(model, {}).get("training", {})

@@ -34,7 +34,9 @@ def made_up() -> Any:
         for place, dice in enumerate(values)
     ]  # fmt: skip
     weights = {"unet-bce": {"training": {"trainable_parameters": 7, "seconds": 2.5}}}
-    return SimpleNamespace(maps=pd.DataFrame(maps), weights=weights, training={"crop-plain": {"seeds": SEEDS}})
+    images = pd.DataFrame({"image_id": [f"I{place}" for place in range(4)]})
+    training = {"crop-plain": {"seeds": SEEDS}}
+    return SimpleNamespace(maps=pd.DataFrame(maps), images=images, weights=weights, training=training)
 
 
 def classifier(name: str, *per_seed: list[float]) -> Candidate:
@@ -66,10 +68,21 @@ def test_automatic_models_and_classifiers_are_compared_with_their_base() -> None
     assert rows.loc["crop-plain", "difference_low"] < -0.05 < rows.loc["crop-plain", "difference_high"]
 
 
+def test_images_of_unknown_malignancy_take_no_part() -> None:
+    run = made_up()
+    run.images = run.images.assign(labelled=[False, True, True, True])
+    run.lesions = pd.DataFrame({"image_id": run.images["image_id"], "malignant": [None, 0, 1, 1]})
+    settings = AblationSettings.model_validate({"models": {"unet": {"bce": {"x": 1}}}})
+    table = ablation_table(settings, run, empty_table(SEGMENTATION_SCORES), [], LESIONS, BOOTSTRAP)
+    assert table["n"].tolist() == [3, 3]
+    assert table["value"].tolist() == pytest.approx([0.6, 1.6 / 3])
+    assert table.loc[1, "difference"] == pytest.approx(-0.2 / 3)
+
+
 def test_promptable_models_are_compared_on_the_same_prompts() -> None:
     given = {"tuned": {"P1a": 0.5, "P2a": 0.7}, "tuned-rank": {"P1a": 0.6, "P2a": 0.9, "P3a": 0.1}}
     scores = pd.concat([masks(dice, model=model) for model, dice in given.items()], ignore_index=True)
-    run = SimpleNamespace(maps=made_up().maps, weights={}, training={})
+    run = SimpleNamespace(maps=made_up().maps, images=made_up().images, weights={}, training={})
     settings = AblationSettings.model_validate({"models": {"tuned": {"rank": {"x": 1}}}})
     table = ablation_table(settings, run, scores, [], lesions_of(scores), BOOTSTRAP)
     assert table[["model", "n"]].to_numpy().tolist() == [["tuned", 2], ["tuned-rank", 3]]

@@ -52,7 +52,8 @@ def made_up() -> Any:
         training = {"label_draw": 0, "labels": "masks", "seed": 0, "steps": 100, "labelled_patients": 7, **facts}
         weights[model] = {"architecture": "unet_16", "training": training}
     weights["small"] = {"architecture": "small"}
-    return SimpleNamespace(maps=pd.DataFrame(maps), weights=weights, training={})
+    images = pd.DataFrame({"image_id": [*{row["image_id"]: None for row in maps}]})
+    return SimpleNamespace(maps=pd.DataFrame(maps), images=images, weights=weights, training={})
 
 
 def no_lesions() -> pd.DataFrame:
@@ -102,6 +103,20 @@ def test_weak_labels_are_compared_with_masks(table: pd.DataFrame) -> None:
     assert boxes["against_full"] == pytest.approx(-0.05)
 
 
+@pytest.mark.parametrize(("malignant", "n"), [(1, IMAGES - 2), (None, IMAGES)])
+def test_images_of_unknown_malignancy_take_no_part_beside_known_ones(malignant: int | None, n: int) -> None:
+    run = made_up()
+    first = run.images["image_id"].isin(["I0", "I1"])
+    run.images = run.images.assign(labelled=~first & (malignant is not None))
+    known = np.where(first, None, malignant)
+    run.lesions = pd.DataFrame({"image_id": run.images["image_id"], "malignant": known})
+    full = row(few_labels_table(run, [], no_lesions(), BOOTSTRAP), "supervised", 1.0)
+    assert (full["n"], full["patients"]) == (n, n // 2)
+    dice = run.maps[(run.maps["model"] == "full") & run.maps["image_id"].str.startswith("I")].set_index("image_id")
+    measured = dice["dice"] if malignant is None else dice["dice"].drop(["I0", "I1"])
+    assert full["value"] == pytest.approx(measured.mean())
+
+
 def test_other_steps_are_marked() -> None:
     run = made_up()
     run.weights["mean_0"]["training"]["steps"] = 50
@@ -132,7 +147,7 @@ def test_classifiers_are_compared_by_auc() -> None:
         trainer = "supervised" if name == "plain" else "fixmatch"
         settings = {"network": "resnet_small", "trainer": trainer, "seeds": [0, 1], "title": name}
         training[name] = {"settings": settings, "label_fraction": 0.1, "label_draw": 0, "steps": 10}
-    run = SimpleNamespace(maps=made_up().maps[:0], weights={}, training=training)
+    run = SimpleNamespace(maps=made_up().maps[:0], images=made_up().images, weights={}, training=training)
     table = few_labels_table(run, candidates, lesions, BOOTSTRAP)  # type: ignore[arg-type]
     assert table["figure"].tolist() == ["auc", "auc"]
     assert table["network"].tolist() == ["classifier 1", "classifier 1"] or table["network"].nunique() == 1

@@ -46,6 +46,17 @@ def test_automatic_models_are_compared_with_their_start_on_each_data_set() -> No
     assert np.isnan(one(table, model="first", data_set="A")["difference_to_start"])
 
 
+def test_automatic_models_have_no_dice_of_images_of_unknown_malignancy() -> None:
+    lesions = lesions_of(masks(dict.fromkeys(SOURCE, 0.5)))
+    images = made_up().images.assign(labelled=[True, False, True, True])
+    known = pd.DataFrame({"image_id": [*SOURCE], "malignant": [1, None, 0, 1]})
+    row = one(
+        transfer_table(made_up(images=images, lesions=known), NOTHING, lesions, BOOTSTRAP), model="second", data_set="A"
+    )
+    assert row["n"] == 1
+    assert [row["dice"], row["difference_to_start"]] == pytest.approx([0.5, -0.3])
+
+
 def test_promptable_models_are_compared_on_the_same_prompts() -> None:
     scores = pd.concat(
         [masks(dict(zip(SOURCE, values, strict=True)), model=model) for model, values in
