@@ -33,6 +33,7 @@ COUNTS = (
     "false_positives",
     "further_components",
     "images_both_empty",
+    "images_with_dice",
     "images_with_distances",
 )
 IMAGE_SCORES = ("iou", "precision", "recall", "pixel_accuracy", "hd95_mm", "surface_distance_mm")
@@ -145,9 +146,9 @@ def detection_table(run: Run, bootstrap: PatientBootstrap) -> pd.DataFrame:
         score; `sensitivity_at_F` the highest with at most F false positives per image. `dice_hits` is the mean over the
         lesions that are hit, `dice_lesions` over all, where a missed lesion is 0; `dice_images` over whole images, 1
         where neither the reference nor the model marks anything (`images_both_empty` counts these), and
-        `dice_images_with_lesions` over the images with a lesion, as the other scores of images. Distances are defined
-        on the images with both a lesion and a component (`images_with_distances`). Every mean has an interval over
-        patients.
+        `dice_images_with_lesions` over the images with a lesion, as the other scores of images. These are defined on
+        the images whose lesions are all known and have masks (`images_with_dice`), distances on those of them that
+        have a component (`images_with_distances`). Every mean has an interval over patients.
     """
     rows = [
         {"split": split, "model": model, **_settings(detected), **_counts(detected), **_estimates(detected, bootstrap)}
@@ -165,6 +166,7 @@ def _counts(detected: Detected) -> dict[str, int]:
     maps, lesions, complete = detected.maps, detected.lesions, detected.complete
     hits = int(lesions["hit"].sum())
     both_empty = (complete["lesions"] == 0) & (complete["components"] == 0)
+    with_lesions = complete[complete["lesions"] > 0]
     return {
         "images": len(maps),
         "images_with_lesions": int((maps["lesions"] > 0).sum()),
@@ -178,7 +180,8 @@ def _counts(detected: Detected) -> dict[str, int]:
         "false_positives": len(detected.false_positives),
         "further_components": int((detected.detections["lesion_id"].notna() & ~detected.detections["is_mask"]).sum()),
         "images_both_empty": int(both_empty.sum()),
-        "images_with_distances": int((complete.loc[complete["lesions"] > 0, "hd95_mm"]).notna().sum()),
+        "images_with_dice": int(with_lesions["dice"].notna().sum()),
+        "images_with_distances": int(with_lesions["hd95_mm"].notna().sum()),
     }
 
 

@@ -44,6 +44,7 @@ def test_counts(row: pd.Series) -> None:
         "false_positives": 3,
         "further_components": 1,
         "images_both_empty": 1,
+        "images_with_dice": 2,
         "images_with_distances": 1,
     }
     assert row[[*expected]].to_dict() == expected
@@ -57,6 +58,16 @@ def test_scores_of_images_are_means_over_those_with_a_lesion_where_they_are_defi
     # Nothing of image C is marked in the right place; made up, its distances are not defined.
     assert row["hd95_mm_images_with_lesions"] == pytest.approx(4.0)
     assert row["surface_distance_mm_images_with_lesions"] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(("column", "value"), [("fully_annotated", False), ("dice", None)])
+def test_the_number_of_images_with_dice_is_that_of_their_mean(column: str, value: object) -> None:
+    run = made_up_run()
+    maps = run.maps.copy()
+    maps.loc[maps["image_id"] == "C", column] = value
+    row = detection_table(replace(run, maps=maps), BOOTSTRAP).iloc[0]
+    assert (row["images_with_lesions"], row["images_with_dice"]) == (2, 1)
+    assert row["dice_images_with_lesions"] == pytest.approx(0.6)
 
 
 def test_false_positives_per_image_leave_out_the_image_with_a_lost_lesion(row: pd.Series) -> None:

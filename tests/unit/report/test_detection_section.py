@@ -53,13 +53,16 @@ class BrightPixels(AutomaticModel):
 def run(
     tmp_path_factory: pytest.TempPathFactory, write_run: Callable[..., Any], not_rendered: Callable[..., Any]
 ) -> Any:
-    """A run of 12 patients in which the automatic model is the second one; one image shows no lesion."""
+    """A run of 12 patients in which the automatic model is the second one.
+
+    Of each shard one test image shows no lesion, and another one has a further lesion, which is not known.
+    """
     written = write_run(tmp_path_factory.mktemp("automatic"), patients=12)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stage, "load_automatic", lambda *arguments: BrightPixels())
         folders = []
         for images in written.images:
-            _add_normal_image(images)
+            _change_images(images)
             output = written.root / "segmentation" / MODEL / images.name
             model = ModelSpec(MODEL, "unet_16", written.root / "none")
             stage.segment_automatic(AutomaticSettings(device="cpu"), model, images, output, threads=1)
@@ -85,10 +88,12 @@ def _made_up_training(folder: Path) -> Path:
     return folder
 
 
-def _add_normal_image(images: Path) -> None:
-    """Add an image without a lesion: the first test image's pixels, which the tables then say nothing about."""
-    table = read_table(images / "images.parquet", CANONICAL_IMAGES)
-    normal = table[table["split"] == "test"].iloc[[0]].assign(image_id=f"normal_{images.name}")
+def _change_images(images: Path) -> None:
+    """Add an image without a lesion, with the first test image's pixels; that one is then not fully annotated."""
+    table = read_table(images / "images.parquet", CANONICAL_IMAGES).assign(fully_annotated=True)
+    first = table[table["split"] == "test"].iloc[[0]]
+    table["fully_annotated"] = table["image_id"] != first["image_id"].iloc[0]
+    normal = first.assign(image_id=f"normal_{images.name}")
     write_table(pd.concat([table, normal]), CANONICAL_IMAGES, images / "images.parquet")
 
 
@@ -123,7 +128,7 @@ def test_trained_parameters_are_beside_the_dice_of_images(run: Any) -> None:
     detection = pd.read_csv(folder / "detection.csv").set_index("split").loc["test"]
     for end in ("", "_low", "_high"):
         assert row[f"dice{end}"] == pytest.approx(detection[f"dice_images_with_lesions{end}"], nan_ok=True)
-    assert (row["model"], row["n"], row["note"]) == (MODEL, detection["images_with_lesions"], "phantom")
+    assert (row["model"], row["n"], row["note"]) == (MODEL, detection["images_with_dice"], "phantom")
     assert (row["training_seconds"], row["training_peak_mb"], row["seconds_per_image"]) == (40, 3, 4)
     assert (folder / "figures" / "segmentation_parameters.csv").is_file()
 
@@ -152,7 +157,10 @@ def test_report_has_the_section_with_table_and_figure(run: Any, first: str, tmp_
     assert '<a href="#detection">' in page
     assert "FROC curves" in section
     assert section.count('<span class="pill">phantom</span>') == 5
-    assert "Scores of images with lesions" in section
+    detection = pd.read_csv(run.root / "comparison" / "detection.csv").set_index("split").loc["test"]
+    assert detection["images_with_dice"] == detection["images_with_lesions"] - 2
+    scores = section[section.index("Scores of images with lesions") :]
+    assert f"{MODEL}</th><td>{detection['images_with_dice']}</td>" in scores[: scores.index("</table>")]
     assert "no prompt" in page[page.index('id="segmentation-table"') :]
     parameters = page[page.index('id="trained-parameters"') : page.index('id="segmentation-iterations"')]
     assert "parameters that a training changed" in parameters
