@@ -1,9 +1,9 @@
 """Learning from few labels as a table: each method at each share of labelled patients, beside supervised learning.
 
-A row joins the trainings of one method with one share over their draws and seeds: an image or a lesion has the mean of
-their values. Intervals are over patients of the test split, with the trainings as they are; the spread over trainings
-has its own column. Differences are paired: on the same images or lesions, and with the trainings of the same draw and
-seed.
+A row joins the trainings of one network and method with one share over their draws and seeds: an image or a lesion has
+the mean of their values. Intervals are over patients of the test split, with the trainings as they are; the spread over
+trainings has its own column. Differences are paired: on the same images or lesions, and with the trainings of the same
+draw and seed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ import pandas as pd
 from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
 from mammoflow.evaluation.candidates import CLASSIFIER, Candidate
 from mammoflow.evaluation.estimates import area_estimate
-from mammoflow.evaluation.few_labels_trainings import Training, classifier_trainings, segmentation_trainings
+from mammoflow.evaluation.few_labels_trainings import (
+    Training,
+    classifier_trainings,
+    network_names,
+    segmentation_trainings,
+)
 from mammoflow.evaluation.inputs import Run, measured_maps
 from mammoflow.evaluation.paired import Paired
 from mammoflow.tables.images import FULLY_ANNOTATED
@@ -198,15 +203,15 @@ def _rows(trainings: Sequence[Training], measure: DiceOfImages | AreaOfLesions) 
     cells: dict[tuple[str, str, str, str, float], list[Training]] = defaultdict(list)
     for one in trainings:
         cells[one.cell].append(one)
-    networks = {network: place for place, network in enumerate(dict.fromkeys(one.network for one in trainings))}
-    return [_row(cells[cell], trainings, measure, networks) for cell in cells]
+    names = network_names(trainings)
+    return [_row(cells[cell], trainings, measure, names) for cell in cells]
 
 
 def _row(
     runs: Sequence[Training],
     trainings: Sequence[Training],
     measure: DiceOfImages | AreaOfLesions,
-    networks: Mapping[str, int],
+    names: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return the row of one cell."""
     first, found = runs[0], measure.measure(runs)
@@ -218,7 +223,7 @@ def _row(
     below = measure.difference(runs, full) if full and not (first.plain and first.fraction == 1) else NOTHING
     return {
         "figure": measure.figure,
-        "network": first.network if len(first.network) < 40 else f"classifier {networks[first.network] + 1}",
+        "network": names[first.network],
         "method": first.method,
         "labels": first.labels,
         "supplementary": first.supplementary,

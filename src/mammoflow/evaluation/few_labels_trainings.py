@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 SUPERVISED, MASKS = "supervised", "masks"
+CLASSIFIER = "classifier"
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Training:
     Attributes
     ----------
     network
-        What the trainings of a comparison share.
+        What the trainings of a comparison share: an architecture with its settings, or the settings of a classifier.
     method
         The trainer.
     labels
@@ -29,7 +30,9 @@ class Training:
     facts
         Counts of the record: labelled and unlabelled patients, steps.
     model
-        Name of the model; of a classifier also its seed.
+        Name of the model.
+    title
+        What the table calls the network.
     """
 
     network: str
@@ -41,6 +44,7 @@ class Training:
     seed: int
     facts: Mapping[str, float]
     model: str
+    title: str
 
     @property
     def cell(self) -> tuple[str, str, str, str, float]:
@@ -63,11 +67,14 @@ def training_of(model: str, seed: int = 0) -> Training:
     seed
         Of a classifier's training.
     """
-    return Training(model, model, MASKS, "", 1.0, 0, seed, {}, model)
+    return Training(model, model, MASKS, "", 1.0, 0, seed, {}, model, model)
 
 
 def segmentation_trainings(weights: Mapping[str, Any]) -> list[Training]:
-    """Return the trainings behind the automatic models of a run, from what `weights.json` says of each."""
+    """Return the trainings behind the automatic models of a run, from what `weights.json` says of each.
+
+    A network is an architecture with its settings. Without a digest of the settings it is the architecture alone.
+    """
     trainings = []
     for model, origin in weights.items():
         facts = origin.get("training")
@@ -75,7 +82,7 @@ def segmentation_trainings(weights: Mapping[str, Any]) -> list[Training]:
             continue
         trainings.append(
             Training(
-                origin["architecture"],
+                " ".join([origin["architecture"], facts.get("settings_digest", "")]).strip(),
                 facts["trainer"],
                 facts["labels"],
                 _added(facts.get("supplementary") or {}),
@@ -84,6 +91,7 @@ def segmentation_trainings(weights: Mapping[str, Any]) -> list[Training]:
                 int(facts["seed"]),
                 facts,
                 model,
+                origin["architecture"],
             )
         )
     return trainings
@@ -102,10 +110,24 @@ def classifier_trainings(training: Mapping[str, Any]) -> list[Training]:
             trainings.append(
                 Training(
                     shared, settings["trainer"], MASKS, "", float(record["label_fraction"]),
-                    int(record["label_draw"]), int(seed), record, model,
+                    int(record["label_draw"]), int(seed), record, model, CLASSIFIER,
                 )
             )  # fmt: skip
     return trainings
+
+
+def network_names(trainings: Iterable[Training]) -> dict[str, str]:
+    """Return what the table calls each network: its title, with a number for classifiers and for one of several."""
+    titles = {one.network: one.title for one in trainings}
+    names = {}
+    for title in dict.fromkeys(titles.values()):
+        networks = [network for network, other in titles.items() if other == title]
+        for number, network in enumerate(networks, 1):
+            if title == CLASSIFIER:
+                names[network] = f"{title} {number}"
+            else:
+                names[network] = f"{title}, settings {number}" if len(networks) > 1 else title
+    return names
 
 
 def _added(supplementary: Mapping[str, float]) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mammoflow.config.architectures import architecture
 from mammoflow.config.weights import WeightsSource
-from mammoflow.storage.files import file_digest, write_text
+from mammoflow.storage.files import file_digest, text_digest, write_text
 from mammoflow.weights.registry import ModelSpec
 from mammoflow.weights.seen_patients import read_record
 
@@ -44,6 +46,12 @@ TRAINING_FACTS = (
     "steps",
 )
 """What `ORIGIN_FILE` repeats of the record of a training."""
+
+LABEL_SETTINGS = ("few_labels", "labels", "copy_paste", "synthetic_lesions")
+"""Settings of a training that say which labels it learned from, and which data were added."""
+
+NOT_OF_A_NETWORK = (*LABEL_SETTINGS, "trainer", "trainer_options", "seed", "device")
+"""Settings in which trainings of the same network may differ."""
 
 ORIGIN_FILE = "weights.json"
 """Name of the record beside the tables of a segmentation."""
@@ -88,8 +96,16 @@ def write_origin(folder: Path, model: ModelSpec) -> None:
     if said:
         said |= {name: len(record.get(name, [])) for name in ("patients", "validation_patients")}
         said["seed"] = record.get("settings", {}).get("seed", 0)
+        if "settings" in record:
+            said["settings_digest"] = settings_digest(record["settings"])
     content = {"architecture": model.architecture, **origin, **({"training": said} if said else {})}
     write_text(folder / ORIGIN_FILE, json.dumps(content, indent=2) + "\n")
+
+
+def settings_digest(settings: Mapping[str, Any]) -> str:
+    """Return a digest of the settings of a training that does not depend on its labels, method, seed and device."""
+    shared = {key: value for key, value in settings.items() if key not in NOT_OF_A_NETWORK}
+    return text_digest(json.dumps(shared, sort_keys=True))
 
 
 def _is_published(path: Path, digest: str, source: WeightsSource) -> bool:

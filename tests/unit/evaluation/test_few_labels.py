@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mammoflow.config.automatic import AutomaticTrainingSettings
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.candidates import CLASSIFIER, Candidate
 from mammoflow.evaluation.few_labels import FEW_LABELS_COLUMNS, few_labels_table
 from mammoflow.evaluation.few_labels_figure import draw_few_labels
 from mammoflow.storage.files import file_digest
-from mammoflow.weights.origin import write_origin
+from mammoflow.weights.origin import settings_digest, write_origin
 from mammoflow.weights.registry import ModelSpec
 
 BOOTSTRAP = PatientBootstrap(resamples=200, confidence=0.95, seed=1)
@@ -117,6 +118,20 @@ def test_images_of_unknown_malignancy_take_no_part_beside_known_ones(malignant: 
     assert full["value"] == pytest.approx(measured.mean())
 
 
+def test_models_with_other_settings_are_another_network() -> None:
+    run = made_up()
+    for model in MODELS:
+        run.weights[model]["training"]["settings_digest"] = "b" if model in ("plain_1", "mean_1") else "a"
+    table = few_labels_table(run, [], no_lesions(), BOOTSTRAP)
+    first, second = (table[table["network"] == f"unet_16, settings {number}"] for number in (1, 2))
+    assert len(first) + len(second) == len(table)
+    plain, other = (row(part, "supervised", 0.1) for part in (first, second))
+    assert (plain["value"], plain["trainings"]) == (pytest.approx(0.4), 1)
+    assert (other["value"], other["trainings"]) == (pytest.approx(0.5), 1)
+    assert np.isnan(other["against_full"])  # no training with all labels has these settings
+    assert row(second, "mean_teacher", 0.1)["against_supervised"] == pytest.approx(0.65 - 0.5)
+
+
 def test_other_steps_are_marked() -> None:
     run = made_up()
     run.weights["mean_0"]["training"]["steps"] = 50
@@ -150,7 +165,7 @@ def test_classifiers_are_compared_by_auc() -> None:
     run = SimpleNamespace(maps=made_up().maps[:0], images=made_up().images, weights={}, training=training)
     table = few_labels_table(run, candidates, lesions, BOOTSTRAP)  # type: ignore[arg-type]
     assert table["figure"].tolist() == ["auc", "auc"]
-    assert table["network"].tolist() == ["classifier 1", "classifier 1"] or table["network"].nunique() == 1
+    assert table["network"].tolist() == ["classifier 1", "classifier 1"]
     plain, better = (row(table, method, 0.1) for method in ("supervised", "fixmatch"))
     aucs = [
         np.mean(
@@ -173,6 +188,16 @@ def test_the_figure_is_drawn(table: pd.DataFrame, tmp_path: Path, not_rendered: 
     assert (tmp_path / "few_labels.png").is_file()
 
 
+def test_the_digest_of_settings_tells_losses_apart_but_not_labels_method_seed_and_device() -> None:
+    settings = AutomaticTrainingSettings().model_dump(mode="json")
+    digest = settings_digest(settings)
+    few = {"few_labels": {"fraction": 0.1}, "labels": {"kind": "boxes"}, "copy_paste": 0.3}
+    same = few | {"synthetic_lesions": {"model": "lesions"}, "seed": 7, "device": "cuda", "trainer": "fixmatch"}
+    assert settings_digest(dict(reversed((settings | same).items()))) == digest
+    changes = ({"loss": "bce"}, {"augmentation": "none"}, {"side_px": 96}, {"encoder_weights": "x"}, {"epochs": 3})
+    assert len({digest, *(settings_digest(settings | change) for change in changes)}) == 6
+
+
 def test_the_record_of_weights_goes_beside_the_tables_of_their_segmentation(tmp_path: Path) -> None:
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(b"weights")
@@ -181,6 +206,7 @@ def test_the_record_of_weights_goes_beside_the_tables_of_their_segmentation(tmp_
     write_origin(tmp_path, ModelSpec("mine", "unet_16", weights))
     origin = json.loads((tmp_path / "weights.json").read_text(encoding="utf-8"))
     assert (origin["training"]["trainer"], origin["training"]["seed"]) == ("fixmatch", 3)
+    assert origin["training"]["settings_digest"] == settings_digest({})
     weights.write_bytes(b"other weights")
     write_origin(tmp_path, ModelSpec("mine", "unet_16", weights))
     assert "training" not in json.loads((tmp_path / "weights.json").read_text(encoding="utf-8"))

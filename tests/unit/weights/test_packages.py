@@ -24,7 +24,7 @@ from mammoflow.planning.preflight import check_files
 from mammoflow.segmentation.models import lite_medsam
 from mammoflow.storage.files import file_digest
 from mammoflow.weights.fetch import fetch_weights, prefetch
-from mammoflow.weights.origin import RANDOM, weights_origin, write_origin
+from mammoflow.weights.origin import RANDOM, settings_digest, weights_origin, write_origin
 from mammoflow.weights.published import weights_source
 from mammoflow.weights.registry import ModelSpec, find_weights, first_weights, packaged_weights
 
@@ -195,7 +195,8 @@ def test_weights_with_a_record_say_what_their_training_took(tmp_path: Path) -> N
     write_origin(tmp_path, ModelSpec("mine", "lite_medsam", own))
     training = json.loads((tmp_path / "weights.json").read_text())["training"]
     assert training == {
-        "method": "vpt", "trainable_parameters": 7, "patients": 2, "validation_patients": 1, "seed": 4
+        "method": "vpt", "trainable_parameters": 7, "patients": 2, "validation_patients": 1, "seed": 4,
+        "settings_digest": settings_digest({"epochs": 1}),
     }  # fmt: skip
     # an older record names no patients that it was validated on
     (tmp_path / "record.json").write_text(json.dumps({"recipe": "small", "weights_sha256": file_digest(own)}))
