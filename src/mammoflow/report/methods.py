@@ -79,7 +79,7 @@ def _segmentation(rows: Sequence[Row], titles: Mapping[str, str]) -> str:
         return ""
     others = list(dict.fromkeys(str(row["model"]) for row in tested if OTHER_TOOL in str(row.get("mark") or "")))
     models = [model for model in dict.fromkeys(str(row["model"]) for row in tested) if model not in others]
-    lesions = max(int(row["n"]) for row in tested)
+    lesions = max(int(row["lesions"]) for row in tested)
     margins = sorted({row["margin_mm"] for row in tested if row["margin_mm"] is not None})
     prompts = (
         f" with boxes enlarged by {_listed([f'{margin:g}' for margin in margins])} mm on each side" if margins else ""

@@ -64,7 +64,9 @@ def test_the_methods_paragraph_has_the_numbers_of_the_run(leaking: bool) -> None
         {"model": "BI-RADS > 3", "family": "reader", "n": 40, "n_malignant": 24, "patients": 20},
         {"model": "net", "family": "classifier", "n": 40, "n_malignant": 24, "patients": 20},
     ]
-    segmentation = [{"model": "small", "split": "test", "selection": "chosen", "n": 39, "margin_mm": 10.0}]
+    # five masks of each lesion: one for each prompt
+    masks = {"n": 5 * 39, "lesions": 39, "margin_mm": 10.0}
+    segmentation = [{"model": "small", "split": "test", "selection": "chosen", **masks}]
     comparison = {
         "confidence": 0.9, "bootstrap": 10000, "fewest_patients": 5, "birads_zero": "left_out",
         "primary": {"model": "net", "against": "BI-RADS > 3"}, "non_inferiority_margin": 0.05,
