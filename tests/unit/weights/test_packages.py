@@ -148,8 +148,29 @@ def test_published_takes_the_package_or_the_folder_of_prefetch(tmp_path: Path) -
         first_weights("efficientnet_b0", "published", efficientnet_b0.WEIGHTS, file)
 
 
+def prefetched(config: StudyConfig) -> dict[str, str]:
+    return dict(config.stages()["prefetch"].models)  # type: ignore[attr-defined]
+
+
 def test_prefetch_brings_published_weights_of_classifiers() -> None:
-    assert classifier("efficientnet_b0", "published").stages()["prefetch"].models["efficientnet_b0"] == ""  # type: ignore[attr-defined]
+    assert prefetched(classifier("efficientnet_b0", "published"))["efficientnet_b0"] == ""
+
+
+@pytest.mark.parametrize("own", ["own.pth", "own.safetensors"])
+def test_prefetch_leaves_weights_of_the_users_own_alone(own: str) -> None:
+    config = classifier("efficientnet_b0", own)
+    assert "efficientnet_b0" not in prefetched(config)
+    with pytest.raises(ConfigError, match=f"found '{own}', but {own} does not exist; .* set published for") as caught:
+        check_files(config)
+    assert "prefetch" not in str(caught.value)
+
+
+@pytest.mark.parametrize("run", [["first", "second"], ["second", "first"]])
+def test_weights_of_ones_own_do_not_replace_the_published_ones_of_the_same_network(run: list[str]) -> None:
+    entry = {"input": "masked_crop", "network": "efficientnet_b0"}
+    entries = {"first": {**entry, "weights": "published"}, "second": {**entry, "weights": "own.pth"}}
+    config = study(classification={"run": run, "classifiers": entries})
+    assert prefetched(config)["efficientnet_b0"] == ""
 
 
 def test_a_network_without_published_weights_refuses_the_word() -> None:
