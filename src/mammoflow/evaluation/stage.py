@@ -49,8 +49,8 @@ from mammoflow.storage.files import write_text
 from mammoflow.tables.files import write_csv
 from mammoflow.tables.study import LEAKING, is_cbis_ddsm, noted, study_note
 
-CLASS_TABLES = ("classes", "class_confusion", "class_differences")
-"""Tables of runs with classifiers of the classes of images."""
+OPTIONAL_TABLES = ("comparison_by_fold", "classes", "class_confusion", "class_differences")
+"""Tables of some runs alone: of those that make every fold, and of those with classifiers of the classes of images."""
 
 NOT_RESULTS = ("exclusions", "birads_published", "foreign_unmatched")
 """Tables that no split can spoil; every other one has a `note`, and the column `leaking` where the split leaks."""
@@ -164,8 +164,8 @@ def compare(
     trained_here = next(iter(trainings.values())).segmenters  # in a run that makes every fold: those of the first
     masks = (tables["segmentation"], tables["detection"], diameters)
     tables["segmentation_parameters"] = parameters_table(trained_here, run, *masks)
-    for name in CLASS_TABLES:
-        (output / f"{name}.csv").unlink(missing_ok=True)  # of a run that had classes
+    for name in OPTIONAL_TABLES:
+        (output / f"{name}.csv").unlink(missing_ok=True)  # of an earlier configuration
     for name, table in tables.items():
         write_csv(output / f"{name}.csv", table if name in NOT_RESULTS else marked_table(run, table))
     for line in unmatched_lines(tables["foreign_unmatched"]):

@@ -155,10 +155,14 @@ def test_titles_name_phantoms() -> None:
     assert figure.get_suptitle() == "ROC"
 
 
-def test_the_same_run_gives_the_same_tables(
+def test_the_same_run_gives_the_same_tables_also_after_another_configuration(
     comparison: Path, run: Any, compare_tables: Callable[..., None], tmp_path: Path
 ) -> None:
+    of_others = ("comparison_by_fold", "classes", "class_confusion", "class_differences")
+    for name in of_others:
+        (tmp_path / f"{name}.csv").write_text("model\nold\n", encoding="utf-8")
     compare_tables(output=tmp_path, **run.inputs())
+    assert {path.name for path in tmp_path.glob("*.*")} == {path.name for path in comparison.glob("*.*")}
     for path in comparison.glob("*.*"):
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
 
