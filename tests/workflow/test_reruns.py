@@ -132,3 +132,15 @@ def test_one_more_margin_leaves_cohort_and_images(project: Project) -> None:
 
 def test_title_of_the_report(project: Project) -> None:
     assert project.planned(*overlay(project, "report: {title: Another}")) == {"report": 1}
+
+
+def test_the_report_follows_the_target_birads_and_does_not_ask_for_it(project: Project) -> None:
+    folder = project.root / "results" / "phantom" / "birads"
+    folder.mkdir()
+    for name in ("birads.csv", "birads.json"):
+        (folder / name).write_text("first", encoding="utf-8")
+    assert project.planned() == {"report": 1}
+    project.snakemake()
+    assert project.planned() == {}
+    (folder / "birads.json").write_text("second", encoding="utf-8")
+    assert project.planned() == {"report": 1}

@@ -112,6 +112,11 @@ def content_of_given(files):
     return FINGERPRINTS.of_given(files) if workflow.is_main_process else ""
 
 
+def content_of_birads():
+    """The content of the result of the target birads: the report shows it where it is there, and does not ask for it."""
+    return planning.content_of_birads(RUN) if workflow.is_main_process else ""
+
+
 def losses(*files):
     """How often results that a job reads were lost since they were complete: by a job that failed or was interrupted."""
     return MADE.losses(files) if workflow.is_main_process else ""

@@ -40,6 +40,7 @@ rule report:
     params:
         code=code("report"),
         content=lambda wildcards: content_of_given(planned_foreign.protocol_files(CONFIG)),
+        birads=lambda wildcards: content_of_birads(),
         losses=lambda wildcards: losses(
             rules.compare.output.table,
             rules.audit.output.section,

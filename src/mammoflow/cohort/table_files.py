@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import datetime
 import difflib
+import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,19 @@ PROBLEM = "row_problem"
 COMMA_HINT = "; a comma inside a value, such as a decimal comma, needs quotation marks"
 LONGEST_START = 200  # characters by which a web page is told
 FORMULA_TEXT = re.compile(r'="(.*)"')  # how some programs keep the zeros of ="00123" from a spreadsheet
+
+_RECORD: ContextVar[dict[str, str] | None] = ContextVar("record of the tables that are read", default=None)
+
+
+@contextmanager
+def recorded_tables() -> Iterator[dict[str, str]]:
+    """Give a mapping that takes up path and SHA-256 of each table that is read inside, as it was read."""
+    record: dict[str, str] = {}
+    token = _RECORD.set(record)
+    try:
+        yield record
+    finally:
+        _RECORD.reset(token)
 
 
 @dataclass(frozen=True)
@@ -76,6 +92,9 @@ def read_text_table(path: Path, form: TableForm | None = None, notes: list[str] 
         content = path.read_bytes()
     except OSError as error:
         raise StudyError(f"case table {path} cannot be read: {error.strerror}") from error
+    record = _RECORD.get()
+    if record is not None:
+        record[str(path)] = hashlib.sha256(content).hexdigest()
     kind = kind_of_table(content, f"case table {path}")
     if kind == "parquet":
         return _from_parquet(path)

@@ -14,6 +14,7 @@ from mammoflow.cohort.birads_convention import BIRADS as FROM_BIRADS
 from mammoflow.cohort.birads_convention import label_by_birads
 from mammoflow.cohort.reader import open_reader
 from mammoflow.cohort.study_files import require_study_files
+from mammoflow.cohort.table_files import recorded_tables
 from mammoflow.config.birads import BiradsJob
 from mammoflow.config.cohort import DatasetSettings
 from mammoflow.errors import StudyError
@@ -74,7 +75,9 @@ def write_birads(settings: BiradsJob, studies: Sequence[Path], output: Path) -> 
     StudyError
         If a table or a column is missing, or no row has both a known malignancy and an assessment.
     """
-    parts = [_of_study(settings, dataset, study) for dataset, study in zip(settings.datasets, studies, strict=True)]
+    given = zip(settings.datasets, studies, strict=True)
+    with recorded_tables() as tables:
+        parts = [_of_study(settings, dataset, study) for dataset, study in given]
     table = write_table(pd.concat([part.table for part in parts], ignore_index=True), BIRADS, output / "birads.parquet")
     write_csv(output / "birads.csv", table)
     published = pd.concat([part.published for part in parts], ignore_index=True)
@@ -83,7 +86,7 @@ def write_birads(settings: BiradsJob, studies: Sequence[Path], output: Path) -> 
     else:
         (output / "birads_published.csv").unlink(missing_ok=True)  # of an earlier call with another study
     sentences = [sentence for part in parts for sentence in part.sentences]
-    record: dict[str, Any] = {"settings": settings.model_dump(mode="json"), "notes": sentences}
+    record: dict[str, Any] = {"settings": settings.model_dump(mode="json"), "tables": tables, "notes": sentences}
     write_text(output / "birads.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     return BiradsResult(table, published, sentences)
 

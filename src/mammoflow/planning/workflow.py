@@ -15,7 +15,7 @@ from mammoflow.errors import ConfigError
 from mammoflow.planning.command_line import with_command_line
 from mammoflow.planning.models import run_folder
 from mammoflow.planning.preflight import check_files, check_places, gpu_present
-from mammoflow.storage.files import write_text
+from mammoflow.storage.files import file_digest, text_digest, write_text
 from mammoflow.storage.write_errors import WriteError
 
 # These targets fetch the study or the weights, so the files need not be there yet.
@@ -85,6 +85,12 @@ def study_tables(config: StudyConfig) -> list[str]:
         *tables,
         *dict.fromkeys(dataset.anonymous_ids for dataset in config.cohort.datasets if dataset.anonymous_ids),
     ]
+
+
+def content_of_birads(run: Path) -> str:
+    """Return a digest of the table of BI-RADS alone and its record; "" where the target birads was not run."""
+    files = [run / "birads" / name for name in ("birads.csv", "birads.json")]
+    return text_digest(*map(file_digest, files)) if all(file.is_file() for file in files) else ""
 
 
 def settings_file(config: StudyConfig, job: str) -> str:

@@ -12,11 +12,11 @@ from markupsafe import Markup
 from mammoflow.config.evaluation import ReportSettings
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.birads import ZERO_NOTES
-from mammoflow.evaluation.birads_table import ALL
 from mammoflow.evaluation.candidates import classifier_titles, display_name
 from mammoflow.evaluation.detection import FALSE_POSITIVES_PER_IMAGE
 from mammoflow.evaluation.segmentation_tables import FEEDS
 from mammoflow.report.absences import absences, without_millimetres
+from mammoflow.report.birads import birads_rows
 from mammoflow.report.classes import class_values
 from mammoflow.report.content import (
     Tables,
@@ -214,20 +214,6 @@ def case_values(
     predictions = comparison / "predictions.csv"
     gallery = read_gallery(pictures, predictions, settings.gallery_px, settings.gallery, rings, titles)
     return {"gallery": gallery, "rings": rings}
-
-
-def birads_rows(run: Path) -> list[dict[str, Any]]:
-    """Return the rows of BI-RADS alone on all splits, densities and views, if the target birads was run.
-
-    Parameters
-    ----------
-    run
-        Folder of the run.
-    """
-    if not (run / "birads" / "birads.csv").is_file():
-        return []
-    everything = {"split": ALL, "density": ALL, "view": ALL}
-    return [row for row in Tables(run / "birads").rows("birads") if everything.items() <= row.items()]
 
 
 def audit_section(audit: Path | None) -> Markup | None:
