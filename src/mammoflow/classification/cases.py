@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +15,6 @@ from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS, FULLY_ANNOTATED
 from mammoflow.tables.masks import MASKS
-
-if TYPE_CHECKING:
-    from mammoflow.classification.samples import Samples
 
 
 @dataclass(frozen=True)
@@ -48,18 +44,25 @@ class Cases:
         images = self.images.iloc[kept].reset_index(drop=True)
         return Cases(lesions.assign(image_index=places), images)
 
-    def of_samples(self, samples: Samples) -> pd.DataFrame:
-        """Return the table whose rows the samples are: the lesions, or the images.
+    def table_of(self, sample_of: npt.NDArray[np.intp], number: int) -> pd.DataFrame:
+        """Return the table whose rows are the samples of an input: the lesions, or the images.
+
+        Parameters
+        ----------
+        sample_of
+            (lesions,) the sample of each lesion.
+        number
+            Samples.
 
         Raises
         ------
         ValueError
             If they are neither.
         """
-        of_images = len(samples) == len(self.images) and np.array_equal(samples.sample_of, self.lesions["image_index"])
+        of_images = number == len(self.images) and np.array_equal(sample_of, self.lesions["image_index"])
         table = self.images if of_images else self.lesions
         patients = table["patient_id"].to_numpy()
-        if len(table) != len(samples) or (patients[samples.sample_of] != self.lesions["patient_id"].to_numpy()).any():
+        if len(table) != number or (patients[sample_of] != self.lesions["patient_id"].to_numpy()).any():
             raise ValueError("the samples are neither the lesions nor the images of the tables")
         return table
 

@@ -108,7 +108,7 @@ def _unlabelled_patients(settings: ClassifierSettings, cases: Cases, samples: Sa
     """Return source and patient of each training sample that the trainer learns from without a label."""
     if not TRAINERS.load(settings.trainer).UNLABELLED:
         return []
-    learned = cases.of_samples(samples).iloc[samples.unlabelled("train")]
+    learned = cases.table_of(samples.sample_of, len(samples)).iloc[samples.unlabelled("train")]
     return (learned["source"] + "/" + learned["patient_id"]).tolist()
 
 

@@ -51,8 +51,8 @@ def judge(
             )
         can_read = getattr(INPUTS.load(classifier.settings.input), "can_read", None)
         if can_read is not None and not can_read(prompts):
-            for lesion in segmented.rows:
-                said.setdefault(lesion, {})[classifier.folder.name] = _nothing(classifier, run)
+            for unprompted in segmented.rows:
+                said.setdefault(unprompted, {})[classifier.folder.name] = _nothing(classifier, run)
             continue
         source = PromptableSource(run.model, run.segment.encoder_use, store, run.margin_mm)
         table = apply_classifier(classifier, Files([images], folders, prompts, model=source), threads)

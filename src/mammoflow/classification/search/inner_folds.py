@@ -114,7 +114,7 @@ class InnerFolds:
 
     def _patients(self, samples: Samples) -> pd.Series:
         """Return the patient of each sample: samples are the lesions, or the images."""
-        patients: pd.Series = self.cases.of_samples(samples)["patient_id"]
+        patients: pd.Series = self.cases.table_of(samples.sample_of, len(samples))["patient_id"]
         return patients
 
     def counts(self) -> list[dict[str, int]]:
