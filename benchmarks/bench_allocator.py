@@ -23,7 +23,8 @@ from torch.nn import functional
 
 from mammoflow.classification.classifier import Classifier
 from mammoflow.config.classification import NETWORKS
-from mammoflow.run.memory import keep_freed_memory, peak_memory
+from mammoflow.run.allocator import keep_freed_memory
+from mammoflow.run.memory import peak_memory
 from mammoflow.run.runtime import set_threads
 from mammoflow.segmentation.loading import build_model
 

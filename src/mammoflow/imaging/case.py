@@ -35,10 +35,9 @@ from mammoflow.imaging.volume_slices import read_image
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.file_states import ReadFile, read_file_record
 from mammoflow.storage.files import Array, array_digest, text_digest, write_image, write_mask
+from mammoflow.tables.images import STAYS
 
 STAGE = "images"
-STAYS = "stays_without_lesions"
-"""Column of the cohort's images that this stage alone reads: so naming classes of images changes no later table."""
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
 
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from mammoflow.errors import ConfigError
+from mammoflow.run.allocator import keep_freed_memory
 from mammoflow.run.console import show_progress
-from mammoflow.run.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     import torch

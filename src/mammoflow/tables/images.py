@@ -16,10 +16,13 @@ IN_PIXELS = "pixels"
 LABELLED = "labelled"
 """Column that says whether an image takes part in figures: it has a lesion of known malignancy, or none at all."""
 
+STAYS = "stays_without_lesions"
+"""Column of the cohort's images that the images stage alone reads, so naming classes changes no later table."""
+
 # One row per image that later stages can use. Files are relative to the shard's folder.
 CANONICAL_IMAGES = pa.DataFrameSchema(
     {
-        **IMAGES.columns,
+        **{name: column for name, column in IMAGES.columns.items() if name != STAYS},
         "film_height": integer(1, 100000),
         "film_width": integer(1, 100000),
         "film_spacing_mm": number(nullable=False, above=0),

@@ -194,12 +194,13 @@ def test_intervals_of_differences_in_auc_are_delongs_over_patients() -> None:
     found: dict[str, Any] = robustness_row(("blur", 1), first, second, lesions, rule)
     # Lesion 3 falls below one of three benign lesions: the AUC goes from 1 to 8/9. The components change by 0, 0, -1/3
     # (malignant) and 0, 0, -1/3 (benign). Their deviations from -1/9, summed over patients and divided by three, are
-    # 2/27 and -2/27 in each class, so its variance is 2/1 x 2 x (2/27)^2; no patient is in both classes.
+    # 2/27 and -2/27 in each class, so its variance is 2/1 x 2 x (2/27)^2; no patient is in both classes. Two variances
+    # of one degree of freedom each, which are equal, have two: Student's quantile is 4.3027.
     error = (2 * 4 * (2 / 27) ** 2) ** 0.5
     assert (found["undegraded"], found["value"]) == pytest.approx((1.0, 8 / 9))
     assert found["difference"] == pytest.approx(-1 / 9)
-    assert found["difference_high"] - found["difference"] == pytest.approx(1.959964 * error, rel=1e-5)
-    assert found["difference"] - found["difference_low"] == pytest.approx(1.959964 * error, rel=1e-5)
+    assert found["difference_high"] - found["difference"] == pytest.approx(4.302653 * error, rel=1e-5)
+    assert found["difference"] - found["difference_low"] == pytest.approx(4.302653 * error, rel=1e-5)
     few: dict[str, Any] = robustness_row(("blur", 1), first, second, lesions, PatientBootstrap(100, 0.95, 0, 3))
     assert few["difference"] == found["difference"]
     assert np.isnan([few["difference_low"], few["difference_high"], few["low"]]).all()

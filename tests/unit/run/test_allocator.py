@@ -9,7 +9,7 @@ import pytest
 
 CYCLES = """
 import resource
-from mammoflow.run.memory import keep_freed_memory
+from mammoflow.run.allocator import keep_freed_memory
 if {kept}:
     keep_freed_memory()
 def cycle():
