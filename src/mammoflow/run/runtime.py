@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from mammoflow.errors import ConfigError
-from mammoflow.run.allocator import keep_freed_memory
 from mammoflow.run.console import show_progress
 
 if TYPE_CHECKING:
@@ -96,13 +95,12 @@ def has_native_bf16(device: torch.device) -> bool:
 
 
 def set_threads(threads: int) -> None:
-    """Limit torch and OpenCV to the threads that the workflow gave this job, which keeps freed memory from now on."""
+    """Limit torch and OpenCV to the threads that the workflow gave this job."""
     import cv2
     import torch
 
     torch.set_num_threads(max(1, threads))
     cv2.setNumThreads(max(1, threads))
-    keep_freed_memory()
 
 
 def seed_everything(seed: int) -> np.random.Generator:
