@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from mammoflow.config.base import Settings
 from mammoflow.config.search_space import SpaceSettings, check_points, refuse_keys
 
 ANOTHER_CLASSIFIER = ("target", "input", "network", "trainer", "weights", "input_options.model")
 """Keys that make another classifier, with files of its own."""
+
+OTHER_LABELS = ("labels", "few_labels.fraction", "few_labels.draw")
+"""Keys that choose the labels of a training."""
 
 WITHOUT_EFFECT = ("title", "note", "device", "seeds", "calibrate", "threshold")
 """Keys on which the AUC of one training does not depend."""
@@ -27,17 +29,18 @@ class SearchSettings(SpaceSettings):
         """Refuse keys that a search cannot or need not change."""
         remedy = "Give each classifier a search of its own"
         refuse_keys(self, ANOTHER_CLASSIFIER, "which makes another classifier", remedy)
+        refuse_keys(self, OTHER_LABELS, "which chooses other labels")
         refuse_keys(self, WITHOUT_EFFECT, "on which the AUC of one training does not depend")
         return self
 
 
-def check_searches(searches: Mapping[str, SearchSettings], classifiers: Mapping[str, Settings]) -> None:
-    """Refuse a search of a classifier that does not exist, and a space that its settings refuse.
+def check_searches(searches: Mapping[str, SearchSettings], classifiers: Mapping[str, Any]) -> None:
+    """Refuse a search of a classifier that does not exist or hides labels, and a space that its settings refuse.
 
     Raises
     ------
     ValueError
-        If there is no such classifier.
+        If there is no such classifier, or if it does not learn from the true labels of all training patients.
     ValidationError
         If its settings refuse a point of the space; the key is below `searches.<name>.space`.
     """
@@ -47,4 +50,11 @@ def check_searches(searches: Mapping[str, SearchSettings], classifiers: Mapping[
                 f"searches.{name}.classifier is {search.classifier!r}; expected one of classifiers: "
                 f"{', '.join(classifiers)}"
             )
-        check_points(name, search, classifiers[search.classifier])
+        entry = classifiers[search.classifier]
+        if entry.few_labels.fraction < 1 or entry.labels != "true":
+            raise ValueError(
+                f"searches.{name}.classifier is {search.classifier!r} with few_labels.fraction "
+                f"{entry.few_labels.fraction:g} and labels: {entry.labels}, but the search needs the true labels of "
+                "all training patients for its inner folds; expected fraction: 1 and labels: true, or no search"
+            )
+        check_points(name, search, entry)

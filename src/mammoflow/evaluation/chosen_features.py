@@ -48,6 +48,7 @@ def chosen_candidate(
         If the table of stability is missing or does not fit.
     """
     matrix = joint_matrix(families, lesions)
+    has_all = matrix.notna().any(axis=1)  # a lesion that lacks a family has none of the values
     training = lesions["split"] == "train"
     found = [f"{matrix.shape[1]} features"]
     if settings.stability_above is not None:
@@ -57,7 +58,7 @@ def chosen_candidate(
     if settings.standardised_similarity and "gabor" in families:
         # The similarity is computed from all entries; as a feature it is one column.
         values = joint_matrix({"gabor": families["gabor"]}, lesions)
-        matrix = matrix.assign(**{STANDARDISED: standardised_similarity(values, training)})
+        matrix = matrix.assign(**{STANDARDISED: standardised_similarity(values, training).where(has_all)})
     if settings.correlation_at_most is not None and training.any():
         matrix = matrix[uncorrelated(matrix[training], settings.correlation_at_most)]
         found.append(f"{matrix.shape[1]} with a rank correlation of at most {settings.correlation_at_most:g}")

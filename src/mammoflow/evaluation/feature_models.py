@@ -119,7 +119,9 @@ def boosting(name: str, matrix: pd.DataFrame, lesions: pd.DataFrame, notes: tupl
     if len(np.unique(label)) < 2:
         return undefined(name, FEATURE_MODEL, lesions, _NOTHING_TO_FIT)
     types = sorted(set(lesions.loc[training, "lesion_type"]))
-    values = np.column_stack([matrix.to_numpy(), *([lesions["lesion_type"] == one for one in types[1:]])])
+    known = lesions["lesion_type"].isin(types)  # a type that training lacks is a gap, and not the first type
+    of_type = [(lesions["lesion_type"] == one).astype("float64").where(known) for one in types[1:]]
+    values = np.column_stack([matrix.to_numpy(), *of_type])
     model = HistGradientBoostingClassifier(
         max_iter=TREES,
         learning_rate=0.08,

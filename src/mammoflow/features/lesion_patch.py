@@ -12,7 +12,7 @@ import pandas as pd
 
 from mammoflow.errors import ConfigError, ExcludedCase
 from mammoflow.features.other_breast import BreastPicture, as_square, landmark, mirrored_place, other_images, window
-from mammoflow.imaging.geometry import Mask, Row, mask_to_patch, resample
+from mammoflow.imaging.geometry import Mask, Row, mask_to_patch, resample, shrink_mask
 from mammoflow.reasons.features import FeatureReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.files import read_image, read_mask
@@ -146,7 +146,10 @@ class PatchFiles:
             breast = self._without_pectoral(lesion, breast, mask)
         spacing_in, spacing_out = self._film_spacing(lesion), self.spacing(index)
         if spacing_out > spacing_in:
+            whole = mask
             image, mask, breast = (resample(grid, spacing_in, spacing_out) for grid in (image, mask, breast))
+            if not mask.any():  # a pixel that is covered by less than half is not set, and a tiny lesion stays
+                mask = shrink_mask(whole, (image.shape[0], image.shape[1]))
         if not mask.any():
             raise ExcludedCase(LesionReason.MASK_EMPTY, f"the {self.source} mask has no pixel on the lesion's patch")
         return LesionPatch(image, mask, breast, spacing_out, self._breasts(lesion))
@@ -170,8 +173,12 @@ class PatchFiles:
         rows = (self._image_rows[str(lesion["image_id"])], self._image_rows[other])
         sides = [float(row[f"{axis}_spacing_mm"]) for row in rows for axis in ("row", "column")]
         spacing = max(self.spacing_mm, *(side * self.spacing_factor for side in sides))
-        pictures = [self._picture(row, spacing / self.spacing_factor) for row in rows]
-        mask = as_square(self._canonical_mask(lesion, rows[0]), rows[0], spacing / self.spacing_factor)
+        canonical = self._canonical_mask(lesion, rows[0])
+        breasts = self._canonical_breasts(rows, canonical)
+        pictures = [
+            self._picture(row, of_row, spacing / self.spacing_factor) for row, of_row in zip(rows, breasts, strict=True)
+        ]
+        mask = as_square(canonical, rows[0], spacing / self.spacing_factor)
         if not mask.any():
             return None
         centre = tuple(float(np.flatnonzero(mask.any(axis=axis)).mean()) + 0.5 for axis in (1, 0))
@@ -193,12 +200,24 @@ class PatchFiles:
         )
         return own, mirrored
 
-    def _picture(self, row: Row, spacing: float) -> BreastPicture:
-        """Read a canonical image with its breast region."""
+    def _canonical_breasts(self, rows: tuple[Row, Row], mask: Mask) -> list[Mask]:
+        """Return the breast regions of the lesion's image and of the other one, without muscle unless it lies on it."""
+        breasts = [read_mask(self.images / row["breast_file"]) for row in rows]
+        if not self.exclude_pectoral:
+            return breasts
+        muscles = [
+            read_mask(self.images / row["pectoral_file"])
+            if isinstance(row.get("pectoral_file"), str)
+            else np.zeros_like(breast)
+            for row, breast in zip(rows, breasts, strict=True)
+        ]
+        if 2 * np.count_nonzero(mask & muscles[0]) > np.count_nonzero(mask):
+            return breasts
+        return [np.asarray(breasts[0] & (~muscles[0] | mask)), np.asarray(breasts[1] & ~muscles[1])]
+
+    def _picture(self, row: Row, breast: Mask, spacing: float) -> BreastPicture:
+        """Read a canonical image, and bring it with its breast region to square pixels."""
         image = np.asarray(read_image(self.images / row["image_file"]), dtype=np.float32)
-        breast = read_mask(self.images / row["breast_file"])
-        if self.exclude_pectoral and isinstance(row.get("pectoral_file"), str):
-            breast = breast & ~read_mask(self.images / row["pectoral_file"])
         return BreastPicture.of(image, breast, row, spacing)
 
     def _patch_side(self, lesion: Row) -> int:

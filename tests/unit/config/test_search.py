@@ -53,6 +53,8 @@ def test_the_settings_file_of_a_search_gives_its_job_back(tmp_path: Path) -> Non
         ({"keep": ["best_auc", "last"], "patience": [None, 3]}, "patience is 3 and keep is last"),
         ({"network": ["resnet_small"]}, "makes another classifier"),
         ({"threshold.method": ["youden"]}, "the AUC of one training does not depend"),
+        ({"few_labels.fraction": [0.1, 1.0]}, "chooses other labels"),
+        ({"labels": ["true", "shuffled"]}, "chooses other labels"),
         ({"dropout": [0.2, 0.2]}, "expected different values"),
         ({"dropout": []}, "expected different values"),
         ({"vectors": [[], ["no_family"]]}, r"searches\.rates\.space\.vectors names 'no_family'"),
@@ -123,3 +125,14 @@ def test_a_range_is_of_whole_numbers_where_the_key_takes_these(
     )
     space: Any = search.space["key"]
     assert is_whole(space, present) == whole
+
+
+@pytest.mark.parametrize("hidden", [{"few_labels": {"fraction": 0.1}}, {"labels": "shuffled"}])
+def test_a_classifier_that_hides_labels_is_not_searched(hidden: dict[str, Any]) -> None:
+    searches = {"rates": {"classifier": "few", "space": {"learning_rate": LEARNING_RATE}}}
+    few = {"input": "context_crop", "network": "resnet_small", **hidden}
+    values = {"classification": {"searches": searches, "classifiers": {"few": few}}}
+    with pytest.raises(
+        ConfigError, match=r"searches\.rates\.classifier is 'few'.*expected fraction: 1 and labels: true"
+    ):
+        validate_settings(StudyConfig, values, "test")

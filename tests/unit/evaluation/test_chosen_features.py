@@ -151,6 +151,18 @@ def test_standardised_similarity_joins_the_features(tmp_path):
     assert "logistic regression on 5 features" in " ".join(candidate.notes)
 
 
+def test_a_lesion_that_lacks_a_family_is_not_scored_by_its_similarity():
+    lesions, label, random = lesions_of()
+    sides = {f"{region}_mean_w4.0_o000": 5 + label + random.normal(0, 1, N) for region in ("inner", "ring")}
+    families = {
+        "gabor": table(lesions, "gabor", **sides),
+        "radiomics": table(lesions, "radiomics", a=np.where(np.arange(N) == 5, np.nan, random.normal(0, 1, N))),
+    }
+    for settings in (model(), model(standardised_similarity=True), model(standardised_similarity=True, size=True)):
+        scored = chosen_candidate(settings, families, lesions, "").scored(lesions)
+        assert set(lesions.index) - set(scored) == {"L005"}
+
+
 def test_chosen_models_are_compared_with_size_alone():
     lesions, label, random = lesions_of()
     features = table(lesions, "gabor", a=label + random.normal(0, 1, N))

@@ -107,6 +107,20 @@ def test_boosted_trees_see_the_lesion_type_and_are_the_same_each_time() -> None:
     pd.testing.assert_frame_equal(first.runs[0], second.runs[0], check_exact=True)
 
 
+def test_trees_do_not_take_a_type_that_training_lacks_for_the_first_one() -> None:
+    lesions, random = study()
+    lesions["lesion_type"] = np.where(np.arange(N) // 3 % 5 == 0, "calcification", "mass")
+    # Only the type says something: calcifications, the first type and the rarer one, are benign.
+    benign = (lesions["lesion_type"] == "calcification") | (random.random(N) < 0.3)
+    lesions["malignant"] = pd.array((~benign).astype(int), dtype="Int64")
+    features = table(lesions, "gabor", noise=np.zeros(N))
+    lesions.loc[lesions["split"] == "test", "lesion_type"] = ["distortion", "calcification", "mass", "mass"] * (N // 12)
+    score = boosted_candidate("gabor", features, lesions).runs[0]["score"][lesions["split"] == "test"]
+    unseen, first, second = (score.iloc[place] for place in range(3))
+    assert first < second
+    assert unseen == pytest.approx(second)
+
+
 def test_test_labels_change_neither_trees_nor_the_joint_model() -> None:
     lesions, features = opposite()
     turned = lesions.copy()

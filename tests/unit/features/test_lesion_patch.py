@@ -67,6 +67,15 @@ def test_lesion_without_a_mask_is_told_apart(make_shard, lesion, source, reason)
     assert caught.value.reason is reason
 
 
+def test_a_tiny_mask_does_not_vanish_where_the_patch_is_made_coarser(make_shard):
+    shard = make_shard([Lesion(spacing=0.25, centre=(25.0, 25.0), radius=0.4)])
+    fine = PatchFiles(shard.images, shard.masks, "reference", 0.25).read(0).mask
+    assert fine.sum() == 12  # three fine pixels in each of four coarse ones, of 16
+    coarse = PatchFiles(shard.images, shard.masks, "reference", 1.0).read(0).mask
+    assert 1 <= coarse.sum() <= 4
+    np.testing.assert_allclose(np.argwhere(coarse).mean(axis=0) + 0.5, [25.0, 25.0], atol=1.0)
+
+
 def test_an_image_without_a_pixel_spacing_has_no_features(make_shard):
     shard = make_shard([Lesion()])
     path = shard.images / "images.parquet"

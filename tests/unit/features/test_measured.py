@@ -166,6 +166,32 @@ def test_symmetric_breasts_have_no_asymmetry_whichever_way_their_films_face(make
     np.testing.assert_allclose(own.image, other.image, atol=1)
 
 
+@pytest.mark.parametrize(("share", "keeps"), [(1, True), (1 / 3, False)])
+def test_a_lesion_on_the_muscle_keeps_it_in_both_breasts_and_a_part_of_one_keeps_itself(make_shard, share, keeps):
+    shard = make_shard([Lesion(centre=(52.0, 33.4), radius=8.0), Lesion()])
+    breast = np.ones(CANONICAL_SHAPE, dtype=bool)
+    stripes = np.arange(CANONICAL_SHAPE[1]) * COLUMN_SPACING % 6 < 6 * share  # millimetres
+    muscle = breast & stripes
+    film = np.full(CANONICAL_SHAPE, 30000, dtype=np.uint16)
+    for name in ("own", "other"):
+        write_image(shard.images / f"image/{name}.png", film)
+        write_mask(shard.images / f"breast/{name}.png", breast)
+        write_mask(shard.images / f"pectoral/{name}.png", muscle)
+    columns = {f"{kind}_file": [f"{kind}/own.png", f"{kind}/other.png"] for kind in ("image", "breast", "pectoral")}
+    table = read_table(shard.images / "images.parquet", CANONICAL_IMAGES)
+    table = table.assign(patient_id="patient-0", laterality=["L", "R"], **columns)
+    write_table(table, CANONICAL_IMAGES, shard.images / "images.parquet")
+    cut, whole = (
+        PatchFiles(
+            shard.images, shard.masks, "predicted", 0.5, compares_breasts=True, exclude_pectoral=exclude
+        ).read(0).breasts
+        for exclude in (True, False)
+    )  # fmt: skip
+    assert cut[0].breast[cut[0].mask].all()
+    for part, full in zip(cut, whole, strict=True):
+        assert (part.breast.sum() == full.breast.sum()) == keeps
+
+
 def test_breasts_that_differ_have_asymmetry():
     mask = disc(6.0)
     own = patch_of(mask)
