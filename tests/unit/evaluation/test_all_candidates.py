@@ -49,7 +49,8 @@ def test_rows_are_in_the_order_of_the_table(tables: Run) -> None:
 
 def test_joined_views_stand_beside_their_model_and_are_fused(tables: Run) -> None:
     settings = SETTINGS.model_copy(update={"joined_views": ["both", "perceptron_frozen"]})
-    found = [name for name in names(settings, tables) if name not in names(SETTINGS, tables)]
+    without = names(SETTINGS, tables)
+    found = [name for name in names(settings, tables) if name not in without]
     joined = ["both (views joined)", "perceptron_frozen (views joined)"]
     assert found == [*joined, *(f"{name} + {what}" for name in joined for what in ("BI-RADS", "reader's words"))]
 
