@@ -13,7 +13,15 @@ from mammoflow.errors import ConfigError
 from mammoflow.planning.models import classifier_model, run_folder
 from mammoflow.storage.outputs import is_same
 
-SHAPING = ("longest_side_px", "breast_region", "voi", "patch_mm", "patch_spacing_mm")
+SHAPING = (
+    "longest_side_px",
+    "breast_region",
+    "voi",
+    "window_center",
+    "window_width",
+    "patch_mm",
+    "patch_spacing_mm",
+)
 """Settings of the image stage that decide what a classifier sees of a film, whatever its files are like."""
 
 

@@ -83,6 +83,16 @@ def test_other_pictures_than_in_training_are_refused(other: Path, changed: dict[
         check_run(applied(other, **changed))
 
 
+@pytest.mark.parametrize(("center", "width", "key"), [(-600.0, 400.0, "window_center"), (40.0, 1500.0, "window_width")])
+def test_another_window_than_in_training_is_refused(other: Path, center: float, width: float, key: str) -> None:
+    trained = ImagesSettings(voi="fixed", window_center=40.0, window_width=400.0)
+    write_text(other / "settings" / "images.yaml", settings_text(trained))
+    check_run(applied(other, images={"voi": "fixed", "window_center": 40.0, "window_width": 400.0}))
+    found = center if key == "window_center" else width
+    with pytest.raises(ConfigError, match=rf"images.{key}: found {found}, but .*set images.{key} to"):
+        check_run(applied(other, images={"voi": "fixed", "window_center": center, "window_width": width}))
+
+
 def test_models_that_see_colours_where_those_of_the_training_saw_none_are_refused(other: Path) -> None:
     write_text(other / "settings" / "segmentation" / "mine.yaml", settings_text(SegmentSettings(colour="rgb")))
     with pytest.raises(ConfigError, match=r"segmentation.colour: found 'grey', but .* set segmentation.colour to rgb"):
