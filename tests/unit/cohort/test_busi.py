@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from mammoflow.cohort.reader import open_reader
+from mammoflow.cohort.selection import select_cases
 from mammoflow.cohort.stage import build_cohort
 from mammoflow.config.cohort import CohortSettings, DatasetSettings
 from mammoflow.config.images import ImagesSettings
@@ -190,6 +191,19 @@ def test_bad_cases_are_rows_with_a_reason(busi, writer, cohort, tmp_path):
     lesions = excluded[excluded["level"] == "lesion"].set_index("lesion_id")["reason"].to_dict()
     assert lesions.pop("malignant_5_L0") in (str(FileReason.TRUNCATED), str(FileReason.UNREADABLE))
     assert lesions == {"malignant_3_L0": str(LesionReason.MASK_EMPTY), "malignant_4_L0": str(FileReason.NOT_GREY)}
+
+
+def test_a_second_mask_of_one_number_leaves_its_picture_without_a_full_annotation(busi, writer):
+    writer.add_usual(3)
+    second = writer.path("benign", 1, 0).with_name("benign (1)_mask_0.png")
+    busi.write_mask(second, busi.ellipse((20, 20), (5, 5)))
+    dataset = DatasetSettings(reader="busi", name="BUSI", folder=str(writer.study), spacing_mm=0.2)
+    found = select_cases(open_reader(dataset, writer.study), classes=["normal", "benign", "malignant"]).resolved
+    assert [(lost.image_id, Path(lost.path).name) for lost in found.excluded] == [("benign_1", second.name)]
+    images = {image["image_id"]: image for image in found.images}
+    assert [name for name, image in images.items() if not image["fully_annotated"]] == ["benign_1"]
+    assert images["benign_1"]["image_class"] is None  # the lost lesion may be malignant
+    assert images["benign_2"]["image_class"] == "benign"
 
 
 def test_ids_do_not_change_when_pictures_come(busi, writer, cohort):

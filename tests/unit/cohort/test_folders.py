@@ -15,8 +15,11 @@ from pydantic import ValidationError
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, EnhancedMRImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from mammoflow.cohort.reader import open_reader
 from mammoflow.cohort.readers._folders_options import Options
+from mammoflow.cohort.selection import select_cases
 from mammoflow.cohort.stage import build_cohort
+from mammoflow.config.cohort import DatasetSettings
 from mammoflow.config.images import ImagesSettings
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import StudyError
@@ -202,9 +205,6 @@ def test_a_modality_that_is_not_accepted_is_excluded(ct):
 
 def test_masks_beside_images_and_near_copies(tmp_path):
     """`{name}_mask` beside `{name}` is a mask; near copies count as one patient."""
-    from mammoflow.cohort.reader import open_reader
-    from mammoflow.config.cohort import DatasetSettings
-
     smooth = cv2.GaussianBlur(colours(1), (0, 0), 6)
     for name, picture in {"a": smooth, "b": smooth[::-1], "c": cv2.add(smooth, 4)}.items():
         write(tmp_path / "one" / f"{name}.png", picture)
@@ -219,6 +219,20 @@ def test_masks_beside_images_and_near_copies(tmp_path):
     assert rows["mask_name"].tolist() == ["one/a_mask.png", "one/b_mask.png", "one/c_mask.png"]
     assert rows["patient_id"].tolist() == ["one/a", "one/b", "one/a"]
     assert set(rows["label"]) == {"malignant"}
+
+
+def test_a_second_mask_of_one_number_leaves_its_image_without_a_full_annotation(tmp_path):
+    for name in ("benign/images/a", "benign/images/b", "benign/images/c", "normal/images/d"):
+        write(tmp_path / f"{name}.png", disc())
+    masks = ("benign/masks/a", "benign/masks/a_mask", "benign/masks/b_1", "benign/masks/b_01", "benign/masks/c")
+    for name in (*masks, "benign/masks/c_2", "normal/masks/d", "normal/masks/d_mask"):
+        write(tmp_path / f"{name}.png", disc())
+    reader = open_reader(DatasetSettings(reader="folders", name="x", folder=str(tmp_path)), tmp_path)
+    found = select_cases(reader).resolved
+    lost = [exclusion.path for exclusion in found.excluded if "another mask of the same number" in exclusion.detail]
+    assert lost == ["benign/masks/a_mask.png", "benign/masks/b_1.png", "normal/masks/d_mask.png"]
+    annotated = {image["image_id"]: image["fully_annotated"] for image in found.images}
+    assert annotated == {"benign_a": False, "benign_b": False, "benign_c": True, "normal_d": True}
 
 
 def test_a_folder_without_images_says_which_pattern_fails(tmp_path):

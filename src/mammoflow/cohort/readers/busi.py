@@ -97,7 +97,10 @@ class StudyReader(Reader):
                     }
                 )
         detail = "this mask has no picture, or its picture has another mask of the same number"
-        excluded = [Exclusion("row", FileReason.MISSING_FILE, detail, path=path) for path in orphans]
+        excluded = [
+            Exclusion("row", FileReason.MISSING_FILE, detail, image_id=image, path=path)
+            for path, image in orphans.items()
+        ]
         return pd.DataFrame(rows, columns=[*ROW_COLUMNS, *PRIVATE_COLUMNS]), excluded
 
     def find_image(self, rows: Sequence[Row]) -> FoundImage:
@@ -136,15 +139,15 @@ class StudyReader(Reader):
         }
 
     @cached_property
-    def _found(self) -> tuple[list[Picture], list[str]]:
-        """The pictures in natural order, and the masks without one."""
+    def _found(self) -> tuple[list[Picture], dict[str, str]]:
+        """The pictures in natural order, and each mask without a place with the id of its picture, or ""."""
         root = _root(self.study)
         pictures: list[Picture] = []
-        orphans: list[str] = []
+        orphans: dict[str, str] = {}
         for label in LABELS:
             of_label, lost = _list_folder(self.study, root / label, label)
             pictures += of_label
-            orphans += lost
+            orphans |= lost
         if not pictures:
             raise StudyError(f"no picture *{SUFFIX} in the folders {', '.join(LABELS)} of {root}")
         return pictures, orphans
@@ -233,10 +236,10 @@ def _root(study: Path) -> Path:
     )
 
 
-def _list_folder(study: Path, folder: Path, label: Label) -> tuple[list[Picture], list[str]]:
-    """Return the pictures of one label with their masks, and the masks that have no picture."""
+def _list_folder(study: Path, folder: Path, label: Label) -> tuple[list[Picture], dict[str, str]]:
+    """Return the pictures of one label with their masks, and each mask without a place with its picture's id, or ""."""
     if not folder.is_dir():
-        return [], []
+        return [], {}
     files = sorted(
         (path for path in entries(folder) if path.suffix.lower() == SUFFIX and not path.name.startswith(".")),
         key=lambda path: _natural(path.stem),
@@ -247,12 +250,12 @@ def _list_folder(study: Path, folder: Path, label: Label) -> tuple[list[Picture]
         for path in files
         if path not in masks
     }
-    orphans = []
+    orphans = {}
     for path, found in masks.items():
         name = path.relative_to(study).as_posix()
         picture, number = pictures.get(found["picture"].lower()), int(found["number"] or 0)
         if picture is None or number in picture.masks:
-            orphans.append(name)
+            orphans[name] = "" if picture is None else picture.image_id
         else:
             picture.masks[number] = name
     return list(pictures.values()), orphans

@@ -47,11 +47,14 @@ class Picture:
         Relative to the study folder.
     masks
         Number of each mask to its path; 0 for a mask without a number.
+    crowded_out
+        Paths of further masks whose number another mask has.
     """
 
     key: Key
     path: str
     masks: dict[int, str] = field(default_factory=dict)
+    crowded_out: list[str] = field(default_factory=list)
 
 
 class StudyReader(Reader):
@@ -77,10 +80,13 @@ class StudyReader(Reader):
         excluded = [*excluded, *lost]
         ids = distinct_names([tuple(part for part in picture.key if part) for picture in pictures])
         rows: list[dict[str, Any]] = []
+        self.in_doubt = set()
         for picture, image_id, patient in zip(pictures, ids, patients, strict=True):
             if patient is None:
                 continue
             label = parse_label(picture.key[0], self.options.labels)
+            if picture.crowded_out and label != "normal":  # of a normal image no mask is a lesion
+                self.in_doubt.add(image_id)
             masks = picture.masks or {0: ""}
             for number in [min(masks)] if label == "normal" else sorted(masks):
                 lesion = f"{image_id}_L{number}"
@@ -180,6 +186,8 @@ class StudyReader(Reader):
             places = (_picture_of(match, pictures, by_name) for match in matches)
             place = next((place for place in places if place is not None), None)
             if place is None or place[1] in place[0].masks:
+                if place is not None:
+                    place[0].crowded_out.append(path)
                 detail = "this mask has no image, or its image has another mask of the same number"
                 excluded.append(Exclusion("row", FileReason.MISSING_FILE, detail, path=path))
             else:
