@@ -12,8 +12,12 @@ import pytest
 import SimpleITK
 import yaml
 
+from mammoflow.cohort.reader import open_reader
 from mammoflow.cohort.readers.nifti import chosen_slices
+from mammoflow.cohort.resolution import Resolved
+from mammoflow.cohort.selection import select_cases
 from mammoflow.cohort.stage import build_cohort
+from mammoflow.config.cohort import DatasetSettings
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ExcludedCase
 from mammoflow.formats.volumes import read_volume, refuse_other_grid
@@ -97,6 +101,77 @@ def test_slices_are_chosen_by_the_area_of_the_lesion():
     assert chosen_slices(areas, "lesion", 1) == [1, 2, 3, 4]
     assert chosen_slices(areas, "lesion", 2) == [1, 3]
     assert chosen_slices(areas, "all", 2) == [0, 2, 4]
+
+
+def two_masks() -> tuple[np.ndarray, np.ndarray]:
+    """Return masks (z, y, x) of two lesions: z = 1 to 3, largest at 2, and z = 2 to 5, largest at 4."""
+    one, two = np.zeros((2, 8, 6, 7), dtype=np.uint8)
+    for place, side in ((1, 2), (2, 5), (3, 2)):
+        one[place, :side, :side] = 1
+    for place, side in ((2, 1), (3, 1), (4, 4), (5, 1)):
+        two[place, :side, :side] = 1
+    return one, two
+
+
+def selected(folder: Path, slices: str, *masks: np.ndarray | bytes, every: int = 1) -> Resolved:
+    """Select the slices of one benign volume with these masks; bytes are a damaged file."""
+    write_volume(folder / "benign" / "images" / "v.nii", np.zeros((8, 6, 7), dtype=np.int16))
+    for number, mask in enumerate(masks, start=1):
+        path = folder / "benign" / "masks" / f"v_{number}.nii"
+        if isinstance(mask, bytes):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(mask)
+        else:
+            write_volume(path, mask)
+    options = {"slices": slices, "every": every}
+    dataset = DatasetSettings(reader="nifti", name="x", folder=str(folder), options=options)
+    return select_cases(open_reader(dataset, folder)).resolved
+
+
+def lesions_of(found: Resolved) -> dict[int, list[int]]:
+    """Return the slices that are images, and the numbers of the masks that have a lesion there."""
+    lesions: dict[int, list[int]] = {int(image["image_id"][-4:]): [] for image in found.images}
+    for lesion in found.lesions:
+        assert lesion["image_id"][-4:] == lesion["lesion_id"][-4:]
+        lesions[int(lesion["image_id"][-4:])].append(int(lesion["mask_path"].removesuffix(".nii")[-1]))
+    return lesions
+
+
+@pytest.mark.parametrize(
+    ("slices", "every", "expected"),
+    [
+        ("largest", 1, {2: [1, 2]}),
+        ("lesion", 1, {1: [1], 2: [1, 2], 3: [1, 2], 4: [2], 5: [2]}),
+        ("lesion", 2, {1: [1], 3: [1, 2], 5: [2]}),
+        ("all", 3, {0: [], 3: [1, 2], 6: []}),
+        ("all", 1, {0: [], 1: [1], 2: [1, 2], 3: [1, 2], 4: [2], 5: [2], 6: [], 7: []}),
+    ],
+)
+def test_every_lesion_of_a_chosen_slice_is_there_whichever_mask_has_it(tmp_path, slices, every, expected):
+    found = selected(tmp_path, slices, *two_masks(), every=every)
+    assert lesions_of(found) == expected
+    assert found.excluded == []
+    assert all(image["fully_annotated"] for image in found.images)
+
+
+@pytest.mark.parametrize(
+    ("second", "annotated"),
+    [(b"no volume" * 100, False), (two_masks()[1][1:], False), (np.zeros((8, 6, 7), dtype=np.uint8), True)],
+    ids=["damaged", "another grid", "empty"],
+)
+def test_a_lost_mask_leaves_the_slices_of_its_volume_in_doubt_unless_it_is_empty(tmp_path, second, annotated):
+    found = selected(tmp_path, "lesion", two_masks()[0], second)
+    assert lesions_of(found) == {1: [1], 2: [1], 3: [1]}
+    assert {Path(lost.path).name for lost in found.excluded} == {"v_2.nii"}
+    assert {image["fully_annotated"] for image in found.images} == {annotated}
+
+
+def test_a_second_mask_of_one_number_leaves_the_slices_of_its_volume_in_doubt(tmp_path):
+    one, two = two_masks()
+    write_volume(tmp_path / "benign" / "masks" / "v_01.nii", two)
+    found = selected(tmp_path, "largest", one)
+    assert len(found.excluded) == 1
+    assert [image["fully_annotated"] for image in found.images] == [False]
 
 
 def test_a_file_that_is_no_volume_is_excluded(tmp_path):

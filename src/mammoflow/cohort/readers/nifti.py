@@ -17,6 +17,10 @@ from mammoflow.formats.study_paths import safe_path
 from mammoflow.formats.volumes import AXES, SUFFIXES, place_text, read_volume, refuse_other_grid
 from mammoflow.reasons.lesions import LesionReason
 
+Areas = npt.NDArray[np.int64]
+MaskOfVolume = tuple[dict[str, Any], Areas]
+"""The row of a mask, and the pixels that it marks on each slice."""
+
 
 class StudyReader(FoldersReader):
     """Folders of volumes, laid out as for the reader `folders`."""
@@ -29,15 +33,21 @@ class StudyReader(FoldersReader):
         return cast("Options", self.dataset.options)
 
     def read_rows(self) -> tuple[pd.DataFrame, list[Exclusion]]:
-        """Return one row for each chosen slice; a volume without a mask that can be read is excluded."""
+        """Return the rows of the chosen slices of each volume; masks that cannot be used are excluded."""
         volumes, excluded = super().read_rows()
+        volumes_in_doubt, self.in_doubt = self.in_doubt, set()
+        of_volumes: dict[str, list[dict[str, Any]]] = {}
+        for values in volumes.to_dict("records"):
+            row = {str(name): value for name, value in values.items()}
+            of_volumes.setdefault(str(row["image_id"]), []).append(row)
         rows: list[dict[str, Any]] = []
-        for volume in volumes.to_dict("records"):
-            row = {str(name): value for name, value in volume.items()}
-            try:
-                rows += self._slices(row)
-            except ExcludedCase as problem:
-                excluded.append(Exclusion.of("image", problem, row, str(row["mask_name"] or row["image_name"])))
+        for volume, of_volume in of_volumes.items():
+            usable, lost = self._read_masks(of_volume)
+            slices = self._slices(usable)
+            if volume in volumes_in_doubt or any(mask.reason is not LesionReason.MASK_EMPTY for mask in lost):
+                self.in_doubt.update(str(row["image_id"]) for row in slices)
+            rows += slices
+            excluded += lost
         return pd.DataFrame(rows, columns=[*volumes.columns, "place"]), excluded
 
     def find_image(self, rows: Sequence[Row]) -> FoundImage:
@@ -51,8 +61,19 @@ class StudyReader(FoldersReader):
         values = ",".join(map(str, self.volume_options.mask_values))
         return FoundLesion(str(row["mask_name"]), {"volume_slice": row["place"], "mask_value": values or ">0"})
 
-    def _slices(self, row: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return the rows of the chosen slices of one volume and mask."""
+    def _read_masks(self, rows: Sequence[dict[str, Any]]) -> tuple[list[MaskOfVolume], list[Exclusion]]:
+        """Read the masks of one volume; those that cannot be used are excluded."""
+        usable = []
+        lost = []
+        for row in rows:
+            try:
+                usable.append((row, self._areas(row)))
+            except ExcludedCase as problem:
+                lost.append(Exclusion.of("image", problem, row, str(row["mask_name"] or row["image_name"])))
+        return usable, lost
+
+    def _areas(self, row: Row) -> Areas:
+        """Return the pixels that a mask marks on each slice of its volume."""
         options = self.volume_options
         if not row["mask_name"]:
             raise ExcludedCase(LesionReason.MASK_NOT_FOUND, "no file fits cohort.dataset.options.masks for this volume")
@@ -61,28 +82,34 @@ class StudyReader(FoldersReader):
         mask = read_volume(path).voxels
         marked = np.isin(np.rint(mask), options.mask_values) if options.mask_values else mask > 0
         others = tuple(axis for axis in range(3) if axis != AXES[options.plane])
-        areas = marked.sum(axis=others)
+        areas: Areas = marked.sum(axis=others)
         if not areas.any():
             raise ExcludedCase(LesionReason.MASK_EMPTY, f"no voxel of the mask has a value of {options.mask_values}")
-        return [
-            {
-                **row,
-                "image_id": f"{row['image_id']}_{options.plane}{index:04d}",
-                "lesion_id": f"{row['lesion_id']}_{options.plane}{index:04d}",
-                "label": row["label"] if areas[index] else "normal",
-                "place": place_text(options.plane, int(index)),
-            }
-            for index in chosen_slices(areas, options.slices, options.every)
-        ]
+        return areas
+
+    def _slices(self, masks: Sequence[MaskOfVolume]) -> list[dict[str, Any]]:
+        """Return the rows of one volume: of each chosen slice the masks that mark it, or one normal row."""
+        if not masks:
+            return []
+        options = self.volume_options
+        whole = np.sum([areas for _, areas in masks], axis=0)
+        rows = []
+        for index in chosen_slices(whole, options.slices, options.every):
+            place = f"{options.plane}{index:04d}"
+            shown = [row for row, areas in masks if areas[index]]
+            for row in shown or [{**masks[0][0], "label": "normal"}]:
+                ids = {name: f"{row[name]}_{place}" for name in ("image_id", "lesion_id")}
+                rows.append({**row, **ids, "place": place_text(options.plane, index)})
+        return rows
 
 
-def chosen_slices(areas: npt.NDArray[np.int64], which: str, every: int) -> list[int]:
+def chosen_slices(areas: Areas, which: str, every: int) -> list[int]:
     """Return the indices of the slices that are images.
 
     Parameters
     ----------
     areas
-        (slices,) pixels of the lesion on each slice.
+        (slices,) pixels of all lesions on each slice.
     which
         "largest", "lesion" or "all", see `Options.slices`.
     every
