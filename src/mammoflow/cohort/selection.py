@@ -113,7 +113,7 @@ def select_cases(reader: Reader, unlabelled: Unlabelled = "leave_out", classes: 
     ]
     before = [*unread, *repeated, *repeated_normal, *denied, *without_label]
     images = {image["image_id"] for image in resolved.images}
-    lost_images = {exclusion.image_id for exclusion in resolved.excluded if exclusion.level == "image"}
+    lost_images = {exclusion.image_id for exclusion in [*before, *resolved.excluded] if exclusion.level == "image"}
     emptied = _images_without_rows(before, images | lost_images)
     resolved.excluded = [*before, *emptied, *resolved.excluded]
     _mark_annotated(resolved, candidates, reader)
