@@ -14,7 +14,7 @@ from mammoflow.cohort.id_spellings import refuse_similar_patients
 from mammoflow.cohort.image_classes import with_classed_images, with_image_classes
 from mammoflow.cohort.losses import describe_losses
 from mammoflow.cohort.numbers import quoted
-from mammoflow.cohort.reader import Exclusion, Reader
+from mammoflow.cohort.reader import Exclusion, Reader, Row
 from mammoflow.cohort.resolution import Resolved, resolve_files
 from mammoflow.cohort.step_counts import flow_step
 from mammoflow.cohort.table_files import ORIGIN, records
@@ -26,6 +26,8 @@ from mammoflow.reasons.labels import LabelReason
 from mammoflow.reasons.lesions import LesionReason
 
 Flow = list[dict[str, Any]]
+REFERENCE = ("mask_name", "mask_item", "mask_value", "box_y0", "box_x0", "box_y1", "box_x1")
+"""Columns that say where a lesion is; not every reader has all of them."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,8 @@ def _unfound(resolved: Resolved) -> set[str]:
 def _drop_repeated(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion], list[Exclusion]]:
     """Keep one row per lesion, the first whose malignancy is known, and none where the rows disagree about it.
 
+    A row whose mask or box is not that of the kept row is no repeat: its outline is lost.
+
     Returns
     -------
     tuple
@@ -199,15 +203,35 @@ def _drop_repeated(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion], l
     lesion_ids = rows["lesion_id"].reindex(known_first)
     repeated = (lesion_ids.duplicated() & lesion_ids.notna()).reindex(rows.index)
     torn = rows.groupby("lesion_id")["label"].transform("nunique") > 1
+    firsts = rows[~(repeated | torn) & rows["lesion_id"].isin(rows.loc[repeated, "lesion_id"])]
+    kept = {row["lesion_id"]: _reference(row) for row in records(firsts)}
     of_lesions: list[Exclusion] = []
     of_normal: list[Exclusion] = []
     for row, conflict in zip(records(rows[repeated | torn]), torn[repeated | torn], strict=True):
+        reference = _reference(row)
+        is_marked = any(value != "" for value in reference)
         if conflict:
             problem = ExcludedCase(LabelReason.LABEL_CONFLICT, f"rows of {row['lesion_id']} differ in malignancy")
+        elif row["label"] != "normal" and is_marked and reference != kept[row["lesion_id"]]:
+            detail = (
+                f"{_origin(row)}a second row for {row['lesion_id']} with another mask or box; expected one mask or box "
+                "for each lesion; the first row, or the first with a label, is used: give each lesion its own number"
+            )
+            problem = ExcludedCase(CohortReason.CONTRADICTION, detail)
         else:
             problem = ExcludedCase(CohortReason.DUPLICATE_ROW, f"a second row for {row['lesion_id']}")
         (of_normal if row["label"] == "normal" else of_lesions).append(Exclusion.of("row", problem, row))
     return rows[~(repeated | torn)], of_lesions, of_normal
+
+
+def _reference(row: Row) -> tuple[Any, ...]:
+    """Return the mask and box of a row; each blank is "", so that blanks are equal."""
+    values = (row.get(name) for name in REFERENCE)
+    return tuple("" if pd.isna(value) else value for value in values)
+
+
+def _origin(row: Row) -> str:
+    return f"{row[ORIGIN]}: " if row.get(ORIGIN) else ""
 
 
 def _drop_denied(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
@@ -225,8 +249,7 @@ def _drop_unlabelled(rows: pd.DataFrame, column: str) -> tuple[pd.DataFrame, lis
     for row in records(unlabelled.where(unlabelled.notna(), None)):
         pathology = "not given" if row["pathology"] is None else quoted(str(row["pathology"]))
         birads = "not given" if row["birads"] is None else f"{row['birads']:g}"
-        origin = f"{row[ORIGIN]}: " if row.get(ORIGIN) else ""
-        problem = ExcludedCase(LabelReason.NO_LABEL, f"{origin}{column} is {pathology}, BI-RADS {birads}")
+        problem = ExcludedCase(LabelReason.NO_LABEL, f"{_origin(row)}{column} is {pathology}, BI-RADS {birads}")
         excluded.append(Exclusion.of("lesion", problem, row))
     return rows[labelled], excluded
 
