@@ -65,7 +65,8 @@ def report_object(
         referenced_images=[_library_image(film)],
     )
     _describe_image(content, film)
-    identifiers = (*result_digest(film, findings, algorithm), str(classifier and sorted(classifier.parameters.items())))
+    judged_by = classifier and (classifier.title, sorted(classifier.parameters.items()))
+    identifiers = (*result_digest(film, findings, algorithm), str(judged_by))
     with warnings.catch_warnings():  # names and identifiers are those of the film, usual or not
         warnings.simplefilter("ignore")
         report = sr.ComprehensiveSR(

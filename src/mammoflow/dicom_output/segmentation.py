@@ -24,9 +24,12 @@ def tracking_uid(film: Evidence, finding: Finding) -> str:
 
 
 def result_digest(film: Evidence, findings: Sequence[Finding], algorithm: Algorithm) -> tuple[str, ...]:
-    """Return texts that differ where film, masks, algorithm or probabilities differ."""
-    words = [str(sorted(algorithm.parameters.items()))]
-    words += [f"{array_digest(one.mask)} {one.kind} {one.key} {one.probability}" for one in findings]
+    """Return texts that differ where film, side, view, masks, their measures, algorithm or probabilities differ."""
+    words = [str(sorted(algorithm.parameters.items())), film.laterality, film.view]
+    words += [
+        f"{array_digest(one.mask)} {one.kind} {one.key} {one.probability} {one.area_mm2!r} {one.diameter_mm!r}"
+        for one in findings
+    ]
     return (film.instance_uid, algorithm.title, algorithm.version, *words)
 
 

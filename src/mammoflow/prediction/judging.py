@@ -50,7 +50,7 @@ def judge(
                 f"{run.model.name}; expected --model {wanted}, or --classifier with another one"
             )
         can_read = getattr(INPUTS.load(classifier.settings.input), "can_read", None)
-        if can_read is not None and not can_read(prompts):
+        if can_read is not None and not can_read(prompts, run.margin_mm):
             for unprompted in segmented.rows:
                 said.setdefault(unprompted, {})[classifier.folder.name] = _nothing(classifier, run)
             continue

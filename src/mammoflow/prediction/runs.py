@@ -82,17 +82,22 @@ def read_run(folder: Path, names: Sequence[str] = (), model: str = "", weights: 
         raise StudyError(
             f"no classifier of the run {folder} can be applied: {'; '.join(left_out.values())}; expected another run"
         )
-    chosen = _model(folder, model)
+    chosen, settings = _model(folder, model), run_of(folder) / "settings"
     return FinishedRun(
         folder,
-        read_settings(ImagesSettings, folder / "settings" / "images.yaml"),
-        read_settings(SegmentSettings, folder / "settings" / "segmentation" / f"{chosen}.yaml"),
-        read_settings(PromptSettings, folder / "settings" / "prompts.yaml").default_margin_mm,
+        read_settings(ImagesSettings, settings / "images.yaml"),
+        read_settings(SegmentSettings, settings / "segmentation" / f"{chosen}.yaml"),
+        read_settings(PromptSettings, settings / "prompts.yaml").default_margin_mm,
         _spec(folder, chosen, weights),
         tuple(classifiers),
         left_out,
         _reported(folder, names, [one.folder.name for one in classifiers]),
     )
+
+
+def run_of(folder: Path) -> Path:
+    """Return the run that a fold belongs to, which has the settings of its folds; a run itself is returned."""
+    return folder if (folder / "settings").is_dir() else folder.resolve().parent
 
 
 def trained_classifiers(
@@ -128,8 +133,15 @@ def trained_classifiers(
         raise ConfigError(f"classifier {unknown[0]!r} is not in {folder}; expected some of {', '.join(trained)}")
     classifiers: list[Trained] = []
     left_out: dict[str, str] = {}
+    record = run_of(folder) / "run.json"
+    configured = read_json(record).get("values", {}).get("classification", {}).get("run") if record.is_file() else None
     for name in names or trained:
         try:
+            if configured is not None and name not in configured:
+                raise ConfigError(
+                    f"classifier {name!r} is no longer in classification.run of {folder}, whose settings may have "
+                    f"changed since its training; expected some of {', '.join(configured)}"
+                )
             classifiers.append(read(trained[name]))
         except MammoflowError as problem:
             if names:
@@ -140,7 +152,7 @@ def trained_classifiers(
 
 def _reported(folder: Path, named: Sequence[str], applied: list[str]) -> str:
     """Return the classifier whose probability joins the Structured Report; "" where several could be meant."""
-    settings = folder / "settings" / "dicom.yaml"
+    settings = run_of(folder) / "settings" / "dicom.yaml"
     wanted = named[0] if named else read_settings(DicomSettings, settings).classifier if settings.is_file() else ""
     if wanted in applied:
         return wanted
@@ -154,7 +166,7 @@ def model_named(settings: ClassifierSettings) -> str:
 
 def _model(folder: Path, wanted: str) -> str:
     """Return the segmentation model of a run whose masks its classifiers see."""
-    models = sorted(path.stem for path in (folder / "settings" / "segmentation").glob("*.yaml"))
+    models = sorted(path.stem for path in (run_of(folder) / "settings" / "segmentation").glob("*.yaml"))
     if wanted and wanted not in models:
         raise ConfigError(
             f"model {wanted!r} did not segment the run {folder}, so its classifiers never saw its masks; expected one "
@@ -167,8 +179,9 @@ def _model(folder: Path, wanted: str) -> str:
 
 def _spec(folder: Path, model: str, weights: Path | None) -> ModelSpec:
     """Return a model of a run, with the weights that the run trained where it did."""
-    trained = folder / "segmentation_models" / model / "model.safetensors"
-    origins = sorted((folder / "segmentation" / model).glob(f"*/{ORIGIN_FILE}"))
+    places = (folder, run_of(folder))  # a fold has models of its own only where they were trained in it
+    trained = [place / "segmentation_models" / model / "model.safetensors" for place in places]
+    origins = [path for place in places for path in sorted((place / "segmentation" / model).glob(f"*/{ORIGIN_FILE}"))]
     name = str(read_json(origins[0])["architecture"]) if origins else model
-    file = weights or (trained if trained.is_file() else None)
+    file = weights or next((path for path in trained if path.is_file()), None)
     return choose_model(model, file, "" if name == model else name)

@@ -92,11 +92,12 @@ class AdversarialLearner(SemiSupervisedLearner):
     def loss(self, batch: Pair, epoch: int, step: int) -> Tensor:
         """Return the labelled loss, the discriminator's, and, weighted, the adversarial one."""
         labelled, others = batch
-        shown, logits = self.seen(labelled)
-        loss = self.inner.loss_of(logits, labelled)
+        loss = self.inner.loss(labelled, epoch, step)  # of all outputs of a network that has several
         weight = self.weight(epoch, step)
         if not weight:
             return loss
+        with torch.no_grad():
+            shown, _ = self.seen(labelled)
         shown_others, _ = self.seen(others)
         real, false = (self.discriminator(each.detach()) for each in (shown, shown_others))
         discrimination = (_mean_loss(real, 1.0) + _mean_loss(false, 0.0)) / 2

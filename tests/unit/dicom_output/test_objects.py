@@ -236,8 +236,13 @@ def test_equal_results_have_equal_uids(
         segmentation_object(evidence, other_mask, algorithm),
         segmentation_object(evidence, findings, other_weights),
         segmentation_object(evidence, findings[:1], algorithm),
+        segmentation_object(evidence, [replace(findings[0], area_mm2=1.0), findings[1]], algorithm),
+        segmentation_object(evidence, [replace(findings[0], diameter_mm=1.0), findings[1]], algorithm),
+        segmentation_object(
+            replace(evidence, laterality="L" if evidence.laterality == "R" else "R"), findings, algorithm
+        ),
     )
-    assert len({first.SOPInstanceUID, *(one.SOPInstanceUID for one in others)}) == 4
+    assert len({first.SOPInstanceUID, *(one.SOPInstanceUID for one in others)}) == 7
     assert hd.UID(made_uid("a", "b")).is_valid
     assert made_uid("a", "b") != made_uid("ab")
 

@@ -72,10 +72,9 @@ def test_lesions_are_judged_with_the_settings_of_the_run(run: Path, film: Path, 
     assert percent == pytest.approx(100 * said["probability"], abs=0.01)
 
 
-def test_points_have_no_embedding_of_a_lesion_and_the_other_classifiers_answer(
-    run: Path, film: Path, made_up: ModuleType, tmp_path: Path
-) -> None:
-    both = tmp_path / "both"
+def with_embedding(run: Path, folder: Path) -> Path:
+    """Copy a run, and give it a classifier that says to read the embedding of a lesion."""
+    both = folder / "both"
     shutil.copytree(run, both)
     record = json.loads((both / "classification" / "crop" / "training.json").read_text(encoding="utf-8"))
     shutil.copytree(both / "classification" / "crop", both / "classification" / "embedding")
@@ -83,6 +82,13 @@ def test_points_have_no_embedding_of_a_lesion_and_the_other_classifiers_answer(
     settings |= {"input_options": {}, "network_options": {}}
     text = json.dumps({**record, "settings": settings})
     (both / "classification" / "embedding" / "training.json").write_text(text, encoding="utf-8")
+    return both
+
+
+def test_points_have_no_embedding_of_a_lesion_and_the_other_classifiers_answer(
+    run: Path, film: Path, made_up: ModuleType, tmp_path: Path
+) -> None:
+    both = with_embedding(run, tmp_path)
     x0, y0, x1, y1 = made_up.BOX
     point = ((x0 + x1) / 2, (y0 + y1) / 2)
     for boxes in ([], [made_up.BOX]):
@@ -93,6 +99,39 @@ def test_points_have_no_embedding_of_a_lesion_and_the_other_classifiers_answer(
         assert lesion.malignancy["embedding"].malignant is None
         assert lesion.malignancy["embedding"].threshold == pytest.approx(lesion.malignancy["crop"].threshold)
         assert 0 < lesion.malignancy["crop"].probability < 1
+
+
+def test_another_margin_leaves_classifiers_of_embeddings_without_an_answer(
+    run: Path, film: Path, made_up: ModuleType, tmp_path: Path
+) -> None:
+    both = with_embedding(run, tmp_path)
+    answered = predict(film, [made_up.BOX], out=tmp_path / "out", spacing_mm=0.25, threads=1, classify=both,
+                       margin_mm=MARGIN_MM + 1)  # fmt: skip
+    assert answered.lesions[0].malignancy["embedding"].probability is None
+    assert 0 < answered.lesions[0].malignancy["crop"].probability < 1
+
+
+def test_a_classifier_that_left_the_configuration_is_not_applied(run: Path, tmp_path: Path) -> None:
+    changed = tmp_path / "changed"
+    shutil.copytree(run, changed)
+    shutil.copytree(changed / "classification" / "crop", changed / "classification" / "old")
+    assert {one.folder.name for one in read_run(changed).classifiers} == {"crop", "old"}
+    write_text(changed / "run.json", json.dumps({"values": {"classification": {"run": ["crop"]}}}))
+    found = read_run(changed)
+    assert [one.folder.name for one in found.classifiers] == ["crop"]
+    assert "no longer in classification.run" in found.left_out["old"]
+    with pytest.raises(ConfigError, match=r"'old' is no longer in classification\.run"):
+        read_run(changed, ["old"])
+
+
+def test_a_fold_has_the_settings_and_models_of_its_run(run: Path, tmp_path: Path) -> None:
+    folds = tmp_path / "folds"
+    shutil.copytree(run, folds)
+    (folds / "fold-0").mkdir()
+    (folds / "classification").rename(folds / "fold-0" / "classification")
+    of_run, of_fold = read_run(run), read_run(folds / "fold-0")
+    assert (of_fold.images, of_fold.segment, of_fold.margin_mm) == (of_run.images, of_run.segment, of_run.margin_mm)
+    assert (of_fold.model, of_fold.reported) == (of_run.model, of_run.reported)
 
 
 def test_what_a_run_lacks_is_said(run: Path, film: Path, made_up: ModuleType, tmp_path: Path) -> None:

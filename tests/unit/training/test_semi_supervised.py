@@ -277,6 +277,16 @@ def test_adversarial_losses_reach_only_their_own_weights(learners: ModuleType) -
     assert float(gradients[len(own)].abs().sum()) > 0
 
 
+def test_beside_a_discriminator_the_labelled_loss_is_the_learners_own(
+    learners: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner = wrapped(learners, "adversarial", weight=0.2, width=4)
+    learner.discriminator.eval()
+    before, own = value(learner.loss(PAIR, 0, 0)), learner.inner.loss
+    monkeypatch.setattr(learner.inner, "loss", lambda *batch: own(*batch) + 3)  # such as that of further outputs
+    assert value(learner.loss(PAIR, 0, 0)) == pytest.approx(before + 3, rel=1e-5)
+
+
 def test_a_discriminator_needs_an_unlabelled_sample(learners: ModuleType) -> None:
     with pytest.raises(StudyError, match="no unlabelled sample"):
         TRAINERS.load("adversarial").wrap(learners.LineLearner(), lambda _: [], TRAINERS.options("adversarial")())

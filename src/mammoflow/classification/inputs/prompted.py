@@ -95,12 +95,14 @@ def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
     return samples
 
 
-def can_read(prompts: list[Path]) -> bool:
-    """Tell whether there is a box prompt; without any there is no embedding of a lesion."""
+def can_read(prompts: list[Path], margin_mm: float) -> bool:
+    """Tell whether there is a box prompt of this margin; without any there is no embedding of a lesion."""
+    from mammoflow.segmentation.prompting.default_prompts import default_prompts
     from mammoflow.tables.files import read_tables
     from mammoflow.tables.prompts import PROMPTS
 
-    return bool((read_tables(prompts, PROMPTS)["kind"] == "box").any())
+    table = read_tables(prompts, PROMPTS)
+    return not default_prompts(table[table["kind"] == "box"], margin_mm).empty
 
 
 def prompts_at(tables: list[Path], margin_mm: float) -> pd.DataFrame:

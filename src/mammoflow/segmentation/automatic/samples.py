@@ -237,7 +237,7 @@ def _with_hidden_labels(images: pd.DataFrame, few: FewLabelsSettings) -> pd.Data
         training = training[~training["phantom"].astype(bool)]  # phantoms beside real patients keep their labels
     names = training["source"] + "/" + training["patient_id"]
     usable = training["labels"] == COMPLETE
-    has_lesion = usable & (training["masks"].map(len) > 0)
+    has_lesion = usable & (training["boxes"].map(len) > 0)  # with labels of boxes a lesion needs no mask
     lesions_of = has_lesion.groupby(names).any()
     complete = set(names[usable])
     strata = {

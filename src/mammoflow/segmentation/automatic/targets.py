@@ -58,7 +58,11 @@ class Targets:
             grid = network_input.place_mask(np.zeros(self.images.size(row), dtype=np.bool_), self._spacing(row))
             return Target(np.full_like(grid, bool(image["boxes"])))
         if self.labels.kind == "points":
-            return self._on_grid(row, network_input, *self._points(row))
+            near, nowhere = self._points(row)
+            if image["labels"] == PARTLY:
+                masks = self.images.read_lesions(row)
+                nowhere |= self._unknown(row, bool(image["fully_listed"]), image["boxes_only"], masks) & ~near
+            return self._on_grid(row, network_input, near, nowhere)
         lesions = self.images.read_lesions(row) if self.boxes is None else self.boxes.lesions(row)
         union = np.zeros(self.images.size(row), dtype=np.bool_)
         for mask in lesions:

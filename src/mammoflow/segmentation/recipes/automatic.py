@@ -122,8 +122,9 @@ def prepare(task: TrainingTask) -> PreparedTraining:
         boxes = masks_from_boxes(options.labels, images, rows, task.store, task.device, task.use)
     synthetic, generator = _synthetic_lesions(task, images)
     learner = AutomaticLearner(model, images, options, frozen, boxes, synthetic)
+    with_lesions = int((images.images["boxes"].map(len) > 0).to_numpy()[learner.sampler.rows].sum())
     if options.labels.kind == "image":
-        _check_both_kinds(len(learner.sampler.rows), len(images.with_lesions("train")))
+        _check_both_kinds(len(learner.sampler.rows), with_lesions)
 
     phantoms = images.supplementary_phantoms(learner.sampler.rows)
     pasted = "synthetic_lesions" if synthetic else "copy_paste"
@@ -157,7 +158,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
         count_parameters([each for each in model.network.parameters() if each.requires_grad], model.network),
         {
             "images": len(learner.sampler.rows),
-            "images_with_lesions": len(images.with_lesions("train")),
+            "images_with_lesions": with_lesions,
             "validation_images": len(learner.validation_rows),
             "images_not_fully_annotated": images.left_out,
             "images_partly_annotated": len(learner.sampler.rows) - len(images.rows("train")),

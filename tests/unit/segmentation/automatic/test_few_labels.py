@@ -142,6 +142,27 @@ def test_points_are_known_in_a_disc_and_far_away(tmp_path: Path) -> None:
     assert distance[target.unknown[:, : SIZE[1]]].max() < 9.0
 
 
+def test_beside_points_what_is_not_annotated_stays_unknown(tmp_path: Path) -> None:
+    images, row = one_film(tmp_path, [Disc(14, 14), Disc(50, 30, box=True)])
+    labels = LabelKindSettings(kind="points", point_mm=1.0, healthy_beyond_mm=4.0, partly_annotated=True)
+    target = Targets(images, labels).of(row, GRID)
+    assert target.unknown is not None
+    assert target.unknown[44:56, 24:36].all()
+    assert not target.unknown[44:56, :20].any()
+
+
+def test_patients_whose_lesions_have_boxes_alone_are_drawn_as_patients_with_lesions(tmp_path: Path) -> None:
+    films = [
+        Film(f"F{number}", f"P{number}", "train", [Disc(30, 20, box=True)] if number < 4 else []) for number in range(8)
+    ]
+    shard = write_shard(tmp_path / "00", [*films, Film("V", "P9", "validation", [Disc(30, 20)])])
+    for draw in range(4):
+        images = read_training_images([shard], FewLabelsSettings(fraction=0.5, draw=draw), True)
+        labelled = images.images[(images.images["split"] == "train") & (images.images["labels"] == COMPLETE)]
+        assert (labelled["boxes"].map(len) > 0).tolist().count(True) == 2
+        assert len(labelled) == 4
+
+
 def test_the_innermost_point_is_in_the_mask_even_if_its_middle_is_not() -> None:
     ring = np.zeros((21, 21), dtype=np.bool_)
     ring[2:19, 2:19] = True
