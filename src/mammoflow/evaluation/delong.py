@@ -231,6 +231,12 @@ def newcombe_interval(area: float, malignant: int, benign: int, confidence: floa
     return low, high
 
 
+def satterthwaite(variances: Sequence[float], freedoms: Sequence[float]) -> float:
+    """Return the degrees of freedom of a sum of independent variances; `nan` where all of them are 0."""
+    parts = sum(part**2 / freedom for part, freedom in zip(variances, freedoms, strict=True) if part > 0)
+    return float(sum(variances) ** 2 / parts) if parts > 0 else math.nan
+
+
 @dataclass(frozen=True)
 class Spread:
     """Standard error of an area or of a difference, its degrees of freedom, and the patients of each class."""
@@ -261,6 +267,5 @@ def clustered_spread(
         return Spread(math.nan, math.nan, numbers)
     shared = patients_in_all / (patients_in_all - 1) * float((sums[0] * sums[1]).sum())
     error = math.sqrt(max(sum(variances) + 2 * shared, 0.0))
-    parts = sum(part**2 / (number - 1) for part, number in zip(variances, numbers, strict=True))
-    freedom = sum(variances) ** 2 / parts if parts > 0 else math.nan
+    freedom = satterthwaite(variances, [number - 1 for number in numbers])
     return Spread(error, max(freedom, 1.0), numbers)

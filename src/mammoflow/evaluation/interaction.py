@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import f, false_discovery_control
 
-from mammoflow.evaluation.delong import NOTHING, Area
+from mammoflow.evaluation.delong import NOTHING, Area, satterthwaite
 from mammoflow.evaluation.metrics import FloatArray, IntArray
 
 
@@ -100,8 +100,7 @@ def heterogeneity(areas: Sequence[Area], influences: Sequence[FloatArray]) -> He
 
 def joined_freedom(areas: Sequence[Area]) -> float:
     """Return Satterthwaite's degrees of freedom for the sum of the variances of some areas."""
-    variances = np.array([area.error**2 for area in areas])
-    return float(variances.sum() ** 2 / sum(area.error**4 / area.freedom for area in areas))
+    return satterthwaite([area.error**2 for area in areas], [area.freedom for area in areas])
 
 
 def false_discovery_rates(p_values: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:

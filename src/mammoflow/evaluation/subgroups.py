@@ -210,7 +210,7 @@ class _Scores:
         both = len(np.unique(self.scored.label)) == 2
         return components(self.scored.label, self.scored.scores) if both else None
 
-    @property
+    @cached_property
     def area(self) -> Area:
         if self.found is None:
             return NO_AREA

@@ -25,6 +25,7 @@ from mammoflow.evaluation.delong import (
     area,
     clustered_spread,
     components,
+    satterthwaite,
 )
 from mammoflow.evaluation.estimates import Scored
 from mammoflow.evaluation.metrics import FloatArray, IntArray, patient_codes
@@ -95,11 +96,10 @@ def _mean_spread(spreads: Sequence[Spread]) -> Spread:
 
     The degrees of freedom are Satterthwaite's; `nan` where a fold has no error.
     """
-    variances = np.array([one.error**2 for one in spreads])
-    parts = sum(one.error**4 / one.freedom for one in spreads if one.error > NOTHING)
-    total = float(variances.sum())
+    variances = [one.error**2 for one in spreads]
     clusters = sum(one.clusters[0] for one in spreads), sum(one.clusters[1] for one in spreads)
-    return Spread(math.sqrt(total) / max(len(spreads), 1), total**2 / parts if parts > 0 else math.nan, clusters)
+    freedom = satterthwaite(variances, [one.freedom for one in spreads])
+    return Spread(math.sqrt(sum(variances)) / max(len(spreads), 1), freedom, clusters)
 
 
 def with_areas_within_folds(
