@@ -24,7 +24,7 @@ from mammoflow.prediction.films import image_id, prepare_films
 from mammoflow.prediction.output import LEFT_OUT, RESULT, TABLE, building, check_folder
 from mammoflow.prediction.requests import BOX_FORM, FilmRequest
 from mammoflow.prediction.results import NOTICE, PROGRAM
-from mammoflow.prediction.runs import trained_classifiers
+from mammoflow.prediction.runs import run_of, trained_classifiers
 from mammoflow.storage.files import write_text
 from mammoflow.tables.files import write_csv
 
@@ -80,14 +80,9 @@ def read_class_run(folder: Path, names: Sequence[str] = ()) -> ClassRun:
             f"there is neither a box nor a point, and no classifier of {folder} tells classes of whole pictures apart "
             f"({'; '.join(left_out.values())}); expected --box {BOX_FORM}, or a run with such a classifier"
         )
-    # A fold has the settings of its run.
-    file = next((path for path in _settings_files(folder) if path.is_file()), _settings_files(folder)[0])
+    file = run_of(folder) / "settings" / "images.yaml"
     images = read_settings(ImagesSettings, file).model_copy(update={"without_spacing": "pixels"})
     return ClassRun(folder, images, tuple(classifiers), left_out)
-
-
-def _settings_files(folder: Path) -> list[Path]:
-    return [place / "settings" / "images.yaml" for place in (folder, folder.resolve().parent)]
 
 
 def predict_classes(
