@@ -46,16 +46,16 @@ class AdversarialLearner(SemiSupervisedLearner):
         if batch is None:
             raise StudyError("there is no unlabelled sample from which the discriminator could learn")
         with in_evaluation(inner):
-            looked_at, _ = self.seen(batch)
+            looked_at = self.seen(batch)
         pictures = looked_at.dim() == 4
         self.discriminator = (convolutions if pictures else layers)(int(looked_at.shape[1]), width)
 
-    def seen(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """Return what the discriminator looks at, and the logits of a batch.
+    def seen(self, batch: Any) -> Tensor:
+        """Return what the discriminator looks at of a batch.
 
         Returns
         -------
-        tuple
+        Tensor
             Inputs with the probabilities as one more channel, (n, channels + 1, rows, columns) or (n, numbers + 1); the
             probability of a sample without a map fills its channel. Gradients flow through the probabilities.
         """
@@ -73,7 +73,7 @@ class AdversarialLearner(SemiSupervisedLearner):
         if probability.dim() < shown.dim():
             shape = (len(shown), 1, *shown.shape[2:])
             probability = probability.reshape(-1, *([1] * (shown.dim() - 1))).expand(shape)
-        return torch.cat([shown, probability], dim=1), logits
+        return torch.cat([shown, probability], dim=1)
 
     def move(self, device: torch.device) -> None:
         """Move the discriminator to a device."""
@@ -97,15 +97,15 @@ class AdversarialLearner(SemiSupervisedLearner):
         if not weight:
             return loss
         with torch.no_grad():
-            shown, _ = self.seen(labelled)
-        shown_others, _ = self.seen(others)
+            shown = self.seen(labelled)
+        shown_others = self.seen(others)
         real, false = (self.discriminator(each.detach()) for each in (shown, shown_others))
         discrimination = (_mean_loss(real, 1.0) + _mean_loss(false, 0.0)) / 2
         return loss + discrimination + weight * self._adversarial(shown_others)
 
     def unlabelled_loss(self, batch: Any, epoch: int, step: int) -> Tensor:
         """Return the adversarial loss of an unlabelled batch."""
-        return self._adversarial(self.seen(batch)[0])
+        return self._adversarial(self.seen(batch))
 
     def _adversarial(self, shown: Tensor) -> Tensor:
         """Return the loss of not looking labelled; no gradient flows into the discriminator."""
