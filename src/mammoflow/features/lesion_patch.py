@@ -161,7 +161,7 @@ class PatchFiles:
         if not isinstance(name, str):
             return breast
         muscle = mask_to_patch(read_mask(self.images / name), lesion, row, (breast.shape[0], breast.shape[1]))
-        if 2 * np.count_nonzero(mask & muscle) > np.count_nonzero(mask):
+        if _lies_on(mask, muscle):
             return breast
         return np.asarray(breast & (~muscle | mask))
 
@@ -211,7 +211,7 @@ class PatchFiles:
             else np.zeros_like(breast)
             for row, breast in zip(rows, breasts, strict=True)
         ]
-        if 2 * np.count_nonzero(mask & muscles[0]) > np.count_nonzero(mask):
+        if _lies_on(mask, muscles[0]):
             return breasts
         return [np.asarray(breasts[0] & (~muscles[0] | mask)), np.asarray(breasts[1] & ~muscles[1])]
 
@@ -268,3 +268,8 @@ def _filled_box(box: list[float], shape: tuple[int, int]) -> Mask:
     y1, x1 = (max(low + 1, round(edge)) for low, edge in zip((y0, x0), box[2:], strict=True))
     filled[y0:y1, x0:x1] = True
     return filled
+
+
+def _lies_on(mask: Mask, muscle: Mask) -> bool:
+    """Tell whether more than half of a lesion is on the pectoral muscle."""
+    return bool(2 * np.count_nonzero(mask & muscle) > np.count_nonzero(mask))

@@ -115,7 +115,7 @@ class StudyReader(Reader):
 
 
 def _film_of(values: dict[str, str]) -> tuple[str, str, str]:
-    """Return patient, side and view of a row as they stand in the table."""
+    """Return patient, side and view of a row, without checking them."""
     side, view = (plain_text(values[name]).upper() for name in ("left_or_right_breast", "image_view"))
     return plain_text(values["patient_id"]), side, view
 
