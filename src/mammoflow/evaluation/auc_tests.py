@@ -227,7 +227,9 @@ def with_adjusted_p(table: pd.DataFrame, tests: pd.DataFrame, birads: str) -> pd
         With `auc_difference_p_holm` and `auc_difference_hypothesis` behind `auc_difference_p`. The primary comparison
         says so where it is against BI-RADS; its p value is not adjusted. Exploratory rows have no adjusted value.
     """
-    against = tests[tests["model_b"] == birads].drop_duplicates("model_a").set_index("model_a")
+    with_birads = tests[(tests["model_a"] == birads) | (tests["model_b"] == birads)]
+    other = with_birads["model_a"].where(with_birads["model_b"] == birads, with_birads["model_b"])
+    against = with_birads.assign(other=other).drop_duplicates("other").set_index("other")
     place = list(table.columns).index("auc_difference_p") + 1
     added = {
         "auc_difference_p_holm": table["model"].map(against["p_holm"]).astype("float64"),

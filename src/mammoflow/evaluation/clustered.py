@@ -1,4 +1,4 @@
-"""Tests of whether a mean is zero, where the rows of one patient may depend on each other."""
+"""Test and interval of a mean, where the rows of one patient may depend on each other."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import ndtri
 
 from mammoflow.evaluation.metrics import FloatArray, IntArray, patient_codes
 
@@ -39,3 +40,43 @@ def clustered_p_value(scores: FloatArray, patients: Sequence[str] | IntArray) ->
     if number < 2 or spread <= NO_SPREAD:
         return math.nan
     return math.erfc(abs(float(sums.sum())) / math.sqrt(2 * spread))
+
+
+def clustered_interval(
+    scores: FloatArray, patients: Sequence[str] | IntArray, confidence: float
+) -> tuple[float, float]:
+    """Return the means that the test of `clustered_p_value` does not reject.
+
+    For a mean m, d is the sum of a patient's scores less m times their number. The bounds solve (sum d)^2 / sum d^2 =
+    z^2, where z is the quantile of the normal distribution (the test inverted; Boos, The American Statistician 46,
+    1992). So the interval with coverage .95 contains 0 exactly where the p value of zero is at least .05.
+
+    Parameters
+    ----------
+    scores
+        (rows,): finite.
+    patients
+        (rows,): the patient of each row.
+    confidence
+        Coverage.
+
+    Returns
+    -------
+    tuple
+        `nan` twice where there is no p value, where every patient has one mean, and with so few patients that no mean
+        is rejected: fewer than z^2, where all have as many rows.
+    """
+    codes, _ = patient_codes(patients)
+    if not math.isfinite(clustered_p_value(scores, codes)):
+        return math.nan, math.nan
+    sums, rows = np.bincount(codes, weights=scores), np.bincount(codes).astype(np.float64)
+    square = float(ndtri((1 + confidence) / 2)) ** 2
+    # squared * m^2 - 2 * linear * m + constant = 0
+    squared = rows.sum() ** 2 - square * float((rows**2).sum())
+    linear = sums.sum() * rows.sum() - square * float((sums * rows).sum())
+    constant = sums.sum() ** 2 - square * float((sums**2).sum())
+    under_root = linear**2 - squared * constant
+    if squared <= 0 or under_root <= NO_SPREAD * linear**2:
+        return math.nan, math.nan
+    reach = math.sqrt(under_root)
+    return (linear - reach) / squared, (linear + reach) / squared

@@ -7,10 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq
 
 from mammoflow.evaluation.clustered import clustered_p_value
 from mammoflow.evaluation.metrics import FloatArray, IntArray, patient_codes
-from mammoflow.evaluation.proportions import Proportion, proportion
+from mammoflow.evaluation.proportions import PSEUDO_PATIENTS, Proportion, proportion
+
+SMALLEST_P = 1e-14
+"""Of `difference_p_value`: the level of an interval that is wider cannot be told from 1."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,8 @@ def difference_interval(first: Proportion, second: Proportion, confidence: float
 
     The distances of each share to the bounds of its own interval are joined with the correlation of the two shares over
     patients (Newcombe, Statistics in Medicine 17, 1998, 2635, method 10; Zou and Donner, Statistics in Medicine 27,
-    2008).
+    2008). The correlation is drawn towards 0 with the weight of `PSEUDO_PATIENTS` patients: of few patients it may be 1
+    by chance, which would give an interval without width.
 
     Parameters
     ----------
@@ -65,10 +70,33 @@ def difference_interval(first: Proportion, second: Proportion, confidence: float
     (low, high), (other_low, other_high) = (share.interval(confidence) for share in (first, second))
     scale = math.sqrt(float((first.influence**2).sum() * (second.influence**2).sum()))
     together = float((first.influence * second.influence).sum()) / scale if scale > 0 else 0.0
+    patients = min(first.patients, second.patients)
+    together *= patients / (patients + PSEUDO_PATIENTS)
     return (
         value - _joined(first.value - low, other_high - second.value, together),
         value + _joined(high - first.value, second.value - other_low, together),
     )
+
+
+def difference_p_value(first: Proportion, second: Proportion) -> float:
+    """Return the two-sided p value of equal proportions that belongs to `difference_interval`.
+
+    It is the largest p at which the interval with coverage 1 - p contains 0, so p is below .05 exactly where the
+    interval with coverage .95 does not contain 0. The parameters are those of `difference_interval`; no p value is
+    below `SMALLEST_P`.
+    """
+    value = first.value - second.value
+    if value == 0:
+        return 1.0
+
+    def nearest_bound(logarithm: float) -> float:
+        low, high = difference_interval(first, second, 1 - math.exp(logarithm))
+        return low if value > 0 else -high
+
+    least = math.log(SMALLEST_P)
+    if nearest_bound(least) > 0:
+        return SMALLEST_P
+    return math.exp(float(brentq(nearest_bound, least, -1e-9, xtol=1e-10)))
 
 
 def compare_decisions(

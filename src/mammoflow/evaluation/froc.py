@@ -123,6 +123,7 @@ def sensitivity_estimates(marks: Marks, levels: Sequence[float], bootstrap: Pati
         False positives per image.
     bootstrap
         Resampling of patients; a patient that is drawn twice counts twice with all images, lesions and components.
+        Its fewest patients are patients with a lesion.
     """
     weights = bootstrap.weights(marks.patients)
     blocks = []
@@ -130,4 +131,5 @@ def sensitivity_estimates(marks: Marks, levels: Sequence[float], bootstrap: Pati
         curve = froc_curve(marks, weights[start : start + RESAMPLES_TOGETHER])
         blocks.append(np.stack([curve.sensitivity_at(level) for level in levels], axis=1))
     values = np.concatenate(blocks)
-    return [bootstrap.estimate(values[:, place], marks.patients) for place in range(len(levels))]
+    with_lesion = [marks.patients[patient] for patient in marks.lesions]
+    return [bootstrap.estimate(values[:, place], with_lesion) for place in range(len(levels))]

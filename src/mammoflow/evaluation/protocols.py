@@ -19,7 +19,7 @@ from mammoflow.config.evaluation import PROTOCOL_TABLE
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
 from mammoflow.evaluation.candidates import FLOOR
-from mammoflow.evaluation.decisions import difference_interval
+from mammoflow.evaluation.decisions import difference_interval, difference_p_value
 from mammoflow.evaluation.delong import area_of_components, components
 from mammoflow.evaluation.estimates import Scored, metric_estimates
 from mammoflow.evaluation.floors import PATIENT_IDENTITY
@@ -166,20 +166,19 @@ def _price(
                 for side, of, area in zip(sides, ranked, areas, strict=True)
             ]
             error, freedom = float(np.linalg.norm(influences[0] - influences[1])), joined_freedom(areas)
-        found |= _wald(areas[0].value - areas[1].value, error, freedom, rule.confidence, "price_auc")
+        found |= _wald(areas[0].value - areas[1].value, error, freedom, rule.confidence)
     if decided:
         shares = [side.proportion("accuracy") for side in sides]
         padded = [
             _padded(share.influence, side.patients, len(names)) for share, side in zip(shares, sides, strict=True)
         ]
-        error, freedom = _error(padded) if enough else (math.nan, math.nan)
-        columns = _wald(shares[0].value - shares[1].value, error, freedom, rule.confidence, "price_accuracy")
-        if enough:
-            # The bounds join those of the two shares, which may be near 0 or 1.
-            one, other = (replace(share, influence=of) for share, of in zip(shares, padded, strict=True))
-            bounds = difference_interval(one, other, rule.confidence)
-            columns["price_accuracy_low"], columns["price_accuracy_high"] = bounds
-        found |= columns
+        one, other = (replace(share, influence=of) for share, of in zip(shares, padded, strict=True))
+        # As in a paired comparison, runs with the same decisions have no interval.
+        differ = one.value != other.value or not np.allclose(one.influence, other.influence, rtol=0, atol=1e-12)
+        has_interval = enough and differ
+        bounds = difference_interval(one, other, rule.confidence) if has_interval else (math.nan, math.nan)
+        found |= Estimate(one.value - other.value, *bounds).columns("price_accuracy")
+        found["price_accuracy_p"] = difference_p_value(one, other) if has_interval else math.nan
     return found
 
 
@@ -191,22 +190,13 @@ def _padded(influence: FloatArray, patients: np.ndarray, number: int) -> FloatAr
     return padded
 
 
-def _error(influences: list[FloatArray]) -> tuple[float, float]:
-    """Return standard error and degrees of freedom of a difference from what each patient adds to either side."""
-    first, second = influences
-    present = (first != 0) | (second != 0)
-    number = int(present.sum())
-    if number < 2:
-        return math.nan, math.nan
-    return math.sqrt(number / (number - 1) * float(((first - second) ** 2).sum())), number - 1
-
-
-def _wald(value: float, error: float, freedom: float, confidence: float, name: str) -> dict[str, float]:
+def _wald(value: float, error: float, freedom: float, confidence: float) -> dict[str, float]:
+    """Return the columns of the difference of two areas, without an interval where there is no standard error."""
     if not error > 0:
-        return {name: value}
+        return {"price_auc": value}
     reach = float(stdtrit(freedom, (1 + confidence) / 2)) * error
     p_value = 2 * float(stdtr(freedom, -abs(value) / error))
-    return {name: value, f"{name}_low": value - reach, f"{name}_high": value + reach, f"{name}_p": p_value}
+    return {**Estimate(value, value - reach, value + reach).columns("price_auc"), "price_auc_p": p_value}
 
 
 def _shared_price(

@@ -77,7 +77,8 @@ def _rows(
     names = paired.lesions["patient_id"].to_numpy(dtype=object)
     change = np.mean(paired.first.calls, axis=0) - paired.second.calls[0]
     columns = np.hstack([change[:, None] * within, within])
-    sums = rule.sums(columns, paired.first.patients, single=True)
+    # The changes are whole numbers for one seed alone; rounded thirds would look like an interval.
+    sums = rule.sums(columns, paired.first.patients, single=len(candidate.runs) == 1)
     resampled = ratio(sums[:, : len(groups)], sums[:, len(groups) :])
     rows: list[dict[str, object]] = []
     for place, category in enumerate(groups):
@@ -94,15 +95,19 @@ def _rows(
         }
         is_small = int(kept.sum()) < fewest_cases
         if kept.any() and not is_small:
-            row |= _changes(paired.first.part(kept), paired.second.part(kept), rule)
+            alike = len(CATEGORIES.get(category, (category,))) == 1
+            row |= _changes(paired.first.part(kept), paired.second.part(kept), rule, alike)
             share = rule.estimate(resampled[:, place], paired.first.patients[kept])
             row |= share.columns("net_biopsies_share")
         rows.append(row | seen_columns(candidate.seen, patients, note, too_few_cases(fewest_cases) if is_small else ""))
     return rows
 
 
-def _changes(model: Scored, reader: Scored, rule: PatientBootstrap) -> dict[str, float]:
-    """Return how many lesions move up and down, as means over seeds, and the improvement of each class."""
+def _changes(model: Scored, reader: Scored, rule: PatientBootstrap, alike: bool) -> dict[str, float]:
+    """Return how many lesions move up and down, as means over seeds, and the improvement of each class.
+
+    `alike` tells that all lesions have one assessment.
+    """
     label, read = model.label, reader.calls[0]
     called: FloatArray = np.mean(model.calls, axis=0)
     up, down = called * (1 - read), (1 - called) * read
@@ -113,22 +118,23 @@ def _changes(model: Scored, reader: Scored, rule: PatientBootstrap) -> dict[str,
     }
     return {
         **counts,
-        **_improvement(model.part(label == 1), reader.part(label == 1), rule).columns("event_nri"),
-        **_improvement(model.part(label == 0), reader.part(label == 0), rule).columns("nonevent_nri"),
+        **_improvement(model.part(label == 1), reader.part(label == 1), rule, alike).columns("event_nri"),
+        **_improvement(model.part(label == 0), reader.part(label == 0), rule, alike).columns("nonevent_nri"),
         "net_biopsies": float((up - down).sum()),
         "net_missed_cancers": counts["malignant_down"] - counts["malignant_up"],
     }
 
 
-def _improvement(model: Scored, reader: Scored, rule: PatientBootstrap) -> Estimate:
+def _improvement(model: Scored, reader: Scored, rule: PatientBootstrap, alike: bool) -> Estimate:
     """Return the share of right decisions of the model less that of the reader, on lesions of one class.
 
-    Within one assessment the reader decides all lesions alike, so the reader's share is 0 or 1 and only that of the
-    model varies; the interval is then Wilson's for the model. Otherwise it is that of the paired difference.
+    Within one assessment the reader decides all lesions alike by definition, so the reader's share is 0 or 1 and only
+    that of the model varies; the interval is then Wilson's for the model. Otherwise it is that of the paired
+    difference, also where the reader happens to decide all these lesions alike.
     """
     right = [[(call == one.label).astype(np.float64) for call in one.calls] for one in (model, reader)]
     found = compare_decisions(right[0], right[1], model.patients)
-    if len(np.unique(reader.calls[0])) < 2:
+    if alike:
         share = proportion_estimate(found.shares[0], rule)
         return Estimate(found.value, share.low - found.second, share.high - found.second)
     enough = len(np.unique(model.patients)) >= rule.fewest_patients

@@ -97,7 +97,7 @@ def diameter_correlation(table: pd.DataFrame, bootstrap: PatientBootstrap) -> pd
         for model, group in table.groupby("model", sort=True):
             part = group if split == "all" else group[group["split"] == split]
             part = part[part["diameter_mm"].notna()]
-            mark = ORACLE if (part["mark"] == ORACLE).any() else ""
+            mark = next((mark for mark in (OTHER_TOOL, ORACLE) if (part["mark"] == mark).any()), "")
             keys = {"split": split, "model": model, "mark": mark, "n": len(part)}
             rows.append(keys | _correlation(part, bootstrap) | {"null": NULL})
     return pd.DataFrame(rows, columns=["split", "model", "mark", "n", *_CORRELATION_COLUMNS])

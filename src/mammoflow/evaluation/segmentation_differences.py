@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from mammoflow.evaluation.auc_tests import adjusted
-from mammoflow.evaluation.bootstrap import PatientBootstrap
-from mammoflow.evaluation.clustered import clustered_p_value
+from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
+from mammoflow.evaluation.clustered import clustered_interval, clustered_p_value
 from mammoflow.evaluation.detection import detected_by_model
 from mammoflow.evaluation.inputs import Run
 from mammoflow.evaluation.segmentation_summary import ELLIPSE, mark_of, scored_rows
@@ -30,7 +30,7 @@ DIFFERENCE_COLUMNS = (
 
 
 def segmentation_differences(
-    run: Run, scores: pd.DataFrame, lesions: pd.DataFrame, bootstrap: PatientBootstrap
+    run: Run, scores: pd.DataFrame, lesions: pd.DataFrame, rule: PatientBootstrap
 ) -> pd.DataFrame:
     """Compare every two segmentation models on the test split.
 
@@ -42,8 +42,8 @@ def segmentation_differences(
         Rows of the SEGMENTATION_SCORES schema.
     lesions
         Indexed by lesion, with `split`.
-    bootstrap
-        Resampling of patients.
+    rule
+        Coverage and the fewest patients.
 
     Returns
     -------
@@ -51,15 +51,16 @@ def segmentation_differences(
         Columns DIFFERENCE_COLUMNS. Automatic models are compared on images with a lesion and on lesions, where a missed
         one is 0; promptable models on the chosen masks of the same prompts, for each field of view, kind of prompts,
         feedback and margin. `model_b` comes before `model_a` in the run, and the difference is that of `model_a` less
-        `model_b` on the images or prompts that both have. The p value is of `clustered_p_value`; `_p_holm` is adjusted
-        for all pairs of the same images or prompts. The ellipse is in `segmentation.csv`. No row with one model.
+        `model_b` on the images or prompts that both have. The p value is of `clustered_p_value`, and the interval
+        of `clustered_interval`; `_p_holm` is adjusted for all pairs of the same images or prompts. The ellipse is in
+        `segmentation.csv`. No row with one model.
     """
     order = [*dict.fromkeys([*scores["model"], *run.maps["model"]])]
     rows: list[dict[str, Any]] = []
     families: list[str] = []  # of pairs with the same images or prompts
     for number, (named, table) in enumerate((*_of_images(run), *_of_lesions(scores, lesions))):
         models = [model for model in order if model in set(table["model"])]
-        pairs = [named | pair for pair in _pairs(table, models, bootstrap)]
+        pairs = [named | pair for pair in _pairs(table, models, rule)]
         rows += pairs
         families += [str(number)] * len(pairs)
     found = pd.DataFrame(rows, columns=[*DIFFERENCE_COLUMNS])
@@ -86,7 +87,7 @@ def _of_lesions(scores: pd.DataFrame, lesions: pd.DataFrame) -> Iterator[tuple[d
         yield {"dice_of": LESIONS, **dict(zip(CONDITIONS, values, strict=True))}, group
 
 
-def _pairs(table: pd.DataFrame, models: Sequence[str], bootstrap: PatientBootstrap) -> Iterator[dict[str, Any]]:
+def _pairs(table: pd.DataFrame, models: Sequence[str], rule: PatientBootstrap) -> Iterator[dict[str, Any]]:
     """Give the columns of each pair of models; the table has `model`, `key`, `dice`, `patient_id` and `seen`."""
     parts = {model: table[table["model"] == model].set_index("key") for model in models}
     for before, after in combinations(models, 2):
@@ -97,7 +98,8 @@ def _pairs(table: pd.DataFrame, models: Sequence[str], bootstrap: PatientBootstr
         difference = first["dice"].to_numpy(dtype=np.float64) - second["dice"].to_numpy(dtype=np.float64)
         patients = first["patient_id"].tolist()
         seen = first["seen"].astype(bool) | second["seen"].astype(bool)
-        enough = len(set(patients)) >= max(bootstrap.fewest_patients, 2)
+        enough = len(set(patients)) >= max(rule.fewest_patients, 2)
+        bounds = clustered_interval(difference, patients, rule.confidence) if enough else (np.nan, np.nan)
         marks = {_mark(part) for part in (first, second)} - {""}
         yield {
             "model_a": after,
@@ -108,7 +110,7 @@ def _pairs(table: pd.DataFrame, models: Sequence[str], bootstrap: PatientBootstr
             "patients_seen": first.loc[seen, "patient_id"].nunique(),
             "dice_a": first["dice"].mean(),
             "dice_b": second["dice"].mean(),
-            **bootstrap.mean(difference, patients).columns("dice_difference"),
+            **Estimate(float(difference.mean()), *bounds).columns("dice_difference"),
             "dice_difference_p": clustered_p_value(difference, patients) if enough else np.nan,
         }
 

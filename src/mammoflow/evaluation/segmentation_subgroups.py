@@ -38,7 +38,7 @@ def segmentation_subgroups(
     bootstrap
         Resampling of patients.
     fewest_cases
-        A row of fewer masks has counts and no other figure.
+        A row of masks of fewer lesions has counts and no other figure.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def segmentation_subgroups(
                 keys = dict(zip(KEYS, values, strict=True))
                 mark = mark_of(part, chosen=True)
                 estimates = summary(part, members, bootstrap)
-                if len(part) < fewest_cases:
+                if part["lesion_id"].nunique() < fewest_cases:
                     estimates = {name: estimates[name] for name in COUNTS}
                 table.append({"grouping": grouping, "group": group, **keys, "mark": mark} | estimates)
     return pd.DataFrame(table, columns=[*SUBGROUP_COLUMNS])

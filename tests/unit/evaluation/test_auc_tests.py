@@ -17,6 +17,7 @@ from mammoflow.evaluation.auc_tests import (
     decision_test_table,
     holm,
     pairs_to_test,
+    with_adjusted_p,
 )
 from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.delong import AreaDifference
@@ -90,6 +91,16 @@ def test_a_primary_comparison_may_be_between_two_models() -> None:
     areas, _ = tables(settings)
     assert areas.loc[0, ["model_a", "model_b"]].tolist() == ["model_4", "model_0"]
     assert (areas["hypothesis"] == "models against BI-RADS").sum() == 5
+
+
+def test_a_primary_comparison_may_name_birads_first() -> None:
+    settings = ComparisonSettings(primary=PrimarySettings(model="BI-RADS > 3", against="model_3"))
+    areas, _ = tables(settings)
+    rows = pd.DataFrame({"model": ["BI-RADS > 3", "model_3", "model_4"], "auc_difference_p": [np.nan, 0.1, 0.1]})
+    found = with_adjusted_p(rows, areas, "BI-RADS > 3").set_index("model")
+    assert found["auc_difference_hypothesis"].tolist()[1:] == ["primary", "models against BI-RADS"]
+    assert found.loc["model_3", "auc_difference_p_holm"] == areas.loc[0, "p"]
+    assert np.isnan(found.loc["BI-RADS > 3", "auc_difference_p_holm"])
 
 
 def test_an_unknown_primary_model_stops_with_the_rows_that_there_are() -> None:

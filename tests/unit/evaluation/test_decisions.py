@@ -7,7 +7,7 @@ import pytest
 import statsmodels.api as sm
 from statsmodels.stats.contingency_tables import mcnemar
 
-from mammoflow.evaluation.decisions import compare_decisions
+from mammoflow.evaluation.decisions import SMALLEST_P, compare_decisions, difference_interval, difference_p_value
 
 
 def made_up(seed: int, patients: int = 60, each: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -99,3 +99,34 @@ def test_names_of_patients_may_be_text() -> None:
     first, second, codes = made_up(7)
     names = [f"P{code:02d}" for code in codes]
     assert compare_decisions([first], [second], names).p_value == compare_decisions([first], [second], codes).p_value
+
+
+def test_the_same_difference_in_every_patient_has_an_interval_with_width() -> None:
+    codes = np.repeat(np.arange(10), 2)
+    first = np.array([1, 1] * 5 + [1, 0] * 5, dtype=float)
+    second = np.array([1, 0] * 5 + [0, 0] * 5, dtype=float)
+    found = compare_decisions([first], [second], codes)
+    low, high = found.interval(0.95)
+    assert found.value == 0.5
+    assert low < 0.4 < 0.6 < high
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_p_value_of_a_difference_belongs_to_its_interval(seed: int) -> None:
+    first, second, codes = made_up(seed, patients=8 + 3 * seed, each=2)
+    shares = compare_decisions([first], [second], codes).shares
+    p_value = difference_p_value(*shares)
+    low, high = difference_interval(*shares, 1 - p_value)
+    assert min(abs(low), abs(high)) < 1e-6
+    assert difference_p_value(*shares[::-1]) == pytest.approx(p_value)
+    for confidence in (0.5, 0.95, 0.999):
+        low, high = difference_interval(*shares, confidence)
+        assert (p_value < 1 - confidence) == (not low <= 0 <= high)
+
+
+def test_equal_shares_have_a_p_value_of_1_and_far_ones_the_smallest() -> None:
+    first, _, codes = made_up(5)
+    shares = compare_decisions([first], [first[::-1].copy()], codes).shares
+    assert difference_p_value(*shares) == 1
+    far = compare_decisions([np.ones(4000)], [np.zeros(4000)], np.arange(4000)).shares
+    assert difference_p_value(*far) == SMALLEST_P

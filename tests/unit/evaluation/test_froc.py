@@ -96,3 +96,10 @@ def test_estimates_come_from_the_shared_draw_of_patients() -> None:
     assert estimate.value == pytest.approx(2 / 3)
     assert (estimate.low, estimate.high) == pytest.approx((low, high))
     assert estimate.resamples == np.isfinite(values).sum() < 200
+
+
+def test_no_interval_comes_from_too_few_patients_with_a_lesion() -> None:
+    rule = PatientBootstrap(resamples=200, confidence=0.95, seed=1, fewest_patients=3)
+    (estimate,) = sensitivity_estimates(MARKS, [0.5], rule)  # two of the three patients have a lesion
+    assert estimate.value == pytest.approx(2 / 3)
+    assert np.isnan([estimate.low, estimate.high]).all()

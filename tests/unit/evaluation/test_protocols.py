@@ -146,6 +146,21 @@ def test_runs_of_different_patients_are_independent_and_of_the_same_ones_are_pai
     again = compare_protocols(tmp_path / "a", tmp_path / "a", tmp_path / "out").set_index("model").loc["size alone"]
     assert again["price_auc"] == 0
     assert np.isnan(again["price_auc_low"])
+    assert again["price_accuracy"] == 0
+    assert np.isnan(again[["price_accuracy_low", "price_accuracy_high", "price_accuracy_p"]].astype(float)).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_p_value_and_interval_of_the_price_agree(tmp_path: Path, seed: int) -> None:
+    every = lesions()
+    for name, rows in (("a", every.iloc[: 40 + 20 * seed]), ("b", every.iloc[20:])):
+        write(tmp_path / name, rows, name == "a", 10 * seed + len(rows))
+    table = compare_protocols(tmp_path / "a", tmp_path / "b", tmp_path / "out")
+    for name in ("price_auc", "price_accuracy"):
+        tested = table[table[f"{name}_p"].notna()]
+        assert len(tested)
+        within = (tested[f"{name}_low"] <= 0) & (tested[f"{name}_high"] >= 0)
+        assert ((tested[f"{name}_p"] < 0.05) == ~within).all()
 
 
 def test_the_command_prints_a_line_for_each_model_and_wrong_runs_are_refused(

@@ -8,6 +8,7 @@ import pytest
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.candidates import CLASSIFIER, FLOOR, READER, Candidate
+from mammoflow.evaluation.paired import Paired
 from mammoflow.evaluation.proportions import wilson_interval
 from mammoflow.evaluation.reclassification import reclassification_table
 
@@ -89,3 +90,29 @@ def test_few_lesions_have_no_figure() -> None:
     assert np.isnan(table.loc["BI-RADS 3", "event_nri"])
     assert "fewer than 20 lesions" in table.loc["BI-RADS 3", "note"]
     assert np.isfinite(table.loc["BI-RADS 4", "event_nri"])
+
+
+def test_a_reader_that_misses_no_cancer_is_no_constant_over_several_assessments() -> None:
+    label = np.repeat([1, 0], 20)
+    called = np.concatenate([np.zeros(2), np.ones(18), np.zeros(14), np.ones(6)])
+    index = pd.Index([f"L{row}" for row in range(40)], name="lesion_id")
+    assessed = pd.Series(np.concatenate([np.tile([4, 5], 10), np.tile([3, 4], 10)]), index, dtype="Int64")
+    lesions = pd.DataFrame({"malignant": label, "birads": assessed, "patient_id": index}, index=index)
+    reader = pd.DataFrame({"score": assessed.astype(float), "predicted": (assessed > 3).astype(float)}, index=index)
+    model = pd.DataFrame({"score": called, "predicted": called}, index=index)
+    candidates = [Candidate("BI-RADS > 3", READER, {0: reader}), Candidate("net", CLASSIFIER, {0: model})]
+    row = reclassification_table(candidates, lesions, RULE, "").set_index("category").loc["all"]
+    paired = Paired.of(candidates[1], candidates[0], lesions).of_label(1).decisions
+    assert row["event_nri"] == pytest.approx(-0.1)
+    assert (row["event_nri_low"], row["event_nri_high"]) == pytest.approx(paired.interval(0.95))
+    assert row["event_nri_low"] < 0 < row["event_nri_high"]
+
+
+def test_seeds_that_move_the_same_share_in_every_resample_give_no_interval() -> None:
+    lesions, (reader, model, _) = made_up()
+    benign = lesions[(lesions["birads"] == 3) & (lesions["malignant"] == 0)]
+    runs = {seed: model.runs[0].assign(predicted=float(seed == 2)) for seed in range(3)}
+    table = reclassification_table([reader, Candidate("net", CLASSIFIER, runs)], benign, RULE, "")
+    row = table.set_index("category").loc["BI-RADS 3"]
+    assert row["net_biopsies_share"] == pytest.approx(1 / 3)
+    assert np.isnan(row[["net_biopsies_share_low", "net_biopsies_share_high"]].astype(float)).all()

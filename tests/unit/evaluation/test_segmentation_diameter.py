@@ -10,6 +10,7 @@ from scipy import stats
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.segmentation_diameter import diameter_correlation
+from mammoflow.evaluation.segmentation_summary import ORACLE, OTHER_TOOL
 
 BOOTSTRAP = PatientBootstrap(400, 0.95, 3)
 
@@ -93,3 +94,9 @@ def test_too_few_lesions_have_no_correlation_and_are_counted(lesions: int) -> No
     assert one(found, split="test")["n"] == lesions
     assert one(found, split="test")[["r", "rho", "r_p", "r_low", "patients_r"]].isna().all()
     assert one(found, split="all")["r"] == pytest.approx(np.corrcoef([5, 7, 9], [0.2, 0.6, 0.5])[0, 1])
+
+
+@pytest.mark.parametrize("mark", [OTHER_TOOL, ORACLE, ""])
+def test_the_correlation_has_the_mark_of_its_masks(mark: str) -> None:
+    table = diameter_rows([4.0, 8.0, 16.0, 30.0], [0.2, 0.5, 0.4, 0.8], ["P1", "P2", "P3", "P4"]).assign(mark=mark)
+    assert set(diameter_correlation(table, BOOTSTRAP)["mark"]) == {mark}

@@ -75,6 +75,16 @@ def test_groups_hold_only_masks_that_went_on_of_the_test_split() -> None:
     assert (table["n"] == 1).all()
 
 
+def test_several_masks_of_a_lesion_are_no_further_cases() -> None:
+    drawn = pd.concat([masks({"P1a": 0.2, "P2a": 0.4}, origin="drawn", draw=draw) for draw in range(1, 6)])
+    counted, shown = (
+        segmentation_subgroups(drawn, lesions_of(drawn), BOOTSTRAP, fewest_cases=fewest).iloc[0] for fewest in (3, 2)
+    )
+    assert (counted["lesions"], counted["n"]) == (2, 10)
+    assert np.isnan(counted["dice"])
+    assert shown["dice"] == pytest.approx(0.3)
+
+
 # Figures
 
 
