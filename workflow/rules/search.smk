@@ -92,7 +92,7 @@ rule search_segmenter:
         ),
         content=lambda wildcards: content_of_given(
             [
-                *further_images(searched_model(wildcards)),
+                *planned_models.further_tables(CONFIG, searched_model(wildcards)),
                 *planned_models.label_weights(CONFIG, searched_model(wildcards)),
                 *planned_models.training_weights(CONFIG, searched_model(wildcards), wildcards.fold),
             ]

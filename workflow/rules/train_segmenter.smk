@@ -38,7 +38,7 @@ rule train_segmenter:
         ),
         content=lambda wildcards: content_of_given(
             [
-                *further_images(wildcards.trained),
+                *planned_models.further_tables(CONFIG, wildcards.trained),
                 *planned_models.start_weights(CONFIG, wildcards.trained, wildcards.fold),
                 *planned_models.label_weights(CONFIG, wildcards.trained),
                 *planned_models.encoder_weights(CONFIG, wildcards.trained),

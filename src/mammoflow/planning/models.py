@@ -240,6 +240,18 @@ def further_images(config: StudyConfig, model: str) -> list[str]:
     return tables
 
 
+def further_tables(config: StudyConfig, model: str) -> list[str]:
+    """Return the tables of images and of lesions, with their masks and labels, of the further runs of a training.
+
+    Raises
+    ------
+    ConfigError
+        If a folder has no table of images.
+    """
+    images = further_images(config, model)
+    return [*images, *(str(Path(table).with_name("lesions.parquet")) for table in images)]
+
+
 def segment_memory_mb(config: StudyConfig, model: str) -> int:
     """Return the megabytes of a job that segments with a model."""
     network = architecture(config.segmentation.architecture_of(model))

@@ -11,6 +11,7 @@ from mammoflow.config.base import validate_settings
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.planning import models
+from mammoflow.planning.fingerprints import Fingerprints
 from mammoflow.planning.preflight import check_files
 from mammoflow.run.provenance import code_modules
 
@@ -121,6 +122,18 @@ def test_images_of_further_runs_must_be_there(tmp_path: Path) -> None:
     (tmp_path / "00").mkdir()
     (tmp_path / "00" / "images.parquet").touch()
     assert models.further_images(study, "again") == [str(tmp_path / "00" / "images.parquet")]
+
+
+def test_corrected_lesions_of_a_further_run_change_the_fingerprint_of_a_training(tmp_path: Path) -> None:
+    shard = tmp_path / "other" / "images" / "00"
+    shard.mkdir(parents=True)
+    for name in ("images.parquet", "lesions.parquet"):
+        (shard / name).write_text(name)
+    train = {"recipe": "small", "more_images": [str(shard.parent)]}
+    study = config(["small"], {"again": {**SMALL_AGAIN, "train": train}})
+    before = Fingerprints(study, remember=False).of_given(models.further_tables(study, "again"))
+    (shard / "lesions.parquet").write_text("corrected masks")
+    assert Fingerprints(study, remember=False).of_given(models.further_tables(study, "again")) != before
 
 
 def test_an_automatic_model_has_its_own_stage_settings_and_no_prompts() -> None:
