@@ -25,7 +25,7 @@ rule birads:
     params:
         code=code("birads"),
         study=lambda wildcards: STUDY,
-        content=lambda wildcards: content_of_given(planning.study_tables(CONFIG)),
+        content=lambda wildcards: content_of_rows(),
         birads=lambda wildcards, output: Path(output.table).parent,
     shell:
         "mammoflow birads --settings {input.settings:q} --study {params.study:q} --output {params.birads:q}"

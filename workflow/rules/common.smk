@@ -102,6 +102,11 @@ def content_of_cohort():
     return FINGERPRINTS.of_cohort() if workflow.is_main_process else ""
 
 
+def content_of_rows():
+    """The fingerprint of the files that the rows of the studies come from."""
+    return FINGERPRINTS.of_rows() if workflow.is_main_process else ""
+
+
 def content_of_shard(shard):
     """The fingerprint of the files that a shard of the cohort names."""
     return FINGERPRINTS.of_shard(shard) if workflow.is_main_process else ""

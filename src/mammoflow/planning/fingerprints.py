@@ -45,17 +45,33 @@ class Fingerprints:
         names = [dataset.name for dataset in config.cohort.datasets]
         self.folders = dict(zip(names, map(Path, study_folders(config)), strict=True))
         self.marks: dict[str, dict[str, str]] = {}
-        self.tables = {dataset.name: dataset.every_table() for dataset in config.cohort.datasets}
+        self.datasets = config.cohort.datasets
+        self.tables = {dataset.name: dataset.every_table() for dataset in self.datasets}
 
     def of_cohort(self) -> str:
         """Return the fingerprint of all files of all studies: the cohort may depend on each of them."""
+        for study in self.folders:
+            self.marks[study] = self._marks(study)
+        return self._digest([line for study in self.folders for line in self._lines(study)])
+
+    def of_rows(self) -> str:
+        """Return the fingerprint of the files that the rows of the studies come from, which need no image.
+
+        For the reader `table` these are the tables that the configuration names, and the key of the ids. Only the code
+        of another reader says which tables and annotations it reads, so all files of its study count. The embedded
+        study is left out, because the run makes it.
+        """
         lines = []
-        for study, folder in self.folders.items():
-            tables = dict.fromkeys(self.tables[study], True)
-            files = {**dict.fromkeys(study_files(folder), False), **tables} if folder.is_dir() else tables
-            marks = {name: self.known.mark(study, name, f"{folder}/{name}", small) for name, small in files.items()}
-            lines += [_line(study, name, marks[name]) for name in sorted(marks)]
-            self.marks[study] = marks
+        for dataset in self.datasets:
+            study, key = dataset.name, dataset.anonymous_ids
+            if dataset.reader == "table":
+                lines += [_line(study, name, self._mark(study, name, small=True)) for name in self.tables[study]]
+            elif dataset.reader != "phantom":
+                if study not in self.marks:
+                    self.marks[study] = self._marks(study)
+                lines += self._lines(study)
+            if key:
+                lines.append(_line(GIVEN, key, self.known.mark(GIVEN, key, key, small=True)))
         return self._digest(lines)
 
     def of_shard(self, shard: str) -> str:
@@ -84,10 +100,21 @@ class Fingerprints:
         """Tell whether a file lies in the folder of the run."""
         return Path(file).absolute().is_relative_to(self.run.absolute())
 
-    def _mark(self, study: str, name: str) -> str:
+    def _marks(self, study: str) -> dict[str, str]:
+        """Return the mark of each file of a study, and of each table that the configuration names for it."""
+        folder = self.folders[study]
+        tables = dict.fromkeys(self.tables[study], True)
+        files = {**dict.fromkeys(study_files(folder), False), **tables} if folder.is_dir() else tables
+        return {name: self.known.mark(study, name, f"{folder}/{name}", small) for name, small in files.items()}
+
+    def _lines(self, study: str) -> list[str]:
+        """Return the lines of all files of a study whose marks are known."""
+        return [_line(study, name, mark) for name, mark in sorted(self.marks[study].items())]
+
+    def _mark(self, study: str, name: str, small: bool = False) -> str:
         """Return the mark of a file of a study, as the fingerprint of the cohort has it where there is one."""
         mark = self.marks.get(study, {}).get(name)
-        return self.known.mark(study, name, f"{self.folders[study]}/{name}") if mark is None else mark
+        return self.known.mark(study, name, f"{self.folders[study]}/{name}", small) if mark is None else mark
 
     def _digest(self, lines: list[str]) -> str:
         if self.remember:

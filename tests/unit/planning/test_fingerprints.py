@@ -152,6 +152,47 @@ def test_before_there_is_a_cohort_and_for_files_that_the_run_makes(study: Study)
     assert found.of_given([str(made)]) == found.of_given([])
 
 
+def rows_of(root: Path, **dataset: object) -> str:
+    """Return the fingerprint of the rows of a study, as a new start of Snakemake has it."""
+    values = {"results": str(root / "results"), "run": "r", "cohort": {"dataset": dataset}}
+    return Fingerprints(validate_settings(StudyConfig, values, "the test")).of_rows()
+
+
+@pytest.mark.parametrize(
+    ("reader", "file"),
+    [
+        ("cbis-ddsm", "mass_case_description_train_set.csv"),
+        ("vindr-mammo", "breast-level_annotations.csv"),
+        ("inbreast", "release/INbreast.csv"),
+        ("inbreast", "release/AllXML/1.xml"),
+    ],
+)
+def test_a_usual_table_or_an_annotation_changes_the_fingerprint_of_the_rows(
+    study: Study, reader: str, file: str
+) -> None:
+    study.write(file, "before")
+    dataset = {"reader": reader, "folder": str(study.folder), "malignant_from_birads": 4}
+    before = rows_of(study.root, **dataset)
+    assert rows_of(study.root, **dataset) == before
+    study.write(file, "after")
+    assert rows_of(study.root, **dataset) != before
+
+
+def test_rows_of_named_tables_do_not_depend_on_films_and_those_of_phantoms_on_no_file(study: Study) -> None:
+    key = study.root / "key"
+    key.write_text("a secret of at least 16 bytes")
+    dataset = {"reader": "table", "folder": str(study.folder), "tables": ["cases.csv"], "anonymous_ids": str(key)}
+    before, phantom = rows_of(study.root, **dataset), rows_of(study.root)
+    study.write("films/0.dcm", "FILM 0")
+    (study.root / "results/r/study").mkdir()
+    (study.root / "results/r/study/manifest.csv").write_text("made")
+    assert (rows_of(study.root, **dataset), rows_of(study.root)) == (before, phantom)
+    study.write("cases.csv", "image,MASK\n")
+    table = rows_of(study.root, **dataset)
+    key.write_text("another secret of 16 bytes")
+    assert len({before, table, rows_of(study.root, **dataset)}) == 3
+
+
 def test_names_that_are_no_text_have_a_fingerprint(study: Study) -> None:
     before = study.state()["cohort"]
     try:
