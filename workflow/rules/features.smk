@@ -70,8 +70,9 @@ rule stability:
         "../../envs/torch.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=grows(planned_features.stability_memory_mb(CONFIG)),
+        runtime=grows(240),
+        gpu=planned_features.stability_gpus(CONFIG),
     params:
         code=code("stability"),
         losses=lambda wildcards, input: losses(*input.images, *input.masks),

@@ -5,8 +5,17 @@ from __future__ import annotations
 from mammoflow.config.features import FEATURE_FAMILIES
 from mammoflow.config.study import StudyConfig
 from mammoflow.planning.folds import family_folder, fold_folders, model_folder
-from mammoflow.planning.models import model_arguments, prompted_models, segment_modules, weights_inputs
+from mammoflow.planning.models import (
+    model_arguments,
+    prompted_models,
+    segment_memory_mb,
+    segment_modules,
+    weights_inputs,
+)
 from mammoflow.planning.workflow import gpus
+
+STABILITY_MB = 4000
+"""Megabytes of the job of the stability without a segmentation model."""
 
 
 def feature_modules(family: str) -> list[str]:
@@ -64,6 +73,17 @@ def stability_weights(config: StudyConfig) -> list[str]:
     """Return the weights file of the model that segments other boxes, as the inputs of a rule."""
     model = config.segmentation.default_model
     return weights_inputs(config, model, stability_fold(config)) if resegments(config) else []
+
+
+def stability_memory_mb(config: StudyConfig) -> int:
+    """Return the megabytes of the job of the stability, which has the model in memory where it segments again."""
+    of_model = segment_memory_mb(config, config.segmentation.default_model) if resegments(config) else 0
+    return max(STABILITY_MB, of_model)
+
+
+def stability_gpus(config: StudyConfig) -> int:
+    """Return the GPUs of the job of the stability: those of the model where it segments again."""
+    return gpus(config, f"segmentation/{config.segmentation.default_model}") if resegments(config) else 0
 
 
 def stability_arguments(config: StudyConfig, segment_settings: str) -> list[str]:

@@ -7,7 +7,14 @@ import pytest
 from mammoflow.config.base import validate_settings
 from mammoflow.config.study import StudyConfig
 from mammoflow.planning import workflow
-from mammoflow.planning.features import feature_gpus, feature_masks, feature_modules
+from mammoflow.planning.features import (
+    feature_gpus,
+    feature_masks,
+    feature_modules,
+    stability_gpus,
+    stability_memory_mb,
+)
+from mammoflow.planning.models import segment_memory_mb
 
 
 def config(**values: object) -> StudyConfig:
@@ -40,3 +47,13 @@ def test_reference_masks_need_no_segmentation():
 
 def test_a_job_runs_the_stage_and_its_family():
     assert feature_modules("gabor") == ["mammoflow.features.stage", "mammoflow.features.families.gabor"]
+
+
+def test_the_stability_needs_what_its_model_needs_where_it_segments_again():
+    model = {"run": ["sam2.1_hiera_base_plus"], "default_model": "sam2.1_hiera_base_plus", "batch_images": 8}
+    study = config(device="cuda", segmentation=model)
+    assert stability_gpus(study) == 1
+    assert stability_memory_mb(study) == segment_memory_mb(study, "sam2.1_hiera_base_plus") > 4000
+    masks = {family: {"mask": "reference"} for family in ("gabor", "radiomics")}
+    without = config(device="cuda", segmentation=model, features={"families": masks})
+    assert (stability_gpus(without), stability_memory_mb(without)) == (0, 4000)
