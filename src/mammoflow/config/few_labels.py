@@ -48,7 +48,9 @@ class LabelKindSettings(Settings):
         description="For kind: boxes, the published promptable model that makes masks, such as small or lite_medsam.",
     )
     weights: UserPath = Field(
-        "", description="For kind: boxes, the weights file of that model; empty finds published ones."
+        "",
+        description="For kind: boxes, the weights file of that model; empty takes that of segmentation.models, of "
+        "prefetch.folder, or of its package.",
     )
     margin_mm: float = Field(
         0.0, ge=0, description="For kind: boxes, millimetres by which the box of a lesion is enlarged."

@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 
 from mammoflow.config.ablation import with_ablation
 from mammoflow.config.applied import check_applied
-from mammoflow.config.architectures import published_names
 from mammoflow.config.audit import AuditSettings
 from mammoflow.config.base import Device, Model, Settings, StageSettings
 from mammoflow.config.birads import BiradsJob
@@ -22,6 +21,7 @@ from mammoflow.config.download import DownloadSettings, PrefetchJob, PrefetchSet
 from mammoflow.config.evaluation import ComparisonSettings, IntervalSettings, ReportSettings
 from mammoflow.config.features import FeaturesSettings
 from mammoflow.config.foreign import check_foreign_names
+from mammoflow.config.given_files import options_with_label_weights, prefetched_models
 from mammoflow.config.images import ImagesSettings
 from mammoflow.config.model_search import ModelSearchJob, ModelSearchSettings, check_search_names
 from mammoflow.config.paths import LONGEST_NAME, OutputPath
@@ -34,7 +34,7 @@ from mammoflow.config.robustness import RobustnessSettings, robustness_job
 from mammoflow.config.saliency import SaliencyJob, SaliencySettings
 from mammoflow.config.search import SearchSettings
 from mammoflow.config.search_job import SearchJob
-from mammoflow.config.segmentation import RESERVED_NAMES, ModelSettings, SegmentationSettings
+from mammoflow.config.segmentation import RESERVED_NAMES, SegmentationSettings
 from mammoflow.config.segmentation_checks import (
     check_box_prompts,
     check_embedding_model,
@@ -253,9 +253,10 @@ class StudyConfig(Settings):
         return ModelSearchJob(device=getattr(training.options, "device", "auto"), search=search, training=training)
 
     def _training_job(self, train: TrainSettings) -> RecipeSettings:
-        """Return what one training job needs, with the run's device where its options leave it open."""
+        """Return what one training job needs, with device and label weights where its options leave them open."""
         values = {name: getattr(train, name) for name in RecipeSettings.model_fields}
-        return RecipeSettings(**{**values, "options": self._on_device(train.options)})
+        options = options_with_label_weights(train, self.segmentation, self.prefetch.folder)
+        return RecipeSettings(**{**values, "options": self._on_device(options)})
 
     def _birads_job(self) -> BiradsJob:
         """Return what the tables of BI-RADS need: the studies, and the intervals of the comparison."""
@@ -264,10 +265,7 @@ class StudyConfig(Settings):
 
     def _prefetch_job(self) -> PrefetchJob:
         """Name the published weights that this configuration asks for, each with its file where one is named."""
-        segmentation = self.segmentation
-        starts = [entry.train.start for entry in segmentation.models.values() if entry.train and entry.train.start]
-        published = [name for name in dict.fromkeys([*segmentation.run, *starts]) if name in published_names()]
-        models = {name: segmentation.models.get(name, ModelSettings()).weights for name in published}
+        models = prefetched_models(self.segmentation)
         for name in self.classification.needed():
             entry = self.classification.classifiers[name]
             if entry.weights == PUBLISHED:  # any other file is the user's own

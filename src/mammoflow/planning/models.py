@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mammoflow.config.architectures import ARCHITECTURE_MODULES, architecture, module_of
+from mammoflow.config.given_files import box_labels, given_file
 from mammoflow.config.recipes import TrainSettings, recipe_modules
 from mammoflow.config.segmentation import ModelSettings, lesion_model
 from mammoflow.config.study import StudyConfig
@@ -42,10 +43,8 @@ def weights_path(config: StudyConfig, model: str, fold: str = "") -> Path | None
     entry = config.segmentation.models.get(model, ModelSettings())
     if entry.train is not None:
         return trained_weights(config, model, fold)
-    if entry.weights:
-        return Path(entry.weights)
-    source = architecture(config.segmentation.architecture_of(model)).source
-    return Path(config.prefetch.folder) / source.file if source and source.url else None
+    file = given_file(config.segmentation, config.prefetch.folder, model)
+    return Path(file) if file else None
 
 
 def weights_inputs(config: StudyConfig, model: str, fold: str = "") -> list[str]:
@@ -72,6 +71,7 @@ def needed_models(config: StudyConfig) -> list[str]:
     """Return the models whose weights must be there before the first job, or be made by the run."""
     trainings = [entry.train for entry in config.segmentation.models.values() if entry.train]
     given = [name for train in trainings for name in (train.start, lesion_model(train)) if name]
+    given += [labels.model for labels in map(box_labels, trainings) if labels is not None and not labels.weights]
     searched = [search.model for search in config.segmentation.searches.values()]
     return list(dict.fromkeys([*config.segmentation.run, *given, *searched]))
 
@@ -182,9 +182,24 @@ def lesion_weights(config: StudyConfig, model: str, fold: str = "") -> list[str]
 
 
 def label_weights(config: StudyConfig, model: str) -> list[str]:
-    """Return the weights file, where one is named, of the model that makes the masks which a model is trained on."""
-    labels = getattr(training(config, model).options, "labels", None)
-    return [str(labels.weights)] if labels is not None and labels.kind == "boxes" and labels.weights else []
+    """Return the weights file of the model that makes the masks which a model is trained on; none of a package."""
+    labels = box_labels(training(config, model))
+    if labels is None:
+        return []
+    file = labels.weights or given_file(config.segmentation, config.prefetch.folder, labels.model)
+    return [file] if file else []
+
+
+def missing_label_weights(config: StudyConfig, model: str) -> str:
+    """Say what is missing where the options of a training name a file for its labels that is not there; else ""."""
+    labels = box_labels(training(config, model))
+    if labels is None or not labels.weights or Path(labels.weights).is_file():
+        return ""
+    return (
+        f"segmentation.models.{model}.train.options.labels.weights: found {labels.weights!r}, which does not exist; "
+        f"expected the weights file of {labels.model}; correct the path, or leave it empty and fetch the file with "
+        "the target `prefetch`"
+    )
 
 
 def encoder_weights(config: StudyConfig, model: str) -> list[str]:

@@ -10,7 +10,7 @@ from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.planning.foreign import check_foreign
 from mammoflow.planning.from_run import check_run
-from mammoflow.planning.models import missing_weights, needed_models
+from mammoflow.planning.models import missing_label_weights, missing_weights, needed_models
 from mammoflow.planning.network_weights import missing_network_weights
 from mammoflow.storage.outputs import holds_files, is_within
 from mammoflow.weights.header import why_colours
@@ -137,8 +137,9 @@ def check_files(config: StudyConfig) -> None:
     Raises
     ------
     ConfigError
-        If a study or a table does not exist, weights were tuned on colours that the run does not show, or the run
-        whose classifiers are applied does not fit; the message names the key, the path, and what to do.
+        If a study, a table or a weights file of labels or classifiers does not exist, weights were tuned on colours
+        that the run does not show, or the run whose classifiers are applied does not fit; the message names the key,
+        the path, and what to do.
     WeightsError
         If a weights file does not exist; the message names the file, its checksum, and the command that fetches it.
     """
@@ -151,6 +152,10 @@ def check_files(config: StudyConfig) -> None:
         if missing:
             raise WeightsError(missing)
         _check_colour(config, model)
+    for model in config.segmentation.trained_models():
+        missing = missing_label_weights(config, model)
+        if missing:
+            raise ConfigError(missing)
     for name in config.classification.needed():
         missing = missing_network_weights(config, name)
         if missing:

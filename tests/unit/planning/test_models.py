@@ -56,6 +56,32 @@ def test_prefetch_brings_what_runs_and_what_trainings_start_from() -> None:
     assert named.stages()["prefetch"].model_dump()["models"] == {"medsam_vit_b": "elsewhere/medsam.pth"}
 
 
+def _boxes(**labels: str) -> dict[str, Any]:
+    options = {"labels": {"kind": "boxes", "model": "sam_vit_b", **labels}}
+    return {"architecture": "unet_16", "train": {"recipe": "automatic", "options": options}}
+
+
+def test_the_model_that_makes_masks_of_boxes_is_fetched_found_and_required(tmp_path: Path) -> None:
+    study = config(["small", "mine"], {"mine": _boxes()})
+    fetched = "brought/sam_vit_b_01ec64.pth"
+    assert study.stages()["prefetch"].model_dump()["models"] == {"small": "", "sam_vit_b": ""}
+    assert study.stages()["segmentation_models/mine"].model_dump()["options"]["labels"]["weights"] == fetched
+    assert models.label_weights(study, "mine") == [fetched]
+    with pytest.raises(WeightsError, match=r"brought/sam_vit_b_01ec64\.pth for sam_vit_b does not exist; fetch"):
+        check_files(study)
+    file = tmp_path / "x.pth"
+    named = config(["small", "mine"], {"mine": _boxes(weights=str(file))})
+    assert named.stages()["prefetch"].model_dump()["models"] == {"small": "", "sam_vit_b": str(file)}
+    with pytest.raises(ConfigError, match=r"models\.mine\.train\.options\.labels\.weights: found '.*x\.pth', which"):
+        check_files(named)
+    file.touch()
+    check_files(named)
+    elsewhere = config(["small", "mine"], {"mine": _boxes(), "sam_vit_b": {"weights": str(file)}})
+    check_files(elsewhere)
+    assert models.label_weights(elsewhere, "mine") == [str(file)]
+    assert models.label_weights(config(["small", "mine"], {"mine": _boxes(model="small")}), "mine") == []
+
+
 def test_the_comparison_reads_the_trainings_behind_the_models_of_the_run_and_no_others() -> None:
     first = {"architecture": "setr_tiny", "train": {"recipe": "masked_autoencoder"}}
     second = {"architecture": "setr_tiny", "train": {"recipe": "automatic", "from": "first"}}
