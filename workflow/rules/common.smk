@@ -18,6 +18,7 @@ from mammoflow.planning import folds as planned_folds
 from mammoflow.planning import foreign as planned_foreign
 from mammoflow.planning import from_run as planned_from_run
 from mammoflow.planning import models as planned_models
+from mammoflow.planning import real_exam as planned_exam
 from mammoflow.planning import robustness as planned_robustness
 from mammoflow.planning import run_lock, run_records
 from mammoflow.planning import searches as planned_searches
@@ -221,6 +222,14 @@ def further_images(model):
     """The image tables of other runs that a model is trained on."""
     try:
         return planned_models.further_images(CONFIG, model)
+    except MammoflowError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def exam_weights():
+    """The weights files of the models of the real exam."""
+    try:
+        return list(planned_exam.exam_weights(CONFIG).values())
     except MammoflowError as error:
         raise WorkflowError(str(error)) from None
 

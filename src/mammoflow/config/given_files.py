@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mammoflow.config.architectures import architecture, published_names
@@ -58,8 +59,15 @@ def options_with_label_weights(train: TrainSettings, segmentation: SegmentationS
     return train.options.model_copy(update={"labels": with_file})
 
 
-def prefetched_models(segmentation: SegmentationSettings) -> dict[str, str]:
-    """Return the published models that run, that trainings start from, and that make masks of boxes for trainings.
+def prefetched_models(segmentation: SegmentationSettings, of_exam: Sequence[str]) -> dict[str, str]:
+    """Return the published models that run, that trainings start from or take masks of boxes from, and of the exam.
+
+    Parameters
+    ----------
+    segmentation
+        Models and trainings.
+    of_exam
+        Models of the page of the real exam.
 
     Returns
     -------
@@ -67,13 +75,14 @@ def prefetched_models(segmentation: SegmentationSettings) -> dict[str, str]:
         Name -> file that the configuration names for it, or "".
     """
     trainings = [entry.train for entry in segmentation.models.values() if entry.train]
+    labels = {one.model: one.weights for one in map(box_labels, trainings) if one is not None}
     names = [*segmentation.run, *(train.start for train in trainings)]
-    files = {
-        name: segmentation.models.get(name, ModelSettings()).weights for name in names if name in published_names()
-    }
-    for labels in filter(None, map(box_labels, trainings)):
-        source = architecture(labels.model).source
-        if source is not None and source.url:
-            named = segmentation.models.get(labels.model, ModelSettings()).weights
-            files.setdefault(labels.model, labels.weights or named)
-    return files
+    names += [name for name in (*labels, *of_exam) if _is_fetched(name)]
+    named = {name: segmentation.models.get(name, ModelSettings()).weights for name in names}
+    return {name: file or labels.get(name, "") for name, file in named.items() if name in published_names()}
+
+
+def _is_fetched(model: str) -> bool:
+    """Tell whether the published weights of a model have an address."""
+    source = architecture(model).source
+    return source is not None and bool(source.url)

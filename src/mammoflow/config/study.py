@@ -265,7 +265,7 @@ class StudyConfig(Settings):
 
     def _prefetch_job(self) -> PrefetchJob:
         """Name the published weights that this configuration asks for, each with its file where one is named."""
-        models = prefetched_models(self.segmentation)
+        models = prefetched_models(self.segmentation, self.real_exam.models)
         for name in self.classification.needed():
             entry = self.classification.classifiers[name]
             if entry.weights == PUBLISHED:  # any other file is the user's own

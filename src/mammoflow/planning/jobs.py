@@ -6,7 +6,6 @@ members that the configuration names for it.
 
 from __future__ import annotations
 
-from mammoflow.config.architectures import ARCHITECTURE_MODULES, module_of
 from mammoflow.config.cohort import READERS
 from mammoflow.config.study import StudyConfig
 from mammoflow.planning.classifiers import classifier_modules, saliency_modules
@@ -14,15 +13,9 @@ from mammoflow.planning.dicom import DICOM_STAGE
 from mammoflow.planning.features import feature_modules, stability_modules
 from mammoflow.planning.folds import has_folds
 from mammoflow.planning.models import segment_modules, training_modules
+from mammoflow.planning.real_exam import exam_modules
 from mammoflow.planning.robustness import robustness_modules
 from mammoflow.planning.searches import model_search_modules, search_modules
-
-EXAM_STAGE = "mammoflow.prediction.exam_page"
-
-
-def architecture_module_of(published: str) -> str:
-    """Return the module that builds a published model."""
-    return ARCHITECTURE_MODULES.module(module_of(published))
 
 
 def job_modules(config: StudyConfig) -> dict[str, tuple[str, ...]]:
@@ -57,6 +50,6 @@ def job_modules(config: StudyConfig) -> dict[str, tuple[str, ...]]:
         "compare": ("mammoflow.evaluation.stage",),
         "report": ("mammoflow.report.stage",),
         "dicom": (DICOM_STAGE,),
-        "real_exam": (EXAM_STAGE, *dict.fromkeys(map(architecture_module_of, config.real_exam.models))),
+        "real_exam": exam_modules(config),
         "birads": ("mammoflow.evaluation.birads_stage", *readers),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from mammoflow.prediction.requests import FilmRequest
 from mammoflow.report.page import render
 from mammoflow.storage.files import write_text
 from mammoflow.tables.files import write_csv
+from mammoflow.weights.registry import ModelSpec
 from mammoflow.weights.seen_patients import is_seen, seen_patients
 
 TITLES = {"lite_medsam": "LiteMedSAM"}
@@ -35,7 +36,9 @@ PAGE, TABLE = "real_exam.html", "real_exam.csv"
 TEMPLATE = "real_exam.html.j2"
 
 
-def write_exam(settings: RealExamSettings, output: Path, threads: int) -> None:
+def write_exam(
+    settings: RealExamSettings, output: Path, threads: int, weights: Mapping[str, Path] | None = None
+) -> None:
     """Segment the films of the exam and write the page and its table.
 
     Parameters
@@ -46,6 +49,8 @@ def write_exam(settings: RealExamSettings, output: Path, threads: int) -> None:
         Folder for `real_exam.html` and, beside it, `real_exam.csv`.
     threads
         Processors to use.
+    weights
+        Weights files of models by name; the others are looked for where `choose_model` says.
 
     Raises
     ------
@@ -54,7 +59,8 @@ def write_exam(settings: RealExamSettings, output: Path, threads: int) -> None:
     WeightsError
         If the weights of a model are missing.
     """
-    requests, models = exam_requests(settings.spacing_mm), settings.models
+    requests = exam_requests(settings.spacing_mm)
+    models = {name: choose_model(name, (weights or {}).get(name)) for name in settings.models}
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mammoflow-exam-") as work:
         folder = Path(work)
@@ -66,10 +72,8 @@ def write_exam(settings: RealExamSettings, output: Path, threads: int) -> None:
         prompts = film_prompts(requests, prepared, 0.0)
         segment = SegmentSettings(device=settings.device, iterations=1)
         segmented = {
-            model: segment_films(
-                segment, choose_model(model), prepared, prompts, 0.0, folder / "store", folder / model, threads
-            )
-            for model in models
+            name: segment_films(segment, model, prepared, prompts, 0.0, folder / "store", folder / name, threads)
+            for name, model in models.items()
         }
         films = [_film(number, request, segmented, settings) for number, request in enumerate(requests)]
     rows = [row for film in films for row in film["rows"]]
@@ -78,9 +82,9 @@ def write_exam(settings: RealExamSettings, output: Path, threads: int) -> None:
         "films": films,
         "models": [
             {"name": name, "title": _title(name), "colour": _css(colour)}
-            for name, colour in model_colours(models).items()
+            for name, colour in model_colours(settings.models).items()
         ],
-        "seen": {_title(name): _seen(name) for name in models},
+        "seen": {_title(name): _seen(model) for name, model in models.items()},
         "package": f"{PACKAGE} {exam_version()}".strip(),
         "spacing_mm": settings.spacing_mm,
         "seconds": time.monotonic() - start,
@@ -120,10 +124,9 @@ def _film(
     }
 
 
-def _seen(model: str) -> str:
+def _seen(model: ModelSpec) -> str:
     """Say whether a model's training is known to have had the patients of the exam."""
-    file = choose_model(model).file
-    seen = seen_patients(file) if file else frozenset()
+    seen = seen_patients(model.file) if model.file else frozenset()
     if not seen:
         return "its training patients are not published by patient id"
     met = sorted({film.patient for film in FILMS if is_seen(film.patient, seen)})

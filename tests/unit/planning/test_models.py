@@ -10,7 +10,7 @@ import pytest
 from mammoflow.config.base import validate_settings
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, WeightsError
-from mammoflow.planning import models
+from mammoflow.planning import models, real_exam
 from mammoflow.planning.fingerprints import Fingerprints
 from mammoflow.planning.preflight import check_files
 from mammoflow.run.provenance import code_modules
@@ -80,6 +80,19 @@ def test_the_model_that_makes_masks_of_boxes_is_fetched_found_and_required(tmp_p
     check_files(elsewhere)
     assert models.label_weights(elsewhere, "mine") == [str(file)]
     assert models.label_weights(config(["small", "mine"], {"mine": _boxes(model="small")}), "mine") == []
+
+
+def test_weights_of_the_models_of_the_real_exam_are_fetched_and_given_to_the_job(tmp_path: Path) -> None:
+    values = {"real_exam": {"models": ["small", "sam_vit_b"]}, "prefetch": {"folder": str(tmp_path)}}
+    study = validate_settings(StudyConfig, values, "test")
+    assert study.stages()["prefetch"].model_dump()["models"].keys() >= {"small", "sam_vit_b"}
+    check_files(study)
+    with pytest.raises(WeightsError, match=r"^the target real_exam: weights file .* does not exist; fetch"):
+        real_exam.exam_weights(study)
+    file = tmp_path / "sam_vit_b_01ec64.pth"
+    file.touch()
+    assert real_exam.exam_arguments(study) == ["--weights", "sam_vit_b", str(file)]
+    assert real_exam.exam_weights(config()) == {}
 
 
 def test_the_comparison_reads_the_trainings_behind_the_models_of_the_run_and_no_others() -> None:

@@ -7,7 +7,9 @@ from types import ModuleType
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from mammoflow.cli import main
 from mammoflow.config.base import validate_settings
 from mammoflow.config.real_exam import RealExamSettings
 from mammoflow.errors import ConfigError, StudyError
@@ -45,6 +47,17 @@ def test_page_shows_films_and_says_whose_they_are(tmp_path: Path) -> None:
     table = pd.read_csv(tmp_path / "out" / "real_exam.csv")
     assert table["film"].tolist() == ["P_1_LEFT_CC"] * 2 + ["P_2_LEFT_CC"] * 2
     assert table["area_mm2"].gt(0).all()
+
+
+@pytest.mark.usefixtures("made_up_exam")
+def test_weights_of_a_model_are_those_that_the_job_names(tmp_path: Path) -> None:
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("models: [sam_vit_b]\ndevice: cpu\n", encoding="utf-8")
+    file = tmp_path / "brought.pth"
+    words = ["--settings", str(settings), "--weights", "sam_vit_b", str(file), "--output", str(tmp_path / "out")]
+    result = CliRunner().invoke(main, ["real-exam", *words])
+    assert result.exit_code == 1
+    assert f"weights file {file} for sam_vit_b does not exist" in result.output
 
 
 def test_absent_films_are_named_with_their_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
