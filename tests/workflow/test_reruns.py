@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -144,3 +145,15 @@ def test_the_report_follows_the_target_birads_and_does_not_ask_for_it(project: P
     assert project.planned() == {}
     (folder / "birads.json").write_text("second", encoding="utf-8")
     assert project.planned() == {"report": 1}
+
+
+def test_lost_masks_and_a_lost_table_of_stability_are_made_again(project: Project) -> None:
+    run = project.root / "results" / "phantom"
+    masks, aside = run / "segmentation" / "small" / "00" / "masks.parquet", project.root / "masks.parquet"
+    change = overlay(project, "comparison: {feature_models: [{name: Stable, stability_above: 0.5}]}")
+    project.snakemake(*change, "--", "compare")
+    masks.rename(aside)
+    assert project.planned(*change, "--", "stability") == {"segment_shard": 1, "stability": 1}
+    aside.rename(masks)
+    shutil.rmtree(run / "stability")
+    assert project.planned(*change, "--", "compare") == {"stability": 1, "compare": 1}

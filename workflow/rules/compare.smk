@@ -12,6 +12,9 @@ TRAINED = expand(
     f"{RUN}/{{fold}}segmentation_models/{{model}}/record.json", fold=FOLDS, model=planned_models.models_made(CONFIG)
 )
 
+# The table of stability for models on stable features.
+STABILITY = [CONFIG.comparison.stability_table or CONFIG.stability_table] if CONFIG.comparison.needs_stability else []
+
 
 rule compare:
     input:
@@ -33,10 +36,7 @@ rule compare:
         saliency=rules.saliency.input,
         trained=TRAINED,
         curves=[str(Path(record).with_name("history.csv")) for record in TRAINED],
-        # for models on stable features
-        stability=given(
-            [CONFIG.comparison.stability_table or CONFIG.stability_table] if CONFIG.comparison.needs_stability else []
-        ),
+        stability=given(STABILITY),
         # scores and masks of other tools
         foreign=given(planned_foreign.foreign_files(CONFIG)),
     output:
@@ -125,12 +125,7 @@ rule compare:
         runtime=grows(120),
     params:
         code=code("compare"),
-        content=lambda wildcards: content_of_given(
-            [
-                *planned_foreign.foreign_files(CONFIG),
-                *([CONFIG.comparison.stability_table] if CONFIG.comparison.stability_table else []),
-            ]
-        ),
+        content=lambda wildcards: content_of_given([*planned_foreign.foreign_files(CONFIG), *STABILITY]),
         losses=lambda wildcards: losses(
             *rules.images.input,
             *UNPROMPTED,
@@ -139,6 +134,7 @@ rule compare:
             *rules.classify.input,
             *rules.saliency.input,
             *TRAINED,
+            *STABILITY,
         ),
         cohort=lambda wildcards, input: Path(input.study).parent,
         images=lambda wildcards, input: folders("--images", input.images),

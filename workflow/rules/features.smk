@@ -57,7 +57,7 @@ rule stability:
         study=f"{RUN}/{planned_features.stability_fold(CONFIG)}cohort/study.json",
         images=shards(f"{planned_features.stability_fold(CONFIG)}images/{{shard}}/images.parquet"),
         lesions=shards(f"{planned_features.stability_fold(CONFIG)}images/{{shard}}/lesions.parquet"),
-        masks=[expand(table, shard=SHARDS) for table in planned_features.stability_masks(CONFIG)],
+        masks=expand(planned_features.stability_masks(CONFIG), shard=SHARDS),
         weights=given(planned_features.stability_weights(CONFIG)),
     output:
         table=f"{RUN}/stability/stability.csv",
@@ -75,7 +75,11 @@ rule stability:
         gpu=planned_features.stability_gpus(CONFIG),
     params:
         code=code("stability"),
-        losses=lambda wildcards, input: losses(*input.images, *input.masks),
+        losses=lambda wildcards: losses(
+            *shards(f"{planned_features.stability_fold(CONFIG)}images/{{shard}}/images.parquet"),
+            *expand(planned_features.stability_masks(CONFIG), shard=SHARDS),
+            *planned_features.stability_weights(CONFIG),
+        ),
         content=lambda wildcards: content_of_given(planned_features.stability_weights(CONFIG)),
         cohort=lambda wildcards, input: Path(input.study).parent,
         images=lambda wildcards, input: folders("--images", input.images),

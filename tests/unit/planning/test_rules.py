@@ -59,6 +59,21 @@ def test_no_rule_passes_a_path_of_the_settings_as_a_plain_parameter() -> None:
         assert plain == [], file.name
 
 
+def not_compared(text: str) -> list[str]:
+    """Return the parameters losses, content and code whose functions take what Snakemake derives: it compares none."""
+    functions = re.findall(r"\b(losses|content|code)=lambda ([^:]*):", text)
+    return [name for name, arguments in functions if arguments.replace(" ", "") != "wildcards"]
+
+
+@pytest.mark.parametrize("file", RULES, ids=lambda file: file.name)
+def test_every_parameter_that_tells_of_changes_is_compared(file: Path) -> None:
+    assert not_compared(file.read_text(encoding="utf-8")) == []
+
+
+def test_a_parameter_that_is_not_compared_is_found() -> None:
+    assert not_compared("losses=lambda wildcards, input: losses(*input.masks),") == ["losses"]
+
+
 def documented() -> list[tuple[str, str]]:
     """Return every command of Snakemake with `--configfile` in documentation, presets and comments, with its file."""
     files = [ROOT / "README.md", ROOT / "config.yaml", *RULES, *(ROOT / "docs").rglob("*.md")]
