@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from mammoflow.config.classification import ClassificationSettings
 from mammoflow.config.cohort import CohortSettings
+from mammoflow.config.evaluation import ComparisonSettings
 from mammoflow.config.segmentation import SegmentationSettings
 
 
 def check_applied(
-    cohort: CohortSettings, classification: ClassificationSettings, segmentation: SegmentationSettings
+    cohort: CohortSettings,
+    classification: ClassificationSettings,
+    segmentation: SegmentationSettings,
+    comparison: ComparisonSettings,
 ) -> None:
     """Refuse settings that need training patients where the split has none, and trained classifiers without need.
 
@@ -47,3 +51,9 @@ def check_applied(
                 f"results/other/segmentation_models/{name}/model.safetensors of the run that trained it, with its "
                 "architecture"
             )
+    if comparison.needs_stability and not comparison.stability_table:
+        raise ValueError(
+            "comparison.feature_models has stability_above, and cohort.split.method apply leaves no training lesion to "
+            "measure the stability on; expected comparison.stability_table, the table of another run, or "
+            "stability_above: null"
+        )

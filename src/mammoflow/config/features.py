@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mammoflow.config.base import Settings, read_settings
 from mammoflow.config.members import Family, MemberOf, OptionsOfEach
@@ -74,6 +74,14 @@ class FeaturesSettings(Settings):
         default_factory=StabilitySettings,
         description="How the stability of features is measured, by the separate target `stability`.",
     )
+
+    @field_validator("run")
+    @classmethod
+    def check_run(cls, names: list[str]) -> list[str]:
+        """Refuse a feature family that is named twice."""
+        if len(set(names)) < len(names):
+            raise ValueError(f"run is {names}; expected each once")
+        return names
 
 
 def read_options(family: str, path: Path) -> FeatureOptions:

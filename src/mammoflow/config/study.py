@@ -138,7 +138,7 @@ class StudyConfig(Settings):
                 f"prompts.default_margin_mm is {self.prompts.default_margin_mm}, "
                 f"expected one of prompts.margins_mm {self.prompts.margins_mm}"
             )
-        check_applied(self.cohort, self.classification, self.segmentation)
+        check_applied(self.cohort, self.classification, self.segmentation, self.comparison)
         check_class_study(self.classification, self.cohort.classes)
         check_search_names(self.segmentation.searches, self.classification.searches)
         entries = self.classification.entries()

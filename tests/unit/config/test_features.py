@@ -52,6 +52,7 @@ def test_ring_of_a_family_that_does_not_run_need_not_fit():
             {"run": ["gabr"]},
             r"features\.run\.0: 'gabr' is no feature family; expected one of descriptors, gabor, radiomics",
         ),
+        ({"run": ["gabor", "gabor"]}, r"features\.run: .*expected each once"),
         ({"families": {"gabr": {}}}, r"features\.families\.gabr: .*is no feature family; expected one of descriptors"),
         ({"families": {"descriptors": {"device": "cuda"}}}, r"features\.families\.descriptors\.device: unknown key"),
         ({"families": []}, r"features\.families: found \[\].*expected a mapping"),

@@ -114,6 +114,14 @@ def test_a_folder_of_no_run_of_folds_and_of_damaged_records_is_refused(tmp_path:
             },
             r"segmentation.models.mine.train is set.*expected segmentation.models.mine.weights",
         ),
+        (
+            {
+                "cohort": APPLY,
+                "classification": {"run": []},
+                "comparison": {"feature_models": [{"name": "Stable", "stability_above": 0.5}]},
+            },
+            "comparison.feature_models has stability_above, .*expected comparison.stability_table",
+        ),
     ],
 )
 def test_nothing_is_trained_without_training_patients(values: dict[str, Any], message: str) -> None:
