@@ -26,6 +26,7 @@ from mammoflow.imaging.pictures import is_picture
 from mammoflow.imaging.spacing import Spacing
 from mammoflow.run.runtime import progress
 from mammoflow.storage.files import read_json, read_mask, writing
+from mammoflow.storage.outputs import begin_files
 from mammoflow.tables.dicom_objects import DICOM_OBJECTS
 from mammoflow.tables.files import empty_table, read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS, IN_PIXELS
@@ -77,7 +78,8 @@ def write_dicom_objects(inputs: DicomInputs, output: Path, only_test: bool = Fal
     Raises
     ------
     StudyError
-        If a table or a mask is missing or does not fit, or the study's folder does not exist.
+        If a table or a mask is missing or does not fit, the study's folder does not exist, or a file to write is
+        there and no earlier run wrote it.
     """
     images = read_table(inputs.images / "images.parquet", CANONICAL_IMAGES)
     rows_of_images = {str(row["image_id"]): row for row in records(images)}
@@ -92,9 +94,9 @@ def write_dicom_objects(inputs: DicomInputs, output: Path, only_test: bool = Fal
     rows = rows[rows["split"] == "test"] if only_test else rows
     algorithm = _algorithm(inputs.masks, masks)
     classifier, probabilities = _classifier(inputs.classifier)
-    _remove_earlier(output)
-    written: list[dict[str, Any]] = []
     groups = list(rows.groupby("image_id", sort=True))
+    begin_files(output, [TABLE, *(file for image_id, _ in groups for file in _files(str(image_id)))], FOLDERS)
+    written: list[dict[str, Any]] = []
     for image_id, of_film in progress(groups, "DICOM objects", total=len(groups)):
         film = Film(str(image_id), rows_of_images[str(image_id)], inputs, of_film, probabilities)
         written += film.write(output, algorithm, classifier)
@@ -141,7 +143,7 @@ class Film:
                 findings.append(finding)
         if not findings:
             return written
-        files = [f"{folder}/{file_name(self.image_id)}.dcm" for folder in FOLDERS]
+        files = _files(self.image_id)
         probable = classifier if any(one.probability is not None for one in findings) else None
         with writing(output / files[0]) as segmentation, writing(output / files[1]) as report:
             uids = write_objects(evidence, findings, algorithm, probable, segmentation, report)
@@ -197,14 +199,9 @@ class Film:
         return {**empty, **keys, "note": note, **values}
 
 
-def _remove_earlier(output: Path) -> None:
-    """Remove the files of an earlier run, as its table lists them, and the table."""
-    path = output / TABLE
-    if path.is_file():
-        earlier = read_table(path, DICOM_OBJECTS)
-        for name in {*earlier["segmentation_file"].dropna(), *earlier["report_file"].dropna()}:
-            (output / str(name)).unlink(missing_ok=True)
-        path.unlink()
+def _files(image_id: str) -> list[str]:
+    """Return the paths of the Segmentation and the report of a film, relative to the folder of the objects."""
+    return [f"{folder}/{file_name(image_id)}.dcm" for folder in FOLDERS]
 
 
 def _algorithm(folder: Path, masks: pd.DataFrame) -> Algorithm:

@@ -155,6 +155,18 @@ def test_a_fold_writes_its_test_lesions_alone_and_a_rerun_removes_the_rest(shard
     assert mine.is_file()
 
 
+def test_a_rerun_without_the_earlier_table_removes_the_earlier_objects(shard: DicomInputs, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    write_dicom_objects(shard, output)
+    mine = output / "report" / "mine.dcm"
+    mine.write_text("mine", encoding="utf-8")
+    (output / "objects.parquet").unlink()  # Snakemake removes the output of a job before it starts the job again
+    for lesion in LESIONS:
+        write_mask(shard.masks / "mask" / f"{lesion}.png", np.zeros(CANONICAL, dtype=np.bool_))
+    write_dicom_objects(shard, output)
+    assert list(output.rglob("*.dcm")) == [mine]
+
+
 def test_film_that_is_gone_is_a_note(shard: DicomInputs, tmp_path: Path) -> None:
     (tmp_path / "film.dcm").unlink()
     write_dicom_objects(shard, tmp_path / "out")
