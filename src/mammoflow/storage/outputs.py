@@ -20,7 +20,8 @@ MARKER = ".mammoflow.json"
 RUN_MARK = "settings/cohort.yaml"
 """File whose presence says that a folder is that of a run."""
 
-_UNFINISHED = re.compile(r"\.(?P<stem>.+)-[a-z0-9_]{8}(?P<suffix>\.\w+)")
+_UNFINISHED = re.compile(r"\.(?P<stem>.+)-([a-z0-9_]{8}|[0-9a-f]{12})(?P<suffix>\.\w+)")
+"""Temporary names of `mammoflow.storage.files.writing`, and the shorter ones of earlier versions."""
 
 
 def is_same(one: Path, other: Path) -> bool:

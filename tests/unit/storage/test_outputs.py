@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from mammoflow.errors import ConfigError, StudyError
+from mammoflow.storage.files import writing
 from mammoflow.storage.outputs import (
     MARKER,
     begin_files,
@@ -147,6 +148,14 @@ def test_half_written_files(tmp_path: Path) -> None:
     remove_unfinished(tmp_path, ["mask/a.png"])
     assert not (tmp_path / "mask/.a-abcd1234.png").exists()
     assert len(list((tmp_path / "mask").iterdir())) == 3
+
+
+def test_what_a_killed_process_left_of_a_file_is_told_by_its_name(tmp_path: Path) -> None:
+    with writing(tmp_path / "mask/a.png") as temporary:
+        temporary.write_text("half")
+    write(temporary)  # a killed process does not come to the renaming
+    remove_unfinished(tmp_path, ["mask/a.png"])
+    assert [path.name for path in (tmp_path / "mask").iterdir()] == ["a.png"]
 
 
 def test_places_are_compared_through_links_and_dots(tmp_path: Path) -> None:
