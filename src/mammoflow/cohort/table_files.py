@@ -200,7 +200,7 @@ def _cell(text: str) -> str:
 
 def _from_parquet(path: Path) -> pd.DataFrame:
     try:
-        table = pd.read_parquet(path)
+        table = pd.read_parquet(path, dtype_backend="numpy_nullable")  # whole numbers stay exact beside blanks
     except Exception as error:  # pyarrow has many kinds of errors for what is no Parquet file
         raise StudyError(f"case table {path} cannot be read as Parquet: {error}") from error
     names = [plain_text(str(name)) for name in table.columns]
@@ -222,6 +222,8 @@ def _texts(values: Iterable[Any]) -> list[str]:
 def _text(value: Any) -> str:
     if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
         return ""
+    if pd.api.types.is_float(value):
+        return str(float(value))  # also of 32 bits, with the digits that are computed with
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace").strip()
     if isinstance(value, datetime.datetime) and value.time() == datetime.time():

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import openpyxl
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, TableForm, read_text_table
@@ -221,6 +223,25 @@ def test_parquet_is_told_by_content_and_bytes_are_text(read):
     assert table["n"].tolist() == ["1.0", ""]
     assert table["day"].tolist() == ["2020-01-02"] * 2
     assert table[ORIGIN].tolist() == ["cases.csv row 1", "cases.csv row 2"]
+
+
+def test_whole_numbers_of_parquet_are_exact_beside_blanks(read):
+    patients = [90071992547409931, 90071992547409933, None]
+    whole = {
+        "patient": patients,
+        "lesion": pa.array([1, None, 2], pa.int32()),
+        "exam": pa.array([2**64 - 1, None, 1], pa.uint64()),
+    }
+    stream = io.BytesIO()
+    pq.write_table(pa.table({**whole, "spacing": pa.array([1, None, 0.1], pa.float32())}), stream)
+    table = read(stream.getvalue())
+    assert table["patient"].tolist() == ["90071992547409931", "90071992547409933", ""]
+    assert table["lesion"].tolist() == ["1", "", "2"]
+    assert table["exam"].tolist() == ["18446744073709551615", "", "1"]
+    assert table["spacing"].tolist() == ["1.0", "", "0.10000000149011612"]
+    stream = io.BytesIO()
+    pd.DataFrame({"n": [1, 2, 3]}, index=pd.Index(patients, dtype="Int64", name="patient")).to_parquet(stream)
+    assert read(stream.getvalue())["patient"].tolist() == table["patient"].tolist()
 
 
 def test_headers_lose_what_is_invisible_and_blank_columns_go(read):
