@@ -180,16 +180,20 @@ def _header(lines: Sequence[Record], path: Path) -> list[str]:
         name or (f"(column {place + 1})" if any(len(row) > place and row[place].strip() for _, row in lines) else "")
         for place, name in enumerate(header)
     ]
-    named = [name for name in header if name]
-    if len(set(named)) != len(named):
-        twice = next(name for name in named if named.count(name) > 1)
+    _check_names([name for name in header if name], path)
+    return header
+
+
+def _check_names(names: Sequence[str], path: Path) -> None:
+    """Stop where two columns have one name, or a column has a name of `read_text_table`'s own columns."""
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
         raise StudyError(
-            f"case table {path} names the column {twice!r} twice; its header is {', '.join(named)}; expected a name of "
+            f"case table {path} names the column {twice!r} twice; its header is {', '.join(names)}; expected a name of "
             "its own for each: rename or remove one"
         )
-    if reserved := {ORIGIN, PROBLEM} & set(named):
+    if reserved := {ORIGIN, PROBLEM} & set(names):
         raise StudyError(f"case table {path} has the column {min(reserved)!r}, a name that mammoflow uses; rename it")
-    return header
 
 
 def _cell(text: str) -> str:
@@ -203,16 +207,20 @@ def _from_parquet(path: Path) -> pd.DataFrame:
         table = pd.read_parquet(path, dtype_backend="numpy_nullable")  # whole numbers stay exact beside blanks
     except Exception as error:  # pyarrow has many kinds of errors for what is no Parquet file
         raise StudyError(f"case table {path} cannot be read as Parquet: {error}") from error
+    levels = [place for place in range(table.index.nlevels) if _repeats_column(table, place)]
+    table = table.reset_index(levels, drop=True) if levels else table
+    table = table.reset_index(allow_duplicates=True) if table.index.names != [None] else table
     names = [plain_text(str(name)) for name in table.columns]
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise StudyError(f"case table {path} names the column {twice!r} twice; rename or remove one")
-    if table.index.names != [None]:
-        table = table.reset_index()
-        names = [plain_text(str(name)) for name in table.columns]
+    _check_names(names, path)
     text = {name: _texts(table.iloc[:, place]) for place, name in enumerate(names)}
     origins = [f"{path.name} row {number}" for number in range(1, len(table) + 1)]
     return pd.DataFrame({**text, PROBLEM: [""] * len(table), ORIGIN: origins}, dtype="str")
+
+
+def _repeats_column(table: pd.DataFrame, level: int) -> bool:
+    """Tell whether a level of the index has name and values of a column, as after `set_index(..., drop=False)`."""
+    named = [place for place, name in enumerate(table.columns) if name == table.index.names[level]]
+    return any(_texts(table.iloc[:, place]) == _texts(table.index.get_level_values(level)) for place in named)
 
 
 def _texts(values: Iterable[Any]) -> list[str]:

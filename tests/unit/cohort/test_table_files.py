@@ -46,6 +46,12 @@ def workbook(*sheets: list[list[object]], names: tuple[str, ...] = ("Sheet",)) -
     return stream.getvalue()
 
 
+def parquet(table: pd.DataFrame) -> bytes:
+    stream = io.BytesIO()
+    table.to_parquet(stream)
+    return stream.getvalue()
+
+
 @pytest.mark.parametrize(
     ("encoding", "mark"),
     [
@@ -239,9 +245,32 @@ def test_whole_numbers_of_parquet_are_exact_beside_blanks(read):
     assert table["lesion"].tolist() == ["1", "", "2"]
     assert table["exam"].tolist() == ["18446744073709551615", "", "1"]
     assert table["spacing"].tolist() == ["1.0", "", "0.10000000149011612"]
-    stream = io.BytesIO()
-    pd.DataFrame({"n": [1, 2, 3]}, index=pd.Index(patients, dtype="Int64", name="patient")).to_parquet(stream)
-    assert read(stream.getvalue())["patient"].tolist() == table["patient"].tolist()
+    indexed = pd.DataFrame({"n": [1, 2, 3]}, index=pd.Index(patients, dtype="Int64", name="patient"))
+    assert read(parquet(indexed))["patient"].tolist() == table["patient"].tolist()
+
+
+def test_an_index_of_parquet_is_a_column_and_one_that_repeats_its_column_is_none(read):
+    table = pd.DataFrame({"patient": ["P1", "P2"], "exam": pd.array([1, None], dtype="Int64"), "image": ["a", "b"]})
+    for index in ("patient", "exam", ["patient", "exam"]):
+        for drop in (True, False):
+            found = read(parquet(table.set_index(index, drop=drop)))
+            assert sorted(found.columns) == sorted([*table.columns, PROBLEM, ORIGIN])
+            assert found["patient"].tolist() == ["P1", "P2"]
+            assert found["exam"].tolist() == ["1", ""]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (pd.DataFrame({"patient": ["P1"]}, index=pd.Index(["P2"], name="patient")), "names the column 'patient' twice"),
+        (pd.DataFrame({"patient": ["P1"], "patient\u200b": ["P1"]}), r"'patient' twice.*rename or remove one"),
+        (pd.DataFrame({"patient": ["P1"], ORIGIN: ["x"]}), "has the column 'row_origin', a name that mammoflow uses"),
+        (pd.DataFrame({"patient": ["P1"]}, index=pd.Index(["x"], name=PROBLEM)), "has the column 'row_problem'"),
+    ],
+)
+def test_names_of_parquet_columns_are_those_of_any_table(read, table, message):
+    with pytest.raises(StudyError, match=message):
+        read(parquet(table))
 
 
 def test_headers_lose_what_is_invisible_and_blank_columns_go(read):
