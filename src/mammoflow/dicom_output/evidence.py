@@ -10,8 +10,10 @@ import logging
 import re
 import uuid
 import warnings
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import pydicom
@@ -54,12 +56,9 @@ TEXTS = {"PatientID": 64, "AccessionNumber": 16, "StudyID": 16}
 
 NAMES = ("PatientName", "ReferringPhysicianName")
 LONGEST_NAME_PART = 64
-FORMS = {
-    "PatientBirthDate": r"(\d{4})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])",
-    "StudyDate": r"(\d{4})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])",
-    "StudyTime": r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?",
-}
-"""Keyword and form of its value; others are left empty."""
+DATES = ("PatientBirthDate", "StudyDate")
+DATE = re.compile(r"[0-9]{8}")
+TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?", re.ASCII)
 
 
 class NoReferenceError(MammoflowError):
@@ -144,9 +143,10 @@ def film_evidence(header: pydicom.Dataset, spacing: Spacing | None, laterality: 
         setattr(dataset, keyword, _text(header, keyword, longest))
     for keyword in NAMES:
         setattr(dataset, keyword, _name(header, keyword))
-    for keyword, form in FORMS.items():
-        value = str(header_value(header, keyword) or "").strip()
-        setattr(dataset, keyword, value if re.fullmatch(form, value) else "")
+    for keyword in DATES:
+        setattr(dataset, keyword, _date(header, keyword))
+    time = str(header_value(header, "StudyTime") or "").strip()
+    dataset.StudyTime = time if TIME.fullmatch(time) else ""
     sex = str(header_value(header, "PatientSex") or "").strip().upper()
     dataset.PatientSex = sex if sex in SEXES else ""
     dataset.Modality = str(header_value(header, "Modality") or "OT")
@@ -172,6 +172,14 @@ def _text(header: pydicom.Dataset, keyword: str, longest: int) -> str:
     """Return a text without control characters and backslashes; "" where it is too long."""
     value = re.sub(r"[\x00-\x1f\x7f\\]", "", str(header_value(header, keyword) or "")).strip()
     return value if len(value) <= longest else ""
+
+
+def _date(header: pydicom.Dataset, keyword: str) -> str:
+    """Return a date as the header has it; "" where the calendar lacks it."""
+    value = str(header_value(header, keyword) or "").strip()
+    with suppress(ValueError):
+        return value if DATE.fullmatch(value) and date.fromisoformat(value) else ""
+    return ""
 
 
 def _name(header: pydicom.Dataset, keyword: str) -> str:

@@ -47,7 +47,9 @@ HEADERS: dict[str, dict[str, Any]] = {
         "StudyTime": "99",
         "PatientSex": "W",
     },
-    "valid dates and sex": {"PatientBirthDate": "19501231", "StudyTime": "235959.5", "PatientSex": "F"},
+    "dates that the calendar lacks": {"PatientBirthDate": "19550229", "StudyDate": "20230231", "StudyTime": "235960"},
+    "a birth in the year 0": {"PatientBirthDate": "00000101"},
+    "valid dates and sex": {"PatientBirthDate": "19560229", "StudyTime": "235959.5", "PatientSex": "F"},
     "identifiers that are too long": {"AccessionNumber": "1" * 40, "StudyID": "x" * 30, "PatientID": "p" * 100},
     "German letters": {"PatientName": "Müller^Änne", "PatientID": "Ü1"},
     "Japanese name": {
@@ -219,7 +221,9 @@ def test_invalid_values_are_left_empty_and_valid_ones_kept(
     made = pydicom.dcmread(write(write_film(**HEADERS["invalid dates and sex"]))[0])
     assert (made.PatientBirthDate, made.StudyDate, made.StudyTime, made.PatientSex) == ("", "", "", "")
     made = pydicom.dcmread(write(write_film(**HEADERS["valid dates and sex"]))[0])
-    assert (made.PatientBirthDate, made.StudyTime, made.PatientSex) == ("19501231", "235959.5", "F")
+    assert (made.PatientBirthDate, made.StudyTime, made.PatientSex) == ("19560229", "235959.5", "F")
+    made = pydicom.dcmread(write(write_film(**HEADERS["dates that the calendar lacks"]))[0])
+    assert (made.PatientBirthDate, made.StudyDate, made.StudyTime) == ("", "", "")
     made = pydicom.dcmread(write(write_film(**HEADERS["Japanese name"]))[1])
     assert str(made.PatientName) == "Yamada^Tarou=山田^太郎"
 
