@@ -16,7 +16,8 @@ from mammoflow.dicom_output.segmentation import SERIES_NUMBER, result_digest, tr
 DIGITS = 6
 """Significant digits of a measurement; a decimal string has at most 16 characters."""
 
-PROJECTIONS = ("CR", "DX", "IO", "MG", "PX", "RF", "RG", "XA")
+DESCRIBED = ("CR", "DX", "IO", "MG", "PX", "RF", "RG", "XA", "CT", "MR", "PT")
+"""Modalities whose further elements highdicom describes in the image library."""
 
 
 def report_object(
@@ -141,9 +142,10 @@ def _library_image(film: Evidence) -> hd.sr.value_types.Dataset:
     """Return the film as the image library takes it.
 
     For projection radiographs highdicom demands Imager Pixel Spacing and Patient Orientation, which scanned films lack.
+    For CT, MR and PET it demands a position in space, which the report does not need.
     """
     image = film.stand_in()
-    if image.Modality in PROJECTIONS:
+    if image.Modality in DESCRIBED:
         image.Modality = "OT"
     return image
 

@@ -41,6 +41,10 @@ HEADERS: dict[str, dict[str, Any]] = {
     "digital X-ray": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.1", "Modality": "DX"},
     "grey secondary capture of several frames": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7.3", "NumberOfFrames": 1},
     "tomosynthesis of one frame": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.13.1.3", "NumberOfFrames": 1},
+    "CT": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2", "Modality": "CT"},
+    "MR": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4", "Modality": "MR"},
+    "PET": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.128", "Modality": "PT"},
+    "secondary capture of an MR": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "Modality": "MR"},
     "invalid dates and sex": {
         "PatientBirthDate": "1950",
         "StudyDate": "20261399",
