@@ -1,17 +1,20 @@
 """The four case tables of CBIS-DDSM, with what is odd in them, and the counts that describe them.
 
 The tables put a newline inside a quoted path of every row, end the header in CRLF, and spell the density column in two
-ways; the type and the official side of a row are in its image path (`Mass-Training_P_00001_LEFT_CC/...`).
+ways; the type and the official side of a row are in its image path (`Mass-Training_P_00001_LEFT_CC/...`). One table
+may join the four, with the columns of all.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, require_columns
+from mammoflow.cohort.words import BLANKS
 from mammoflow.errors import StudyError
 
 USUAL_TABLES = (
@@ -109,16 +112,43 @@ def count_case_tables(rows: pd.DataFrame) -> dict[str, int]:
 
 
 def _read_one(path: Path) -> pd.DataFrame:
-    table = read_text_table(path)
-    table.columns = [name if name in (ORIGIN, PROBLEM) else _plain(name) for name in table.columns]
+    table = _with_plain_names(read_text_table(path))
     require_columns(table, COLUMNS, f"case table {path}")
     rows = table[[*COLUMNS, ORIGIN, PROBLEM]].copy()
     for name in ("shape", "margins"):
         sources = [old for old, new in DESCRIPTIONS.items() if new == name and old in table.columns]
-        rows[name] = table[sources[0]].replace("NA", "") if sources else ""
+        rows[name] = [_first(values) for values in table[sources].to_numpy().tolist()]
+        rows[name] = rows[name].replace("NA", "")
     rows["image_folder"] = rows["image_file_path"].str.split("/").str[0]
     rows["official_split"] = [_official_split(folder, path.name) for folder in rows["image_folder"]]
     return rows
+
+
+def _with_plain_names(table: pd.DataFrame) -> pd.DataFrame:
+    """Give the columns plain names and join those of one name; a row in which these differ has a problem."""
+    names = [name if name in (ORIGIN, PROBLEM) else _plain(name) for name in table.columns]
+    joined: dict[str, list[str]] = {}
+    problems = table[PROBLEM].tolist()
+    for name in dict.fromkeys(names):
+        rows = table.loc[:, [other == name for other in names]].to_numpy().tolist()
+        joined[name] = [_first(values) for values in rows]
+        for place, values in enumerate(rows):
+            said = list(dict.fromkeys(value for value in values if not _is_blank(value)))
+            if len(said) > 1:
+                problems[place] = problems[place] or (
+                    f"the columns that are called {name} have the values {' and '.join(map(repr, said))}; "
+                    "expected one value"
+                )
+    return pd.DataFrame({**joined, PROBLEM: problems}, dtype="str")
+
+
+def _first(values: Sequence[str]) -> str:
+    """Return the first value that is no blank; where all are blanks, the first word for a blank."""
+    return next((value for value in values if not _is_blank(value)), next(filter(None, values), ""))
+
+
+def _is_blank(value: str) -> bool:
+    return not value or value.lower() in BLANKS
 
 
 def _plain(name: str) -> str:

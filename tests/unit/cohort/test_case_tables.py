@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
-from mammoflow.cohort.case_tables import count_case_tables, read_case_tables
+from mammoflow.cohort.case_tables import COLUMNS, count_case_tables, read_case_tables
 from mammoflow.errors import StudyError
 
 
@@ -18,6 +19,35 @@ def test_newlines_line_ends_and_both_density_columns_are_read(download, writer):
     assert list(table["shape"]) == ["OVAL", "OVAL"]
     assert list(table["margins"]) == ["", ""]
     assert (table["row_problem"] == "").all()
+
+
+def joined_table(folder, *rows):
+    """Write the tables of masses and calcifications as one, with all columns of both."""
+    shared = dict.fromkeys(COLUMNS, "x") | {"abnormality_type": "mass"}
+    del shared["breast_density"]
+    names = ("breast_density", "breast density", "mass shape", "calc type", "mass margins", "calc distribution")
+    table = pd.DataFrame([{**shared, **dict(zip(names, row, strict=True))} for row in rows])
+    table.to_csv(folder / "all.csv", index=False)
+    return read_case_tables(folder, ["all.csv"])
+
+
+@pytest.mark.parametrize("blank", ["", "NA", "nan"])
+def test_the_tables_joined_to_one_keep_density_and_descriptions(tmp_path, blank):
+    mass = ("3", blank, "OVAL", blank, "SPICULATED", blank)
+    table = joined_table(tmp_path, mass, (blank, "2", blank, "PLEOMORPHIC", blank, "CLUSTERED"))
+    assert table["breast_density"].tolist() == ["3", "2"]
+    assert table["shape"].tolist() == ["OVAL", "PLEOMORPHIC"]
+    assert table["margins"].tolist() == ["SPICULATED", "CLUSTERED"]
+    assert (table["row_problem"] == "").all()
+
+
+def test_columns_of_one_name_with_different_values_cost_the_row(tmp_path):
+    table = joined_table(tmp_path, ("3", "2", *[""] * 4), ("2", "2", *[""] * 4))
+    assert table["breast_density"].tolist() == ["3", "2"]
+    assert table["row_problem"].tolist() == [
+        "the columns that are called breast_density have the values '3' and '2'; expected one value",
+        "",
+    ]
 
 
 @pytest.mark.parametrize(
