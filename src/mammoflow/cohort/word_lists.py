@@ -18,8 +18,8 @@ def by_word(lists: dict[str, str]) -> dict[str, str]:
 
 LABELS: dict[Label, str] = {
     "malignant": "malignant, malign, maligne, maligna, maligno, malignes, malignancy, malin, cancer, krebs, karzinom, "
-    "carcinoma, carcinome, kanker, cancro, bosartig, boesartig, kwaadaardig, elakartad, ondartet, zlosliwy, zlosliwa, "
-    "zhoubny, true, 1",
+    "carcinoma, carcinome, kanker, cancro, bosartig, boesartig, kwaadaardig, elakartad, ondartet, złosliwy, złosliwa, "
+    "zlosliwy, zlosliwa, zhoubny, true, 1",
     "benign": "benign, benigne, benigna, benigno, benignes, benin, benign without callback, gutartig, goedaardig, "
     "godartad, godartet, łagodny, łagodna, lagodny, lagodna, nezhoubny, false, 0",
     "normal": "normal, normale, normaal, normalt",

@@ -81,11 +81,13 @@ def test_views_may_name_their_side(text, view, side):
     [
         (
             "malignant",
-            "MALIGNANT cancer bösartig BOESARTIG maligne maligno maligna malin kwaadaardig elakartad 1 1.0 1,0 true",
+            "MALIGNANT cancer bösartig BOESARTIG maligne maligno maligna malin kwaadaardig elakartad ondartet złośliwy "
+            "ZŁOŚLIWA zlosliwy zhoubný 1 1.0 1,0 true",
         ),
         (
             "benign",
-            "Benign gutartig benigne bénin bénigne benigno goedaardig godartad 0 0.0 FALSE benign_without_callback",
+            "Benign gutartig benigne bénin bénigne benigno goedaardig godartad łagodny Łagodna "
+            "lagodny nezhoubný 0 0.0 FALSE benign_without_callback",
         ),
         ("normal", "normal Normale normaal"),
         (None, "2 -1 0.5 9 unproven benign? nicht n/a no"),
