@@ -69,7 +69,7 @@ def read_sheet(path: Path, sheet: str = "") -> tuple[list[tuple[int, list[str]]]
         cell.coordinate
         for row in formulas[chosen].iter_rows()
         for cell in row
-        if cell.data_type == "f" and cells[cell.coordinate].value is None
+        if cell.data_type == "f" and _is_uncomputed(cells[cell.coordinate])
     ]
     if uncomputed:
         raise StudyError(
@@ -88,6 +88,11 @@ def read_sheet(path: Path, sheet: str = "") -> tuple[list[tuple[int, list[str]]]
     hidden = sum(bool(cells.row_dimensions[place].hidden) for place, row in rows if any(row))
     notes += [f"{path.name}: {hidden} hidden rows of the sheet {chosen!r} were read too"] if hidden else []
     return [(place, row) for place, row in rows if any(row)], notes
+
+
+def _is_uncomputed(cell: Any) -> bool:
+    """Tell whether the cell of a formula has no result; openpyxl gives an empty text as None too."""
+    return cell.value is None and cell.data_type != "str"
 
 
 def _refuse_inflated(content: bytes, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -217,6 +218,20 @@ def test_sheets_and_formulas_of_a_workbook(tmp_path):
     path.write_bytes(workbook([["a", "usable"], [1, "=1=1"]]))
     with pytest.raises(StudyError, match="formula in B2 has no stored result"):
         read_text_table(path)
+
+
+def test_a_formula_whose_stored_result_is_an_empty_text_is_a_blank(read):
+    book = workbook([["image", "usable"], ["a.png", '=IF(1=2,"no","")']])
+    without = b'<c r="B2"><f>IF(1=2,"no","")</f><v /></c>'
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(book)) as old, zipfile.ZipFile(stream, "w") as new:
+        for name in old.namelist():
+            part = old.read(name)
+            assert (without in part) == name.endswith("sheet1.xml")
+            new.writestr(name, part.replace(without, without.replace(b'"B2"', b'"B2" t="str"')))
+    assert read(stream.getvalue(), "cases.xlsx")["usable"].tolist() == [""]
+    with pytest.raises(StudyError, match="formula in B2 has no stored result"):
+        read(book, "cases.xlsx")
 
 
 def test_parquet_is_told_by_content_and_bytes_are_text(read):
