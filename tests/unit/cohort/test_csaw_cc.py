@@ -124,6 +124,18 @@ def test_the_convention_of_labels(writer, cohort):
     assert found.counts["audit"]["images of the breast with cancer, rad_timing 2"] == 2 + 4 + 2
 
 
+@pytest.mark.parametrize("blank", ["NULL", "NA", "nan"])
+def test_words_for_a_blank_are_blanks_in_all_columns_that_decide_the_label(writer, cohort, blank):
+    writer.add_usual()
+    writer.add_exam(60, blank, x_case="0", x_type=blank, rad_timing=blank)
+    writer.add_exam(61, "Left", timing=2, x_case=blank)
+    writer.finish()
+    found = cohort()
+    assert (found.images.loc[found.images["patient_id"] == "00060", "rad_timing"] == "").to_list() == [True] * 4
+    assert set(found.excluded["patient_id"]) == {"00061"}
+    assert found.reasons("lesion") == {str(LabelReason.NO_LABEL): 4}
+
+
 def test_recall_decisions_and_density_stay_on_images_and_lesions(writer, cohort):
     writer.add_usual()
     writer.add_exam(30, rad_recall="1.0", rad_recall_type_left="2.0", libra_percentdensity="41.5")

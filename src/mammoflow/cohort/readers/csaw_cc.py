@@ -21,7 +21,7 @@ from mammoflow.cohort.plain_text import plain_text
 from mammoflow.cohort.reader import ROW_COLUMNS, Exclusion, FoundImage, FoundLesion, Reader, Row
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
 from mammoflow.cohort.word_lists import Label
-from mammoflow.cohort.words import parse_side
+from mammoflow.cohort.words import BLANKS, parse_side
 from mammoflow.errors import ConfigError, ExcludedCase, StudyError
 from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.formats.dicom_header import image_shape
@@ -54,7 +54,9 @@ EXAM_COLUMNS = [
     "libra_densearea",
     "libra_percentdensity",
 ]
-"""Kept as they are in the tables of images and lesions, as text; "" where the table lacks them."""
+"""Kept as they are, apart from blanks, in the tables of images and lesions, as text; "" where the table lacks them."""
+DECIDING = ["x_case", "x_cancer_laterality", "x_type", "rad_timing"]
+"""Columns behind the label and its detail; words for a blank, such as NULL, are blanks in them."""
 PRIVATE_COLUMNS = ["image_name", "mask_name", *EXAM_COLUMNS]
 FILE_NAME = re.compile(r"(?P<patient>\w+?)_\d{8}_(?P<side>[LR])_(?P<view>[A-Z]+)_\d+", re.IGNORECASE)
 MASK_NAME = re.compile(r"(?P<image>.+)_mask", re.IGNORECASE)
@@ -149,7 +151,8 @@ class StudyReader(Reader):
         new_names = {old: new for old, new in ALIASES.items() if old in table.columns and new not in table.columns}
         table = table.rename(columns=new_names)
         require_columns(table, NEEDED, f"case table {name}")
-        return table
+        deciding = [column for column in DECIDING if column in table.columns]
+        return table.assign(**{name: table[name].mask(table[name].str.lower().isin(BLANKS), "") for name in deciding})
 
     @property
     def _table_name(self) -> str:
@@ -255,7 +258,7 @@ def _label(case: str, cancer_side: str, side: str) -> Label | None:
         return "normal"
     if cancer_side.lower() in BOTH_SIDES:
         return "malignant"
-    diseased = parse_side("" if cancer_side.upper() in ("NULL", "NA", "NAN") else cancer_side)
+    diseased = parse_side(cancer_side)
     if not diseased:
         return None
     return "malignant" if diseased == side else "normal"
