@@ -13,6 +13,9 @@ from mammoflow.storage.names import safe_name
 RECORD_FILE = "record.json"
 """Name of the record of a training, in the folder of the weights."""
 
+PHANTOM_SOURCES = ("phantom", "phantom (training)")
+"""Data sets of a record that are the embedded study: that of a run, and the one of the weights in the package."""
+
 
 def seen_patients(weights: Path) -> frozenset[str]:
     """Return the ids of the real patients that weights were trained or chosen on, as far as a record says.
@@ -56,7 +59,8 @@ def real_patients(entries: list[str]) -> frozenset[str]:
 
     Only the id counts, not the data set's name, which every study chooses for itself: another study's patient with the
     same id is counted too, rather than one missed. The name is removed where it precedes the id, as in a cohort of
-    several studies with the same ids. Phantoms are left out, because each seed draws others under the same ids.
+    several studies with the same ids. Phantoms (`PHANTOM_SOURCES`) are left out, because each seed draws others under
+    the same ids.
     """
     patients = set()
     for entry in entries:
@@ -64,7 +68,7 @@ def real_patients(entries: list[str]) -> frozenset[str]:
         prefix = f"{safe_name(source)}_"
         while patient.startswith(prefix):
             patient = patient.removeprefix(prefix)
-        if not source.startswith("phantom"):
+        if source not in PHANTOM_SOURCES:
             patients.add(patient)
     return frozenset(patients)
 
@@ -85,6 +89,6 @@ def recorded_patients(model: str, weights: Path | None) -> list[str]:
     weights
         Its weights file; None for a model that starts from random weights.
     """
-    # The model's name may begin with "phantom", whose ids a record leaves out; the patients that it has seen are real.
+    # The model's name may be "phantom", whose ids a record leaves out; the patients that it has seen are real.
     seen = seen_patients(weights) if weights else frozenset()
     return sorted(f"seen by {model}/{patient}" for patient in seen)

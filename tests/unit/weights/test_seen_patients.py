@@ -23,3 +23,7 @@ def test_a_patient_of_several_pooled_studies_is_told_in_a_study_alone() -> None:
     assert found == {"P_00001", "P_00002"}
     assert is_seen("P_00001", found)
     assert is_seen(pooled, found)
+
+
+def test_a_study_whose_name_begins_with_phantom_has_real_patients() -> None:
+    assert real_patients(["phantom-2/P1", "phantom/P2", "phantom (training)/P3"]) == {"P1"}
