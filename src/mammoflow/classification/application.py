@@ -99,7 +99,7 @@ class TrainedClassifier:
             "validation_auc": {seed: one["validation_auc"] for seed, one in chosen.items()},
             "constant": bool(self.record["constant"]),
             "trained_on": {
-                "sources": sorted({str(entry).rpartition("/")[0] for entry in patients}),
+                "sources": sorted({str(entry).partition("/")[0] for entry in patients}),
                 "patients": len(patients),
                 self.counted: self.record["n"]["train"][self.counted],
                 "phantom": bool(first.get("phantom", False)),

@@ -58,17 +58,19 @@ def real_patients(entries: list[str]) -> frozenset[str]:
     """Return the ids of the real patients among the entries `source/patient` of a record.
 
     Only the id counts, not the data set's name, which every study chooses for itself: another study's patient with the
-    same id is counted too, rather than one missed. The name is removed where it precedes the id, as in a cohort of
-    several studies with the same ids. Phantoms (`PHANTOM_SOURCES`) are left out, because each seed draws others under
-    the same ids.
+    same id is counted too, rather than one missed. A name and an id may both contain "/", so what follows each "/" of
+    an entry counts as an id. The name is removed where it precedes the id, as in a cohort of several studies with the
+    same ids. Phantoms (`PHANTOM_SOURCES`) are left out, because each seed draws others under the same ids.
     """
     patients = set()
     for entry in entries:
-        source, _, patient = entry.rpartition("/")
-        prefix = f"{safe_name(source)}_"
-        while patient.startswith(prefix):
-            patient = patient.removeprefix(prefix)
-        if source not in PHANTOM_SOURCES:
+        if entry.rpartition("/")[0] in PHANTOM_SOURCES:
+            continue
+        parts = entry.split("/")
+        for start in range(1, len(parts)) or [0]:  # without a "/", all is the id
+            prefix, patient = f"{safe_name('/'.join(parts[:start]))}_", "/".join(parts[start:])
+            while patient.startswith(prefix):
+                patient = patient.removeprefix(prefix)
             patients.add(patient)
     return frozenset(patients)
 

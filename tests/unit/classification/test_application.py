@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,12 @@ def test_probabilities_are_those_of_the_training_run(study: Any, tiny: Any, name
 @pytest.mark.usefixtures("fake_model")
 def test_facts_say_what_it_was_trained_on(study: Any, tiny: Any) -> None:
     folder = tiny.train(study, CLASSIFIERS["context crop, flipped"], "classifier")
+    for path in folder.glob("seeds/*/record.json"):
+        record = json.loads(path.read_text())
+        record["patients"][0] = "clinic/0123/19"
+        path.write_text(json.dumps(record))
     facts = TrainedClassifier.read(folder).facts()
+    assert facts["trained_on"]["sources"] == ["clinic", "tiny"]
     predictions = pd.read_parquet(folder / "predictions.parquet")
     training = predictions[(predictions["split"] == "train") & predictions["malignant"].notna()]
     assert facts["trained_on"]["patients"] == training["patient_id"].nunique()

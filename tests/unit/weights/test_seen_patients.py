@@ -27,3 +27,9 @@ def test_a_patient_of_several_pooled_studies_is_told_in_a_study_alone() -> None:
 
 def test_a_study_whose_name_begins_with_phantom_has_real_patients() -> None:
     assert real_patients(["phantom-2/P1", "phantom/P2", "phantom (training)/P3"]) == {"P1"}
+
+
+def test_a_patient_id_may_contain_a_slash() -> None:
+    found = real_patients(["clinic/0123/19", "clinic/clinic_0124/19", "a/b/P1", "P2"])
+    assert all(is_seen(patient, found) for patient in ("0123/19", "clinic_0123/19", "0124/19", "P1", "P2"))
+    assert not is_seen("0125/19", found)
