@@ -18,6 +18,7 @@ from mammoflow.planning.models import run_folder
 from mammoflow.planning.workflow import study_folders
 from mammoflow.storage.file_states import READ_FILES
 from mammoflow.storage.files import text_digest
+from mammoflow.weights.seen_patients import RECORD_FILE
 
 GIVEN = ""
 """Name of the study of a file that belongs to none, such as a weights file."""
@@ -88,12 +89,16 @@ class Fingerprints:
     def of_given(self, files: Iterable[str]) -> str:
         """Return the fingerprint of the content of files that the run does not make; those that it makes are left out.
 
+        A `record.json` beside a file belongs to it: for weights it says which patients they were trained on.
+
         Parameters
         ----------
         files
             Tables or weights, as the rules name them.
         """
         given = [file for file in files if not self.is_made(file)]
+        records = {str(Path(file).parent / RECORD_FILE) for file in given}
+        given += sorted(record for record in records if Path(record).is_file())
         return self._digest([_line(GIVEN, file, self.known.mark(GIVEN, file, file, small=True)) for file in given])
 
     def is_made(self, file: str) -> bool:

@@ -193,6 +193,19 @@ def test_rows_of_named_tables_do_not_depend_on_films_and_those_of_phantoms_on_no
     assert len({before, table, rows_of(study.root, **dataset)}) == 3
 
 
+def test_the_record_beside_weights_belongs_to_their_fingerprint(study: Study) -> None:
+    def found() -> str:
+        return study.state()["model.pt"]
+
+    record, absent = study.root / "record.json", found()
+    record.write_text(json.dumps({"patients": ["S/P1"]}))
+    first = found()
+    record.write_text(json.dumps({"patients": ["S/P2"]}))
+    assert len({absent, first, found()}) == 3
+    record.unlink()
+    assert found() == absent
+
+
 def test_names_that_are_no_text_have_a_fingerprint(study: Study) -> None:
     before = study.state()["cohort"]
     try:
