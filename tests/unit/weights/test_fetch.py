@@ -36,6 +36,8 @@ def upstream(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
         }
         for name, path in (("sam_vit_b", "sam"), ("medsam_vit_b", "medsam"), ("efficientnet_b0", "b0")):
             source = replace(weights_source(name), url=server.url(f"/{path}"), checksum=digests[path])
+            if path == "b0":  # the digits in its name are those of this file
+                source = replace(source, file=f"b0-{hashlib.sha256(server.files['/b0']).hexdigest()[:8]}.pth")
             if name in ARCHITECTURES:
                 monkeypatch.setitem(ARCHITECTURES, name, replace(ARCHITECTURES[name], source=source))
             else:
@@ -83,15 +85,16 @@ def test_a_digest_that_nobody_publishes_is_said_recorded_and_held_to(
     digest = hashlib.sha256(upstream.files["/b0"]).hexdigest()
     said = capsys.readouterr().err
     assert digest in said
-    assert "355c32eb in its name are the first of neither" in said
-    record = tmp_path / "efficientnet-b0-355c32eb.pth.sha256"
+    assert f"{digest[:8]} in its name are the first of its SHA-256" in said
+    record = tmp_path / f"b0-{digest[:8]}.pth.sha256"
     assert record.read_text() == f"{digest}  {path.name}\n"
     path.unlink()
     upstream.files["/b0"] = b"swapped"
-    with pytest.raises(DownloadError, match=f"expected sha256:{digest}"):
+    with pytest.raises(DownloadError, match=f"expected sha256:{digest}.* recorded in .*{record.name}"):
         fetch_weights("efficientnet_b0", tmp_path)
-    record.unlink()
-    assert fetch_weights("efficientnet_b0", tmp_path).read_bytes() == b"swapped"
+    path.write_bytes(b"another one")
+    with pytest.raises(WeightsError, match=f"expected sha256:{digest} recorded in .*{record.name}.* left alone"):
+        fetch_weights("efficientnet_b0", tmp_path)
     fetch_weights("medsam_vit_b", tmp_path)
     (tmp_path / "medsam_vit_b.pth.sha256").write_text("nonsense")
     assert find_weights(
@@ -101,6 +104,22 @@ def test_a_digest_that_nobody_publishes_is_said_recorded_and_held_to(
     (tmp_path / "own.pth.sha256").write_text("0" * 64)
     with pytest.raises(WeightsError, match=f"expected sha256:{'0' * 64}"):
         find_weights(ModelSpec("mine", "sam_vit_b", tmp_path / "own.pth"))
+
+
+def test_a_first_file_that_its_name_contradicts_is_refused_and_not_recorded(upstream: Loopback, tmp_path: Path) -> None:
+    right, page = upstream.files["/b0"], b"<html>sign in to the network</html>"
+    upstream.files["/b0"] = page
+    with pytest.raises(WeightsError, match="expected one that begins with the digits in this name; it was removed"):
+        fetch_weights("efficientnet_b0", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    path = tmp_path / weights_source("efficientnet_b0").file
+    path.write_bytes(page)
+    with pytest.raises(WeightsError, match="left alone"):
+        fetch_weights("efficientnet_b0", tmp_path)
+    assert path.read_bytes() == page
+    path.unlink()
+    upstream.files["/b0"] = right
+    assert fetch_weights("efficientnet_b0", tmp_path).read_bytes() == right
 
 
 def test_a_mirror_is_taken_and_the_file_may_have_any_name(upstream: Loopback, tmp_path: Path) -> None:
