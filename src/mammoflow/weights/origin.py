@@ -10,6 +10,7 @@ from typing import Any
 from mammoflow.config.architectures import architecture
 from mammoflow.config.weights import WeightsSource
 from mammoflow.storage.files import file_digest, text_digest, write_text
+from mammoflow.transfer.checksums import matches_checksum
 from mammoflow.weights.registry import ModelSpec
 from mammoflow.weights.seen_patients import read_record
 
@@ -71,7 +72,7 @@ def weights_origin(path: Path | None, source: WeightsSource | None) -> Origin:
     -------
     dict
         `title`, `file`, `sha256`, `licence`, `source` (address, or package and version). Licence and source are empty
-        where the file is not the published one: another SHA-256, or, where the publisher gives none, another name.
+        where the file is not the published one: another checksum, or, where the publisher gives none, another name.
         A file that is not there has a name alone.
     """
     if path is None:
@@ -109,6 +110,6 @@ def settings_digest(settings: Mapping[str, Any]) -> str:
 
 
 def _is_published(path: Path, digest: str, source: WeightsSource) -> bool:
-    if source.checksum.startswith("sha256:"):
+    if source.checksum.startswith("sha256:"):  # the digest is known, and the file may be large
         return source.checksum == f"sha256:{digest}"
-    return path.name == source.file
+    return matches_checksum(path, source.checksum) if source.checksum else path.name == source.file

@@ -24,7 +24,7 @@ from mammoflow.planning.preflight import check_files
 from mammoflow.segmentation.models import lite_medsam
 from mammoflow.storage.files import file_digest
 from mammoflow.weights.fetch import fetch_weights, prefetch
-from mammoflow.weights.origin import RANDOM, settings_digest, weights_origin, write_origin
+from mammoflow.weights.origin import OWN, RANDOM, settings_digest, weights_origin, write_origin
 from mammoflow.weights.published import weights_source
 from mammoflow.weights.registry import ModelSpec, find_weights, first_weights, packaged_weights
 
@@ -205,6 +205,17 @@ def test_a_record_says_licence_and_origin_of_published_weights_alone(package: We
     assert (record["architecture"], record["licence"]) == ("lite_medsam", "Apache-2.0")
     assert f"sha256:{record['sha256']}" == weights_source("lite_medsam").checksum
     assert "training" not in record
+
+
+def test_weights_of_ones_own_with_the_published_name_are_told_by_the_published_md5(tmp_path: Path) -> None:
+    own = tmp_path / "medsam_vit_b.pth"
+    own.write_bytes(b"tuned")
+    write_origin(tmp_path, ModelSpec("mine", "medsam_vit_b", own))
+    record = json.loads((tmp_path / "weights.json").read_text())
+    assert (record["title"], record["licence"], record["source"]) == (OWN, "", "")
+    checksum = f"md5:{hashlib.md5(b'tuned').hexdigest()}"
+    published = replace(weights_source("medsam_vit_b"), checksum=checksum)
+    assert weights_origin(own.rename(tmp_path / "another.pth"), published)["title"] == published.title
 
 
 def test_weights_with_a_record_say_what_their_training_took(tmp_path: Path) -> None:
