@@ -6,6 +6,7 @@ run, these files. A folder of a run of the workflow is mammoflow's own: there is
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections.abc import Iterable
@@ -154,11 +155,16 @@ def _read_marker(folder: Path) -> dict[str, Any]:
 
 
 def _has_columns(file: Path, columns: set[str]) -> bool:
+    """Tell whether a table, Parquet or CSV, has all these columns."""
     import pyarrow.parquet
 
     try:
-        return columns <= set(pyarrow.parquet.read_schema(file).names)
-    except (OSError, ValueError):
+        with file.open("rb") as content:
+            if content.read(4) == b"PAR1":
+                return columns <= set(pyarrow.parquet.read_schema(file).names)
+        with file.open(encoding="utf-8-sig", newline="") as text:
+            return columns <= set(next(csv.reader([text.readline(2**16)]), []))
+    except (OSError, ValueError, csv.Error):
         return False
 
 

@@ -103,6 +103,18 @@ def test_tables_pages_and_records_of_the_stage_are_replaced_and_other_files_are_
         claim_file(write(tmp_path / "page.html", "<html>mammoflow</html>"), "report")
 
 
+def test_a_csv_of_the_stage_is_replaced_and_another_is_not(tmp_path: Path) -> None:
+    columns = ["family", "feature", "icc"]
+    for text in ("family,feature,icc\nshape,area,.9\n", '\ufeff"feature",family,icc,n\r\n', "icc,family,feature"):
+        claim_file(write(tmp_path / "ours.csv", text), "stability", columns)
+    for text in ("lesion_id,icc\nfamily,feature\n", "", "family;feature;icc\n"):
+        with pytest.raises(ConfigError, match="was not written by `mammoflow stability`"):
+            claim_file(write(tmp_path / "theirs.csv", text), "stability", columns)
+    (tmp_path / "theirs.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError):
+        claim_file(tmp_path / "theirs.csv", "stability", columns)
+
+
 def test_files_of_an_earlier_run_are_removed_and_no_others(tmp_path: Path) -> None:
     folder = tmp_path / "00"
     begin_files(folder, ["mask/a.png", "mask/b.png"])
