@@ -61,18 +61,23 @@ def store_show(place: Path) -> None:
 @click.option("--remove", "removing", is_flag=True, help="Remove damaged entries; a run computes them again.")
 @click.pass_context
 def store_verify(context: click.Context, place: Path, removing: bool) -> None:
-    """Read every entry and list the damaged ones; exit with 1 if damaged entries remain."""
+    """Read every entry and list the damaged ones; exit with 1 if damaged or unreadable entries remain."""
     from mammoflow.storage.content import check_store, damaged_entries, remove
 
     check_store(place)
-    damaged = damaged_entries(place)
+    damaged, unreadable = damaged_entries(place)
     for entry in damaged:
         click.echo(f"{entry.path}  {entry.model} {entry.kind}, image {entry.image}")
+    for entry, reason in unreadable:
+        click.echo(f"{entry.path}  cannot be read: {reason}")
     click.echo(f"{len(damaged)} damaged entries{', removed' if damaged and removing else ''}")
+    if unreadable:
+        click.echo(f"{len(unreadable)} entries cannot be read and are left alone; check their permissions and the disk")
     if removing:
         remove([entry.path for entry in damaged])
     elif damaged:
         click.echo("a run computes them again when it needs them; --remove removes them now")
+    if unreadable or (damaged and not removing):
         context.exit(1)
 
 

@@ -71,17 +71,29 @@ class ArrayStore:
             ) from error
 
     def read(self, key: str) -> dict[str, Array] | None:
-        """Return the arrays of a key, or None where there is no entry or a damaged one."""
-        path = self.path(key)
+        """Return the arrays of a key, or None where there is no entry or a damaged one; mark the entry as used."""
         try:
-            arrays: dict[str, Array] = dict(load_file(str(path)))
-        except (OSError, SafetensorError, ValueError):
+            arrays = self.verified(key)
+        except OSError:
+            return None
+        if arrays is not None:
+            self._mark_used(self.path(key))
+        return arrays
+
+    def verified(self, key: str) -> dict[str, Array] | None:
+        """Return the arrays of a key, or None where the entry is damaged; this does not count as a use.
+
+        Raises
+        ------
+        OSError
+            If there is no entry, or the file cannot be read.
+        """
+        try:
+            arrays: dict[str, Array] = dict(load_file(str(self.path(key))))
+        except (SafetensorError, ValueError):
             return None
         digest = arrays.pop("digest", None)
-        if digest is None or not np.array_equal(digest, self._digest(arrays)):
-            return None
-        self._mark_used(path)
-        return arrays
+        return arrays if digest is not None and np.array_equal(digest, self._digest(arrays)) else None
 
     @staticmethod
     def _mark_used(path: Path) -> None:

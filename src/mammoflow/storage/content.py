@@ -122,15 +122,27 @@ def summary(stored: Sequence[Entry]) -> pd.DataFrame:
     return counts.assign(last_used=pd.to_datetime(counts["used"], unit="s").dt.strftime("%Y-%m-%d"))[columns]
 
 
-def damaged_entries(root: Path) -> list[Entry]:
-    """Read every entry and return those whose values are no longer the ones that were written."""
+def damaged_entries(root: Path) -> tuple[list[Entry], list[tuple[Entry, str]]]:
+    """Read every entry; this does not count as a use.
+
+    Returns
+    -------
+    list of Entry
+        The entries whose values are no longer the ones that were written.
+    list of tuple
+        The entries that cannot be read, such as those of another user, and the reason of each.
+    """
     store = ArrayStore(root)
-    stored = list(entries(root))
-    return [
-        entry
-        for entry in progress(stored, "verify the store")
-        if store.read(entry.key) is None and entry.path.is_file()
-    ]
+    damaged, unreadable = [], []
+    for entry in progress(list(entries(root)), "verify the store"):
+        try:
+            if store.verified(entry.key) is None:
+                damaged.append(entry)
+        except FileNotFoundError:  # another job removed it meanwhile
+            continue
+        except OSError as error:
+            unreadable.append((entry, str(error)))
+    return damaged, unreadable
 
 
 def to_prune(

@@ -76,7 +76,7 @@ def test_a_damaged_entry_is_absent_listed_and_removable(store: ArrayStore, where
     store.path(KEYS[2]).write_bytes(b"torn")
     assert store.read(KEYS[1]) is None
     assert store.read(KEYS[2]) is None
-    assert {entry.key for entry in damaged_entries(store.root)} == {KEYS[1], KEYS[2]}
+    assert {entry.key for entry in damaged_entries(store.root)[0]} == {KEYS[1], KEYS[2]}
     code, printed = run(store, "verify")
     assert code == 1
     assert str(store.path(KEYS[1])) in printed
@@ -86,6 +86,32 @@ def test_a_damaged_entry_is_absent_listed_and_removable(store: ArrayStore, where
     assert not store.path(KEYS[1]).exists()
     assert {entry.key for entry in entries(store.root)} == {KEYS[0], KEYS[3]}
     assert run(store, "verify")[0] == 0
+
+
+def test_verifying_is_no_use(store: ArrayStore) -> None:
+    unused_for(store, KEYS[0], 40)
+    assert damaged_entries(store.root) == ([], [])
+    assert run(store, "verify")[0] == 0
+    assert [entry.key for entry in to_prune(list(entries(store.root)), unused_days=30)] == [KEYS[0]]
+
+
+def test_an_entry_that_cannot_be_read_is_not_damaged_and_stays(
+    store: ArrayStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str) -> dict[str, np.ndarray]:
+        if path == str(store.path(KEYS[1])):
+            raise PermissionError(13, "Permission denied")
+        return load_file(path)
+
+    monkeypatch.setattr("mammoflow.storage.arrays.load_file", refuse)
+    flip(store.path(KEYS[2]))
+    assert store.read(KEYS[1]) is None
+    code, printed = run(store, "verify", "--remove")
+    assert code == 1
+    assert "1 damaged entries, removed" in printed
+    assert f"{store.path(KEYS[1])}  cannot be read: [Errno 13] Permission denied" in printed
+    assert "1 entries cannot be read" in printed
+    assert {entry.key for entry in entries(store.root)} == {KEYS[0], KEYS[1], KEYS[3]}
 
 
 def test_damage_in_any_byte_of_an_entry_is_noticed_or_harmless(store: ArrayStore) -> None:
