@@ -21,6 +21,9 @@ from mammoflow.storage.write_errors import write_error
 
 Array = npt.NDArray[np.generic]
 
+TEMPORARY_BYTES = 6
+"""Random bytes in the name of a temporary file, which are twice as many hexadecimal digits."""
+
 # One fixed filter with run lengths writes film grain 3.5 times as fast as zlib's default strategy; files get no larger.
 PNG_OPTIONS = [
     cv2.IMWRITE_PNG_COMPRESSION,
@@ -44,7 +47,7 @@ def writing(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        name = path.with_name(f".{path.stem}-{secrets.token_hex(6)}{path.suffix}")
+        name = path.with_name(f".{path.stem}-{secrets.token_hex(TEMPORARY_BYTES)}{path.suffix}")
         name.touch(mode=0o666, exist_ok=False)  # the system itself applies the umask, also in threads
         temporary = name
         mode = stat.S_IMODE(temporary.stat().st_mode)

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from mammoflow.errors import ConfigError, StudyError
-from mammoflow.storage.files import write_text
+from mammoflow.storage.files import TEMPORARY_BYTES, write_text
 
 MARKER = ".mammoflow.json"
 RUN_MARK = "settings/cohort.yaml"
 """File whose presence says that a folder is that of a run."""
 
-_UNFINISHED = re.compile(r"\.(?P<stem>.+)-([a-z0-9_]{8}|[0-9a-f]{12})(?P<suffix>\.\w+)")
-"""Temporary names of `mammoflow.storage.files.writing`, and the shorter ones of earlier versions."""
+# The names of `writing`; those of early versions have eight characters at the end.
+_UNFINISHED = re.compile(rf"\.(?P<stem>.+)-(?:[0-9a-f]{{{2 * TEMPORARY_BYTES}}}|[a-z0-9_]{{8}})(?P<suffix>\.\w+)")
 
 
 def is_same(one: Path, other: Path) -> bool:

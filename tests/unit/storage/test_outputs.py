@@ -162,10 +162,12 @@ def test_half_written_files(tmp_path: Path) -> None:
     assert len(list((tmp_path / "mask").iterdir())) == 3
 
 
-def test_what_a_killed_process_left_of_a_file_is_told_by_its_name(tmp_path: Path) -> None:
+def test_the_name_that_a_killed_process_leaves_is_known(tmp_path: Path) -> None:
     with writing(tmp_path / "mask/a.png") as temporary:
-        temporary.write_text("half")
-    write(temporary)  # a killed process does not come to the renaming
+        temporary.write_bytes(b"whole")
+    left = write(temporary, "half")
+    remove_unfinished(tmp_path, ["mask/b.png"])
+    assert left.exists()
     remove_unfinished(tmp_path, ["mask/a.png"])
     assert [path.name for path in (tmp_path / "mask").iterdir()] == ["a.png"]
 
