@@ -17,8 +17,9 @@ from mammoflow.storage.files import file_digest, write_text
 from mammoflow.transfer.checksums import checksum_of, matches_checksum
 from mammoflow.transfer.connection import Transfer
 from mammoflow.transfer.download import download
+from mammoflow.weights.origin import weights_origin
 from mammoflow.weights.published import weights_source
-from mammoflow.weights.registry import packaged_weights, record_path, recorded_checksum
+from mammoflow.weights.registry import ModelSpec, find_weights, packaged_weights, record_path, recorded_checksum
 
 
 def fetch_weights(name: str, target: Path, url_override: str | None = None, transfer: Transfer | None = None) -> Path:
@@ -57,6 +58,11 @@ def fetch_weights(name: str, target: Path, url_override: str | None = None, tran
     if source.shipped is not None:
         return source.shipped
     path = target if target.suffix == Path(source.file).suffix and not target.is_dir() else target / source.file
+    return _fetch(source, path, url_override or source.url, transfer or Transfer())
+
+
+def _fetch(source: WeightsSource, path: Path, url: str, transfer: Transfer) -> Path:
+    """Bring published weights to a file, or check the file that is there; return it."""
     checksum = source.checksum or recorded_checksum(path)
     if path.is_file() and checksum and not matches_checksum(path, checksum):
         recorded = "" if source.checksum else f" recorded in {record_path(path)}"
@@ -66,7 +72,7 @@ def fetch_weights(name: str, target: Path, url_override: str | None = None, tran
         )
     is_new = not path.is_file()
     if is_new:
-        _download(source, url_override or source.url, path, checksum, transfer or Transfer())
+        _download(source, url, path, checksum, transfer)
     if not source.checksum.startswith("sha256:") and not record_path(path).is_file():
         _trust(path, source, is_new)
     return path
@@ -117,31 +123,41 @@ def _refuse(path: Path, source: WeightsSource, digests: Mapping[str, str], is_ne
 def prefetch(settings: PrefetchJob, output: Path) -> None:
     """Bring all published weights that a configuration names, and record what was brought.
 
+    A file that the configuration names is the one that a run uses. So it is checked and recorded, also where a package
+    brings such weights.
+
     Parameters
     ----------
     settings
         The weights by name, their files, and the folder of those whose file is not named.
     output
-        Text file (JSON) for names, files, SHA-256, licences and sources.
+        Text file (JSON) for names, files, SHA-256, licences and sources. Licence and source are empty for a file that
+        is not the published one.
 
     Raises
     ------
     DownloadError
         If a file cannot be fetched, or another file came.
     WeightsError
-        If another file lies in the place of one of them.
+        If another file lies in the place of one of them, or a named file without an address is not there.
     """
     transfer = Transfer(attempts=settings.attempts, timeout_s=settings.timeout_s)
     record = {}
     for name, file in settings.models.items():
         source = weights_source(name)
-        path = fetch_weights(name, Path(file) if file else Path(settings.folder), transfer=transfer)
+        if file and source.url:
+            path = _fetch(source, Path(file), source.url, transfer)
+        elif file:
+            path = find_weights(ModelSpec(name, name, Path(file)))
+        else:
+            path = fetch_weights(name, Path(settings.folder), transfer=transfer)
+        origin = weights_origin(path, source)
         record[name] = {
-            "file": str(path) if source.url else source.origin,
-            "sha256": file_digest(path),
-            "licence": source.licence,
-            "source": source.url or source.page,
+            "file": str(path) if file or source.url else source.origin,
+            "sha256": origin["sha256"],
+            "licence": origin["licence"],
+            "source": (source.url or source.page) if origin["source"] else "",
         }
-        if source.package is not None:
+        if source.package is not None and not file:
             record[name] |= {"package": source.package.distribution, "version": source.package.version()}
     write_text(output, json.dumps(record, indent=2) + "\n")

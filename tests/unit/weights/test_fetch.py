@@ -62,6 +62,13 @@ def test_prefetch_brings_what_is_named_records_it_and_comes_back_to_nothing(upst
     assert len(upstream.requests) == asked
 
 
+def test_prefetch_takes_a_named_file_for_a_file_whatever_its_suffix(upstream: Loopback, tmp_path: Path) -> None:
+    file = tmp_path / "w" / "sam_vit_b.pt"
+    prefetch(PrefetchJob(folder=str(tmp_path), models={"sam_vit_b": str(file)}), tmp_path / "record.json")
+    assert file.read_bytes() == upstream.files["/sam"]
+    assert json.loads((tmp_path / "record.json").read_text())["sam_vit_b"]["file"] == str(file)
+
+
 def test_another_file_in_the_place_is_an_error_that_names_both_digests_and_is_left_alone(
     upstream: Loopback, tmp_path: Path
 ) -> None:

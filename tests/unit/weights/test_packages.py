@@ -125,6 +125,27 @@ def test_a_named_file_takes_the_place_of_the_package(monkeypatch: pytest.MonkeyP
     assert find_weights(ModelSpec("lite_medsam", "lite_medsam", file)) == file
 
 
+def test_prefetch_checks_and_records_a_named_file_in_place_of_the_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = weights_source("lite_medsam")
+    file, own = tmp_path / "copy.pth", tmp_path / "own.safetensors"
+    file.write_bytes(packaged_weights("lite_medsam", source).read_bytes())
+    own.write_bytes(b"tuned")
+    replace_sources(monkeypatch, ABSENT)
+    job = PrefetchJob(folder=str(tmp_path), models={"lite_medsam": str(file), "small": str(own)})
+    prefetch(job, tmp_path / "record.json")
+    record = json.loads((tmp_path / "record.json").read_text())
+    digest = source.checksum.removeprefix("sha256:")
+    assert record["lite_medsam"] == {
+        "file": str(file), "sha256": digest, "licence": "Apache-2.0", "source": source.page,
+    }  # fmt: skip
+    assert record["small"] == {"file": str(own), "sha256": file_digest(own), "licence": "", "source": ""}
+    file.write_bytes(b"another file")
+    with pytest.raises(WeightsError, match=f"expected {source.checksum}"):
+        prefetch(job, tmp_path / "record.json")
+
+
 def test_published_takes_the_package_or_the_folder_of_prefetch(tmp_path: Path) -> None:
     config = classifier("efficientnet_lite0", "published")
     assert classifier_inputs(config, "it")["weights"] == []
