@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
 import tarfile
 import warnings
 import zipfile
@@ -27,6 +28,22 @@ PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "sam.")
 CONSTANTS = ("pixel_mean", "pixel_std")
 """SAM's mean and deviation of the input, which some tools save among the weights."""
 
+DAMAGED = (
+    SafetensorError,
+    zipfile.BadZipFile,
+    struct.error,
+    RuntimeError,
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+)
+"""Errors of the readers of damaged files. torch's reader of pickles uses their content without a check."""
+
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """Read named tensors from a `.safetensors` file or a checkpoint of torch, without executing anything in it.
@@ -38,26 +55,36 @@ def read_state(path: Path) -> dict[str, Tensor]:
     ------
     WeightsError
         If the file carries anything but tensors and plain containers, is damaged, or holds weights that are not
-        finite.
+        finite or cannot be checked, such as sparse tensors or floating-point numbers of 8 bits.
     """
     try:
         content = dict(load_file(str(path))) if path.suffix == ".safetensors" else _read_checkpoint(path)
     except pickle.UnpicklingError as error:
         raise WeightsError(_refusal(path, str(error))) from error
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(
             f"weights file {path} cannot be read: {reason}; expected a whole file; fetch it again, or remove it and "
             "run the training that wrote it"
         ) from error
     state = _plain_names(_tensors(content, path))
-    broken = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    broken = [name for name, tensor in state.items() if not _is_finite(name, tensor, path)]
     if broken:
         raise WeightsError(
             f"weights file {path} holds values that are not finite, in {', '.join(broken[:3])}; take the checkpoint of "
             "an earlier epoch"
         )
     return state
+
+
+def _is_finite(name: str, tensor: Tensor, path: Path) -> bool:
+    try:
+        return not tensor.is_floating_point() or bool(tensor.isfinite().all())
+    except RuntimeError as error:  # not implemented for this kind of tensor
+        raise WeightsError(
+            f"weights file {path} holds {name} as {tensor.dtype}, {tensor.layout}, on {tensor.device}, expected dense "
+            "tensors of at least 16 bits, saved with their values; convert them, and save the state_dict() again"
+        ) from error
 
 
 def _read_checkpoint(path: Path) -> Any:

@@ -121,10 +121,17 @@ def first_weights(network: str, wanted: str, source: WeightsSource | None, file:
     Raises
     ------
     WeightsError
-        If published weights are not there, or are not the published ones.
+        If a named file or published weights are not there, or published weights are not the published ones.
     """
+    if not wanted:
+        return None
     if wanted != PUBLISHED:
-        return Path(wanted) if wanted else None
+        if not Path(wanted).is_file():
+            raise WeightsError(
+                f"weights file {wanted} for {network} does not exist; expected a weights file; correct the setting "
+                "`weights`, or leave it empty to start from random weights"
+            )
+        return Path(wanted)
     if source is None:
         raise WeightsError(f"the network {network} has no published weights; expected an empty text for `weights`")
     if source.package is not None:

@@ -57,6 +57,31 @@ def test_damaged_files_and_files_of_something_else_are_refused(tmp_path: Path) -
             read_state(tmp_path / name)
 
 
+def test_a_file_of_the_old_format_is_refused_wherever_it_was_cut(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    torch.save({f"{name}.weight": torch.zeros(4) for name in "abc"}, path, _use_new_zipfile_serialization=False)
+    whole = path.read_bytes()
+    for size in range(0, len(whole), 3):
+        path.write_bytes(whole[:size])
+        with pytest.raises(WeightsError):
+            read_state(path)
+
+
+@pytest.mark.parametrize("content", ["benign\n", "(a,b\n", ".", "K", "<!DOCTYPE html>", '{"a": 1}'])
+def test_text_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "x.pth").write_text(content)
+    with pytest.raises(WeightsError, match=r"x\.pth"):
+        read_state(tmp_path / "x.pth")
+
+
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks")
+@pytest.mark.parametrize("tensor", [torch.eye(2).to_sparse(), torch.ones(2).to(torch.float8_e4m3fn)])
+def test_tensors_whose_values_cannot_be_checked_are_refused(tmp_path: Path, tensor: torch.Tensor) -> None:
+    torch.save({"good": torch.zeros(2), "other": tensor}, tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match=r"holds other as torch.*expected dense tensors"):
+        read_state(tmp_path / "x.pth")
+
+
 @pytest.mark.parametrize("key", ["model", "state_dict", "model_state_dict"])
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.module.", "sam."])
 def test_what_trainers_save_beside_and_before_the_weights_is_left_out(tmp_path: Path, key: str, prefix: str) -> None:

@@ -207,8 +207,11 @@ def test_a_network_without_published_weights_refuses_the_word() -> None:
 
 def test_random_weights_and_files_stay_what_they_are(tmp_path: Path) -> None:
     assert first_weights("efficientnet_b0", "", efficientnet_b0.WEIGHTS, None) is None
-    named = first_weights("efficientnet_b0", "own.pth", efficientnet_b0.WEIGHTS, tmp_path / "other.pth")
-    assert named == Path("own.pth")
+    own = tmp_path / "own.pth"
+    with pytest.raises(WeightsError, match=r"efficientnet_b0 does not exist; expected a weights file; correct the"):
+        first_weights("efficientnet_b0", str(own), efficientnet_b0.WEIGHTS, None)
+    own.write_bytes(b"weights")
+    assert first_weights("efficientnet_b0", str(own), efficientnet_b0.WEIGHTS, tmp_path / "other.pth") == own
 
 
 def test_a_record_says_licence_and_origin_of_published_weights_alone(package: WeightsSource, tmp_path: Path) -> None:
