@@ -14,6 +14,9 @@ from mammoflow.errors import WeightsError
 HEADER = "mammoflow"
 """Key of a safetensors file's header under which mammoflow keeps what it says about the weights, as JSON."""
 
+EARLIER_CLAHE_BINS = 65536
+"""Bins of CLAHE in trainings whose weights do not name them."""
+
 
 @dataclass(frozen=True)
 class AutomaticSetup:
@@ -33,6 +36,8 @@ class AutomaticSetup:
         Clip limit of CLAHE; None without it.
     clahe_tiles
         Its tiles along each side of the image.
+    clahe_bins
+        Bins of its histograms; a file that does not say it was trained with EARLIER_CLAHE_BINS.
     colour
         `rgb` where the network sees the colours of pictures that have some, otherwise `grey`.
     """
@@ -43,6 +48,7 @@ class AutomaticSetup:
     stretched: bool = False
     clahe_clip: float | None = None
     clahe_tiles: int = 8
+    clahe_bins: int = 256
     colour: str = "grey"
 
 
@@ -181,6 +187,7 @@ def _automatic_setup(content: dict[str, Any] | None) -> AutomaticSetup | None:
         bool(content.get("stretched", False)),
         None if clip is None else float(clip),
         int(content.get("clahe_tiles", 8)),
+        int(content.get("clahe_bins", EARLIER_CLAHE_BINS)),
         str(content.get("colour", "grey")),
     )
 

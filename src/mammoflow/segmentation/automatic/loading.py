@@ -37,7 +37,7 @@ def load_automatic(model: ModelSpec, device: torch.device, precision: Precision 
         raise ConfigError(f"{model.name} ({model.architecture}) needs prompts; expected an automatic model")
     setup = read_header(find_weights(model)).automatic
     if setup is not None:
-        clahe = (setup.clahe_clip, setup.clahe_tiles)
+        clahe = (setup.clahe_clip, setup.clahe_tiles, setup.clahe_bins)
         loaded.input = NetworkInput(setup.side_px, setup.spacing_mm, setup.stretched, *clahe, setup.colour)
         loaded.threshold = setup.threshold
     return loaded

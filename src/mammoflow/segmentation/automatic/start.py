@@ -15,7 +15,7 @@ def network_input(options: AutomaticInputSettings) -> NetworkInput:
     """Return the grid on which a model sees an image."""
     spacing = options.spacing_mm if options.input == "patch" else None
     clahe = (options.clahe_clip, options.clahe_tiles)
-    return NetworkInput(options.side_px, spacing, options.input == "stretched", *clahe, options.colour)
+    return NetworkInput(options.side_px, spacing, options.input == "stretched", *clahe, colour=options.colour)
 
 
 def starting_model(task: TrainingTask) -> AutomaticModel:

@@ -16,6 +16,12 @@ from mammoflow.segmentation.protocol.segmenter import ImageSize
 MULTIPLE = 32
 """Rows and columns of what a network sees are multiples of this, the stride of common networks."""
 
+CLAHE_BINS = 256
+"""Bins of the histograms of CLAHE, one for each level of 8 bits, as it is published and used."""
+
+CLAHE_STEP = 65535 // (CLAHE_BINS - 1)
+"""Canonical levels from one of these levels to the next."""
+
 
 @dataclass(frozen=True)
 class NetworkInput:
@@ -35,6 +41,10 @@ class NetworkInput:
         grid; None without it.
     clahe_tiles
         Its tiles along each side of the image.
+    clahe_bins
+        Bins of its histograms: 256, or 65536 for weights that were trained with as many. OpenCV clips a bin at
+        `clahe_clip` times the mean count of a bin, and at one count at least. At the sizes of networks a tile has far
+        fewer pixels than 65536, so that this limit has no effect there.
     colour
         `rgb` where the network sees the colours of pictures that have some; `grey` where it sees grey levels alone.
     """
@@ -44,6 +54,7 @@ class NetworkInput:
     stretched: bool = False
     clahe_clip: float | None = None
     clahe_tiles: int = 8
+    clahe_bins: int = CLAHE_BINS
     colour: str = "grey"
 
     def shape(self, size: ImageSize, spacing_mm: tuple[float, float]) -> ImageSize:
@@ -82,10 +93,7 @@ class NetworkInput:
             raise ValueError("CLAHE is for grey levels; expected an image (height, width)")
         shape = self.shape((image.shape[0], image.shape[1]), spacing_mm)
         resized = resize(image, shape)
-        if self.clahe_clip is not None:
-            clahe = cv2.createCLAHE(clipLimit=self.clahe_clip, tileGridSize=(self.clahe_tiles, self.clahe_tiles))
-            resized = clahe.apply(np.ascontiguousarray(resized))
-        return self._fill(resized)
+        return self._fill(resized if self.clahe_clip is None else self._equalised(resized, self.clahe_clip))
 
     def place_mask(self, mask: Mask, spacing_mm: tuple[float, float]) -> Mask:
         """Bring a canonical mask (height, width) to the network's grid; a small lesion keeps a pixel at least."""
@@ -99,6 +107,14 @@ class NetworkInput:
         """Bring values on the network's grid to the canonical grid (height, width)."""
         rows, columns = self.shape(size, spacing_mm)
         return np.asarray(resize(np.ascontiguousarray(values[:rows, :columns]), size), dtype=np.float32)
+
+    def _equalised(self, grid: npt.NDArray[np.uint16], clip: float) -> npt.NDArray[np.uint16]:
+        """Apply CLAHE to a grid (rows, columns)."""
+        clahe = cv2.createCLAHE(clipLimit=clip, tileGridSize=(self.clahe_tiles, self.clahe_tiles))
+        if self.clahe_bins != CLAHE_BINS:
+            return np.asarray(clahe.apply(np.ascontiguousarray(grid)), dtype=np.uint16)
+        levels = np.round(grid / CLAHE_STEP).astype(np.uint8)
+        return np.asarray(clahe.apply(levels), dtype=np.uint16) * np.uint16(CLAHE_STEP)
 
     def _fill(self, grid: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Fill a grid up to the square of the network, or to multiples of MULTIPLE."""

@@ -134,7 +134,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     def finish(fitted: Fit) -> TrainedWeights:
         chosen = fitted.history[fitted.chosen_epoch - 1]
         grid = model.input
-        clahe = (grid.clahe_clip, grid.clahe_tiles)
+        clahe = (grid.clahe_clip, grid.clahe_tiles, grid.clahe_bins)
         setup = AutomaticSetup(grid.side_px, grid.spacing_mm, chosen[THRESHOLD], grid.stretched, *clahe, grid.colour)
         facts = {"threshold": setup.threshold, "validation_dice": chosen[DICE]}
         return TrainedWeights(model.network.state_dict(), fitted.chosen_epoch, facts, automatic=setup)

@@ -70,7 +70,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
 
     def finish(fitted: Fit) -> TrainedWeights:
         grid, error = model.input, fitted.history[fitted.chosen_epoch - 1]["validation_loss"]
-        clahe = (grid.clahe_clip, grid.clahe_tiles)
+        clahe = (grid.clahe_clip, grid.clahe_tiles, grid.clahe_bins)
         setup = AutomaticSetup(grid.side_px, grid.spacing_mm, model.threshold, grid.stretched, *clahe, grid.colour)
         facts = {"validation_loss": error}
         return TrainedWeights(model.network.state_dict(), fitted.chosen_epoch, facts, automatic=setup)

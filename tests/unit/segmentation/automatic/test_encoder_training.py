@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from mammoflow.config.automatic import AutomaticTrainingSettings
@@ -25,6 +26,7 @@ from mammoflow.segmentation.networks.encoder_decoder import EncoderDecoderModel
 from mammoflow.segmentation.protocol.network_input import NetworkInput
 from mammoflow.segmentation.training_stage import train_segmenter
 from mammoflow.storage.files import file_digest
+from mammoflow.weights.header import HEADER
 from mammoflow.weights.registry import ModelSpec
 from mammoflow.weights.seen_patients import seen_patients
 
@@ -183,6 +185,13 @@ def test_the_last_epoch_and_a_threshold_may_be_kept(folder: Path, tmp_path: Path
     assert loaded.threshold == 0.5
     assert loaded.input == NetworkInput(32, None, True, 2.0, 4)
     assert '"chosen_epoch": 2' in (tmp_path / "last" / "record.json").read_text()
+    # weights that do not name their bins of CLAHE were trained with 16 bits
+    with safe_open(str(weights), framework="numpy") as file:
+        content = json.loads(file.metadata()[HEADER])
+    assert content["automatic"].pop("clahe_bins") == 256
+    save_file(load_file(weights), tmp_path / "earlier.safetensors", metadata={HEADER: json.dumps(content)})
+    earlier = load_automatic(ModelSpec("earlier", "unet_16", tmp_path / "earlier.safetensors"), CPU, "fp32")
+    assert earlier.input == replace(loaded.input, clahe_bins=65536)
 
 
 def test_training_stops_when_the_training_loss_has_not_improved(

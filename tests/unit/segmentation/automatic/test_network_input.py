@@ -70,7 +70,26 @@ def test_a_stretched_image_fills_the_square_and_comes_back() -> None:
 def test_clahe_equalises_the_grid_and_not_the_filling() -> None:
     image = np.random.default_rng(0).integers(20000, 24000, (64, 32), dtype=np.uint16)
     plain, equalised = (NetworkInput(64, clahe_clip=clip, clahe_tiles=2).place(image, (1, 1)) for clip in (None, 4.0))
-    expected = cv2.createCLAHE(4.0, (2, 2)).apply(image)
-    assert np.array_equal(equalised[:, :32], expected)
+    expected = cv2.createCLAHE(4.0, (2, 2)).apply(np.round(image / 257).astype(np.uint8))
+    assert np.array_equal(equalised[:, :32], expected.astype(np.uint16) * 257)
     assert equalised[:, :32].std() > 2 * plain[:, :32].std()
     assert not equalised[:, 32:].any()
+
+
+def noisy_film() -> np.ndarray:
+    """Return a smooth film (256, 256) with noise."""
+    y, x = np.mgrid[:256, :256]
+    noise = np.random.default_rng(0).normal(0, 600, (256, 256))
+    return np.asarray(20000 + 6000 * np.sin(x / 25) + 3000 * np.cos(y / 20) + noise).astype(np.uint16)
+
+
+def test_the_clip_limit_of_clahe_has_an_effect_at_the_size_of_networks() -> None:
+    low, high = (NetworkInput(256, clahe_clip=clip).place(noisy_film(), (1, 1)) for clip in (1.0, 4.0))
+    assert np.abs(low.astype(int) - high).mean() > 1000
+    assert high.std() > low.std()
+
+
+def test_weights_that_were_trained_with_more_bins_see_their_images_with_as_many() -> None:
+    film = noisy_film()
+    placed = NetworkInput(256, clahe_clip=2.0, clahe_bins=65536).place(film, (1, 1))
+    assert np.array_equal(placed, cv2.createCLAHE(2.0, (8, 8)).apply(film))
