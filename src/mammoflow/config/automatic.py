@@ -136,7 +136,7 @@ class AutomaticTrainingSettings(AutomaticInputSettings):
         ge=0,
         le=1,
         description="Share of the labelled training images into which a lesion of another one is blended, as "
-        "supplementary data; the record says so.",
+        "supplementary data; the record says so. It needs masks: labels.kind is masks or boxes.",
     )
     synthetic_lesions: SyntheticLesionSettings = Field(
         default_factory=SyntheticLesionSettings,

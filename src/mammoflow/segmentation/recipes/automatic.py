@@ -49,14 +49,17 @@ def check(options: AutomaticTrainingSettings, architecture: str, start: str) -> 
     labels = options.labels
     if labels.kind == "image" and options.input == "patch":
         raise ValueError("options.labels.kind is image, but a patch has no label of its own; expected input: whole")
-    if labels.kind == "image" and options.copy_paste:
-        raise ValueError("options.copy_paste needs masks, but options.labels.kind is image; expected copy_paste: 0")
     if labels.kind == "image" and "cutmix" in augmentation_names(options.augmentation):
         raise ValueError(
             "options.augmentation has cutmix, but options.labels.kind is image: a rectangle of an image with a lesion "
             "need not contain the lesion; expected a list without cutmix"
         )
     _check_synthetic(options)
+    if labels.kind in ("image", "points") and options.copy_paste:
+        raise ValueError(
+            f"options.copy_paste needs masks, but options.labels.kind is {labels.kind}; expected copy_paste: 0, or "
+            "labels.kind: masks or boxes"
+        )
     if labels.kind == "boxes" and not architecture_of(labels.model).prompted:
         raise ValueError(
             f"options.labels.model is {labels.model}, which takes no prompts; expected a promptable one, such as small"

@@ -294,6 +294,10 @@ def test_a_pasted_lesion_is_marked_and_stays_in_the_breast() -> None:
     [
         ({"labels": {"kind": "image"}, "input": "patch"}, "a patch has no label of its own"),
         ({"labels": {"kind": "image"}, "copy_paste": 0.5}, "copy_paste needs masks"),
+        (
+            {"labels": {"kind": "points"}, "copy_paste": 0.5},
+            "copy_paste needs masks, but options.labels.kind is points",
+        ),
         ({"labels": {"kind": "image"}, "augmentation": ["flips", "cutmix"]}, "expected a list without cutmix"),
         ({"labels": {"kind": "boxes", "model": "unet"}}, "takes no prompts"),
     ],
