@@ -30,7 +30,7 @@ from mammoflow.segmentation.automatic.loading import load_automatic
 from mammoflow.segmentation.automatic.samples import read_training_images
 from mammoflow.segmentation.automatic.stage import segment_automatic
 from mammoflow.segmentation.models import unet
-from mammoflow.segmentation.networks.grey_levels import colour_channels, grey_channels
+from mammoflow.segmentation.networks.grey_levels import colour_channels, grey_channels, unit_levels
 from mammoflow.segmentation.protocol.network_input import NetworkInput
 from mammoflow.segmentation.training_stage import train_segmenter
 from mammoflow.storage.files import read_image
@@ -206,6 +206,15 @@ def test_networks_of_levels_see_colours_that_are_stretched_alike() -> None:
     np.testing.assert_allclose(channels, expected, atol=1e-4)
     grey = np.random.default_rng(0).integers(0, 65536, (20, 30), dtype=np.uint16)
     np.testing.assert_allclose(colour_channels(np.stack([grey] * 3, axis=2)), grey_channels(grey), atol=0.01)
+
+
+def test_the_level_in_the_middle_of_the_range_is_not_background() -> None:
+    grey = np.tile(np.arange(50, 101, dtype=np.uint16) * 257, (20, 1))
+    channels = grey_channels(grey)
+    assert (channels != 0).all()
+    seen = unit_levels(torch.from_numpy(channels))
+    in_colours = unit_levels(torch.from_numpy(colour_channels(np.stack([grey] * 3, axis=2))))
+    np.testing.assert_allclose(seen, in_colours, atol=1e-4)
 
 
 def train(study: Study, output: Path, colour: str) -> Path:

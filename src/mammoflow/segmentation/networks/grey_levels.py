@@ -23,7 +23,7 @@ LARGEST_LEVEL = 2.0
 """The foreground goes from minus this to this; the background is 0."""
 
 NOT_BACKGROUND = 1e-6
-"""Level of a colour of the foreground that would be 0."""
+"""Level of a pixel of the foreground that would be 0."""
 
 
 def grey_channels(image: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
@@ -38,7 +38,9 @@ def grey_channels(image: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
     if foreground.any():
         low, high = np.percentile(grey[foreground], PERCENTILES)
         shares = np.clip((grey - low) / max(float(high - low), 1.0), 0, 1)
-        levels = LARGEST_LEVEL * (2 * shares - 1) * foreground
+        levels = LARGEST_LEVEL * (2 * shares - 1)
+        levels[levels == 0] = NOT_BACKGROUND  # pictures of 8 bits often have a level in the middle of the range
+        levels *= foreground
     return np.repeat(levels[None].astype(np.float32), CHANNELS, axis=0)
 
 
@@ -81,7 +83,7 @@ class GreyLevelModel(AutomaticModel):
     def __init__(self, name: str, network: nn.Module, digest: str) -> None:
         self.name = name
         self.network = network
-        self.digest = text_digest(name, type(self).__name__, digest, "preprocessing 1")
+        self.digest = text_digest(name, type(self).__name__, digest, "preprocessing 2")
 
     def preprocess(self, image: npt.NDArray[np.uint16]) -> Tensor:
         """Turn an image (rows, columns[, 3]) on the network's grid into channels (3, rows, columns)."""
