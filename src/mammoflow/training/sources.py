@@ -1,4 +1,4 @@
-"""The data sets that a training uses, where it does not use all of the run."""
+"""The data sets that a training uses, and whether images of several runs can be told apart."""
 
 from __future__ import annotations
 
@@ -34,3 +34,24 @@ def of_sources(rows: pd.DataFrame, sources: Sequence[str]) -> pd.DataFrame:
             f"{', '.join(known)}; expected names of these data sets"
         )
     return rows[rows["source"].isin(sources)].reset_index(drop=True)
+
+
+def check_ids(images: pd.DataFrame) -> None:
+    """Refuse images of which two have one id.
+
+    Parameters
+    ----------
+    images
+        Images of all runs that a training uses, with the column `image_id`.
+
+    Raises
+    ------
+    StudyError
+        If an id is there twice.
+    """
+    repeated = images["image_id"][images["image_id"].duplicated()]
+    if len(repeated):
+        raise StudyError(
+            f"{len(repeated)} images have an id that another one has too, such as {repeated.iloc[0]!r}; expected each "
+            "id once; leave out the run of train.more_images that has the same ids"
+        )

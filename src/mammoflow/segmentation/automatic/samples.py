@@ -22,7 +22,7 @@ from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS, FULLY_ANNOTATED
 from mammoflow.training.batching import Rows
 from mammoflow.training.few_labels import LabelCounts, drawn_patients
-from mammoflow.training.sources import of_sources
+from mammoflow.training.sources import check_ids, of_sources
 
 COMPLETE, PARTLY, UNLABELLED = "complete", "partly", "unlabelled"
 """What is known of an image: all of its lesions have a mask; some of what is on it; or nothing that is used."""
@@ -171,10 +171,12 @@ def read_training_images(
     Raises
     ------
     StudyError
-        If a name is not that of a data set, or no image with a lesion is there to train on, or none to validate on.
+        If a name is not that of a data set, two images have one id, or no image with a lesion is there to train on, or
+        none to validate on.
     """
     tables = [_read_shard(folder, boxes) for folder in folders]
     images = of_sources(pd.concat(tables).sort_values("image_id", ignore_index=True), sources)
+    check_ids(images)
     incomplete = int((images["labels"] != COMPLETE).sum())
     images = images[(images["split"] == "train") | (images["labels"] == COMPLETE)].reset_index(drop=True)
     if few is not None and few.fraction < 1:

@@ -21,7 +21,7 @@ from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS, FULLY_ANNOTATED
 from mammoflow.tables.prompts import BOX
 from mammoflow.training.batching import Rows
-from mammoflow.training.sources import of_sources
+from mammoflow.training.sources import check_ids, of_sources
 
 Floats = npt.NDArray[np.float64]
 
@@ -157,12 +157,7 @@ def read_lesions(folders: list[Path], settings: TuneSettings | None = None) -> T
     all_images = all_images[all_images["image_id"].isin(all_lesions["image_id"])]
     all_images = all_images.sort_values("image_id", ignore_index=True)
     on_image = on_image[on_image["image_id"].isin(all_lesions["image_id"])]
-    repeated = all_images["image_id"][all_images["image_id"].duplicated()]
-    if len(repeated):
-        raise StudyError(
-            f"{len(repeated)} images have an id that another one has too, such as {repeated.iloc[0]!r}; expected each "
-            "id once; leave out the run of train.more_images that has the same ids"
-        )
+    check_ids(all_images)
     row_of = {image_id: row for row, image_id in enumerate(all_images["image_id"])}
     all_lesions["image_index"] = [row_of[image_id] for image_id in all_lesions["image_id"]]
     data = TuningLesions(all_images, all_lesions, on_image.reset_index(drop=True))

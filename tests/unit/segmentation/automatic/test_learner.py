@@ -53,6 +53,12 @@ def test_images_whose_reference_is_incomplete_are_left_out(tmp_path: Path) -> No
     assert {"box", "P0_b"} == set(images.images["image_id"].iloc[images.unlabelled()])
 
 
+def test_two_runs_with_the_same_ids_are_not_mixed_up(folder: Path, tmp_path: Path) -> None:
+    again = write_shard(tmp_path / "other" / "00", study()[:1])
+    with pytest.raises(StudyError, match=r"1 images have an id that another one has too, such as 'P0_a'"):
+        read_training_images([folder, again])
+
+
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_a_side_without_lesions_stops_with_its_name(tmp_path: Path, split: str) -> None:
     films = [film for film in study() if film.split != split or not film.discs]
