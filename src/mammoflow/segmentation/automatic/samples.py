@@ -37,8 +37,9 @@ class TrainingImages:
     images
         Rows of CANONICAL_IMAGES with the columns `folder`, that of their shard; `masks`, the paths of the reference
         masks of lesions on the image; `boxes`, the boxes (y0, x0, y1, x1) of all its lesions; `boxes_only`, those of
-        lesions without a mask; `malignancies`, 0, 1 or None (unknown) for each of `masks`; `labels`, one of COMPLETE,
-        PARTLY and UNLABELLED.
+        lesions without a mask; `measures`, area in mm² and diameter in mm of all its lesions; `malignancies`, 0, 1 or
+        None (unknown) for each of `masks`; `fully_listed`, whether all its lesions are in the table of lesions;
+        `labels`, one of COMPLETE, PARTLY and UNLABELLED.
     left_out
         Number of images of the training side whose reference is not complete: a lesion of them has a box only, or is
         not in the table of lesions.
@@ -96,11 +97,15 @@ class TrainingImages:
         return LabelCounts(len(labelled), len(set(self.patients_of(self.unlabelled())) - labelled))
 
     def content(self) -> str:
-        """Return what is trained on as text: other images, lesions, splits or spacings give another one."""
+        """Return what is trained on as text: other images, lesions, splits or spacings give another one.
+
+        A mask counts with its name, and with area and diameter of its lesion.
+        """
         names = self.images["masks"].map(lambda paths: " ".join(path.name for path in paths))
-        columns = ["image_id", "split", "labels", "digest", "row_spacing_mm", "column_spacing_mm"]
+        columns = ["image_id", "split", "labels", "fully_listed", "digest", "row_spacing_mm", "column_spacing_mm"]
         columns += [name for name in ("colour_digest",) if name in self.images.columns]
-        return str(self.images[columns].assign(masks=names, boxes=self.images["boxes"].map(str)).to_csv(index=False))
+        lists = {name: self.images[name].map(str) for name in ("boxes", "boxes_only", "measures")}
+        return str(self.images[columns].assign(masks=names, **lists).to_csv(index=False))
 
     def spacing_mm(self, row: int) -> tuple[float, float]:
         """Return (row, column) spacing of an image in millimetres."""
@@ -209,9 +214,11 @@ def _read_shard(folder: Path, boxes_suffice: bool) -> pd.DataFrame:
     malignancies: dict[str, list[int | None]] = {}
     boxes: dict[str, list[tuple[float, ...]]] = {}
     boxes_only: dict[str, list[tuple[float, ...]]] = {}
-    columns = ["image_id", "mask_file", "malignant", "y0", "x0", "y1", "x1"]
-    for image_id, file, malignant, *box in lesions[columns].itertuples(index=False):
+    measures: dict[str, list[tuple[float, ...]]] = {}
+    columns = ["image_id", "mask_file", "malignant", "area_mm2", "diameter_mm", "y0", "x0", "y1", "x1"]
+    for image_id, file, malignant, area, diameter, *box in lesions[columns].itertuples(index=False):
         boxes.setdefault(str(image_id), []).append(tuple(map(float, box)))
+        measures.setdefault(str(image_id), []).append((float(area), float(diameter)))
         if pd.isna(file):
             boxes_only.setdefault(str(image_id), []).append(tuple(map(float, box)))
         else:
@@ -227,6 +234,7 @@ def _read_shard(folder: Path, boxes_suffice: bool) -> pd.DataFrame:
         malignancies=of_images(malignancies),
         boxes=of_images(boxes),
         boxes_only=of_images(boxes_only),
+        measures=of_images(measures),
         fully_listed=listed.astype(bool),
         labels=np.where(incomplete, PARTLY, COMPLETE),
     )

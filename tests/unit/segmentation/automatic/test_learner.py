@@ -19,6 +19,8 @@ from mammoflow.segmentation.layers.unet import UNet
 from mammoflow.segmentation.networks.grey_levels import grey_channels
 from mammoflow.segmentation.networks.unet import UNetModel
 from mammoflow.segmentation.protocol.network_input import NetworkInput
+from mammoflow.tables.files import read_table, write_table
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 
 from .tiny_images import Disc, Film, study, write_shard
 
@@ -57,6 +59,25 @@ def test_two_runs_with_the_same_ids_are_not_mixed_up(folder: Path, tmp_path: Pat
     again = write_shard(tmp_path / "other" / "00", study()[:1])
     with pytest.raises(StudyError, match=r"1 images have an id that another one has too, such as 'P0_a'"):
         read_training_images([folder, again])
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "value"),
+    [("lesions", "area_mm2", 20.0), ("lesions", "diameter_mm", 9.0), ("images", "fully_annotated", False)],
+)
+def test_a_training_does_not_continue_on_other_references(
+    tmp_path: Path, name: str, column: str, value: float | bool
+) -> None:
+    # the first film has a lesion with a mask and one with a box alone, so that its reference is never complete
+    films = [Film("box", "P9", "train", [Disc(20, 20), Disc(50, 20, box=True)]), *study()]
+    folder = write_shard(tmp_path / "00", films)
+    before = read_training_images([folder]).content()
+    assert read_training_images([folder]).content() == before
+    schema = {"lesions": CANONICAL_LESIONS, "images": CANONICAL_IMAGES}[name]
+    table = read_table(folder / f"{name}.parquet", schema)
+    table.loc[0, column] = value
+    write_table(table, schema, folder / f"{name}.parquet")
+    assert read_training_images([folder]).content() != before
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
