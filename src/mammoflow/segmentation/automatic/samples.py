@@ -66,9 +66,9 @@ class TrainingImages:
         chosen = (self.images["split"] == "train") & (self.images["labels"] == PARTLY) & something
         return np.sort(np.concatenate([rows, np.flatnonzero(chosen)]))
 
-    def unlabelled(self) -> Rows:
-        """Return the rows of the training images of which no label is used."""
-        return np.flatnonzero((self.images["split"] == "train") & (self.images["labels"] != COMPLETE))
+    def unlabelled(self, partly: bool) -> Rows:
+        """Return the rows of the training images of which no label is used; `partly` as for `training_rows`."""
+        return np.setdiff1d(np.flatnonzero(self.images["split"] == "train"), self.training_rows(partly))
 
     def with_lesions(self, split: str) -> Rows:
         """Return the rows of the images of a split that have a lesion, with a complete reference."""
@@ -91,10 +91,13 @@ class TrainingImages:
         phantoms = int(self.images["phantom"].to_numpy(dtype=bool)[rows].sum())
         return phantoms if phantoms < len(rows) else 0
 
-    def counts(self) -> LabelCounts:
-        """Return how many training patients have labels that are used, and how many have none."""
-        labelled = set(self.patients("train"))
-        return LabelCounts(len(labelled), len(set(self.patients_of(self.unlabelled())) - labelled))
+    def counts(self, partly: bool) -> LabelCounts:
+        """Return how many training patients have labels that are used, and how many have none.
+
+        `partly` as for `training_rows`.
+        """
+        labelled = set(self.patients_of(self.training_rows(partly)))
+        return LabelCounts(len(labelled), len(set(self.patients_of(self.unlabelled(partly))) - labelled))
 
     def content(self) -> str:
         """Return what is trained on as text: other images, lesions, splits or spacings give another one.

@@ -97,7 +97,8 @@ class Sampler:
         self.labels = settings if isinstance(settings, AutomaticTrainingSettings) else AutomaticTrainingSettings()
         self.targets = Targets(images, self.labels.labels, boxes)
         self.names = augmentation_names(settings.augmentation)
-        self.rows = images.training_rows(self.labels.labels.partly_annotated)
+        partly = self.labels.labels.partly_annotated
+        self.rows, self.unlabelled_rows = images.training_rows(partly), images.unlabelled(partly)
         self.readers = ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="read")
 
     def batches(self, epoch: int) -> Iterator[ImageBatch]:
@@ -119,7 +120,7 @@ class Sampler:
         """Yield training images whose labels are not used; their targets are 0 and mean nothing."""
         size = self.labels.few_labels.unlabelled_batch_size or self.settings.batch_size
         generator = np.random.default_rng((self.settings.seed, epoch, 1))
-        for number, rows in enumerate(cut_batches(self._repeated(self.images.unlabelled()), size, generator)):
+        for number, rows in enumerate(cut_batches(self._repeated(self.unlabelled_rows), size, generator)):
             seeds = [(self.settings.seed, epoch, number, place, 1) for place in range(len(rows))]
             yield _joined(rows, list(self.readers.map(self._unlabelled_sample, rows, seeds)))
 

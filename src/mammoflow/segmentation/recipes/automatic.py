@@ -119,9 +119,9 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     images = read_training_images(task.images, options.few_labels, by_boxes, options.sources)
     if options.colour == "rgb":
         check_colours(images.images, f"the training of {task.architecture}")
-    boxes = None
+    boxes, partly = None, options.labels.partly_annotated
     if by_boxes:
-        rows = images.training_rows(options.labels.partly_annotated)
+        rows = images.training_rows(partly)
         boxes = masks_from_boxes(options.labels, images, rows, task.store, task.device, task.use)
     synthetic, generator = _synthetic_lesions(task, images)
     learner = AutomaticLearner(model, images, options, frozen, boxes, synthetic)
@@ -165,18 +165,18 @@ def prepare(task: TrainingTask) -> PreparedTraining:
             "validation_images": len(learner.validation_rows),
             "images_not_fully_annotated": images.left_out,
             "images_partly_annotated": len(learner.sampler.rows) - len(images.rows("train")),
-            "images_unlabelled": len(images.unlabelled()),
+            "images_unlabelled": len(learner.sampler.unlabelled_rows),
             "steps": learner.steps() * options.epochs,
             "labels": options.labels.kind + (f" from {options.labels.model}" if boxes else ""),
             "supplementary": supplementary,
-            **images.counts().facts(options.few_labels),
+            **images.counts(partly).facts(options.few_labels),
             **({"encoder": "frozen" if frozen else "trained"} if encoder_of(model.network) else {}),
             **encoder,
             **generator,
         },
         finish,
         unlabelled=learner.sampler.unlabelled_batches,
-        unlabelled_patients=images.patients_of(images.unlabelled()),
+        unlabelled_patients=images.patients_of(learner.sampler.unlabelled_rows),
     )
 
 

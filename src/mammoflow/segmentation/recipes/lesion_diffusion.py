@@ -90,7 +90,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
             "lesions_too_small": training.left_out,
             "images_not_fully_annotated": images.left_out,
             "steps": steps,
-            **images.counts().facts(options.few_labels),
+            **images.counts(partly=False).facts(options.few_labels),
         },
         finish,
     )

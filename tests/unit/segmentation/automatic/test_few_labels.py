@@ -55,7 +55,7 @@ def test_hidden_labels_are_those_of_whole_training_patients(folder: Path) -> Non
     everything = read_training_images([folder])
     half = read_training_images([folder], FewLabelsSettings(fraction=0.5))
     assert len(everything.patients("train")) == 8
-    labelled, hidden = half.patients("train"), half.patients_of(half.unlabelled())
+    labelled, hidden = half.patients("train"), half.patients_of(half.unlabelled(partly=False))
     assert len(labelled) == len(hidden) == 4
     assert not set(labelled) & set(hidden)
     assert half.patients("validation") == everything.patients("validation")
@@ -63,7 +63,7 @@ def test_hidden_labels_are_those_of_whole_training_patients(folder: Path) -> Non
     assert set(half.images["labels"]) == {COMPLETE, UNLABELLED}
     quarter = read_training_images([folder], FewLabelsSettings(fraction=0.25))
     assert set(quarter.patients("train")) < set(labelled)
-    assert half.counts().facts(FewLabelsSettings(fraction=0.5))["unlabelled_patients"] == 4
+    assert half.counts(partly=False).facts(FewLabelsSettings(fraction=0.5))["unlabelled_patients"] == 4
     assert half.content() != everything.content()
 
 
@@ -190,6 +190,23 @@ def test_of_an_image_with_unknown_lesions_only_surroundings_of_masks_are_known(t
     known = ~target.unknown[:, : SIZE[1]]
     assert np.array_equal(np.argwhere(known).min(axis=0), [10, 10])
     assert np.array_equal(np.argwhere(known).max(axis=0), [29, 29])
+
+
+def test_images_of_which_a_part_is_trained_on_are_not_unlabelled(tmp_path: Path) -> None:
+    films = [
+        *study(),
+        Film("boxed", "P8", "train", [Disc(14, 14), Disc(50, 30, box=True)]),
+        Film("lost", "P9", "train"),
+    ]
+    shard = write_shard(tmp_path / "00", films, lost=["lost"])
+    images = read_training_images([shard])
+    names = images.images["image_id"]
+    assert sorted(names.iloc[images.unlabelled(partly=False)]) == ["boxed", "lost"]
+    assert names.iloc[images.unlabelled(partly=True)].tolist() == ["lost"]
+    counts = [images.counts(partly) for partly in (False, True)]
+    assert [(each.labelled_patients, each.unlabelled_patients) for each in counts] == [(4, 2), (5, 1)]
+    learner = learner_on(shard, labels={"partly_annotated": True}, batch_size=20)
+    assert [batch.rows for batch in learner.sampler.unlabelled_batches(0)] == [tuple(images.unlabelled(partly=True))]
 
 
 def test_a_loss_counts_known_pixels_only() -> None:

@@ -52,7 +52,7 @@ def test_images_whose_reference_is_incomplete_are_left_out(tmp_path: Path) -> No
     images = read_training_images([write_shard(tmp_path / "00", films, lost=["P0_b"])])
     assert images.left_out == 2
     assert not {"box", "P0_b"} & set(images.images["image_id"].iloc[images.rows("train")])
-    assert {"box", "P0_b"} == set(images.images["image_id"].iloc[images.unlabelled()])
+    assert {"box", "P0_b"} == set(images.images["image_id"].iloc[images.unlabelled(partly=False)])
 
 
 def test_two_runs_with_the_same_ids_are_not_mixed_up(folder: Path, tmp_path: Path) -> None:
