@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -96,9 +97,7 @@ def _matrix(shape: tuple[int, int], angle: float, scale: float, shear: float) ->
 
 def _affine(channels: Channels, masks: Sequence[Mask], matrix: npt.NDArray[np.float64]) -> tuple[Channels, list[Mask]]:
     size = (channels.shape[2], channels.shape[1])
-    moved = np.stack([cv2.warpAffine(plane, matrix, size, flags=cv2.INTER_LINEAR) for plane in channels])
-    levels = (mask.astype(np.uint8) * np.uint8(255) for mask in masks)
-    return moved, [cv2.warpAffine(level, matrix, size, flags=cv2.INTER_LINEAR) > 127 for level in levels]
+    return _moved(channels, masks, lambda plane: cv2.warpAffine(plane, matrix, size, flags=cv2.INTER_LINEAR))
 
 
 def _elastic(channels: Channels, masks: Sequence[Mask], generator: np.random.Generator) -> tuple[Channels, list[Mask]]:
@@ -111,9 +110,21 @@ def _elastic(channels: Channels, masks: Sequence[Mask], generator: np.random.Gen
         fields.append(field / max(float(np.abs(field).max()), 1e-9) * ELASTIC_SHIFT * length * generator.random())
     y, x = (grid.astype(np.float32) for grid in np.mgrid[: shape[0], : shape[1]])
     where = (x + fields[1].astype(np.float32), y + fields[0].astype(np.float32))
-    moved = np.stack([cv2.remap(plane, *where, cv2.INTER_LINEAR) for plane in channels])
+    return _moved(channels, masks, lambda plane: cv2.remap(plane, *where, cv2.INTER_LINEAR))
+
+
+def _moved(
+    channels: Channels, masks: Sequence[Mask], move: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+) -> tuple[Channels, list[Mask]]:
+    """Move an image and its masks; no level of the background comes into the foreground.
+
+    Where more than half of a pixel is foreground, it gets the mean level of this part. The rest is background.
+    """
+    coverage = move((channels != 0).any(axis=0).astype(np.float32))
+    moved = np.stack([move(plane) for plane in channels])
+    moved *= (coverage > 0.5) / np.maximum(coverage, np.float32(0.5))
     levels = (mask.astype(np.uint8) * np.uint8(255) for mask in masks)
-    return moved, [cv2.remap(level, *where, cv2.INTER_LINEAR) > 127 for level in levels]
+    return moved, [move(level) > 127 for level in levels]
 
 
 def _blurred(channels: Channels, foreground: npt.NDArray[np.bool_], sigma: float) -> Channels:

@@ -58,6 +58,16 @@ def test_a_blur_takes_no_level_from_the_background() -> None:
     assert np.allclose(blurred, channels, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", sorted(MOVING))
+def test_a_move_draws_no_rim_between_breast_and_background(name: AugmentationName) -> None:
+    channels = np.full((3, *SIZE), -2.0, dtype=np.float32)
+    channels[:, :, 30:] = 0
+    for seed in range(3):
+        moved, _ = augment(channels, [], np.random.default_rng(seed), [name])
+        assert np.minimum(np.abs(moved), np.abs(moved + 2)).max() < 1e-3
+        assert 0.7 < np.count_nonzero(moved) / np.count_nonzero(channels) < 1.5
+
+
 def test_standard_is_the_same_as_its_names_and_none_changes_nothing() -> None:
     channels, lesion = film()
     one = augment(channels, [lesion], np.random.default_rng(5))
