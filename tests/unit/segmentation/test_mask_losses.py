@@ -83,6 +83,11 @@ def test_boundary_loss_is_dice_and_probability_times_signed_distance() -> None:
     assert computed(boundary, boundary.Options(weight=0.3)) == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_mask_without_an_outline_has_no_distances() -> None:
+    masks = np.stack([np.zeros((6, 5), dtype=np.bool_), np.ones((6, 5), dtype=np.bool_)])
+    assert not boundary.signed_distances(masks).any()
+
+
 def test_focal_loss_is_torchvisions_and_may_have_dice_beside_it() -> None:
     logits, target = (torch.from_numpy(array)[None, None].float() for array in arrays())
     alone = float(sigmoid_focal_loss(logits, target, alpha=0.25, gamma=2.0, reduction="mean"))

@@ -1,6 +1,7 @@
 """Boundary loss: probability times the signed distance to the outline, beside Dice (Kervadec et al., MIDL 2019).
 
-The distance is negative inside. An image without a lesion has no outline, so only its Dice loss counts.
+The distance is negative inside. An image without a lesion has no outline, and neither has a patch inside a lesion, so
+only their Dice loss counts.
 """
 
 from __future__ import annotations
@@ -36,12 +37,15 @@ def loss(logits: Tensor, targets: Tensor, options: Options) -> Tensor:
 
 
 def signed_distances(masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-    """Return the distance in pixels of each pixel of masks (N, rows, columns) to the outline, negative inside."""
+    """Return the distance in pixels of each pixel of masks (N, rows, columns) to the outline, negative inside.
+
+    All distances of a mask without an outline (empty or full) are 0.
+    """
     import numpy as np
     from scipy.ndimage import distance_transform_edt
 
     distances = np.zeros(masks.shape, dtype=np.float32)
     for place, mask in enumerate(masks):
-        if mask.any():
+        if mask.any() and not mask.all():
             distances[place] = distance_transform_edt(~mask) - np.maximum(distance_transform_edt(mask) - 1, 0)
     return distances
