@@ -1,8 +1,9 @@
 """The losses that SAM was published with: focal and dice on the masks, an error of the predicted IoU.
 
 Sources: Kirillov et al., Segment Anything, ICCV 2023 (20 focal + 1 dice, IoU head by mean squared error of weight 1,
-only the best of several masks is followed); Ravi et al., SAM 2, 2024 (absolute IoU error on all masks); Lin et
-al., Focal Loss, ICCV 2017 (alpha 0.25, gamma 2); Milletari et al., V-Net, 3DV 2016 (dice).
+only the best of several masks is followed); Ravi et al., SAM 2, 2024 (absolute IoU error on all masks; dice with sums,
+and not sums of squares, in the denominator, as in its training code); Lin et al., Focal Loss, ICCV 2017 (alpha 0.25,
+gamma 2).
 """
 
 from __future__ import annotations

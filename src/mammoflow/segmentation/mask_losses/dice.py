@@ -1,4 +1,8 @@
-"""Soft Dice loss of each image (Milletari et al., V-Net, 3DV 2016)."""
+"""Soft Dice loss of each image, as in the training code of SAM 2 (Ravi et al., 2024).
+
+The denominator has the sums of probabilities and targets. That of V-Net (Milletari et al., 3DV 2016) has the sums of
+their squares.
+"""
 
 from __future__ import annotations
 
