@@ -48,8 +48,8 @@ def fetch_weights(name: str, target: Path, url_override: str | None = None, tran
     DownloadError
         If the file cannot be fetched, or another file came.
     WeightsError
-        If another file lies there already; it is left alone. If the digits in the file's name are those of another
-        file; what was just fetched is removed. If the package that brings the file is not installed, or brings another
+        If another file lies there already; it is left alone. If it is no file of weights; what was just fetched is
+        removed. If the package that brings the file is not installed, or brings another
         file.
     """
     source = weights_source(name)
@@ -93,18 +93,29 @@ def _download(source: WeightsSource, url: str, path: Path, checksum: str, transf
 
 
 def _trust(path: Path, source: WeightsSource, is_new: bool) -> None:
-    """Record the SHA-256 of a file whose publisher gives none, and say so; refuse another file than its name says."""
+    """Record the SHA-256 of a file whose publisher gives none, and say so.
+
+    Some publishers' names have digits of an earlier file. So a file of weights that none of its digests agrees with is
+    taken and this is said; anything else, such as a sign-in page, is refused.
+    """
     digest = file_digest(path)
     said = [f"{path}: the publisher gives no SHA-256; found {digest}, recorded in {record_path(path).name}"]
     digits = re.search(r"[-_]([0-9a-f]{6,})\.", source.file)
     if digits:
         digests = {"SHA-256": digest, "MD5": checksum_of(path, "md5:").partition(":")[2]}
         fitting = [name for name, value in digests.items() if value.startswith(digits[1])]
-        if not fitting:
+        if not fitting and not _begins_as_checkpoint(path):
             _refuse(path, source, digests, is_new)
-        said.append(f"the digits {digits[1]} in its name are the first of its {fitting[0]}")
+        agree = f"are the first of its {fitting[0]}" if fitting else "begin neither its SHA-256 nor its MD5"
+        said.append(f"the digits {digits[1]} in its name {agree}")
     write_text(record_path(path), f"{digest}  {path.name}\n")
     print("; ".join(said), file=sys.stderr, flush=True)
+
+
+def _begins_as_checkpoint(path: Path) -> bool:
+    """Tell whether a file begins as `torch.save` begins one, today (a ZIP archive) or formerly (a pickle)."""
+    with path.open("rb") as file:
+        return file.read(4).startswith((b"PK\x03\x04", b"\x80"))
 
 
 def _refuse(path: Path, source: WeightsSource, digests: Mapping[str, str], is_new: bool) -> NoReturn:
@@ -115,8 +126,8 @@ def _refuse(path: Path, source: WeightsSource, digests: Mapping[str, str], is_ne
         path.unlink()
         remedy = "it was removed: fetch it again, from a network without a sign-in page or from a mirror with --url"
     raise WeightsError(
-        f"{path} is not {source.file} of its publisher: found {found}, expected one that begins with the digits in "
-        f"this name; {remedy}"
+        f"{path} is not {source.file} of its publisher: found no file of weights ({found}), expected a digest that "
+        f"begins with the digits in this name; {remedy}"
     )
 
 

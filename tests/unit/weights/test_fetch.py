@@ -116,7 +116,9 @@ def test_a_digest_that_nobody_publishes_is_said_recorded_and_held_to(
 def test_a_first_file_that_its_name_contradicts_is_refused_and_not_recorded(upstream: Loopback, tmp_path: Path) -> None:
     right, page = upstream.files["/b0"], b"<html>sign in to the network</html>"
     upstream.files["/b0"] = page
-    with pytest.raises(WeightsError, match="expected one that begins with the digits in this name; it was removed"):
+    with pytest.raises(
+        WeightsError, match=r"found no file of weights .* begins with the digits in this name; it was removed"
+    ):
         fetch_weights("efficientnet_b0", tmp_path)
     assert list(tmp_path.iterdir()) == []
     path = tmp_path / weights_source("efficientnet_b0").file
@@ -127,6 +129,16 @@ def test_a_first_file_that_its_name_contradicts_is_refused_and_not_recorded(upst
     path.unlink()
     upstream.files["/b0"] = right
     assert fetch_weights("efficientnet_b0", tmp_path).read_bytes() == right
+
+
+def test_weights_whose_name_has_the_digits_of_an_earlier_file_are_taken(
+    upstream: Loopback, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
+    upstream.files["/b0"] = (tmp_path / "other.pth").read_bytes()
+    path = fetch_weights("efficientnet_b0", tmp_path)
+    assert path.read_bytes() == upstream.files["/b0"]
+    assert "in its name begin neither its SHA-256 nor its MD5" in capsys.readouterr().err
 
 
 def test_a_mirror_is_taken_and_the_file_may_have_any_name(upstream: Loopback, tmp_path: Path) -> None:
