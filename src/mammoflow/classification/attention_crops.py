@@ -65,14 +65,14 @@ class AttentionCrops(Network):
         """Return features (n, width) of `picture` (n, 1 or 3, side, side), whose channels are averaged."""
         picture = inputs["picture"].mean(dim=1, keepdim=True)
         features = self.whole(picture)
-        saliency = self.saliency(features).sigmoid()
+        saliency = self.saliency(features).float().sigmoid()  # in bf16 a probability near 1 is 1, and its logit inf
         probability = self.pooled(saliency).clamp(NEARLY_0, 1 - NEARLY_0)
         cut = self.cut(picture, saliency.detach())
         local = self.local(cut.flatten(0, 1)).amax(dim=(-2, -1)).unflatten(0, cut.shape[:2])
         weights = self.attention(self.value(local).tanh() * self.gate(local).sigmoid()).softmax(dim=1)
         attended = (weights * local).sum(dim=1)
         crop_logit = self.crop_logit(attended)
-        self._seen = (saliency, probability, crop_logit[:, 0]) if self.training else None
+        self._seen = (saliency, probability, crop_logit[:, 0].float()) if self.training else None
         logit = torch.logit(probability)[:, None]
         return torch.cat([features.amax(dim=(-2, -1)), attended, logit, crop_logit], dim=1)
 

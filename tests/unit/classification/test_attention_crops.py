@@ -52,3 +52,16 @@ def test_map_and_crops_have_losses_of_their_own_in_training_alone() -> None:
     built.eval()
     built(pictures)
     assert float(built.further_loss(labels, torch.tensor(3.0))) == 0
+
+
+def test_a_map_near_1_has_finite_features_and_losses_in_half_precision() -> None:
+    built, pictures = network(), {"picture": torch.randn(2, 1, 64, 64)}
+    torch.nn.init.constant_(built.saliency.bias, 7.0)
+    expected = built(pictures).detach()[:, -2].tolist()
+    with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+        features = built(pictures)
+        loss = built.further_loss(torch.tensor([1.0, 0.0]), torch.tensor(1.0))
+    assert bool(torch.isfinite(features).all())
+    assert features.detach()[:, -2].tolist() == pytest.approx(expected, abs=0.1)
+    loss.backward()
+    assert all(bool(torch.isfinite(each.grad).all()) for each in built.parameters() if each.grad is not None)
