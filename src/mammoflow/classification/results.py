@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from torch import Tensor
 from mammoflow.classification.calibration import Temperature, fit_temperature
 from mammoflow.classification.cases import Cases
 from mammoflow.classification.threshold import Threshold, area_under_curve, choose_threshold
-from mammoflow.config.classification import ClassifierSettings
+from mammoflow.config.classification import ClassifierSettings, Covariate
 from mammoflow.config.operating_point import ThresholdSettings
 from mammoflow.storage.files import text_digest, write_text
 from mammoflow.tables.cohort import made_of_phantoms
@@ -94,8 +94,9 @@ class Trained:
 
 
 def case_digest(cases: Cases) -> str:
-    """Return a digest of which lesions there are, how they are split and labelled."""
-    return text_digest(cases.lesions[["lesion_id", "image_id", "split", "malignant"]].to_csv(index=False))
+    """Return a digest of what the case table says of the lesions: ids, sides, labels and covariates."""
+    columns = ["lesion_id", "image_id", "source", "patient_id", "split", "malignant", *get_args(Covariate)]
+    return text_digest(cases.lesions[columns].to_csv(index=False))
 
 
 def lesion_threshold(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -142,6 +143,32 @@ def test_more_trials_continue_and_another_space_begins_anew(study: Any, monkeypa
     study.rewrite_lesions(lambda table: table[table["patient_id"] != left_out])
     search(study, job_of(trials=1, space={**SPACE, "dropout": [0.1, 0.2]}))
     assert len(begun) == 6
+
+
+def join_patients(table: pd.DataFrame) -> pd.DataFrame:
+    train = sorted(table.loc[table["split"] == "train", "patient_id"].unique())
+    return table.replace({"patient_id": {train[0]: train[1]}})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda table: table.assign(density=4),
+        lambda table: table.assign(view="MLO"),
+        lambda table: table.assign(lesion_type="calcification"),
+        lambda table: table.assign(source="other"),
+        join_patients,
+    ],
+    ids=["density", "view", "lesion type", "source", "patients"],
+)
+def test_other_values_in_the_case_table_begin_anew(
+    study: Any, monkeypatch: pytest.MonkeyPatch, change: Callable[[pd.DataFrame], pd.DataFrame]
+) -> None:
+    monkeypatch.setattr(stage._Objective, "train", lambda *_: (0.5, 0.0))
+    assert record_of(search(study, job_of(trials=2)))["trials_before"] == 0
+    assert record_of(search(study, job_of(trials=2)))["trials_before"] == 2
+    study.rewrite_lesions(change)
+    assert record_of(search(study, job_of(trials=2)))["trials_before"] == 0
 
 
 def test_no_patient_of_validation_or_test_plays_a_part(
