@@ -64,11 +64,16 @@ class TuningLesions:
         return "phantom" in self.lesions.columns and bool(self.lesions["phantom"].any())
 
     def content(self) -> str:
-        """Return what is trained on as text: other lesions, references, splits, images or spacings give another one."""
+        """Return what is trained on as text: other lesions, references, splits, images or spacings give another one.
+
+        The references of lesions that are not trained on count as well, because points lie beside them.
+        """
         lesions = self.lesions[["lesion_id", "split", *BOX, "area_mm2", "diameter_mm"]]
-        columns = ["digest", "colour_digest", "row_spacing_mm", "column_spacing_mm"]
-        images = self.images[[name for name in columns if name in self.images.columns]]
-        return f"{lesions.to_csv(index=False)}\n{images.to_csv(index=False)}"
+        of_images = ["digest", "colour_digest", "row_spacing_mm", "column_spacing_mm"]
+        images = self.images[[name for name in of_images if name in self.images.columns]]
+        of_references = ["lesion_id", "image_id", *BOX, "digest"]  # an earlier shard has no digests
+        references = self.on_images[[name for name in of_references if name in self.on_images.columns]]
+        return "\n".join(table.to_csv(index=False) for table in (lesions, images, references))
 
     def size(self, image: int) -> tuple[int, int]:
         """Return (height, width) of an image."""

@@ -207,6 +207,21 @@ def test_a_killed_tuning_starts_anew_where_the_references_are_others(
     assert run(discs, sam_weights, tmp_path / "mine", epochs=1)["resumed_from"] == 1
 
 
+@pytest.mark.parametrize("row", [0, 1], ids=["trained on", "beside it"])
+def test_another_mask_with_the_same_box_and_area_is_another_reference(discs: Path, row: int) -> None:
+    lesions = read_table(discs / "lesions.parquet", CANONICAL_LESIONS)
+    lesions.loc[1, "image_id"], lesions.loc[1, "malignant"] = lesions.loc[0, "image_id"], None
+    lesions["digest"] = "of the first mask"
+    write_table(lesions, CANONICAL_LESIONS, discs / "lesions.parquet")
+    before = read_lesions([discs])
+    assert len(before.rows("train")) == 3
+    lesions.loc[row, "digest"] = "of another mask"
+    write_table(lesions, CANONICAL_LESIONS, discs / "lesions.parquet")
+    assert read_lesions([discs]).content() != before.content()
+    write_table(lesions.drop(columns="digest"), CANONICAL_LESIONS, discs / "lesions.parquet")
+    assert read_lesions([discs]).content() != before.content()
+
+
 def test_a_killed_tuning_starts_anew_where_the_code_is_another(
     discs: Path, sam_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
