@@ -18,6 +18,7 @@ from mammoflow.classification.samples import Inputs, Samples
 from mammoflow.config.pictures import Flips, PictureOptions
 from mammoflow.run.runtime import progress
 from mammoflow.training.batching import Rows
+from mammoflow.training.state import make_folder
 
 Grey = npt.NDArray[np.uint16]
 Item = TypeVar("Item")
@@ -84,7 +85,7 @@ def prepare_pictures(
         (items, side, side) or (items, channels, side, side) uint16, mapped from the file: memory does not grow with the
         study.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     shape = (side, side) if channels is None else (channels, side, side)
     pictures = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint16, shape=(len(items), *shape))
     with ThreadPoolExecutor(max(1, threads)) as pool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ FOLDER = ".training"
 STATE_NAME = re.compile(r"[0-9a-f]{16}")
 LAST = "last.pt"
 KEPT = "kept.pt"
+
+FURTHER_TRIES = 3
+"""How often a folder is made again that another training has removed."""
 
 
 def training_state(output: Path, *inputs: str, code: str) -> Path:
@@ -42,15 +46,30 @@ def training_state(output: Path, *inputs: str, code: str) -> Path:
         for other in root.iterdir():
             if other != state and STATE_NAME.fullmatch(other.name):
                 shutil.rmtree(other, ignore_errors=True)
-    state.mkdir(parents=True, exist_ok=True)
+    make_folder(state)
     return state
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder below `FOLDER` and its parents; another training that ends may remove `FOLDER` at the same time.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be made in several tries.
+    """
+    for _ in range(FURTHER_TRIES):
+        with suppress(FileNotFoundError, FileExistsError):
+            folder.mkdir(parents=True, exist_ok=True)
+            return
+    folder.mkdir(parents=True, exist_ok=True)
+
+
 def remove_training_state(output: Path) -> None:
-    """Remove the state of a training that has ended well."""
+    """Remove the state of a training that has ended well, and `FOLDER` where no other training uses it."""
     root = output.parent / FOLDER
     shutil.rmtree(root / output.name, ignore_errors=True)
-    if root.is_dir() and not any(root.iterdir()):
+    with suppress(OSError):  # it holds the state of another training, or that training has removed it
         root.rmdir()
 
 

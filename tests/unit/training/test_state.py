@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mammoflow.training.state import remove_training_state, training_state
+from mammoflow.training.state import FOLDER, make_folder, remove_training_state, training_state
 
 
 def test_state_depends_on_inputs_and_code(tmp_path: Path) -> None:
@@ -36,3 +37,46 @@ def test_state_of_earlier_inputs_is_removed(tmp_path: Path) -> None:
     assert neighbour.is_dir()
     remove_training_state(tmp_path / "other")
     assert not (tmp_path / ".training").exists()
+
+
+@pytest.mark.parametrize("between", ["another training begins", "another training ends"])
+def test_trainings_that_end_together_do_not_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, between: str
+) -> None:
+    training_state(tmp_path / "model", "data", code="a")
+    root, remove = tmp_path / FOLDER, Path.rmdir
+
+    def late(path: Path) -> None:
+        if path == root and between == "another training begins":
+            (root / "other").mkdir()
+        elif path == root:
+            remove(path)
+        remove(path)
+
+    monkeypatch.setattr(Path, "rmdir", late)
+    remove_training_state(tmp_path / "model")
+    assert not (root / "model").exists()
+    assert root.exists() == (between == "another training begins")
+
+
+def test_a_folder_is_made_while_another_training_removes_its_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, make, removed = tmp_path / FOLDER, Path.mkdir, []
+
+    def mkdir(path: Path, *arguments: Any, **options: Any) -> None:
+        make(path, *arguments, **options)
+        if path == root and not removed:
+            removed.append(path)
+            path.rmdir()
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    make_folder(root / "model" / "seed")
+    assert removed == [root]
+    assert (root / "model" / "seed").is_dir()
+
+
+def test_a_folder_that_a_file_is_in_the_way_of_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / FOLDER).write_text("a file")
+    with pytest.raises(OSError, match=FOLDER):
+        make_folder(tmp_path / FOLDER / "model")
