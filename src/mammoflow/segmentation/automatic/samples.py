@@ -161,6 +161,7 @@ def read_training_images(
     few: FewLabelsSettings | None = None,
     boxes: bool = False,
     sources: Sequence[str] = (),
+    references: bool = True,
 ) -> TrainingImages:
     """Read the training and validation images of image-stage shards.
 
@@ -175,26 +176,32 @@ def read_training_images(
         Whether the box of a lesion is reference enough on the training side, because a model turns it into a mask.
     sources
         Names of the data sets to read; none reads all.
+    references
+        Whether lesions are trained on; otherwise every image is complete, whatever is known of it.
 
     Raises
     ------
     StudyError
-        If a name is not that of a data set, two images have one id, or no image with a lesion is there to train on, or
-        none to validate on.
+        If a name is not that of a data set, two images have one id, or no image is there to train on, or none to
+        validate on; images need a lesion where lesions are trained on.
     """
     tables = [_read_shard(folder, boxes) for folder in folders]
     images = of_sources(pd.concat(tables).sort_values("image_id", ignore_index=True), sources)
     check_ids(images)
+    if not references:
+        images = images.assign(labels=COMPLETE)
     incomplete = int((images["labels"] != COMPLETE).sum())
     images = images[(images["split"] == "train") | (images["labels"] == COMPLETE)].reset_index(drop=True)
     if few is not None and few.fraction < 1:
         images = _with_hidden_labels(images, few)
     training = TrainingImages(images, incomplete)
     for split in ("train", "validation"):
-        if not len(training.with_lesions(split)):
+        if not len(training.with_lesions(split) if references else training.rows(split)):
+            needed = " with a lesion and all its masks" if references else ""
+            use = "choose epoch and threshold on" if references else "validate on"
             raise StudyError(
-                f"no {split} image with a lesion and all its masks in {len(folders)} image shards; expected at least "
-                "one to train on and one to choose epoch and threshold on"
+                f"no {split} image{needed} in {len(folders)} image shards; expected at least one to train on and one "
+                f"to {use}"
             )
     if incomplete:
         print(

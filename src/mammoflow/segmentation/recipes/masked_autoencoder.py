@@ -39,7 +39,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
     ConfigError
         If the encoder of the architecture is no plain vision transformer.
     StudyError
-        If no image is there to train on.
+        If no image is there to train on, or none to validate on.
     """
     from mammoflow.errors import ConfigError
     from mammoflow.imaging.kept_colours import check_colours
@@ -61,7 +61,7 @@ def prepare(task: TrainingTask) -> PreparedTraining:
             "expected such as setr_small"
         )
     encoder = model.network.encoder
-    images = read_training_images(task.images, sources=options.sources)
+    images = read_training_images(task.images, sources=options.sources, references=False)
     if options.colour == "rgb":
         check_colours(images.images, f"the training of {task.architecture}")
     patches = (options.side_px // PATCH) ** 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from mammoflow.config.recipes import RECIPES, RecipeSettings
-from mammoflow.errors import ConfigError
+from mammoflow.errors import ConfigError, StudyError
 from mammoflow.segmentation.automatic.masked_learner import MaskedLearner
 from mammoflow.segmentation.encoders.vision_transformer import VisionTransformer, VitLayout
 from mammoflow.segmentation.layers.masked_autoencoder import MaskedAutoencoder, patch_values, standardised
@@ -112,6 +113,24 @@ def test_a_pretraining_resumes_and_another_training_starts_from_it(
     quick = {"epochs": 1, "batch_size": 4, "side_px": 32, "device": "cpu", "learning_rate": 1e-9}
     after = load_file(train("automatic", folder, tmp_path / "next", ModelSpec("killed", "setr_tiny", weights), **quick))
     torch.testing.assert_close(after["encoder.pos_embed"], killed["encoder.pos_embed"], atol=1e-6, rtol=0)
+
+
+def test_images_without_annotations_are_trained_on(tmp_path: Path) -> None:
+    films = study(4)
+    boxed = [replace(film, discs=[replace(disc, box=True) for disc in film.discs]) for film in films]
+    lost = [film.image_id for film in films]
+    for number, (shown, missing) in enumerate([(boxed, []), ([replace(film, discs=[]) for film in films], lost)]):
+        folder, output = write_shard(tmp_path / str(number) / "00", shown, missing), tmp_path / f"model{number}"
+        train("masked_autoencoder", folder, output, **{**OPTIONS, "epochs": 1})
+        record = json.loads((output / "record.json").read_text())
+        assert record["patients"] == ["discs/P0", "discs/P1", "discs/P2"]
+        assert (record["images"], record["validation_images"]) == (6, 2)
+
+
+def test_a_study_without_images_to_validate_on_is_refused(tmp_path: Path) -> None:
+    folder = write_shard(tmp_path / "00", study(2))
+    with pytest.raises(StudyError, match=r"no validation image in 1 image shards; expected .* one to validate on"):
+        train("masked_autoencoder", folder, tmp_path / "model", **OPTIONS)
 
 
 def test_an_encoder_that_is_no_vision_transformer_is_refused(folder: Path, tmp_path: Path) -> None:
