@@ -17,6 +17,12 @@ TWO_CLASSES_ONLY: dict[str, tuple[object, str]] = {
 }
 """Keys of classifiers of malignancy, with the value that a classifier of several classes has, and why."""
 
+NO_TUNING: dict[str, str] = {
+    "adversarial": "the discriminator does not know the loss of the masks that are tuned with the classifier",
+    "cross_pseudo_supervision": "the promptable model of the second network would have layers with random weights",
+}
+"""Trainers that a classifier which tunes its promptable model cannot have, and why."""
+
 
 def check_classifier(entry: Any, network: Any, inputs: Family) -> None:
     """Refuse settings of a classifier that do not fit each other.
@@ -36,11 +42,10 @@ def check_classifier(entry: Any, network: Any, inputs: Family) -> None:
         Naming the key, what was found and what to write.
     """
     _check_batch(entry, network, inputs.load(entry.input))
-    if entry.trainer == "adversarial" and getattr(entry.input_options, "tune", "none") != "none":
+    if (why := NO_TUNING.get(entry.trainer)) and getattr(entry.input_options, "tune", "none") != "none":
         raise ValueError(
-            f"trainer is adversarial and input_options.tune is {entry.input_options.tune}; expected tune: none, or "
-            "another trainer, because the discriminator does not know the loss of the masks that are tuned with the "
-            "classifier"
+            f"trainer is {entry.trainer} and input_options.tune is {entry.input_options.tune}; expected tune: none, or "
+            f"another trainer, because {why}"
         )
     if entry.target == "classes":
         _check_class_target(entry, network, inputs)

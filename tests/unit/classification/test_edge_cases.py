@@ -217,8 +217,9 @@ def test_features_beyond_all_measure_are_not_defined() -> None:
     assert matrix["radiomics_x"].isna().tolist() == [False, True, True, True]
 
 
-def test_a_discriminator_is_refused_beside_a_promptable_model_that_is_tuned() -> None:
-    values = {"input": "prompted", "network": "perceptron", "trainer": "adversarial"}
+@pytest.mark.parametrize("trainer", ["adversarial", "cross_pseudo_supervision"])
+def test_trainers_that_do_not_know_a_tuned_promptable_model_are_refused(trainer: str) -> None:
+    values = {"input": "prompted", "network": "perceptron", "trainer": trainer}
     validate_settings(ClassifierSettings, {**values, "input_options": {"tune": "none"}}, "the test")
-    with pytest.raises(ConfigError, match=r"trainer is adversarial and input_options.tune is decoder"):
+    with pytest.raises(ConfigError, match=rf"trainer is {trainer} and input_options.tune is decoder"):
         validate_settings(ClassifierSettings, {**values, "input_options": {"tune": "decoder"}}, "the test")
