@@ -94,7 +94,7 @@ EDITS: dict[str, tuple[str, set[str]]] = {
         "classification/colours.py",
         {each for each in EFFICIENTNETS | NETWORK_MAPS if "whole_image" in each} | ROBUSTNESS,
     ),
-    "how the image stage keeps colours": ("imaging/colours.py", {"images", "dicom", "real_exam"}),
+    "how the image stage keeps colours": ("imaging/colours.py", {"images", "real_exam"}),
     "how an image is degraded": ("imaging/degradations.py", ROBUSTNESS),
     "how a saliency map is drawn": ("classification/saliency/drawing.py", MAPS),
     "a setting of saliency maps": ("config/saliency.py", MAPS),

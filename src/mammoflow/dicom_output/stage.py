@@ -20,12 +20,12 @@ from mammoflow.errors import ExcludedCase, StudyError
 from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.formats.dicom_header import image_shape
 from mammoflow.formats.study_paths import safe_path
-from mammoflow.imaging.case import file_name
 from mammoflow.imaging.film_masks import film_spacing_mm, measure_mask, on_film
 from mammoflow.imaging.pictures import is_picture
 from mammoflow.imaging.spacing import Spacing
 from mammoflow.run.runtime import progress
 from mammoflow.storage.files import read_json, read_mask, writing
+from mammoflow.storage.names import file_name
 from mammoflow.storage.outputs import begin_files
 from mammoflow.tables.dicom_objects import DICOM_OBJECTS
 from mammoflow.tables.files import empty_table, read_table, write_table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import resource
 import sys
 from collections.abc import Mapping
@@ -35,10 +34,10 @@ from mammoflow.imaging.volume_slices import read_image
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.file_states import ReadFile, read_file_record
 from mammoflow.storage.files import Array, array_digest, text_digest, write_image, write_mask
+from mammoflow.storage.names import file_name
 from mammoflow.tables.images import STAYS
 
 STAGE = "images"
-PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
 
 
 @dataclass(frozen=True)
@@ -133,13 +132,6 @@ def excluded_row(row: Mapping[str, Any], path: str, problem: ExcludedCase) -> di
         "reason": str(problem.reason),
         "detail": without_files(problem.detail, row, path) if hidden else problem.detail,
     }
-
-
-def file_name(identifier: str) -> str:
-    """Return a file name without suffix for an id of a study, which may contain any character."""
-    if PLAIN_NAME.fullmatch(identifier):
-        return identifier
-    return f"{re.sub(r'[^A-Za-z0-9]+', '-', identifier)[:60].strip('-')}-{text_digest(identifier)[:16]}"
 
 
 def square_pixels(film: Grey, spacing: Spacing) -> tuple[Grey, float]:

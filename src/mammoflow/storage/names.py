@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 LONGEST_NAME = 120
 
@@ -22,6 +23,17 @@ def safe_name(*parts: str) -> str:
     if name == plain and 0 < len(name) <= LONGEST_NAME:
         return name
     return f"{name[:LONGEST_NAME]}-{hashlib.sha256(plain.encode()).hexdigest()[:8]}".lstrip("-")
+
+
+def file_name(identifier: str) -> str:
+    """Return a file name without suffix for an id of a study, which may contain any character.
+
+    A plain id of at most 120 characters is its own name. Another one is shortened, and a digest of it is added.
+    """
+    if PLAIN_NAME.fullmatch(identifier):
+        return identifier
+    digest = hashlib.sha256(identifier.encode()).hexdigest()
+    return f"{re.sub(r'[^A-Za-z0-9]+', '-', identifier)[:60].strip('-')}-{digest[:16]}"
 
 
 def distinct_names(names: Sequence[tuple[str, ...]]) -> list[str]:

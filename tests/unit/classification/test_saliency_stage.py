@@ -123,6 +123,21 @@ def test_maps_of_both_methods_and_seeds_are_written(trained: tuple[Any, Path], t
     assert {path: file_digest(path) for path in folder.rglob("*") if path.is_file()} == before
 
 
+def test_maps_stay_in_their_folder_whatever_the_ids_of_lesions_are(trained: tuple[Any, Path], tmp_path: Path) -> None:
+    study = trained[0].copy(tmp_path / "study")
+    test = study.lesions.loc[study.lesions["split"] == "test", "lesion_id"].tolist()
+    names = {test[0]: "../../../evil", test[1]: "肿块" * 100}
+    study.rewrite_lesions(lambda table: table.replace({"lesion_id": names}))
+    output = tmp_path / "run" / "maps"
+    settings = SaliencyJob(device="cpu", methods=["grad_cam"])
+    write_saliency(settings, trained[1], Files(study.images, study.masks), output, 1)
+    table = read_table(output / "saliency.parquet", SALIENCY)
+    files = table.dropna(subset="picture_file").set_index("lesion_id")["picture_file"]
+    assert set(files.index) == {*names.values(), *test[2:]}
+    assert files[test[2]] == f"pictures/grad_cam/{test[2]}.jpg"
+    assert {path.relative_to(output).as_posix() for path in tmp_path.rglob("*.jpg")} == set(files)
+
+
 def test_a_study_without_reference_masks_has_an_empty_table(trained: tuple[Any, Path], tmp_path: Path) -> None:
     study = trained[0].copy(tmp_path / "study")
     without_masks(study, *study.lesions["lesion_id"])

@@ -14,13 +14,13 @@ import pytest
 from mammoflow.config.images import ImagesSettings
 from mammoflow.errors import StudyError
 from mammoflow.imaging import stage
-from mammoflow.imaging.case import file_name
 from mammoflow.imaging.stage import prepare_images
 from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.imaging import ImagingReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.file_states import READ_FILES, read_read_files
 from mammoflow.storage.files import array_digest, file_digest, read_image, read_mask, write_mask
+from mammoflow.storage.names import file_name
 from mammoflow.tables.cohort import EXCLUDED
 from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
@@ -224,6 +224,7 @@ def test_ids_that_are_no_file_names(study: Path, write_shard: Shard, tmp_path: P
     assert images["image_id"].tolist() == names
     assert len(list((tmp_path / "out" / "image").glob("[A-Za-z0-9-]*.png"))) == 4
     assert file_name("P_00001_LEFT_CC") == "P_00001_LEFT_CC"
+    assert len(file_name("乳" * 500)) <= 120
     assert file_name("a/b") != file_name("a.b") != file_name("a\\b") != file_name("a/b")
 
 

@@ -40,9 +40,7 @@ def test_state_of_earlier_inputs_is_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("between", ["another training begins", "another training ends"])
-def test_trainings_that_end_together_do_not_fail(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, between: str
-) -> None:
+def test_trainings_that_end_together_do_not_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, between: str) -> None:
     training_state(tmp_path / "model", "data", code="a")
     root, remove = tmp_path / FOLDER, Path.rmdir
 

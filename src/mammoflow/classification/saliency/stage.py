@@ -25,6 +25,7 @@ from mammoflow.config.saliency import SaliencyJob, SaliencyMethod
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.run.runtime import choose_device, progress, set_threads
 from mammoflow.storage.files import read_json
+from mammoflow.storage.names import file_name
 from mammoflow.tables.files import empty_table, read_table, write_table
 from mammoflow.tables.predictions import PREDICTIONS
 from mammoflow.tables.saliency import SALIENCY
@@ -107,7 +108,7 @@ def write_saliency(settings: SaliencyJob, trained: Path, files: Files, output: P
                 ]
                 table = pd.DataFrame(rows).assign(seed=seed, method=method)
                 if seed == classifier.seeds[0]:
-                    table["picture_file"] = f"{PICTURES}/{method}/" + table["lesion_id"] + ".jpg"
+                    table["picture_file"] = f"{PICTURES}/{method}/" + table["lesion_id"].map(file_name) + ".jpg"
                     for lesion, saliency, file in zip(shown, maps, table["picture_file"], strict=True):
                         draw_map(output / file, lesion.picture.mean(dim=0).numpy(), saliency, lesion.mask)
                 tables.append(table)

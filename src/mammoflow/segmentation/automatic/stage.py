@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +19,7 @@ from mammoflow.segmentation.scoring.references import References, score_rows
 from mammoflow.segmentation.scoring.scores import Masks, score_masks
 from mammoflow.segmentation.scoring.surfaces import CutMask
 from mammoflow.storage.files import write_image, write_mask
+from mammoflow.storage.names import file_name
 from mammoflow.tables.detections import AUTOMATIC, DETECTIONS, MAPS, NO_PROMPT
 from mammoflow.tables.files import empty_table, read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS, FULLY_ANNOTATED
@@ -98,7 +98,7 @@ class _Detection:
 
         Components are those of the map as its file holds it.
         """
-        map_file = f"map/{quote(str(image['image_id']), safe=' ')}.png"
+        map_file = f"map/{file_name(str(image['image_id']))}.png"
         write_image(self.output / map_file, levels)
         references = References(self.folder, image, self.lesions.get(str(image["image_id"]), self.no_lesions))
         least_px = self.rules.least_area_mm2 / references.pixel_mm2
@@ -193,7 +193,7 @@ class _Detection:
 
     def _add_mask(self, row: dict[Any, Any], lesion_id: str, mask: npt.NDArray[np.bool_], pixel_mm2: float) -> None:
         """Write the mask of a lesion that is hit, and add its row."""
-        file = f"mask/{quote(lesion_id, safe=' ')}.png"  # an id from a user's table may hold a slash
+        file = f"mask/{file_name(lesion_id)}.png"
         write_mask(self.output / file, mask)
         names = ("lesion_id", "image_id", "patient_id", "model", "field_of_view")
         nothing = dict.fromkeys(("prompt_id", "iteration", "choice", "head_choice", "predicted_iou"))

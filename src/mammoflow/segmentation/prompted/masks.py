@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +11,7 @@ import pandas as pd
 
 from mammoflow.segmentation.prompted.refinement import Refined
 from mammoflow.storage.files import write_mask
+from mammoflow.storage.names import file_name
 from mammoflow.tables.prompts import BOX
 
 COLUMNS = ["lesion_id", "image_id", "patient_id", "model", "field_of_view", "prompt_id", "choice", "head_choice"]
@@ -66,7 +66,7 @@ class MaskWriter:
             if row["prompt_id"] not in self.default_ids:
                 continue
             mask = refined.masks[chosen[index], index]
-            file = f"mask/{quote(row['lesion_id'], safe=' ')}.png"  # an id from a user's table may hold a slash
+            file = f"mask/{file_name(row['lesion_id'])}.png"
             write_mask(self.folder / file, mask)
             self.rows.append(
                 {

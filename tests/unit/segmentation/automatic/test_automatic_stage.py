@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,16 @@ def test_lesions_get_the_components_that_hit_them(run: Any) -> None:
     assert scores["view_spacing_mm"].tolist() == pytest.approx([SPACING] * 4)
     centre = found.loc[("A", 1)]
     assert (centre["y"], centre["x"]) in ((16.0, 16.0), (46.0, 30.0))
+
+
+@pytest.mark.parametrize("image_id", ["P-1.L_CC", "患者" * 30, "with blank"], ids=["plain", "long", "blank"])
+def test_files_have_names_that_fit_whatever_the_ids_are(run: Any, image_id: str) -> None:
+    tables, output = run([Film(image_id, "P1", "test", [Disc(16, 16)])])
+    map_file, mask_file = tables["maps"]["map_file"][0], tables["masks"]["mask_file"][0]
+    assert (map_file == f"map/{image_id}.png") == (image_id == "P-1.L_CC")
+    assert re.fullmatch(r"mask/[A-Za-z0-9._-]{1,120}\.png", mask_file)
+    assert read_image(output / map_file).shape == SIZE
+    assert np.array_equal(read_mask(output / mask_file), Disc(16, 16).mask())
 
 
 def test_a_missed_lesion_has_a_score_of_0_and_no_mask(run: Any) -> None:

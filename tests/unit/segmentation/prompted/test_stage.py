@@ -58,6 +58,17 @@ def test_every_prompt_and_iteration_has_a_row_beside_the_ellipse(
     assert (masks["patient_id"] == "patient of " + masks["image_id"]).all()
 
 
+def test_masks_have_names_that_fit_whatever_the_ids_are(shard: Path, small_weights: Path, tmp_path: Path) -> None:
+    lesions, long = read_table(shard / "lesions.parquet", CANONICAL_LESIONS), "肿块" * 20
+    names = {"one/a": long, "two_a": "../../two"}
+    write_table(lesions.replace({"lesion_id": names}), CANONICAL_LESIONS, shard / "lesions.parquet")
+    _, masks = run(shard, small_weights, tmp_path / "out")
+    files = masks.set_index("lesion_id")["mask_file"]
+    assert set(files.index) == {long, "one_b", "../../two"}
+    assert files["one_b"] == "mask/one_b.png"
+    assert sorted(f"mask/{path.name}" for path in (tmp_path / "out" / "mask").iterdir()) == sorted(files)
+
+
 def test_scores_and_areas_are_those_of_the_masks_on_disk(shard: Path, small_weights: Path, tmp_path: Path) -> None:
     settings = SegmentSettings(device="cpu", choose="predicted_iou")
     scores, masks = run(shard, small_weights, tmp_path / "out", settings)
