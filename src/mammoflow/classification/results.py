@@ -114,11 +114,13 @@ def lesion_temperature(cases: Cases, logits: npt.NDArray[np.float64], malignant_
 
 
 def is_constant(cases: Cases, probabilities: npt.NDArray[np.float64]) -> bool:
-    """Tell whether the probabilities of the training or of the validation lesions hardly differ."""
-    deviations = [
-        float(np.std(probabilities[_labelled(cases, split, probabilities)])) for split in ("train", "validation")
-    ]
-    return min(deviations) < CONSTANT_BELOW
+    """Tell whether the probabilities of the training or of the validation lesions hardly differ.
+
+    Lesions of a single image tell nothing, because some inputs give them one probability.
+    """
+    sides = [_labelled(cases, split, probabilities) for split in ("train", "validation")]
+    several = [side for side in sides if cases.lesions.loc[side, "image_id"].nunique() > 1]
+    return any(float(np.std(probabilities[side])) < CONSTANT_BELOW for side in several)
 
 
 def _labelled(cases: Cases, split: str, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:

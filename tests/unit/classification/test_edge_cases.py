@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from mammoflow.classification.batches import Loader
+from mammoflow.classification.cases import Cases
 from mammoflow.classification.covariates import covariate_vectors
 from mammoflow.classification.networks import (
     efficientnet_b0,
@@ -18,6 +19,7 @@ from mammoflow.classification.networks import (
     perceptron,
     resnet_small,
 )
+from mammoflow.classification.results import is_constant
 from mammoflow.classification.stage import Training, check_finite_predictions
 from mammoflow.classification.vectors import VectorSamples
 from mammoflow.config.base import validate_settings
@@ -215,6 +217,16 @@ def test_features_beyond_all_measure_are_not_defined() -> None:
     features = pd.DataFrame({"lesion_id": ["a", "b", "c"], "radiomics_x": [1.0, np.inf, 1e200]})
     matrix = feature_matrix("radiomics", features, lesions)
     assert matrix["radiomics_x"].isna().tolist() == [False, True, True, True]
+
+
+def test_outputs_of_a_single_validation_image_do_not_count_as_constant() -> None:
+    """An input of whole images gives the lesions of one image one probability."""
+    values = np.array([0.1, 0.9, 0.2, 0.7, 0.7])
+    lesions = pd.DataFrame({"image_id": list("abcdd"), "split": ["train"] * 3 + ["validation"] * 2, "malignant": 1})
+    assert not is_constant(Cases(lesions, pd.DataFrame()), values)
+    assert not is_constant(Cases(lesions[:4], pd.DataFrame()), values[:4])
+    assert is_constant(Cases(lesions.assign(image_id=list("abcde")), pd.DataFrame()), values)
+    assert is_constant(Cases(lesions, pd.DataFrame()), np.array([0.5, 0.5, 0.5, 0.1, 0.9]))
 
 
 @pytest.mark.parametrize("trainer", ["adversarial", "cross_pseudo_supervision"])

@@ -117,14 +117,14 @@ def _choices(images: pd.DataFrame, classes: ImageClasses, trained: ClassTrained)
     sides = [known & (split == side) for side in ("train", "validation")]
     auc = macro_area(classes.numbers[sides[1]], probabilities[sides[1]])
     uncalibrated = probabilities_of(trained.logits)
-    spread = [float(uncalibrated[side].std(axis=0).max()) for side in sides]
+    spread = [float(uncalibrated[side].std(axis=0).max()) for side in sides if np.count_nonzero(side) > 1]
     return {
         "seed": trained.seed,
         "epochs_run": sum(len(fitted.history) for fitted in trained.fits.values()),
         "temperature": trained.temperature.value,
         "temperature_origin": trained.temperature.origin,
         "validation_auc": None if math.isnan(auc) else auc,
-        "constant": min(spread) < CONSTANT_BELOW,
+        "constant": any(deviation < CONSTANT_BELOW for deviation in spread),
     }
 
 

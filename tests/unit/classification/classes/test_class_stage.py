@@ -143,3 +143,14 @@ def test_a_side_without_a_class_is_refused(class_study: Any) -> None:
     write_classes(class_study, table[table["image_class"] == "benign"].assign(class_number=0))
     with pytest.raises(StudyError, match="images are not in"):
         train(class_study)
+
+
+def test_outputs_of_a_single_validation_image_do_not_count_as_constant(class_study: Any) -> None:
+    table = pd.read_parquet(class_study.root / "classes.parquet")
+    images = pd.concat([pd.read_parquet(folder / "images.parquet") for folder in class_study.images])
+    others = images.loc[images["split"] == "validation", "image_id"].tolist()[1:]
+    gone = table["image_id"].isin(others)
+    table["image_class"], table["class_number"] = table["image_class"].mask(gone), table["class_number"].mask(gone)
+    write_classes(class_study, table)
+    record = json.loads((train(class_study) / "training.json").read_text(encoding="utf-8"))
+    assert not record["constant"]
