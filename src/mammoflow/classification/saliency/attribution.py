@@ -26,7 +26,8 @@ def saliency_maps(
     `grad_cam`: the channels of the last feature map, weighted by the mean gradient of the logit (Selvaraju et al., ICCV
     2017), enlarged bilinearly. `integrated_gradients`: gradients summed on the way from the level at which the input of
     the network is 0 (Sundararajan et al., ICML 2017), added over the channels. Where predictions are averages over
-    flips, so are maps. What speaks against malignancy is 0. Feature vectors and covariates are at their mean.
+    flips, so are maps. What speaks against malignancy is 0. Feature vectors are at their training mean, and covariates
+    at 0, as those of a lesion of which nothing is known.
 
     Parameters
     ----------
@@ -72,7 +73,10 @@ def saliency_maps(
 
 
 def _forward(classifier: Classifier, most: int) -> Forward:
-    """Return the logits of pictures as a function; feature vectors are at their mean, which is 0."""
+    """Return the logits of pictures as a function.
+
+    Feature vectors are at their mean, which is 0 because they are standardised. Covariates are 0, which is unknown.
+    """
     first = next(layer for layer in classifier.head if isinstance(layer, nn.Linear))
     vectors = torch.zeros(most, first.in_features - classifier.network.width, device=classifier.mean.device)
 
