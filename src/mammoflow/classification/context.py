@@ -79,8 +79,8 @@ def cached_side(options: ContextCropOptions) -> int:
     return options.image_px + 2 * math.ceil(options.image_px * (reach - 1) / 2 + EDGE_PX)
 
 
-def context_crop(files: ContextFiles, options: ContextCropOptions) -> tuple[Grey, bool]:
-    """Return the square around a lesion with its margin, and whether the annotated box took the place of its mask.
+def context_crop(files: ContextFiles, options: ContextCropOptions) -> tuple[Grey, bool, bool]:
+    """Return the square around a lesion with its margin, and what took the place of its mask and of the breast.
 
     Grey levels have the mean 0 and the deviation 1 over the square without its margin, over that part of it which lies
     in the breast, or over the breast, and are cut off at four deviations. What lies outside the film has the mean. All
@@ -88,27 +88,28 @@ def context_crop(files: ContextFiles, options: ContextCropOptions) -> tuple[Grey
 
     Returns
     -------
-    picture, fallback
-        (1, side, side) uint16, or (2, side, side) with the mask as the second channel; side is `cached_side`.
+    picture, boxed, outside
+        (1 or 2, side, side) uint16, grey levels, and the mask where it is a channel; side is `cached_side`. Whether the
+        annotated box took the place of the mask, and whether the square took that of a breast without a pixel.
     """
     mask = read_mask(files.mask) if files.mask else None
-    fallback = mask is None or not mask.any()
+    boxed = mask is None or not mask.any()
     side, (centre, steps) = cached_side(options), _placed(files, mask, options)
     image = read_image(files.image).astype(np.float32)
     grey = _sampled(image, centre, steps, side)
     film = _sampled(np.ones_like(image), centre, steps, side) > 0.999
+    shown, inside = (_middle(levels, options.image_px) for levels in (grey, film))
+    measured = shown[inside]
     if options.standardise == "breast":
         measured = image[read_mask(files.breast)]
-    else:
-        inside = film
-        if options.standardise == "tissue":
-            inside = film & (_sampled(read_mask(files.breast).astype(np.float32), centre, steps, side) > 0.5)
-        measured = _middle(grey, options.image_px)[_middle(inside, options.image_px)]
-    channels = [_standardised(grey, film, measured)]
+    elif options.standardise == "tissue":
+        breast = _sampled(read_mask(files.breast).astype(np.float32), centre, steps, side)
+        measured = shown[_middle(film & (breast > 0.5), options.image_px)]
+    channels = [_standardised(grey, film, measured if measured.size else shown[inside])]
     if options.mask_channel:
-        shown = _box_mask(image.shape, files.box) if mask is None or fallback else mask
-        channels.append(np.round(_sampled(shown.astype(np.float32), centre, steps, side) * WHITE).astype(np.uint16))
-    return np.stack(channels), fallback
+        drawn = _box_mask(image.shape, files.box) if mask is None or boxed else mask
+        channels.append(np.round(_sampled(drawn.astype(np.float32), centre, steps, side) * WHITE).astype(np.uint16))
+    return np.stack(channels), boxed, not measured.size
 
 
 def cover_of_square(files: ContextFiles, lesion: Path, options: ContextCropOptions) -> Levels:
@@ -279,11 +280,11 @@ def read_squares(options: ContextCropOptions, cases: Cases, files: Files, job: J
     """Cut a square around every lesion; where a mask is empty or absent the annotated box takes its place, counted."""
     with_mask = options.looks_at_mask
     items = list(enumerate(squares(options, cases, files)))
-    fallback = np.zeros(len(items), dtype=np.bool_)
+    boxed, outside = np.zeros((2, len(items)), dtype=np.bool_)
 
     def picture(item: tuple[int, ContextFiles]) -> Grey:
         row, lesion = item
-        crop, fallback[row] = context_crop(lesion, options)
+        crop, boxed[row], outside[row] = context_crop(lesion, options)
         return crop
 
     channels = 2 if options.mask_channel else 1
@@ -291,8 +292,9 @@ def read_squares(options: ContextCropOptions, cases: Cases, files: Files, job: J
     pictures = prepare_pictures(picture, items, cached_side(options), file, job.threads, "context crops", channels)
     notes: dict[str, object] = {"sees_reference_mask": with_mask and options.mask == "reference"}
     if with_mask:
-        notes["lesions_without_mask"] = int(fallback.sum())
-    split = cases.lesions["split"].to_numpy(dtype=object)
-    samples = ContextSamples(pictures, cases.labels, split, notes, options)
+        notes["lesions_without_mask"] = int(boxed.sum())
+    if options.standardise != "crop":
+        notes["lesions_outside_breast"] = int(outside.sum())
+    samples = ContextSamples(pictures, cases.labels, cases.lesions["split"].to_numpy(dtype=object), notes, options)
     samples.rests_on_model = with_mask and options.mask == "predicted"
     return samples

@@ -8,6 +8,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from mammoflow.classification.cases import read_cases
 from mammoflow.classification.context import (
     LARGEST_DEVIATIONS,
     MIDDLE,
@@ -16,7 +17,9 @@ from mammoflow.classification.context import (
     cached_side,
     changed,
     context_crop,
+    read_squares,
 )
+from mammoflow.classification.samples import Job
 from mammoflow.config.pictures import ContextCropOptions
 from mammoflow.storage.files import write_image, write_mask
 
@@ -58,9 +61,9 @@ def test_the_square_has_its_size_in_millimetres_whatever_rows_and_columns_measur
     files: ContextFiles, image_px: int
 ) -> None:
     options = options_of(**STILL, image_px=image_px)
-    picture, fallback = context_crop(files, options)
+    picture, boxed, _ = context_crop(files, options)
     side = options.image_px
-    assert (picture.shape, picture.dtype, fallback) == ((1, side, side), np.uint16, False)
+    assert (picture.shape, picture.dtype, boxed) == ((1, side, side), np.uint16, False)
     bright = picture[0] > MIDDLE + 3000
     pixels_of_mm = side / options.size_mm
     places = np.argwhere(bright).mean(axis=0) + 0.5
@@ -70,11 +73,11 @@ def test_the_square_has_its_size_in_millimetres_whatever_rows_and_columns_measur
 
 
 def test_grey_levels_have_mean_0_and_deviation_1_and_are_cut_off(files: ContextFiles) -> None:
-    picture, _ = context_crop(files, options_of(**STILL))
+    picture, *_ = context_crop(files, options_of(**STILL))
     units = (picture[0].astype(np.float64) - MIDDLE) / ((MIDDLE - 1) / LARGEST_DEVIATIONS)
     assert abs(units.max() - LARGEST_DEVIATIONS) < 0.01  # the brightest spot lies beyond
     assert units.mean() == pytest.approx(0, abs=0.1)  # but for what is cut off
-    breast, _ = context_crop(files, options_of(**STILL, standardise="breast"))
+    breast, *_ = context_crop(files, options_of(**STILL, standardise="breast"))
     assert (breast[0] == MIDDLE).mean() < 0.5
     assert not np.array_equal(breast, picture)
 
@@ -88,15 +91,35 @@ def test_air_beside_the_breast_does_not_flatten_the_tissue(files: ContextFiles) 
     write_mask(files.breast, breast)
     deviations = {}
     for standardise in ("crop", "tissue"):
-        picture, _ = context_crop(files, options_of(**STILL, standardise=standardise))
+        picture, *_ = context_crop(files, options_of(**STILL, standardise=standardise))
         deviations[standardise] = float(picture[0][:, 25:].std()) / ((MIDDLE - 1) / LARGEST_DEVIATIONS)
         assert picture[0][:, :10].max() < MIDDLE
     assert deviations["tissue"] == pytest.approx(1, abs=0.15)
     assert deviations["crop"] < 0.2
 
 
+@pytest.mark.parametrize("standardise", ["tissue", "breast"])
+def test_a_square_outside_the_breast_region_is_standardised_by_itself(files: ContextFiles, standardise: str) -> None:
+    breast = np.zeros(SIZE, dtype=np.bool_)
+    breast[:, :20] = standardise == "tissue"  # the square begins at column 60
+    write_mask(files.breast, breast)
+    picture, _, outside = context_crop(files, options_of(**STILL, standardise=standardise))
+    expected, _, inside = context_crop(files, options_of(**STILL, standardise="crop"))
+    np.testing.assert_array_equal(picture, expected)
+    assert (outside, inside) == (True, False)
+
+
+def test_lesions_outside_the_breast_region_are_counted(study: Any, tmp_path: Path) -> None:
+    cases = read_cases(study.images).only(np.arange(3, 6))
+    write_mask(Path(cases.images["folder"][0]) / cases.images["breast_file"][0], np.zeros((64, 48), dtype=np.bool_))
+    for standardise, notes in (("tissue", {"lesions_outside_breast": 1}), ("crop", {})):
+        options = options_of(standardise=standardise, centre="box", size_mm=8.0)
+        samples = read_squares(options, cases, study.files(), Job(tmp_path, 1, torch.device("cpu")))
+        assert samples.notes == {"sees_reference_mask": False, **notes}
+
+
 def test_nothing_inside_the_film_is_masked_and_outside_lies_the_mean(files: ContextFiles) -> None:
-    picture, _ = context_crop(files, options_of(**STILL, size_mm=70.0))
+    picture, *_ = context_crop(files, options_of(**STILL, size_mm=70.0))
     outside = np.zeros((40, 40), dtype=np.bool_)
     outside[:2], outside[-2:], outside[:, :5], outside[:, -5:] = True, True, True, True
     assert (picture[0][outside] == MIDDLE).all()
@@ -106,9 +129,9 @@ def test_nothing_inside_the_film_is_masked_and_outside_lies_the_mean(files: Cont
 @pytest.mark.parametrize("name", ["empty.png", None])
 def test_without_a_mask_the_annotated_box_takes_its_place(files: ContextFiles, name: str | None) -> None:
     options = options_of(**STILL, mask_channel=True)
-    picture, fallback = context_crop(other_mask(files, name), options)
-    at_box, _ = context_crop(files, options_of(**STILL, mask_channel=True, centre="box"))
-    assert fallback
+    picture, boxed, _ = context_crop(other_mask(files, name), options)
+    at_box, *_ = context_crop(files, options_of(**STILL, mask_channel=True, centre="box"))
+    assert boxed
     np.testing.assert_array_equal(picture[0], at_box[0])
     shown = np.zeros((40, 40))
     shown[10:30, 10:30] = 1  # the box is 10 mm x 10 mm
@@ -127,7 +150,7 @@ def test_training_brings_in_no_empty_corner(tmp_path: Path) -> None:
     write_image(tmp_path / "image.png", image)
     files = ContextFiles(tmp_path / "image.png", tmp_path / "none", None, (140, 140, 160, 160), (0.5, 0.5))
     options = options_of(scale=0.2, shift_mm=3.0, contrast=0.0, brightness=0.0)
-    picture, _ = context_crop(files, options)
+    picture, *_ = context_crop(files, options)
     assert picture.shape[-1] == cached_side(options) > 40
     # a picture whose values are their own places: none lies beyond the prepared square
     ramp = np.linspace(0, 65535, picture.shape[-1]).astype(np.uint16)
