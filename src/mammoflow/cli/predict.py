@@ -17,9 +17,7 @@ from mammoflow.cli.options import file, folder, output_folder, settings_option, 
 @click.option("--box", "boxes", multiple=True, metavar="X0,Y0,X1,Y1", help="Box around a lesion; repeatable.")
 @click.option("--point", "points", multiple=True, metavar="X,Y", help="Point on a lesion; not for every model.")
 @click.option("--out", required=True, type=folder(), help="New or empty folder, or an earlier output.")
-@click.option(
-    "--spacing", type=click.FloatRange(min=0, min_open=True), metavar="MM", help="Pixel spacing; pictures need it."
-)
+@click.option("--spacing", type=float, metavar="MM", help="Pixel spacing; pictures need it.")
 @click.option("--model", default="", show_default=False, help="Model, or a name for weights. [small]")
 @click.option("--weights", type=file(exists=True), help="Weights file, if no package has it.")
 @click.option("--architecture", default="", show_default=False, help="Architecture of your own weights.")

@@ -18,7 +18,7 @@ from mammoflow.prediction.answers import Plan, answer
 from mammoflow.prediction.many import answer_table, unusable
 from mammoflow.prediction.models import check_prompts, choose_model, tuned_colour
 from mammoflow.prediction.output import building, check_folder
-from mammoflow.prediction.requests import KINDS, FilmRequest, film_size, lesion_requests
+from mammoflow.prediction.requests import KINDS, FilmRequest, check_spacing, film_size, lesion_requests
 from mammoflow.prediction.results import Prediction
 from mammoflow.prediction.writing import write_prediction
 
@@ -99,7 +99,7 @@ def predict(
     Raises
     ------
     ConfigError
-        If a box, a point, the model or the finding cannot be meant so.
+        If a box, a point, the spacing, the model or the finding cannot be meant so.
     StudyError
         If the film cannot be used, or `out` holds something else.
     WeightsError
@@ -163,7 +163,7 @@ def predict_table(
     Raises
     ------
     ConfigError
-        If the model or the finding cannot be meant so.
+        If the spacing, the model or the finding cannot be meant so.
     StudyError
         If the table cannot be read, no film can be used, or `out` holds something else.
     WeightsError
@@ -172,6 +172,7 @@ def predict_table(
     plan = make_plan(
         model, weights, architecture, margin_mm, field_of_view, device, precision, store, threads, classify, classifiers
     )
+    check_spacing(spacing_mm)
     if finding not in KINDS:
         raise ConfigError(f"finding: found {finding!r}; expected one of {', '.join(KINDS)}")
     return answer_table(Path(table), Path(out), plan, spacing_mm, finding)
@@ -250,10 +251,11 @@ def film_request(
     Raises
     ------
     ConfigError
-        If a box or a point cannot be meant so.
+        If a box, a point or the spacing cannot be meant so.
     StudyError
         If the film cannot be read.
     """
+    check_spacing(spacing_mm)
     try:
         size = film_size(path)
     except ExcludedCase as problem:

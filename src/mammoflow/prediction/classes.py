@@ -22,7 +22,7 @@ from mammoflow.config.images import ImagesSettings
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.prediction.films import image_id, prepare_films
 from mammoflow.prediction.output import LEFT_OUT, RESULT, TABLE, building, check_folder
-from mammoflow.prediction.requests import BOX_FORM, FilmRequest
+from mammoflow.prediction.requests import BOX_FORM, FilmRequest, check_spacing
 from mammoflow.prediction.results import NOTICE, PROGRAM
 from mammoflow.prediction.runs import run_of, trained_classifiers
 from mammoflow.storage.files import write_text
@@ -126,12 +126,13 @@ def predict_classes(
     Raises
     ------
     ConfigError
-        If no classifier can be applied.
+        If no classifier can be applied, or the spacing cannot be meant so.
     StudyError
         If no picture can be used, the run is not finished, or `out` holds something else.
     WeightsError
         If the weights do not fit.
     """
+    check_spacing(spacing_mm)
     chosen = read_class_run(Path(run), classifiers)
     if out is not None:
         check_folder(Path(out))
@@ -169,7 +170,8 @@ def _requests(
             if row[PROBLEM] or not row["image"]:
                 raise ValueError(str(row[PROBLEM]) or "the column image is blank; expected the file of a picture")
             spacing = parse_number(str(row.get("spacing", "")), above=0)
-        except ValueError as problem:
+            check_spacing(spacing)
+        except (ConfigError, ValueError) as problem:
             left_out.append({"row": str(row[ORIGIN]), "image": str(row["image"]), "reason": str(problem)})
             continue
         films.append(FilmRequest(image, image.stem, (), spacing_mm if spacing is None else spacing))

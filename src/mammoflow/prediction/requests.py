@@ -12,6 +12,7 @@ from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.formats.dicom_header import image_shape
 from mammoflow.formats.picture_headers import read_picture_header
 from mammoflow.imaging.pictures import is_picture
+from mammoflow.imaging.spacing import LARGEST_MM, SMALLEST_MM
 
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 in pixels of the film, half-open: x1 and y1 are the first column and row after the box."""
@@ -92,6 +93,23 @@ def parse_numbers(text: str, count: int, form: str) -> tuple[float, ...]:
     if len(numbers) != count or not all(math.isfinite(number) for number in numbers):
         raise ConfigError(f"found {text!r}; expected {form}")
     return numbers
+
+
+def check_spacing(spacing_mm: float | None) -> None:
+    """Refuse millimetres per pixel that no film has; None, which asks for those of the header, passes.
+
+    Raises
+    ------
+    ConfigError
+        If the number is not finite or outside the bounds that the image stage has for a table.
+    """
+    if spacing_mm is None or SMALLEST_MM <= spacing_mm <= LARGEST_MM:
+        return
+    in_mm = spacing_mm / 1000
+    hint = f"; if it is in micrometres, write {in_mm:g}" if SMALLEST_MM <= in_mm <= LARGEST_MM else ""
+    raise ConfigError(
+        f"spacing: found {spacing_mm:g} mm a pixel; expected {SMALLEST_MM:g} to {LARGEST_MM:g} mm a pixel{hint}"
+    )
 
 
 def film_size(path: Path) -> tuple[int, int]:

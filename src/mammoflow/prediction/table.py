@@ -10,7 +10,7 @@ from typing import Any
 from mammoflow.cohort.numbers import parse_number, quoted
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
 from mammoflow.errors import ConfigError, ExcludedCase, StudyError
-from mammoflow.prediction.requests import KINDS, FilmRequest, LesionRequest, film_size, lesion_requests
+from mammoflow.prediction.requests import KINDS, FilmRequest, LesionRequest, check_spacing, film_size, lesion_requests
 from mammoflow.storage.names import safe_name
 
 TABLES = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".xlsx")
@@ -102,6 +102,7 @@ def _read_row(
     if kind not in KINDS:
         raise ValueError(f"finding: found {quoted(kind)}; expected one of {', '.join(KINDS)}")
     spacing = parse_number(str(row.get("spacing", "")), above=0)
+    check_spacing(spacing)
     size = film_size(image)
     (lesion,) = lesion_requests([numbers], [], size, kind)
     return lesion, spacing_mm if spacing is None else spacing, size, image

@@ -223,6 +223,25 @@ def test_command_prints_what_was_found(film: Path, made_up: ModuleType, tmp_path
     assert "not a medical device" in result.output
 
 
+@pytest.mark.parametrize(
+    ("spacing", "words"),
+    [
+        ("70", "found 70 mm a pixel; expected 0.005 to 10 mm a pixel; if it is in micrometres, write 0.07"),
+        ("nan", "found nan mm a pixel; expected 0.005 to 10 mm a pixel\n"),
+        ("-0.1", "found -0.1 mm a pixel; expected 0.005 to 10 mm a pixel\n"),
+    ],
+)
+def test_command_refuses_an_impossible_spacing(
+    film: Path, made_up: ModuleType, tmp_path: Path, spacing: str, words: str
+) -> None:
+    box = ",".join(map(str, made_up.BOX))
+    arguments = ["predict", str(film), "--box", box, "--spacing", spacing, "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert words in result.output
+    assert not (tmp_path / "out").exists()
+
+
 def test_command_refuses_a_box_in_words(film: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["predict", str(film), "--box", "left,top", "--out", str(tmp_path / "out")])
     assert result.exit_code == 2

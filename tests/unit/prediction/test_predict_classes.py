@@ -117,6 +117,18 @@ def test_a_table_is_answered_in_files_and_what_cannot_be_used_is_listed(
     assert list(record["classifiers_left_out"]) == ["malignancy"]
 
 
+def test_impossible_spacings_are_refused_and_their_rows_left_out(run: Path, tmp_path: Path) -> None:
+    picture = run / "pictures" / "03.png"
+    with pytest.raises(ConfigError, match="found 70 mm a pixel"):
+        predict_classes([picture], run, spacing_mm=70)
+    table = run / "spacings.csv"
+    table.write_text("image,spacing\npictures/03.png,70\npictures/04.png,0.07\n", encoding="utf-8")
+    found = predict_classes(table, run, out=tmp_path / "out")
+    assert [Path(path).name for path in found["image"]] == ["04.png"]
+    left_out = pd.read_csv(tmp_path / "out" / "left_out.csv")
+    assert left_out["reason"].str.contains("found 70 mm a pixel").tolist() == [True]
+
+
 def test_a_fold_has_the_settings_of_its_run(run: Path) -> None:
     fold = run / "fold-0"
     fold.mkdir()

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from mammoflow.cli import main
-from mammoflow.errors import StudyError
+from mammoflow.errors import ConfigError, StudyError
 from mammoflow.prediction.api import predict_table
 from mammoflow.prediction.table import read_requests
 
@@ -76,6 +76,20 @@ def test_two_spacings_of_one_film_are_refused(made_up: ModuleType, tmp_path: Pat
     table = write_table(tmp_path / "t.csv", [["film.png", *made_up.BOX, spacing, "", ""] for spacing in (0.1, 0.2)])
     with pytest.raises(StudyError, match=r"the spacings \['0.1', '0.2'\]; expected one"):
         read_requests(table, None, "unknown")
+
+
+def test_a_row_with_an_impossible_spacing_is_left_out(made_up: ModuleType, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        made_up.write_picture(tmp_path / f"{name}.png")
+    rows: list[list[object]] = [["a.png", *made_up.BOX, 70, "", ""], ["b.png", *made_up.BOX, 0.25, "", ""]]
+    request = read_requests(write_table(tmp_path / "t.csv", rows), None, "unknown")
+    assert [film.name for film in request.films] == ["b"]
+    (left_out,) = request.left_out
+    assert left_out["image"] == "a.png"
+    assert left_out["reason"].startswith("spacing: found 70 mm a pixel; expected 0.005 to 10 mm a pixel")
+    with pytest.raises(ConfigError, match="spacing: found 70 mm a pixel"):
+        predict_table(tmp_path / "t.csv", tmp_path / "out", spacing_mm=70)
+    assert not (tmp_path / "out").exists()
 
 
 def test_table_without_its_columns_or_usable_rows_is_refused(made_up: ModuleType, tmp_path: Path) -> None:
