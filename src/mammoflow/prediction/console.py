@@ -15,7 +15,7 @@ from mammoflow.errors import ConfigError
 from mammoflow.prediction.api import available_threads, predict, predict_table
 from mammoflow.prediction.output import OVERLAY, RESULT
 from mammoflow.prediction.requests import BOX_FORM, POINT_FORM, parse_numbers
-from mammoflow.prediction.results import NOTICE
+from mammoflow.prediction.results import NOTICE, flags_note
 from mammoflow.prediction.table import BOX, is_table
 from mammoflow.storage.files import read_json
 
@@ -64,8 +64,7 @@ def run_predict(
     content = read_json(out / RESULT)
     for lesion in content["lesions"]:
         print(_line(lesion))
-    flags = ", ".join(content["image"]["flags"])
-    for note in filter(None, (f"flags of the film: {flags}" if flags else "", content["dicom_note"])):
+    for note in filter(None, (flags_note(content["image"]["flags"]), content["dicom_note"])):
         print(note, file=sys.stderr)
     print(f"written: {out}/")
     print(NOTICE, file=sys.stderr)

@@ -13,7 +13,7 @@ from mammoflow import __version__
 from mammoflow.errors import StudyError
 from mammoflow.prediction.answers import Plan, answer
 from mammoflow.prediction.output import LEFT_OUT, RESULT, TABLE, building, check_folder
-from mammoflow.prediction.results import NOTICE, PROGRAM, Prediction
+from mammoflow.prediction.results import NOTICE, PROGRAM, Prediction, flags_note
 from mammoflow.prediction.table import read_requests
 from mammoflow.prediction.writing import write_prediction
 from mammoflow.reasons.imaging import ImagingReason
@@ -77,6 +77,7 @@ def answer_table(table: Path, out: Path, plan: Plan, spacing_mm: float | None, f
 def _row(answered: Prediction, lesion: dict[str, Any]) -> dict[str, Any]:
     """Return the row of a lesion in `results.csv`."""
     box = lesion["box"] or {}
+    of_film = flags_note(answered.facts["image"]["flags"])
     said = {
         f"{name}_{key}": value[key]
         for name, value in lesion["malignancy"].items()
@@ -91,7 +92,7 @@ def _row(answered: Prediction, lesion: dict[str, Any]) -> dict[str, Any]:
         **{name: lesion[name] for name in ("area_mm2", "longest_diameter_mm", "predicted_iou")},
         **said,
         "mask": f"{answered.name}/mask_{lesion['number']}.png",
-        "notes": "; ".join(lesion["notes"]),
+        "notes": "; ".join(filter(None, [of_film, *lesion["notes"]])),
     }
 
 

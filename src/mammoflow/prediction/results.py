@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,11 @@ class Prediction:
             "lesions": [_lesion(lesion) for lesion in self.lesions],
             "files": files or {},
         }
+
+
+def flags_note(flags: Sequence[str]) -> str:
+    """Return the words that name the flags of a film; "" where it has none."""
+    return f"flags of the film: {', '.join(flags)}" if flags else ""
 
 
 def mask_file(number: int) -> str:

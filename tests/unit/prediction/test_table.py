@@ -60,6 +60,13 @@ def test_rows_of_a_film_are_its_lesions_and_bad_rows_are_listed(made_up: ModuleT
     assert (out / "b" / "mask_1.png").is_file()
 
 
+def test_flags_of_a_film_are_among_the_notes_of_its_lesions(made_up: ModuleType, tmp_path: Path) -> None:
+    made_up.write_picture(tmp_path / "film.png")
+    table = write_table(tmp_path / "t.csv", [["film.png", *made_up.BOX, 5, "", ""]])  # the film would be 1.6 m high
+    result = predict_table(table, tmp_path / "out", threads=1)
+    assert result["notes"].tolist() == ["flags of the film: spacing_implausible"]
+
+
 def test_two_films_with_one_name_are_refused(made_up: ModuleType, tmp_path: Path) -> None:
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
