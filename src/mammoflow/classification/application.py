@@ -29,6 +29,7 @@ from mammoflow.run.runtime import choose_device
 from mammoflow.storage.files import file_digest, read_json
 from mammoflow.training.plan import Precision, choose_precision
 from mammoflow.weights.checkpoint import read_state
+from mammoflow.weights.seen_patients import recorded_digest
 
 FRONT = "front."
 """Prefix of the tensors of a front in the weights of a seed."""
@@ -154,7 +155,7 @@ def apply_classifier(trained: TrainedClassifier, files: Files, threads: int) -> 
     ConfigError
         If its input is of a promptable model that sees colours, and was not in the training, or the reverse.
     WeightsError
-        If the weights of a seed do not fit the classifier, or its input is of another promptable model.
+        If the weights of a seed do not fit, are not those of their record, or the input is of another promptable model.
     """
     return applied(trained, files, threads).table
 
@@ -216,7 +217,7 @@ def load_seed(
     Raises
     ------
     WeightsError
-        If the weights do not fit.
+        If the weights are missing, do not fit, or are not those of the record beside them.
     """
     settings, path = trained.settings, trained.weights(seed)
     state = read_state(path)
@@ -238,6 +239,7 @@ def load_seed(
         raise WeightsError(
             f"weights {path} do not fit {settings.network}: {error}; train the classifier again"
         ) from error
+    recorded_digest(path)
     return classifier.eval()
 
 

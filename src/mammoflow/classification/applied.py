@@ -23,15 +23,15 @@ from mammoflow.classification.results import (
 from mammoflow.classification.samples import Files
 from mammoflow.config.classification import ClassifierSettings
 from mammoflow.config.from_run import ELSEWHERE, RECORD
-from mammoflow.errors import MammoflowError, StudyError, WeightsError
+from mammoflow.errors import MammoflowError, StudyError
 from mammoflow.run.runtime import set_threads
-from mammoflow.storage.files import file_digest, read_json, write_text, writing
+from mammoflow.storage.files import read_json, write_text, writing
 from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES
 from mammoflow.tables.predictions import PREDICTIONS
 from mammoflow.training.record import HISTORY_FILE
 from mammoflow.weights.origin import ORIGIN_FILE
-from mammoflow.weights.seen_patients import is_seen, real_patients
+from mammoflow.weights.seen_patients import is_seen, real_patients, recorded_digest
 
 OTHER_MASKS = "masks_of_other_weights"
 """Key of the record: whether the masks are of a segmentation model that did not make those of the training."""
@@ -72,7 +72,7 @@ def apply_trained(
     set_threads(threads)
     source = TrainedClassifier.read(trained)
     _check_settings(settings, source)
-    digests = {seed: _checked_digest(source, seed) for seed in source.seeds}
+    digests = {seed: recorded_digest(source.weights(seed)) for seed in source.seeds}
     said = applied(replace(source, settings=settings), files, threads)
     for seed in source.seeds:
         for file in (WEIGHTS_FILE, RECORD_FILE):
@@ -96,21 +96,6 @@ def _check_settings(settings: ClassifierSettings, source: TrainedClassifier) -> 
             f"as {differing[0]}: {here[differing[0]]!r} here, {there.get(differing[0])!r} there; expected those that "
             f"{source.folder / RECORD} records; start the run again, which takes them from there"
         )
-
-
-def _checked_digest(source: TrainedClassifier, seed: int) -> str:
-    """Return the digest of the weights of a seed, which must be the one that their record names."""
-    weights = source.weights(seed)
-    if not weights.is_file():
-        raise WeightsError(f"weights {weights} do not exist; expected those of a finished training; copy the run whole")
-    digest = file_digest(weights)
-    recorded = read_json(weights.with_name(RECORD_FILE)).get("weights_sha256")
-    if recorded != digest:
-        raise WeightsError(
-            f"weights {weights} have the digest {digest[:12]}, and their record names {str(recorded)[:12]}; expected "
-            "the weights that the training wrote; copy the run again, or train the classifier again"
-        )
-    return digest
 
 
 def _copy(source: Path, target: Path) -> None:

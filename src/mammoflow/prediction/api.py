@@ -103,7 +103,7 @@ def predict(
     StudyError
         If the film cannot be used, or `out` holds something else.
     WeightsError
-        If the weights are missing or are not the published ones.
+        If the weights are missing or are not the published ones, or those of a classifier are not the recorded ones.
     """
     path = Path(image)
     plan = make_plan(

@@ -130,7 +130,7 @@ def predict_classes(
     StudyError
         If no picture can be used, the run is not finished, or `out` holds something else.
     WeightsError
-        If the weights do not fit.
+        If the weights do not fit, or are not those that the training recorded.
     """
     check_spacing(spacing_mm)
     chosen = read_class_run(Path(run), classifiers)

@@ -1,4 +1,4 @@
-"""The patients that weights have seen, as the record beside the file names them."""
+"""The record beside weights: whether it is theirs, and which patients they have seen."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mammoflow.errors import WeightsError
-from mammoflow.storage.files import file_digest
+from mammoflow.storage.files import file_digest, read_json
 from mammoflow.storage.names import safe_name
 
 RECORD_FILE = "record.json"
@@ -52,6 +52,28 @@ def read_record(weights: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or content.get("weights_sha256") != file_digest(weights):
         return {}
     return content
+
+
+def recorded_digest(weights: Path) -> str:
+    """Return the digest of weights, which must be the one that the record beside them names.
+
+    Raises
+    ------
+    StudyError
+        If the record is missing or damaged.
+    WeightsError
+        If the weights are missing, or the record is that of others.
+    """
+    if not weights.is_file():
+        raise WeightsError(f"weights {weights} do not exist; expected those of a finished training; copy the run whole")
+    digest = file_digest(weights)
+    recorded = read_json(weights.with_name(RECORD_FILE)).get("weights_sha256")
+    if recorded != digest:
+        raise WeightsError(
+            f"weights {weights} have the digest {digest[:12]}, and their record names {str(recorded)[:12]}; expected "
+            "the weights that the training wrote; copy the run again, or train the classifier again"
+        )
+    return digest
 
 
 def real_patients(entries: list[str]) -> frozenset[str]:

@@ -65,6 +65,14 @@ def test_facts_say_what_it_was_trained_on(study: Any, tiny: Any) -> None:
 
 
 @pytest.mark.usefixtures("fake_model")
+def test_weights_that_fit_and_are_not_those_of_their_record_are_refused(study: Any, tiny: Any) -> None:
+    folder = tiny.train(study, {**CLASSIFIERS["whole image"], "seeds": [0, 1]}, "classifier")
+    (folder / "seeds/0/model.safetensors").write_bytes((folder / "seeds/1/model.safetensors").read_bytes())
+    with pytest.raises(WeightsError, match=r"have the digest .*, and their record names .*; copy the run again"):
+        apply_classifier(TrainedClassifier.read(folder), study.files(), 1)
+
+
+@pytest.mark.usefixtures("fake_model")
 def test_other_weights_and_feature_vectors_are_refused(study: Any, tiny: Any) -> None:
     folder = tiny.train(study, CLASSIFIERS["whole image"], "classifier")
     other = tiny.train(study, {**CLASSIFIERS["whole image"], "network_options": {"width": 16, "blocks": 1}}, "other")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from mammoflow.config.base import validate_settings
 from mammoflow.config.classification import ClassifierSettings
 from mammoflow.config.documentation import settings_text
 from mammoflow.config.images import ImagesSettings
-from mammoflow.errors import ConfigError, StudyError
+from mammoflow.errors import ConfigError, StudyError, WeightsError
 from mammoflow.prediction import films
 from mammoflow.prediction.films import prepare_films
 from mammoflow.prediction.requests import FilmRequest, LesionRequest
@@ -127,6 +128,16 @@ def test_impossible_spacings_are_refused_and_their_rows_left_out(run: Path, tmp_
     assert [Path(path).name for path in found["image"]] == ["04.png"]
     left_out = pd.read_csv(tmp_path / "out" / "left_out.csv")
     assert left_out["reason"].str.contains("found 70 mm a pixel").tolist() == [True]
+
+
+def test_weights_that_are_not_those_of_their_record_are_refused(run: Path, tmp_path: Path) -> None:
+    changed = tmp_path / "changed"
+    for name in ("settings", "classification"):
+        shutil.copytree(run / name, changed / name)
+    seeds = changed / "classification" / "three" / "seeds"
+    shutil.copyfile(seeds / "1" / "model.safetensors", seeds / "0" / "model.safetensors")
+    with pytest.raises(WeightsError, match=r"have the digest .*, and their record names"):
+        predict_classes([run / "pictures" / "03.png"], changed)
 
 
 def test_a_fold_has_the_settings_of_its_run(run: Path) -> None:

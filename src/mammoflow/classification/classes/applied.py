@@ -84,7 +84,7 @@ def apply_class_classifier(trained: TrainedClassClassifier, images: Path, thread
     Raises
     ------
     WeightsError
-        If the weights of a seed do not fit the classifier.
+        If the weights of a seed do not fit the classifier, or are not those of their record.
     """
     settings, cases = trained.settings, _read_images(images)
     device = choose_device(settings.device)
