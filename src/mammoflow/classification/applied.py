@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,11 +29,8 @@ from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES
 from mammoflow.tables.predictions import PREDICTIONS
 from mammoflow.training.record import HISTORY_FILE
-from mammoflow.weights.origin import ORIGIN_FILE
+from mammoflow.weights.origin import OTHER_MASKS, are_of_other_weights
 from mammoflow.weights.seen_patients import is_seen, real_patients, recorded_digest
-
-OTHER_MASKS = "masks_of_other_weights"
-"""Key of the record: whether the masks are of a segmentation model that did not make those of the training."""
 
 
 def apply_trained(
@@ -128,7 +124,7 @@ def _record(
     if said.rests_on_model:
         facts |= {
             "seen_test_patients": seen_test_patients(said.cases, files.scores),
-            OTHER_MASKS: _has_other_masks(files.masks, run),
+            OTHER_MASKS: are_of_other_weights(files.masks, run.glob("segmentation/*/*")),
         }
     return {
         "model": name,
@@ -186,15 +182,3 @@ def _trained_films(run: Path) -> set[str] | None:
     except MammoflowError:
         return None
     return digests if tables else None
-
-
-def _has_other_masks(masks: list[Path], run: Path) -> bool:
-    """Tell whether the masks are of weights that made no mask of the training run, as far as records tell."""
-    here = _mask_weights(masks)
-    there = _mask_weights(path.parent for path in run.glob(f"segmentation/*/*/{ORIGIN_FILE}"))
-    return bool(here and there and not here <= there)
-
-
-def _mask_weights(folders: Iterable[Path]) -> set[str]:
-    origins = [read_json(folder / ORIGIN_FILE) for folder in folders if (folder / ORIGIN_FILE).is_file()]
-    return {str(origin.get("sha256")) for origin in origins}

@@ -25,7 +25,7 @@ from mammoflow.prediction.patients import patient_in
 from mammoflow.prediction.requests import FilmRequest
 from mammoflow.prediction.results import LesionResult, Malignancy, Prediction
 from mammoflow.storage.files import file_digest, read_json
-from mammoflow.weights.origin import ORIGIN_FILE
+from mammoflow.weights.origin import ORIGIN_FILE, OTHER_MASKS
 from mammoflow.weights.registry import ModelSpec
 from mammoflow.weights.seen_patients import seen_patients
 
@@ -149,6 +149,7 @@ def _answer_film(
         notes = notes if mask.any() else (*notes, EMPTY_MASK)
         estimate = segmented.predicted_iou(identity)
         malignancy = {name: replace(one, facts=one.facts | met[name]) for name, one in said.get(identity, {}).items()}
+        notes = (*notes, *_notes_on_masks(malignancy))
         lesions.append(LesionResult(place + 1, request, mask, area, diameter, estimate, malignancy, notes))
     origin = read_json(next(iter(segmented.folders.values())) / ORIGIN_FILE)
     facts: dict[str, Any] = {
@@ -158,6 +159,12 @@ def _answer_film(
     if plan.run is not None:
         facts |= {"classifiers_left_out": plan.run.left_out, "classifier_in_report": plan.run.reported}
     return Prediction(film.image, film.name, tuple(lesions), spacing, facts)
+
+
+def _notes_on_masks(said: Mapping[str, Malignancy]) -> list[str]:
+    """Return what a reader must know where classifiers read a mask of other weights than those of their training."""
+    names = ", ".join(name for name, one in said.items() if one.facts[OTHER_MASKS])
+    return [f"the mask is of other weights than the masks that the training of {names} read"] if names else []
 
 
 def flag_names(row: Mapping[str, Any]) -> list[str]:

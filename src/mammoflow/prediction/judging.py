@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from mammoflow.errors import StudyError
 from mammoflow.prediction.masks import Segmented
 from mammoflow.prediction.results import Malignancy
 from mammoflow.prediction.runs import FinishedRun, model_named
+from mammoflow.weights.origin import OTHER_MASKS, are_of_other_weights
 
 
 def judge(
@@ -42,6 +44,7 @@ def judge(
     said: dict[str, dict[str, Malignancy]] = {}
     folders = list(segmented.folders.values())
     prompts = [folder / "prompts.parquet" for folder in folders]
+    has_other_masks = are_of_other_weights(folders, run.masks)
     for classifier in run.classifiers:
         wanted = model_named(classifier.settings)
         if wanted not in ("", run.model.name):
@@ -49,28 +52,29 @@ def judge(
                 f"classifier {classifier.folder.name} reads the embedding of {wanted}, and the masks are of "
                 f"{run.model.name}; expected --model {wanted}, or --classifier with another one"
             )
+        reads_masks = "masks" in classifier.settings.needs()
+        facts = {"run": run.folder.name, **classifier.facts(), OTHER_MASKS: reads_masks and has_other_masks}
         can_read = getattr(INPUTS.load(classifier.settings.input), "can_read", None)
         if can_read is not None and not can_read(prompts, run.margin_mm):
             for unprompted in segmented.rows:
-                said.setdefault(unprompted, {})[classifier.folder.name] = _nothing(classifier, run)
+                said.setdefault(unprompted, {})[classifier.folder.name] = _nothing(classifier, facts)
             continue
         source = PromptableSource(run.model, run.segment.encoder_use, store, run.margin_mm)
         table = apply_classifier(classifier, Files([images], folders, prompts, model=source), threads)
         for lesion, rows in table.groupby("lesion_id"):
-            said.setdefault(str(lesion), {})[classifier.folder.name] = _malignancy(classifier, rows, run)
+            said.setdefault(str(lesion), {})[classifier.folder.name] = _malignancy(classifier, rows, facts)
     return said
 
 
-def _nothing(classifier: TrainedClassifier, run: FinishedRun) -> Malignancy:
+def _nothing(classifier: TrainedClassifier, facts: dict[str, Any]) -> Malignancy:
     """Return the answer about a lesion of which the classifier has no input."""
     threshold = float(np.mean([seed["threshold"] for seed in classifier.record["seeds"].values()]))
-    return Malignancy(None, threshold, None, {"run": run.folder.name, **classifier.facts()})
+    return Malignancy(None, threshold, None, facts)
 
 
-def _malignancy(classifier: TrainedClassifier, rows: pd.DataFrame, run: FinishedRun) -> Malignancy:
+def _malignancy(classifier: TrainedClassifier, rows: pd.DataFrame, facts: dict[str, Any]) -> Malignancy:
     """Join what the seeds of a classifier say about a lesion."""
     probability, threshold = float(rows["probability"].mean()), float(rows["threshold"].mean())
-    facts = {"run": run.folder.name, **classifier.facts()}
     if pd.isna(probability):
-        return _nothing(classifier, run)
+        return _nothing(classifier, facts)
     return Malignancy(probability, threshold, probability >= threshold, facts)

@@ -37,6 +37,8 @@ class FinishedRun:
         Margin of the prompts whose masks its classifiers saw.
     model
         The promptable model of these masks.
+    masks
+        Folders of its segmentation stage with these masks, one for each shard; none where the run has no longer any.
     classifiers
         Its classifiers that can be applied to single films.
     left_out
@@ -51,6 +53,7 @@ class FinishedRun:
     segment: SegmentSettings
     margin_mm: float
     model: ModelSpec
+    masks: tuple[Path, ...]
     classifiers: tuple[TrainedClassifier, ...]
     left_out: dict[str, str]
     reported: str = ""
@@ -83,12 +86,14 @@ def read_run(folder: Path, names: Sequence[str] = (), model: str = "", weights: 
             f"no classifier of the run {folder} can be applied: {'; '.join(left_out.values())}; expected another run"
         )
     chosen, settings = _model(folder, model), run_of(folder) / "settings"
+    masks = _masks(folder, chosen)
     return FinishedRun(
         folder,
         read_settings(ImagesSettings, settings / "images.yaml"),
         read_settings(SegmentSettings, settings / "segmentation" / f"{chosen}.yaml"),
         read_settings(PromptSettings, settings / "prompts.yaml").default_margin_mm,
-        _spec(folder, chosen, weights),
+        _spec(folder, chosen, weights, masks),
+        masks,
         tuple(classifiers),
         left_out,
         _reported(folder, names, [one.folder.name for one in classifiers]),
@@ -177,11 +182,22 @@ def _model(folder: Path, wanted: str) -> str:
     return wanted or models[0]
 
 
-def _spec(folder: Path, model: str, weights: Path | None) -> ModelSpec:
+def _places(folder: Path) -> tuple[Path, Path]:
+    """Return where the models of a run are: a fold has some of its own only where they were trained in it."""
+    return folder, run_of(folder)
+
+
+def _masks(folder: Path, model: str) -> tuple[Path, ...]:
+    """Return the folders of the segmentation stage with the masks of a model that the classifiers of a run saw."""
+    for place in _places(folder):
+        if found := sorted((place / "segmentation" / model).glob(f"*/{ORIGIN_FILE}")):
+            return tuple(path.parent for path in found)
+    return ()
+
+
+def _spec(folder: Path, model: str, weights: Path | None, masks: Sequence[Path]) -> ModelSpec:
     """Return a model of a run, with the weights that the run trained where it did."""
-    places = (folder, run_of(folder))  # a fold has models of its own only where they were trained in it
-    trained = [place / "segmentation_models" / model / "model.safetensors" for place in places]
-    origins = [path for place in places for path in sorted((place / "segmentation" / model).glob(f"*/{ORIGIN_FILE}"))]
-    name = str(read_json(origins[0])["architecture"]) if origins else model
+    trained = [place / "segmentation_models" / model / "model.safetensors" for place in _places(folder)]
+    name = str(read_json(masks[0] / ORIGIN_FILE)["architecture"]) if masks else model
     file = weights or next((path for path in trained if path.is_file()), None)
     return choose_model(model, file, "" if name == model else name)

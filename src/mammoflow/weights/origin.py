@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mammoflow.config.architectures import architecture
 from mammoflow.config.weights import WeightsSource
-from mammoflow.storage.files import file_digest, text_digest, write_text
+from mammoflow.storage.files import file_digest, read_json, text_digest, write_text
 from mammoflow.transfer.checksums import matches_checksum
 from mammoflow.weights.registry import ModelSpec
 from mammoflow.weights.seen_patients import read_record
@@ -57,6 +57,9 @@ NOT_OF_A_NETWORK = (*LABEL_SETTINGS, "trainer", "trainer_options", "seed", "devi
 ORIGIN_FILE = "weights.json"
 """Name of the record beside the tables of a segmentation."""
 
+OTHER_MASKS = "masks_of_other_weights"
+"""Key of what is said of an applied classifier: whether it read masks of other weights than those of its training."""
+
 
 def weights_origin(path: Path | None, source: WeightsSource | None) -> Origin:
     """Return what is known of weights.
@@ -101,6 +104,23 @@ def write_origin(folder: Path, model: ModelSpec) -> None:
             said["settings_digest"] = settings_digest(record["settings"])
     content = {"architecture": model.architecture, **origin, **({"training": said} if said else {})}
     write_text(folder / ORIGIN_FILE, json.dumps(content, indent=2) + "\n")
+
+
+def are_of_other_weights(here: Iterable[Path], there: Iterable[Path]) -> bool:
+    """Tell whether masks are of weights that made none of some other masks, as far as the records beside both tell.
+
+    Parameters
+    ----------
+    here, there
+        Folders of the segmentation stage; one without a record says nothing.
+    """
+    digests = _recorded_digests(here), _recorded_digests(there)
+    return all(digests) and not digests[0] <= digests[1]
+
+
+def _recorded_digests(folders: Iterable[Path]) -> set[str]:
+    records = [folder / ORIGIN_FILE for folder in folders]
+    return {str(read_json(record).get("sha256")) for record in records if record.is_file()}
 
 
 def settings_digest(settings: Mapping[str, Any]) -> str:

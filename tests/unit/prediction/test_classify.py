@@ -65,6 +65,7 @@ def test_lesions_are_judged_with_the_settings_of_the_run(run: Path, film: Path, 
     assert said["malignant"] == (said["probability"] >= said["threshold"])
     assert said["calibration"] == "temperature"
     assert said["trained_on"]["patients"] > 0
+    assert said["masks_of_other_weights"] is False
     assert answered.lesions[0].malignancy["crop"].probability == pytest.approx(said["probability"], abs=1e-4)
     report = hd.sr.srread(out / "report.dcm")
     (group,) = report.content.get_planar_roi_measurement_groups()
@@ -132,6 +133,18 @@ def test_a_fold_has_the_settings_and_models_of_its_run(run: Path, tmp_path: Path
     of_run, of_fold = read_run(run), read_run(folds / "fold-0")
     assert (of_fold.images, of_fold.segment, of_fold.margin_mm) == (of_run.images, of_run.segment, of_run.margin_mm)
     assert (of_fold.model, of_fold.reported) == (of_run.model, of_run.reported)
+
+
+def test_masks_of_other_weights_than_those_of_the_run_are_said(
+    run: Path, film: Path, made_up: ModuleType, tmp_path: Path
+) -> None:
+    changed = tmp_path / "changed"
+    shutil.copytree(run, changed)
+    record = changed / "segmentation" / "small" / "00" / "weights.json"
+    write_text(record, json.dumps({"architecture": "small", "sha256": "another"}))
+    (lesion,) = predict(film, [made_up.BOX], spacing_mm=0.25, threads=1, classify=changed).lesions
+    assert lesion.malignancy["crop"].facts["masks_of_other_weights"] is True
+    assert lesion.notes == ("the mask is of other weights than the masks that the training of crop read",)
 
 
 def test_what_a_run_lacks_is_said(run: Path, film: Path, made_up: ModuleType, tmp_path: Path) -> None:
