@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import resource
+import sys
 import threading
 import time
 import traceback
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
+from types import ModuleType
 from typing import Generic, TypeVar
 
 from mammoflow.errors import MammoflowError
@@ -62,7 +64,7 @@ def map_isolated(
     Parameters
     ----------
     function
-        A function at the top level of a module. It, its items and its results must be picklable.
+        A function at the top level of a module that is imported. It, its items and its results must be picklable.
     items
         What the function is applied to.
     workers
@@ -113,12 +115,23 @@ def _start(
 ) -> _Worker[Item]:
     here, there = context.Pipe()
     process = context.Process(target=_work, args=(function, there, memory_bytes), daemon=True)
-    with _ONE_AT_A_TIME:
+    with _ONE_AT_A_TIME, _without_main():
         process.start()
     there.close()
     worker: _Worker[Item] = _Worker(process, here, index, 0.0)
     _give(worker, items, index, limit_s)
     return worker
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the main module: each worker would run it, and a script of a user would start its work again there."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _give(worker: _Worker[Item], items: Sequence[Item], index: int, limit_s: float) -> None:

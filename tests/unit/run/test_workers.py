@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 import operator
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,6 +43,18 @@ def test_a_worker_that_hangs_is_stopped() -> None:
 def test_a_worker_that_needs_too_much_memory_says_so() -> None:
     answers = run(operator.length_hint, [b"", b"1"]) | run(bytes, [10, 4 * MEMORY])
     assert answers == {0: bytes(10), 1: Lost("needs more than 1.0 GiB of memory")}
+
+
+def test_a_script_without_a_guard_of_its_main_part_runs_once(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    lines = (
+        "import math",
+        "from mammoflow.run.workers import map_isolated",
+        'print(sorted(map_isolated(math.sqrt, [1.0, 4.0], 2, 60.0, 2**30, preload="cv2")))',
+    )
+    script.write_text("\n".join(lines), encoding="utf-8")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "[(0, 1.0), (1, 2.0)]\n"), done.stderr
 
 
 def test_a_defect_is_raised_with_its_traceback() -> None:
