@@ -37,7 +37,13 @@ from mammoflow.cli.options import file, folder, output_folder, settings_option, 
 )
 @click.option("--window", is_flag=True, help="Use a window around each prompt.")
 @click.option("--store", type=folder(), help="Folder of embeddings to use and fill.")
-@click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]), help="Device.")
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    help="Device; with --classify, auto takes the run's.",
+)
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Processors to use. [all]")
 @click.option("--classify", type=folder(exists=True), help="Run whose classifiers to apply.")
 @click.option("--classifier", "classifiers", multiple=True, help="One of its classifiers. [all]")

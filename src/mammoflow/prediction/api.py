@@ -80,7 +80,8 @@ def predict(
         `image` shows the model the whole film, `window` a square around the prompt; None takes `image`, or that of the
         run `classify`.
     device, precision
-        As in the configuration of the segmentation.
+        As in the configuration of the segmentation. With `classify`, a device that is not `auto` is also that of the
+        classifiers, `auto` takes the devices of the run, and the precision is always that of the run.
     store
         Folder of embeddings to use and fill, such as `results/store`; None keeps none.
     threads
@@ -210,7 +211,7 @@ def make_plan(
     if classify is not None:
         from mammoflow.prediction.runs import read_run  # loads torch
 
-        run = read_run(Path(classify), classifiers, model, file)
+        run = read_run(Path(classify), classifiers, model, file, device)
     chosen = run.model if run else choose_model(model or "small", file, architecture)
     colour = run.segment.colour if run else tuned_colour(chosen)
     segment, images = (run.segment, run.images) if run else (SegmentSettings(colour=colour), ImagesSettings())

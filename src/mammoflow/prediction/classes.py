@@ -17,7 +17,7 @@ from mammoflow import __version__
 from mammoflow.classification.classes.applied import TrainedClassClassifier, apply_class_classifier
 from mammoflow.cohort.numbers import parse_number
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
-from mammoflow.config.base import read_settings
+from mammoflow.config.base import Device, read_settings
 from mammoflow.config.images import ImagesSettings
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.prediction.films import image_id, prepare_films
@@ -57,7 +57,7 @@ class ClassRun:
     left_out: dict[str, str]
 
 
-def read_class_run(folder: Path, names: Sequence[str] = ()) -> ClassRun:
+def read_class_run(folder: Path, names: Sequence[str] = (), device: Device = "auto") -> ClassRun:
     """Read the classifiers of classes of a run.
 
     Parameters
@@ -66,6 +66,8 @@ def read_class_run(folder: Path, names: Sequence[str] = ()) -> ClassRun:
         Folder of the run, such as `results/busi/fold-0`.
     names
         Classifiers to apply; empty takes all that can be applied.
+    device
+        Where they compute; `auto` takes the device of their training.
 
     Raises
     ------
@@ -74,7 +76,7 @@ def read_class_run(folder: Path, names: Sequence[str] = ()) -> ClassRun:
     StudyError
         If the folder is that of no finished run.
     """
-    classifiers, left_out = trained_classifiers(folder, names, TrainedClassClassifier.read)
+    classifiers, left_out = trained_classifiers(folder, names, TrainedClassClassifier.read, device)
     if not classifiers:
         raise ConfigError(
             f"there is neither a box nor a point, and no classifier of {folder} tells classes of whole pictures apart "
@@ -92,6 +94,7 @@ def predict_classes(
     out: str | Path | None = None,
     classifiers: Sequence[str] = (),
     spacing_mm: float | None = None,
+    device: Device = "auto",
     threads: int = 1,
 ) -> pd.DataFrame:
     """Predict the class of whole pictures with the classifiers of a finished run.
@@ -114,6 +117,8 @@ def predict_classes(
     spacing_mm
         Millimetres per pixel of pictures for which the table names none; None takes the header's. The classes do not
         depend on it, unless the image stage finds the breast by it.
+    device
+        Where the classifiers compute: `cpu` or `cuda`; `auto` takes the device of their training.
     threads
         Processors to use.
 
@@ -133,7 +138,7 @@ def predict_classes(
         If the weights do not fit, or are not those that the training recorded.
     """
     check_spacing(spacing_mm)
-    chosen = read_class_run(Path(run), classifiers)
+    chosen = read_class_run(Path(run), classifiers, device)
     if out is not None:
         check_folder(Path(out))
     films, left_out = _requests(images, spacing_mm)

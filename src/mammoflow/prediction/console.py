@@ -100,6 +100,7 @@ def _run_classes(image: Path, out: Path, options: dict[str, Any], show: bool) ->
         out=out,
         classifiers=options["classifiers"],
         spacing_mm=options["spacing_mm"],
+        device=options["device"],
         threads=options["threads"] or available_threads(),
     )
     if is_table(image):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from mammoflow.classification.application import TrainedClassifier
-from mammoflow.config.base import read_settings
+from mammoflow.config.base import Device, read_settings
 from mammoflow.config.classification import ClassifierSettings
 from mammoflow.config.dicom import DicomSettings
 from mammoflow.config.images import ImagesSettings
@@ -59,7 +59,9 @@ class FinishedRun:
     reported: str = ""
 
 
-def read_run(folder: Path, names: Sequence[str] = (), model: str = "", weights: Path | None = None) -> FinishedRun:
+def read_run(
+    folder: Path, names: Sequence[str] = (), model: str = "", weights: Path | None = None, device: Device = "auto"
+) -> FinishedRun:
     """Read the trained classifiers of a run, with the settings of the stages before them.
 
     Parameters
@@ -72,6 +74,8 @@ def read_run(folder: Path, names: Sequence[str] = (), model: str = "", weights: 
         Model whose masks the classifiers see; "" takes the run's where it has one.
     weights
         Weights file of the model, where it is neither the run's own nor brought by a package.
+    device
+        Where its segmentation and its classifiers compute; `auto` takes the devices in the settings of the run.
 
     Raises
     ------
@@ -80,17 +84,18 @@ def read_run(folder: Path, names: Sequence[str] = (), model: str = "", weights: 
     StudyError
         If the folder is that of no finished run.
     """
-    classifiers, left_out = trained_classifiers(folder, names, TrainedClassifier.read)
+    classifiers, left_out = trained_classifiers(folder, names, TrainedClassifier.read, device)
     if not classifiers:
         raise StudyError(
             f"no classifier of the run {folder} can be applied: {'; '.join(left_out.values())}; expected another run"
         )
     chosen, settings = _model(folder, model), run_of(folder) / "settings"
     masks = _masks(folder, chosen)
+    segment = read_settings(SegmentSettings, settings / "segmentation" / f"{chosen}.yaml")
     return FinishedRun(
         folder,
         read_settings(ImagesSettings, settings / "images.yaml"),
-        read_settings(SegmentSettings, settings / "segmentation" / f"{chosen}.yaml"),
+        segment if device == "auto" else segment.model_copy(update={"device": device}),
         read_settings(PromptSettings, settings / "prompts.yaml").default_margin_mm,
         _spec(folder, chosen, weights, masks),
         masks,
@@ -106,7 +111,7 @@ def run_of(folder: Path) -> Path:
 
 
 def trained_classifiers(
-    folder: Path, names: Sequence[str], read: Callable[[Path], Trained]
+    folder: Path, names: Sequence[str], read: Callable[[Path], Trained], device: Device
 ) -> tuple[list[Trained], dict[str, str]]:
     """Return the classifiers of a run that can be applied, and why each other one cannot.
 
@@ -118,6 +123,8 @@ def trained_classifiers(
         Classifiers to apply, in this order, each of which must be fit; empty takes all that can be applied.
     read
         Reads the folder of one classifier, and refuses those that cannot be applied.
+    device
+        Where they compute; `auto` takes the device of their training.
 
     Raises
     ------
@@ -147,11 +154,15 @@ def trained_classifiers(
                     f"classifier {name!r} is no longer in classification.run of {folder}, whose settings may have "
                     f"changed since its training; expected some of {', '.join(configured)}"
                 )
-            classifiers.append(read(trained[name]))
+            classifier = read(trained[name])
         except MammoflowError as problem:
             if names:
                 raise
             left_out[name] = str(problem)
+            continue
+        if device != "auto":
+            classifier = replace(classifier, settings=classifier.settings.model_copy(update={"device": device}))
+        classifiers.append(classifier)
     return classifiers, left_out
 
 

@@ -21,7 +21,7 @@ from mammoflow.config.images import ImagesSettings
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.prompts import PromptSettings
 from mammoflow.errors import ConfigError, StudyError
-from mammoflow.prediction.api import predict
+from mammoflow.prediction.api import make_plan, predict
 from mammoflow.prediction.runs import _reported, read_run
 from mammoflow.storage.files import write_text
 
@@ -145,6 +145,19 @@ def test_masks_of_other_weights_than_those_of_the_run_are_said(
     (lesion,) = predict(film, [made_up.BOX], spacing_mm=0.25, threads=1, classify=changed).lesions
     assert lesion.malignancy["crop"].facts["masks_of_other_weights"] is True
     assert lesion.notes == ("the mask is of other weights than the masks that the training of crop read",)
+
+
+def test_a_device_that_is_named_counts_before_those_of_the_run(run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    write_text(other / "settings" / "segmentation" / "small.yaml", settings_text(SegmentSettings(device="cuda")))
+    path = other / "classification" / "crop" / "training.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    write_text(path, json.dumps({**record, "settings": {**record["settings"], "device": "cuda"}}))
+    for asked, used in (("cpu", "cpu"), ("auto", "cuda")):
+        plan = make_plan("", None, "", None, None, asked, "auto", None, 1, other)
+        assert plan.run is not None
+        assert [plan.segment.device, *(one.settings.device for one in plan.run.classifiers)] == [used, used]
 
 
 def test_what_a_run_lacks_is_said(run: Path, film: Path, made_up: ModuleType, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from mammoflow.config.documentation import settings_text
 from mammoflow.config.images import ImagesSettings
 from mammoflow.errors import ConfigError, StudyError, WeightsError
 from mammoflow.prediction import films
+from mammoflow.prediction.classes import read_class_run
 from mammoflow.prediction.films import prepare_films
 from mammoflow.prediction.requests import FilmRequest, LesionRequest
 from mammoflow.storage.files import write_text
@@ -138,6 +139,20 @@ def test_weights_that_are_not_those_of_their_record_are_refused(run: Path, tmp_p
     shutil.copyfile(seeds / "1" / "model.safetensors", seeds / "0" / "model.safetensors")
     with pytest.raises(WeightsError, match=r"have the digest .*, and their record names"):
         predict_classes([run / "pictures" / "03.png"], changed)
+
+
+def test_a_device_that_is_named_counts_before_that_of_the_training(run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    for name in ("settings", "classification"):
+        shutil.copytree(run / name, other / name)
+    path = other / "classification" / "three" / "training.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    write_text(path, json.dumps({**record, "settings": {**record["settings"], "device": "cuda"}}))
+    for asked, used in (("cpu", "cpu"), ("auto", "cuda")):
+        assert [one.settings.device for one in read_class_run(other, device=asked).classifiers] == [used]
+    words = ["predict", str(run / "pictures" / "02.png"), "--classify", str(other), "--out", str(tmp_path / "out")]
+    said = CliRunner().invoke(main, [*words, "--device", "cpu"])
+    assert said.exit_code == 0, said.output
 
 
 def test_a_fold_has_the_settings_of_its_run(run: Path) -> None:
