@@ -17,7 +17,7 @@ from mammoflow.errors import ConfigError, ExcludedCase, StudyError
 from mammoflow.prediction.answers import Plan, answer
 from mammoflow.prediction.many import answer_table, unusable
 from mammoflow.prediction.models import check_prompts, choose_model, tuned_colour
-from mammoflow.prediction.output import building, check_folder
+from mammoflow.prediction.output import building, check_folder, check_store
 from mammoflow.prediction.requests import KINDS, FilmRequest, check_spacing, film_size, lesion_requests
 from mammoflow.prediction.results import Prediction
 from mammoflow.prediction.writing import write_prediction
@@ -83,7 +83,7 @@ def predict(
         As in the configuration of the segmentation. With `classify`, a device that is not `auto` is also that of the
         classifiers, `auto` takes the devices of the run, and the precision is always that of the run.
     store
-        Folder of embeddings to use and fill, such as `results/store`; None keeps none.
+        Folder of embeddings to use and fill, such as `results/store`, outside of `out`; None keeps none.
     threads
         Processors to use; None takes all.
     classify
@@ -100,7 +100,7 @@ def predict(
     Raises
     ------
     ConfigError
-        If a box, a point, the spacing, the model or the finding cannot be meant so.
+        If a box, a point, the spacing, the model or the finding cannot be meant so, or `store` lies in `out`.
     StudyError
         If the film cannot be used, or `out` holds something else.
     WeightsError
@@ -114,6 +114,7 @@ def predict(
     check_prompts(plan.model, (lesion.prompt_kind for lesion in film.lesions))
     if out is not None:
         check_folder(Path(out))
+        check_store(plan.store, Path(out))
     result = next(iter(list(answer([film], plan))))
     if not isinstance(result, Prediction):
         raise StudyError(unusable(path, result[1]))
@@ -164,7 +165,7 @@ def predict_table(
     Raises
     ------
     ConfigError
-        If the spacing, the model or the finding cannot be meant so.
+        If the spacing, the model or the finding cannot be meant so, or `store` lies in `out`.
     StudyError
         If the table cannot be read, no film can be used, or `out` holds something else.
     WeightsError

@@ -12,7 +12,7 @@ import pandas as pd
 from mammoflow import __version__
 from mammoflow.errors import StudyError
 from mammoflow.prediction.answers import Plan, answer
-from mammoflow.prediction.output import LEFT_OUT, RESULT, TABLE, building, check_folder
+from mammoflow.prediction.output import LEFT_OUT, RESULT, TABLE, building, check_folder, check_store
 from mammoflow.prediction.results import NOTICE, PROGRAM, Prediction, flags_note
 from mammoflow.prediction.table import read_requests
 from mammoflow.prediction.writing import write_prediction
@@ -45,10 +45,13 @@ def answer_table(table: Path, out: Path, plan: Plan, spacing_mm: float | None, f
 
     Raises
     ------
+    ConfigError
+        If the store of embeddings lies in `out`.
     StudyError
         If the table cannot be read, no film can be used, or `out` holds something else.
     """
     check_folder(out)
+    check_store(plan.store, out)
     request = read_requests(table, spacing_mm, finding)
     left_out, rows = request.left_out, []
     with building(out) as folder:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mammoflow.errors import StudyError
+from mammoflow.errors import ConfigError, StudyError
 from mammoflow.prediction.results import PROGRAM
 
 RESULT = "result.json"
@@ -69,6 +69,21 @@ def check_folder(folder: Path) -> None:
         raise StudyError(
             f"--out {folder} holds {len(strangers)} files that mammoflow predict did not write ({shown}); expected a "
             "new folder, an empty one, or one that predict wrote; nothing was changed"
+        )
+
+
+def check_store(store: Path | None, folder: Path) -> None:
+    """Refuse a store of embeddings inside the folder of an answer, which holds nothing but the answer.
+
+    Raises
+    ------
+    ConfigError
+        If the store is the folder or lies below it.
+    """
+    if store is not None and store.resolve().is_relative_to(folder.resolve()):
+        raise ConfigError(
+            f"--store {store} lies in --out {folder}, which holds the answer alone; expected a store elsewhere, such "
+            f"as {folder.resolve().parent / 'store'}"
         )
 
 

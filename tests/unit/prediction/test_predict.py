@@ -197,6 +197,17 @@ def test_folder_with_other_files_is_refused_and_untouched(film: Path, made_up: M
         predict(film, [made_up.BOX], out=film, spacing_mm=0.25)
 
 
+def test_a_store_inside_the_answer_is_refused_before_any_work(film: Path, made_up: ModuleType, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (tmp_path / "t.csv").write_text("image,x0,y0,x1,y1\nfilm.dcm,76,126,124,174\n", encoding="utf-8")
+    for asked in ([str(film), "--box", ",".join(map(str, made_up.BOX))], [str(tmp_path / "t.csv")]):
+        words = ["predict", *asked, "--spacing", "0.25", "--out", str(out), "--store", str(out / "store")]
+        result = CliRunner().invoke(main, words)
+        assert result.exit_code == 2
+        assert "which holds the answer alone; expected a store elsewhere" in result.output
+        assert not out.exists()
+
+
 def test_a_later_answer_takes_the_place_of_an_earlier_one(film: Path, made_up: ModuleType, tmp_path: Path) -> None:
     out, other = tmp_path / "out", (20.0, 200.0, 60.0, 240.0)
     predict(film, [made_up.BOX, other], out=out, spacing_mm=0.25, threads=1)
