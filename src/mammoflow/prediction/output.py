@@ -23,8 +23,8 @@ LEFT_OUT = "left_out.csv"
 def building(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder; on success its files take the place of an earlier answer, otherwise nothing changes.
 
-    The temporary folder lies beside the final one. `result.json` is moved first, so that even after a crash between two
-    files the folder is known as one of an earlier answer.
+    The temporary folder lies beside the final one. `result.json` is the last file that is removed and the first that is
+    moved, so that even after a crash between two files the folder is known as one of an earlier answer.
 
     Raises
     ------
@@ -38,7 +38,8 @@ def building(folder: Path) -> Iterator[Path]:
         temporary = Path(name)
         yield temporary
         check_folder(folder)
-        for own in written_files(folder) if folder.is_dir() else ():
+        earlier = written_files(folder) if folder.is_dir() else set()
+        for own in sorted(earlier, key=lambda name: (Path(name).name == RESULT, name)):
             (folder / own).unlink(missing_ok=True)
         for emptied in [path for path in folder.rglob("*") if path.is_dir() and not any(path.iterdir())]:
             emptied.rmdir()

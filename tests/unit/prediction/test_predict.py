@@ -24,11 +24,12 @@ from mammoflow.imaging.film_masks import measure_mask, on_film
 from mammoflow.imaging.geometry import longest_diameter_mm
 from mammoflow.imaging.stage import prepare_images
 from mammoflow.prediction.api import predict
+from mammoflow.prediction.output import building, check_folder
 from mammoflow.prediction.patients import patient_in
-from mammoflow.prediction.results import Prediction
+from mammoflow.prediction.results import PROGRAM, Prediction
 from mammoflow.segmentation.prompted.stage import segment
 from mammoflow.segmentation.prompting.prompts import make_prompts
-from mammoflow.storage.files import read_mask, write_mask
+from mammoflow.storage.files import read_mask, write_mask, write_text
 from mammoflow.tables.cohort import IMAGES, LESIONS
 from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.images import CANONICAL_LESIONS
@@ -215,6 +216,31 @@ def test_a_later_answer_takes_the_place_of_an_earlier_one(film: Path, made_up: M
     predict(film, [made_up.BOX], out=out, spacing_mm=0.25, threads=1)
     assert not (out / "mask_2.png").exists()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_a_folder_stays_known_if_the_removal_of_an_earlier_answer_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, masks = tmp_path / "out", [f"mask_{number}.png" for number in range(20)]
+    for folder, files in ((out, {"table": "results.csv"}), (out / "film", {"masks": masks})):
+        write_text(folder / "result.json", json.dumps({"program": PROGRAM, "files": files}))
+    for name in ("results.csv", *(f"film/{mask}" for mask in masks)):
+        write_text(out / name, "")
+    removed: list[str] = []
+
+    def stop_at_the_last(path: Path, missing_ok: bool = False) -> None:
+        if len(removed) == len(masks) + 2:
+            raise KeyboardInterrupt
+        removed.append(path.name)
+        remove(path, missing_ok)
+
+    remove = Path.unlink
+    monkeypatch.setattr(Path, "unlink", stop_at_the_last)
+    with pytest.raises(KeyboardInterrupt), building(out):
+        pass
+    assert removed[-1] == "result.json"
+    assert "result.json" not in removed[:-1]
+    check_folder(out)
 
 
 def test_film_that_is_none_is_refused(made_up: ModuleType, tmp_path: Path) -> None:
