@@ -142,7 +142,7 @@ def _answer_film(
         notes = (*request.notes, *known.get(identity, ()))
         if identity not in segmented.rows:
             empty = np.zeros(size, dtype=np.bool_)
-            lesions.append(LesionResult(place + 1, request, empty, 0.0, np.nan, np.nan, notes=notes))
+            lesions.append(LesionResult(place + 1, request, empty, np.nan, np.nan, np.nan, notes=notes))
             continue
         mask = on_film(segmented.mask(identity), size)
         area, diameter = measure_mask(mask, spacing)

@@ -150,8 +150,8 @@ def predict_table(
         CSV, Parquet or xlsx file with the columns image, x0, y0, x1, y1 and, where it has them, spacing, id and
         finding; one row for each lesion. Paths of images are relative to its folder.
     out
-        Folder for one folder of each film, `results.csv` with a row for each lesion, and `left_out.csv` with the rows
-        that cannot be used and why.
+        Folder for one folder of each film, `results.csv` with a row for each lesion, and `left_out.csv` with the rows,
+        films and lesions that cannot be used and why.
     model, weights, architecture, spacing_mm, margin_mm, finding, field_of_view, device, precision, store, threads
         As in `predict`; spacing and finding are those of rows that name none.
     classify, classifiers

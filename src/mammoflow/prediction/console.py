@@ -122,9 +122,11 @@ def _class_line(row: pd.Series[Any], prefix: str) -> str:
 
 def _line(lesion: dict[str, Any]) -> str:
     """Describe a lesion of `result.json` in a line."""
-    diameter, estimate = lesion["longest_diameter_mm"], lesion["predicted_iou"]
+    area, diameter, estimate = (lesion[key] for key in ("area_mm2", "longest_diameter_mm", "predicted_iou"))
+    if area is None:
+        return f"lesion {lesion['number']}: {'; '.join(['not measured', *lesion['notes']])}"
     parts = [
-        f"area {lesion['area_mm2']:.1f} mm²",
+        f"area {area:.1f} mm²",
         "longest diameter " + ("not defined" if diameter is None else f"{diameter:.1f} mm"),
         "predicted IoU " + ("not defined" if estimate is None else f"{estimate:.2f}"),
     ]

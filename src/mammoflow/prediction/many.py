@@ -13,7 +13,7 @@ from mammoflow import __version__
 from mammoflow.errors import StudyError
 from mammoflow.prediction.answers import Plan, answer
 from mammoflow.prediction.output import LEFT_OUT, RESULT, TABLE, building, check_folder, check_store
-from mammoflow.prediction.results import NOTICE, PROGRAM, Prediction, flags_note
+from mammoflow.prediction.results import NOTICE, PROGRAM, LesionResult, Prediction, flags_note, mask_file
 from mammoflow.prediction.table import read_requests
 from mammoflow.prediction.writing import write_prediction
 from mammoflow.reasons.imaging import ImagingReason
@@ -60,6 +60,7 @@ def answer_table(table: Path, out: Path, plan: Plan, spacing_mm: float | None, f
                 if isinstance(answered, Prediction):
                     content = write_prediction(answered, folder / answered.name, plan.images)
                     rows += [_row(answered, lesion) for lesion in content["lesions"]]
+                    left_out += [_left_out(answered, lesion) for lesion in answered.lesions if not lesion.is_measured]
                 else:
                     film, problem = answered
                     reason = unusable(film.image, problem)
@@ -94,9 +95,15 @@ def _row(answered: Prediction, lesion: dict[str, Any]) -> dict[str, Any]:
         **{name: box.get(name) for name in ("x0", "y0", "x1", "y1")},
         **{name: lesion[name] for name in ("area_mm2", "longest_diameter_mm", "predicted_iou")},
         **said,
-        "mask": f"{answered.name}/mask_{lesion['number']}.png",
+        "mask": "" if lesion["mask_pixels"] is None else f"{answered.name}/{mask_file(lesion['number'])}",
         "notes": "; ".join(filter(None, [of_film, *lesion["notes"]])),
     }
+
+
+def _left_out(answered: Prediction, lesion: LesionResult) -> dict[str, str]:
+    """Return the row of a lesion that the model was not asked about in `left_out.csv`."""
+    reason = unusable(answered.image, f"lesion {lesion.number}: {'; '.join(lesion.notes)}")
+    return {"row": "", "image": str(answered.image), "reason": reason}
 
 
 def unusable(path: Path, problem: str) -> str:

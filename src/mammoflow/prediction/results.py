@@ -52,9 +52,9 @@ class LesionResult:
     request
         Box and points that were asked.
     mask
-        (height, width) on the grid of the film's file.
+        (height, width) on the grid of the film's file; empty where the lesion was left out.
     area_mm2, longest_diameter_mm
-        Of this mask; the diameter is NaN where the mask is empty.
+        Of this mask. The diameter is NaN where the mask is empty, and both are NaN where the lesion was left out.
     predicted_iou
         The model's own estimate of the overlap of its mask with the lesion.
     malignancy
@@ -71,6 +71,11 @@ class LesionResult:
     predicted_iou: float
     malignancy: dict[str, Malignancy] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the model was asked about the lesion; False where it was left out, and a note says why."""
+        return not np.isnan(self.area_mm2)
 
 
 @dataclass(frozen=True)
@@ -132,8 +137,8 @@ def _lesion(lesion: LesionResult) -> dict[str, Any]:
         "finding": lesion.request.kind,
         "box": None if box is None else dict(zip(("x0", "y0", "x1", "y1"), box, strict=True)),
         "points": [{"x": x, "y": y} for x, y in lesion.request.points],
-        "mask_pixels": int(np.count_nonzero(lesion.mask)),
-        "area_mm2": round(lesion.area_mm2, 3),
+        "mask_pixels": int(np.count_nonzero(lesion.mask)) if lesion.is_measured else None,
+        "area_mm2": round(lesion.area_mm2, 3) if lesion.is_measured else None,
         "longest_diameter_mm": _number(lesion.longest_diameter_mm),
         "predicted_iou": _number(lesion.predicted_iou),
         "malignancy": {name: _malignancy(said) for name, said in lesion.malignancy.items()},

@@ -37,8 +37,9 @@ def write_prediction(prediction: Prediction, folder: Path, settings: ImagesSetti
     dict
         The content of `result.json`.
     """
-    files: dict[str, Any] = {"masks": [mask_file(lesion.number) for lesion in prediction.lesions]}
-    for lesion in prediction.lesions:
+    measured = [lesion for lesion in prediction.lesions if lesion.is_measured]
+    files: dict[str, Any] = {"masks": [mask_file(lesion.number) for lesion in measured]}
+    for lesion in measured:
         write_mask(folder / mask_file(lesion.number), lesion.mask)
     film = read_film(prediction.image, settings).pixels
     write_image(folder / OVERLAY, draw_film(film, [Outlined.of(lesion) for lesion in prediction.lesions]))

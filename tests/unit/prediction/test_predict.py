@@ -318,6 +318,19 @@ def test_measures_know_oblong_pixels() -> None:
     assert np.isnan(measure_mask(np.zeros((4, 4), dtype=np.bool_), (0.2, 0.1))[1])
 
 
+def test_a_lesion_that_is_left_out_has_neither_mask_nor_measurements(film: Path, made_up: ModuleType) -> None:
+    out, whole = film.parent / "out", (0, 0, made_up.SIZE[1], made_up.SIZE[0])
+    words = [word for box in (made_up.BOX, whole) for word in ("--box", ",".join(map(str, box)))]
+    words = ["predict", str(film), *words, "--spacing", "0.25", "--out", str(out), "--threads", "1"]
+    said = CliRunner().invoke(main, words).output.splitlines()
+    assert said[1].startswith("lesion 2: not measured; this lesion was left out: lesion covers too much of its image")
+    content = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    assert content["files"]["masks"] == ["mask_1.png"]
+    assert not (out / "mask_2.png").exists()
+    measures = ("mask_pixels", "area_mm2", "longest_diameter_mm", "predicted_iou")
+    assert [content["lesions"][1][name] for name in measures] == [None] * 4
+
+
 def test_flags_and_lesions_that_are_left_out_are_said(
     film: Path, made_up: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,6 +60,18 @@ def test_rows_of_a_film_are_its_lesions_and_bad_rows_are_listed(made_up: ModuleT
     assert (out / "b" / "mask_1.png").is_file()
 
 
+def test_a_lesion_that_is_left_out_is_listed_and_has_no_measurements(made_up: ModuleType, tmp_path: Path) -> None:
+    made_up.write_picture(tmp_path / "film.png")
+    boxes = made_up.BOX, (0, 0, made_up.SIZE[1], made_up.SIZE[0])
+    table = write_table(tmp_path / "t.csv", [["film.png", *box, 0.25, "", ""] for box in boxes])
+    predict_table(table, tmp_path / "out", threads=1)
+    written = pd.read_csv(tmp_path / "out" / "results.csv")
+    assert written["area_mm2"].notna().tolist() == [True, False]
+    assert written["mask"].fillna("").tolist() == ["film/mask_1.png", ""]
+    (reason,) = pd.read_csv(tmp_path / "out" / "left_out.csv")["reason"]
+    assert "film.png: lesion 2: this lesion was left out: lesion covers too much of its image" in reason
+
+
 def test_flags_of_a_film_are_among_the_notes_of_its_lesions(made_up: ModuleType, tmp_path: Path) -> None:
     made_up.write_picture(tmp_path / "film.png")
     table = write_table(tmp_path / "t.csv", [["film.png", *made_up.BOX, 5, "", ""]])  # the film would be 1.6 m high
