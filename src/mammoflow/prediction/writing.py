@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +78,8 @@ def _write_dicom(prediction: Prediction, folder: Path) -> str:
     judged = [lesion for lesion in lesions if said in lesion.malignancy]
     classifier = Algorithm(said, _parameters(judged[0], said)) if judged else None
     with writing(folder / SEGMENTATION) as segmentation, writing(folder / REPORT) as report:
-        findings = [_finding(lesion, said) for lesion in lesions]
+        keys = _keys(lesions)
+        findings = [_finding(lesion, key, said) for lesion, key in zip(lesions, keys, strict=True)]
         write_objects(film, findings, algorithm, classifier, segmentation, report)
     return ""
 
@@ -87,10 +90,19 @@ def _parameters(lesion: LesionResult, classifier: str) -> dict[str, str]:
     return {"run": str(facts["run"]), "calibration": str(facts["calibration"])}
 
 
-def _finding(lesion: LesionResult, classifier: str) -> Any:
+def _keys(lesions: Sequence[LesionResult]) -> list[str]:
+    """Return what identifies each lesion on the film: its box and points, and a count where others have the same."""
+    keys: list[str] = []
+    met: Counter[str] = Counter()
+    for lesion in lesions:
+        place = f"{lesion.request.box} {lesion.request.points}"
+        met[place] += 1
+        keys.append(place if met[place] == 1 else f"{place} {met[place]}")
+    return keys
+
+
+def _finding(lesion: LesionResult, key: str, classifier: str) -> Any:
     from mammoflow.dicom_output.findings import Finding
 
     probability = lesion.malignancy[classifier].probability if classifier in lesion.malignancy else None
-    request = lesion.request
-    key = f"{request.box} {request.points}"
-    return Finding(key, lesion.mask, request.kind, lesion.area_mm2, lesion.longest_diameter_mm, probability)
+    return Finding(key, lesion.mask, lesion.request.kind, lesion.area_mm2, lesion.longest_diameter_mm, probability)

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -329,6 +330,19 @@ def test_a_lesion_that_is_left_out_has_neither_mask_nor_measurements(film: Path,
     assert not (out / "mask_2.png").exists()
     measures = ("mask_pixels", "area_mm2", "longest_diameter_mm", "predicted_iou")
     assert [content["lesions"][1][name] for name in measures] == [None] * 4
+
+
+def test_lesions_with_the_same_box_have_different_tracking_uids(
+    answered: Prediction, made_up: ModuleType, tmp_path: Path
+) -> None:
+    boxes = [made_up.BOX, made_up.BOX]
+    predict(answered.image, boxes, out=tmp_path / "out", spacing_mm=made_up.SPACING_MM, finding="mass", threads=1)
+    once, twice = (
+        [str(segment.TrackingUID) for segment in pydicom.dcmread(folder / "segmentation.dcm").SegmentSequence]
+        for folder in (answered.image.parent / "film", tmp_path / "out")
+    )
+    assert once == twice[:1]
+    assert len(set(twice)) == 2
 
 
 def test_flags_and_lesions_that_are_left_out_are_said(
