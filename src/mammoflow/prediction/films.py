@@ -18,6 +18,7 @@ from mammoflow.cohort.table_files import records
 from mammoflow.config.images import ImagesSettings
 from mammoflow.config.prompts import PromptSettings
 from mammoflow.errors import ExcludedCase
+from mammoflow.formats.study_paths import study_name
 from mammoflow.imaging.case import Case, CaseResult, exclude_image, prepare_case
 from mammoflow.prediction.requests import FilmRequest, LesionRequest
 from mammoflow.reasons.files import FileReason
@@ -36,6 +37,7 @@ SPLIT = "test"
 LONGEST_S = 300.0
 WORKER_BYTES = 4 * 2**30
 FOLDERS = ("image", "breast", "pectoral", "mask", "patch")
+LINKS = "link"
 
 
 @dataclass(frozen=True)
@@ -89,12 +91,12 @@ def prepare_films(
     default_spacing_mm
         Spacing of films that have none in request and header.
     """
-    for name in FOLDERS:
+    for name in (*FOLDERS, LINKS):
         (folder / name).mkdir(parents=True)
-    cases = [
-        Case(settings, film.image.resolve().parent, folder, *_rows(film, number, default_spacing_mm))
-        for number, film in enumerate(films)
-    ]
+    cases = []
+    for number, film in enumerate(films):
+        file = _named_by_a_table(film.image.resolve(), folder / LINKS / image_id(number))
+        cases.append(Case(settings, file.parent, folder, *_rows(film, number, file.name, default_spacing_mm)))
     results: dict[int, CaseResult] = {}
     if len(cases) == 1:
         results[0] = prepare_case(cases[0])
@@ -126,7 +128,20 @@ def prepare_films(
     )
 
 
-def _rows(film: FilmRequest, number: int, default_mm: float | None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _named_by_a_table(file: Path, link: Path) -> Path:
+    """Return a file, or a new link to it if a case table cannot name it, such as one with a blank before its name."""
+    try:
+        if study_name(file.parent, file.name) == file.name:
+            return file
+    except ExcludedCase:
+        pass
+    link.symlink_to(file)
+    return link
+
+
+def _rows(
+    film: FilmRequest, number: int, name: str, default_mm: float | None
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return the rows of IMAGES and LESIONS of a film, as a cohort has them."""
     shared = {"patient_id": image_id(number), "source": SOURCE, "laterality": "", "view": "", "official_split": ""}
     image = _filled(
@@ -134,7 +149,7 @@ def _rows(film: FilmRequest, number: int, default_mm: float | None) -> tuple[dic
         {
             **shared,
             "image_id": image_id(number),
-            "image_path": film.image.resolve().name,
+            "image_path": name,
             "spacing_mm": np.nan if film.spacing_mm is None else film.spacing_mm,
             "default_spacing_mm": np.nan if default_mm is None else default_mm,
             "split": SPLIT,

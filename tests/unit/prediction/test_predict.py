@@ -151,6 +151,14 @@ def test_picture_needs_a_spacing_and_gets_no_dicom(made_up: ModuleType, tmp_path
     assert not list((tmp_path / "film").glob("*.dcm"))
 
 
+@pytest.mark.parametrize("name", [" lead.png", "trail.png ", "back\\slash.png", "colon:"])
+def test_a_file_that_a_case_table_cannot_name_is_answered(made_up: ModuleType, tmp_path: Path, name: str) -> None:
+    made_up.write_picture(tmp_path / "film.png").rename(tmp_path / name)
+    answered = predict(tmp_path / name, [made_up.BOX], spacing_mm=0.25, threads=1)
+    assert answered.lesions[0].mask.any()
+    assert answered.facts["image"]["file"] == name
+
+
 def test_turned_picture_is_answered_as_displayed_or_refused(made_up: ModuleType, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[274] = 6  # a viewer turns the stored picture clockwise
