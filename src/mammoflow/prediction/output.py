@@ -17,6 +17,8 @@ OVERLAY = "overlay.png"
 SEGMENTATION, REPORT = "segmentation.dcm", "report.dcm"
 TABLE = "results.csv"
 LEFT_OUT = "left_out.csv"
+BESIDE_FILMS = (RESULT, TABLE, LEFT_OUT)
+"""Files of the answer to a table, which lie beside the folders of the films."""
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 from mammoflow.cohort.numbers import parse_number, quoted
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
 from mammoflow.errors import ConfigError, ExcludedCase, StudyError
+from mammoflow.prediction.output import BESIDE_FILMS
 from mammoflow.prediction.requests import KINDS, FilmRequest, LesionRequest, check_spacing, film_size, lesion_requests
 from mammoflow.storage.names import safe_name
 
@@ -55,7 +56,8 @@ def read_requests(path: Path, spacing_mm: float | None, finding: str) -> TableRe
     Raises
     ------
     StudyError
-        If the table cannot be read or lacks a column, two films have the same id, or no row can be used.
+        If the table cannot be read or lacks a column, two films have the same id, an id is the name of a file of the
+        answer, or no row can be used.
     """
     table = read_text_table(path)
     require_columns(table, list(COLUMNS), f"table {path}")
@@ -109,9 +111,14 @@ def _read_row(
 
 
 def _check_names(films: list[tuple[str, Path]], path: Path) -> None:
-    """Refuse two films whose answers would go into one folder."""
+    """Refuse a film whose folder would be that of another film, or would have the name of a file beside it."""
     images: dict[str, Path] = {}
     for name, image in films:
+        if name.lower() in BESIDE_FILMS:
+            raise StudyError(
+                f"table {path}: {image} would be answered in the folder {name!r}, and the answer has a file of this "
+                "name; expected a column `id` with another name for this film"
+            )
         other = images.setdefault(name.lower(), image)
         if other != image:
             raise StudyError(

@@ -90,6 +90,16 @@ def test_two_films_with_one_name_are_refused(made_up: ModuleType, tmp_path: Path
         read_requests(table, None, "unknown")
 
 
+@pytest.mark.parametrize("name", ["results.csv", "Left_Out.csv", "result.json"])
+def test_a_film_with_the_name_of_a_file_of_the_answer_is_refused(
+    made_up: ModuleType, tmp_path: Path, name: str
+) -> None:
+    made_up.write_picture(tmp_path / f"{name}.png")
+    for row in ([f"{name}.png", *made_up.BOX, 0.25, "", ""], [f"{name}.png", *made_up.BOX, 0.25, name, ""]):
+        with pytest.raises(StudyError, match="the answer has a file of this name; expected a column `id`"):
+            read_requests(write_table(tmp_path / "t.csv", [row]), None, "unknown")
+
+
 def test_two_spacings_of_one_film_are_refused(made_up: ModuleType, tmp_path: Path) -> None:
     made_up.write_picture(tmp_path / "film.png")
     table = write_table(tmp_path / "t.csv", [["film.png", *made_up.BOX, spacing, "", ""] for spacing in (0.1, 0.2)])
