@@ -21,6 +21,7 @@ from mammoflow.errors import ExcludedCase
 from mammoflow.formats.file_kinds import FileKind, file_kind
 from mammoflow.formats.picture_headers import PictureHeader, read_picture_header, upright_tiff
 from mammoflow.reasons.files import FileReason
+from mammoflow.storage.names import shown_name
 
 Pixels = npt.NDArray[Any]
 WHITE = 65535
@@ -123,6 +124,8 @@ def _by_opencv(path: Path, header: PictureHeader) -> Pixels | None:
     try:
         if header.kind is FileKind.TIFF and header.orientation != 1:  # OpenCV turns some, and fails for the others
             pixels = cv2.imdecode(np.frombuffer(upright_tiff(path), dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+        elif shown_name(path) != str(path):  # OpenCV crashes on a file name that is no UTF-8
+            pixels = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
         else:
             pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     except Exception:  # cv2.error, or a TIFF whose orientation cannot be found again

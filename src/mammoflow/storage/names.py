@@ -6,10 +6,16 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 LONGEST_NAME = 120
+
+
+def shown_name(path: str | Path) -> str:
+    r"""Return a path as text for a table; a byte that is no UTF-8 becomes an escape, such as `\udcfc`."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def safe_name(*parts: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
 import struct
 from pathlib import Path
 
@@ -41,6 +43,16 @@ def with_orientation(path: Path, pixels: np.ndarray, orientation: int) -> Path:
     options = {"quality": 100} if path.suffix == ".jpg" else {}
     Image.fromarray(pixels).save(path, exif=exif, **options)
     return path
+
+
+@pytest.mark.parametrize("suffix", [b".png", b".jpg", b".tif"])
+def test_a_file_name_may_be_no_utf_8(tmp_path: Path, suffix: bytes) -> None:
+    path = tmp_path / os.fsdecode(b"M\xfcller" + suffix)
+    pixels = GREY8 if suffix == b".jpg" else GREY16
+    copy = tmp_path / f"copy{path.suffix}"
+    Image.fromarray(pixels).save(copy)
+    shutil.copyfile(copy, path)
+    np.testing.assert_array_equal(read_picture(path), read_picture(copy))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
