@@ -21,11 +21,12 @@ from mammoflow.config.base import Device, read_settings
 from mammoflow.config.images import ImagesSettings
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.prediction.films import image_id, prepare_films
-from mammoflow.prediction.output import LEFT_OUT, RESULT, TABLE, building, check_folder
+from mammoflow.prediction.output import LEFT_OUT, RESULT, TABLE, building, check_folder, left_out_row
 from mammoflow.prediction.requests import BOX_FORM, FilmRequest, check_spacing
 from mammoflow.prediction.results import NOTICE, PROGRAM
 from mammoflow.prediction.runs import run_of, trained_classifiers
 from mammoflow.storage.files import write_text
+from mammoflow.storage.names import shown_name
 from mammoflow.tables.files import write_csv
 
 AT_ONCE = 256
@@ -177,7 +178,7 @@ def _requests(
             spacing = parse_number(str(row.get("spacing", "")), above=0)
             check_spacing(spacing)
         except (ConfigError, ValueError) as problem:
-            left_out.append({"row": str(row[ORIGIN]), "image": str(row["image"]), "reason": str(problem)})
+            left_out.append(left_out_row(str(row["image"]), str(problem), str(row[ORIGIN])))
             continue
         films.append(FilmRequest(image, image.stem, (), spacing_mm if spacing is None else spacing))
     if not films and not left_out:
@@ -198,13 +199,13 @@ def _predict(films: Sequence[FilmRequest], run: ClassRun, threads: int) -> tuple
     left_out: list[dict[str, str]] = []
     for number, film in enumerate(films):
         if number in prepared.left_out:
-            left_out.append({"row": "", "image": str(film.image), "reason": prepared.left_out[number]})
+            left_out.append(left_out_row(film.image, prepared.left_out[number]))
             continue
         for name, table in said.items():
             found = table.loc[[image_id(number)]].to_numpy(dtype=np.float64)[0]
             shares = {f"{PROBABILITY}{key}": float(value) for key, value in zip(table.columns, found, strict=True)}
             most = str(table.columns[int(found.argmax())])
-            rows.append({"image": str(film.image), "classifier": name, "predicted_class": most, **shares})
+            rows.append({"image": shown_name(film.image), "classifier": name, "predicted_class": most, **shares})
     return pd.DataFrame(rows), left_out
 
 

@@ -27,6 +27,7 @@ from mammoflow.segmentation.prompting.points import points_text
 from mammoflow.segmentation.prompting.prompt_names import prompt_name
 from mammoflow.segmentation.prompting.prompts import prompt_table
 from mammoflow.segmentation.prompting.sources import reference_source
+from mammoflow.storage.names import shown_name
 from mammoflow.tables.cohort import IMAGES, LESIONS
 from mammoflow.tables.files import write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
@@ -131,7 +132,7 @@ def prepare_films(
 def _named_by_a_table(file: Path, link: Path) -> Path:
     """Return a file, or a new link to it if a case table cannot name it, such as one with a blank before its name."""
     try:
-        if study_name(file.parent, file.name) == file.name:
+        if study_name(file.parent, file.name) == file.name == shown_name(file.name):
             return file
     except ExcludedCase:
         pass

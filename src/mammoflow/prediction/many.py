@@ -12,12 +12,13 @@ import pandas as pd
 from mammoflow import __version__
 from mammoflow.errors import StudyError
 from mammoflow.prediction.answers import Plan, answer
-from mammoflow.prediction.output import LEFT_OUT, RESULT, TABLE, building, check_folder, check_store
+from mammoflow.prediction.output import LEFT_OUT, RESULT, TABLE, building, check_folder, check_store, left_out_row
 from mammoflow.prediction.results import NOTICE, PROGRAM, LesionResult, Prediction, flags_note, mask_file
 from mammoflow.prediction.table import read_requests
 from mammoflow.prediction.writing import write_prediction
 from mammoflow.reasons.imaging import ImagingReason
 from mammoflow.storage.files import write_text
+from mammoflow.storage.names import shown_name
 from mammoflow.tables.files import write_csv
 
 AT_ONCE = 16
@@ -64,7 +65,7 @@ def answer_table(table: Path, out: Path, plan: Plan, spacing_mm: float | None, f
                 else:
                     film, problem = answered
                     reason = unusable(film.image, problem)
-                    left_out.append({"row": "", "image": str(film.image), "reason": reason})
+                    left_out.append(left_out_row(film.image, reason))
         if not rows:
             raise StudyError(f"table {table}: no film can be used; the first one: {left_out[0]['reason']}")
         result = pd.DataFrame(rows)
@@ -89,7 +90,7 @@ def _row(answered: Prediction, lesion: dict[str, Any]) -> dict[str, Any]:
     }
     return {
         "id": answered.name,
-        "image": str(answered.image),
+        "image": shown_name(answered.image),
         "lesion": lesion["number"],
         "finding": lesion["finding"],
         **{name: box.get(name) for name in ("x0", "y0", "x1", "y1")},
@@ -103,7 +104,7 @@ def _row(answered: Prediction, lesion: dict[str, Any]) -> dict[str, Any]:
 def _left_out(answered: Prediction, lesion: LesionResult) -> dict[str, str]:
     """Return the row of a lesion that the model was not asked about in `left_out.csv`."""
     reason = unusable(answered.image, f"lesion {lesion.number}: {'; '.join(lesion.notes)}")
-    return {"row": "", "image": str(answered.image), "reason": reason}
+    return left_out_row(answered.image, reason)
 
 
 def unusable(path: Path, problem: str) -> str:

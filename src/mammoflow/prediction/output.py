@@ -11,6 +11,7 @@ from typing import Any
 
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.prediction.results import PROGRAM
+from mammoflow.storage.names import shown_name
 
 RESULT = "result.json"
 OVERLAY = "overlay.png"
@@ -19,6 +20,11 @@ TABLE = "results.csv"
 LEFT_OUT = "left_out.csv"
 BESIDE_FILMS = (RESULT, TABLE, LEFT_OUT)
 """Files of the answer to a table, which lie beside the folders of the films."""
+
+
+def left_out_row(image: str | Path, reason: str, row: str = "") -> dict[str, str]:
+    """Return a row of `left_out.csv`: where it is in the table of the request, the film, and why it is left out."""
+    return {"row": row, "image": shown_name(image), "reason": shown_name(reason)}
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 from mammoflow.cohort.numbers import parse_number, quoted
 from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table, records, require_columns
 from mammoflow.errors import ConfigError, ExcludedCase, StudyError
-from mammoflow.prediction.output import BESIDE_FILMS
+from mammoflow.prediction.output import BESIDE_FILMS, left_out_row
 from mammoflow.prediction.requests import KINDS, FilmRequest, LesionRequest, check_spacing, film_size, lesion_requests
 from mammoflow.storage.names import safe_name
 
@@ -67,7 +67,7 @@ def read_requests(path: Path, spacing_mm: float | None, finding: str) -> TableRe
         try:
             lesion, spacing, size, image = _read_row(row, path.parent, spacing_mm, finding)
         except (ConfigError, ExcludedCase, ValueError) as problem:
-            request.left_out.append({"row": str(row[ORIGIN]), "image": str(row["image"]), "reason": str(problem)})
+            request.left_out.append(left_out_row(str(row["image"]), str(problem), str(row[ORIGIN])))
             continue
         name = safe_name(str(row.get("id", "") or image.stem))
         found.setdefault((name, image), []).append((lesion, spacing, size))

@@ -151,7 +151,7 @@ def test_picture_needs_a_spacing_and_gets_no_dicom(made_up: ModuleType, tmp_path
     assert not list((tmp_path / "film").glob("*.dcm"))
 
 
-@pytest.mark.parametrize("name", [" lead.png", "trail.png ", "back\\slash.png", "colon:"])
+@pytest.mark.parametrize("name", [" lead.png", "trail.png ", "back\\slash.png", "colon:", "M\udcfcller.png"])
 def test_a_file_that_a_case_table_cannot_name_is_answered(made_up: ModuleType, tmp_path: Path, name: str) -> None:
     made_up.write_picture(tmp_path / "film.png").rename(tmp_path / name)
     answered = predict(tmp_path / name, [made_up.BOX], spacing_mm=0.25, threads=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -153,6 +154,15 @@ def test_a_device_that_is_named_counts_before_that_of_the_training(run: Path, tm
     words = ["predict", str(run / "pictures" / "02.png"), "--classify", str(other), "--out", str(tmp_path / "out")]
     said = CliRunner().invoke(main, [*words, "--device", "cpu"])
     assert said.exit_code == 0, said.output
+
+
+def test_a_file_name_that_is_no_utf_8_is_written_as_an_escape(run: Path, tmp_path: Path) -> None:
+    picture, absent = (tmp_path / os.fsdecode(name) for name in (b"M\xfcller.png", b"\xfc.png"))
+    shutil.copyfile(run / "pictures" / "03.png", picture)
+    found = predict_classes([picture, absent], run, out=tmp_path / "out")
+    assert found["image"].tolist() == [str(tmp_path / "M\\udcfcller.png")]
+    for name, written in (("results", "M\\udcfcller.png"), ("left_out", "\\udcfc.png")):
+        assert pd.read_csv(tmp_path / "out" / f"{name}.csv")["image"].tolist() == [str(tmp_path / written)]
 
 
 def test_a_fold_has_the_settings_of_its_run(run: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -70,6 +71,16 @@ def test_a_lesion_that_is_left_out_is_listed_and_has_no_measurements(made_up: Mo
     assert written["mask"].fillna("").tolist() == ["film/mask_1.png", ""]
     (reason,) = pd.read_csv(tmp_path / "out" / "left_out.csv")["reason"]
     assert "film.png: lesion 2: this lesion was left out: lesion covers too much of its image" in reason
+
+
+def test_a_table_may_lie_in_a_folder_whose_name_is_no_utf_8(made_up: ModuleType, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xfc")
+    folder.mkdir()
+    made_up.write_picture(tmp_path / "film.png").rename(folder / "film.png")
+    rows: list[list[object]] = [[name, *made_up.BOX, 0.25, "", ""] for name in ("film.png", "absent.png")]
+    result = predict_table(write_table(folder / "t.csv", rows), tmp_path / "out", threads=1)
+    assert result["image"].tolist() == [str(tmp_path / "\\udcfc" / "film.png")]
+    assert pd.read_csv(tmp_path / "out" / "left_out.csv")["image"].tolist() == ["absent.png"]
 
 
 def test_flags_of_a_film_are_among_the_notes_of_its_lesions(made_up: ModuleType, tmp_path: Path) -> None:
