@@ -61,6 +61,11 @@ class AttentionCrops(Network):
         self.width = 2 * channels + 2
         self._seen: tuple[Tensor, Tensor, Tensor] | None = None
 
+    @property
+    def feature_map(self) -> nn.Module:
+        """The stages of the whole picture; those of the crops run after them."""
+        return self.whole
+
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         """Return features (n, width) of `picture` (n, 1 or 3, side, side), whose channels are averaged."""
         picture = inputs["picture"].mean(dim=1, keepdim=True)

@@ -35,6 +35,11 @@ class Network(nn.Module, ABC):
     width: int
     levels: Levels | None = None
 
+    @property
+    def feature_map(self) -> nn.Module | None:
+        """The module whose output is the feature map of the whole picture; None if it is the last one that runs."""
+        return None
+
     @abstractmethod
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         """Return features (n, width) of standardised inputs: `picture` (n, 1 or 3, side, side) or `vector` (n, m)."""

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mammoflow.classification.attention_crops import AttentionCrops
 from mammoflow.classification.classifier import Classifier
 from mammoflow.classification.network import Network
 from mammoflow.classification.saliency.attribution import last_feature_map, saliency_maps
@@ -102,6 +103,18 @@ def test_a_grey_picture_goes_with_three_levels_of_published_weights() -> None:
     classifier.head[1].weight.data = torch.tensor([[1.0, 0.0]])
     maps = saliency_maps(classifier, torch.full((1, 1, 2, 2), 0.8), "integrated_gradients", "none", 4)
     assert torch.allclose(maps, torch.full((1, 2, 2), 2.0 * (0.8 - 0.3) / 4), atol=1e-5)
+
+
+@pytest.mark.parametrize("crops", [1, 4])
+def test_grad_cam_of_crops_is_of_the_whole_picture(crops: int) -> None:
+    network = AttentionCrops(8, crops, 0.25, 0.05, 0.01)
+    classifier = Classifier(network, ZERO, ONE, 0, 0.0).eval()
+    pictures = torch.rand(3, 1, 64, 64)
+    module = last_feature_map(network, lambda shown: classifier({"picture": shown}), pictures[:1])
+    assert module is network.whole
+    maps = saliency_maps(classifier, pictures, "grad_cam", "all", 4)
+    assert maps.shape == (3, 64, 64)
+    assert torch.isfinite(maps).all()
 
 
 def test_a_network_without_a_feature_map_is_refused_for_grad_cam() -> None:

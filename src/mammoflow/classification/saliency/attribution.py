@@ -11,6 +11,7 @@ from torch.nn.functional import interpolate
 
 from mammoflow.classification.classifier import Classifier
 from mammoflow.classification.learner import FLIPPED_AXES
+from mammoflow.classification.network import Network
 from mammoflow.config.classification import TestTimeFlips
 from mammoflow.config.saliency import SaliencyMethod
 from mammoflow.errors import ConfigError
@@ -88,13 +89,13 @@ def _forward(classifier: Classifier, most: int) -> Forward:
     return forward
 
 
-def last_feature_map(network: nn.Module, forward: Forward, picture: Tensor) -> nn.Module:
+def last_feature_map(network: Network, forward: Forward, picture: Tensor) -> nn.Module:
     """Return the module of a network whose output is its last feature map of more than one pixel.
 
     Parameters
     ----------
     network
-        The network.
+        The network; if it names its `feature_map`, that module is taken.
     forward
         Runs the network on a picture.
     picture
@@ -108,10 +109,13 @@ def last_feature_map(network: nn.Module, forward: Forward, picture: Tensor) -> n
     found: list[nn.Module] = []
 
     def look(module: nn.Module, _inputs: object, output: object) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4 and min(output.shape[-2:]) > 1:
+        if not isinstance(output, Tensor) or output.ndim != 4 or min(output.shape[2:]) < 2:
+            return
+        if len(output) == len(picture):  # a map of several crops of a picture has a row for each crop
             found.append(module)
 
-    hooks = [module.register_forward_hook(look) for module in network.modules()]
+    modules = network.modules() if network.feature_map is None else (network.feature_map,)
+    hooks = [module.register_forward_hook(look) for module in modules]
     try:
         with torch.no_grad():
             forward(picture)
