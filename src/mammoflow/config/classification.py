@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from mammoflow.config.base import Device, Settings, overlay
-from mammoflow.config.classifier_checks import CLASS_STAGE, check_classifier
+from mammoflow.config.classifier_checks import CLASS_STAGE, check_classifier, check_titles
 from mammoflow.config.default_classifiers import DEFAULT_RUN
 from mammoflow.config.default_classifiers import entries as default_entries
 from mammoflow.config.explanation import did_you_mean
@@ -294,5 +294,6 @@ class ClassificationSettings(Settings):
                 )
         if len(set(self.run)) < len(self.run):
             raise ValueError(f"run is {self.run}, expected each classifier once")
+        check_titles({} if self.from_run else {name: self.classifiers[name] for name in self.run})
         check_searches(self.searches, self.classifiers)
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mammoflow.config.members import Family
@@ -41,6 +41,8 @@ def check_classifier(entry: Any, network: Any, inputs: Family) -> None:
     ValueError
         Naming the key, what was found and what to write.
     """
+    if "$" in entry.title:
+        raise ValueError(f"title is {entry.title!r}; expected one without $, which a figure would read as a formula")
     _check_batch(entry, network, inputs.load(entry.input))
     if (why := NO_TUNING.get(entry.trainer)) and getattr(entry.input_options, "tune", "none") != "none":
         raise ValueError(
@@ -49,6 +51,30 @@ def check_classifier(entry: Any, network: Any, inputs: Family) -> None:
         )
     if entry.target == "classes":
         _check_class_target(entry, network, inputs)
+
+
+def check_titles(entries: Mapping[str, Any]) -> None:
+    """Refuse classifiers that figures and tables would show by the same name.
+
+    Parameters
+    ----------
+    entries
+        Settings of the classifiers of a run by name.
+
+    Raises
+    ------
+    ValueError
+        Naming the key of the second one, its title, and the other classifier.
+    """
+    by_title: dict[str, str] = {}
+    for name, entry in entries.items():
+        title = entry.title or name.replace("_", " ")
+        other = by_title.setdefault(title, name)
+        if other != name:
+            raise ValueError(
+                f"classifiers.{name}.title is {entry.title!r}, and figures show {other} as {title!r} too; expected a "
+                "title of its own for each classifier of run"
+            )
 
 
 def check_class_study(classification: Any, classes: Sequence[str]) -> None:

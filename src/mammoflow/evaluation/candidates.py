@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
@@ -48,8 +49,10 @@ def display_name(model: str, titles: Mapping[str, str] | None = None) -> str:
 
 
 def classifier_titles(training: Mapping[str, Any]) -> dict[str, str]:
-    """Return the title of each classifier, from the training records by name."""
-    return {model: str(record["title"]) for model, record in training.items() if record.get("title")}
+    """Return the title of each classifier, from the training records by name; with its name if another has the same."""
+    titles = {model: str(record["title"]) for model, record in training.items() if record.get("title")}
+    times = Counter(titles.values())
+    return {model: title if times[title] == 1 else f"{title} ({model})" for model, title in titles.items()}
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,23 @@ def test_each_classifier_that_is_trained_has_its_settings_file() -> None:
             classifier("efficientnet_whole_image", input_options={"crop_margin": 0.1}),
             r"efficientnet_whole_image\.input_options\.crop_margin: unknown key",
         ),
+        (
+            classifier("perceptron_frozen", title="Perceptron decoder tuned"),
+            r"classifiers\.perceptron_decoder_tuned\.title is 'Perceptron decoder tuned', and figures show "
+            "perceptron_frozen as 'Perceptron decoder tuned' too; expected a title of its own",
+        ),
+        (
+            {
+                "classification": {
+                    "classifiers": {
+                        "perceptron_frozen": {"title": ""},
+                        "perceptron_all_tuned": {"title": "perceptron frozen"},
+                    }
+                }
+            },
+            r"classifiers\.perceptron_all_tuned\.title is 'perceptron frozen', and figures show perceptron_frozen",
+        ),
+        (classifier("perceptron_frozen", title="For $5 or $6"), r"title is 'For \$5 or \$6'; expected one without \$"),
         (classifier("perceptron_frozen", weights="x.pth"), "perceptron starts from random weights"),
         (classifier("perceptron_frozen", patience=3), r"patience is 3 and keep is last.*keep: best_auc"),
         (
@@ -119,6 +136,12 @@ def test_each_classifier_that_is_trained_has_its_settings_file() -> None:
 def test_what_does_not_fit_is_told_before_the_first_job(values: dict[str, Any], expected: str) -> None:
     with pytest.raises(ConfigError, match=expected):
         config_of(values)
+
+
+def test_classifiers_that_do_not_run_may_share_a_title() -> None:
+    values = classifier("perceptron_frozen", title="Perceptron all tuned")
+    values["classification"]["run"] = ["perceptron_frozen"]
+    assert config_of(values).classification.classifiers["perceptron_frozen"].title == "Perceptron all tuned"
 
 
 def test_point_prompts_are_fine_without_a_prompted_classifier() -> None:

@@ -51,6 +51,12 @@ def test_the_default_list_takes_all_that_can_be_applied_as_they_were_trained(oth
     assert found.validation_classes == 0
 
 
+def test_classifiers_of_a_run_keep_equal_titles(other: Path) -> None:
+    add(other, "third", {**CROP, "title": "crop"})
+    found = config({"from_run": str(other), "run": ["crop", "third"]}).classification
+    assert found.classifiers["third"].title == "crop"
+
+
 def test_named_classifiers_win_over_entries_of_the_same_name(other: Path) -> None:
     add(other, "context_crop", {**CROP, "input": "masked_crop"})
     found = config({"from_run": str(other), "run": ["context_crop"]}).classification

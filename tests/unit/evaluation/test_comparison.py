@@ -140,4 +140,6 @@ def test_names_are_readable() -> None:
     assert (
         display_name("efficientnet_masked_crop + reader's words", titles) == "EfficientNet-B0, crops + reader's words"
     )
+    shared = classifier_titles({"first": {"title": "ResNet"}, "second": {"title": "ResNet"}, "third": {"title": "VGG"}})
+    assert shared == {"first": "ResNet (first)", "second": "ResNet (second)", "third": "VGG"}
     assert display_name("perceptron_all_tuned (mean of 2 seeds)", titles) == "perceptron all tuned (mean of 2 seeds)"
