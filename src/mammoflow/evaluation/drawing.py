@@ -63,6 +63,9 @@ LEGEND_LINE_INCHES = 0.2
 TITLE_LETTERS = 11.0
 """Letters of a title on an inch; a longer title takes a further line."""
 
+LEAST_LEGEND_LETTERS = 10
+"""Letters of a line of a legend below which a legend that is too wide stays so."""
+
 SERIES = "series"
 """Start of the id of every artist of a named curve in an SVG: `series:NAME:NUMBER`, the name in percent encoding."""
 
@@ -142,13 +145,19 @@ def put_title(figure: Figure, title: str, phantom: bool, y: float | None = None)
     figure.suptitle("\n".join(lines), x=0.01, ha="left", fontweight="bold", fontsize=10.5, **place)
 
 
+def wrapped(text: str, letters: int) -> str:
+    """Break each line of a text that has more letters, at blanks, hyphens and underscores if there are some."""
+    lines = [textwrap.fill(line.replace("_", "_ "), letters).replace("_ ", "_") for line in text.splitlines()]
+    return "\n".join(lines)
+
+
 def dashes(place: int) -> Dashes:
     """Return the dashes of a line; with `COLOURS[place % len(COLOURS)]` no two of 32 lines look alike."""
     return DASHES[(place + place // len(COLOURS)) % len(DASHES)]
 
 
 def put_legend(figure: Figure, axes: Axes, columns: int = 2) -> None:
-    """Put a legend below the plots, in fewer columns if the names are too long; the figure then grows.
+    """Put a legend below the plots; if names are too long, it has fewer columns, then more lines, and the figure grows.
 
     Parameters
     ----------
@@ -162,13 +171,21 @@ def put_legend(figure: Figure, axes: Axes, columns: int = 2) -> None:
     handles, labels = axes.get_legend_handles_labels()
     entries = dict(zip(labels, handles, strict=True))
     rows = -(-len(entries) // columns)
-    for tried in range(columns, 0, -1):
-        legend = figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=tried)
-        if tried == 1 or legend.get_window_extent().width <= figure.bbox.width:
-            added = -(-len(entries) // tried) - rows
-            figure.set_figheight(figure.get_figheight() + LEGEND_LINE_INCHES * added)
-            return
+    names, letters = list(entries), max(map(len, entries), default=0)
+    tried = columns
+    while True:
+        legend = figure.legend(entries.values(), names, loc="outside lower center", ncols=tried)
+        fits = legend.get_window_extent().width <= figure.bbox.width
+        if fits or (tried == 1 and letters < LEAST_LEGEND_LETTERS):
+            break
         legend.remove()
+        if tried > 1:
+            tried -= 1
+        else:
+            letters = int(0.9 * letters)
+            names = [wrapped(name, letters) for name in entries]
+    lines = sum(name.count("\n") for name in names) + -(-len(entries) // tried)
+    figure.set_figheight(figure.get_figheight() + LEGEND_LINE_INCHES * (lines - rows))
 
 
 def _marks(phantom: bool) -> str:

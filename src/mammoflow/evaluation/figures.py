@@ -27,6 +27,7 @@ from mammoflow.evaluation.drawing import (
     put_title,
     remove_figure,
     say_nothing_to_draw,
+    wrapped,
     write_data,
 )
 from mammoflow.evaluation.few_labels_figure import draw_few_labels
@@ -42,7 +43,10 @@ from mammoflow.evaluation.segmentation_figures import (
 )
 
 LONGEST_NAME = 36
-"""Characters of a name in the figure of AUCs; a longer one of a fusion or a mean goes over two lines."""
+"""Characters of a line of a name in the figure of AUCs."""
+
+ROW_INCHES, LINE_INCHES = 0.34, 0.15
+"""Height of a row of the figure of AUCs, and of each further line of its name."""
 
 MATRICES_ABREAST = 4
 COLUMN_CELLS = 3.0
@@ -128,14 +132,17 @@ def draw_auc(path: Path, table: pd.DataFrame, phantom: bool, titles: Mapping[str
     """Draw each candidate's AUC with its interval, n beside the name, the chance line at 0.5."""
     shown = table[table["auc"].notna()].iloc[::-1]
     write_data(path, shown.iloc[::-1], phantom, AUC_COLUMNS)
-    with drawing(path, 1.2 + 0.34 * max(len(shown), 3)) as figure:
+    names = [_auc_name(display_name(name, titles), n) for name, n in zip(shown["model"], shown["n"], strict=True)]
+    heights = np.array([ROW_INCHES + LINE_INCHES * name.count("\n") for name in names])
+    places = np.cumsum(heights) - heights / 2
+    with drawing(path, 1.2 + max(float(heights.sum()), 3 * ROW_INCHES)) as figure:
         axes = figure.subplots()
         put_title(figure, "AUC on the test split, with interval", phantom)
         if shown.empty:
             say_nothing_to_draw(axes, "no candidate has an AUC: the test split needs both classes")
             return
         axes.axvline(0.5, color=GREY, linewidth=1, linestyle=":")
-        for place, row in enumerate(shown.to_dict("records")):
+        for place, row in zip(places, shown.to_dict("records"), strict=True):
             colour = {READER: INK, FLOOR: "#7b8794", CEILING: "#7b8794", FUSION: COLOURS[2]}.get(
                 row["family"], COLOURS[0]
             )
@@ -143,20 +150,24 @@ def draw_auc(path: Path, table: pd.DataFrame, phantom: bool, titles: Mapping[str
                 [row["auc_low"], row["auc_high"]], [place, place], color=colour, linewidth=2.2, solid_capstyle="butt"
             )
             marker = {READER: "D", FLOOR: "o", CEILING: "o", FUSION: "^"}.get(row["family"], "s")
-            axes.plot(row["auc"], place, marker, color=colour, markersize=6)
-            axes.text(1.015, place, f"{row['auc']:.2f}", va="center", fontsize=9, transform=axes.get_yaxis_transform())
+            axes.plot(row["auc"], place, marker, color=colour, markersize=6, clip_on=False)
+            axes.text(1.03, place, f"{row['auc']:.2f}", va="center", fontsize=9, transform=axes.get_yaxis_transform())
         reader = shown[shown["family"] == READER]
         if len(reader):
             axes.axvline(reader["auc"].iloc[0], color=INK, linewidth=0.8, linestyle="--", zorder=0)
-        named = [f"{display_name(name, titles)}  (n = {n})" for name, n in zip(shown["model"], shown["n"], strict=True)]
-        names = [
-            name.replace(" + ", "\n+ ").replace(" (mean", "\n(mean") if len(name) > LONGEST_NAME else name
-            for name in named
-        ]
-        axes.set_yticks(range(len(shown)), names)
+        axes.set_yticks(places, names)
         axes.grid(axis="y", visible=False)
         low = float(np.nanmin(shown[["auc", "auc_low"]].to_numpy()))
-        axes.set(xlim=(min(0.4, low - 0.03), 1.0), ylim=(-0.6, len(shown) - 0.4), xlabel="AUC")
+        axes.set(xlim=(min(0.4, low - 0.03), 1.0), ylim=(0, heights.sum()), xlabel="AUC")
+
+
+def _auc_name(name: str, n: int) -> str:
+    """Return a name and n for the axis, on several lines if it is long; those of a fusion and a mean start with it."""
+    size = f"(n = {n})".replace(" ", "\N{NO-BREAK SPACE}")
+    text = f"{name}  {size}"
+    if len(text) > LONGEST_NAME:
+        text = wrapped(text.replace(" + ", "\n+ ").replace(" (mean", "\n(mean"), LONGEST_NAME)
+    return text.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def draw_confusion(path: Path, table: pd.DataFrame, phantom: bool, titles: Mapping[str, str]) -> None:

@@ -1,19 +1,23 @@
-"""What all figures share: lines that can be told apart, and legends that fit."""
+"""What all figures share: lines that can be told apart, and names and legends that fit."""
 
 from __future__ import annotations
 
+import warnings
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mammoflow.evaluation import curves
-from mammoflow.evaluation.candidates import READER
-from mammoflow.evaluation.drawing import COLOURS, dashes, drawing, put_legend
+from mammoflow.evaluation.candidates import CLASSIFIER, FLOOR, FUSION, READER
+from mammoflow.evaluation.drawing import COLOURS, dashes, drawing, put_legend, wrapped
+from mammoflow.evaluation.figures import draw_auc
 
+HUNDRED = "EfficientNet-B0 of our hospital for whole images, trained on two data sets of 2024, version 1.2.3 RC"
 SHORT, LONG = "resnet", "EfficientNet-Lite0, 38 mm around the lesion (oracle)"
 
 
@@ -35,6 +39,40 @@ def test_a_legend_has_as_many_columns_as_fit(tmp_path: Path, name: str, columns:
     assert box.x1 <= figure.bbox.width
     # the plot keeps its height
     assert axes.get_position().height * figure.get_figheight() > 3.5
+
+
+@pytest.mark.parametrize("letter", ["", "W"])
+def test_a_legend_breaks_a_name_that_is_wider_than_the_figure(drawn: list[Figure], tmp_path: Path, letter: str) -> None:
+    with drawing(tmp_path / "figure.png", 5.0) as figure:
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], label=100 * letter or HUNDRED)
+        axes.plot([0, 1], [1, 0], label=SHORT)
+        put_legend(figure, axes)
+    (legend,) = drawn[0].legends
+    assert legend.get_window_extent().width <= figure.bbox.width
+    assert "".join(text.get_text() for text in legend.get_texts()).count("\n") >= 1
+    assert axes.get_position().height * figure.get_figheight() > 3.5
+
+
+def test_lines_break_at_blanks_and_underscores() -> None:
+    assert wrapped("sam_vit_b_lora: n = 3", 10) == "sam_vit_\nb_lora: n\n= 3"
+    assert wrapped("one\ntwo", 10) == "one\ntwo"
+
+
+def test_a_name_of_100_letters_leaves_room_for_the_aucs(drawn: list[Figure], tmp_path: Path) -> None:
+    assert len(HUNDRED) == 100
+    row = {"n": 378, "n_malignant": 100, "patients": 200, "auc_low": 0.0, "auc_high": 1.0, "note": ""}
+    families = {"BI-RADS": READER, HUNDRED: CLASSIFIER, f"{HUNDRED} + BI-RADS": FUSION, "age": FLOOR}
+    rows = [{"model": name, "family": family, "auc": 0.5, **row} for name, family in families.items()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        draw_auc(tmp_path / "auc.png", pd.DataFrame(rows), False, {})
+    (axes,) = drawn[0].axes
+    assert axes.get_position().width > 0.35
+    boxes = [label.get_window_extent() for label in axes.get_yticklabels()]
+    assert min(box.x0 for box in boxes) >= 0
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    assert axes.get_yticklabels()[2].get_text().split() == [*HUNDRED.split(), "(n", "=", "378)"]
 
 
 def test_names_of_near_operating_points_do_not_cover_each_other() -> None:
