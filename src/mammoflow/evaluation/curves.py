@@ -23,18 +23,19 @@ from mammoflow.evaluation.drawing import (
     put_legend,
     put_title,
     say_nothing_to_draw,
+    wrapped,
     write_data,
 )
 from mammoflow.evaluation.metrics import FloatArray
 
 FAINT = "#cbd2d9"
 PANEL_COLUMNS = 4
-ASSESSMENT = "BI-RADS assessment"
-NEAR = (0.22, 0.05)
-"""Differences in x and y between two points below which the label of the second one is a line lower."""
+PANEL_LETTERS, PANEL_INCHES, PANEL_LINE_INCHES = 32, 2.35, 0.13
+"""Of a panel: letters of a line of its name, its height with one line, and the height of each further line."""
 
-LINE_POINTS = 12.0
-"""Height of a line of these labels."""
+ASSESSMENT = "BI-RADS assessment"
+NEAR, LINE_POINTS = (0.22, 0.05), 12.0
+"""Differences in x and y between two points below which the label of the second one is a line of 12 points lower."""
 
 NOTHING = "no curve: the test split needs lesions of both classes"
 
@@ -199,7 +200,9 @@ def draw_roc_panels(path: Path, curves: Sequence[Curve], table: pd.DataFrame, ph
     columns = min(PANEL_COLUMNS, max(1, len(shown)))
     rows = max(1, -(-len(shown) // columns))
     write_data(path, roc_points([curve for curve in curves if curve.family == READER or curve in shown]), phantom)
-    with drawing(path, 0.7 + 2.35 * rows, width_inches=max(5.6, 2.3 * columns)) as figure:
+    further = max((wrapped(curve.name, PANEL_LETTERS).count("\n") for curve in shown), default=0)
+    height = 0.7 + rows * (PANEL_INCHES + PANEL_LINE_INCHES * further)
+    with drawing(path, height, width_inches=max(5.6, 2.3 * columns)) as figure:
         grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
         put_title(figure, "ROC of each model on the test split", phantom)
         if not shown:
@@ -235,7 +238,7 @@ def _draw_panel(axes: Axes, curve: Curve, curves: Sequence[Curve], shown: Sequen
 
 
 def _panel_title(curve: Curve, area: pd.Series | None) -> str:
-    name = curve.name if len(curve.name) <= 28 else f"{curve.name[:27]}…"
+    name = wrapped(curve.name, PANEL_LETTERS)
     if area is None or pd.isna(area["auc"]):
         return name
     bounds = "" if pd.isna(area["auc_low"]) else f" ({area['auc_low']:.2f} to {area['auc_high']:.2f})"

@@ -75,6 +75,25 @@ def test_a_name_of_100_letters_leaves_room_for_the_aucs(drawn: list[Figure], tmp
     assert axes.get_yticklabels()[2].get_text().split() == [*HUNDRED.split(), "(n", "=", "378)"]
 
 
+def test_titles_of_panels_have_the_whole_name(drawn: list[Figure], tmp_path: Path) -> None:
+    label, scores = np.array([0.0, 1.0]), [np.array([0.2, 0.7])]
+    names = [
+        "EfficientNet-B0 whole image (3 seeds)",
+        "EfficientNet-B0 whole image radiomics (3 seeds) (oracle)",
+        HUNDRED,
+    ]
+    shown = [curves.Curve(name, name, CLASSIFIER, label, scores, 0.5, "") for name in names]
+    areas = pd.DataFrame({"model": names, "auc": 0.7, "auc_low": 0.6, "auc_high": 0.8})
+    curves.draw_roc_panels(tmp_path / "roc_panels.png", shown, areas, False)
+    titles = [axes._left_title for axes in drawn[0].axes]  # type: ignore[attr-defined]
+    assert [" ".join(title.get_text().split()) for title in titles] == [
+        f"{name} AUC 0.70 (0.60 to 0.80), n = 2" for name in names
+    ]
+    boxes = [title.get_window_extent() for title in titles]
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    assert max(box.x1 for box in boxes) <= drawn[0].bbox.width
+
+
 def test_names_of_near_operating_points_do_not_cover_each_other() -> None:
     label = np.repeat([0.0, 1.0], 100)
     # few lesions between the lowest cuts, so that their points are near
