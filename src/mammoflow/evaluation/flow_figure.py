@@ -22,7 +22,7 @@ LINE, PADDING, GAP, TOP = 0.17, 0.1, 0.24, 0.42
 LETTERS_AN_INCH = 15.5
 """At the size of the text; few enough for the widest font that may show the SVG."""
 
-MOST_REASONS, MOST_BRANCHES = 6, 12
+MOST_REASONS = 6
 SIZE = 8.0
 
 
@@ -123,8 +123,7 @@ def _blocks(steps: Sequence[Mapping[str, Any]]) -> list[_Block]:
         elif blocks:
             beside = blocks[-1].beside
             beside += [] if beside else ["Of these"]
-            if len(beside) < 2 * MOST_BRANCHES:
-                beside += _wrapped(f"{step['step']}: {step['lesions']:,} lesions, {step['patients']:,} patients", RIGHT)
+            beside += _wrapped(f"{step['step']}: {step['lesions']:,} lesions, {step['patients']:,} patients", RIGHT)
     return blocks
 
 

@@ -16,6 +16,7 @@ from mammoflow.evaluation import curves
 from mammoflow.evaluation.candidates import CLASSIFIER, FLOOR, FUSION, READER
 from mammoflow.evaluation.drawing import COLOURS, dashes, drawing, put_legend, wrapped
 from mammoflow.evaluation.figures import draw_auc
+from mammoflow.evaluation.flow_figure import draw_flow
 
 HUNDRED = "EfficientNet-B0 of our hospital for whole images, trained on two data sets of 2024, version 1.2.3 RC"
 SHORT, LONG = "resnet", "EfficientNet-Lite0, 38 mm around the lesion (oracle)"
@@ -92,6 +93,17 @@ def test_titles_of_panels_have_the_whole_name(drawn: list[Figure], tmp_path: Pat
     boxes = [title.get_window_extent() for title in titles]
     assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
     assert max(box.x1 for box in boxes) <= drawn[0].bbox.width
+
+
+def test_the_flow_shows_every_branch_of_a_step(drawn: list[Figure], tmp_path: Path) -> None:
+    counts = {"lesions": 980, "images": 900, "patients": 290, "excluded": []}
+    names = [f"Segmented by lora_tuned_model_number_{number:02d}" for number in range(20)]
+    steps = [{"step": "Usable lesions", "branch": False, **counts}]
+    steps += [{"step": name, "branch": True, **counts} for name in names]
+    draw_flow(tmp_path / "flow.png", steps, False)
+    shown = " ".join(text.get_text() for text in drawn[0].axes[0].texts)
+    assert [name for name in names if name not in shown] == []
+    assert min(text.get_window_extent().y0 for text in drawn[0].axes[0].texts) > 0
 
 
 def test_names_of_near_operating_points_do_not_cover_each_other() -> None:
