@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from sklearn.metrics import (
     balanced_accuracy_score,
     confusion_matrix,
@@ -184,6 +186,30 @@ def test_predictions_of_another_split_are_refused(tmp_path: Path) -> None:
         read_class_predictions([file], images)
     assert read_class_predictions([], images).empty
     assert class_tables(read_class_predictions([], images), {}, RULE, "") == {}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        NAMES,
+        ["almost entirely fatty", "scattered fibroglandular", "heterogeneously dense", "extremely dense"],
+        [f"class number {number}" for number in range(12)],
+        ["normal", "Bindegewebsvermehrungsstörung", "malignant"],
+    ],
+)
+def test_names_of_classes_do_not_cover_each_other(drawn: list[Figure], tmp_path: Path, names: list[str]) -> None:
+    pairs = [(reference, predicted) for reference in names for predicted in names]
+    cells = pd.DataFrame(pairs, columns=["reference", "predicted"]).assign(n=1234, share=0.3)
+    both = pd.concat([cells.assign(model="first"), cells.assign(model="second")])
+    draw_class_confusion(tmp_path / "class_confusion.png", both, False, {})
+    for axes in drawn[0].axes:
+        for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+            boxes = [label.get_window_extent() for label in labels]
+            assert not any(one.overlaps(other) for one, other in pairwise(boxes))
+            assert min(min(box.x0, box.y0) for box in boxes) >= 0
+        numbers = [text.get_window_extent() for text in axes.texts]
+        assert not any(one.overlaps(other) for one, other in pairwise(numbers))
+        assert axes.get_position().width * drawn[0].get_figwidth() > 0.35 * len(names)
 
 
 def test_the_matrices_are_drawn_with_their_data(tmp_path: Path, table: pd.DataFrame) -> None:
