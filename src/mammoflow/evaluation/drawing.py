@@ -63,6 +63,8 @@ LEGEND_LINE_INCHES = 0.2
 TITLE_LETTERS = 11.0
 """Letters of a title on an inch; a longer title takes a further line."""
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
 LEAST_LEGEND_LETTERS = 10
 """Letters of a line of a legend below which a legend that is too wide stays so."""
 
@@ -146,9 +148,12 @@ def put_title(figure: Figure, title: str, phantom: bool, y: float | None = None)
 
 
 def wrapped(text: str, letters: int) -> str:
-    """Break each line of a text that has more letters, at blanks, hyphens and underscores if there are some."""
+    """Break each line of a text that has more letters, at blanks, hyphens and underscores if there are some.
+
+    A no-break space becomes a blank at which no line is broken.
+    """
     lines = [textwrap.fill(line.replace("_", "_ "), letters).replace("_ ", "_") for line in text.splitlines()]
-    return "\n".join(lines)
+    return "\n".join(lines).replace(NO_BREAK, " ")
 
 
 def dashes(place: int) -> Dashes:
@@ -156,7 +161,7 @@ def dashes(place: int) -> Dashes:
     return DASHES[(place + place // len(COLOURS)) % len(DASHES)]
 
 
-def put_legend(figure: Figure, axes: Axes, columns: int = 2) -> None:
+def put_legend(figure: Figure, axes: Axes | Sequence[Axes], columns: int = 2, title: str | None = None) -> None:
     """Put a legend below the plots; if names are too long, it has fewer columns, then more lines, and the figure grows.
 
     Parameters
@@ -164,17 +169,19 @@ def put_legend(figure: Figure, axes: Axes, columns: int = 2) -> None:
     figure
         Not laid out yet.
     axes
-        The plot whose artists are named; each name is in the legend once.
+        The plots whose artists are named; each name is in the legend once.
     columns
         Most columns.
+    title
+        A line above the names.
     """
-    handles, labels = axes.get_legend_handles_labels()
-    entries = dict(zip(labels, handles, strict=True))
+    named = [one.get_legend_handles_labels() for one in ([axes] if isinstance(axes, Axes) else axes)]
+    entries = {label: handle for handles, labels in named for handle, label in zip(handles, labels, strict=True)}
     rows = -(-len(entries) // columns)
     names, letters = list(entries), max(map(len, entries), default=0)
     tried = columns
     while True:
-        legend = figure.legend(entries.values(), names, loc="outside lower center", ncols=tried)
+        legend = figure.legend(entries.values(), names, loc="outside lower center", ncols=tried, title=title)
         fits = legend.get_window_extent().width <= figure.bbox.width
         if fits or (tried == 1 and letters < LEAST_LEGEND_LETTERS):
             break

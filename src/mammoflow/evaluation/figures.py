@@ -22,6 +22,7 @@ from mammoflow.evaluation.drawing import (
     COLOURS,
     GREY,
     INK,
+    NO_BREAK,
     WIDTH_INCHES,
     drawing,
     put_title,
@@ -163,11 +164,10 @@ def draw_auc(path: Path, table: pd.DataFrame, phantom: bool, titles: Mapping[str
 
 def _auc_name(name: str, n: int) -> str:
     """Return a name and n for the axis, on several lines if it is long; those of a fusion and a mean start with it."""
-    size = f"(n = {n})".replace(" ", "\N{NO-BREAK SPACE}")
-    text = f"{name}  {size}"
+    text = f"{name}  (n{NO_BREAK}={NO_BREAK}{n})"
     if len(text) > LONGEST_NAME:
-        text = wrapped(text.replace(" + ", "\n+ ").replace(" (mean", "\n(mean"), LONGEST_NAME)
-    return text.replace("\N{NO-BREAK SPACE}", " ")
+        text = text.replace(" + ", "\n+ ").replace(" (mean", "\n(mean")
+    return wrapped(text, LONGEST_NAME)
 
 
 def draw_confusion(path: Path, table: pd.DataFrame, phantom: bool, titles: Mapping[str, str]) -> None:

@@ -12,12 +12,16 @@ from matplotlib.axes import Axes
 from mammoflow.evaluation.drawing import (
     COLOURS,
     GREY,
+    LEGEND_LINE_INCHES,
     MARKERS,
+    NO_BREAK,
     dashes,
     drawing,
     name_artists,
+    put_legend,
     put_title,
     say_nothing_to_draw,
+    wrapped,
     write_data,
 )
 from mammoflow.evaluation.segmentation_summary import ELLIPSE, ORACLE
@@ -27,6 +31,9 @@ DICE_COLUMNS = (
     "model", "mark", "field_of_view", "prompts", "margin_mm", "selection", "feed", "n", "patients", "dice", "dice_low",
     "dice_high", "missed", "note",
 )  # fmt: skip
+
+TITLE_LETTERS, HALF_TITLE_LETTERS, TITLE_LINE_INCHES = 54, 26, 0.17
+"""Letters of a line of the title of a panel as wide as the figure and as half of it, and the height of a line."""
 
 NO_DICE = "no Dice: the study has no reference masks,\nor the test split has no lesion"
 
@@ -48,7 +55,7 @@ def draw_dice_against_margin(path: Path, table: pd.DataFrame, phantom: bool) -> 
     shown = exact_boxes(table)
     shown = shown[(shown["split"] == "test") & (shown["selection"] == CHOSEN) & shown["dice"].notna()]
     write_data(path, shown, phantom, DICE_COLUMNS)
-    with drawing(path, 4.4) as figure:
+    with drawing(path, 4.2 + LEGEND_LINE_INCHES * (1 + -(-shown["model"].nunique() // 2))) as figure:
         axes = figure.subplots()
         put_title(figure, "Dice against the margin of the box prompt", phantom)
         if shown.empty:
@@ -75,7 +82,7 @@ def draw_dice_against_margin(path: Path, table: pd.DataFrame, phantom: bool) -> 
             )
         axes.set(ylim=(0, 1), xlabel="Margin on each side of the lesion's box (mm)", ylabel="Mean Dice, missed = 0")
         axes.set_xticks(sorted(shown["margin_mm"].unique()))
-        axes.legend(loc="lower left", title=f"test split, n = {int(shown['n'].max())} lesions", alignment="left")
+        put_legend(figure, axes, title=f"test split, n = {int(shown['n'].max())} lesions")
 
 
 def _draw_band(axes: Axes, rows: pd.DataFrame, across: str, name: str, style: dict[str, Any]) -> None:
@@ -96,18 +103,25 @@ def draw_dice_by_iteration(path: Path, table: pd.DataFrame, phantom: bool) -> No
     margins = sorted(shown["margin_mm"].unique())
     write_data(path, shown, phantom, DICE_COLUMNS)
     columns = min(2, max(1, len(panels)))
-    height = 3.6 if columns == 1 else 0.6 + 2.8 * -(-len(panels) // columns)
+    rows_of_panels = max(1, -(-len(panels) // columns))
+    letters = TITLE_LETTERS if columns == 1 else HALF_TITLE_LETTERS
+    titles = [
+        wrapped(f"{model}, n{NO_BREAK}={NO_BREAK}{int(part['n'].max())}\n{FEEDS.get(feed, feed)}", letters)
+        for model, feed, part in panels
+    ]
+    further = TITLE_LINE_INCHES * max((title.count("\n") - 1 for title in titles), default=0)
+    height = (3.6 if columns == 1 else 0.6 + 2.8 * rows_of_panels) + further * rows_of_panels
     with drawing(path, height) as figure:
-        grid = figure.subplots(max(1, -(-len(panels) // columns)), columns, squeeze=False, sharey=True).ravel()
+        grid = figure.subplots(rows_of_panels, columns, squeeze=False, sharey=True).ravel()
         put_title(figure, "Dice by refinement iteration", phantom)
         if not panels:
             say_nothing_to_draw(grid[0], NO_DICE)
-        for axes, (model, feed, part) in zip(grid, panels, strict=False):
+        for axes, title, (_, _, part) in zip(grid, titles, panels, strict=False):
             for margin, line in part.groupby("margin_mm"):
                 place = margins.index(margin)
                 style = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
                 _draw_band(axes, line, "iteration", f"+{margin:g} mm", {**style, "linestyle": dashes(place)})
-            axes.set_title(f"{model}, n = {int(part['n'].max())}\n{FEEDS.get(feed, feed)}", fontweight="normal")
+            axes.set_title(title, fontweight="normal")
             axes.set(ylim=(0, 1), xlabel="Iteration", ylabel="Mean Dice, missed = 0")
             axes.set_xticks(sorted(part["iteration"].unique()))
         for axes in grid[max(len(panels), 1) :]:
@@ -138,12 +152,14 @@ def draw_dice_against_diameter(path: Path, table: pd.DataFrame, correlation: pd.
         phantom,
         ("case", "model", "mark", "prompts", "margin_mm", "diameter_mm", "malignant", "dice", "note"),
     )
-    with drawing(path, 0.5 + 3.1 * max(1, len(models))) as figure:
+    titles = [_diameter_title(shown[shown["model"] == model], correlation) for model in models]
+    further = TITLE_LINE_INCHES * sum(title.count("\n") for title in titles)
+    with drawing(path, 0.5 + 3.1 * max(1, len(models)) + further) as figure:
         grid = figure.subplots(max(1, len(models)), 1, squeeze=False).ravel()
         put_title(figure, "Dice against lesion diameter", phantom)
         if not models:
             say_nothing_to_draw(grid[0], NO_DICE)
-        for axes, model in zip(grid, models, strict=False):
+        for axes, model, title in zip(grid, models, titles, strict=False):
             part = shown[shown["model"] == model]
             malignant = part["malignant"].astype("Int64")
             kinds = (
@@ -166,11 +182,14 @@ def draw_dice_against_diameter(path: Path, table: pd.DataFrame, correlation: pd.
                     label=f"{name} ({len(rows)})",
                 )
             axes.set(ylim=(-0.03, 1.03), xlabel="Longest diameter (mm)", ylabel="Dice")
-            axes.set_title(
-                f"{part['shown_as'].iloc[0]}{_margin(part)}, n = {len(part)}{_says(correlation, model)}",
-                fontweight="normal",
-            )
-            axes.legend(loc="lower right")
+            axes.set_title(title, fontweight="normal")
+            axes.legend(loc="upper left", bbox_to_anchor=(1, 1))  # beside the panel, where no point lies
+
+
+def _diameter_title(part: pd.DataFrame, correlation: pd.DataFrame) -> str:
+    """Return the title of the panel of one model, in several lines if it is long."""
+    says = _says(correlation, str(part["model"].iloc[0]))
+    return wrapped(f"{part['shown_as'].iloc[0]}{_margin(part)}\nn = {len(part)}{says}", TITLE_LETTERS)
 
 
 def _margin(part: pd.DataFrame) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,16 @@ from matplotlib.figure import Figure
 from mammoflow.evaluation import curves
 from mammoflow.evaluation.candidates import CLASSIFIER, FLOOR, FUSION, READER
 from mammoflow.evaluation.drawing import COLOURS, dashes, drawing, put_legend, wrapped
+from mammoflow.evaluation.few_labels_figure import draw_few_labels
 from mammoflow.evaluation.figures import draw_auc
 from mammoflow.evaluation.flow_figure import draw_flow
+from mammoflow.evaluation.segmentation_figures import (
+    draw_dice_against_diameter,
+    draw_dice_against_margin,
+    draw_dice_by_iteration,
+)
+from mammoflow.evaluation.segmentation_summary import ORACLE
+from mammoflow.evaluation.segmentation_tables import CHOSEN
 
 HUNDRED = "EfficientNet-B0 of our hospital for whole images, trained on two data sets of 2024, version 1.2.3 RC"
 SHORT, LONG = "resnet", "EfficientNet-Lite0, 38 mm around the lesion (oracle)"
@@ -57,6 +65,7 @@ def test_a_legend_breaks_a_name_that_is_wider_than_the_figure(drawn: list[Figure
 
 def test_lines_break_at_blanks_and_underscores() -> None:
     assert wrapped("sam_vit_b_lora: n = 3", 10) == "sam_vit_\nb_lora: n\n= 3"
+    assert wrapped("U-Net n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}3", 8) == "U-Net\nn = 3"
     assert wrapped("one\ntwo", 10) == "one\ntwo"
 
 
@@ -104,6 +113,70 @@ def test_the_flow_shows_every_branch_of_a_step(drawn: list[Figure], tmp_path: Pa
     shown = " ".join(text.get_text() for text in drawn[0].axes[0].texts)
     assert [name for name in names if name not in shown] == []
     assert min(text.get_window_extent().y0 for text in drawn[0].axes[0].texts) > 0
+
+
+def dice_rows(models: list[str]) -> pd.DataFrame:
+    """Return made-up rows of the table of Dice for each model, margin and iteration."""
+    shared = {"split": "test", "field_of_view": "image", "prompts": "box", "feed": "logits", "mark": ORACLE, "note": ""}
+    shared |= {"n": 378, "patients": 201, "dice": 0.1, "dice_low": 0.0, "dice_high": 0.2, "missed": 3}
+    rows = [
+        {"model": model, "margin_mm": margin, "selection": selection, **shared}
+        for model in models
+        for margin in (0.0, 5.0, 20.0)
+        for selection in (CHOSEN, "iteration 1", "iteration 2")
+    ]
+    return pd.DataFrame(rows)
+
+
+def check_panels(figure: Figure) -> None:
+    """Check that titles of panels keep apart and inside the figure, and that legends are outside the panels."""
+    titles = [text.get_window_extent() for axes in figure.axes for text in (axes._left_title,) if text.get_text()]  # type: ignore[attr-defined]
+    assert not any(one.overlaps(other) for one, other in combinations(titles, 2))
+    assert all(box.x1 <= figure.bbox.width for box in titles)
+    legends = [*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend())]
+    assert legends
+    for legend, axes in product(legends, figure.axes):
+        box = legend.get_window_extent()  # type: ignore[union-attr]
+        assert not box.overlaps(axes.get_window_extent())
+        assert box.x1 <= 1.01 * figure.bbox.width  # letters are a little wider at the resolution of the test
+    assert min(axes.get_position().height for axes in figure.axes) * figure.get_figheight() > 1.5
+
+
+LONG_MODELS = [f"medsam_vit_b_lora_tuned_on_our_hospital_{number}" for number in range(5)]
+
+
+def test_titles_and_legends_of_segmentation_figures_cover_nothing(drawn: list[Figure], tmp_path: Path) -> None:
+    table = dice_rows(LONG_MODELS)
+    draw_dice_against_margin(tmp_path / "margin.png", table, False)
+    draw_dice_by_iteration(tmp_path / "iteration.png", table, False)
+    lesions = {
+        "split": "test",
+        "mark": ORACLE,
+        "prompts": "box",
+        "margin_mm": 5.0,
+        "note": "",
+        "malignant": [0, 1, None],
+    }
+    lesions |= {"case": [1, 2, 3], "diameter_mm": [5.0, 60.0, 30.0], "dice": [0.1, 0.0, 1.0]}
+    diameters = pd.concat([pd.DataFrame({"model": model, **lesions}) for model in LONG_MODELS[:2]])
+    correlation = pd.DataFrame({"split": "test", "model": LONG_MODELS, "r": 0.3, "rho": 0.3})
+    draw_dice_against_diameter(tmp_path / "diameter.png", diameters, correlation, False)
+    for figure in drawn:
+        check_panels(figure)
+
+
+def test_the_legend_of_few_labels_covers_no_curve(drawn: list[Figure], tmp_path: Path) -> None:
+    rows = [
+        {"figure": figure, "network": "unet", "method": method, "labels": labels, "supplementary": "lesion_diffusion",
+         "label_fraction": share, "value": share, "value_low": 0.0, "value_high": 1.0, "n": 100, "patients": 50}
+        for figure in ("dice", "auc")
+        for method in ("supervised", "mean_teacher", "fixmatch", "pseudo_labels")
+        for labels in ("masks", "boxes", "points")
+        for share in (0.1, 1.0)
+    ]  # fmt: skip
+    draw_few_labels(tmp_path / "few_labels.png", pd.DataFrame(rows), False)
+    check_panels(drawn[0])
+    assert len(drawn[0].legends[0].get_texts()) == 12
 
 
 def test_names_of_near_operating_points_do_not_cover_each_other() -> None:

@@ -116,8 +116,7 @@ def test_the_lines_of_the_margin_figure_are_the_rows_of_the_table(drawn: list[Fi
     assert lines["small"][0] == [0, 5, 10]
     assert lines["small"][1] == pytest.approx([0.85, 0.8, 0.75])
     assert lines["ellipse in the box (floor)"][1] == pytest.approx([0.4] * 3)
-    legend = axes.get_legend()
-    assert legend is not None
+    (legend,) = drawn[0].legends
     assert legend.get_title().get_text() == "test split, n = 2 lesions"
 
 
