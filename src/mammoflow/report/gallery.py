@@ -76,7 +76,7 @@ class Case:
     points
         The prompt's points as (x, y, on the lesion).
     rings
-        Circles in which features are computed, as SVG path data.
+        Circles in which features are computed, as SVG path data; none where there is no mask to compute them on.
     masks
         Of the models that have one.
     """
@@ -152,7 +152,7 @@ def read_gallery(
         image = read_image(Path(film["folder"]) / film["image_file"])
         for _, lesion in part.iterrows():
             rows = by_lesion.get(lesion["lesion_id"], of_models.iloc[:0])
-            cases.append(_case(lesion, film, image, rows, models, side_px, rings))
+            cases.append(_case(lesion, film, image, rows, models, tables.default_model, side_px, rings))
     numbers = dict(zip(shown["lesion_id"], shown["case"], strict=True))
     calls = CaseCalls.read(predictions, numbers, titles or {})
     return Gallery(sorted(cases, key=lambda case: case.number), models, calls, total)
@@ -172,6 +172,7 @@ def _case(
     image: Array,
     rows: pd.DataFrame,
     models: Sequence[str],
+    default_model: str,
     side_px: int,
     rings: Rings | None,
 ) -> Case:
@@ -185,14 +186,16 @@ def _case(
         mask = read_mask(path)[wide[1] : wide[1] + wide[3], wide[0] : wide[0] + wide[2]]
         return outline(mask, tolerance), mask
 
+    of_predicted = rings is not None and rings.of_predicted
     reference = ""
     around: Mask | None = None
     if pd.notna(lesion["mask_file"]):
-        reference, around = outlined(Path(lesion["folder"]) / lesion["mask_file"])
+        reference, mask = outlined(Path(lesion["folder"]) / lesion["mask_file"])
+        around = None if of_predicted else mask
     found: list[CaseMask] = []
     for _, row in rows.iterrows():
         path, mask = outlined(Path(row["folder"]) / row["mask_file"])
-        if len(found) == 0 and mask.any() and (rings is None or rings.of_predicted):
+        if of_predicted and row["model"] == default_model:
             around = mask
         found.append(_case_mask(row, path, models))
     prompt = prompt_box(first) if len(first) else first

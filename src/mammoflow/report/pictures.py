@@ -36,25 +36,29 @@ class PictureTables:
         Of the schemas CANONICAL_LESIONS and CANONICAL_IMAGES; films are indexed by image.
     masks, scores
         Of the schemas MASKS and SEGMENTATION_SCORES; empty where no model has masks.
+    default_model
+        The model whose masks the features are computed on; "" where no model has masks.
     """
 
     lesions: pd.DataFrame
     films: pd.DataFrame
     masks: pd.DataFrame
     scores: pd.DataFrame
+    default_model: str
 
     @classmethod
     def read(cls, images: Sequence[Path], masks: Sequence[Path]) -> PictureTables:
-        """Read the tables of the folders of the image stage and of the segmentation, in their order.
+        """Read the tables of the folders of the image stage and of the segmentation, those of the default model first.
 
         In a run that makes every fold, masks and scores are those of the lesions that each fold held out.
         """
         lesions = joined(images, "lesions.parquet", CANONICAL_LESIONS)
         films = joined(images, "images.parquet", CANONICAL_IMAGES).set_index("image_id")
         if not masks:
-            return cls(lesions, films, empty_table(MASKS), empty_table(SEGMENTATION_SCORES))
+            return cls(lesions, films, empty_table(MASKS), empty_table(SEGMENTATION_SCORES), "")
         made = (("masks.parquet", MASKS), ("scores.parquet", SEGMENTATION_SCORES))
-        return cls(lesions, films, *(held_out(joined(masks, name, schema), lesions, images) for name, schema in made))
+        of_masks, scores = (held_out(joined(masks, name, schema), lesions, images) for name, schema in made)
+        return cls(lesions, films, of_masks, scores, masks[0].parent.name)
 
 
 def joined(folders: Sequence[Path], name: str, schema: DataFrameSchema) -> pd.DataFrame:

@@ -95,8 +95,8 @@ def write_report(
     headline = tables.rows("comparison")
     if not headline:
         raise StudyError(f"{comparison / 'comparison.csv'} has no rows; run the comparison again")
-    model = masks[0].parent.name if masks else ""
     pictures = PictureTables.read(images, masks)
+    model = pictures.default_model
     provenance = read_provenance(comparison)
     titles = classifier_titles(provenance.get("training", {}))
     seen = seen_sentences(headline, tables.rows("segmentation"))

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from mammoflow.errors import StudyError
-from mammoflow.report.gallery import Gallery, read_gallery
+from mammoflow.report.gallery import Gallery, _case, read_gallery
 from mammoflow.report.pictures import PictureTables, outline
 from mammoflow.report.rings import Rings, read_rings, ring_paths
+from mammoflow.storage.files import write_mask
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,38 @@ def test_a_gallery_can_be_shorter_or_absent(run: Any, tmp_path: Path) -> None:
     assert short.total > 3
     with pytest.raises(StudyError, match="run the comparison again"):
         read_gallery(tables, tmp_path / "predictions.csv", 64, 1)
+
+
+@pytest.mark.parametrize(
+    ("masks", "of_predicted", "start"),
+    [
+        ({"default": "found"}, True, "M40.5"),
+        ({"default": "found", "second": "reference"}, True, "M40.5"),
+        ({"default": "empty"}, True, None),
+        ({"default": "empty", "second": "found"}, True, None),
+        ({"second": "found"}, True, None),
+        ({}, True, None),
+        ({"default": "found"}, False, "M22.5"),
+    ],
+)
+def test_rings_are_where_the_features_are(
+    tmp_path: Path, masks: dict[str, str], of_predicted: bool, start: str | None
+) -> None:
+    for name, column in (("reference", 22), ("found", 40), ("empty", 54)):
+        mask = np.zeros((54, 54), dtype=bool)
+        mask[22:33, column : column + 11] = True
+        write_mask(tmp_path / f"{name}.png", mask)
+    lesion = pd.Series(
+        {"case": 1, "malignant": 1, "lesion_type": "mass", "birads": 4, "diameter_mm": 11.0, "laterality": "L",
+         "view": "CC", "y0": 22, "x0": 22, "y1": 33, "x1": 33, "mask_file": "reference.png", "folder": str(tmp_path)}
+    )  # fmt: skip
+    shared = {"folder": str(tmp_path), "choice": "first", "head_choice": "single", "seen": False, "dice": 0.0}
+    shared |= {"prompts": "box", "margin_mm": 5.0, "field_of_view": "image", "prompt_points": None}
+    rows = pd.DataFrame([{"model": model, "mask_file": f"{name}.png", **shared} for model, name in masks.items()])
+    film = pd.Series({"row_spacing_mm": 1.0, "column_spacing_mm": 1.0})
+    image, rings = np.zeros((54, 54), dtype=np.uint16), Rings((10.0,), of_predicted)
+    case = _case(lesion, film, image, rows, ["default", "second"], "default", 54, rings)
+    assert [ring.partition(" ")[0] for ring in case.rings] == ([] if start is None else [start])
 
 
 def test_rings_are_circles_around_the_centroid(tmp_path: Path) -> None:
