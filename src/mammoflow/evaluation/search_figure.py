@@ -12,13 +12,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from mammoflow.evaluation.drawing import COLOURS, GREY, INK, drawing, put_title, say_nothing_to_draw
+from mammoflow.evaluation.drawing import COLOURS, GREY, INK, drawing, put_title, say_nothing_to_draw, wrapped
 from mammoflow.storage.files import read_json
 from mammoflow.tables.files import read_csv
 
 COLUMNS = 2
 FIRST_INCHES, ROW_INCHES = 2.6, 2.1
-LONGEST_LABEL = 14
+PANEL_LETTERS = 24
+"""Letters of all words below a panel; longer words are turned, and have lines of as many letters."""
+
+LETTER_INCHES = 0.08
 MARGIN = 0.04
 """Share of a range that is left free at both of its ends."""
 
@@ -43,10 +46,11 @@ def draw_trials(folder: Path) -> None:
     record = read_json(folder / "search.json")
     trials = read_csv(folder / "trials.csv", keep_default_na=False, na_values={"value": "", "standard_deviation": ""})
     space: dict[str, Any] = record["space"]
-    rows = math.ceil(len(space) / COLUMNS)
-    with drawing(folder / "trials.png", FIRST_INCHES + rows * ROW_INCHES) as figure:
+    below = [_inches_below(values) for values in space.values()]
+    heights = [ROW_INCHES + max(below[place : place + COLUMNS]) for place in range(0, len(below), COLUMNS)]
+    with drawing(folder / "trials.png", FIRST_INCHES + sum(heights)) as figure:
         put_title(figure, f"Search {record['search']} of {record['subject']}", record["phantom"])
-        grid = figure.add_gridspec(rows + 1, COLUMNS, height_ratios=[FIRST_INCHES, *([ROW_INCHES] * rows)])
+        grid = figure.add_gridspec(len(heights) + 1, COLUMNS, height_ratios=[FIRST_INCHES, *heights])
         best, label = int(record["best"]["number"]), record["figure"][:1].upper() + record["figure"][1:]
         _draw_order(figure.add_subplot(grid[0, :]), trials, best, label)
         for place, (key, values) in enumerate(space.items()):
@@ -84,12 +88,19 @@ def _draw_parameter(axes: Axes, trials: pd.DataFrame, key: str, space: Any, best
     else:
         words = [_word(value) for value in space]
         places = shown[key].map(lambda value: words.index(_word(_read(value))))
-        axes.set_xticks(range(len(words)), [word[:LONGEST_LABEL] for word in words])
+        turned = _inches_below(space) > 0
+        axes.set_xticks(range(len(words)), [wrapped(word, PANEL_LETTERS) for word in words], rotation=90 * turned)
         axes.set_xlim(-0.5, len(words) - 0.5)
     colours = np.where(shown["state"] == "complete", COLOURS[0], GREY)
     axes.scatter(places, shown["value"], s=16, c=colours.tolist())
     _ring(axes, places[shown["number"] == best], shown.loc[shown["number"] == best, "value"])
     axes.set_xlabel(key)
+
+
+def _inches_below(space: Any) -> float:
+    """Return the height that turned words of a list take; 0 for a range and for words that fit side by side."""
+    longest = 0 if isinstance(space, dict) else max(len(_word(value)) for value in space)
+    return LETTER_INCHES * min(longest, PANEL_LETTERS) if longest * len(space) > PANEL_LETTERS else 0.0
 
 
 def _show_range(axes: Axes, low: float, high: float, log: bool) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from mammoflow.errors import StudyError
 from mammoflow.evaluation import search_figure
@@ -65,6 +67,26 @@ def test_one_panel_for_the_order_and_one_for_each_parameter(tmp_path: Path, monk
         "keep": [1, 1, 0, 1], "epochs": [0, 1, 1, 0],
     }  # fmt: skip
     assert drawn == {key: list(zip(at, values, strict=True)) for key, at in places.items()}
+
+
+def test_words_of_a_list_are_whole_and_keep_apart(tmp_path: Path, drawn: list[Figure]) -> None:
+    words = ["efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "a network with a name of many words", "vgg"]
+    values = [3, [4, 5, 6, 7, 8, 9, 10], None, False]
+    write(tmp_path)
+    TRIALS.assign(width=words, steps=[json.dumps(value) for value in [*values, 3]]).to_csv(
+        tmp_path / "trials.csv", index=False
+    )
+    record = json.loads((tmp_path / "search.json").read_text())
+    record["space"] = {"width": words, "steps": values, "keep": SPACE["keep"]}
+    (tmp_path / "search.json").write_text(json.dumps(record), encoding="utf-8")
+    draw_trials(tmp_path)
+    shown = [axes.get_xticklabels() for axes in drawn[0].axes[1:]]
+    assert [label.get_text().replace("\n", " ") for label in shown[0]] == words
+    assert [label.get_text() for label in shown[1]] == ["3", "[4, 5, 6, 7, 8, 9, 10]", "null", "false"]
+    assert [label.get_rotation() for labels in shown for label in labels[:1]] == [90, 90, 0]
+    for labels in shown:
+        assert not any(one.get_window_extent().overlaps(other.get_window_extent()) for one, other in pairwise(labels))
+    assert min(axes.get_position().height * drawn[0].get_figheight() for axes in drawn[0].axes) > 1
 
 
 def test_a_record_that_is_missing_is_an_error(tmp_path: Path) -> None:
