@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -18,10 +19,13 @@ from mammoflow.evaluation.drawing import (
     put_legend,
     put_title,
     say_nothing_to_draw,
+    wrapped,
     write_data,
 )
+from mammoflow.evaluation.hypotheses import probability_value
 
-LINE_INCHES = 0.24
+LINE_INCHES, FURTHER, LONGEST_LABEL = 0.24, 0.6, 44
+"""Height of a line of the plot, that of each further line of its label as a share, and letters of a line of a label."""
 
 
 def draw_forest(path: Path, table: pd.DataFrame, best: str, phantom: bool, titles: Mapping[str, str]) -> None:
@@ -43,24 +47,26 @@ def draw_forest(path: Path, table: pd.DataFrame, best: str, phantom: bool, title
     reader = table[(table["family"] == READER) & table["auc"].notna()]
     model = table[(table["model"] == best) & table["auc"].notna()]
     lines = _lines(pd.concat([model, reader]))
+    labels = [wrapped(_text(line, model, reader), LONGEST_LABEL) for line in lines]
+    heights = np.array([1 + FURTHER * label.count("\n") for label in labels])
     write_data(path, table, phantom)
-    with drawing(path, 1.5 + LINE_INCHES * max(len(lines), 4)) as figure:
+    with drawing(path, 1.5 + LINE_INCHES * max(float(heights.sum()), 4)) as figure:
         put_title(figure, "AUC in groups of the test split (malignant of n)", phantom)
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
         if not lines:
             right.set_axis_off()
             say_nothing_to_draw(left, "no group of lesions has an AUC")
             return
-        places = {line: -place for place, line in enumerate(lines)}
+        places = dict(zip(lines, 0.5 + heights / 2 - np.cumsum(heights), strict=True))
         name = display_name(best, titles)
         _draw(left, model, places, "auc", {"color": COLOURS[0], "fmt": "s"}, 0.12, f"{name}")
         _draw(left, reader, places, "auc", {"color": INK, "fmt": "D"}, -0.12, "BI-RADS")
         _draw(right, model, places, "auc_difference", {"color": COLOURS[0], "fmt": "s"}, 0.0, "")
         left.axvline(0.5, color=GREY, linewidth=1, linestyle=":")
         right.axvline(0, color=GREY, linewidth=1, linestyle=":")
-        left.set(xlabel="AUC", ylim=(-len(lines) + 0.4, 0.7))
-        right.set(xlabel="AUC less BI-RADS")
-        left.set_yticks([*places.values()], [_text(line, model, reader) for line in lines], fontsize=8)
+        left.set(xlabel="AUC", ylim=(0.4 - heights.sum(), 0.7))
+        right.set(xlabel="AUC less\nBI-RADS")
+        left.set_yticks([*places.values()], labels, fontsize=8)
         for label, (_, group) in zip(left.get_yticklabels(), lines, strict=True):
             label.set_fontweight("normal" if group else "bold")
         for axes in (left, right):
@@ -85,7 +91,7 @@ def _text(line: tuple[str, str], model: pd.DataFrame, reader: pd.DataFrame) -> s
     rows = shown[shown["grouping"] == grouping]
     if not group:
         p_values = rows["interaction_p"].dropna()
-        return f"{grouping} (p = {p_values.iloc[0]:.2f})" if len(p_values) else grouping
+        return f"{grouping} ({probability_value(p_values.iloc[0])})" if len(p_values) else grouping
     found = rows[rows["group"] == group]
     return f"{group}  ({found['n_malignant'].iloc[0]} of {found['n'].iloc[0]})" if len(found) else group
 
@@ -93,7 +99,7 @@ def _text(line: tuple[str, str], model: pd.DataFrame, reader: pd.DataFrame) -> s
 def _draw(
     axes: Axes,
     rows: pd.DataFrame,
-    places: Mapping[tuple[str, str], int],
+    places: Mapping[tuple[str, str], float],
     column: str,
     style: Mapping[str, str],
     shift: float,

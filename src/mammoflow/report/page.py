@@ -13,6 +13,8 @@ from jinja2 import BytecodeCache, Environment, PackageLoader, StrictUndefined, s
 from jinja2.bccache import Bucket
 from markupsafe import Markup
 
+from mammoflow.evaluation.hypotheses import probability_value
+
 MINUS, DASH = "−", "–"
 ABSENT = "n/a"
 
@@ -40,13 +42,6 @@ def signed(value: float | None, digits: int = 3) -> str:
 def compact(value: float | None, digits: int) -> str:
     """Write a number of any size with as many significant digits."""
     return ABSENT if value is None else f"{value:.{digits}g}".replace("-", MINUS)
-
-
-def probability_value(p: float | None) -> str:
-    """Write a p value: `p = 0.012`, or that it is smaller than 0.001."""
-    if p is None:
-        return "no p value"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def interval(row: dict[str, Any], name: str, digits: int = 2) -> str:

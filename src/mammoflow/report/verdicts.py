@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mammoflow.evaluation.candidates import BIRADS, display_name
-from mammoflow.evaluation.hypotheses import AGAINST_READER, PRIMARY
+from mammoflow.evaluation.hypotheses import AGAINST_READER, PRIMARY, probability_value
 from mammoflow.report.content import Row
 from mammoflow.report.first_screen import model_marks
-from mammoflow.report.page import number, probability_value, signed
+from mammoflow.report.page import number, signed
 
 
 def verdicts(tests: Sequence[Row], settings: Mapping[str, Any], titles: Mapping[str, str]) -> list[str]:

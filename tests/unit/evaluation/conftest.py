@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
+from mammoflow.evaluation.drawing import DPI
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 
@@ -19,7 +21,8 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
     def keep(figure: Figure, path: Path, **_: Any) -> None:
         if figure not in figures:
-            figure.draw_without_rendering()  # texts get their places at the resolution of the test
+            figure.dpi = DPI
+            figure.draw_without_rendering()  # texts get their places
             figures.append(figure)
         Path(path).touch()
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
@@ -107,6 +109,23 @@ def test_the_interaction_is_found_where_it_is_and_adjusted_over_models_and_group
     assert subtlety["group"].tolist() == ["1", "2", NOT_KNOWN]
     assert subtlety["interaction_groups"].tolist() == [2, 2, 2]
     assert tests.loc[("size, thirds of training", "net"), "interaction_df"] == 2
+
+
+def test_the_forest_plot_writes_small_p_values_and_long_groups(
+    table: pd.DataFrame, drawn: list[Figure], tmp_path: Path
+) -> None:
+    long = "A data set with a name of a hundred letters " + 56 * "x"
+    draw_forest(tmp_path / "forest.png", table.replace({"group": {"B": long}}), "net", False, {})
+    left, right = drawn[0].axes
+    labels = [label.get_text() for label in left.get_yticklabels()]
+    assert "data set (p < 0.001)" in labels
+    assert any("".join(label.split()).startswith("".join(long.split())) for label in labels)
+    assert not any("p = 0.00)" in label for label in labels)
+    boxes = [label.get_window_extent() for label in left.get_yticklabels()]
+    assert not any(one.overlaps(other) for one, other in pairwise(boxes))
+    assert min(box.x0 for box in boxes) >= 0
+    assert right.xaxis.label.get_window_extent().x1 <= drawn[0].bbox.width
+    assert left.get_position().width > 0.2
 
 
 def test_the_forest_plot_has_a_line_for_each_group(
