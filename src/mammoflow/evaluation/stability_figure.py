@@ -50,10 +50,13 @@ def _draw_family(panel: Axes, family: str, table: pd.DataFrame) -> None:
                 color=COLOURS[place],
                 linestyle=dashes(place),
                 linewidth=2.2 if kind == ALL else 1.4,
+                marker="o" if len(low) == 1 else "",
+                clip_on=len(low) > 1,
                 label=kind,
             )
     panel.axvline(GOOD, color=GREY, linewidth=0.8)
     panel.set(xlabel="ICC(2,1), lower limit", ylabel="share of features", xlim=(0, 1), ylim=(0, 1.02))
     features, lesions = table["feature"].nunique(), int(table["n"].max())
-    panel.set_title(f"{family}: {features} features, n = {lesions} lesions of {lesions} patients")
+    words = "1 feature" if features == 1 else f"{features} features"
+    panel.set_title(f"{family}: {words}, n = {lesions} lesions of {lesions} patients")
     panel.legend(loc="lower left")

@@ -25,6 +25,8 @@ from mammoflow.evaluation.segmentation_figures import (
 )
 from mammoflow.evaluation.segmentation_summary import ORACLE
 from mammoflow.evaluation.segmentation_tables import CHOSEN
+from mammoflow.evaluation.stability_figure import draw_stability
+from mammoflow.tables.stability import ALL
 
 HUNDRED = "EfficientNet-B0 of our hospital for whole images, trained on two data sets of 2024, version 1.2.3 RC"
 SHORT, LONG = "resnet", "EfficientNet-Lite0, 38 mm around the lesion (oracle)"
@@ -177,6 +179,17 @@ def test_the_legend_of_few_labels_covers_no_curve(drawn: list[Figure], tmp_path:
     draw_few_labels(tmp_path / "few_labels.png", pd.DataFrame(rows), False)
     check_panels(drawn[0])
     assert len(drawn[0].legends[0].get_texts()) == 12
+
+
+def test_a_family_with_one_feature_is_a_point_of_the_stability(drawn: list[Figure], tmp_path: Path) -> None:
+    shared = {"perturbation": ALL, "n": 30, "icc": 0.8, "icc_low": 0.7}
+    rows = [
+        {"family": family, "feature": feature, **shared}
+        for family, feature in (("one", "a"), ("two", "a"), ("two", "b"))
+    ]
+    draw_stability(tmp_path / "stability.png", pd.DataFrame(rows), False)
+    markers = [[line.get_marker() for line in axes.get_lines() if line.get_label() == ALL] for axes in drawn[0].axes]
+    assert markers == [["o"], [""]]
 
 
 def test_names_of_near_operating_points_do_not_cover_each_other() -> None:
