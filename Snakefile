@@ -9,7 +9,10 @@ from snakemake.utils import min_version
 min_version("9.19")
 
 
-configfile: "config.yaml"
+# A process that Snakemake starts for a job reads the configuration that the main process wrote for it.
+if workflow.is_main_process:
+
+    configfile: "config.yaml"
 
 
 include: "workflow/rules/common.smk"

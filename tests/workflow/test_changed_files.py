@@ -110,3 +110,40 @@ def test_a_result_that_was_made_again_with_an_earlier_time_is_read_again(project
     planned = project.planned()
     assert {"prompts_shard", "segment_shard", "features_shard", "train_classifier", "compare", "report"} <= set(planned)
     assert "images_shard" not in planned
+
+
+# Snakemake runs a rule with Python in it in a process of its own, as it runs every job of a cluster.
+SPAWNED = """
+
+rule half_saved:
+    output:
+        f"{RUN}/spawned/saved",
+    shell:
+        "echo 'run: [' | tee config.yaml overlay.yaml > {output:q}"
+
+
+rule spawned:
+    input:
+        rules.half_saved.output,
+    output:
+        f"{RUN}/spawned/read.json",
+    run:
+        Path(output[0]).write_text(CONFIG.model_dump_json())
+"""
+
+
+def test_a_job_has_the_configuration_of_the_start_of_its_run(project: Project) -> None:
+    root = project.root
+    with (root / "Snakefile").open("a", encoding="utf-8") as snakefile:
+        snakefile.write(SPAWNED)
+    (root / "overlay.yaml").write_text("run: second\nreport: {title: At the start}\n", encoding="utf-8")
+    (root / "more.yaml").write_text("cohort: {split: {seed: 5}}\n", encoding="utf-8")
+    overlays = ("--configfile", str(root / "overlay.yaml"), str(root / "more.yaml"))
+    project.snakemake("spawned", *overlays, "--config", "cohort={shards: 3}", "prompts={margins_mm: [0.0, 10.0]}")
+    run = root / "results" / "second"
+    read = json.loads((run / "spawned" / "read.json").read_text(encoding="utf-8"))
+    assert (read["run"], read["report"]["title"], read["prompts"]["margins_mm"]) == ("second", "At the start", [0, 10])
+    assert (read["cohort"]["split"]["seed"], read["cohort"]["shards"]) == (5, 3)
+    assert "title: At the start" in (run / "settings" / "report.yaml").read_text(encoding="utf-8")
+    assert read == json.loads((run / "run.json").read_text(encoding="utf-8"))["values"]
+    assert "configuration.yaml" not in (run / "sha256sums.txt").read_text(encoding="utf-8")

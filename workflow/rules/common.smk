@@ -37,15 +37,23 @@ def config_files():
     return [file for file in map(Path, workflow.configfiles) if file not in named] + named
 
 
+CONFIG_FILES = config_files()
+
 try:
     check_project_folder(ROOT)
     check_profile(sys.argv[1:], ROOT)
-    CONFIG = planning.read_configuration(config, sys.argv[1:], config_files())
+    VALUES = planning.typed_values(config, sys.argv[1:], CONFIG_FILES) if workflow.is_main_process else config
+    CONFIG = planning.read_configuration(VALUES, sys.argv[1:])
     # A dry run writes nothing: it plans a rule for the settings files that a run would write here.
     DRY_RUN = is_dry_run(sys.argv[1:])
+    TO_WRITE = planning.changed_settings(CONFIG) if DRY_RUN else []
     if workflow.is_main_process and not DRY_RUN:
         run_lock.check_free(planning.run_folder(CONFIG))
-    TO_WRITE = planning.changed_settings(CONFIG) if DRY_RUN else planning.write_settings(CONFIG)
+        planning.write_settings(CONFIG)
+        # Snakemake starts processes for jobs, on the nodes of a cluster and here. They get this file in place of the
+        # files and the words of the command line.
+        workflow.config_settings.configfiles = [planning.write_configuration(CONFIG, VALUES)]
+        workflow.config_settings.config_args = []
 except MammoflowError as error:
     raise WorkflowError(str(error)) from None
 

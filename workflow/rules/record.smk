@@ -11,7 +11,7 @@ onstart:
         workflow.executor_plugin.name,
         ROOT,
         sys.argv,
-        config_files(),
+        CONFIG_FILES,
         workflow.resource_settings.cores,
         FINGERPRINTS,
     )

@@ -17,6 +17,7 @@ from mammoflow.config.study import StudyConfig
 from mammoflow.errors import StudyError
 from mammoflow.planning.fingerprints import Fingerprints
 from mammoflow.planning.models import run_folder
+from mammoflow.planning.workflow import CONFIGURATION
 from mammoflow.run.provenance import run_record
 from mammoflow.storage.files import file_digest, read_json, write_text
 
@@ -31,9 +32,20 @@ KNOWN = ".sha256sums.json"
 """Size, time and digest of each result, so that an unchanged file is read once."""
 
 NOT_RESULTS = frozenset(
-    {"logs", "benchmarks", RECORDS, RECORD, DIGESTS, KNOWN, "files.json", "made.json", "running.json"}
+    {
+        "logs",
+        "benchmarks",
+        RECORDS,
+        RECORD,
+        DIGESTS,
+        KNOWN,
+        CONFIGURATION,
+        "files.json",
+        "made.json",
+        "running.json",
+    }
 )
-"""What says when, where and how long something ran, at the top of a run."""
+"""What says when, where, how long and with what something ran, at the top of a run."""
 
 RUNNING, FINISHED, FAILED = "running", "finished", "failed"
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import yaml
+
 from mammoflow.config.base import overlay, validate_settings
 from mammoflow.config.documentation import settings_text
 from mammoflow.config.mapping import read_mapping
@@ -22,25 +24,47 @@ from mammoflow.storage.write_errors import WriteError
 FETCHING_TARGETS = frozenset({"download", "prefetch"})
 MOST_THREADS = 16
 THREADS_ON_A_CLUSTER = 4
+CONFIGURATION = "configuration.yaml"
+"""The configuration of the last start, in the folder of the run."""
+
 SEGMENTATION_TRAININGS = ("segmentation_models/", "segmentation_searches/")
 
 
-def read_configuration(
-    values: Mapping[str, object], arguments: Iterable[str], files: Sequence[Path] = ()
-) -> StudyConfig:
-    """Validate the configuration that Snakemake read, and check that its files exist.
-
-    The files are not checked where a target that fetches them is asked for.
+def typed_values(values: Mapping[str, object], arguments: Sequence[str], files: Sequence[Path]) -> Mapping[str, object]:
+    """Return the configuration that Snakemake read, with the words and types that its files and command line have.
 
     Parameters
     ----------
     values
         The merged configuration files.
     arguments
-        The command line of Snakemake. Snakemake knows its targets only after it has read the rules.
+        The command line of Snakemake.
     files
         The configuration files that `values` come from, each of which overlays the one before. They are read again
         strictly: a key that occurs twice is an error, and a key such as `yes` stays a word.
+
+    Raises
+    ------
+    ConfigError
+        If a file cannot be read or names a key twice, or a value of the command line is not YAML.
+    """
+    texts: dict[str, object] = {}
+    for file in files:
+        texts = overlay(texts, read_mapping(file))
+    return with_command_line(keep_words(values, texts), arguments)
+
+
+def read_configuration(values: Mapping[str, object], arguments: Iterable[str]) -> StudyConfig:
+    """Validate the values of a configuration, and check that its files exist.
+
+    The files are not checked where a target that fetches them is asked for.
+
+    Parameters
+    ----------
+    values
+        What `typed_values` returns.
+    arguments
+        The command line of Snakemake. Snakemake knows its targets only after it has read the rules.
 
     Raises
     ------
@@ -49,13 +73,8 @@ def read_configuration(
     WeightsError
         If a weights file does not exist.
     """
-    texts: dict[str, object] = {}
-    for file in files:
-        texts = overlay(texts, read_mapping(file))
-    words = list(arguments)
-    typed = with_command_line(keep_words(values, texts), words)
-    config = validate_settings(StudyConfig, typed, "the configuration")
-    if not FETCHING_TARGETS & {argument.partition(":")[0] for argument in words}:
+    config = validate_settings(StudyConfig, values, "the configuration")
+    if not FETCHING_TARGETS & {argument.partition(":")[0] for argument in arguments}:
         check_files(config)
     check_places(config)
     return config
@@ -100,7 +119,39 @@ def settings_file(config: StudyConfig, job: str) -> str:
 
 def write_settings(config: StudyConfig) -> None:
     """Write the settings file of each job; a file whose content stays the same is not touched."""
-    for path, text in _changed_settings(config).items():
+    _write(config, _changed_settings(config))
+
+
+def write_configuration(config: StudyConfig, values: Mapping[str, object]) -> Path:
+    """Write the configuration for the processes that Snakemake starts for jobs; return the absolute path of the file.
+
+    These processes read it in place of the configuration files and of the command line. So a file that is edited
+    during a run changes nothing in it, and no value loses its type on its way to another machine.
+
+    Parameters
+    ----------
+    config
+        The configuration of the run.
+    values
+        What `typed_values` returned for it.
+    """
+    path = run_folder(config) / CONFIGURATION
+    text = yaml.dump(values, Dumper=_MappingDumper, sort_keys=False, allow_unicode=True)
+    if not _has_text(path, text):
+        _write(config, {path: text})
+    return path.absolute()
+
+
+class _MappingDumper(yaml.SafeDumper):
+    """Writes every mapping as a plain one: Snakemake reads a JSON file into mappings of another type."""
+
+
+_MappingDumper.add_multi_representer(dict, yaml.SafeDumper.represent_dict)
+
+
+def _write(config: StudyConfig, texts: Mapping[Path, str]) -> None:
+    """Write files to the folder of the run."""
+    for path, text in texts.items():
         try:
             write_text(path, text)
         except (OSError, WriteError) as error:

@@ -10,7 +10,7 @@ import yaml
 from mammoflow.config.reading import read_config
 from mammoflow.config.yaml_text import keep_words, load_yaml
 from mammoflow.errors import ConfigError
-from mammoflow.planning.workflow import read_configuration
+from mammoflow.planning.workflow import read_configuration, typed_values
 
 DATASET = "cohort: {dataset: {reader: table, name: S, folder: %s, tables: [a.csv], options: {labels: %s}}}"
 
@@ -58,7 +58,7 @@ def test_words_and_numbers_are_keys_of_labels(tmp_path: Path, labels: str, expec
     # Snakemake reads the same file by a loader that takes 1, yes and true for one key.
     study.mkdir()
     (study / "a.csv").write_text("image\n", encoding="utf-8")
-    again = read_configuration(yaml.load(text, yaml.FullLoader), [], [file])
+    again = read_configuration(typed_values(yaml.load(text, yaml.FullLoader), [], [file]), [])
     assert again.cohort.dataset.options.labels == expected  # type: ignore[attr-defined]
 
 

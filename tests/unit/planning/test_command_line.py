@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
+from snakemake.cli import parse_config
+from snakemake.settings.types import ConfigSettings
+from snakemake_interface_executor_plugins.utils import format_cli_arg
 
 from mammoflow.config.base import validate_settings
 from mammoflow.config.study import StudyConfig
@@ -56,8 +62,40 @@ def test_lists_are_typed_and_broken_text_is_refused() -> None:
 
 
 def test_the_configuration_takes_nested_values() -> None:
-    config = workflow.read_configuration({"cohort": {"shards": "3"}}, ["--config", "cohort={shards: 3}"])
+    arguments = ["--config", "cohort={shards: 3}"]
+    config = workflow.read_configuration(workflow.typed_values({"cohort": {"shards": "3"}}, arguments, []), arguments)
     assert config.cohort.shards == 3
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["cohort={shards: 4}"],
+        ["run=x", "prompts={margins_mm: [0.0, 10.0], reference: true}"],
+        ["comparison={prevalence: null}", "report={title: 'on'}"],
+        ["classification={run: []}"],
+    ],
+)
+def test_a_process_of_a_job_reads_the_values_and_types_of_the_main_process(words: list[str], tmp_path: Path) -> None:
+    results = [f"results={tmp_path}/a 'quoted' \"name\" & größe", "store=elsewhere"]
+    arguments = ["--config", *words, *results]
+    values = workflow.typed_values(parse_config(arguments[1:]), arguments, [])
+    config = workflow.read_configuration(values, arguments)
+    workflow.write_settings(config)
+    file = workflow.write_configuration(config, values)
+    command = shlex.split(format_cli_arg("--configfiles", [file]))  # as Snakemake passes it to the process
+    again = workflow.read_configuration(ConfigSettings(configfiles=[Path(command[1])]).overwrite_config, command)
+    assert again == config
+
+
+def test_the_configuration_for_jobs_keeps_words_and_is_written_where_it_changed(tmp_path: Path) -> None:
+    values = {"results": str(tmp_path), "labels": {"yes": "1e-5", 1: [OrderedDict(no=None, date="2024-01-01")]}}
+    config = validate_settings(StudyConfig, {"results": str(tmp_path)}, "the test")
+    file = workflow.write_configuration(config, values)
+    assert ConfigSettings(configfiles=[file]).overwrite_config == values
+    os.utime(file, (1, 1))
+    assert workflow.write_configuration(config, values) == file
+    assert file.stat().st_mtime == 1
 
 
 @pytest.mark.parametrize("folder", ["/home/a/{clone}", "/home/a:b/clone", "/home/a\nb"])
