@@ -274,3 +274,11 @@ def test_every_rule_behind_the_cohort_is_decided_anew_and_sees_what_was_lost() -
             inputs = text.partition("input:")[2].partition("output:")[0]
             assert re.search(r"DECIDED_ANEW|rules\.cohort\.output|/cohort/shards/", inputs), name
             assert "losses=" in text or name == "images_shard", name
+
+
+def test_no_rule_runs_again_because_the_study_has_moved() -> None:
+    """Snakemake does not compare a parameter that may depend on the inputs."""
+    texts = [file.read_text(encoding="utf-8") for file in sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
+    found = [value for text in texts for value in re.findall(r"^ +study=(.*\bSTUDY\b)", text, flags=re.MULTILINE)]
+    assert set(found) == {"lambda wildcards, input: STUDY"}
+    assert len(found) >= 4

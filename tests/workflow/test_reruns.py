@@ -95,6 +95,25 @@ def test_code_of_the_gabor_features(project: Project) -> None:
     assert project.planned() == {}
 
 
+def test_results_without_records_of_snakemake_are_named(project: Project) -> None:
+    root, said = project.root, "Snakemake in this folder has no complete record of how the results in"
+    file = root / GABOR
+    file.write_text(file.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
+    printed = project.snakemake("--dry-run")
+    assert project.jobs(printed)["features_shard"] == 2
+    assert said not in printed
+    # in another clone, whose first start has something to do
+    (root / ".snakemake").rename(root / "records")
+    (root / "results/phantom/report/report.html").unlink()
+    printed = project.snakemake()
+    assert f"{said} results/phantom were made" in printed
+    assert "features_shard" not in printed
+    # the report was made elsewhere since: the earlier records are not complete either
+    shutil.rmtree(root / ".snakemake")
+    (root / "records").rename(root / ".snakemake")
+    assert f"{said} results/phantom were made" in project.snakemake("--dry-run")
+
+
 def test_code_of_another_architecture_and_a_new_one(project: Project) -> None:
     for name in ("networks/sam2.py", "models/sam2.py"):
         file = project.root / "src/mammoflow/segmentation" / name

@@ -24,7 +24,7 @@ rule birads:
         runtime=grows(30),
     params:
         code=code("birads"),
-        study=lambda wildcards: STUDY,
+        study=lambda wildcards, input: STUDY,  # where it is does not count, only what it holds
         content=lambda wildcards: content_of_rows(),
         birads=lambda wildcards, output: Path(output.table).parent,
     shell:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 from snakemake.settings.types import DeploymentMethod
 
 ROOT = Path(workflow.basedir)
@@ -20,7 +21,7 @@ from mammoflow.planning import from_run as planned_from_run
 from mammoflow.planning import models as planned_models
 from mammoflow.planning import real_exam as planned_exam
 from mammoflow.planning import robustness as planned_robustness
-from mammoflow.planning import run_lock, run_records
+from mammoflow.planning import job_records, run_lock, run_records
 from mammoflow.planning import searches as planned_searches
 from mammoflow.planning import workflow as planning
 from mammoflow.planning.command_line import asked_for, check_profile, check_project_folder, is_dry_run
@@ -58,6 +59,9 @@ except MammoflowError as error:
     raise WorkflowError(str(error)) from None
 
 RUN = planning.run_folder(CONFIG)
+if workflow.is_main_process and (missing := job_records.missing_records(RUN)):
+    logger.warning(missing)
+
 SHARDS = planning.shard_names(CONFIG)
 STUDY = planning.study_folders(CONFIG)[0]
 MODEL = CONFIG.segmentation.default_model

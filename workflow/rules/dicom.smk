@@ -21,7 +21,7 @@ rule dicom_shard:
     params:
         code=code("dicom"),
         losses=lambda wildcards: losses(*planned_dicom.dicom_inputs(CONFIG, wildcards.shard, wildcards.fold).values()),
-        study=STUDY,
+        study=lambda wildcards, input: STUDY,  # where it is does not count, only what it holds
         images=lambda wildcards, input: Path(input.images).parent,
         masks=lambda wildcards, input: Path(input.masks).parent,
         classifier=lambda wildcards, input: folders("--classifier", input.get("predictions", [])),

@@ -14,10 +14,13 @@ onstart:
         CONFIG_FILES,
         workflow.resource_settings.cores,
         FINGERPRINTS,
+        job_records.begin_start(RUN),
     )
 
 
 onsuccess:
+    if workflow.dag_settings.forceall and not workflow.dag_settings.targets:
+        job_records.keep_start(RUN)
     run_records.end_record(CONFIG, run_records.FINISHED)
     run_lock.release(RUN)
 

@@ -25,6 +25,9 @@ RECORD = "run.json"
 RECORDS = "runs"
 """Folder with the record of every run; `run.json` is a copy of the latest."""
 
+START_ID = "start_id"
+"""Key of the id of a start; see `mammoflow.planning.job_records`."""
+
 DIGESTS = "sha256sums.txt"
 """The SHA-256 of every result, in the format of `sha256sum`, which can check it too."""
 
@@ -83,6 +86,7 @@ def begin_record(
     files: Sequence[Path] = (),
     cores: int | None = None,
     fingerprints: Fingerprints | None = None,
+    start: str = "",
 ) -> None:
     """Write `run.json` at the start of a run that has something to do.
 
@@ -102,11 +106,14 @@ def begin_record(
         Cores that Snakemake may use on this machine; None on a cluster.
     fingerprints
         The fingerprints of the studies' files and of the given tables and weights.
+    start
+        The id of the start.
     """
     content = config.model_dump(mode="json")
     record = {
         **run_record(executor, root, command, files),
         "status": RUNNING,
+        START_ID: start,
         "host": platform.node(),
         "cores": cores,
         "values": content,
