@@ -123,7 +123,9 @@ def wait_for_running(cluster: one_node.OneNodeCluster, run: subprocess.Popen[str
 def test_tables_through_slurm_equal_those_of_the_local_run(
     cluster: one_node.OneNodeCluster, folder: Path, local_tables: dict[str, bytes]
 ) -> None:
-    run = through_slurm(cluster, folder, "slurm")
+    run = through_slurm(cluster, folder, "slurm", "--config", "cohort={shards: 2}", "prompts={margins_mm: [0.0, 10.0]}")
+    wait_for_running(cluster, run)
+    (folder / "slurm.yaml").write_text("run: [", encoding="utf-8")  # a person is editing the configuration
     printed, _ = run.communicate()
     assert run.returncode == 0, printed[-6000:]
     assert yaml.safe_load((folder / "results/slurm/run.json").read_text())["executor"] == "slurm"
