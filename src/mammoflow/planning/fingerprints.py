@@ -50,30 +50,28 @@ class Fingerprints:
         self.tables = {dataset.name: dataset.every_table() for dataset in self.datasets}
 
     def of_cohort(self) -> str:
-        """Return the fingerprint of all files of all studies: the cohort may depend on each of them."""
+        """Return the fingerprint of all files of all studies, and of the keys of ids: the cohort may depend on each."""
         for study in self.folders:
             self.marks[study] = self._marks(study)
-        return self._digest([line for study in self.folders for line in self._lines(study)])
+        return self._digest([line for study in self.folders for line in self._lines(study)] + self._keys())
 
     def of_rows(self) -> str:
         """Return the fingerprint of the files that the rows of the studies come from, which need no image.
 
-        For the reader `table` these are the tables that the configuration names, and the key of the ids. Only the code
+        For the reader `table` these are the tables that the configuration names, and the keys of ids. Only the code
         of another reader says which tables and annotations it reads, so all files of its study count. The embedded
         study is left out, because the run makes it.
         """
         lines = []
         for dataset in self.datasets:
-            study, key = dataset.name, dataset.anonymous_ids
+            study = dataset.name
             if dataset.reader == "table":
                 lines += [_line(study, name, self._mark(study, name, small=True)) for name in self.tables[study]]
             elif dataset.reader != "phantom":
                 if study not in self.marks:
                     self.marks[study] = self._marks(study)
                 lines += self._lines(study)
-            if key:
-                lines.append(_line(GIVEN, key, self.known.mark(GIVEN, key, key, small=True)))
-        return self._digest(lines)
+        return self._digest(lines + self._keys())
 
     def of_shard(self, shard: str) -> str:
         """Return the fingerprint of the files that a shard of the cohort names; "" before there is a cohort."""
@@ -99,7 +97,7 @@ class Fingerprints:
         given = [file for file in files if not self.is_made(file)]
         records = {str(Path(file).parent / RECORD_FILE) for file in given}
         given += sorted(record for record in records if Path(record).is_file())
-        return self._digest([_line(GIVEN, file, self.known.mark(GIVEN, file, file, small=True)) for file in given])
+        return self._digest(self._given(given))
 
     def is_made(self, file: str) -> bool:
         """Tell whether a file lies in the folder of the run."""
@@ -115,6 +113,14 @@ class Fingerprints:
     def _lines(self, study: str) -> list[str]:
         """Return the lines of all files of a study whose marks are known."""
         return [_line(study, name, mark) for name, mark in sorted(self.marks[study].items())]
+
+    def _given(self, files: Iterable[str]) -> list[str]:
+        """Return the lines of files that belong to no study."""
+        return [_line(GIVEN, file, self.known.mark(GIVEN, file, file, small=True)) for file in files]
+
+    def _keys(self) -> list[str]:
+        """Return the lines of the files with the keys of ids."""
+        return self._given(dict.fromkeys(dataset.anonymous_ids for dataset in self.datasets if dataset.anonymous_ids))
 
     def _mark(self, study: str, name: str, small: bool = False) -> str:
         """Return the mark of a file of a study, as the fingerprint of the cohort has it where there is one."""

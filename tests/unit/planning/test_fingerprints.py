@@ -46,13 +46,14 @@ class Study:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
-    def config(self, folder: Path | None = None) -> StudyConfig:
+    def config(self, folder: Path | None = None, **more: object) -> StudyConfig:
         dataset = {
             "reader": "table",
             "name": "S",
             "folder": str(folder or self.folder),
             "tables": ["cases.csv"],
             "options": {"joins": [{"table": "more.csv", "column": "image"}]},
+            **more,
         }
         values = {"results": str(self.root / "results"), "run": "r", "cohort": {"dataset": dataset}}
         return validate_settings(StudyConfig, values, "the test")
@@ -204,6 +205,16 @@ def test_the_record_beside_weights_belongs_to_their_fingerprint(study: Study) ->
     assert len({absent, first, found()}) == 3
     record.unlink()
     assert found() == absent
+
+
+def test_another_key_of_ids_changes_the_fingerprint_of_the_cohort(study: Study) -> None:
+    key = study.root / "key"
+    key.write_text("a secret of at least 16 bytes")
+    config = study.config(anonymous_ids=str(key))
+    before = Fingerprints(config).of_cohort()
+    assert Fingerprints(config).of_cohort() == before != study.state()["cohort"]
+    key.write_text("A SECRET OF AT LEAST 16 BYTES")
+    assert Fingerprints(config).of_cohort() != before
 
 
 def test_names_that_are_no_text_have_a_fingerprint(study: Study) -> None:
