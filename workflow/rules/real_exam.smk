@@ -17,7 +17,7 @@ rule real_exam:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=grows(4000),
+        mem_mb=grows(planned_exam.exam_memory_mb(CONFIG)),
         runtime=grows(30),
         gpu=gpus("real_exam"),
     params:

@@ -9,6 +9,9 @@ from pydantic import Field
 from mammoflow.config.base import Settings
 from mammoflow.config.paths import UserPath
 
+IMAGES_TOGETHER = 4
+"""Images that a promptable model encodes together where it makes masks of boxes."""
+
 
 class FewLabelsSettings(Settings):
     """The labels of training patients that a training uses; validation and test keep all of theirs."""

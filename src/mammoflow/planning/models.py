@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mammoflow.config.architectures import ARCHITECTURE_MODULES, architecture, module_of
+from mammoflow.config.few_labels import IMAGES_TOGETHER
 from mammoflow.config.given_files import box_labels, given_file
 from mammoflow.config.recipes import TrainSettings, recipe_modules
 from mammoflow.config.segmentation import ModelSettings, lesion_model
@@ -281,10 +282,16 @@ def training_memory_mb(config: StudyConfig, model: str, batch: int) -> int:
 
 
 def recipe_memory_mb(config: StudyConfig, model: str) -> int:
-    """Return the megabytes of the job that trains a model by its recipe, with the unlabelled samples of a step."""
+    """Return the megabytes of the job that trains a model by its recipe, with the unlabelled samples of a step.
+
+    Where another model makes masks of boxes, it is in memory beside the network before the first step.
+    """
     train = training(config, model)
     batch = int(getattr(train.options, "batch_size", 1))
     few = getattr(train.options, "few_labels", None)
     if few is not None and TRAINERS.load(train.trainer).UNLABELLED:
         batch += few.unlabelled_batch_size or batch
-    return training_memory_mb(config, model, batch)
+    labels = box_labels(train)
+    maker = architecture(labels.model) if labels is not None else None
+    of_masks = maker.memory_mb + maker.image_mb * (IMAGES_TOGETHER - 1) if maker is not None else 0
+    return max(training_memory_mb(config, model, batch), training_memory_mb(config, model, 0) + of_masks)

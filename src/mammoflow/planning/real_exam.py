@@ -1,13 +1,16 @@
-"""The job of the page of the real exam: its code, and the weights of its models."""
+"""The job of the page of the real exam: its code, the weights of its models, and its memory."""
 
 from __future__ import annotations
 
-from mammoflow.config.architectures import ARCHITECTURE_MODULES, module_of
+from mammoflow.config.architectures import ARCHITECTURE_MODULES, architecture, module_of
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import WeightsError
 from mammoflow.planning.models import missing_weights, weights_inputs
 
 EXAM_STAGE = "mammoflow.prediction.exam_page"
+
+FILMS_MB = 1000
+"""Megabytes of the films, masks and pictures of the page."""
 
 
 def exam_modules(config: StudyConfig) -> tuple[str, ...]:
@@ -30,6 +33,11 @@ def exam_weights(config: StudyConfig) -> dict[str, str]:
         if missing:
             raise WeightsError(f"the target real_exam: {missing}")
     return files
+
+
+def exam_memory_mb(config: StudyConfig) -> int:
+    """Return the megabytes of the job, which has the films and one model in memory at a time."""
+    return FILMS_MB + max(architecture(model).memory_mb for model in config.real_exam.models)
 
 
 def exam_arguments(config: StudyConfig) -> list[str]:

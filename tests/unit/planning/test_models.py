@@ -95,6 +95,11 @@ def test_weights_of_the_models_of_the_real_exam_are_fetched_and_given_to_the_job
     assert real_exam.exam_weights(config()) == {}
 
 
+def test_the_real_exam_asks_for_the_memory_of_its_largest_model() -> None:
+    exams = [{}, {"real_exam": {"models": ["small", "sam_vit_h"]}}]
+    assert [real_exam.exam_memory_mb(validate_settings(StudyConfig, exam, "test")) for exam in exams] == [4000, 17000]
+
+
 def test_the_comparison_reads_the_trainings_behind_the_models_of_the_run_and_no_others() -> None:
     first = {"architecture": "setr_tiny", "train": {"recipe": "masked_autoencoder"}}
     second = {"architecture": "setr_tiny", "train": {"recipe": "automatic", "from": "first"}}
@@ -152,6 +157,14 @@ def test_memory_grows_with_the_batch_of_a_training_and_of_the_encoder() -> None:
     assert models.segment_memory_mb(together, "small") > models.segment_memory_mb(study, "small")
     # a perceptron that tunes all of small with 16 lesions was measured at 4.1 GB with four images at a time
     assert models.training_memory_mb(study, "small", 16) > 4100
+
+
+def test_memory_of_a_training_on_boxes_holds_the_model_that_makes_their_masks() -> None:
+    masks = {"architecture": "unet_16", "train": {"recipe": "automatic"}}
+    study = config(["small"], {"masks": masks, "small_boxes": _boxes(model="small"), "boxes": _boxes(model="sam_vit_h")})
+    of_masks, small, large = (models.recipe_memory_mb(study, name) for name in study.segmentation.models)
+    assert of_masks <= small < large
+    assert large >= 3000 + 16000  # both networks
 
 
 def test_images_of_further_runs_must_be_there(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mammoflow.config.few_labels import LabelKindSettings
+from mammoflow.config.few_labels import IMAGES_TOGETHER, LabelKindSettings
 from mammoflow.config.inference import EncoderUse
 from mammoflow.imaging.geometry import Mask, box_of
 from mammoflow.segmentation.automatic.samples import TrainingImages
@@ -23,8 +23,6 @@ from mammoflow.storage.arrays import ArrayStore
 from mammoflow.training.batching import Rows
 from mammoflow.weights.registry import ModelSpec
 from mammoflow.weights.seen_patients import recorded_patients
-
-IMAGES_TOGETHER = 4
 
 
 @dataclass(frozen=True)
