@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mammoflow.config.cohort import DatasetSettings
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import StudyError
 from mammoflow.planning.fingerprints import Fingerprints
@@ -49,6 +50,9 @@ NOT_RESULTS = frozenset(
     }
 )
 """What says when, where, how long and with what something ran, at the top of a run."""
+
+TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".xls", ".xlsx", ".xlsm", ".parquet"})
+"""Ends of the names of tables that a reader may read by their usual names."""
 
 RUNNING, FINISHED, FAILED = "running", "finished", "failed"
 
@@ -218,8 +222,11 @@ def _read_digests(path: Path) -> dict[str, str]:
 
 def _inputs(config: StudyConfig, fingerprints: Fingerprints) -> dict[str, Any]:
     """Return the digests of what a person gave to the run."""
+    studies = fingerprints.of_cohort()
     tables = {
-        dataset.name: {name: file_digest(folder / name) for name in dataset.every_table() if (folder / name).is_file()}
+        dataset.name: {
+            name: file_digest(folder / name) for name in _tables(dataset, fingerprints) if (folder / name).is_file()
+        }
         for dataset in config.cohort.datasets
         if (folder := fingerprints.folders[dataset.name]).is_dir()
     }
@@ -228,7 +235,20 @@ def _inputs(config: StudyConfig, fingerprints: Fingerprints) -> dict[str, Any]:
         for _, file in _of_key(config.model_dump(mode="json"), "weights")
         if isinstance(file, str) and Path(file).is_file()
     }
-    return {"studies": fingerprints.of_cohort(), "tables": tables, "weights": weights}
+    return {"studies": studies, "tables": tables, "weights": weights}
+
+
+def _tables(dataset: DatasetSettings, fingerprints: Fingerprints) -> list[str]:
+    """Return the tables of a study: those that the configuration names, and those that its reader may read unnamed.
+
+    Only the code of a reader says which tables it reads by their usual names, so every table of the study is taken. The
+    reader `table` reads none, and the tables of a study that the run makes are results.
+    """
+    named = dataset.every_table()
+    if dataset.reader == "table" or fingerprints.is_made(str(fingerprints.folders[dataset.name])):
+        return named
+    files = sorted(fingerprints.marks[dataset.name])
+    return list(dict.fromkeys([*named, *(name for name in files if Path(name).suffix.lower() in TABLE_SUFFIXES)]))
 
 
 def _of_key(values: Any, key: str, place: str = "") -> Iterator[tuple[str, Any]]:

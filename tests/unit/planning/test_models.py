@@ -161,7 +161,9 @@ def test_memory_grows_with_the_batch_of_a_training_and_of_the_encoder() -> None:
 
 def test_memory_of_a_training_on_boxes_holds_the_model_that_makes_their_masks() -> None:
     masks = {"architecture": "unet_16", "train": {"recipe": "automatic"}}
-    study = config(["small"], {"masks": masks, "small_boxes": _boxes(model="small"), "boxes": _boxes(model="sam_vit_h")})
+    study = config(
+        ["small"], {"masks": masks, "small_boxes": _boxes(model="small"), "boxes": _boxes(model="sam_vit_h")}
+    )
     of_masks, small, large = (models.recipe_memory_mb(study, name) for name in study.segmentation.models)
     assert of_masks <= small < large
     assert large >= 3000 + 16000  # both networks

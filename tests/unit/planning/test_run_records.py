@@ -79,6 +79,20 @@ def test_the_record_has_digests_of_tables_and_weights(tmp_path: Path) -> None:
     assert len(inputs["studies"]) == 64
 
 
+def test_the_record_has_digests_of_tables_with_usual_names(tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    (study / "films").mkdir(parents=True)
+    for name in ("finding_annotations.csv", "breast-level_annotations.csv", "films/0.dicom"):
+        (study / name).write_text(name, encoding="utf-8")
+    dataset = {"reader": "vindr-mammo", "name": "VinDr", "folder": str(study), "malignant_from_birads": 4}
+    values = {"results": str(tmp_path / "results"), "run": "mine", "cohort": {"dataset": dataset}}
+    config = validate_settings(StudyConfig, values, "the configuration")
+    run_records.begin_record(config, "local", ROOT, fingerprints=run_records.Fingerprints(config, remember=False))
+    tables = json.loads((tmp_path / "results/mine/run.json").read_text(encoding="utf-8"))["inputs"]["tables"]
+    names = ("breast-level_annotations.csv", "finding_annotations.csv")
+    assert tables == {"VinDr": {name: file_digest(study / name) for name in names}}
+
+
 def test_untouched_results_are_verified(run: Path) -> None:
     found = run_records.verify(run)
     assert found.is_good()
