@@ -74,6 +74,13 @@ def test_a_parameter_that_is_not_compared_is_found() -> None:
     assert not_compared("losses=lambda wildcards, input: losses(*input.masks),") == ["losses"]
 
 
+@pytest.mark.parametrize("file", RULES, ids=lambda file: file.name)
+def test_where_a_study_is_does_not_make_a_job_run_again(file: Path) -> None:
+    """Snakemake compares the parameters of functions that take wildcards alone."""
+    compared = re.findall(r"^ +\w+=(?:lambda wildcards: )?STUDY\b.*$", file.read_text(encoding="utf-8"), re.MULTILINE)
+    assert compared == []
+
+
 def documented() -> list[tuple[str, str]]:
     """Return every command of Snakemake with `--configfile` in documentation, presets and comments, with its file."""
     files = [ROOT / "README.md", ROOT / "config.yaml", *RULES, *(ROOT / "docs").rglob("*.md")]
