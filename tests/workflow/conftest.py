@@ -64,6 +64,7 @@ names = {
     "classify": classifier,
     "saliency": ["saliency.parquet", "pictures/grad_cam/lesion.jpg"],
     "dicom": ["objects.parquet"],
+    "birads": ["birads.csv", "birads.parquet", "birads.json"],
     "real-exam": ["real_exam.html", "real_exam.csv"],
     "audit": AUDIT,
     "compare": COMPARISON,

@@ -176,3 +176,9 @@ def test_lost_masks_and_a_lost_table_of_stability_are_made_again(project: Projec
     aside.rename(masks)
     shutil.rmtree(run / "stability")
     assert project.planned(*change, "--", "compare") == {"stability": 1, "compare": 1}
+
+
+def test_a_lost_phantom_study_makes_the_tables_of_birads_again(project: Project) -> None:
+    project.snakemake("birads")
+    (project.root / "results" / "phantom" / "study" / "manifest.csv").unlink()
+    assert project.planned("birads") == {"phantom": 1, "birads": 1}

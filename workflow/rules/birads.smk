@@ -26,6 +26,7 @@ rule birads:
         code=code("birads"),
         study=lambda wildcards, input: STUDY,  # where it is does not count, only what it holds
         content=lambda wildcards: content_of_rows(),
+        losses=lambda wildcards: losses(*(rules.phantom.output if planning.has_phantom(CONFIG) else [])),
         birads=lambda wildcards, output: Path(output.table).parent,
     shell:
         "mammoflow birads --settings {input.settings:q} --study {params.study:q} --output {params.birads:q}"

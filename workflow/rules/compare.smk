@@ -12,6 +12,9 @@ TRAINED = expand(
     f"{RUN}/{{fold}}segmentation_models/{{model}}/record.json", fold=FOLDS, model=planned_models.models_made(CONFIG)
 )
 
+# The cohorts of the folds, of a run that makes every fold.
+COHORTS_OF_FOLDS = expand(f"{RUN}/{{fold}}cohort/study.json", fold=[fold for fold in FOLDS if fold])
+
 # The table of stability for models on stable features.
 STABILITY = [CONFIG.comparison.stability_table or CONFIG.stability_table] if CONFIG.comparison.needs_stability else []
 
@@ -23,7 +26,7 @@ rule compare:
         cohort=rules.cohort.output,
         images=shards("images/{shard}/images.parquet"),
         tables=shards("images/{shard}/{table}.parquet", table=["lesions", "excluded"]),
-        folds=expand(f"{RUN}/{{fold}}cohort/study.json", fold=[fold for fold in FOLDS if fold]),
+        folds=COHORTS_OF_FOLDS,
         prompts=UNPROMPTED,
         masks=of_models(REPORTED, "masks.parquet"),
         scores=of_models(REPORTED, "scores.parquet"),
@@ -128,6 +131,7 @@ rule compare:
         content=lambda wildcards: content_of_given([*planned_foreign.foreign_files(CONFIG), *STABILITY]),
         losses=lambda wildcards: losses(
             *rules.images.input,
+            *COHORTS_OF_FOLDS,
             *UNPROMPTED,
             *of_models(REPORTED, "masks.parquet"),
             *rules.features.input,

@@ -74,6 +74,16 @@ def test_a_parameter_that_is_not_compared_is_found() -> None:
     assert not_compared("losses=lambda wildcards, input: losses(*input.masks),") == ["losses"]
 
 
+@pytest.mark.parametrize("made", ["rules.phantom.output if", "COHORTS_OF_FOLDS,"])
+def test_rules_that_read_phantoms_or_folds_count_their_losses(made: str) -> None:
+    rules = [
+        rule for file in RULES for rule in re.split(r"^(?:rule|checkpoint) ", file.read_text(), flags=re.MULTILINE)
+    ]
+    reading = [rule for rule in rules if f"={made}" in rule]
+    assert reading
+    assert [rule.partition(":")[0] for rule in reading if made not in rule.partition(" losses=")[2]] == []
+
+
 @pytest.mark.parametrize("file", RULES, ids=lambda file: file.name)
 def test_where_a_study_is_does_not_make_a_job_run_again(file: Path) -> None:
     """Snakemake compares the parameters of functions that take wildcards alone."""
