@@ -36,7 +36,7 @@ output = Path(dict(options)["--output"])
 further = [Path(value) for name, value in options if name == "--excluded"]
 further += [output.parent / "tables" / "1.tex"] if stage == "report" else []
 further += [output.with_name(f"curves.{kind}") for kind in ("png", "svg", "csv")] if stage == "robustness" else []
-further += [output.with_suffix(".png")] if stage == "stability" else []
+further += [output.with_suffix(kind) for kind in (".png", ".svg")] if stage == "stability" else []
 digest = hashlib.sha256(stage.encode())
 WORDS = "output excluded store family model architecture from threads name input precision default-margin-mm".split()
 for name, value in options:

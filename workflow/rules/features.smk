@@ -61,7 +61,7 @@ rule stability:
         weights=given(planned_features.stability_weights(CONFIG)),
     output:
         table=f"{RUN}/stability/stability.csv",
-        figure=f"{RUN}/stability/stability.png",
+        figure=multiext(f"{RUN}/stability/stability", ".png", ".svg"),
     log:
         f"{RUN}/logs/stability/stability.log",
     benchmark:

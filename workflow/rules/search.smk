@@ -16,7 +16,7 @@ rule search_classifier:
         trials=f"{RUN}/{{fold}}search/{{search}}/trials.csv",
         best=f"{RUN}/{{fold}}search/{{search}}/best.yaml",
         record=f"{RUN}/{{fold}}search/{{search}}/search.json",
-        figure=f"{RUN}/{{fold}}search/{{search}}/trials.png",
+        figure=multiext(f"{RUN}/{{fold}}search/{{search}}/trials", ".png", ".svg"),
     log:
         f"{RUN}/logs/{{fold}}search/{{search}}.log",
     benchmark:
@@ -69,7 +69,7 @@ rule search_segmenter:
         trials=f"{RUN}/{{fold}}search/{{search}}/trials.csv",
         best=f"{RUN}/{{fold}}search/{{search}}/best.yaml",
         record=f"{RUN}/{{fold}}search/{{search}}/search.json",
-        figure=f"{RUN}/{{fold}}search/{{search}}/trials.png",
+        figure=multiext(f"{RUN}/{{fold}}search/{{search}}/trials", ".png", ".svg"),
     log:
         f"{RUN}/logs/{{fold}}search/{{search}}.log",
     benchmark:

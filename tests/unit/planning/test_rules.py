@@ -74,6 +74,13 @@ def test_a_parameter_that_is_not_compared_is_found() -> None:
     assert not_compared("losses=lambda wildcards, input: losses(*input.masks),") == ["losses"]
 
 
+def test_a_rule_names_both_files_of_a_figure() -> None:
+    """A figure is a PNG with an SVG beside it; Snakemake removes and makes again only what a rule names."""
+    figures = [figure for file in RULES for figure in re.findall(r"^ +figure=(.*),$", file.read_text(), re.MULTILINE)]
+    assert len(figures) == 4
+    assert [figure for figure in figures if '".png", ".svg"' not in figure] == []
+
+
 @pytest.mark.parametrize("made", ["rules.phantom.output if", "COHORTS_OF_FOLDS,"])
 def test_rules_that_read_phantoms_or_folds_count_their_losses(made: str) -> None:
     rules = [
