@@ -68,6 +68,7 @@ def segment_automatic(settings: AutomaticSettings, model: ModelSpec, images: Pat
     run = _Detection(settings, network, lesions, images, output, seen_patients(weights) if weights else frozenset())
     for image, levels in probability_maps(network, image_table, images, settings.batch_images):
         run.add(image, levels)
+    (output / "empty.parquet").unlink(missing_ok=True)  # of a promptable model that had the same name before
     write_origin(output, model)
     for name, schema in TABLES.items():
         rows = run.rows[name]

@@ -25,6 +25,9 @@ from mammoflow.weights.origin import write_origin
 from mammoflow.weights.registry import ModelSpec
 from mammoflow.weights.seen_patients import seen_patients
 
+OF_AUTOMATIC_MODELS = ("detections.parquet", "maps.parquet")
+"""Tables that a promptable model does not write."""
+
 
 def segment(
     settings: SegmentSettings,
@@ -88,6 +91,8 @@ def segment(
         masks = pd.DataFrame(writer.rows) if writer.rows else masks
         rows = score_empty_images(settings, loaded, normal, images, embeddings, seen)
         empty = pd.DataFrame(rows) if rows else empty
+    for name in OF_AUTOMATIC_MODELS:
+        (output / name).unlink(missing_ok=True)  # of an automatic model that had the same name before
     write_table(masks, MASKS, output / "masks.parquet")
     write_table(empty, EMPTY_SCORES, output / "empty.parquet")
     write_origin(output, model)

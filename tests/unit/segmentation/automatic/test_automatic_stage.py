@@ -70,6 +70,13 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return segment
 
 
+def test_the_table_of_a_promptable_model_of_the_same_name_is_removed(run: Any) -> None:
+    _, output = run()
+    (output / "empty.parquet").write_text("of a promptable model")
+    run()
+    assert not (output / "empty.parquet").exists()
+
+
 def test_every_image_has_a_map_on_its_own_grid(run: Any) -> None:
     tables, output = run()
     assert tables["maps"]["image_id"].tolist() == ["A", "B", "C", "D"]

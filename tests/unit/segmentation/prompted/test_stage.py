@@ -69,6 +69,17 @@ def test_masks_have_names_that_fit_whatever_the_ids_are(shard: Path, small_weigh
     assert sorted(f"mask/{path.name}" for path in (tmp_path / "out" / "mask").iterdir()) == sorted(files)
 
 
+def test_tables_of_an_automatic_model_of_the_same_name_are_removed(
+    shard: Path, small_weights: Path, tmp_path: Path
+) -> None:
+    names = ("detections.parquet", "maps.parquet")
+    (tmp_path / "out").mkdir()
+    for name in names:
+        (tmp_path / "out" / name).write_text("of an automatic model")
+    run(shard, small_weights, tmp_path / "out")
+    assert not any((tmp_path / "out" / name).exists() for name in names)
+
+
 def test_scores_and_areas_are_those_of_the_masks_on_disk(shard: Path, small_weights: Path, tmp_path: Path) -> None:
     settings = SegmentSettings(device="cpu", choose="predicted_iou")
     scores, masks = run(shard, small_weights, tmp_path / "out", settings)
