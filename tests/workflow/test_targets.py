@@ -136,6 +136,24 @@ def test_a_model_that_the_run_trains_is_trained_before_it_segments(project: Proj
     assert (planned["train_segmenter"], planned["segment_shard"]) == (1, 1)
 
 
+def test_a_model_that_makes_masks_of_boxes_is_trained_before_the_model_that_learns_from_them(project: Project) -> None:
+    overlay = project.root / "overlay.yaml"
+    overlay.write_text(
+        "run: labelled\n"
+        "segmentation:\n"
+        "  run: [mine]\n"
+        "  default_model: mine\n"
+        "  detection: {threshold: 0.3}\n"
+        "  models:\n"
+        "    again: {architecture: small, train: {recipe: small}}\n"
+        "    mine: {architecture: unet_16, train: {recipe: automatic, options: {labels: {kind: boxes, model: small,"
+        " weights: results/labelled/segmentation_models/again/model.safetensors}}}}\n"
+        "classification: {run: []}\n",
+        encoding="utf-8",
+    )
+    assert project.planned("--configfile", str(overlay), "--", "segment")["train_segmenter"] == 2
+
+
 def test_every_stage_that_reads_embeddings_is_told_their_precision(project: Project) -> None:
     overlay = project.root / "overlay.yaml"
     overlay.write_text(

@@ -61,6 +61,7 @@ rule search_segmenter:
         lesions=shards("{fold}images/{shard}/lesions.parquet"),
         further=lambda wildcards: given(further_images(searched_model(wildcards))),
         weights=lambda wildcards: given(planned_models.start_weights(CONFIG, searched_model(wildcards), wildcards.fold)),
+        labels=lambda wildcards: given(planned_models.label_weights(CONFIG, searched_model(wildcards))),
         encoder=lambda wildcards: given(planned_models.encoder_weights(CONFIG, searched_model(wildcards))),
         lesion_model=lambda wildcards: given(
             planned_models.lesion_weights(CONFIG, searched_model(wildcards), wildcards.fold)
@@ -93,7 +94,6 @@ rule search_segmenter:
         content=lambda wildcards: content_of_given(
             [
                 *planned_models.further_tables(CONFIG, searched_model(wildcards)),
-                *planned_models.label_weights(CONFIG, searched_model(wildcards)),
                 *planned_models.training_weights(CONFIG, searched_model(wildcards), wildcards.fold),
             ]
         ),

@@ -10,6 +10,7 @@ rule train_segmenter:
         lesions=shards("{fold}images/{shard}/lesions.parquet"),
         further=lambda wildcards: given(further_images(wildcards.trained)),
         weights=lambda wildcards: given(planned_models.start_weights(CONFIG, wildcards.trained, wildcards.fold)),
+        labels=lambda wildcards: given(planned_models.label_weights(CONFIG, wildcards.trained)),
         encoder=lambda wildcards: given(planned_models.encoder_weights(CONFIG, wildcards.trained)),
         lesion_model=lambda wildcards: given(planned_models.lesion_weights(CONFIG, wildcards.trained, wildcards.fold)),
     output:
@@ -32,17 +33,12 @@ rule train_segmenter:
         code=lambda wildcards: code(f"segmentation_models/{wildcards.trained}"),
         losses=lambda wildcards: losses(
             *shards(f"{wildcards.fold}images/{{shard}}/images.parquet"),
-            *planned_models.start_weights(CONFIG, wildcards.trained, wildcards.fold),
-            *planned_models.encoder_weights(CONFIG, wildcards.trained),
-            *planned_models.lesion_weights(CONFIG, wildcards.trained, wildcards.fold),
+            *planned_models.training_weights(CONFIG, wildcards.trained, wildcards.fold),
         ),
         content=lambda wildcards: content_of_given(
             [
                 *planned_models.further_tables(CONFIG, wildcards.trained),
-                *planned_models.start_weights(CONFIG, wildcards.trained, wildcards.fold),
-                *planned_models.label_weights(CONFIG, wildcards.trained),
-                *planned_models.encoder_weights(CONFIG, wildcards.trained),
-                *planned_models.lesion_weights(CONFIG, wildcards.trained, wildcards.fold),
+                *planned_models.training_weights(CONFIG, wildcards.trained, wildcards.fold),
             ]
         ),
         model=lambda wildcards: planned_models.training_arguments(CONFIG, wildcards.trained),

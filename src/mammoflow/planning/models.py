@@ -192,9 +192,10 @@ def label_weights(config: StudyConfig, model: str) -> list[str]:
 
 
 def missing_label_weights(config: StudyConfig, model: str) -> str:
-    """Say what is missing where the options of a training name a file for its labels that is not there; else ""."""
+    """Say what is missing where a training names a file for its labels that is neither there nor made; else ""."""
     labels = box_labels(training(config, model))
-    if labels is None or not labels.weights or Path(labels.weights).is_file():
+    made = [trained_weights(config, name) for name in config.segmentation.trained_models()]
+    if labels is None or not labels.weights or Path(labels.weights) in made or Path(labels.weights).is_file():
         return ""
     return (
         f"segmentation.models.{model}.train.options.labels.weights: found {labels.weights!r}, which does not exist; "
@@ -213,9 +214,10 @@ def encoder_weights(config: StudyConfig, model: str) -> list[str]:
 
 
 def training_weights(config: StudyConfig, model: str, fold: str = "") -> list[str]:
-    """Return the weights files that a training reads: to start from, of its encoder, and of synthetic lesions."""
+    """Return the weights files that a training reads: to start from, of labels, encoder, and synthetic lesions."""
     return [
         *start_weights(config, model, fold),
+        *label_weights(config, model),
         *encoder_weights(config, model),
         *lesion_weights(config, model, fold),
     ]

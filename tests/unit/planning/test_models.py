@@ -78,7 +78,7 @@ def test_the_model_that_makes_masks_of_boxes_is_fetched_found_and_required(tmp_p
     check_files(named)
     elsewhere = config(["small", "mine"], {"mine": _boxes(), "sam_vit_b": {"weights": str(file)}})
     check_files(elsewhere)
-    assert models.label_weights(elsewhere, "mine") == [str(file)]
+    assert models.label_weights(elsewhere, "mine") == models.training_weights(elsewhere, "mine") == [str(file)]
     assert models.label_weights(config(["small", "mine"], {"mine": _boxes(model="small")}), "mine") == []
 
 
