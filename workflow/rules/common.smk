@@ -21,7 +21,7 @@ from mammoflow.planning import from_run as planned_from_run
 from mammoflow.planning import models as planned_models
 from mammoflow.planning import real_exam as planned_exam
 from mammoflow.planning import robustness as planned_robustness
-from mammoflow.planning import job_records, run_lock, run_records
+from mammoflow.planning import job_records, more_images, run_lock, run_records
 from mammoflow.planning import searches as planned_searches
 from mammoflow.planning import workflow as planning
 from mammoflow.planning.command_line import asked_for, check_profile, check_project_folder, is_dry_run
@@ -233,7 +233,7 @@ def target(files, name, key, remedy):
 def further_images(model):
     """The image tables of other runs that a model is trained on."""
     try:
-        return planned_models.further_images(CONFIG, model)
+        return more_images.further_images(CONFIG, model)
     except MammoflowError as error:
         raise WorkflowError(str(error)) from None
 

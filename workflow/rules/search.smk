@@ -93,7 +93,7 @@ rule search_segmenter:
         ),
         content=lambda wildcards: content_of_given(
             [
-                *planned_models.further_tables(CONFIG, searched_model(wildcards)),
+                *more_images.further_tables(CONFIG, searched_model(wildcards)),
                 *planned_models.training_weights(CONFIG, searched_model(wildcards), wildcards.fold),
             ]
         ),

@@ -37,7 +37,7 @@ rule train_segmenter:
         ),
         content=lambda wildcards: content_of_given(
             [
-                *planned_models.further_tables(CONFIG, wildcards.trained),
+                *more_images.further_tables(CONFIG, wildcards.trained),
                 *planned_models.training_weights(CONFIG, wildcards.trained, wildcards.fold),
             ]
         ),

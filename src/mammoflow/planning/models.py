@@ -238,38 +238,6 @@ def missing_encoder_weights(config: StudyConfig, model: str) -> str:
     return "" if source.installed else f"{key}: found {PUBLISHED!r}, but {source.file} is missing; {install(source)}"
 
 
-def further_images(config: StudyConfig, model: str) -> list[str]:
-    """Return the image tables of the further runs that a model is trained on.
-
-    Raises
-    ------
-    ConfigError
-        If a folder has none.
-    """
-    tables: list[str] = []
-    for folder in training(config, model).more_images:
-        shards = sorted(str(table) for table in Path(folder).glob("*/images.parquet"))
-        if not shards:
-            raise ConfigError(
-                f"segmentation.models.{model}.train.more_images: found no shards of images in {folder!r}; expected the "
-                "folder `images` of a finished run; make that run's target `images` first, or correct the path"
-            )
-        tables += shards
-    return tables
-
-
-def further_tables(config: StudyConfig, model: str) -> list[str]:
-    """Return the tables of images and of lesions, with their masks and labels, of the further runs of a training.
-
-    Raises
-    ------
-    ConfigError
-        If a folder has no table of images.
-    """
-    images = further_images(config, model)
-    return [*images, *(str(Path(table).with_name("lesions.parquet")) for table in images)]
-
-
 def segment_memory_mb(config: StudyConfig, model: str) -> int:
     """Return the megabytes of a job that segments with a model."""
     network = architecture(config.segmentation.architecture_of(model))

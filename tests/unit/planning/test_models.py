@@ -10,7 +10,7 @@ import pytest
 from mammoflow.config.base import validate_settings
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, WeightsError
-from mammoflow.planning import models, real_exam
+from mammoflow.planning import models, more_images, real_exam
 from mammoflow.planning.fingerprints import Fingerprints
 from mammoflow.planning.preflight import check_files
 from mammoflow.run.provenance import code_modules
@@ -172,10 +172,20 @@ def test_memory_of_a_training_on_boxes_holds_the_model_that_makes_their_masks() 
 def test_images_of_further_runs_must_be_there(tmp_path: Path) -> None:
     study = config(["small"], {"again": {**SMALL_AGAIN, "train": {"recipe": "small", "more_images": [str(tmp_path)]}}})
     with pytest.raises(ConfigError, match=r"models\.again\.train\.more_images: found no shards of images in"):
-        models.further_images(study, "again")
+        more_images.further_images(study, "again")
     (tmp_path / "00").mkdir()
     (tmp_path / "00" / "images.parquet").touch()
-    assert models.further_images(study, "again") == [str(tmp_path / "00" / "images.parquet")]
+    assert more_images.further_images(study, "again") == [str(tmp_path / "00" / "images.parquet")]
+
+
+def test_shards_that_a_further_run_no_longer_has_are_left_out(tmp_path: Path) -> None:
+    run = tmp_path / "other"
+    for folder in ("images/00", "images/01", "fold-0/images/00", "cohort/shards/00"):
+        (run / folder).mkdir(parents=True)
+        (run / folder / "images.parquet").touch()
+    folders = [str(run / "images"), str(run / "fold-0" / "images")]
+    study = config(["small"], {"again": {**SMALL_AGAIN, "train": {"recipe": "small", "more_images": folders}}})
+    assert more_images.further_images(study, "again") == [f"{folder}/00/images.parquet" for folder in folders]
 
 
 def test_corrected_lesions_of_a_further_run_change_the_fingerprint_of_a_training(tmp_path: Path) -> None:
@@ -185,9 +195,9 @@ def test_corrected_lesions_of_a_further_run_change_the_fingerprint_of_a_training
         (shard / name).write_text(name)
     train = {"recipe": "small", "more_images": [str(shard.parent)]}
     study = config(["small"], {"again": {**SMALL_AGAIN, "train": train}})
-    before = Fingerprints(study, remember=False).of_given(models.further_tables(study, "again"))
+    before = Fingerprints(study, remember=False).of_given(more_images.further_tables(study, "again"))
     (shard / "lesions.parquet").write_text("corrected masks")
-    assert Fingerprints(study, remember=False).of_given(models.further_tables(study, "again")) != before
+    assert Fingerprints(study, remember=False).of_given(more_images.further_tables(study, "again")) != before
 
 
 def test_an_automatic_model_has_its_own_stage_settings_and_no_prompts() -> None:
