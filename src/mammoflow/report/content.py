@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,19 @@ FAMILIES = (
     (FLOOR, "Floors"),
     (CEILING, "Ceiling"),
 )
+
+
+ENTRIES = (
+    ("features", ("features",)),
+    ("segmentation", ("segmentation",)),
+    ("segmentation_models", ("trained",)),
+    ("classifiers", ("predictions", "class_predictions")),
+    ("saliency", ("saliency",)),
+)
+"""Folder of the settings files of entries of the configuration -> kinds of inputs that the jobs of these made."""
+
+IN_FOLDER = ("features", "segmentation")
+"""Kinds of inputs with one path for each shard."""
 
 
 @dataclass(frozen=True)
@@ -154,9 +167,36 @@ def split_counts(cohort: Path) -> list[Row]:
     ]
 
 
-def settings_files(folder: Path) -> list[Row]:
-    """Return name, digest and text of each job's settings file, if the run has settings files."""
+def names_of_inputs(inputs: Mapping[str, Sequence[str]], kind: str) -> list[str]:
+    """Return the models, families or classifiers of one kind of what the comparison read.
+
+    Parameters
+    ----------
+    inputs
+        Folders and files by kind, as the record of the comparison has them.
+    kind
+        Of the inputs, such as `features`.
+    """
+    paths = [Path(path) for path in inputs.get(kind, ())]
+    # a shard or a table is in the folder of the name; the others are that folder
+    inside = kind in IN_FOLDER
+    return list(dict.fromkeys(path.parent.name if inside or path.suffix else path.name for path in paths))
+
+
+def settings_files(folder: Path, inputs: Mapping[str, Sequence[str]]) -> list[Row]:
+    """Return name, digest and text of each job's settings file, if the run has settings files.
+
+    Parameters
+    ----------
+    folder
+        Of the settings files. Those of models, families and classifiers that the comparison did not read are of an
+        earlier configuration, and are left out.
+    inputs
+        Folders and files by kind, as the record of the comparison has them.
+    """
+    read = {place: [name for kind in kinds for name in names_of_inputs(inputs, kind)] for place, kinds in ENTRIES}
     files = sorted(folder.rglob("*.yaml")) if folder.is_dir() else []
+    files = [path for path in files if path.stem in read.get(path.parent.name, [path.stem])]
     return [
         {
             "name": path.relative_to(folder).with_suffix("").as_posix(),

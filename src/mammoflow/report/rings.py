@@ -24,15 +24,18 @@ class Rings:
         return self.diameters_mm[-1]
 
 
-def read_rings(settings: Path) -> Rings | None:
-    """Return the rings of the first feature family that has some; None where none has.
+def read_rings(settings: Path, families: Iterable[str]) -> Rings | None:
+    """Return the rings of the first feature family, by name, that has some; None where none has.
 
     Parameters
     ----------
     settings
         Folder of the settings files of a run.
+    families
+        Feature families of the run; the folder may have those of an earlier configuration as well.
     """
-    for path in sorted((settings / "features").glob("*.yaml")):
+    files = [settings / "features" / f"{family}.yaml" for family in sorted(families)]
+    for path in filter(Path.is_file, files):
         content = read_mapping(path)
         found = _diameters(content) if isinstance(content, dict) else []
         if found:

@@ -22,6 +22,7 @@ from mammoflow.report.content import (
     Tables,
     by_family,
     division,
+    names_of_inputs,
     read_provenance,
     seen_sentences,
     settings_files,
@@ -174,9 +175,10 @@ def write_report(
         "provenance": provenance,
         "training": training_rows(provenance),
         "weights": weights_rows(provenance),
-        "settings_files": settings_files(comparison.parent / "settings"),
+        "settings_files": settings_files(comparison.parent / "settings", provenance["inputs"]),
     }
-    values |= case_values(settings, pictures, comparison, titles)
+    families = names_of_inputs(provenance["inputs"], "features")
+    values |= case_values(settings, pictures, comparison, titles, families)
     numbers = [case.number for case in values["gallery"].cases] if values["gallery"] else []
     values["case_maps"] = gallery_maps(images, saliency if settings.saliency else (), numbers)
     values["sections"] = sections_of(values)
@@ -195,7 +197,11 @@ def write_report(
 
 
 def case_values(
-    settings: ReportSettings, pictures: PictureTables, comparison: Path, titles: Mapping[str, str]
+    settings: ReportSettings,
+    pictures: PictureTables,
+    comparison: Path,
+    titles: Mapping[str, str],
+    families: Sequence[str],
 ) -> dict[str, Any]:
     """Return the values of the gallery of cases.
 
@@ -209,8 +215,10 @@ def case_values(
         Folder of the comparison.
     titles
         Titles of classifiers by name.
+    families
+        Feature families of the run.
     """
-    rings = read_rings(comparison.parent / "settings")
+    rings = read_rings(comparison.parent / "settings", families)
     predictions = comparison / "predictions.csv"
     gallery = read_gallery(pictures, predictions, settings.gallery_px, settings.gallery, rings, titles)
     return {"gallery": gallery, "rings": rings}

@@ -116,10 +116,11 @@ def test_rings_are_where_the_features_are(
 def test_rings_are_circles_around_the_centroid(tmp_path: Path) -> None:
     folder = tmp_path / "features"
     folder.mkdir()
-    assert read_rings(tmp_path) is None
+    assert read_rings(tmp_path, ["box", "gabor"]) is None
     (folder / "box.yaml").write_text("scale: 2\n", encoding="utf-8")
     (folder / "gabor.yaml").write_text("mask: reference\ninner_mm: 30.0\nring_mm: [60.0, 90.0]\n", encoding="utf-8")
-    rings = read_rings(tmp_path)
+    assert read_rings(tmp_path, ["box"]) is None, "gabor is of an earlier configuration"
+    rings = read_rings(tmp_path, ["gabor", "box"])
     assert rings == Rings((30.0, 60.0, 90.0), of_predicted=False)
     mask = np.zeros((40, 40), dtype=bool)
     mask[10:14, 20:26] = True

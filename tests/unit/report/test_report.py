@@ -50,9 +50,11 @@ def make_report(run: Any, settings: ReportSettings | None = None) -> Path:
     (settings_folder / "features").mkdir(parents=True, exist_ok=True)
     (settings_folder / "features" / "gabor.yaml").write_text("orientations: 6\n", encoding="utf-8")
     # the longest name of a default job: it must not make the page wider than a telephone
-    classifier = settings_folder / "classifiers" / "efficientnet_whole_image_radiomics.yaml"
-    classifier.parent.mkdir(exist_ok=True)
-    classifier.write_text("epochs: 12\n", encoding="utf-8")
+    search = settings_folder / "segmentation_searches" / "efficientnet_whole_image_radiomics.yaml"
+    earlier = settings_folder / "classifiers" / "of_an_earlier_configuration.yaml"
+    for path in (search, earlier):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("epochs: 12\n", encoding="utf-8")
     output = run.root / "report" / "report.html"
     chosen = settings or ReportSettings()
     write_report(chosen, run.cohort, run.root / "comparison", run.images, run.segmentation, output)
@@ -303,6 +305,7 @@ def test_features_are_of_training_lesions_and_corrected_for_their_number(page: P
 def test_provenance_names_settings_and_versions(page: Page) -> None:
     for text in ("Settings of features/gabor", "orientations: 6", "scikit-learn", "trained on cpu"):
         assert text in page.text
+    assert "of_an_earlier_configuration" not in page.text
 
 
 def test_weights_stand_with_licence_and_digest(report: Path) -> None:
