@@ -154,6 +154,16 @@ def test_a_model_that_makes_masks_of_boxes_is_trained_before_the_model_that_lear
     assert project.planned("--configfile", str(overlay), "--", "segment")["train_segmenter"] == 2
 
 
+def test_memory_of_a_shard_of_images_grows_with_its_processes(finished_project: Project) -> None:
+    asked = []
+    for cores in ("2", "32"):
+        printed = finished_project.snakemake(
+            "--dry-run", "--cores", cores, "--forcerun", "images_shard", "--", "images"
+        )
+        asked.append(re.findall(r"^rule images_shard:(?:\n .*)*?mem_mb=(\d+)", printed, flags=re.MULTILINE))
+    assert asked == [["3000"] * 2, ["5800"] * 2]
+
+
 def test_every_stage_that_reads_embeddings_is_told_their_precision(project: Project) -> None:
     overlay = project.root / "overlay.yaml"
     overlay.write_text(

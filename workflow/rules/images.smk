@@ -16,7 +16,8 @@ rule images_shard:
         "../../envs/images.yaml"
     threads: threads_of_a_shard()
     resources:
-        mem_mb=grows(3000),
+        # each thread is a process with a film; one of 4808 x 3024 took 253 MiB (docs/benchmarks.md)
+        mem_mb=lambda wildcards, threads, attempt: attempt * max(3000, 1000 + 300 * threads),
         runtime=grows(120),
     params:
         code=code("images"),
