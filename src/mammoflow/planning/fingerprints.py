@@ -99,6 +99,10 @@ class Fingerprints:
         given += sorted(record for record in records if Path(record).is_file())
         return self._digest(self._given(given))
 
+    def digest(self, file: str) -> str:
+        """Return the SHA-256 of a file that the run does not make; it is read only where its state is not known."""
+        return self.known.mark(GIVEN, file, file, small=True)
+
     def is_made(self, file: str) -> bool:
         """Tell whether a file lies in the folder of the run."""
         return Path(file).absolute().is_relative_to(self.run.absolute())

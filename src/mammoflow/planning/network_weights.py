@@ -1,4 +1,4 @@
-"""The file of the first weights of a classifier's network: where it is, and what to do where it is not there."""
+"""Weights files that a run is given: of classifiers' networks, and all together."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from pathlib import Path
 from mammoflow.config.classification import NETWORKS
 from mammoflow.config.study import StudyConfig
 from mammoflow.config.weights import PUBLISHED
+from mammoflow.planning.models import (
+    encoder_weights,
+    label_weights,
+    needed_models,
+    trained_weights,
+    weights_inputs,
+)
 from mammoflow.weights.registry import install
 
 
@@ -20,6 +27,18 @@ def network_weights(config: StudyConfig, name: str) -> list[str]:
         return [entry.weights] if entry.weights else []
     source = NETWORKS.load(entry.network).WEIGHTS
     return [str(Path(config.prefetch.folder) / source.file)] if source.url else []
+
+
+def given_weights(config: StudyConfig) -> list[str]:
+    """Return the weights files that the jobs of a run read and no job of it makes: named or fetched, there or not."""
+    segmentation = config.segmentation
+    trained = segmentation.trained_models()
+    of_models = [weights_inputs(config, name) for name in needed_models(config) if name not in trained]
+    of_trainings = [[*encoder_weights(config, name), *label_weights(config, name)] for name in trained]
+    of_networks = [network_weights(config, name) for name in config.classification.needed()]
+    made = [str(trained_weights(config, name)) for name in trained]
+    files = [file for each in (of_models, of_trainings, of_networks) for files in each for file in files]
+    return [file for file in dict.fromkeys(files) if file not in made]
 
 
 def missing_network_weights(config: StudyConfig, name: str) -> str:

@@ -18,6 +18,7 @@ from mammoflow.config.study import StudyConfig
 from mammoflow.errors import StudyError
 from mammoflow.planning.fingerprints import Fingerprints
 from mammoflow.planning.models import run_folder
+from mammoflow.planning.network_weights import given_weights
 from mammoflow.planning.workflow import CONFIGURATION
 from mammoflow.run.provenance import run_record
 from mammoflow.storage.files import file_digest, read_json, write_text
@@ -230,11 +231,9 @@ def _inputs(config: StudyConfig, fingerprints: Fingerprints) -> dict[str, Any]:
         for dataset in config.cohort.datasets
         if (folder := fingerprints.folders[dataset.name]).is_dir()
     }
-    weights = {
-        str(file): file_digest(Path(str(file)))
-        for _, file in _of_key(config.model_dump(mode="json"), "weights")
-        if isinstance(file, str) and Path(file).is_file()
-    }
+    named = [file for _, file in _of_key(config.model_dump(mode="json"), "weights") if isinstance(file, str)]
+    files = dict.fromkeys([*named, *given_weights(config)])
+    weights = {file: fingerprints.digest(file) for file in files if Path(file).is_file()}
     return {"studies": studies, "tables": tables, "weights": weights}
 
 

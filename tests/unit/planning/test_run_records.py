@@ -79,6 +79,17 @@ def test_the_record_has_digests_of_tables_and_weights(tmp_path: Path) -> None:
     assert len(inputs["studies"]) == 64
 
 
+def test_the_record_has_digests_of_fetched_weights(tmp_path: Path) -> None:
+    fetched = tmp_path / "sam_vit_b_01ec64.pth"
+    fetched.write_bytes(b"weights")
+    models = {"mine": {"train": {"recipe": "tune", "from": "sam_vit_b"}}}
+    values = {"results": str(tmp_path), "run": "mine", "prefetch": {"folder": str(tmp_path)}}
+    config = validate_settings(StudyConfig, {**values, "segmentation": {"models": models}}, "the configuration")
+    run_records.begin_record(config, "local", ROOT, fingerprints=run_records.Fingerprints(config, remember=False))
+    inputs = json.loads((tmp_path / "mine/run.json").read_text(encoding="utf-8"))["inputs"]
+    assert inputs["weights"] == {str(fetched): file_digest(fetched)}
+
+
 def test_the_record_has_digests_of_tables_with_usual_names(tmp_path: Path) -> None:
     study = tmp_path / "study"
     (study / "films").mkdir(parents=True)
