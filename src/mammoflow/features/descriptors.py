@@ -20,11 +20,12 @@ FULL_SCALE = 65535.0
 def shape(mask: Mask, outline: Outline, spacing_mm: float) -> dict[str, float]:
     """Return descriptors of the shape alone.
 
-    - `elongation`: 1 less the ratio of the minor to the major axis of the ellipse with the mask's second moments; 0 is
-      round (Gonzalez and Woods, Digital Image Processing, 2018, section 11.3).
+    - `elongation`: 1 less the ratio of the minor to the major axis of the ellipse with the second moments of all pieces
+      of the mask; 0 is round (Gonzalez and Woods, Digital Image Processing, 2018, section 11.3).
     - `circularity`: 4 pi area / perimeter^2; 1 is a circle, and less is lobulated or spiculated (Kilday, Palmieri and
       Fox, IEEE Transactions on Medical Imaging 12, 1993, there as its inverse).
-    - `radial_std`: standard deviation of the distances between centroid and outline over their largest one, and
+    - `radial_std`: standard deviation of the distances between the outline and the centroid of the piece that it
+      surrounds, over their largest one, and
     - `radial_crossings`: how often these distances cross their mean along the outline, by more than half a pixel: the
       standard deviation and the zero crossings of the normalised radial length (the same paper).
 
@@ -33,7 +34,7 @@ def shape(mask: Mask, outline: Outline, spacing_mm: float) -> dict[str, float]:
     mask
         (rows, columns).
     outline
-        Of the mask.
+        Of the mask's largest piece.
     spacing_mm
         Pixel spacing in millimetres.
     """
@@ -45,7 +46,7 @@ def shape(mask: Mask, outline: Outline, spacing_mm: float) -> dict[str, float]:
     perimeter = float(np.linalg.norm(steps, axis=1).sum())
     y, x = outline.points.T
     area = 0.5 * abs(float(np.dot(y, np.roll(x, -1)) - np.dot(x, np.roll(y, -1))))
-    radii = np.linalg.norm(outline.points - np.array(centre_of(mask)), axis=1)
+    radii = np.linalg.norm(outline.points - np.array(centre_of(outline.piece)), axis=1)
     # Within half a pixel of the mean, the side is that of the grid and not of the outline.
     above = (radii - radii.mean())[np.abs(radii - radii.mean()) > 0.5] > 0
     return {

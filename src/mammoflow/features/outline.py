@@ -26,10 +26,13 @@ class Outline:
         (points, 2): y and x in pixels; the centre of pixel i is i + 0.5.
     normals
         (points, 2): directions away from the lesion, of length 1.
+    piece
+        (rows, columns): the pixels of that piece.
     """
 
     points: Floats
     normals: Floats
+    piece: Mask
 
 
 def outline_of(mask: Mask) -> Outline | None:
@@ -42,9 +45,12 @@ def outline_of(mask: Mask) -> Outline | None:
     contours, _ = cv2.findContours(padded.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not contours:
         return None
-    contour = max(contours, key=cv2.contourArea)[:, 0, ::-1].astype(np.float64)
+    border = max(contours, key=cv2.contourArea)
+    contour = border[:, 0, ::-1].astype(np.float64)
     if np.ptp(contour, axis=0).min() < 1:
         return None
+    filled = cv2.drawContours(np.zeros(padded.shape, np.uint8), [border], -1, 1, cv2.FILLED)
+    piece = mask & (filled[6:-6, 6:-6] > 0)
     signed = signed_distance(padded)
     level = cv2.GaussianBlur(signed, (0, 0), 1.0)
     slope = np.stack([cv2.Sobel(level, cv2.CV_64F, 0, 1, ksize=3), cv2.Sobel(level, cv2.CV_64F, 1, 0, ksize=3)])
@@ -59,7 +65,7 @@ def outline_of(mask: Mask) -> Outline | None:
     points = np.stack([np.interp(places, length, closed[:, axis]) for axis in (0, 1)], axis=1)
     normals = np.stack([sampled(plane, points) for plane in slope], axis=1)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-    return Outline(points - 6 + 0.5, normals)
+    return Outline(points - 6 + 0.5, normals, piece)
 
 
 def signed_distance(mask: Mask) -> Floats:

@@ -65,6 +65,15 @@ def test_shape_of_circle_and_ellipse():
     assert ellipse["radial_crossings"] == 4
 
 
+def test_a_second_piece_changes_the_elongation_and_no_radius():
+    disc = RADIUS < 40
+    both = disc | (np.hypot(Y, X - 80) < 20)
+    alone, found = describe(ball(0.3, disc), disc), describe(ball(0.3, both), both)
+    for name in ("circularity", "radial_std", "radial_crossings"):
+        assert found[name] == pytest.approx(alone[name], abs=1e-3)
+    assert found["elongation"] > alone["elongation"] + 0.4
+
+
 def test_star_has_crossings_and_lines_away_from_it_are_spicules():
     star = (RADIUS - 12 * np.sin(8 * ANGLE)) < 50
     assert describe(ball(0.3, star), star)["radial_crossings"] == 16
