@@ -6,9 +6,10 @@ import math
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from mammoflow.features.lesion_patch import LesionPatch
-from mammoflow.features.outline import Outline, profiles
+from mammoflow.features.outline import Outline, profiles, signed_distance
 from mammoflow.features.regions import border_distance, centre_of
 from mammoflow.features.spots import find_spots
 from mammoflow.imaging.geometry import Mask
@@ -58,20 +59,19 @@ def shape(mask: Mask, outline: Outline, spacing_mm: float) -> dict[str, float]:
 
 
 def margin(
-    patch: LesionPatch, outline: Outline, tissue: Mask, surround: Mask, margin_mm: float, smoothing_mm: float
-) -> dict[str, float]:
-    """Return descriptors of the margin.
+    patch: LesionPatch, outline: Outline, tissue: Mask, margin_mm: float, smoothing_mm: float
+) -> tuple[dict[str, float], str]:
+    """Return descriptors of the margin, and why they are not defined, or "".
 
     - `acutance`: the root mean square over the distances i up to `margin_mm` of (inside - outside) / 2i along each
       normal, averaged over the outline, as a part of full white for each millimetre (Rangayyan et al., IEEE
       Transactions on Medical Imaging 16, 1997). A sharp margin has a large one, and so has a bright lesion.
     - `margin_width_mm`: the difference between the mean levels at the inner and outer end of the average profile, over
       its steepest slope. It does not depend on exposure: an edge blurred by a Gaussian of sigma has sqrt(2 pi) sigma.
-    - `spiculation`: the mean of sin^2 of the angle between the gradient and the direction from the lesion's centroid,
-      weighted by the gradient's magnitude, over the surround from three smoothings outside the border on. It is 0.5
-      where edges have no common direction, 1 where all are lines away from the lesion, and 0 where all are circles
-      around it (radial edge-gradient analysis: Huo et al., Medical Physics 22, 1995; Karssemeijer and te Brake, IEEE
-      Transactions on Medical Imaging 15, 1996).
+
+    Profiles go inside by `margin_mm`, or by the radius of the largest circle inside the outline's piece if that is
+    smaller, and repeat the level there. They end within the margin if this radius is smaller than `margin_mm` and than
+    the width. Then the descriptors are not defined. At this bound those of a blurred disc have errors of about 5 %.
 
     Parameters
     ----------
@@ -81,19 +81,59 @@ def margin(
         Of the mask.
     tissue
         (rows, columns): the breast without the band along its edge; profiles that leave it do not count.
-    surround
-        (rows, columns): pixels around the lesion.
     margin_mm
         Length of the profiles to each side.
     smoothing_mm
-        Standard deviation of the Gaussian before gradients and profiles.
+        Standard deviation of the Gaussian before the profiles.
     """
     spacing = patch.spacing_mm
-    smooth = cv2.GaussianBlur(patch.image, (0, 0), smoothing_mm / spacing) / np.float32(FULL_SCALE)
+    smooth = _smoothed(patch, smoothing_mm)
+    reach_px, step_px = margin_mm / spacing, max(1.0, 0.5 * smoothing_mm / spacing)
+    deepest_px = -float(signed_distance(outline.piece).min())
+    distances, levels = profiles(smooth, outline, reach_px, step_px, deepest_px)
+    _, inside = profiles((tissue | patch.mask).astype(np.float32), outline, reach_px, step_px, deepest_px)
+    levels = levels[(inside > 0.5).all(axis=1)]
+    undefined = {"acutance": math.nan, "margin_width_mm": math.nan}
+    if not len(levels):
+        return undefined, f"margin: no profile of {margin_mm:g} mm across the border stays in the breast"
+    average = levels.mean(axis=0)
+    steepest = float(np.abs(np.gradient(average, distances * spacing)).max())
+    width = float(abs(average[0] - average[-1]) / steepest) if steepest else math.nan
+    deepest_mm = deepest_px * spacing
+    if deepest_mm < margin_mm and deepest_mm < width:
+        return undefined, (
+            f"margin: the lesion is {deepest_mm:.2g} mm deep inside its border, expected at least the width of its "
+            f"margin of about {width:.2g} mm"
+        )
+    half = len(distances) // 2
+    steps = distances[half + 1 :] * spacing
+    differences = (levels[:, half - 1 :: -1][:, :half] - levels[:, half + 1 :]) / (2 * steps)
+    return {"acutance": float(np.sqrt((differences**2).mean(axis=1)).mean()), "margin_width_mm": width}, ""
+
+
+def spiculation(patch: LesionPatch, surround: Mask, smoothing_mm: float) -> float:
+    """Return `spiculation`, or `nan` where the surround has no gradient.
+
+    It is the mean of sin^2 of the angle between the gradient and the direction from the lesion's centroid, weighted by
+    the gradient's magnitude, over the surround from three smoothings outside the border on. It is 0.5 where edges have
+    no common direction, 1 where all are lines away from the lesion, and 0 where all are circles around it (radial
+    edge-gradient analysis: Huo et al., Medical Physics 22, 1995; Karssemeijer and te Brake, IEEE Transactions on
+    Medical Imaging 15, 1996).
+
+    Parameters
+    ----------
+    patch
+        Image and mask.
+    surround
+        (rows, columns): pixels around the lesion.
+    smoothing_mm
+        Standard deviation of the Gaussian before gradients.
+    """
+    smooth = _smoothed(patch, smoothing_mm)
     y_slope = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3)
     x_slope = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3)
     # The smoothed edge of the lesion itself is a circle around it, and no spicule.
-    around = surround & (border_distance(patch.mask) > 3 * smoothing_mm / spacing)
+    around = surround & (border_distance(patch.mask) > 3 * smoothing_mm / patch.spacing_mm)
     centre = centre_of(patch.mask)
     y, x = (places + 0.5 - middle for places, middle in zip(np.nonzero(around), centre, strict=True))
     gy, gx = y_slope[around].astype(np.float64), x_slope[around].astype(np.float64)
@@ -101,22 +141,13 @@ def margin(
     radial = (gy * y + gx * x) / np.maximum(np.hypot(y, x), 1e-12)
     weight = float(strength.sum())
     tangential = strength - radial**2 / np.maximum(strength, 1e-12)
-    found = {"spiculation": float(tangential.sum() / weight) if weight else math.nan}
-    step_px = max(1.0, 0.5 * smoothing_mm / spacing)
-    distances, levels = profiles(smooth, outline, margin_mm / spacing, step_px)
-    _, inside = profiles((tissue | patch.mask).astype(np.float32), outline, margin_mm / spacing, step_px)
-    levels = levels[(inside > 0.5).all(axis=1)]
-    if not len(levels):
-        return found | {"acutance": math.nan, "margin_width_mm": math.nan}
-    half = len(distances) // 2
-    steps = distances[half + 1 :] * spacing
-    differences = (levels[:, half - 1 :: -1][:, :half] - levels[:, half + 1 :]) / (2 * steps)
-    average = levels.mean(axis=0)
-    steepest = float(np.abs(np.gradient(average, distances * spacing)).max())
-    return found | {
-        "acutance": float(np.sqrt((differences**2).mean(axis=1)).mean()),
-        "margin_width_mm": float(abs(average[0] - average[-1]) / steepest) if steepest else math.nan,
-    }
+    return float(tangential.sum() / weight) if weight else math.nan
+
+
+def _smoothed(patch: LesionPatch, smoothing_mm: float) -> npt.NDArray[np.float32]:
+    """Return the image (rows, columns) as parts of full white after a Gaussian of this standard deviation."""
+    smooth = cv2.GaussianBlur(patch.image, (0, 0), smoothing_mm / patch.spacing_mm)
+    return np.asarray(smooth / np.float32(FULL_SCALE))
 
 
 def surround(patch: LesionPatch, pixels: Mask) -> dict[str, float]:

@@ -92,9 +92,12 @@ def sampled(image: npt.NDArray[np.floating], places: Floats) -> Floats:
 
 
 def profiles(
-    image: npt.NDArray[np.floating], outline: Outline, reach_px: float, step_px: float
+    image: npt.NDArray[np.floating], outline: Outline, reach_px: float, step_px: float, deepest_px: float
 ) -> tuple[Floats, Floats]:
     """Return grey levels along the normals of an outline.
+
+    Lines that go further inside than the lesion is deep would leave it on its other side. So they repeat the grey level
+    at the greatest depth.
 
     Parameters
     ----------
@@ -106,6 +109,8 @@ def profiles(
         How far the lines go to both sides of the outline.
     step_px
         Distance between samples.
+    deepest_px
+        Greatest depth inside the outline at which a grey level is taken.
 
     Returns
     -------
@@ -114,5 +119,6 @@ def profiles(
     """
     count = max(1, round(reach_px / step_px))
     distances: Floats = np.arange(-count, count + 1, dtype=np.float64) * step_px
-    places = outline.points[:, None] - 0.5 + distances[None, :, None] * outline.normals[:, None]
+    taken = np.maximum(distances, -deepest_px)
+    places = outline.points[:, None] - 0.5 + taken[None, :, None] * outline.normals[:, None]
     return distances, sampled(image, places)

@@ -35,6 +35,29 @@ def test_margin_width_is_that_of_a_blurred_edge(sigma_mm):
     assert found["margin_width_mm"] == pytest.approx(math.sqrt(2 * math.pi) * math.hypot(sigma_mm, 0.3), rel=0.04)
 
 
+@pytest.mark.parametrize("sigma_mm", [0.3, 0.8])
+@pytest.mark.parametrize(
+    ("diameter_mm", "defined"), [(2, ()), (3, (0.3,)), (4, (0.3,)), (5, (0.3, 0.8)), (6, (0.3, 0.8))]
+)
+def test_profiles_do_not_leave_a_narrow_lesion_on_its_other_side(sigma_mm, diameter_mm, defined):
+    mask = diameter_mm / 2 / SPACING > RADIUS
+    found, large = (describe(ball(sigma_mm, one), one, margin_mm=4.0) for one in (mask, RADIUS < 60))
+    for name in ("margin_width_mm", "acutance"):
+        if sigma_mm in defined:
+            assert found[name] == pytest.approx(large[name], rel=0.05)
+        else:
+            assert math.isnan(found[name])
+            assert "expected at least the width of its margin" in found["detail"]
+    assert "status" not in found
+
+
+def test_margin_without_a_profile_in_the_breast_is_told():
+    mask = RADIUS < 20
+    found = describe(ball(0.3, mask), mask, breast=RADIUS < 55, minimum_share=0.0)
+    assert math.isnan(found["acutance"])
+    assert "margin: no profile of 3 mm across the border stays in the breast" in found["detail"]
+
+
 def test_sharp_margin_has_the_greater_acutance_and_exposure_changes_no_width():
     sharp, soft = (describe(ball(sigma), RADIUS < 60) for sigma in (0.3, 1.0))
     assert sharp["acutance"] > 1.4 * soft["acutance"]

@@ -121,7 +121,7 @@ class LesionDescriptors(FamilyExtractor):
         ExcludedCase
             If the mask is a single line of pixels or less, or the lesion has one grey level only.
         """
-        from mammoflow.features.descriptors import margin, shape, spots, surround
+        from mammoflow.features.descriptors import margin, shape, spiculation, spots, surround
         from mammoflow.features.lesion_patch import LesionPatch
         from mammoflow.features.outline import outline_of
         from mammoflow.features.regions import border_shell, without_edge
@@ -156,7 +156,10 @@ class LesionDescriptors(FamilyExtractor):
         problems, notes = [], []
         if region.count and region.share >= options.minimum_share:
             found |= surround(near, region.pixels)
-            found |= margin(near, outline, tissue, region.pixels, options.margin_mm, options.smoothing_mm)
+            found["spiculation"] = spiculation(near, region.pixels, options.smoothing_mm)
+            across, note = margin(near, outline, tissue, options.margin_mm, options.smoothing_mm)
+            found |= across
+            notes += [note] if note else []
         else:
             problems.append(
                 f"surround: {region.share:.1%} of it is in the breast, expected at least {options.minimum_share:.1%}"
@@ -169,7 +172,7 @@ class LesionDescriptors(FamilyExtractor):
                 notes.append("no bright spot, so spots have no size and no spread")
             found |= measured
         row |= {f"descriptors_{name}": value for name, value in found.items()}
-        # What a lesion without spots or a coarse film lacks is said, and is no reason to count the lesion as excluded.
+        # What a small lesion, one without spots or a coarse film lacks is said. The lesion does not count as excluded.
         if problems or notes:
             row["detail"] = "; ".join([*problems, *notes])
         if problems:
