@@ -40,8 +40,10 @@ def other_images(images: pd.DataFrame) -> dict[str, str]:
         by_place.setdefault(place, image_id)
     pairs = {}
     for image_id, (patient, view, split, side) in places.items():
-        other = by_place.get((patient, view, split, OTHER.get(side, "")))
-        if other is not None and view not in UNKNOWN_VIEWS:
+        if side not in OTHER or view in UNKNOWN_VIEWS:
+            continue
+        other = by_place.get((patient, view, split, OTHER[side]))
+        if other is not None:
             pairs[image_id] = other
     return pairs
 

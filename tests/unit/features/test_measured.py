@@ -117,6 +117,11 @@ def test_the_other_breast_is_of_the_same_patient_view_and_split():
     assert other_images(table.assign(split=["train", "test", *["train"] * 5])) == {"a": "g", "g": "a"}
 
 
+def test_an_image_of_an_unknown_side_has_no_other_breast():
+    table = images(("a", "P1", "", "CC"), ("b", "P1", "", "CC"), ("c", "P1", "L", "CC"), ("d", "P1", "R", "CC"))
+    assert other_images(table) == {"c": "d", "d": "c"}
+
+
 def breast(nipple_row: float, on_left: bool, shift: int = 0) -> BreastPicture:
     y, x = np.mgrid[:SIDE, :SIDE] + 0.5
     region = (((y - nipple_row) / 80) ** 2 + ((x - shift) / 120) ** 2 < 1) & (x > shift)
