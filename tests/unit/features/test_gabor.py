@@ -113,6 +113,31 @@ def test_ring_outside_the_breast_leaves_the_region_around_the_lesion():
     assert "ring: 0.0% of the region is in the breast, expected at least 10.0%" in row["detail"]
 
 
+def test_a_lesion_is_measured_only_where_the_breast_is():
+    half = np.zeros((SIDE, SIDE), dtype=bool)
+    half[:, 100:] = True
+    family = texture(regions=["lesion", "inner", "ring"], edge_mm=0.0, minimum_share=0.0)
+    cut, whole = family(patch_of(waves(4.0, 90), half)), family(patch_of(waves(4.0, 90)))
+    assert cut["gabor_lesion_mean_w4.0_o090"] == pytest.approx(whole["gabor_lesion_mean_w4.0_o090"], rel=0.2)
+    patch = patch_of(waves(4.0, 90), half)
+    tissue_alone = LesionPatch(patch.image, patch.mask & half, half, SPACING)
+    assert cut["gabor_lesion_mean_w4.0_o090"] == family(tissue_alone)["gabor_lesion_mean_w4.0_o090"]
+    assert cut["lesion_share"] == pytest.approx(0.5, abs=0.02)
+    assert "status" not in cut
+
+
+def test_a_lesion_beside_the_breast_has_no_texture_and_the_row_says_so():
+    beside = np.zeros((SIDE, SIDE), dtype=bool)
+    beside[:, 120:] = True
+    row = texture(regions=["lesion", "inner", "ring"], minimum_share=0.0)(patch_of(noise(), beside))
+    assert math.isnan(row["gabor_lesion_mean_w4.0_o000"])
+    assert row["gabor_ring_mean_w4.0_o000"] > 0
+    assert row["status"] == "features are not defined for this lesion"
+    assert "lesion: no pixel of the region is in the breast without its edge; expected at least one" in row["detail"]
+    nowhere = texture(regions=["lesion", "inner", "ring"])(patch_of(noise(), np.zeros((SIDE, SIDE), dtype=bool)))
+    assert math.isnan(nowhere["gabor_lesion_mean_w4.0_o000"])
+
+
 def test_smallest_share_decides_whether_a_region_counts():
     half = np.zeros((SIDE, SIDE), dtype=bool)
     half[:, :100] = True

@@ -154,10 +154,16 @@ class GaborTexture(FamilyExtractor):
         problems = [*measured.problems]
         resolved = self._resolved(patch.spacing_mm)
         row["wavelengths"] = int(resolved.sum()) // self.options.orientations
+        pixels = self._pixels(measured)
+        problems += [
+            f"{name}: no pixel of the region is in the breast without its edge; expected at least one"
+            for name in pixels
+            if name in measured.defined and not pixels[name].any()
+        ]
         if not resolved.any():
             problems.append(f"pixels of {patch.spacing_mm:g} mm resolve no wavelength of the bank")
-        elif measured.defined:
-            values = self._values(patch, measured.tissue, self._pixels(measured), resolved)
+        elif any(region.any() for region in pixels.values()):
+            values = self._values(patch, measured.tissue, pixels, resolved)
             row |= self._named(values) | self._similarities(values["inner"], values["ring"])
         if self.options.compares_breasts:
             numbers, problem = self._across(patch)
@@ -196,8 +202,14 @@ class GaborTexture(FamilyExtractor):
 
     @staticmethod
     def _pixels(measured: Measured) -> dict[str, Mask]:
-        """Return the pixels (rows, columns) of each region, none of a region that is not defined."""
-        return {name: region.pixels & (name in measured.defined) for name, region in measured.regions.items()}
+        """Return the pixels (rows, columns) of each region in the tissue, none of a region that is not defined.
+
+        The lesion's mask can go beyond the tissue, where the image is only continued.
+        """
+        return {
+            name: region.pixels & measured.tissue & (name in measured.defined)
+            for name, region in measured.regions.items()
+        }
 
     def _resolved(self, spacing_mm: float) -> Mask:
         """Return which filters the pixels are fine enough for."""
