@@ -123,7 +123,7 @@ def listed_levels(levels: Levels) -> str:
     return f"the {found.size} levels {', '.join(map(str, found))}"
 
 
-def mask_of_value(stored: Levels, value: str, name: str) -> Mask:
+def mask_of_value(stored: Levels, value: str, name: str, opaque: Mask | None = None) -> Mask:
     """Return the pixels (height, width) that a stated value selects.
 
     Parameters
@@ -134,6 +134,8 @@ def mask_of_value(stored: Levels, value: str, name: str) -> Mask:
         Whole numbers with commas between them; ``>`` and a number; or ``#`` and six hexadecimal digits for a colour.
     name
         Of the file, for messages.
+    opaque
+        (height, width): the pixels that are not transparent, if the file says so; the others are background.
 
     Raises
     ------
@@ -147,6 +149,8 @@ def mask_of_value(stored: Levels, value: str, name: str) -> Mask:
         grey = stored if stored.ndim == 2 else stored.max(axis=2)
         above = THRESHOLD.fullmatch(value)
         mask = grey > int(above[1]) if above else np.isin(grey, [int(number) for number in value.split(",")])
+    if opaque is not None:
+        mask &= opaque
     if not mask.any():
         found = "colours" if stored.ndim == 3 else listed_levels(stored)
         raise ExcludedCase(LesionReason.MASK_LEVELS, f"no pixel of {name} has the value {value}; found {found}")

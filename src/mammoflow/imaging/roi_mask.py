@@ -52,7 +52,8 @@ def read_roi_mask(path: Path, value: str = "") -> Mask:
         bright transparent next to black opaque pixels.
     """
     if value:
-        return mask_of_value(_stored_values(path), value, path.name)
+        stored, opaque = _stored_values(path)
+        return mask_of_value(stored, value, path.name, opaque)
     if is_picture(path):
         picture = _decode(path)
         levels, lossy = _picture_levels(path, picture), picture.lossy
@@ -63,7 +64,7 @@ def read_roi_mask(path: Path, value: str = "") -> Mask:
         mask = mask_of_levels(levels, path.name, lossy)
     except ExcludedCase as problem:
         if picture is None and problem.reason == LesionReason.MASK_LEVELS:  # a value is stated as it is stored
-            detail = f"{path.name} has {listed_levels(_stored_values(path))}; expected two: {HINT}"
+            detail = f"{path.name} has {listed_levels(_stored_values(path)[0])}; expected two: {HINT}"
             raise ExcludedCase(LesionReason.MASK_LEVELS, detail) from problem
         raise
     if picture is not None and picture.colour.ndim == 3 and not one_colour(picture.colour, mask & picture.opaque):
@@ -84,15 +85,34 @@ class _Picture:
     def opaque(self) -> Mask:
         """The pixels (height, width) whose colour can be seen and is not black."""
         bright = self.colour.any(axis=2) if self.colour.ndim == 3 else self.colour > 0
-        return np.asarray(bright if self.opacity is None else bright & (self.opacity > self.opacity.max() // 2))
+        return np.asarray(bright if self.opacity is None else bright & _is_opaque(self.opacity))
 
 
-def _stored_values(path: Path) -> Levels:
-    """Return the values (height, width[, 3]) of a mask file as they are stored: of a palette the positions in it."""
+def _stored_values(path: Path) -> tuple[Levels, Mask | None]:
+    """Return the values (height, width[, 3]) of a mask file as they are stored, and which pixels are opaque.
+
+    Of a palette the values are the positions in it. Where only the opacity differs and everything is black, the value
+    is the opacity. None instead of the opaque pixels means that all are.
+    """
     if not is_picture(path):
         stored = stored_pixels(open_dicom(path))
-        return stored if stored.dtype.kind == "u" else stored.astype(np.int64)
-    return stored_values(path)
+        return stored if stored.dtype.kind == "u" else stored.astype(np.int64), None
+    colour, opacity = _without_opacity(stored_values(path))
+    if opacity is None or opacity.min() == opacity.max():
+        return colour, None
+    return (colour, _is_opaque(opacity)) if colour.any() else (opacity, None)
+
+
+def _is_opaque(opacity: Levels) -> Mask:
+    return np.asarray(opacity > opacity.max() // 2)
+
+
+def _without_opacity(pixels: Levels) -> tuple[Levels, Levels | None]:
+    """Return the colour (height, width[, 3]) of decoded pixels and their opacity (height, width), if they have one."""
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    if channels not in (2, 4):
+        return pixels, None
+    return pixels[..., 0] if channels == 2 else pixels[..., :3], pixels[..., -1]
 
 
 def _picture_levels(path: Path, picture: _Picture) -> Levels:
@@ -101,7 +121,7 @@ def _picture_levels(path: Path, picture: _Picture) -> Levels:
     if opacity is not None and opacity.min() < opacity.max():
         if brightness.min() == brightness.max():
             return opacity
-        levels = np.where(opacity > opacity.max() // 2, brightness, 0)
+        levels = np.where(_is_opaque(opacity), brightness, 0)
         if not levels.any():
             raise ExcludedCase(
                 LesionReason.MASK_NOT_FOUND, f"{path.name}: what is opaque is black, what is bright is not"
@@ -129,9 +149,4 @@ def _palette_levels(path: Path, brightness: Levels) -> Levels:
 
 def _decode(path: Path) -> _Picture:
     picture = decode_picture(path)
-    pixels = picture.pixels
-    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    if channels in (2, 4):
-        colour = pixels[..., 0] if channels == 2 else pixels[..., :3]
-        return _Picture(picture.palette, colour, pixels[..., -1], picture.lossy)
-    return _Picture(picture.palette, pixels, None, picture.lossy)
+    return _Picture(picture.palette, *_without_opacity(picture.pixels), picture.lossy)

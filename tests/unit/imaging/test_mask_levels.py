@@ -147,6 +147,35 @@ def test_a_stated_value_selects_what_the_file_stores(tmp_path: Path, write_dicom
     assert "0, 1, 2" in detail
 
 
+@pytest.mark.parametrize("transparent", [False, True])
+def test_a_stated_value_is_no_opacity(tmp_path: Path, transparent: bool) -> None:
+    opacity = np.where(LESION, 255, 100 if transparent else 255).astype(np.uint8)
+    layers = {
+        "LA": [labels(255, 255), opacity],
+        "RGBA": [labels(255, 255)] * 3 + [opacity],
+        "red": [labels(255, 255), labels(0, 0), labels(0, 0), opacity],
+        "labels": [labels(2, 2, 1)] * 3 + [opacity],
+    }
+    files = {name: save(tmp_path / f"{name}.png", np.dstack(planes)) for name, planes in layers.items()}
+    expected = LESION if transparent else LESION | OTHER
+    colours = {"LA": [], "RGBA": ["#ffffff"], "red": ["#ff0000"]}
+    for name, colour in colours.items():
+        for value in ["255", ">127", *colour]:
+            np.testing.assert_array_equal(read_roi_mask(files[name], value), expected)
+    for value in ("2", ">1"):
+        np.testing.assert_array_equal(read_roi_mask(files["labels"], value), expected)
+    for name, value in (("LA", "#ff0000"), ("RGBA", "#ff0000"), ("red", "#ffffff"), ("RGBA", "100"), ("labels", "255")):
+        assert refused(files[name], value)[0] == LesionReason.MASK_LEVELS
+
+
+def test_a_stated_value_of_black_ink_is_the_opacity(tmp_path: Path) -> None:
+    path = save(tmp_path / "m.png", np.dstack([WHITE * 0, WHITE]))
+    np.testing.assert_array_equal(read_roi_mask(path, "255"), LESION)
+    assert refused(save(tmp_path / "black.png", np.dstack([WHITE * 0, WHITE | 255])), "255")[0] == (
+        LesionReason.MASK_LEVELS
+    )
+
+
 def test_values_of_other_forms_are_refused() -> None:
     for value in ("", 0, 1, "1", "1,2", ">127", "#00ff00"):
         assert ImagesSettings(mask_value=value).mask_value == value
