@@ -21,6 +21,7 @@ ORIENTATION = 274  # tag of EXIF and TIFF
 UPRIGHT = 1
 TAIL_BYTES = 65536
 PNG_START = 8
+BITS_IN_IHDR = 8  # bytes of width and height come before
 END_OF_JPEG = b"\xff\xd9"
 PREMULTIPLIED = 1  # meaning of an extra sample of TIFF
 LOSSY_COMPRESSIONS = (6, 7, 34892, 50001)  # JPEG in two ways, lossy DNG, WebP
@@ -41,7 +42,7 @@ class PictureHeader:
     shape
         (height, width) of the upright picture.
     bits
-        Of one channel in a TIFF; 0 in other files.
+        Of one channel in a PNG or TIFF; 0 in other files, and where channels differ.
     orientation
         1 (upright) to 8, of EXIF or TIFF.
     white_is_zero
@@ -121,13 +122,16 @@ def upright_tiff(path: Path) -> bytes:
 
 def _read_png(path: Path) -> PictureHeader:
     shape, mode, _ = _by_pillow(path, exif=False)
-    names = [name for name, _ in _chunks(path)]
-    if names[-1:] != [b"IEND"]:
+    places = dict(_chunks(path))
+    if b"IEND" not in places:
         raise ExcludedCase(FileReason.TRUNCATED, f"{path.name} ends before its end-of-image marker")
-    exif = b"eXIf" in names or any(_is_exif_text(path, name, place) for name, place in _chunks(path))
+    exif = b"eXIf" in places or any(_is_exif_text(path, name, place) for name, place in _chunks(path))
     orientation = _by_pillow(path, exif=True)[2] if exif else UPRIGHT
     upright = _upright(shape, orientation)
-    return PictureHeader(FileKind.PNG, upright, orientation=orientation, palette=mode == "P", one_bit=mode == "1")
+    with path.open("rb") as file:
+        file.seek(places[b"IHDR"] + BITS_IN_IHDR)
+        bits = file.read(1)[0]
+    return PictureHeader(FileKind.PNG, upright, bits, orientation, palette=mode == "P", one_bit=mode == "1")
 
 
 def _chunks(path: Path) -> Iterator[tuple[bytes, int]]:

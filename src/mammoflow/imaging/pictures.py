@@ -26,6 +26,7 @@ from mammoflow.storage.names import shown_name
 Pixels = npt.NDArray[Any]
 WHITE = 65535
 UNSPECIFIED = 0  # meaning of an extra sample of TIFF
+WIDENED_BITS = (2, 4, 10, 12, 14)  # that decoding brings to the range of 8 or 16 bits
 TURNS = {
     1: lambda pixels: pixels,
     2: lambda pixels: pixels[:, ::-1],
@@ -101,7 +102,8 @@ def decode_picture(path: Path) -> Picture:
 def stored_values(path: Path) -> Pixels:
     """Return the values (height, width[, channels]) of a picture as they are stored, upright.
 
-    Of a palette these are the positions in it, of 1 bit they are 0 and 1; where white is zero they are not inverted.
+    Of a palette these are the positions in it, of 1 bit they are 0 and 1, and of 12 bits 0 to 4095; where white is zero
+    they are not inverted.
 
     Raises
     ------
@@ -116,7 +118,11 @@ def stored_values(path: Path) -> Pixels:
         if header.one_bit and header.white_is_zero:  # Pillow inverts it
             stored = 1 - stored
         return np.asarray(TURNS[header.orientation](stored))
-    return np.asarray(np.iinfo(pixels.dtype).max - pixels) if header.white_is_zero else pixels
+    white = np.iinfo(pixels.dtype).max
+    stored = np.asarray(white - pixels) if header.white_is_zero else pixels
+    if header.bits in WIDENED_BITS:
+        return np.asarray(np.rint(stored * ((2**header.bits - 1) / white)), dtype=pixels.dtype)
+    return stored
 
 
 def _by_opencv(path: Path, header: PictureHeader) -> Pixels | None:

@@ -63,10 +63,13 @@ def read_roi_mask(path: Path, value: str = "") -> Mask:
     try:
         mask = mask_of_levels(levels, path.name, lossy)
     except ExcludedCase as problem:
-        if picture is None and problem.reason == LesionReason.MASK_LEVELS:  # a value is stated as it is stored
-            detail = f"{path.name} has {listed_levels(_stored_values(path)[0])}; expected two: {HINT}"
-            raise ExcludedCase(LesionReason.MASK_LEVELS, detail) from problem
-        raise
+        if problem.reason != LesionReason.MASK_LEVELS:
+            raise
+        stored, opaque = _stored_values(path)
+        if stored.ndim > 2 or opaque is not None:
+            raise
+        detail = f"{path.name} has {listed_levels(stored)}; expected two: {HINT}"  # a value is stated as it is stored
+        raise ExcludedCase(LesionReason.MASK_LEVELS, detail) from problem
     if picture is not None and picture.colour.ndim == 3 and not one_colour(picture.colour, mask & picture.opaque):
         raise ExcludedCase(LesionReason.MASK_LEVELS, f"{path.name} has several colours; expected one: {HINT}")
     return mask

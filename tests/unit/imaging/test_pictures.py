@@ -6,6 +6,8 @@ import io
 import os
 import shutil
 import struct
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -111,12 +113,14 @@ def test_grey_tiff_with_opacity(tmp_path: Path, bits: int) -> None:
     )
 
 
+def packed_rows(bits: int, values: np.ndarray) -> list[bytes]:
+    texts = ["".join(format(int(value), f"0{bits}b") for value in row) for row in values]
+    return [int(text.ljust(-(-len(text) // 8) * 8, "0"), 2).to_bytes(-(-len(text) // 8), "big") for text in texts]
+
+
 def packed_tiff(path: Path, bits: int, values: np.ndarray) -> Path:
     """A TIFF whose values are packed without gaps, as tifffile writes only with a further package."""
-    rows = b""
-    for row in values:
-        text = "".join(format(int(value), f"0{bits}b") for value in row)
-        rows += int(text.ljust(-(-len(text) // 8) * 8, "0"), 2).to_bytes(-(-len(text) // 8), "big")
+    rows = b"".join(packed_rows(bits, values))
     rows += b"\0" * (len(rows) % 2)
     height, width = values.shape
     tags = [(256, 3, width), (257, 3, height), (258, 3, bits), (259, 3, 1), (262, 3, 1), (273, 4, 8), (277, 3, 1)]
@@ -234,6 +238,36 @@ def test_stored_values_are_labels_and_not_levels(tmp_path: Path, name: str, orie
 def test_stored_values_where_white_is_zero(tmp_path: Path, pixels: np.ndarray) -> None:
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="miniswhite")
     np.testing.assert_array_equal(stored_values(tmp_path / "a.tif"), pixels)
+
+
+def few_bit_png(path: Path, bits: int, values: np.ndarray) -> Path:
+    """A grey PNG of few bits, as Pillow does not write it."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], bits, 0, 0, 0, 0)
+    rows = b"".join(b"\0" + row for row in packed_rows(bits, values))
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("write", "bits"), [(few_bit_png, 2), (few_bit_png, 4), *((packed_tiff, bits) for bits in (2, 4, 10, 12, 14))]
+)
+def test_stored_values_of_few_bits_are_those_of_the_file(tmp_path: Path, write: Callable, bits: int) -> None:
+    every = np.resize(np.arange(2**bits), (8, 2**bits // 8 if bits > 4 else 24))
+    path = write(tmp_path / "a.file", bits, every)
+    np.testing.assert_array_equal(stored_values(path), every)
+    assert read_film(path).pixels.max() == 65535
+    labels = np.zeros((40, 30), dtype=int)
+    labels[5:15, 5:15], labels[25:35, 5:15] = 1, 2
+    path = write(tmp_path / "m.file", bits, labels)
+    with pytest.raises(ExcludedCase, match="the 3 levels 0, 1, 2"):
+        read_roi_mask(path)
+    np.testing.assert_array_equal(read_roi_mask(path, "2"), labels == 2)
+    np.testing.assert_array_equal(read_roi_mask(path, ">1"), labels > 1)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
