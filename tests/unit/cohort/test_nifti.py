@@ -22,6 +22,7 @@ from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ExcludedCase
 from mammoflow.formats.volumes import read_volume, refuse_other_grid
 from mammoflow.imaging.stage import prepare_images
+from mammoflow.imaging.volume_slices import read_mask_slice
 from mammoflow.segmentation.prompting.prompts import make_prompts
 from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
@@ -172,6 +173,17 @@ def test_a_second_mask_of_one_number_leaves_the_slices_of_its_volume_in_doubt(tm
     found = selected(tmp_path, "largest", one)
     assert len(found.excluded) == 1
     assert [image["fully_annotated"] for image in found.images] == [False]
+
+
+def test_a_soft_mask_marks_in_the_image_what_it_marks_in_the_cohort(tmp_path):
+    soft = two_masks()[0] * np.float32(0.4)
+    assert lesions_of(selected(tmp_path, "lesion", soft)) == {1: [1], 2: [1], 3: [1]}
+    path = tmp_path / "benign" / "masks" / "v_1.nii"
+    for value in ("", ">0"):
+        assert read_mask_slice(path, "axial 2", value).sum() == 25
+    for value in ("1", ">1"):
+        with pytest.raises(ExcludedCase, match=f"no pixel of v_1.nii has the value {value}"):
+            read_mask_slice(path, "axial 2", value)
 
 
 def test_a_file_that_is_no_volume_is_excluded(tmp_path):
