@@ -77,6 +77,19 @@ def test_line_and_pixel_are_refused(rows):
         LesionRadiomics(FEW)(patch_of(grey(), mask))
 
 
+@pytest.mark.filterwarnings("ignore:Mean of empty slice")
+def test_classes_without_numbers_are_told():
+    mask = np.zeros((60, 70), dtype=bool)
+    mask[[20, 23, 26], [30, 33, 29]] = True
+    row = LesionRadiomics(Options(classes=["firstorder", "glcm"]))(patch_of(grey(), mask))
+    assert row["status"] == "features are not defined for this lesion"
+    assert row["detail"] == "24 features of glcm are not defined; expected more neighbouring pixels"
+    assert math.isfinite(row["radiomics_original_firstorder_Mean"])
+    row = LesionRadiomics(Options(classes=["glcm"], regions=["lesion", "inner"]))(patch_of(grey(), mask))
+    assert row["detail"] == "lesion: 24 features of glcm are not defined; expected more neighbouring pixels"
+    assert math.isfinite(row["radiomics_inner_original_glcm_Contrast"])
+
+
 def test_one_grey_level_is_refused():
     mask = disc_mask((60, 70), (0.5, 0.5), (15.0, 17.0), 5.0)
     image = np.where(mask, 777, grey())

@@ -171,10 +171,14 @@ class LesionRadiomics(FamilyExtractor):
         found = 0
         for name, (place, mask) in masks.items():
             try:
-                row |= self._region(name, place, mask)
+                values = self._region(name, place, mask)
+                row |= values
                 found += 1
+                problem = _undefined(values)
             except ExcludedCase as error:
-                problems.append(error.detail if len(self.options.region_names()) == 1 else f"{name}: {error.detail}")
+                problem = error.detail
+            if problem:
+                problems.append(problem if len(self.options.region_names()) == 1 else f"{name}: {problem}")
         if not found:
             raise ExcludedCase(FeatureReason.FEATURES_UNDEFINED, "; ".join(problems))
         if problems:
@@ -286,3 +290,10 @@ class LesionRadiomics(FamilyExtractor):
 def _prefix(region: str, image: str) -> str:
     """Return the beginning of the columns of a region and image; the lesion itself has PyRadiomics' own names."""
     return f"radiomics_{image}_" if region == LESION else f"radiomics_{region}_{image}_"
+
+
+def _undefined(values: dict[str, float | str]) -> str:
+    """Return which classes have features of a region that are no finite numbers, or ""."""
+    names = [name for name, value in values.items() if not math.isfinite(float(value))]
+    classes = ", ".join(dict.fromkeys(name.split("_")[-2] for name in names))
+    return f"{len(names)} features of {classes} are not defined; expected more neighbouring pixels" if names else ""
