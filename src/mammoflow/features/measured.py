@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from mammoflow.config.features import FeatureOptions
 from mammoflow.features.regions import Region, border_shell, lesion_region, masked_region, ring_region, without_edge
@@ -15,7 +15,15 @@ from mammoflow.imaging.geometry import Mask
 if TYPE_CHECKING:
     from mammoflow.features.lesion_patch import LesionPatch
 
+
+def _check_each_once(values: list[float]) -> list[float]:
+    if len(set(values)) < len(values):
+        raise ValueError(f"found {values}; expected each once")
+    return values
+
+
 Length = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+DifferentLengths = Annotated[list[Length], AfterValidator(_check_each_once)]
 Distance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 RegionName = Literal["lesion", "inner", "ring", "mirrored"]
 

@@ -5,6 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
+from pydantic import ValidationError
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 from scipy.ndimage import gaussian_laplace
 
@@ -81,6 +82,12 @@ def test_columns_name_image_and_class_and_shape_is_there_once():
     assert set(row) == set(family.columns)
     assert "radiomics_log-sigma-1-5-mm-2D_firstorder_Mean" in row
     assert not [name for name in family.columns if "shape2D" in name and "_original_" not in name]
+
+
+def test_a_deviation_that_is_given_twice_is_refused():
+    with pytest.raises(ValidationError, match=r"found .*; expected each once"):
+        Options(log_sigmas_mm=[2, 2.0])
+    assert Options(log_sigmas_mm=[2, 3.0]).log_sigmas_mm == [2.0, 3.0]
 
 
 def test_pyradiomics_reserves_no_gpu_and_fastrad_does():

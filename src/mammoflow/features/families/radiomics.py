@@ -15,7 +15,7 @@ from mammoflow.errors import ExcludedCase
 from mammoflow.features.extractor import FamilyExtractor, Meaning
 from mammoflow.features.measured import (
     NO_OTHER_BREAST,
-    Length,
+    DifferentLengths,
     RegionOptions,
     is_large_enough,
     measure_regions,
@@ -53,7 +53,7 @@ class Options(RegionOptions, StageSettings):
         description="Fixed width of the bins in 16-bit grey levels, in place of bin_count; the table then has the "
         "number of grey levels of each region.",
     )
-    log_sigmas_mm: list[Length] = Field(
+    log_sigmas_mm: DifferentLengths = Field(
         default_factory=list,
         description="Features are also taken from the Laplacian of a Gaussian of each of these standard deviations in "
         "millimetres.",
