@@ -280,4 +280,6 @@ def _pair_columns(pair: Pair, paired: Paired) -> dict[str, object]:
 
 
 def _seen(pair: Pair, paired: Paired, note: str) -> dict[str, object]:
-    return seen_columns(SeenPatients.joined([pair.first.seen, pair.second.seen]), paired.lesions["patient_id"], note)
+    marks = dict.fromkeys((*pair.first.marking_notes, *pair.second.marking_notes))
+    seen = SeenPatients.joined([pair.first.seen, pair.second.seen])
+    return seen_columns(seen, paired.lesions["patient_id"], note, *marks)

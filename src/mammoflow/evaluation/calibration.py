@@ -90,7 +90,9 @@ def calibration_table(
         }
         for name, estimate in calibration(scored, rule).items():
             row |= estimate.columns(name)
-        rows.append(row | seen_columns(candidate.seen, lesions.loc[lesion_ids, "patient_id"], note))
+        rows.append(
+            row | seen_columns(candidate.seen, lesions.loc[lesion_ids, "patient_id"], note, *candidate.marking_notes)
+        )
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
@@ -182,7 +184,7 @@ def reliability_table(
         label = np.tile(scored.label, seeds)
         patients, place = (np.tile(values, seeds) for values in (scored.patients, np.arange(len(lesion_ids))))
         probability = np.concatenate(scored.scores)
-        said = seen_columns(candidate.seen, lesions.loc[lesion_ids, "patient_id"], note)
+        said = seen_columns(candidate.seen, lesions.loc[lesion_ids, "patient_id"], note, *candidate.marking_notes)
         for number, part in enumerate(_bins(probability) if len(probability) else []):
             distinct = np.unique(place[part])
             of_bin, _ = patient_codes(patients[part])

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mammoflow.config.evaluation import BIRADS_ROW, VIEWS_JOINED
+from mammoflow.config.foreign import FOREIGN
 from mammoflow.config.from_run import ELSEWHERE
 from mammoflow.evaluation.birads import ZERO_NOTES, BiradsZero, birads_scores, birads_threshold
 from mammoflow.evaluation.estimates import BoolArray, Scored
@@ -89,6 +90,11 @@ class Candidate:
     seen: SeenPatients | None = None
     coefficients: Mapping[str, float] = field(default_factory=dict)
     n_fitted: int = 0
+
+    @property
+    def marking_notes(self) -> tuple[str, ...]:
+        """Its notes that every table that names it repeats: that it sees the reference, or is of another tool."""
+        return tuple(note for note in self.notes if note.startswith(("oracle", FOREIGN)))
 
     def scored(self, lesions: pd.DataFrame) -> pd.Index:
         """Return the lesions, of those given, that every run has a prediction for."""

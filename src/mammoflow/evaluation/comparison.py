@@ -139,7 +139,7 @@ def confusion_table(candidates: Sequence[Candidate], lesions: pd.DataFrame, note
                     "false_positive": int(((1 - label) & called).sum()),
                     "false_negative": int((label & (1 - called)).sum()),
                     "true_negative": int(((1 - label) & (1 - called)).sum()),
-                    **seen_columns(candidate.seen, lesions.loc[scored, "patient_id"], note),
+                    **seen_columns(candidate.seen, lesions.loc[scored, "patient_id"], note, *candidate.marking_notes),
                 }
             )
     return pd.DataFrame(rows)

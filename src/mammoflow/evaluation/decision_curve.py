@@ -182,7 +182,7 @@ def _rows(
             "biopsy_all": share - (1 - share) * thresholds / (1 - thresholds),
             "n_paired": 0,
             **dict.fromkeys(("birads_difference", "birads_difference_low", "birads_difference_high"), nothing),
-            **seen_columns(candidate.seen, lesions.loc[lesion_ids, "patient_id"], note),
+            **seen_columns(candidate.seen, lesions.loc[lesion_ids, "patient_id"], note, *candidate.marking_notes),
         }
     )
     if not pair:

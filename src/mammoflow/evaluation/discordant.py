@@ -47,7 +47,7 @@ def discordant_table(
         for seed, run in candidate.runs.items():
             by_model = run["predicted"].reindex(both.index) == both["malignant"]
             rows = both[by_model != by_reader]
-            said: dict[str, Any] = seen_columns(candidate.seen, rows["patient_id"], note)
+            said: dict[str, Any] = seen_columns(candidate.seen, rows["patient_id"], note, *candidate.marking_notes)
             parts.append(
                 rows.assign(
                     model=candidate.model,

@@ -101,14 +101,16 @@ def prediction_table(candidates: Sequence[Candidate], lesions: pd.DataFrame, not
     """
     models = [one for one in candidates if one.family in WITH_PROBABILITIES]
     families = {one.model: one.family for one in models}
+    notes = {one.model: "; ".join(filter(None, [note, *one.marking_notes])) for one in models}
     means = pd.DataFrame({one.model: _scores([one], lesions).mean(axis=1) for one in models}, index=lesions.index)
     parts = []
     for level, units, described in _described(lesions):
         probabilities = unit_scores(means, lesions, units, level, "mean").join(described)
         table = probabilities.reset_index().melt([*_KEYS, *described], var_name="model", value_name="probability")
-        parts.append(table.dropna(subset=["probability"]).assign(level=level, split="test", note=note))
+        parts.append(table.dropna(subset=["probability"]).assign(level=level, split="test"))
     joined = pd.concat(parts, ignore_index=True)
-    return joined.assign(family=joined["model"].map(families)).reindex(columns=_PREDICTION_COLUMNS)
+    named = joined.assign(family=joined["model"].map(families), note=joined["model"].map(notes))
+    return named.reindex(columns=_PREDICTION_COLUMNS)
 
 
 def level_table(
@@ -159,7 +161,7 @@ def level_table(
                 "auc_on_paired": own,
                 **_area(label, read, codes, paired, rule).columns("birads_auc"),
             }
-            rows.append(row | seen_columns(one.seen, patients[scored], note))
+            rows.append(row | seen_columns(one.seen, patients[scored], note, *one.marking_notes))
     return pd.DataFrame(rows, columns=_COMPARISON_COLUMNS)
 
 

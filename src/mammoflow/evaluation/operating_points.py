@@ -131,7 +131,7 @@ def operating_points(
             }
             row |= at_prevalence(row, settings.prevalence)
             row |= _against_reader(candidates[0], test, scored, rule)
-            rows.append(row | seen_columns(candidate.seen, test["patient_id"], note))
+            rows.append(row | seen_columns(candidate.seen, test["patient_id"], note, *candidate.marking_notes))
     return pd.DataFrame(rows, columns=_POINT_COLUMNS)
 
 
@@ -158,7 +158,7 @@ def threshold_table(
                 **_rates(scored, rule),
             }
             row |= at_prevalence(row, settings.prevalence)
-            rows.append(row | seen_columns(candidate.seen, test["patient_id"], note))
+            rows.append(row | seen_columns(candidate.seen, test["patient_id"], note, *candidate.marking_notes))
     return pd.DataFrame(rows, columns=_THRESHOLD_COLUMNS)
 
 

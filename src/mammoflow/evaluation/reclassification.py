@@ -99,7 +99,8 @@ def _rows(
             row |= _changes(paired.first.part(kept), paired.second.part(kept), rule, alike)
             share = rule.estimate(resampled[:, place], paired.first.patients[kept])
             row |= share.columns("net_biopsies_share")
-        rows.append(row | seen_columns(candidate.seen, patients, note, too_few_cases(fewest_cases) if is_small else ""))
+        said = too_few_cases(fewest_cases) if is_small else ""
+        rows.append(row | seen_columns(candidate.seen, patients, note, *candidate.marking_notes, said))
     return rows
 
 

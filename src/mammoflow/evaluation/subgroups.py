@@ -177,7 +177,7 @@ def subgroup_table(
                     if candidate.family in TESTED[1:]:
                         row |= one.difference(parts[0], rule)
                 said = too_few_cases(fewest_cases) if is_small else ""
-                rows.append(row | seen_columns(candidate.seen, names[one.places], note, said))
+                rows.append(row | seen_columns(candidate.seen, names[one.places], note, *candidate.marking_notes, said))
                 enough = not is_small and one.scored.has_both(rule.fewest_patients)
                 if candidate.model in tested and enough and group != NOT_KNOWN:
                     tested[candidate.model].areas.append(one.area)

@@ -68,9 +68,9 @@ def _non_inferiority(tests: Sequence[Row], settings: Mapping[str, Any], titles: 
         row = tested[0]
         said = "is shown" if shown else "is not shown"
         return [
-            f"Non-inferiority of {_name(row['model_a'], titles)} to {_name(row['model_b'], titles)} {said} with the "
-            f"margin {margin:g} in AUC, named beforehand (one-sided {probability_value(row['non_inferiority_p'])}, "
-            f"level {level})."
+            f"Non-inferiority of {_name(row['model_a'], titles)} to {_name(row['model_b'], titles)}{_marks(row)} "
+            f"{said} with the margin {margin:g} in AUC, named beforehand (one-sided "
+            f"{probability_value(row['non_inferiority_p'])}, level {level})."
         ]
     names = ", ".join(f"{_name(row['model_a'], titles)}{_marks(row)}" for row in shown)
     return [
@@ -117,7 +117,7 @@ def _difference(row: Row, confidence: str) -> str:
 
 
 def _marks(row: Row) -> str:
-    """Return what limits the models of a row, behind their names: an oracle, test patients that were seen."""
+    """Return what limits the models of a row, behind their names: an oracle, another tool, test patients seen."""
     marks = model_marks(row)
     return f" ({'; '.join(marks)})" if marks else ""
 

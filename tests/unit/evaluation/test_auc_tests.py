@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
 from scipy.stats import norm
 from statsmodels.stats.multitest import multipletests
 
 from mammoflow.config.evaluation import ComparisonSettings, PrimarySettings
+from mammoflow.config.foreign import FOREIGN
 from mammoflow.errors import ConfigError
 from mammoflow.evaluation.auc_tests import (
     adjusted,
@@ -19,9 +21,21 @@ from mammoflow.evaluation.auc_tests import (
     pairs_to_test,
     with_adjusted_p,
 )
+from mammoflow.evaluation.bootstrap import PatientBootstrap
+from mammoflow.evaluation.calibration import calibration_table, reliability_table
 from mammoflow.evaluation.candidates import Candidate
+from mammoflow.evaluation.comparison import confusion_table
+from mammoflow.evaluation.decision_curve import decision_curve_table
 from mammoflow.evaluation.delong import AreaDifference
+from mammoflow.evaluation.discordant import discordant_table
 from mammoflow.evaluation.foreign import NO_THRESHOLD
+from mammoflow.evaluation.levels import level_table, prediction_table
+from mammoflow.evaluation.operating_points import operating_points, threshold_table
+from mammoflow.evaluation.oracles import SEES_REFERENCE
+from mammoflow.evaluation.reclassification import reclassification_table
+from mammoflow.evaluation.subgroups import subgroup_table
+from mammoflow.report.exports import row_marks
+from mammoflow.report.verdicts import verdicts
 
 RANDOM = np.random.default_rng(2)
 PATIENTS, EACH = 138, 2
@@ -194,3 +208,49 @@ def test_few_patients_are_not_tested() -> None:
         assert table[["low", "high", "p", "p_holm"]].isna().all(axis=None)
         assert table["difference"].notna().all()
         assert (table["patients"] <= 8).all()
+
+
+def test_marks_of_a_candidate_are_in_every_table_that_names_it() -> None:
+    known = LESIONS.assign(
+        split=["test", "validation"] * PATIENTS,
+        **dict.fromkeys(("lesion_type", "laterality", "view", "source"), "x"),
+        **dict.fromkeys(("image_id", "finding_id"), LESIONS.index),
+        birads=pd.array(np.random.default_rng(3).integers(2, 6, N), dtype="Int64"),
+        **dict.fromkeys(("density", "subtlety"), pd.array([2] * N, dtype="Int64")),
+        diameter_mm=8.0,
+    )
+    lesions = known[known["split"] == "test"]
+    probable = {0: MODELS[4].runs[0].assign(score=lambda run: expit(run["score"]), threshold=0.5)}
+    oracle = Candidate("masked crop", "classifier", probable, (SEES_REFERENCE, "its outputs are nearly constant"))
+    tool = Candidate("Vendor", "classifier", probable, (FOREIGN, "threshold 0.5 as given"))
+    settings = ComparisonSettings(bootstrap=100, non_inferiority_margin=0.2)
+    rule, candidates = PatientBootstrap.of(settings), [READER, oracle, tool]
+    pairs = pairs_to_test(candidates, settings, "masked crop")
+    of_models = {
+        "confusion": confusion_table(candidates, lesions, "phantom"),
+        "thresholds": threshold_table(candidates, lesions, settings, "phantom"),
+        "operating_points": operating_points(candidates, [(candidates, known)], lesions, settings, "phantom"),
+        "calibration": calibration_table(candidates, lesions, rule, "phantom"),
+        "reliability": reliability_table(candidates, lesions, rule, "phantom"),
+        "decision_curve": decision_curve_table(candidates, lesions, settings, "phantom"),
+        "reclassification": reclassification_table(candidates, lesions, rule, "phantom"),
+        "subgroups": subgroup_table(candidates, lesions, rule, "phantom"),
+        "discordant": discordant_table(candidates, lesions, lesions.index, "phantom"),
+        "comparison_by_level": level_table(candidates, lesions, rule, "phantom"),
+        "predictions_by_level": prediction_table(candidates, lesions, "phantom"),
+    }
+    marks = {"masked crop": ("oracle: uses the reference",), "Vendor": (FOREIGN,), "BI-RADS > 3": ()}
+    for name, table in of_models.items():
+        assert {"masked crop", "Vendor"} <= set(table["model"]), name
+        for row in table.to_dict("records"):
+            assert row_marks(row) == marks.get(row["model"], ()), name
+            assert row["note"].startswith("phantom")
+            assert "constant" not in row["note"]
+    of_pairs = [auc_test_table(pairs, lesions, settings, ""), decision_test_table(pairs, lesions, settings, "")]
+    for row in pd.concat(of_pairs).to_dict("records"):
+        both = {*marks[row["model_a"]], *marks[row["model_b"]]}
+        assert set(row_marks(row)) == both
+    rows = of_pairs[0].astype("object").where(of_pairs[0].notna(), None)
+    said = " ".join(verdicts(rows.to_dict("records"), settings.model_dump(), {}))
+    assert "masked crop (oracle: uses the reference)" in said
+    assert f"Vendor ({FOREIGN})" in said

@@ -38,8 +38,8 @@ def test_the_primary_comparison_and_non_inferiority_are_named_with_their_marks()
     )
     assert said[0].endswith("p < 0.001, not adjusted (DeLong over patients).")
     assert said[1] == (
-        "Non-inferiority of Net to BI-RADS is shown with the margin 0.05 in AUC, named beforehand (one-sided "
-        "p = 0.010, level 0.025)."
+        "Non-inferiority of Net to BI-RADS (test patients seen) is shown with the margin 0.05 in AUC, named beforehand "
+        "(one-sided p = 0.010, level 0.025)."
     )
     assert "none of 1 differs at 0.05" in said[2]
     assert set(against_reader([primary, row("other"), row("floor", "exploratory")])) == {"net", "other"}
