@@ -17,10 +17,7 @@ ALLOWED_MODULES = {
     ("weights/checkpoint.py", "pickle"): "the error that torch raises where weights carry code",
     ("training/state.py", "pickle"): "the error that torch raises for a damaged state",
 }
-READS_TABLES = {
-    "tables/files.py", "cohort/table_files.py", "cohort/download/series.py", "report/exports.py", "report/content.py",
-    "report/case_calls.py",
-}  # fmt: skip
+READS_TABLES = {"tables/files.py", "cohort/table_files.py", "cohort/download/series.py", "report/content.py"}
 """Modules that call `read_parquet` or `read_csv` of pandas; each turns the errors into messages."""
 OF_INTEREST = re.compile(
     rf"import ({'|'.join(EXECUTING_MODULES)})|from ({'|'.join(EXECUTING_MODULES)})|pickle|"

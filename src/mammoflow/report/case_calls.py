@@ -15,6 +15,7 @@ from mammoflow.config.foreign import FOREIGN
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.candidates import CEILING, FLOOR, display_name
 from mammoflow.evaluation.seen_patients import SEEN_MARK
+from mammoflow.report.content import read_results
 
 COLUMNS = [
     "lesion_id", "model", "family", "seed", "malignant", "score", "threshold", "predicted", "oracle", "foreign",
@@ -60,7 +61,7 @@ class CaseCalls:
             If the table cannot be read.
         """
         try:
-            table = pd.read_csv(path, usecols=COLUMNS, dtype={"lesion_id": str, "model": str})
+            table = read_results(path, usecols=COLUMNS)
         except (OSError, ValueError) as error:
             raise StudyError(f"table {path} cannot be read ({error}); run the comparison again") from error
         table = table[table["lesion_id"].isin(list(numbers)) & ~table["family"].isin([FLOOR, CEILING])]

@@ -41,6 +41,42 @@ FAMILIES = (
     (CEILING, "Ceiling"),
 )
 
+NAMES = (
+    "patient_id", "breast_id", "image_id", "finding_id", "lesion_id", "id", "path", "detail", "model", "model_a",
+    "model_b", "title", "family", "source", "data_set", "trained_on", "started_from", "untuned", "base", "change",
+    "network", "loss", "input", "feature", "grouping", "group", "class", "lesion_type", "type", "side", "view",
+    "birads_category", "first_run", "second_run", "mark", "note",
+)  # fmt: skip
+"""Columns that hold names. A name may have the form of a number, such as the id 0007."""
+
+NAMES_OF_TABLES = {
+    "foreign_unmatched": ("key", "value", "row", "problem"),
+    "class_confusion": ("reference", "predicted"),
+}
+"""Further columns of names, whose columns of the same name in other tables hold numbers."""
+
+
+def read_results(path: Path, **options: Any) -> pd.DataFrame:
+    """Read a CSV table of results: names stay text, and an empty field alone is missing.
+
+    Parameters
+    ----------
+    path
+        The file; the name of the table is that of the file without the suffix.
+    **options
+        Further options of `pandas.read_csv`.
+
+    Raises
+    ------
+    OSError, ValueError
+        If the file cannot be read; `pandas.errors.EmptyDataError` if it has no columns.
+    """
+    names = dict.fromkeys((*NAMES, *NAMES_OF_TABLES.get(path.stem, ())), str)
+    # pieces of a large file would each guess whether a column holds numbers
+    return pd.DataFrame(
+        pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=names, low_memory=False, **options)
+    )
+
 
 ENTRIES = (
     ("features", ("features",)),
@@ -80,7 +116,7 @@ class Tables:
         """
         path = self.folder / f"{name}.csv"
         try:
-            table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"group": str, "class": str})
+            table = read_results(path)
         except pd.errors.EmptyDataError:
             return []
         except (OSError, ValueError) as error:

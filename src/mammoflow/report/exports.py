@@ -11,6 +11,7 @@ import pandas as pd
 
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.candidates import display_name
+from mammoflow.report.content import read_results
 from mammoflow.report.figures import LARGEST_IN_PAGE, File, data_file
 from mammoflow.report.first_screen import model_marks
 from mammoflow.storage.files import write_text, writing
@@ -89,7 +90,7 @@ def write_tables(comparison: Path, output: Path, titles: Mapping[str, str]) -> N
     output.mkdir(parents=True, exist_ok=True)
     for path in sorted(comparison.glob("*.csv")):
         try:
-            table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"group": str, "class": str})
+            table = read_results(path)
         except pd.errors.EmptyDataError:
             continue
         except (OSError, ValueError) as error:

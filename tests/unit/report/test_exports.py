@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from mammoflow.report import exports
+from mammoflow.report.content import Tables
 from mammoflow.report.exports import latex, row_marks, table_file, write_tables
 
 TABLE = pd.DataFrame(
@@ -70,3 +71,34 @@ def test_a_table_is_inside_the_page_unless_it_is_large(tmp_path: Path, monkeypat
     large = table_file(path.parent, "comparison")
     assert large is not None
     assert large.uri is None
+
+
+@pytest.mark.parametrize("made", ["{:04d}", "12345678901234567{:04d}", "NA{:d}"])
+def test_ids_and_names_stay_text(made: str, tmp_path: Path) -> None:
+    ids = [made.format(number) for number in range(3)]
+    table = {"patient_id": ids, "lesion_id": ids, "model": ["7", "NA", "net"], "fold": [0, None, 1], "note": None}
+    pd.DataFrame(table).to_csv(tmp_path / "predictions.csv", index=False)
+    listed = {"model": ["tool"] * 3, "key": ["patient_id"] * 3, "value": ids, "row": ["2", "", "3"]}
+    pd.DataFrame(listed).to_csv(tmp_path / "foreign_unmatched.csv", index=False)
+    pd.DataFrame({"value": [0.5, None]}).to_csv(tmp_path / "ablation.csv", index=False)
+    write_tables(tmp_path, tmp_path / "tables", {})
+    for name in ("patient_id", "lesion_id", "model"):
+        assert pd.read_parquet(tmp_path / "tables" / "predictions.parquet")[name].tolist() == table[name]
+    rows = Tables(tmp_path).rows("predictions")
+    assert [row["lesion_id"] for row in rows] == ids
+    assert [(row["model"], row["fold"], row["note"]) for row in rows] == [
+        ("7", 0, None),
+        ("NA", None, None),
+        ("net", 1, None),
+    ]
+    assert [row["value"] for row in Tables(tmp_path).rows("foreign_unmatched")] == ids
+    assert [row["row"] for row in Tables(tmp_path).rows("foreign_unmatched")] == ["2", None, "3"]
+    assert [row["value"] for row in Tables(tmp_path).rows("ablation")] == [0.5, None]
+
+
+def test_ids_of_a_large_table_have_one_type(tmp_path: Path) -> None:
+    ids = [str(number) for number in range(300_000)] + ["K1"]
+    pd.DataFrame({"patient_id": ids, "other": ids}).to_csv(tmp_path / "predictions.csv", index=False)
+    write_tables(tmp_path, tmp_path / "tables", {})
+    written = pd.read_parquet(tmp_path / "tables" / "predictions.parquet")
+    assert written["patient_id"].tolist() == written["other"].tolist() == ids
