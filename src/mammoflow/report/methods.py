@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mammoflow.config.foreign import FOREIGN
-from mammoflow.evaluation.candidates import CLASSIFIER, FEATURE_MODEL, FLOOR, FUSION, display_name
+from mammoflow.evaluation.candidates import BIRADS, CLASSIFIER, FEATURE_MODEL, FLOOR, FUSION, display_name
 from mammoflow.evaluation.segmentation_summary import OTHER_TOOL
 from mammoflow.report.content import Row, division
 from mammoflow.tables.study import LEAKING, PHANTOM, applies_only, has_every_fold, is_leaking, is_phantom
@@ -44,7 +44,7 @@ def methods_paragraphs(
         ("Segmentation", _segmentation(segmentation, titles)),
         ("Models", _models(headline, provenance, titles)),
         ("Reference and reader", _reader(headline, settings)),
-        ("Statistics", _statistics(study, provenance, titles)),
+        ("Statistics", _statistics(study, headline, provenance, titles)),
         ("Software", _software(provenance)),
     ]
     return [(heading, text) for heading, text in found if text]
@@ -137,26 +137,35 @@ def _reader(headline: Sequence[Row], settings: Mapping[str, Any]) -> str:
     )
 
 
-def _statistics(study: Row, provenance: Row, titles: Mapping[str, str]) -> str:
+def _statistics(study: Row, headline: Sequence[Row], provenance: Row, titles: Mapping[str, str]) -> str:
     settings = provenance["comparison"]
     confidence = f"{100 * settings['confidence']:g} %"
-    primary = settings.get("primary")
-    pair = [display_name(primary[key], titles) for key in ("model", "against")] if primary else []
-    named = (
-        f"The primary comparison, {' against '.join(pair)}, was named beforehand; its p value is not adjusted. "
-        if primary
-        else "No primary comparison was named. "
-    )
     margin = settings.get("non_inferiority_margin")
+    assessed = bool(headline[0]["n"])
+    pair = [settings["primary"][key] for key in ("model", "against")] if settings.get("primary") else []
+    tested = assessed or (len(pair) > 0 and BIRADS not in pair)
     return (
         f"Intervals have {confidence} coverage over patients: AUC by DeLong for clustered data (Obuchowski 1997) on "
         "the logit scale, proportions by Wilson with the effective number of lesions, means by "
         f"{settings['bootstrap']:,} bootstrap resamples of patients. AUCs on the same lesions were compared with the "
-        f"paired, patient-clustered DeLong test. {named}P values of all other models against BI-RADS are adjusted by "
-        f"Holm's method. No interval is given for fewer than {settings['fewest_patients']} patients of a class"
-        + (f". Non-inferiority was tested with a margin of {margin:g} in AUC" if margin is not None else "")
+        f"paired, patient-clustered DeLong test. {_hypotheses(pair, assessed, titles)}No interval is given for fewer "
+        f"than {settings['fewest_patients']} patients of a class"
+        + (f". Non-inferiority was tested with a margin of {margin:g} in AUC" if tested and margin is not None else "")
         + f". {_thresholds(study, provenance.get('training', {}), titles)}"
     )
+
+
+def _hypotheses(primary: Sequence[str], assessed: bool, titles: Mapping[str, str]) -> str:
+    """Return the sentences on the primary comparison, of no or two models, and on the tests against BI-RADS."""
+    named = " against ".join(display_name(model, titles) for model in primary)
+    if not named:
+        said = "No primary comparison was named. "
+    elif assessed or BIRADS not in primary:
+        said = f"The primary comparison, {named}, was named beforehand; its p value is not adjusted. "
+    else:
+        said = f"The primary comparison, {named}, was named beforehand; without an assessment it has no test. "
+    models = "all other models" if BIRADS in primary else "all models"
+    return said + (f"P values of {models} against BI-RADS are adjusted by Holm's method. " if assessed else "")
 
 
 def _thresholds(study: Row, training: Mapping[str, Row], titles: Mapping[str, str]) -> str:

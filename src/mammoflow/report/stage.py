@@ -114,7 +114,7 @@ def write_report(
     values: dict[str, Any] = {
         "finding": first,
         "run_facts": run_facts(comparison.parent, provenance),
-        "verdicts": verdicts(tables.rows("auc_tests"), provenance["comparison"], titles),
+        "verdicts": verdicts(tables.rows("auc_tests"), provenance["comparison"], titles, bool(headline[0]["n"])),
         "tests": against_reader(tables.rows("auc_tests")),
         "auc_tests": tables.rows("auc_tests"),
         "birads_table": birads_rows(comparison.parent),

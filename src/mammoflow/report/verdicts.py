@@ -12,7 +12,9 @@ from mammoflow.report.first_screen import model_marks
 from mammoflow.report.page import number, signed
 
 
-def verdicts(tests: Sequence[Row], settings: Mapping[str, Any], titles: Mapping[str, str]) -> list[str]:
+def verdicts(
+    tests: Sequence[Row], settings: Mapping[str, Any], titles: Mapping[str, str], assessed: bool = True
+) -> list[str]:
     """Return the sentences below the finding.
 
     Parameters
@@ -23,10 +25,18 @@ def verdicts(tests: Sequence[Row], settings: Mapping[str, Any], titles: Mapping[
         Of the comparison.
     titles
         Titles of classifiers by name.
+    assessed
+        Whether test lesions have a BI-RADS assessment. Without one no test against BI-RADS exists, so no sentence is
+        about one.
     """
     confidence = f"{100 * float(settings['confidence']):g} %"
+    if not assessed:
+        tests = [row for row in tests if BIRADS not in (row["model_a"], row["model_b"])]
+    primary = [row for row in tests if row["hypothesis"] == PRIMARY]
+    if not assessed and not primary:
+        return []
     return [
-        _primary([row for row in tests if row["hypothesis"] == PRIMARY], confidence, titles),
+        _primary(primary, confidence, titles),
         *_non_inferiority(tests, settings, titles),
         *_family([row for row in tests if row["hypothesis"] == AGAINST_READER], confidence, titles),
     ]

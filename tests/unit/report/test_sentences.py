@@ -14,6 +14,23 @@ SETTINGS: dict[str, Any] = {"confidence": 0.95, "non_inferiority_margin": None}
 READER = "models against BI-RADS"
 
 
+COUNTS = [
+    {"split": "test", "patients": 20, "images": 40, "lesions": 40, "malignant": 24, "unlabelled": 0},
+    {"split": "all", "patients": 61, "images": 121, "lesions": 122, "malignant": 58, "unlabelled": 1},
+]
+HEADLINE: list[dict[str, Any]] = [
+    {"model": "BI-RADS > 3", "family": "reader", "n": 40, "n_malignant": 24, "patients": 20},
+    {"model": "net", "family": "classifier", "n": 40, "n_malignant": 24, "patients": 20},
+]
+
+
+def statistics(headline: list[dict[str, Any]], **settings: Any) -> str:
+    """Return the paragraph on statistics."""
+    plain = {"confidence": 0.9, "bootstrap": 10000, "fewest_patients": 5, "birads_zero": "left_out"}
+    provenance = {"comparison": plain | settings, "packages": {"mammoflow": "1.2"}, "python": "3.11.9"}
+    return dict(methods_paragraphs({"name": "Ours"}, COUNTS, headline, [], provenance, {}))["Statistics"]
+
+
 def row(model: str, hypothesis: str = READER, **values: Any) -> dict[str, Any]:
     known = {"hypothesis": hypothesis, "model_a": model, "model_b": "BI-RADS > 3", "n": 40.0, "patients": 20.0}
     figures = {"difference": 0.05, "low": -0.01, "high": 0.11, "p": 0.1, "p_holm": 0.2, "note": ""}
@@ -53,17 +70,41 @@ def test_too_few_patients_are_said() -> None:
     assert len(said) == 2
 
 
+def test_without_an_assessment_only_a_primary_comparison_of_models_is_said() -> None:
+    settings = {**SETTINGS, "non_inferiority_margin": 0.05}
+    empty = dict.fromkeys(("low", "high", "p", "p_holm"))
+    assert verdicts([row("net", **empty), row("other", **empty)], settings, {}, assessed=False) == []
+    assert verdicts([row("net", "primary", **empty)], settings, {}, assessed=False) == []
+    models = row("net", "primary", model_b="other", not_inferior=True, non_inferiority_p=0.01)
+    said = verdicts([models, row("net", **empty)], settings, {}, assessed=False)
+    assert said[0].startswith("Primary comparison, named beforehand: net against other, difference")
+    assert said[1].startswith("Non-inferiority of net to other is shown")
+    assert len(said) == 2
+
+
+@pytest.mark.parametrize(
+    ("n", "against", "said", "not_said"),
+    [
+        (40, None, ("P values of all models against BI-RADS are adjusted", "margin of 0.05"), ("all other models",)),
+        (40, "BI-RADS > 3", ("P values of all other models against BI-RADS", "its p value is not adjusted"), ()),
+        (40, "other", ("P values of all models against BI-RADS", "net against other, was named"), ("all other",)),
+        (0, None, ("No primary comparison was named. No interval",), ("Holm", "Non-inferiority")),
+        (0, "BI-RADS > 3", ("without an assessment it has no test. No",), ("Holm", "Non-inferiority", "p value")),
+        (0, "other", ("its p value is not adjusted. No", "margin of 0.05"), ("Holm",)),
+    ],
+)
+def test_the_methods_name_the_tests_that_exist(
+    n: int, against: str | None, said: tuple[str, ...], not_said: tuple[str, ...]
+) -> None:
+    primary = {"model": "net", "against": against} if against else None
+    text = statistics([{**HEADLINE[0], "n": n}, *HEADLINE[1:]], primary=primary, non_inferiority_margin=0.05)
+    assert all(words in text for words in said), text
+    assert not any(words in text for words in not_said), text
+
+
 @pytest.mark.parametrize("leaking", [False, True])
 def test_the_methods_paragraph_has_the_numbers_of_the_run(leaking: bool) -> None:
     study = {"name": "Ours", "phantom": True, "split": {"method": "random", "leaking": leaking}}
-    counts = [
-        {"split": "test", "patients": 20, "images": 40, "lesions": 40, "malignant": 24, "unlabelled": 0},
-        {"split": "all", "patients": 61, "images": 121, "lesions": 122, "malignant": 58, "unlabelled": 1},
-    ]
-    headline = [
-        {"model": "BI-RADS > 3", "family": "reader", "n": 40, "n_malignant": 24, "patients": 20},
-        {"model": "net", "family": "classifier", "n": 40, "n_malignant": 24, "patients": 20},
-    ]
     # five masks of each lesion: one for each prompt
     masks = {"n": 5 * 39, "lesions": 39, "margin_mm": 10.0}
     segmentation = [{"model": "small", "split": "test", "selection": "chosen", **masks}]
@@ -82,7 +123,7 @@ def test_the_methods_paragraph_has_the_numbers_of_the_run(leaking: bool) -> None
             }
         },
     }
-    text = " ".join(said for _, said in methods_paragraphs(study, counts, headline, segmentation, provenance, {}))
+    text = " ".join(said for _, said in methods_paragraphs(study, COUNTS, HEADLINE, segmentation, provenance, {}))
     for words in (
         "122 phantom lesions (58 malignant, 1 without a label) on 121 images of 61 patients",
         "40 phantom lesions (24 malignant) of 20 patients in the test split",
