@@ -1,8 +1,9 @@
 """The words of a page about a study that is not mammography.
 
 The templates and sentences speak of films, mammograms and BI-RADS. For another modality these words are replaced in the
-text of the finished page, in one place, so that no template has two versions. Tags, styles, scripts and the tables
-beside the page stay as they are.
+text of the finished page, in one place, so that no template has two versions. Tags, styles, scripts, settings, paths
+and the tables beside the page stay as they are, and so does what the user wrote, such as the name of the study:
+templates mark it with `translate="no"`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,20 @@ from collections.abc import Sequence
 from mammoflow.config.study_modality import StudyModality
 
 MAMMOGRAPHY = ("auto", "mammography")
-PART = re.compile(r"(<style\b.*?</style>|<script\b.*?</script>|<!--.*?-->|<[^>]*>)", re.DOTALL)
+
+ALWAYS_KEPT = ("style", "script", "title", "pre", "code")
+KEPT_WHERE_MARKED = ("span", "strong", "dl")
+"""Elements that stay as they are where they have `translate="no"`; none holds another one of its kind."""
+
+KEPT = "|".join(
+    [
+        *(rf"<{tag}\b[^>]*>.*?</{tag}>" for tag in ALWAYS_KEPT),
+        *(rf'<{tag}\b[^>]*\btranslate="no"[^>]*>.*?</{tag}>' for tag in KEPT_WHERE_MARKED),
+        "<!--.*?-->",
+    ]
+)
+IS_KEPT = re.compile(KEPT, re.DOTALL)
+PART = re.compile(rf"({KEPT}|<[^>]*>)", re.DOTALL)
 SHOWN_ATTRIBUTE = re.compile(r'\b(alt|aria-label|title|data-caption)="([^"]*)"')
 
 FILMS = (
@@ -87,8 +101,8 @@ def in_words_of(modality: StudyModality, assessed: bool, page: str) -> str:
 
 
 def _attributes(tag: str, replacements: Sequence[tuple[str, str]]) -> str:
-    """Replace words in the attributes of a tag that a person reads; styles and scripts stay as they are."""
-    if tag.startswith(("<style", "<script", "<!--")):
+    """Replace words in the attributes of a tag that a person reads; a kept element stays as it is."""
+    if IS_KEPT.match(tag):
         return tag
     return SHOWN_ATTRIBUTE.sub(lambda match: f'{match[1]}="{_replaced(match[2], replacements)}"', tag)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -39,6 +41,12 @@ class Words(HTMLParser):
             self.found.append(data)
 
 
+STUDY = "Films & breast archive"
+COMMAND = "snakemake --configfile film.yaml"
+SETTINGS = "images:\n  breast_region: film"
+"""What the user of the run wrote."""
+
+
 @pytest.fixture(scope="module")
 def endoscopy(run: Any, tmp_path_factory: Any) -> str:
     """The page of a run whose lesions have no assessment."""
@@ -49,17 +57,34 @@ def endoscopy(run: Any, tmp_path_factory: Any) -> str:
     table.loc[0, figures], table.loc[0, "n"] = None, 0
     write_csv(comparison / "comparison.csv", table)
     output = comparison.parent / "report" / "report.html"
+    cohort = Path(shutil.copytree(run.cohort, comparison.parent / "cohort"))
+    study = json.loads((cohort / "study.json").read_text(encoding="utf-8"))
+    (cohort / "study.json").write_text(json.dumps({**study, "name": STUDY}), encoding="utf-8")
+    (comparison.parent / "run.json").write_text(json.dumps({"command": COMMAND}), encoding="utf-8")
+    (comparison.parent / "settings").mkdir()
+    (comparison.parent / "settings" / "images.yaml").write_text(SETTINGS, encoding="utf-8")
     settings = ReportSettings(modality="endoscopy", gallery=0, overlays=0, saliency=0)
-    write_report(settings, run.cohort, comparison, run.images, run.segmentation, output)
+    write_report(settings, cohort, comparison, run.images, run.segmentation, output)
     return output.read_text(encoding="utf-8")
 
 
 def test_a_report_of_another_modality_does_not_speak_of_mammography(endoscopy: str) -> None:
     main = endoscopy[: endoscopy.index('id="provenance-heading"')]
+    for own in (html.escape(STUDY), COMMAND):
+        main = main.replace(own, "")
     found = [text.strip() for text in Words(main).found if FOREIGN.search(text)]
     assert not [text for text in found if not text.startswith("mammoflow")], found
     assert "<h2" in main
     assert "BI-RADS, AUC of the assessment" not in main
+
+
+def test_what_the_user_wrote_stays_as_it_is(endoscopy: str) -> None:
+    named = html.escape(STUDY)
+    assert endoscopy.count(named) == 4
+    assert f"<title>Phantom study: mammoflow report, {named}</title>" in endoscopy
+    assert f'The cohort is <span translate="no">{named}</span>: ' in endoscopy
+    assert f"<dd>{COMMAND}</dd>" in endoscopy
+    assert f'<pre tabindex="0">{SETTINGS}</pre>' in endoscopy
 
 
 def test_lengths_in_pixels_are_said_on_the_page() -> None:
@@ -76,6 +101,21 @@ def test_only_text_changes_and_assessments_keep_their_name() -> None:
         '<style>.film{}</style><p class="film" alt="A image">BI-RADS of a image. BI-RADS 3</p><script>"film"</script>'
     ).replace("A image", "An image").replace("a image", "an image")
     assert ">The reader of an image. The reader 3<" in in_words_of("ct", False, page)
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        '<pre tabindex="0">a film\nBI-RADS > 3</pre>',
+        '<code class="small" title="a film">/films/a film.png</code>',
+        '<span translate="no">Breast films</span>',
+        '<dl class="facts" translate="no"><dt>breast region</dt><dd>film</dd></dl>',
+    ],
+)
+def test_settings_paths_and_marked_texts_are_kept(kept: str) -> None:
+    assert in_words_of("ct", False, f"<p>A film {kept} of <span>a film</span></p>") == (
+        f"<p>An image {kept} of <span>an image</span></p>"
+    )
 
 
 def test_the_run_gives_its_modality_to_audit_and_report() -> None:
