@@ -9,6 +9,7 @@ from mammoflow.config.foreign import FOREIGN
 from mammoflow.evaluation.candidates import BIRADS, CLASSIFIER, FEATURE_MODEL, FLOOR, FUSION, display_name
 from mammoflow.evaluation.segmentation_summary import OTHER_TOOL
 from mammoflow.report.content import Row, division
+from mammoflow.tables.detections import NO_PROMPT
 from mammoflow.tables.study import LEAKING, PHANTOM, applies_only, has_every_fold, is_leaking, is_phantom
 
 MOST_NAMES = 6
@@ -84,7 +85,12 @@ def _segmentation(rows: Sequence[Row], titles: Mapping[str, str]) -> str:
     prompts = (
         f" with boxes enlarged by {_listed([f'{margin:g}' for margin in margins])} mm on each side" if margins else ""
     )
-    own = f"Lesions were segmented by {_listed([display_name(model, titles) for model in models])}{prompts}. "
+    automatic = {str(row["model"]) for row in tested if row.get("prompts") == NO_PROMPT}
+    prompted = [display_name(model, titles) for model in models if model not in automatic]
+    unprompted = [display_name(model, titles) for model in models if model in automatic]
+    by = [f"by {_listed(prompted)}{prompts}"] if prompted else []
+    by += [f"by {_listed(unprompted)} without prompts"] if unprompted else []
+    own = f"Lesions were segmented {' and '.join(by)}. "
     foreign = f"Masks of {_listed(others)} were made outside this study. " if others else ""
     return (
         f"{own if models else ''}{foreign}Masks were compared with the reference by Dice, IoU and "

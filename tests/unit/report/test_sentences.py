@@ -24,11 +24,24 @@ HEADLINE: list[dict[str, Any]] = [
 ]
 
 
+COMPARISON = {"confidence": 0.9, "bootstrap": 10000, "fewest_patients": 5, "birads_zero": "left_out"}
+
+
 def statistics(headline: list[dict[str, Any]], **settings: Any) -> str:
     """Return the paragraph on statistics."""
-    plain = {"confidence": 0.9, "bootstrap": 10000, "fewest_patients": 5, "birads_zero": "left_out"}
-    provenance = {"comparison": plain | settings, "packages": {"mammoflow": "1.2"}, "python": "3.11.9"}
+    provenance = {"comparison": COMPARISON | settings, "packages": {"mammoflow": "1.2"}, "python": "3.11.9"}
     return dict(methods_paragraphs({"name": "Ours"}, COUNTS, headline, [], provenance, {}))["Statistics"]
+
+
+def segmented(prompts: dict[str, str], **more: Any) -> str:
+    """Return the paragraph on segmentation of models with their prompts."""
+    of_test = {"split": "test", "selection": "chosen", "lesions": 39}
+    rows = [
+        {**of_test, "model": model, "prompts": kind, "margin_mm": None if kind == "none" else 10.0}
+        for model, kind in prompts.items()
+    ]
+    provenance = {"comparison": COMPARISON, "packages": {}, "python": "3.11.9"}
+    return dict(methods_paragraphs({"name": "Ours"}, COUNTS, HEADLINE, rows, provenance, {}, **more))["Segmentation"]
 
 
 def row(model: str, hypothesis: str = READER, **values: Any) -> dict[str, Any]:
@@ -142,6 +155,18 @@ def test_the_methods_paragraph_has_the_numbers_of_the_run(leaking: bool) -> None
     ):
         assert words in text
     assert ("leaking split" in text) == leaking
+
+
+@pytest.mark.parametrize(
+    ("prompts", "said"),
+    [
+        ({"small": "box"}, "segmented by small with boxes enlarged by 10 mm on each side. "),
+        ({"unet": "none", "small": "box"}, "by small with boxes enlarged by 10 mm on each side and by unet without"),
+        ({"unet": "none", "yolo": "none"}, "Lesions were segmented by unet and yolo without prompts. "),
+    ],
+)
+def test_automatic_models_are_segmented_without_prompts(prompts: dict[str, str], said: str) -> None:
+    assert said in segmented(prompts)
 
 
 def test_a_page_has_the_sections_that_it_has_values_for() -> None:
