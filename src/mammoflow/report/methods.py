@@ -10,6 +10,7 @@ from mammoflow.evaluation.candidates import BIRADS, CLASSIFIER, FEATURE_MODEL, F
 from mammoflow.evaluation.segmentation_summary import OTHER_TOOL
 from mammoflow.report.content import Row, division
 from mammoflow.tables.detections import NO_PROMPT
+from mammoflow.tables.images import IN_PIXELS
 from mammoflow.tables.study import LEAKING, PHANTOM, applies_only, has_every_fold, is_leaking, is_phantom
 
 MOST_NAMES = 6
@@ -23,6 +24,7 @@ def methods_paragraphs(
     segmentation: Sequence[Row],
     provenance: Row,
     titles: Mapping[str, str],
+    origins: Sequence[str | None] = (),
 ) -> list[tuple[str, str]]:
     """Return headings and paragraphs; every number is that of this run.
 
@@ -38,11 +40,13 @@ def methods_paragraphs(
         Content of `provenance.json`.
     titles
         Titles of classifiers by name.
+    origins
+        `spacing_origin` of each image, which says whether its lengths are in pixels.
     """
     settings = provenance["comparison"]
     found = [
         ("Cohort", _cohort(study, counts)),
-        ("Segmentation", _segmentation(segmentation, titles)),
+        ("Segmentation", _segmentation(segmentation, titles, origins)),
         ("Models", _models(headline, provenance, titles)),
         ("Reference and reader", _reader(headline, settings)),
         ("Statistics", _statistics(study, headline, provenance, titles)),
@@ -72,7 +76,7 @@ def _cohort(study: Row, counts: Sequence[Row]) -> str:
     return text
 
 
-def _segmentation(rows: Sequence[Row], titles: Mapping[str, str]) -> str:
+def _segmentation(rows: Sequence[Row], titles: Mapping[str, str], origins: Sequence[str | None]) -> str:
     tested = [
         row for row in rows if row["split"] == "test" and row["selection"] == "chosen" and row["model"] != "ellipse"
     ]
@@ -82,9 +86,9 @@ def _segmentation(rows: Sequence[Row], titles: Mapping[str, str]) -> str:
     models = [model for model in dict.fromkeys(str(row["model"]) for row in tested) if model not in others]
     lesions = max(int(row["lesions"]) for row in tested)
     margins = sorted({row["margin_mm"] for row in tested if row["margin_mm"] is not None})
-    prompts = (
-        f" with boxes enlarged by {_listed([f'{margin:g}' for margin in margins])} mm on each side" if margins else ""
-    )
+    unit, in_units = _units(origins)
+    widths = _listed([f"{margin:g}" for margin in margins]) if margins else ""
+    prompts = f" with boxes enlarged by {widths} {unit} on each side" if margins else ""
     automatic = {str(row["model"]) for row in tested if row.get("prompts") == NO_PROMPT}
     prompted = [display_name(model, titles) for model in models if model not in automatic]
     unprompted = [display_name(model, titles) for model in models if model in automatic]
@@ -94,9 +98,19 @@ def _segmentation(rows: Sequence[Row], titles: Mapping[str, str]) -> str:
     foreign = f"Masks of {_listed(others)} were made outside this study. " if others else ""
     return (
         f"{own if models else ''}{foreign}Masks were compared with the reference by Dice, IoU and "
-        f"distances in millimetres on {lesions} test lesions; a missed lesion counts as 0. "
+        f"distances {in_units} on {lesions} test lesions; a missed lesion counts as 0. "
         "The floor is the ellipse inscribed in the box."
     )
+
+
+def _units(origins: Sequence[str | None]) -> tuple[str, str]:
+    """Return the unit of margins, and that of distances in words, from the origins of the images' spacings."""
+    in_pixels = [origin == IN_PIXELS for origin in origins]
+    if not any(in_pixels):
+        return "mm", "in millimetres"
+    if all(in_pixels):
+        return "pixels", "in pixels"
+    return "mm", "in millimetres (in pixels where an image has no pixel spacing)"
 
 
 def _models(headline: Sequence[Row], provenance: Row, titles: Mapping[str, str]) -> str:

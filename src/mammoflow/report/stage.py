@@ -149,7 +149,13 @@ def write_report(
             for fold in dict.fromkeys(row["fold"] for row in by_fold)
         ],
         "methods": methods_paragraphs(
-            study, split_counts(cohort), headline, tables.rows("segmentation"), provenance, titles
+            study,
+            split_counts(cohort),
+            headline,
+            tables.rows("segmentation"),
+            provenance,
+            titles,
+            pictures.films["spacing_origin"].tolist(),
         ),
         "published": tables.rows("birads_published"),
         "confusion": tables.rows("confusion"),

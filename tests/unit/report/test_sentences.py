@@ -169,6 +169,20 @@ def test_automatic_models_are_segmented_without_prompts(prompts: dict[str, str],
     assert said in segmented(prompts)
 
 
+@pytest.mark.parametrize(
+    ("origins", "margin", "distances"),
+    [
+        (["header", "default"], "by 10 mm on", "distances in millimetres on 39"),
+        (["pixels", "pixels"], "by 10 pixels on", "distances in pixels on 39"),
+        (["header", "pixels"], "by 10 mm on", "in millimetres (in pixels where an image has no pixel spacing) on 39"),
+    ],
+)
+def test_lengths_have_the_unit_of_the_images(origins: list[str], margin: str, distances: str) -> None:
+    text = segmented({"small": "box"}, origins=origins)
+    assert margin in text
+    assert distances in text
+
+
 def test_a_page_has_the_sections_that_it_has_values_for() -> None:
     values = {section.needs: [] for section in SECTIONS if section.needs}
     shown = [section.id for section in sections_of(values)]
