@@ -20,6 +20,7 @@ from mammoflow.evaluation.inputs import Run
 from mammoflow.evaluation.metrics import auc
 from mammoflow.storage.files import file_digest
 
+CHOSEN_THRESHOLD = "threshold chosen on validation"
 NO_THRESHOLD = "no threshold: none is given, and validation does not hold scores of both classes"
 REVERSED = "benign training and validation lesions have the higher scores, higher should be more suspicious"
 SURELY_REVERSED = 0.1
@@ -77,7 +78,7 @@ def _candidate(asked: ForeignPredictions, matched: Matched, lesions: pd.DataFram
     threshold = asked.threshold
     if threshold is None and lesions.loc[validation, "malignant"].nunique() > 1:
         chosen = with_threshold(asked.name, CLASSIFIER, score.reindex(lesions.index), lesions, ()).threshold
-        threshold, notes = chosen, [*notes, "threshold chosen on validation"]
+        threshold, notes = chosen, [*notes, CHOSEN_THRESHOLD]
     elif threshold is not None:
         notes.append(f"threshold {threshold:g} as given")
     else:

@@ -7,6 +7,7 @@ from typing import Any
 
 from mammoflow.config.foreign import FOREIGN
 from mammoflow.evaluation.candidates import BIRADS, CLASSIFIER, FEATURE_MODEL, FLOOR, FUSION, display_name
+from mammoflow.evaluation.foreign import CHOSEN_THRESHOLD, NO_THRESHOLD
 from mammoflow.evaluation.segmentation_summary import OTHER_TOOL
 from mammoflow.report.content import Row, division
 from mammoflow.tables.detections import NO_PROMPT
@@ -15,6 +16,8 @@ from mammoflow.tables.study import LEAKING, PHANTOM, applies_only, has_every_fol
 
 MOST_NAMES = 6
 YOUDEN = "youden"
+ON_VALIDATION = (YOUDEN, "sensitivity", "specificity")
+"""Rules that choose a threshold on validation."""
 
 
 def methods_paragraphs(
@@ -115,7 +118,7 @@ def _units(origins: Sequence[str | None]) -> tuple[str, str]:
 
 def _models(headline: Sequence[Row], provenance: Row, titles: Mapping[str, str]) -> str:
     said = []
-    others = [row for row in headline if FOREIGN in str(row.get("note") or "") and row["family"] == CLASSIFIER]
+    others = _other_tools(headline)
     headline = [row if row not in others else {**row, "family": FOREIGN} for row in headline]
     for family, words in (
         (CLASSIFIER, ("classifier", "classifiers")),
@@ -171,7 +174,7 @@ def _statistics(study: Row, headline: Sequence[Row], provenance: Row, titles: Ma
         f"paired, patient-clustered DeLong test. {_hypotheses(pair, assessed, titles)}No interval is given for fewer "
         f"than {settings['fewest_patients']} patients of a class"
         + (f". Non-inferiority was tested with a margin of {margin:g} in AUC" if tested and margin is not None else "")
-        + f". {_thresholds(study, provenance.get('training', {}), titles)}"
+        + f". {_thresholds(study, headline, provenance.get('training', {}), titles)}"
     )
 
 
@@ -188,18 +191,50 @@ def _hypotheses(primary: Sequence[str], assessed: bool, titles: Mapping[str, str
     return said + (f"P values of {models} against BI-RADS are adjusted by Holm's method. " if assessed else "")
 
 
-def _thresholds(study: Row, training: Mapping[str, Row], titles: Mapping[str, str]) -> str:
+def _thresholds(study: Row, headline: Sequence[Row], training: Mapping[str, Row], titles: Mapping[str, str]) -> str:
     if applies_only(study):
-        return "Thresholds are those of the run that trained the models; nothing was chosen on this study."
+        exceptions = threshold_exceptions(headline, {}, titles)
+        return f"Thresholds are those of the run that trained the models{exceptions}; nothing was chosen on this study."
     where = "the validation split of each fold" if has_every_fold(study) else "the validation split"
+    exceptions = threshold_exceptions(headline, training, titles, (YOUDEN,))
+    return f"Thresholds were chosen on {where} by the Youden index{exceptions}. Nothing was chosen on the test split."
+
+
+def threshold_exceptions(
+    headline: Sequence[Row],
+    training: Mapping[str, Row],
+    titles: Mapping[str, str],
+    usual: Sequence[str] = ON_VALIDATION,
+) -> str:
+    """Return the end of a sentence on thresholds that names those of another origin; "" where there are none.
+
+    Parameters
+    ----------
+    headline
+        Rows of `comparison.csv`; other tools may have a threshold of their own, or none.
+    training
+        Training records of classifiers by name, whose settings name the rule of the threshold.
+    titles
+        Titles of classifiers by name.
+    usual
+        Rules that are no exception.
+    """
     rules = {name: (record.get("settings") or {}).get("threshold") or {} for name, record in training.items()}
-    others = [
+    found = [
         f"{display_name(name, titles)} ({rule['method']}{f' of {value:g}' if (value := rule.get('value')) else ''})"
         for name, rule in rules.items()
-        if rule.get("method", YOUDEN) != YOUDEN
+        if rule.get("method", YOUDEN) not in usual
     ]
-    exceptions = f", except those of {_listed(others)}" if others else ""
-    return f"Thresholds were chosen on {where} by the Youden index{exceptions}. Nothing was chosen on the test split."
+    for row in _other_tools(headline):
+        if CHOSEN_THRESHOLD not in row["note"]:
+            origin = "no threshold" if NO_THRESHOLD in row["note"] else "threshold as given"
+            found.append(f"{display_name(str(row['model']), titles)} ({origin})")
+    return f", except those of {_listed(found)}" if found else ""
+
+
+def _other_tools(headline: Sequence[Row]) -> list[Row]:
+    """Return the rows of other tools' scores."""
+    return [row for row in headline if FOREIGN in str(row.get("note") or "") and row["family"] == CLASSIFIER]
 
 
 def _software(provenance: Row) -> str:

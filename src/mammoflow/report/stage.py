@@ -35,7 +35,7 @@ from mammoflow.report.figures import drawn, read_figures
 from mammoflow.report.first_screen import discordant_rows, finding, marks_of_study, run_facts
 from mammoflow.report.further_tables import further_values
 from mammoflow.report.gallery import read_gallery
-from mammoflow.report.methods import methods_paragraphs
+from mammoflow.report.methods import methods_paragraphs, threshold_exceptions
 from mammoflow.report.overlays import by_model, overlays
 from mammoflow.report.page import render
 from mammoflow.report.pictures import PictureTables
@@ -99,7 +99,8 @@ def write_report(
     pictures = PictureTables.read(images, masks)
     model = pictures.default_model
     provenance = read_provenance(comparison)
-    titles = classifier_titles(provenance.get("training", {}))
+    trained = provenance.get("training", {})
+    titles = classifier_titles(trained)
     seen = seen_sentences(headline, tables.rows("segmentation"))
     by_fold = tables.rows("comparison_by_fold") if has_every_fold(study) else []
     leaking = any(LEAKING in str(row.get("note") or "") for row in headline)
@@ -157,6 +158,7 @@ def write_report(
             titles,
             pictures.films["spacing_origin"].tolist(),
         ),
+        "threshold_exceptions": threshold_exceptions(headline, {} if applies_only(study) else trained, titles),
         "published": tables.rows("birads_published"),
         "confusion": tables.rows("confusion"),
         "default_model": model,

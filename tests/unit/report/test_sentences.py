@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from mammoflow.report.methods import methods_paragraphs
+from mammoflow.config.foreign import FOREIGN
+from mammoflow.evaluation.foreign import CHOSEN_THRESHOLD, NO_THRESHOLD
+from mammoflow.report.methods import methods_paragraphs, threshold_exceptions
 from mammoflow.report.sections import SECTIONS, sections_of
 from mammoflow.report.verdicts import against_reader, verdicts
 
@@ -181,6 +183,22 @@ def test_lengths_have_the_unit_of_the_images(origins: list[str], margin: str, di
     text = segmented({"small": "box"}, origins=origins)
     assert margin in text
     assert distances in text
+
+
+@pytest.mark.parametrize(
+    ("note", "exceptions"),
+    [
+        (f"{FOREIGN}; threshold 0.5 as given", ", except those of Vendor AI (threshold as given)"),
+        (f"{FOREIGN}; {NO_THRESHOLD}", ", except those of Vendor AI (no threshold)"),
+        (f"{FOREIGN}; {CHOSEN_THRESHOLD}", ""),
+    ],
+)
+def test_thresholds_of_other_tools_are_exceptions(note: str, exceptions: str) -> None:
+    headline = [*HEADLINE, {**HEADLINE[1], "model": "Vendor AI", "note": note}]
+    assert f"chosen on the validation split by the Youden index{exceptions}. Nothing" in statistics(headline)
+    assert threshold_exceptions(headline, {}, {}) == exceptions
+    records = {"net": {"settings": {"threshold": {"method": "fixed", "value": 0.3}}}}
+    assert threshold_exceptions(HEADLINE, records, {}) == ", except those of net (fixed of 0.3)"
 
 
 def test_a_page_has_the_sections_that_it_has_values_for() -> None:
