@@ -144,6 +144,18 @@ def _other_tools_apart(heading: str, rows: list[Row]) -> list[tuple[str, list[Ro
     return [(heading, [row for row in rows if row not in others]), ("Scores of other tools", others)]
 
 
+def score_the_same_lesions(headline: Iterable[Row], common: Iterable[Row]) -> bool:
+    """Tell whether all models that score any lesion score the same ones, so that no table of common lesions is needed.
+
+    Parameters
+    ----------
+    headline, common
+        Rows of `comparison.csv` and of `comparison_common_lesions.csv`.
+    """
+    counts = {row["model"]: row["n"] for row in common}
+    return all(row["n"] == counts.get(row["model"]) for row in headline if row["n"])
+
+
 def own_notes(row: Row) -> list[str]:
     """Return a row's notes without those on the whole study, which are at the top of the page."""
     notes = str(row.get("note") or "").split("; ")

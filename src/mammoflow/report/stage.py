@@ -24,6 +24,7 @@ from mammoflow.report.content import (
     division,
     names_of_inputs,
     read_provenance,
+    score_the_same_lesions,
     seen_sentences,
     settings_files,
     split_counts,
@@ -103,6 +104,7 @@ def write_report(
     titles = classifier_titles(trained)
     seen = seen_sentences(headline, tables.rows("segmentation"))
     by_fold = tables.rows("comparison_by_fold") if has_every_fold(study) else []
+    common = tables.rows("comparison_common_lesions")
     leaking = any(LEAKING in str(row.get("note") or "") for row in headline)
     first = finding(
         headline,
@@ -138,8 +140,8 @@ def write_report(
         "birads_belongs": speaks_of_birads(settings.modality, bool(headline[0]["n"])),
         "zero_note": ZERO_NOTES[provenance["comparison"]["birads_zero"]],
         "headline": by_family(headline, titles),
-        "same_rows": len({row["n"] for row in headline if row["n"]}) <= 1,
-        "common": by_family(tables.rows("comparison_common_lesions"), titles),
+        "same_rows": score_the_same_lesions(headline, common),
+        "common": by_family(common, titles),
         "other_splits": [
             (split, by_family(rows, titles))
             for split in (() if by_fold or applies_only(study) else ("validation", "train"))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mammoflow.config.foreign import FOREIGN
-from mammoflow.report.content import by_family
+from mammoflow.report.content import by_family, score_the_same_lesions
 from mammoflow.report.first_screen import (
     discordant_rows,
     finding,
@@ -127,3 +127,10 @@ def test_other_tools_have_a_heading_of_their_own() -> None:
         ("Trained classifiers", ["net"]),
         ("Scores of other tools", ["tool"]),
     ]
+
+
+@pytest.mark.parametrize(("common", "same"), [([80, 80, 0], True), ([60, 60, 0], False), ([0, 0, 0], False)])
+def test_models_that_score_equally_many_lesions_may_score_different_ones(common: list[int], same: bool) -> None:
+    models = [row(READER, 0.8, "reader"), row("net", 0.7), row("undefined", None) | {"n": 0}]
+    shared = [one | {"n": n} for one, n in zip(models, common, strict=True)]
+    assert score_the_same_lesions(models, shared) == same
