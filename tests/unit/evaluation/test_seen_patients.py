@@ -91,6 +91,11 @@ def test_figures_and_page_carry_the_mark(written: tuple[Path, list[str]]) -> Non
     page = (root / "page.html").read_text(encoding="utf-8")
     assert page.count(f"Test patients seen: {NOTE.format(3, 6).removeprefix('seen: ')}") == 1 + 12  # banner, captions
     assert page.count(f'<span class="pill">{SEEN_MARK}</span>') > 8
+    counts = page[page.index("Counts on the test split") :].partition("</table>")[0]
+    rows = counts.split('<th scope="row">')[1:]
+    marked = {row.partition(" <")[0] for row in rows if f'<span class="pill">{SEEN_MARK}</span>' in row}
+    assert {"Gabor features", "Radiomics features"} <= marked
+    assert not {"majority class", "size alone"} & marked
 
 
 @pytest.mark.parametrize(
