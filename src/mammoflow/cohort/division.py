@@ -29,7 +29,7 @@ def keep_official_test(pool: Pool) -> Pool:
     """Leave out what official test patients have outside the official test set, so that the train side gives way.
 
     Rows that were left out before count too, also by the reader: a patient whose test film is damaged or marked
-    unusable does not come back in training.
+    unusable does not come back in training. An image that stays without some of its lesions is not fully annotated.
     """
     test = _official_test(pool)
     lesions_out = beside_official_test(pool.lesions, test)
@@ -39,6 +39,8 @@ def keep_official_test(pool: Pool) -> Pool:
     alone = beside_official_test(pool.images, test) & ~pool.images["image_id"].isin(lesions["image_id"])
     images_out = alone | emptied
     images = pool.images[~images_out]
+    loses_lesions = images["image_id"].isin(pool.lesions.loc[lesions_out, "image_id"])
+    images = images.assign(fully_annotated=images["fully_annotated"].mask(loses_lesions, False))
     problem = ExcludedCase(CohortReason.OFFICIAL_TEST_PATIENT, "outside the official test set")
     excluded = []
     out = (("image", pool.images[images_out], "image_path"), ("lesion", pool.lesions[lesions_out], "mask_path"))

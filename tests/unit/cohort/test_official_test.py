@@ -68,6 +68,14 @@ def test_a_patient_with_train_rows_that_are_left_out_stays(tmp_path):
     assert len(images) == 10
 
 
+def test_a_test_image_whose_train_lesion_is_left_out_is_not_fully_annotated(tmp_path):
+    train_lesion = sides("P").iloc[[8]].assign(mask="masks/c.png", split="train")
+    table = pd.concat([sides("P"), train_lesion], ignore_index=True)
+    images, excluded = build(tmp_path / "out", write(tmp_path / "study", table, "mine"))
+    assert excluded[["level", "image_id"]].values.tolist() == [["lesion", "images_8"]]
+    assert images.loc[~images["fully_annotated"], ["image_id", "split"]].values.tolist() == [["images_8", "test"]]
+
+
 def test_anonymous_patients_stay_out_too(tmp_path):
     key = tmp_path / "key"
     key.write_bytes(bytes(range(32)))

@@ -41,6 +41,7 @@ def pool(real_data: Path) -> Pool:
     lesions = rows.assign(source="CBIS-DDSM", malignant=(rows["label"] == "malignant").astype(int), mask_path="")
     sides = rows.groupby("image_id")["official_split"].agg(lambda found: "test" if "test" in set(found) else "train")
     images = lesions.drop_duplicates("image_id").assign(image_path="", spacing_mm=None, labelled=True)
+    images["fully_annotated"] = True
     images["official_split"] = images["image_id"].map(sides)
     return Pool(rows.assign(source="CBIS-DDSM"), images, lesions, [], [])
 
@@ -63,6 +64,10 @@ def test_the_official_test_set_stays_and_31_patients_leave_training(pool):
     assert len(lesions) + len(gone) == 3568
     assert sum(case.level == "image" for case in safe.excluded) == 35
     assert len(images) == 3032 - 35
+    partly = images[~images["fully_annotated"]]
+    assert set(partly["split"]) == {"test"}
+    assert len(partly) == 29
+    assert sum(case.level == "lesion" and case.image_id in set(partly["image_id"]) for case in safe.excluded) == 38
     assert safe.flow[-1]["excluded"] == {str(CohortReason.OFFICIAL_TEST_PATIENT): len(gone)}
     assert (safe.flow[-1]["lesions"], safe.flow[-1]["patients"]) == (len(lesions), 1566)
     assert (lesions.groupby("patient_id")["split"].nunique() == 1).all()
