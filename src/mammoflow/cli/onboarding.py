@@ -33,8 +33,8 @@ def check(configuration: tuple[Path, ...]) -> None:
     """Say how many rows can be used, and why others cannot.
 
     CONFIGURATION is your overlay, or several, each of which overlays the one before. The command reads tables and file
-    headers, takes seconds, and writes nothing. It exits with 1 if the patients cannot be divided or the configured
-    classifiers cannot be trained.
+    headers, takes seconds, and writes nothing. It exits with 1 if the patients cannot be divided, a film would be on
+    two sides of the split, or the configured classifiers cannot be trained.
     """
     from mammoflow.cohort.checking import check_study
     from mammoflow.config.reading import read_config

@@ -14,6 +14,7 @@ from mammoflow.cohort.losses import describe_losses
 from mammoflow.cohort.reader import Reader, open_reader
 from mammoflow.cohort.selection import select_cases
 from mammoflow.cohort.several_studies import Pool, pool_studies
+from mammoflow.cohort.splits import check_no_leak
 from mammoflow.cohort.step_counts import describe
 from mammoflow.cohort.study_files import require_study_files
 from mammoflow.cohort.trainable import why_untrainable
@@ -45,7 +46,8 @@ class Checked(NamedTuple):
     lines
         What a person should know.
     runs
-        Whether patients can be divided and the configured classifiers can be trained. The cohort stage stops otherwise.
+        Whether patients can be divided, no film is on two sides, and the configured classifiers can be trained. The
+        cohort stage stops otherwise.
     """
 
     lines: list[str]
@@ -86,6 +88,7 @@ def check_study(settings: CohortSettings, validation_classes: int = 0, class_sid
         folds = divide_folds(settings, pool) if settings.split.all_folds else None
         untrainable = why_untrainable(lesions, validation_classes, folds)
         untrainable = untrainable or why_classes_untrainable(images, settings.classes, class_sides, folds)
+        check_no_leak(pd.concat([images, lesions], ignore_index=True), settings.split.leaking, folds)
     except MammoflowError as error:
         images, lesions, problem = pool.images, pool.lesions, str(error)
     lines = describe_cohort(readers, pool, images, lesions, ALL_CAUSES)

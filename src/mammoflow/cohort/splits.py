@@ -124,7 +124,7 @@ def beside_official_test(rows: pd.DataFrame, test_patients: set[str]) -> pd.Seri
     return rows["patient_id"].isin(test_patients) & (rows["official_split"] != "test")
 
 
-def check_no_leak(table: pd.DataFrame, by_image: bool = False) -> None:
+def check_no_leak(table: pd.DataFrame, by_image: bool = False, folds: pd.DataFrame | None = None) -> None:
     """Stop if a patient, or a film whatever patient it is filed under, is on two sides of the split.
 
     Parameters
@@ -133,26 +133,30 @@ def check_no_leak(table: pd.DataFrame, by_image: bool = False) -> None:
         Rows with `split`, `patient_id`, and `image_path` where there is one; `study` where there are several.
     by_image
         Whether the split is the published one, by image: then patients are not looked at, films still are.
+    folds
+        Table FOLDS, the side of each patient in each fold, where one run makes every fold: each is looked at too.
 
     Raises
     ------
     LeakageError
         Naming the first cases.
     """
+    splits = {"split": table["split"]}
+    for fold, of_fold in folds.groupby("fold") if folds is not None else ():
+        splits[f"split of fold {fold}"] = table["patient_id"].map(of_fold.set_index("patient_id")["split"])
     for key in ("image_path",) if by_image else ("patient_id", "image_path"):
         if key not in table.columns:
             continue
         names = table[key] if key == "patient_id" or "study" not in table.columns else _with_study(table)
-        sides = table["split"].groupby(names).agg(lambda splits: sorted(set(splits)))
-        shared = sides[sides.map(len) > 1]
-        if len(shared):
-            cases = "; ".join(
-                f"{name} in {' and '.join(splits_of_name)}" for name, splits_of_name in shared.head(5).items()
-            )
-            raise LeakageError(
-                f"{len(shared)} {key} values are in more than one split: {cases}. Expected every patient and film "
-                "on one side only; nothing was written. Check the patient and image columns of the case table"
-            )
+        for split, sides in splits.items():
+            several = sides.groupby(names).transform("nunique") > 1
+            if several.any():
+                shared = sides[several].groupby(names[several]).agg(lambda found: sorted(set(found)))
+                cases = "; ".join(f"{name} in {' and '.join(found)}" for name, found in shared.head(5).items())
+                raise LeakageError(
+                    f"{len(shared)} {key} values are in more than one {split}: {cases}. Expected every patient and "
+                    "film on one side only; nothing was written. Check the patient and image columns of the case table"
+                )
 
 
 def shard_of(patient_id: str, shards: int) -> int:

@@ -66,7 +66,7 @@ def build_cohort(
         If a folder, a table or a column is missing, no case of a study can be used, the split cannot be made, or
         classifiers are to be trained and a side lacks the classes that they need.
     LeakageError
-        If a patient or a film would be on two sides of the split; nothing is written then.
+        If a patient or a film would be on two sides of the split or of a fold; nothing is written then.
     """
     studies = [study, *(Path(dataset.folder) for dataset in settings.more_datasets)]
     readers = open_studies(settings.datasets, studies)
@@ -84,8 +84,7 @@ def build_cohort(
     except StudyError:
         _write_lost(pool.excluded, output)
         raise
-    for table in (images, lesions, pd.concat([images, lesions], ignore_index=True)):
-        check_no_leak(table, by_image=settings.split.leaking)
+    check_no_leak(pd.concat([images, lesions], ignore_index=True), settings.split.leaking, folds)
     _write_excluded(pool.excluded, output)
     if settings.classes:
         write_table(class_table(images, settings.classes), IMAGE_CLASSES, output / "classes.parquet")

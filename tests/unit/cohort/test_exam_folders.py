@@ -13,12 +13,15 @@ import pytest
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
+from mammoflow.cohort.checking import check_study
 from mammoflow.cohort.image_files import choose_file
 from mammoflow.cohort.reader import Reader
 from mammoflow.cohort.readers.table import StudyReader
 from mammoflow.cohort.resolution import Resolved, resolve_files
-from mammoflow.config.cohort import DatasetSettings
-from mammoflow.errors import ExcludedCase
+from mammoflow.cohort.stage import build_cohort
+from mammoflow.config.cohort import CohortSettings, DatasetSettings
+from mammoflow.config.split import SplitSettings
+from mammoflow.errors import ExcludedCase, LeakageError
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
 
@@ -222,3 +225,24 @@ def test_dicom_with_any_name_is_opened_in_this_stage(tmp_path: Path, name: str) 
     assert resolved(tmp_path, [entry])[1] == []
     (tmp_path / name).write_bytes(whole[:-9])
     assert resolved(tmp_path, [entry])[1] == [str(FileReason.TRUNCATED)] * 2
+
+
+@pytest.mark.parametrize("fold", ["all", 0])
+def test_a_film_named_by_its_folder_and_by_itself_is_on_one_side_of_every_fold(tmp_path: Path, fold: str | int) -> None:
+    rows = []
+    for number in range(6):
+        film = write(tmp_path / "study" / f"exam{number}" / "I0", level=number)
+        label = "malignant" if number % 2 else "benign"
+        rows += [
+            {"image": name, "patient": f"{letter}{number}", "label": label}
+            for letter, name in (("P", film.parent.name), ("Q", f"{film.parent.name}/I0"))
+        ]
+    dataset = reader_of(tmp_path / "study", rows).dataset
+    settings = CohortSettings(dataset=dataset, split=SplitSettings(method="kfold", folds=3, fold=fold), shards=1)
+    where = " of fold 0" if fold == "all" else ""
+    with pytest.raises(LeakageError, match=f"image_path values are in more than one split{where}: exam"):
+        build_cohort(settings, tmp_path / "study", tmp_path / "cohort")
+    assert not (tmp_path / "cohort").exists()
+    checked = check_study(settings)
+    assert not checked.runs
+    assert any("image_path values are in more than one split" in line for line in checked.lines)
