@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from mammoflow.classification.cases import read_cases
+from mammoflow.cohort.audit.study_tables import read_study
 from mammoflow.cohort.stage import build_cohort
 from mammoflow.config.cohort import CohortSettings, DatasetSettings
 from mammoflow.config.images import ImagesSettings
@@ -158,6 +159,15 @@ def test_the_runs_of_all_folds_hold_each_patient_once_as_test(two, tmp_path):
         pd.testing.assert_series_equal(cohort.images["fold"], cohorts[0].images["fold"])
         assert set(cohort.lesions.loc[cohort.lesions["split"] == "test", "fold"]) == {fold}
         assert sum(part["patients"] for part in cohort.study["counts"]["by_fold"].values()) == 10
+
+
+def test_the_audit_of_a_run_of_all_folds_knows_the_sides_in_each_fold(two, tmp_path):
+    cohort = Cohort(settings_of(*two, method="kfold", folds=3), tmp_path / "cohort")
+    folds = read_study(cohort.study, tmp_path / "cohort", []).folds
+    assert folds is not None
+    assert folds.groupby("patient_id").size().tolist() == [3] * 10
+    one = Cohort(settings_of(two[0], method="kfold", folds=3, fold=1), tmp_path / "one")
+    assert read_study(one.study, tmp_path / "one", []).folds is None
 
 
 def test_the_published_split_leaks_and_every_table_says_so(tmp_path):

@@ -51,7 +51,8 @@ def identical_pixels(tables: StudyTables) -> pd.DataFrame:
     -------
     DataFrame
         `digest` (its first characters), `image_id`, `patient_id`, `split`, the image's `label`, and of its group
-        `images`, `several_patients`, `several_splits` and `label_conflict`.
+        `images`, `several_patients`, `several_splits` (in any fold, where the run makes every fold) and
+        `label_conflict`.
     """
     columns = ["digest", "image_id", "patient_id", "split", "label"]
     more = ["images", "several_patients", "several_splits", "label_conflict"]
@@ -66,7 +67,7 @@ def identical_pixels(tables: StudyTables) -> pd.DataFrame:
     same = same.assign(
         images=groups["image_id"].transform("size"),
         several_patients=groups["patient_id"].transform("nunique") > 1,
-        several_splits=groups["split"].transform("nunique") > 1,
+        several_splits=_on_several_sides(same, tables.folds),
         label_conflict=groups["label"].transform("nunique") > 1,
     )
     same["digest"] = same["digest"].str[:SHOWN_DIGEST]
@@ -160,6 +161,14 @@ def patients_on_two_sides_of_the_split(tables: StudyTables) -> pd.DataFrame:
     sides = tables.images.groupby("patient_id")["split"].agg(_joined)
     shared = sides[sides.str.contains("; ", regex=False)]
     return shared.rename("splits").rename_axis("patient_id").reset_index()
+
+
+def _on_several_sides(images: pd.DataFrame, folds: pd.DataFrame | None) -> pd.Series:
+    """Tell of each image whether those of its digest are on several sides; with folds, on those of any fold."""
+    if folds is None:
+        return images.groupby("digest")["split"].transform("nunique") > 1
+    sides = folds.pivot(index="patient_id", columns="fold", values="split").reindex(images["patient_id"])
+    return (sides.set_axis(images.index).groupby(images["digest"]).transform("nunique") > 1).any(axis=1)
 
 
 def _joined(values: pd.Series) -> str:

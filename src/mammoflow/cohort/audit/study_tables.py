@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS, ROWS
+from mammoflow.tables.cohort import EXCLUDED, FOLDS, IMAGES, LESIONS, ROWS
 from mammoflow.tables.files import empty_table, read_table, read_tables
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
-from mammoflow.tables.study import is_phantom
+from mammoflow.tables.study import has_every_fold, is_phantom
 
 MALIGNANT, BENIGN, NORMAL, UNKNOWN = "malignant", "benign", "normal", "unknown"
 
@@ -36,6 +36,8 @@ class StudyTables:
         What both stages left out, with reasons.
     prepared
         Whether the image stage's tables were given.
+    folds
+        Table FOLDS, the side of each patient in each fold, where the run makes every fold.
     """
 
     study: dict[str, Any]
@@ -46,6 +48,7 @@ class StudyTables:
     usable: pd.DataFrame
     excluded: pd.DataFrame
     prepared: bool
+    folds: pd.DataFrame | None = None
 
     @property
     def phantom(self) -> bool:
@@ -89,6 +92,7 @@ def read_study(study: dict[str, Any], cohort: Path, images: list[Path]) -> Study
         usable=usable,
         excluded=read_tables([folder / "excluded.parquet" for folder in [cohort, *images]], EXCLUDED),
         prepared=bool(images),
+        folds=read_table(cohort / "folds.parquet", FOLDS) if has_every_fold(study) else None,
     )
 
 

@@ -254,6 +254,20 @@ def test_a_leak_of_the_split_is_a_problem() -> None:
     assert (found.count, found.state) == (1, "problem")
 
 
+@pytest.mark.parametrize(("sides", "count"), [(["test", "train"], 2), (["test", "test"], 0)])
+def test_twins_on_two_sides_of_a_fold_are_a_problem_though_every_patient_is_test(sides: list[str], count: int) -> None:
+    folds = pd.DataFrame(
+        [
+            {"patient_id": patient, "fold": fold, "split": split}
+            for fold, (of_p3, of_p4) in enumerate([("train", "train"), sides])
+            for patient, split in {"P1": "train", "P2": "train", "P3": of_p3, "P4": of_p4}.items()
+        ]
+    )
+    tables = study()
+    audit = audit_study(replace(tables, canonical=tables.canonical.assign(split="test"), folds=folds))
+    assert counts_of(audit)["identical_pixels_across_splits"] == count
+
+
 def test_nothing_odd_is_in_order() -> None:
     tables = study()
     quiet = tables.canonical.assign(digest=tables.canonical["image_id"], flag_laterality_conflict=False, flags="")
