@@ -16,7 +16,7 @@ from mammoflow.cohort.selection import select_cases
 from mammoflow.cohort.several_studies import Pool, pool_studies
 from mammoflow.cohort.splits import check_no_leak
 from mammoflow.cohort.step_counts import describe
-from mammoflow.cohort.study_files import require_study_files
+from mammoflow.cohort.study_files import refuse_same_folders, require_study_files
 from mammoflow.cohort.trainable import why_untrainable
 from mammoflow.config.cohort import CohortSettings, DatasetSettings
 from mammoflow.errors import MammoflowError
@@ -31,10 +31,11 @@ def open_studies(datasets: Sequence[DatasetSettings], folders: Sequence[Path]) -
     Raises
     ------
     StudyError
-        If a folder or a table is missing.
+        If a folder or a table is missing, or two studies are in one folder.
     """
     for dataset, folder in zip(datasets, folders, strict=True):
         require_study_files(dataset, folder)
+    refuse_same_folders(datasets, folders)
     return [open_reader(dataset, folder) for dataset, folder in zip(datasets, folders, strict=True)]
 
 

@@ -10,6 +10,7 @@ spread evenly over the order. Validation is drawn in the same way from what is l
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 
 import pandas as pd
@@ -165,7 +166,8 @@ def shard_of(patient_id: str, shards: int) -> int:
 
 
 def _with_study(table: pd.DataFrame) -> pd.Series:
-    return table["study"].str.cat(table["image_path"], sep="/")
+    """Return the place of each film on the disk, since the folder of one study may lie or be linked in another's."""
+    return table["study"].str.cat(table["image_path"], sep="/").map(os.path.realpath, na_action="ignore")
 
 
 def _test_side(units: pd.DataFrame, settings: SplitSettings) -> set[str]:

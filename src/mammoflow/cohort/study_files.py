@@ -1,14 +1,17 @@
-"""The stop of the cohort stage where the folder of a study or one of its tables is missing."""
+"""The stop of the cohort stage where the folder of a study or a table is missing, or a folder is named twice."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 from mammoflow.config.cohort import DatasetSettings
 from mammoflow.errors import StudyError
 from mammoflow.formats.opening import cannot_open
+from mammoflow.storage.outputs import is_same
 
 
 def require_study_files(dataset: DatasetSettings, study: Path) -> None:
@@ -36,6 +39,22 @@ def require_study_files(dataset: DatasetSettings, study: Path) -> None:
         if not exists:
             raise StudyError(
                 f"case table {study / name} is no file; check cohort.dataset.tables and cohort.dataset.options"
+            )
+
+
+def refuse_same_folders(datasets: Sequence[DatasetSettings], folders: Sequence[Path]) -> None:
+    """Stop if two studies are in one folder, however its path is written.
+
+    Raises
+    ------
+    StudyError
+        Naming the first two.
+    """
+    for (one, folder), (other, again) in combinations(zip(datasets, folders, strict=True), 2):
+        if is_same(folder, again):
+            raise StudyError(
+                f"the data sets {one.name!r} and {other.name!r} have one folder, {folder} and {again}; expected a "
+                "folder of its own for each: patients of one study are one data set, with all its tables"
             )
 
 

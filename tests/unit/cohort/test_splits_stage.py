@@ -149,6 +149,29 @@ def test_a_study_that_moved_away_is_one_clear_error(two, tmp_path):
         check_study("cohort.more_datasets.0", two[1])
 
 
+@pytest.mark.parametrize("again", ["first", "x/../first", "link", "absolute"])
+def test_one_folder_is_not_two_studies_however_its_path_is_written(again, tmp_path, monkeypatch):
+    write_study(tmp_path / "first", 6)
+    (tmp_path / "x").mkdir()
+    (tmp_path / "link").symlink_to("first")
+    monkeypatch.chdir(tmp_path)
+    second = tmp_path / "first" if again == "absolute" else Path(again)
+    with pytest.raises(StudyError, match=r"'First' and 'Again' have one folder"):
+        Cohort(settings_of(dataset(Path("./first/../first"), "First"), dataset(second, "Again")), tmp_path / "cohort")
+
+
+def test_a_film_of_a_linked_study_inside_another_one_is_on_one_side(tmp_path):
+    """The inner table has the films of the outer one under other patients."""
+    outer, inner = write_study(tmp_path / "outer", 6), tmp_path / "outer" / "films"
+    table = pd.read_csv(outer / "table.csv")
+    names = {name: table[name].str.removeprefix("films/") for name in ("image", "mask")}
+    table.assign(**names, patient=table["patient"].str.replace("P", "Q")).to_csv(inner / "table.csv", index=False)
+    (tmp_path / "link").symlink_to(inner)
+    settings = settings_of(dataset(outer, "outer"), dataset(tmp_path / "link", "inner"), method="kfold", folds=3)
+    with pytest.raises(LeakageError, match=r"outer/films/\d_CC\.png in "):
+        Cohort(settings, tmp_path / "cohort")
+
+
 def test_the_runs_of_all_folds_hold_each_patient_once_as_test(two, tmp_path):
     cohorts = [Cohort(settings_of(*two, method="kfold", folds=3, fold=fold), tmp_path / str(fold)) for fold in range(3)]
     test = [
