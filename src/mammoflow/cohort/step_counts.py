@@ -34,7 +34,8 @@ def flow_step(
     excluded
         What this step took away.
     unread
-        Rows to be counted that are not in `rows`, because they could not be read or are marked unusable.
+        Exclusions of what is not in `rows`, because it could not be read or is marked unusable. Those of rows and
+        lesions count as lesions, those of whole images and volumes do not.
     lesions
         How many lesions remain, where images stay whose lesions do not; None counts those of the rows.
 
@@ -43,14 +44,18 @@ def flow_step(
     dict
         `step`, `images`, `lesions`, `patients`, and `excluded`: reason to number of rows or lesions.
     """
-    reasons = Counter(str(exclusion.reason) for exclusion in excluded if exclusion.level in ("row", "lesion"))
+    reasons = Counter(str(exclusion.reason) for exclusion in _of_lesions(excluded))
     return {
         "step": name,
         "images": len({*rows["image_id"], *(row.image_id for row in unread)} - {""}),
-        "lesions": (int(names_lesion(rows).sum()) if lesions is None else lesions) + len(unread),
+        "lesions": (int(names_lesion(rows).sum()) if lesions is None else lesions) + len(_of_lesions(unread)),
         "patients": len({*rows["patient_id"], *(row.patient_id for row in unread)} - {""}),
         "excluded": dict(reasons.most_common()),
     }
+
+
+def _of_lesions(excluded: Sequence[Exclusion]) -> list[Exclusion]:
+    return [exclusion for exclusion in excluded if exclusion.level in ("row", "lesion")]
 
 
 def describe(images: pd.DataFrame, lesions: pd.DataFrame) -> dict[str, int]:

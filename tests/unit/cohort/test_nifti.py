@@ -12,6 +12,8 @@ import pytest
 import SimpleITK
 import yaml
 
+from mammoflow.cohort.audit.study_flow import study_flow
+from mammoflow.cohort.audit.study_tables import read_study
 from mammoflow.cohort.reader import open_reader
 from mammoflow.cohort.readers.nifti import chosen_slices
 from mammoflow.cohort.resolution import Resolved
@@ -24,6 +26,7 @@ from mammoflow.formats.volumes import read_volume, refuse_other_grid
 from mammoflow.imaging.stage import prepare_images
 from mammoflow.imaging.volume_slices import read_mask_slice
 from mammoflow.segmentation.prompting.prompts import make_prompts
+from mammoflow.storage.files import read_json
 from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 
@@ -94,6 +97,13 @@ def test_an_empty_mask_excludes_its_volume(run):
     excluded = pd.read_parquet(run / "cohort" / "excluded.parquet")
     details = set(excluded.loc[excluded["patient_id"] == "v9", "detail"])
     assert details == {"no voxel of the mask has a value of [2]"}  # and not once more for the rows of its image
+
+
+def test_a_volume_without_a_usable_mask_is_no_lesion_that_is_gone_without_a_reason(run):
+    study = read_json(run / "cohort" / "study.json")
+    flow = study_flow(read_study(study, run / "cohort", [run / "images"]))
+    assert (flow.steps[0].lesions, flow.steps[0].images) == (6, 7)
+    assert flow.unexplained() == 0
 
 
 def test_slices_are_chosen_by_the_area_of_the_lesion():
