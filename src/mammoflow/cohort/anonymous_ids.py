@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from mammoflow.cohort.birads_convention import PATHOLOGY
 from mammoflow.cohort.losses import WITH_ROW
 from mammoflow.cohort.reader import Exclusion, Reader
 from mammoflow.cohort.selection import Selection
@@ -85,7 +86,8 @@ class IdMaker:
 def anonymous(selection: Selection, make: IdMaker) -> Selection:
     """Return a selection whose ids are digests, and whose exclusions name rows of the case table only.
 
-    The tables of images and lesions keep the paths of their files, because the films are found by them.
+    The tables of images and lesions keep the paths of their files, because the films are found by them. A pathology
+    that gave the lesion no label is left out.
 
     Parameters
     ----------
@@ -96,10 +98,13 @@ def anonymous(selection: Selection, make: IdMaker) -> Selection:
     """
     resolved = selection.resolved
     lists = {"images": [_renamed(row, make) for row in resolved.images]}
-    lists["lesions"] = [_renamed(row, make) for row in resolved.lesions]
+    lists["lesions"] = [
+        {**_renamed(row, make), "pathology": row["pathology"] if row["label_origin"] == PATHOLOGY else None}
+        for row in resolved.lesions
+    ]
     excluded = [anonymous_exclusion(exclusion, make) for exclusion in resolved.excluded]
     rows = _renamed_table(selection.rows, make)
-    known = rows["label"].notna()  # an unknown word may be anything, a name too
+    known = rows["label_origin"] == PATHOLOGY  # any other word may be anything, a name too
     rows = rows.assign(image_name=None, pathology=rows["pathology"].where(known, None))
     if "age" in rows.columns:
         rows = rows.assign(age=rows["age"].map(_coarse_age, na_action="ignore"))

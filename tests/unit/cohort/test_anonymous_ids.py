@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from mammoflow.cohort.anonymous_ids import IdMaker
+from mammoflow.cohort.stage import build_cohort
 from mammoflow.config.base import validate_settings
-from mammoflow.config.cohort import DatasetSettings
+from mammoflow.config.cohort import CohortSettings, DatasetSettings, Unlabelled
 from mammoflow.config.images import ImagesSettings
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, StudyError
@@ -56,10 +57,12 @@ def texts(folder: Path) -> dict[str, str]:
     return found
 
 
+@pytest.mark.parametrize("unlabelled", ["leave_out", "keep"])
+@pytest.mark.parametrize("birads", [None, 4])
 def test_no_name_is_in_any_table_beyond_the_paths(
-    tmp_path: Path, key: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, key: Path, capsys: pytest.CaptureFixture[str], unlabelled: Unlabelled, birads: int | None
 ) -> None:
-    table = named_table()
+    table = named_table().assign(birads=5, usable=["yes"] * 3 + ["no"] + ["yes"] * 4)
     table.loc[6, "image"] = f"{NAME}-is-not-there.png"
     table.loc[7, "label"] = f"{NAME} who knows"
     table.loc[5, "mask"] = table.loc[4, "mask"]
@@ -67,7 +70,8 @@ def test_no_name_is_in_any_table_beyond_the_paths(
     study.folder.mkdir()
     table.to_csv(study.folder / "cases.csv", index=False)
     study.write_pictures(table.drop(index=6))
-    study.rebuild(anonymous_ids=str(key))
+    mine = study.dataset("cases.csv", {"anonymous_ids": str(key), "malignant_from_birads": birads})
+    build_cohort(CohortSettings(dataset=mine, unlabelled=unlabelled), study.folder, study.output)
     said = capsys.readouterr()
     found = texts(study.output) | {"console": said.out + said.err}
     assert {"rows.parquet", "excluded.parquet", "study.json", "images.parquet", "lesions.parquet"} <= set(found)
