@@ -16,7 +16,7 @@ from mammoflow.cohort.guessing.files import (
     is_mask_name,
     share_there,
 )
-from mammoflow.cohort.guessing.headers import EXACT, HEADERS, box_columns, likeness
+from mammoflow.cohort.guessing.headers import EXACT, HEADERS, box_columns, is_acr, likeness
 from mammoflow.cohort.numbers import decimal_mark, parse_number
 from mammoflow.cohort.plain_text import word_key
 from mammoflow.cohort.readers._table_options import TableColumn
@@ -103,6 +103,9 @@ def guess_columns(table: pd.DataFrame, folder: Path, files: Files) -> Guess:
         taken.add(header)
         if likeness(header, key) < EXACT:
             guess.doubts[key] = f"the name {header!r} is not a usual one"
+    for header in filter(is_acr, headers):
+        if header not in taken:
+            _guess_acr(guess, header, values[header])
     if "patient" not in guess.columns:
         _guess_patient(guess, values, taken)
     _guess_unit(guess, values)
@@ -139,6 +142,20 @@ def _is_mask(header: str, values: list[str]) -> bool:
         return True
     given = [value for value in values if value]
     return bool(given) and not likeness(header, "image") and all(map(is_mask_name, given))
+
+
+def _guess_acr(guess: Guess, header: str, values: list[str]) -> None:
+    """Take a column ACR as breast density where another column is BI-RADS, and else as BI-RADS, if its values fit."""
+    may_be_birads = _content("birads", values) >= ENOUGH
+    may_be_density = _content("density", values) == 1
+    if may_be_density and ("birads" in guess.columns or not may_be_birads):
+        guess.columns.setdefault("density", header)
+    elif may_be_birads and "birads" in guess.columns:
+        guess.rivals.setdefault("birads", []).append(header)
+    elif may_be_birads:
+        guess.columns["birads"] = header
+        if may_be_density:
+            guess.doubts["birads"] = "ACR may be the density"
 
 
 def _guess_patient(guess: Guess, values: dict[str, list[str]], taken: set[str]) -> None:

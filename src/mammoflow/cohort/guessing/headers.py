@@ -31,8 +31,8 @@ HEADERS: dict[TableColumn, str] = {
     "bosartig, diagnostic, diagnostico, patologia, resultado, anatomie pathologique, diagnosi, esito, "
     "istologia, uitslag, diagnos, histologi",
     "birads": "birads, bi rads, bi rads assessment, birads assessment, bi rads category, birads category, assessment, "
-    "bi rads kategorie, birads kategorie, bi rads klasse, acr kategorie, acr, categoria bi rads, bi rads "
-    "categoria",
+    "bi rads kategorie, birads kategorie, bi rads klasse, birads klasse, bi rads klassifikation, birads "
+    "klassifikation, acr kategorie, categoria bi rads, bi rads categoria",
     "density": "density, breast density, acr density, density acr, dichte, brustdichte, drusendichte, parenchymdichte, "
     "acr dichte, acr typ, densite, densite mammaire, densidad, densita, dichtheid, tathet, densidade",
     "subtlety": "subtlety",
@@ -88,6 +88,11 @@ def likeness(header: str, column: TableColumn) -> float:
     if any(word in names for word in words if len(word) >= SHORTEST_PART):
         return PART
     return 0.0
+
+
+def is_acr(header: str) -> bool:
+    """Tell whether a column is named ACR alone: it is BI-RADS in some tables, and breast density in others."""
+    return _name(header) == "acr"
 
 
 def _name(header: str) -> str:

@@ -210,6 +210,39 @@ def test_likeness_of_headers(header: str, column: Any, expected: float) -> None:
     assert likeness(header, column) == expected
 
 
+ACR = ["1", "2", "3", "4"]
+BIRADS = ["2", "3", "4a", "5"]
+DENSITY = ["A", "B", "C", "D"]
+DOUBT = "ACR may be the density"
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected", "doubt"),
+    [
+        ({"ACR": ACR}, {"birads": "ACR"}, DOUBT),
+        ({"ACR": ACR, "Bi-Rads": BIRADS}, {"birads": "Bi-Rads", "density": "ACR"}, None),
+        ({"ACR": ACR, "BIRADS Klasse": BIRADS}, {"birads": "BIRADS Klasse", "density": "ACR"}, None),
+        ({"ACR": DENSITY}, {"density": "ACR"}, None),
+        ({"ACR": BIRADS}, {"birads": "ACR"}, None),
+        ({"ACR": ACR, "Dichte": DENSITY}, {"birads": "ACR", "density": "Dichte"}, DOUBT),
+        ({"ACR": ACR, "Dichte": DENSITY, "Bi-Rads": BIRADS}, {"birads": "Bi-Rads", "density": "Dichte"}, None),
+    ],
+)
+def test_a_column_acr_is_the_density_where_another_one_is_birads(
+    tmp_path: Path, columns: dict[str, list[str]], expected: dict[str, str], doubt: str | None
+) -> None:
+    guess = guess_columns(pd.DataFrame(columns), tmp_path, list_files(tmp_path))
+    assert guess.columns == expected
+    assert guess.doubts.get("birads") == doubt
+    assert not guess.rivals
+
+
+def test_a_column_acr_that_is_no_density_is_a_rival_of_birads(tmp_path: Path) -> None:
+    table = pd.DataFrame({"ACR": BIRADS, "Bi-Rads": BIRADS})
+    guess = guess_columns(table, tmp_path, list_files(tmp_path))
+    assert (guess.columns, guess.rivals) == ({"birads": "Bi-Rads"}, {"birads": ["ACR"]})
+
+
 def test_boxes() -> None:
     assert box_columns(["XMin", "YMin", "XMax", "YMax", "id"]) == {
         "box_y0": "YMin", "box_x0": "XMin", "box_y1": "YMax", "box_x1": "XMax",
