@@ -25,8 +25,10 @@ def describe_losses(excluded: Sequence[Exclusion], shown: int = SHOWN) -> list[s
     """
     causes: dict[tuple[str, str], list[Exclusion]] = {}
     rows: dict[tuple[str, str], list[str]] = {}
-    levels = [exclusion for exclusion in excluded if exclusion.level in ("row", "lesion")] or list(excluded)
-    for exclusion in levels:
+    of_rows = [exclusion for exclusion in excluded if exclusion.level in ("row", "lesion")]
+    named = {exclusion.image_id for exclusion in of_rows}
+    of_images = [exclusion for exclusion in excluded if exclusion.level == "image" and exclusion.image_id not in named]
+    for exclusion in [*of_rows, *of_images] or excluded:
         match = WITH_ROW.fullmatch(exclusion.detail)
         detail = exclusion.detail if match is None else match["detail"] or ""
         key = str(exclusion.reason), detail

@@ -238,8 +238,11 @@ def _drop_denied(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
     """Leave out what calls an image normal on which other rows have lesions; if those are lost, so is the image."""
     normal = rows["label"] == "normal"
     denied = normal & rows["image_id"].isin(rows.loc[~normal, "image_id"])
-    problem = ExcludedCase(LabelReason.LABEL_CONFLICT, "labelled normal, but other rows of the image have lesions")
-    return rows[~denied], [Exclusion.of("row", problem, row) for row in records(rows[denied])]
+    detail = "labelled normal, but other rows of the image have lesions"
+    return rows[~denied], [
+        Exclusion.of("row", ExcludedCase(LabelReason.LABEL_CONFLICT, f"{_origin(row)}{detail}"), row)
+        for row in records(rows[denied])
+    ]
 
 
 def _drop_unlabelled(rows: pd.DataFrame, column: str) -> tuple[pd.DataFrame, list[Exclusion]]:

@@ -216,6 +216,21 @@ def test_rows_of_one_lesion_that_differ_in_malignancy_are_left_out_in_any_order(
     assert study.reasons == {str(LabelReason.LABEL_CONFLICT): 2, str(CohortReason.DUPLICATE_ROW): 1}
 
 
+def test_normal_images_that_are_marked_unusable_are_no_lost_lesions(study, capsys):
+    normal = table_of(4).assign(image=[f"images/n{number}.png" for number in range(4)], mask="", label="normal")
+    normal = normal.assign(patient=["N0", "N1", "N2", "N3"], usable=["yes", "no", "no", "no"])
+    broken = table_of(9)[8:].assign(patient="", usable="yes")
+    study.build(pd.concat([table_of(8).assign(usable="yes"), normal, broken]))
+    assert study.reasons == {str(CohortReason.BAD_ROW): 1}
+    summary = json.loads((study.output / "study.json").read_text())
+    assert [(step["images"], step["lesions"]) for step in summary["flow"]] == [(12, 9), *[(9, 8)] * 4]
+    lost = study.excluded[study.excluded["reason"] == str(CohortReason.MARKED_UNUSABLE)]
+    assert lost[["level", "image_id", "lesion_id"]].values.tolist() == [
+        ["image", f"images_n{number}", ""] for number in (1, 2, 3)
+    ]
+    assert "3 x row is marked unusable in the case table (cases.csv row 11, 12, 13)" in capsys.readouterr().err
+
+
 def test_an_image_with_a_lesion_is_never_normal(study):
     table = table_of()
     denied = table_of(3).assign(label="normal", mask="")

@@ -186,6 +186,16 @@ def test_bad_rows_and_files_are_left_out_with_a_reason(vindr, writer, cohort):
     assert sum(found.excluded["level"] == "image") == len(bad) - 2
 
 
+def test_a_row_that_denies_findings_is_no_lost_lesion(vindr, writer, cohort):
+    exams = vindr.some_exams(6)
+    denied = next(exam for exam in exams if exam.findings)
+    denied.findings.append(vindr.NONE)
+    writer.write(exams)
+    found = cohort()
+    assert found.reasons(denied.image()) == [str(LabelReason.LABEL_CONFLICT)]
+    assert [step["lesions"] for step in found.summary["flow"]] == [len(found.lesions)] * len(found.summary["flow"])
+
+
 def test_an_image_in_one_table_alone(vindr, writer, cohort):
     study = writer.write(vindr.some_exams(6))
     table = study / "finding_annotations.csv"

@@ -212,12 +212,12 @@ def _refuse_half_usable(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusi
 
 
 def _drop_unusable(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
+    """Exclude what is marked unusable: lesions, and normal images, which are no lost lesions."""
     usable = table["usable"].astype(bool)
+    whole = (table["label"] == "normal") & ~table["image_id"].isin(table.loc[usable, "image_id"])
     unusable = [
-        Exclusion(
-            "lesion", CohortReason.MARKED_UNUSABLE, row[ORIGIN], row["patient_id"], row["image_id"], row["lesion_id"]
-        )
-        for row in records(table[~usable])
+        Exclusion.of("image" if is_whole else "lesion", ExcludedCase(CohortReason.MARKED_UNUSABLE, row[ORIGIN]), row)
+        for row, is_whole in zip(records(table[~usable]), whole[~usable], strict=True)
     ]
     return table[usable].reset_index(drop=True), unusable
 

@@ -23,7 +23,6 @@ from mammoflow.formats.dicom_header import image_shape
 from mammoflow.formats.study_paths import safe_path
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.reasons.files import FileReason
-from mammoflow.reasons.labels import LabelReason
 from mammoflow.reasons.lesions import LesionReason
 from mammoflow.storage.files import text_digest
 from mammoflow.storage.names import safe_name
@@ -253,18 +252,19 @@ def _lesion_type(categories: list[str]) -> str:
 
 
 def _refuse_contradictions(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
-    """Exclude images filed under several studies or sides, and the row that denies findings where there are some."""
+    """Exclude images filed under several studies or sides."""
     several = table.groupby("image_id")[["image_name", "laterality", "view", "official_split"]].transform("nunique")
     torn = (several > 1).any(axis=1)
-    normal = table["label"] == "normal"
-    denied = normal & table["image_id"].isin(table.loc[~normal, "image_id"]) & ~torn
-    excluded = []
-    for chosen, reason, detail in (
-        (torn, CohortReason.BAD_ROW, "the rows of the image differ in study, side, view or split"),
-        (denied, LabelReason.LABEL_CONFLICT, f"{NO_FINDING}, but other rows of the image have findings"),
-    ):
-        excluded += [
-            Exclusion("row", reason, f"{row[ORIGIN]}: {detail}", row["patient_id"], row["image_id"], row["lesion_id"])
-            for row in records(table[chosen])
-        ]
-    return table[~(torn | denied)].reset_index(drop=True), excluded
+    detail = "the rows of the image differ in study, side, view or split"
+    excluded = [
+        Exclusion(
+            "row",
+            CohortReason.BAD_ROW,
+            f"{row[ORIGIN]}: {detail}",
+            row["patient_id"],
+            row["image_id"],
+            row["lesion_id"],
+        )
+        for row in records(table[torn])
+    ]
+    return table[~torn].reset_index(drop=True), excluded
