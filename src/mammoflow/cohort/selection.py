@@ -93,7 +93,8 @@ def select_cases(reader: Reader, unlabelled: Unlabelled = "leave_out", classes: 
     """
     keep = unlabelled == "keep"
     rows, unread = reader.read_rows()
-    refuse_similar_patients(rows["patient_id"].dropna().astype(str), reader.dataset.ids_differ, reader.dataset.name)
+    patients = [*rows["patient_id"].dropna().astype(str), *sorted(reader.official_test)]
+    refuse_similar_patients(patients, reader.dataset.ids_differ, reader.dataset.name)
     official_test = reader.official_test | official_test_patients(rows)
     rows, torn = refuse_contradictions(rows, "image_id", OF_IMAGE, "image")
     unread = [*unread, *torn]

@@ -11,6 +11,7 @@ from mammoflow.cohort.reader import open_reader
 from mammoflow.cohort.stage import build_cohort
 from mammoflow.config.cohort import CohortSettings, DatasetSettings
 from mammoflow.config.split import SplitSettings
+from mammoflow.errors import StudyError
 from mammoflow.reasons.cohort import CohortReason
 from mammoflow.tables.cohort import EXCLUDED, IMAGES
 from mammoflow.tables.files import read_table
@@ -65,6 +66,14 @@ def test_a_patient_with_train_rows_that_are_left_out_stays(tmp_path):
     images, _ = build(
         tmp_path / "out", write(tmp_path / "study", with_test_rows({"usable": "no", "split": ""}), "mine")
     )
+    assert len(images) == 10
+
+
+def test_another_spelling_of_a_patient_in_test_rows_that_are_left_out_stops_the_run(tmp_path):
+    mine = write(tmp_path / "study", with_test_rows({"usable": "no", "patient": "p-01"}), "mine")
+    with pytest.raises(StudyError, match="differ in their spelling only: 'P1' and 'p-01'"):
+        build(tmp_path / "out", mine)
+    images, _ = build(tmp_path / "out", mine.model_copy(update={"ids_differ": True}))
     assert len(images) == 10
 
 
