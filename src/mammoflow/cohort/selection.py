@@ -172,7 +172,11 @@ def _mark_annotated(resolved: Resolved, rows: pd.DataFrame, reader: Reader) -> N
 
 
 def _nothing_left(reader: Reader, resolved: Resolved) -> str:
-    losses = describe_losses(resolved.excluded) or ["the table has no rows"]
+    losses = describe_losses(resolved.excluded)
+    if resolved.images:
+        count = len(resolved.images)
+        losses.insert(0, f"{count} images are usable, none has a lesion that can be used; expected at least one lesion")
+    losses = losses or ["the table has no rows"]
     notes = [f"note: {note}" for note in reader.notes]
     return (
         f"no lesion of the study {reader.dataset.name!r} in {reader.study} can be used: "

@@ -346,6 +346,13 @@ def test_a_study_without_a_usable_row_names_values_and_rows_and_lists_them(study
     assert not (study.output / "excluded.csv").exists()
 
 
+def test_a_study_of_normal_images_alone_says_so(study):
+    with pytest.raises(
+        StudyError, match=r"be used: 8 images are usable, none has a lesion.*at least one lesion\. Check"
+    ):
+        study.build(table_of().assign(label="normal", mask=""))
+
+
 def test_the_console_says_what_is_left_out_and_where(study, capsys):
     study.build(table_of().assign(patient=["P0", "", "P2", "", *table_of()["patient"][4:]]))
     lines = capsys.readouterr().err.splitlines()
