@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pandas as pd
 
@@ -211,19 +212,37 @@ def _official_test(units: pd.DataFrame) -> set[str]:
 
 
 def _folds(units: pd.DataFrame, settings: SplitSettings) -> dict[str, int]:
-    folds: dict[str, int] = {}
-    for stratum, ordered in _drawing_order(units, settings.seed, "fold"):
-        if len(ordered) < settings.folds and stratum != UNLABELLED:
-            kind = "with a malignant lesion" if stratum == MALIGNANT else "without one"
-            remedy = (
-                f"set cohort.split.folds to {len(ordered)} or less" if len(ordered) > 1 else f"use {WITHOUT_TRAINING}"
-            )
-            raise StudyError(
-                f"cohort.split.folds is {settings.folds}, but only {len(ordered)} of {len(units)} patients are {kind}; "
-                f"expected at least one such patient in each fold; {remedy}"
-            )
-        folds |= {unit: place * settings.folds // len(ordered) for place, unit in enumerate(ordered)}
-    return folds
+    strata = dict(_drawing_order(units, settings.seed, "fold"))
+    sizes = {stratum: len(ordered) for stratum, ordered in strata.items() if stratum != UNLABELLED}
+    smallest = min(sizes, key=lambda stratum: sizes[stratum], default=UNLABELLED)
+    if smallest in sizes and sizes[smallest] < settings.folds:
+        kind = "with a malignant lesion" if smallest == MALIGNANT else "without a malignant lesion"
+        raise StudyError(
+            f"cohort.split.folds is {settings.folds}, but only {sizes[smallest]} of {len(units)} patients are {kind}; "
+            f"expected at least one such patient in each fold; {_fewer_folds(units, settings, sizes[smallest])}"
+        )
+    return {
+        unit: place * settings.folds // len(ordered)
+        for ordered in strata.values()
+        for place, unit in enumerate(ordered)
+    }
+
+
+def _fewer_folds(units: pd.DataFrame, settings: SplitSettings, most: int) -> str:
+    """Say what to write where at most so many folds have a patient of each kind; with fewer folds, train is smaller."""
+    if most < 2 or not _can_divide(units, settings, most):
+        return f"use {WITHOUT_TRAINING}"
+    return f"set cohort.split.folds to {most}{' or less' if most > 2 and _can_divide(units, settings, 2) else ''}"
+
+
+def _can_divide(units: pd.DataFrame, settings: SplitSettings, folds: int) -> bool:
+    """Tell whether no side of any fold would stay empty."""
+    with suppress(StudyError):
+        for fold in range(folds):
+            of_fold = settings.model_copy(update={"folds": folds, "fold": fold})
+            _divide(units, _test_side(units, of_fold), of_fold, "patients")
+        return True
+    return False
 
 
 def _draw(units: pd.DataFrame, fraction: float, seed: int, purpose: str) -> set[str]:

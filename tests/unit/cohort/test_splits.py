@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from contextlib import suppress
 
 import pandas as pd
 import pytest
@@ -15,6 +16,7 @@ from mammoflow.cohort.splits import (
     check_no_leak,
     fold_of_patients,
     shard_of,
+    sides_of_folds,
     split_images,
     split_patients,
 )
@@ -220,6 +222,26 @@ def test_fewer_patients_of_a_kind_than_folds_is_an_error():
     with pytest.raises(StudyError, match=r"folds is 5, but only 3 of 12 patients are with.*folds to 3 or less"):
         split_patients(patients, SplitSettings(method="kfold", fold=0))
     assert set(fold_of_patients(patients, SplitSettings(method="kfold", folds=3)).values()) == {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    ("count", "every", "remedy", "working"),
+    [
+        (12, 4, r"set cohort\.split\.folds to 3 or less$", [2, 3]),
+        (6, 2, r"set cohort\.split\.folds to 3$", [3]),
+        (5, 2, r"use cohort\.split\.method: apply", []),
+        (4, 4, r"use cohort\.split\.method: apply", []),
+    ],
+)
+def test_fewer_folds_are_offered_only_where_they_divide_the_patients(count, every, remedy, working):
+    patients, works = table_of(numbered(count, every=every)), []
+    with pytest.raises(StudyError, match=f"in each fold; {remedy}"):
+        sides_of_folds(patients, SplitSettings(method="kfold", folds=5))
+    for folds in (2, 3):
+        with suppress(StudyError):
+            sides_of_folds(patients, SplitSettings(method="kfold", folds=folds))
+            works.append(folds)
+    assert works == working
 
 
 def test_a_patient_on_two_sides_is_a_hard_stop():
