@@ -80,8 +80,8 @@ def init(
     from mammoflow.storage.names import safe_name
 
     place = (study or table.parent).absolute()
-    if not table.absolute().is_relative_to(place):
-        raise StudyError(f"the table {table} is not inside the study folder {place}; copy it there, or name --folder")
+    place = place.resolve() if ".." in place.parts else place
+    inside = _path_inside(table, place)
     name = table.stem
     run = safe_name("-".join(word_key(name).split()))
     target = out or Path(f"{run}.yaml")
@@ -99,7 +99,6 @@ def init(
     if needs_spacing and not yes:
         answer = click.prompt("Pixel spacing of the pictures in mm (0 if it is not known)", type=float, default=0.0)
         spacing = answer or None
-    inside = table.absolute().relative_to(place).as_posix()
     near = os.path.relpath(place)
     text = overlay_text(
         Study(
@@ -118,6 +117,21 @@ def init(
     write_text(target, text)
     click.echo(text)
     click.echo(f"written to {target}; now run: mammoflow check {target}", err=True)
+
+
+def _path_inside(table: Path, place: Path) -> str:
+    """Return the path of the table relative to the study folder, however the two paths are written.
+
+    Raises
+    ------
+    StudyError
+        If the table is not inside the study folder.
+    """
+    resolved = table.parent.resolve() / table.name, place.resolve()
+    for path, outer in (resolved, (table.absolute(), place)):
+        if path.is_relative_to(outer) and ".." not in path.parts:
+            return path.relative_to(outer).as_posix()
+    raise StudyError(f"the table {table} is not inside the study folder {place}; copy it there, or name --folder")
 
 
 def _settle(guess: Guess, headers: list[str], yes: bool) -> None:

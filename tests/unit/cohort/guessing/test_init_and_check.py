@@ -198,6 +198,28 @@ def test_a_table_outside_the_study_folder_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("table", "folder"),
+    [("{here}/klinik/t.csv", "../klinik"), ("../klinik/t.csv", "{here}/klinik"), ("../klinik/t.csv", "../link"),
+     ("../link/t.csv", "../klinik"), ("../klinik/t.csv", None)],
+)  # fmt: skip
+def test_table_and_folder_may_be_written_in_two_ways(
+    german: Path, monkeypatch: pytest.MonkeyPatch, table: str, folder: str | None
+) -> None:
+    here = german.parent.parent
+    german.rename(here / "klinik" / "t.csv")
+    (here / "link").symlink_to("klinik")
+    (here / "work").mkdir()
+    monkeypatch.chdir(here / "work")
+    named = ["--folder", folder.format(here=here)] if folder else []
+    result = run("init", table.format(here=here), *named, "--out", "o.yaml", "--yes")
+    assert result.exit_code == 0, result.output
+    dataset = dataset_of(Path("o.yaml"))
+    assert dataset["tables"] == ["t.csv"]
+    assert ".." not in dataset["folder"]
+    assert run("check", "o.yaml").exit_code == 0
+
+
+@pytest.mark.parametrize(
     ("header", "column", "expected"),
     [
         ("Patient_ID", "patient", 1.0), ("PatientID", "patient", 1.0), ("LATERALITY", "side", 1.0),
