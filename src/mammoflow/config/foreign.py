@@ -23,6 +23,10 @@ PLACE = re.compile(r"\{([^{}]*)\}")
 FOREIGN = "foreign predictions, training patients unknown"
 """The mark of a row that another tool's scores are behind."""
 
+CHOSEN_THRESHOLD = "threshold chosen on validation"
+NO_THRESHOLD = "no threshold: none is given, and validation does not hold scores of both classes"
+"""Notes of such a row on its threshold; without one, the threshold is as given."""
+
 
 class ForeignSource(Settings):
     """What another tool gave, and how it is matched to the lesions of the study."""

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from mammoflow.config.foreign import FOREIGN, ForeignPredictions
+from mammoflow.config.foreign import CHOSEN_THRESHOLD, FOREIGN, NO_THRESHOLD, ForeignPredictions
 from mammoflow.errors import ConfigError
 from mammoflow.evaluation.candidates import CLASSIFIER, Candidate
 from mammoflow.evaluation.floors import with_threshold
@@ -20,8 +20,6 @@ from mammoflow.evaluation.inputs import Run
 from mammoflow.evaluation.metrics import auc
 from mammoflow.storage.files import file_digest
 
-CHOSEN_THRESHOLD = "threshold chosen on validation"
-NO_THRESHOLD = "no threshold: none is given, and validation does not hold scores of both classes"
 REVERSED = "benign training and validation lesions have the higher scores, higher should be more suspicious"
 SURELY_REVERSED = 0.1
 """How far the AUC outside the test split is below 0.5 before a row says so."""

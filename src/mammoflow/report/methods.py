@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mammoflow.config.foreign import FOREIGN
+from mammoflow.config.foreign import CHOSEN_THRESHOLD, FOREIGN, NO_THRESHOLD
 from mammoflow.evaluation.candidates import BIRADS, CLASSIFIER, FEATURE_MODEL, FLOOR, FUSION, display_name
-from mammoflow.evaluation.foreign import CHOSEN_THRESHOLD, NO_THRESHOLD
 from mammoflow.evaluation.segmentation_summary import OTHER_TOOL
 from mammoflow.report.content import Row, division
 from mammoflow.tables.detections import NO_PROMPT

@@ -10,7 +10,7 @@ from scipy.stats import norm
 from statsmodels.stats.multitest import multipletests
 
 from mammoflow.config.evaluation import ComparisonSettings, PrimarySettings
-from mammoflow.config.foreign import FOREIGN
+from mammoflow.config.foreign import FOREIGN, NO_THRESHOLD
 from mammoflow.errors import ConfigError
 from mammoflow.evaluation.auc_tests import (
     adjusted,
@@ -28,7 +28,6 @@ from mammoflow.evaluation.comparison import confusion_table
 from mammoflow.evaluation.decision_curve import decision_curve_table
 from mammoflow.evaluation.delong import AreaDifference
 from mammoflow.evaluation.discordant import discordant_table
-from mammoflow.evaluation.foreign import NO_THRESHOLD
 from mammoflow.evaluation.levels import level_table, prediction_table
 from mammoflow.evaluation.operating_points import operating_points, threshold_table
 from mammoflow.evaluation.oracles import SEES_REFERENCE

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from mammoflow.config.foreign import FOREIGN
-from mammoflow.evaluation.foreign import CHOSEN_THRESHOLD, NO_THRESHOLD
+from mammoflow.config.foreign import CHOSEN_THRESHOLD, FOREIGN, NO_THRESHOLD
 from mammoflow.report.methods import methods_paragraphs, threshold_exceptions
 from mammoflow.report.sections import SECTIONS, sections_of
 from mammoflow.report.verdicts import against_reader, verdicts
