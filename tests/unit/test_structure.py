@@ -85,6 +85,9 @@ for package, family in sorted(families.items()):
         check(family.module(name))
 """
 
+# What docs/running.md names for an environment in which Snakemake itself runs does not include these.
+NOT_FOR_SNAKEMAKE = ("pandas", "pandera", "pyarrow", "torch")
+
 
 def module_name(file: Path) -> str:
     """Return the dotted name of a source file."""
@@ -155,6 +158,15 @@ def test_members_load_without_slow_packages() -> None:
     counts = dict(line.split() for line in done.stdout.splitlines())
     assert int(counts["mammoflow.cohort.readers"]) >= 7
     assert all(int(count) > 0 for count in counts.values()), counts
+
+
+def test_the_rules_load_without_packages_that_only_jobs_need() -> None:
+    common = (ROOT / "workflow" / "rules" / "common.smk").read_text(encoding="utf-8")
+    imported = re.findall(r"^from mammoflow\b.+", common, flags=re.MULTILINE)
+    assert imported
+    code = "\n".join(["import sys", *imported, f"print(sorted(set(sys.modules) & {set(NOT_FOR_SNAKEMAKE)}))"])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def code_lines(file: Path) -> list[tuple[int, str]]:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mammoflow.config.split_names import SPLITS
 from mammoflow.errors import LeakageError, StudyError
-from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS, FULLY_ANNOTATED
 from mammoflow.tables.masks import MASKS

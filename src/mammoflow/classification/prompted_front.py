@@ -12,13 +12,13 @@ from torch import Tensor
 
 from mammoflow.classification.front import Front, FrontOutput
 from mammoflow.classification.prompted_lesions import PromptedLesions, decode
+from mammoflow.config.split_names import SPLITS
 from mammoflow.segmentation.embedding.training_sources import BoundedCache, EmbeddingSource, EncoderSource
 from mammoflow.segmentation.losses import segmentation_loss
 from mammoflow.segmentation.protocol.prediction import Prediction
 from mammoflow.segmentation.scoring.scores import overlap
 from mammoflow.segmentation.tuning.methods import Prepared, set_mode
 from mammoflow.storage.files import read_mask
-from mammoflow.tables.columns import SPLITS
 from mammoflow.training.batching import Rows
 
 TARGET_BYTES = 500_000_000

@@ -20,9 +20,9 @@ from mammoflow.classification.cases import Cases
 from mammoflow.classification.threshold import Threshold, area_under_curve, choose_threshold
 from mammoflow.config.classification import ClassifierSettings, Covariate
 from mammoflow.config.operating_point import ThresholdSettings
+from mammoflow.config.split_names import SPLITS
 from mammoflow.storage.files import text_digest, write_text
 from mammoflow.tables.cohort import made_of_phantoms
-from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.files import read_tables, write_table
 from mammoflow.tables.masks import SEGMENTATION_SCORES
 from mammoflow.tables.predictions import PREDICTIONS

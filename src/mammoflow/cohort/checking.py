@@ -19,8 +19,8 @@ from mammoflow.cohort.step_counts import describe
 from mammoflow.cohort.study_files import refuse_same_folders, require_study_files
 from mammoflow.cohort.trainable import why_untrainable
 from mammoflow.config.cohort import CohortSettings, DatasetSettings
+from mammoflow.config.split_names import SPLITS
 from mammoflow.errors import MammoflowError
-from mammoflow.tables.columns import SPLITS
 
 ALL_CAUSES = 1000
 

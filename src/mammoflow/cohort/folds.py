@@ -14,10 +14,10 @@ import pandas as pd
 from pandera.pandas import DataFrameSchema
 
 from mammoflow.cohort.step_counts import describe_parts
+from mammoflow.config.split_names import SPLITS
 from mammoflow.errors import StudyError
 from mammoflow.storage.files import read_json, write_text
 from mammoflow.tables.cohort import EXCLUDED, FOLDS, IMAGES, LESIONS
-from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 

@@ -17,9 +17,9 @@ from contextlib import suppress
 import pandas as pd
 
 from mammoflow.config.split import SplitSettings
+from mammoflow.config.split_names import SPLITS
 from mammoflow.errors import LeakageError, StudyError
 from mammoflow.storage.files import text_digest
-from mammoflow.tables.columns import SPLITS
 
 MALIGNANT, BENIGN, UNLABELLED = "malignant", "benign", "unlabelled"
 """Strata of the draw."""

@@ -29,12 +29,12 @@ from mammoflow.cohort.splits import check_no_leak
 from mammoflow.cohort.step_counts import describe, describe_parts
 from mammoflow.cohort.trainable import why_untrainable
 from mammoflow.config.cohort import CohortSettings
+from mammoflow.config.split_names import SPLITS
 from mammoflow.errors import StudyError
 from mammoflow.storage.file_states import READ_FILES
 from mammoflow.storage.files import write_text
 from mammoflow.tables.classes import IMAGE_CLASSES
 from mammoflow.tables.cohort import EXCLUDED, FOLDS, IMAGES, LESIONS, ROWS
-from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.files import empty_table, write_csv, write_table
 from mammoflow.tables.listing import announce, by_reason, lines
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from mammoflow.config.base import Settings
 from mammoflow.config.paths import UserPath
+from mammoflow.config.split_names import Split
 
 PromptKind = Literal["box", "point", "box_point"]
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 class ReaderSettings(Settings):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mammoflow.config.prompts import SPLITS, PromptSettings
+from mammoflow.config.prompts import PromptSettings
 from mammoflow.config.segmentation import SegmentationSettings
+from mammoflow.config.split_names import SPLITS
 
 
 def check_box_prompts(prompts: PromptSettings, classifiers: Sequence[str]) -> None:

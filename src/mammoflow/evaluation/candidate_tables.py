@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from mammoflow.config.evaluation import ComparisonSettings
+from mammoflow.config.split_names import SPLITS
 from mammoflow.evaluation.auc_tests import (
     auc_test_table,
     best_model,
@@ -27,7 +28,6 @@ from mammoflow.evaluation.pooling import Fold, fold_of_lesions, pooled_note, tab
 from mammoflow.evaluation.reclassification import reclassification_table
 from mammoflow.evaluation.subgroups import size_thirds, subgroup_table
 from mammoflow.evaluation.within_folds import with_areas_within_folds
-from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.study import study_note
 
 COMPARED = (

@@ -5,8 +5,8 @@ The rules have a wildcard `fold`. It is empty for what is the same in every fold
 
 from __future__ import annotations
 
+from mammoflow.config.split_names import SPLITS
 from mammoflow.config.study import StudyConfig
-from mammoflow.tables.columns import SPLITS
 
 FOLD = r"(?:fold-\d+/)?"
 """Regular expression of the wildcard."""

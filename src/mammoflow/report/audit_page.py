@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from mammoflow.cohort.audit.audit import Audit
+from mammoflow.config.split_names import SPLITS
 from mammoflow.config.study_modality import StudyModality
 from mammoflow.report.audit_diagram import flow_diagrams
 from mammoflow.report.page import render
 from mammoflow.report.wording import in_words_of, speaks_of_birads
-from mammoflow.tables.columns import SPLITS
 
 Row = dict[str, Any]
 

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from mammoflow.config.foreign import FOREIGN
+from mammoflow.config.split_names import SPLITS
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.candidates import (
     CEILING,
@@ -26,7 +27,6 @@ from mammoflow.evaluation.seen_patients import SEEN_NOTE
 from mammoflow.evaluation.segmentation_tables import CHOSEN
 from mammoflow.storage.files import file_digest, read_json
 from mammoflow.tables.cohort import LESIONS
-from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.files import read_table
 from mammoflow.tables.study import MARKS, has_every_fold
 

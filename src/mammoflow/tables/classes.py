@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandera.pandas as pa
 
-from mammoflow.tables.columns import NUMBER, SPLITS, integer, text
+from mammoflow.config.split_names import SPLITS
+from mammoflow.tables.columns import NUMBER, integer, text
 
 # One row per image of the cohort, where `cohort.classes` names classes. A table of its own, so that naming classes
 # changes no table that the images stage reads.

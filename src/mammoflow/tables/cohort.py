@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pandera.pandas as pa
 
-from mammoflow.tables.columns import SPLITS, flag, integer, number, text
+from mammoflow.config.split_names import SPLITS
+from mammoflow.tables.columns import flag, integer, number, text
 
 LABEL_ORIGINS = ("pathology", "birads")
 BIRADS_CATEGORIES = ("4A", "4B", "4C")

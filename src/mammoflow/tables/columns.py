@@ -8,7 +8,6 @@ TEXT = "str"
 INTEGER = "Int64"
 NUMBER = "float64"
 FLAG = "bool"
-SPLITS = ("train", "validation", "test")
 
 
 def text(nullable: bool = False, choices: tuple[str, ...] | None = None, required: bool = True) -> pa.Column:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandera.pandas as pa
 
-from mammoflow.tables.columns import SPLITS, flag, integer, number, text
+from mammoflow.config.split_names import SPLITS
+from mammoflow.tables.columns import flag, integer, number, text
 
 NO_PROMPT = "none"
 """Kind of the prompt in SEGMENTATION_SCORES where a model needs none."""

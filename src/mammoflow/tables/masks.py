@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandera.pandas as pa
 
-from mammoflow.tables.columns import SPLITS, flag, integer, number, text
+from mammoflow.config.split_names import SPLITS
+from mammoflow.tables.columns import flag, integer, number, text
 
 KINDS = ("box", "point", "box_point", "none")
 CHOICES = ("first", "predicted_iou", "oracle")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandera.pandas as pa
 
-from mammoflow.tables.columns import NUMBER, SPLITS, integer, number, text
+from mammoflow.config.split_names import SPLITS
+from mammoflow.tables.columns import NUMBER, integer, number, text
 
 # One row per lesion, model and seed.
 PREDICTIONS = pa.DataFrameSchema(

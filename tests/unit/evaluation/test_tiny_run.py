@@ -12,12 +12,12 @@ import pytest
 from tiny_run import CLASSES, LABELLED, TinyRun, write_study, write_tiny_run
 
 from mammoflow.config.evaluation import ReportSettings
+from mammoflow.config.split_names import SPLITS
 from mammoflow.report.stage import write_report
 from mammoflow.segmentation.small.windows import load_samples
 from mammoflow.segmentation.tuning.lesions import read_lesions
 from mammoflow.tables.classes import CLASS_PREDICTIONS
 from mammoflow.tables.cohort import IMAGES, LESIONS
-from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.features import FEATURES, feature_columns
 from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS

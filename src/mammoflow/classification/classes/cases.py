@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from mammoflow.classification.samples import Samples
+from mammoflow.config.split_names import SPLITS
 from mammoflow.errors import StudyError
 from mammoflow.tables.classes import IMAGE_CLASSES
-from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.files import read_table
 
 COMMAND = "run the cohort stage again"

@@ -6,7 +6,7 @@ import pandas as pd
 
 from mammoflow.cohort.audit.study_tables import MALIGNANT, StudyTables
 from mammoflow.cohort.step_counts import names_lesion
-from mammoflow.tables.columns import SPLITS
+from mammoflow.config.split_names import SPLITS
 
 NOT_GIVEN = "not given"
 MOST_WORDS = 20

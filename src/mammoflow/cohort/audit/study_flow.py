@@ -10,7 +10,7 @@ import pandas as pd
 
 from mammoflow.cohort.audit.study_tables import StudyTables
 from mammoflow.cohort.step_counts import describe
-from mammoflow.tables.columns import SPLITS
+from mammoflow.config.split_names import SPLITS
 
 UNEXPLAINED = "lost without a reason"
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from mammoflow.cohort.table_files import records
 from mammoflow.config.prompts import PromptKind, PromptSettings
+from mammoflow.config.split_names import SPLITS
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.imaging.geometry import Mask
 from mammoflow.segmentation.prompting.boxes import Floats, expand_boxes, jitter_box
@@ -26,7 +27,6 @@ from mammoflow.segmentation.prompting.sources import (
 )
 from mammoflow.storage.files import text_digest
 from mammoflow.tables.cohort import EXCLUDED
-from mammoflow.tables.columns import SPLITS
 from mammoflow.tables.files import empty_table, read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.listing import announce, by_flag, by_reason, lines
