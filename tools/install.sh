@@ -7,10 +7,20 @@ stamp=.venv/installed
 digest() { .venv/bin/python -c 'import hashlib, sys
 print(hashlib.sha256(b"".join(open(name, "rb").read() for name in sys.argv[1:])).hexdigest())' \
   requirements.txt pyproject.toml tools/install.sh; }
-[[ -x .venv/bin/python && -f $stamp && "$(<$stamp)" == "$(digest)" ]] && exit 0
+is_3_11() { "$1" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; }
+
+usable=false
+if is_3_11 .venv/bin/python; then usable=true; fi
+# Never cleared: the folder behind the link may belong to others.
+if [[ -L .venv && $usable == false ]]; then
+  echo ".venv is a link to $(readlink .venv), expected an environment of Python 3.11 there; remove the link to get an" \
+    "environment in this folder" >&2
+  exit 1
+fi
+[[ $usable == true && -f $stamp && "$(<$stamp)" == "$(digest)" ]] && exit 0
 
 python=${PYTHON:-$(command -v python3.11 || command -v python3)}
-if ! "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then
+if ! is_3_11 "$python"; then
   echo "$python is $("$python" --version), expected Python 3.11; name one with: make PYTHON=/path/to/python3.11" >&2
   exit 1
 fi
@@ -18,7 +28,10 @@ fi
 # The blocks of some packages, hashes included.
 pins() { awk -v names="^($1)==" '/^[A-Za-z0-9]/ { keep = ($0 ~ names) } keep' requirements.txt; }
 
-[[ -x .venv/bin/python ]] || "$python" -m venv --without-pip .venv
+if [[ $usable == false ]]; then
+  [[ ! -e .venv ]] || echo ".venv is no environment of Python 3.11 that works; it is made anew" >&2
+  "$python" -m venv --clear --without-pip .venv
+fi
 rm -f "$stamp"
 pins uv >.venv/uv.txt
 "$python" -m pip --python .venv/bin/python install --quiet --require-hashes --requirement .venv/uv.txt

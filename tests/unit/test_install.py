@@ -1,0 +1,126 @@
+"""The installer of `.venv`, in a project of its own, with programs that take the places of pip and uv."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+INSTALLER = Path(__file__).resolve().parents[2] / "tools" / "install.sh"
+
+# A Python 3.11 whose pip installs a uv that only notes how it is called.
+PYTHON = f"""#!/usr/bin/env bash
+if [[ "$1 $2" != "-m pip" ]]; then exec {sys.executable} "$@"; fi
+echo pip >>"$CALLS"
+printf '#!/usr/bin/env bash\\necho "uv $*" >>"$CALLS"\\n' >.venv/bin/uv
+chmod +x .venv/bin/uv
+"""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder with the installer and the files that it reads."""
+
+    folder: Path
+    python: Path
+    calls: Path
+
+    @property
+    def venv(self) -> Path:
+        """The environment."""
+        return self.folder / ".venv"
+
+    def install(self, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run the installer with these environment variables; the file of calls holds those of this time only."""
+        self.calls.write_text("", encoding="utf-8")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
+        environment = {**inherited, "PYTHON": str(self.python), "CALLS": str(self.calls), **variables}
+        command = ["bash", str(self.folder / "tools" / "install.sh")]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    def is_installed(self) -> bool:
+        """Tell whether the last call installed the packages."""
+        return "uv pip install" in self.calls.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    folder = tmp_path / "a project"
+    (folder / "tools").mkdir(parents=True)
+    shutil.copy2(INSTALLER, folder / "tools")
+    (folder / "requirements.txt").write_text("uv==1.0 \\\n    --hash=sha256:0\n", encoding="utf-8")
+    (folder / "pyproject.toml").write_text("", encoding="utf-8")
+    python = tmp_path / "python"
+    python.write_text(PYTHON, encoding="utf-8")
+    python.chmod(0o755)
+    return Project(folder, python, tmp_path / "calls")
+
+
+def take_interpreter(venv: Path) -> None:
+    """Let the interpreter of an environment be gone, as after an update of the system's Python."""
+    (venv / "bin" / "python3.11").unlink(missing_ok=True)
+    for name in ("python", "python3"):
+        (venv / "bin" / name).unlink()
+        (venv / "bin" / name).symlink_to("python3.11")
+    (venv / "bin" / "python3.11").symlink_to("/nowhere/python3.11")
+
+
+def test_an_environment_is_made_once(project: Project) -> None:
+    done = project.install()
+    assert done.returncode == 0, done.stderr
+    assert project.is_installed()
+    done = project.install()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not project.is_installed()
+
+
+def test_an_environment_whose_interpreter_is_gone_is_made_anew(project: Project) -> None:
+    project.install()
+    take_interpreter(project.venv)
+    (project.venv / "of before").touch()
+    done = project.install()
+    assert done.returncode == 0, done.stderr
+    assert project.is_installed()
+    assert not (project.venv / "of before").exists()
+    assert subprocess.run([project.venv / "bin" / "python", "--version"], check=False).returncode == 0
+
+
+def test_an_environment_of_another_python_is_made_anew(project: Project) -> None:
+    project.install()
+    (project.venv / "bin" / "python").unlink()
+    (project.venv / "bin" / "python").write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    (project.venv / "bin" / "python").chmod(0o755)
+    done = project.install()
+    assert done.returncode == 0, done.stderr
+    assert "made anew" in done.stderr
+    assert project.is_installed()
+
+
+def test_a_linked_environment_is_brought_up_to_date_and_never_cleared(project: Project, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", elsewhere], check=True)
+    project.venv.symlink_to(elsewhere)
+    done = project.install()
+    assert done.returncode == 0, done.stderr
+    assert project.is_installed()
+    take_interpreter(elsewhere)
+    (elsewhere / "of before").touch()
+    done = project.install()
+    assert done.returncode == 1
+    assert str(elsewhere) in done.stderr
+    assert "remove the link" in done.stderr
+    assert (elsewhere / "of before").exists()
+    assert not project.is_installed()
+
+
+def test_a_link_to_nothing_is_named(project: Project) -> None:
+    project.venv.symlink_to("nowhere")
+    done = project.install()
+    assert done.returncode == 1
+    assert "nowhere" in done.stderr
+    assert "remove the link" in done.stderr
