@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Make .venv from the hash-pinned requirements, or bring it up to date; where it is, do nothing.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd -P "$(dirname "$0")/.."
 
 stamp=.venv/installed
 digest() { .venv/bin/python -c 'import hashlib, sys
@@ -9,16 +9,30 @@ print(hashlib.sha256(b"".join(open(name, "rb").read() for name in sys.argv[1:]))
   requirements.txt pyproject.toml tools/install.sh; }
 is_3_11() { "$1" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; }
 
+# The programs of an environment and its link to the sources name the folder for which it was made, as pyvenv.cfg does.
+is_of_this_folder() {
+  local made
+  made=$(grep -s '^command = ' .venv/pyvenv.cfg) || return 0
+  [[ -L .venv || "$made" == *" $PWD/.venv" ]]
+}
+
 usable=false
-if is_3_11 .venv/bin/python; then usable=true; fi
+if is_3_11 .venv/bin/python && is_of_this_folder; then usable=true; fi
 # Never cleared: the folder behind the link may belong to others.
 if [[ -L .venv && $usable == false ]]; then
   echo ".venv is a link to $(readlink .venv), expected an environment of Python 3.11 there; remove the link to get an" \
     "environment in this folder" >&2
   exit 1
 fi
+if [[ -L .venv && -e .venv/../tools/install.sh ]]; then
+  echo ".venv is a link to $(readlink .venv), the environment of another folder, and is left as it is; remove the link" \
+    "to get an environment in this folder" >&2
+  [[ -f $stamp ]] && exit 0 || exit 1
+fi
 [[ $usable == true && -f $stamp && "$(<$stamp)" == "$(digest)" ]] && exit 0
 
+# Not the environment's own Python, which has no pip after it was made anew.
+PATH=${PATH//"$PWD/.venv/bin:"/}
 python=${PYTHON:-$(command -v python3.11 || command -v python3)}
 if ! is_3_11 "$python"; then
   echo "$python is $("$python" --version), expected Python 3.11; name one with: make PYTHON=/path/to/python3.11" >&2
@@ -29,7 +43,7 @@ fi
 pins() { awk -v names="^($1)==" '/^[A-Za-z0-9]/ { keep = ($0 ~ names) } keep' requirements.txt; }
 
 if [[ $usable == false ]]; then
-  [[ ! -e .venv ]] || echo ".venv is no environment of Python 3.11 that works; it is made anew" >&2
+  [[ ! -e .venv ]] || echo ".venv is no environment of Python 3.11 that works in this folder; it is made anew" >&2
   "$python" -m venv --clear --without-pip .venv
 fi
 rm -f "$stamp"

@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,59 @@ def test_a_linked_environment_is_brought_up_to_date_and_never_cleared(project: P
     assert "remove the link" in done.stderr
     assert (elsewhere / "of before").exists()
     assert not project.is_installed()
+
+
+@pytest.mark.parametrize("how", [shutil.move, shutil.copytree], ids=["moved", "copied"])
+def test_an_environment_of_a_moved_or_copied_project_is_made_anew(
+    project: Project, tmp_path: Path, how: Callable[..., object]
+) -> None:
+    project.install()
+    arguments = {"symlinks": True} if how is shutil.copytree else {}
+    how(project.folder, tmp_path / "new place", **arguments)
+    new = replace(project, folder=tmp_path / "new place")
+    assert (new.venv / "bin" / "python").exists()
+    done = new.install()
+    assert done.returncode == 0, done.stderr
+    assert new.is_installed()
+    assert str(new.venv) in (new.venv / "bin" / "activate").read_text(encoding="utf-8")
+    assert not new.install().stderr
+
+
+def test_a_folder_that_is_reached_through_a_link_keeps_its_environment(project: Project, tmp_path: Path) -> None:
+    project.install()
+    (tmp_path / "link").symlink_to(project.folder)
+    linked = replace(project, folder=tmp_path / "link")
+    assert linked.install(PWD=str(linked.folder)).returncode == 0
+    assert not linked.is_installed()
+
+
+@pytest.mark.parametrize(("finished", "code"), [(True, 0), (False, 1)])
+def test_a_link_to_the_environment_of_another_project_is_left_alone(
+    project: Project, tmp_path: Path, finished: bool, code: int
+) -> None:
+    project.install()
+    if not finished:
+        (project.venv / "installed").unlink()
+    other = replace(project, folder=tmp_path / "other")
+    shutil.copytree(project.folder, other.folder, ignore=shutil.ignore_patterns(".venv"))
+    (other.folder / "requirements.txt").write_text("uv==2.0 \\\n    --hash=sha256:0\n", encoding="utf-8")
+    other.venv.symlink_to(project.venv)
+    done = other.install()
+    assert done.returncode == code
+    assert str(project.venv) in done.stderr
+    assert not other.is_installed()
+
+
+def test_the_programs_of_an_environment_on_the_path_do_not_make_it(project: Project, tmp_path: Path) -> None:
+    old, new = project.venv, replace(project, folder=tmp_path / "new place")
+    project.install()
+    old.parent.rename(new.folder)
+    (tmp_path / "programs").mkdir()
+    (tmp_path / "programs" / "python3.11").symlink_to(project.python)
+    path = f"{new.venv / 'bin'}:{tmp_path / 'programs'}:{os.environ['PATH']}"
+    done = new.install(PYTHON="", PATH=path)
+    assert done.returncode == 0, done.stderr
+    assert new.is_installed()
 
 
 def test_a_link_to_nothing_is_named(project: Project) -> None:
