@@ -33,9 +33,13 @@ fi
 
 # Not the environment's own Python, which has no pip after it was made anew.
 PATH=${PATH//"$PWD/.venv/bin:"/}
-python=${PYTHON:-$(command -v python3.11 || command -v python3)}
-if ! is_3_11 "$python"; then
-  echo "$python is $("$python" --version), expected Python 3.11; name one with: make PYTHON=/path/to/python3.11" >&2
+python=${PYTHON:-$(command -v python3.11 || command -v python3 || true)}
+if [[ -z $python ]] || ! is_3_11 "$python"; then
+  found="found no Python"
+  if [[ -n $python ]]; then
+    found="$python is $("$python" --version 2>/dev/null)" || found="$python does not run"
+  fi
+  echo "$found, expected Python 3.11; install it, or name one with: make PYTHON=/path/to/python3.11" >&2
   exit 1
 fi
 

@@ -178,3 +178,21 @@ def test_a_link_to_nothing_is_named(project: Project) -> None:
     assert done.returncode == 1
     assert "nowhere" in done.stderr
     assert "remove the link" in done.stderr
+
+
+def test_a_machine_without_python_is_told_what_to_do(project: Project, tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("bash", "dirname", "readlink", "grep", "sed"):
+        (programs / name).symlink_to(shutil.which(name) or name)
+    done = project.install(PYTHON="", PATH=str(programs))
+    assert done.returncode == 1
+    assert "found no Python, expected Python 3.11" in done.stderr
+    assert "make PYTHON=" in done.stderr
+
+
+def test_a_python_that_does_not_exist_is_named(project: Project) -> None:
+    done = project.install(PYTHON="/nowhere/python3.11")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("/nowhere/python3.11 does not run, expected Python 3.11")
+    assert "make PYTHON=" in done.stderr
