@@ -53,6 +53,15 @@ fi
 rm -f "$stamp"
 pins uv >.venv/uv.txt
 "$python" -m pip --python .venv/bin/python install --quiet --require-hashes --requirement .venv/uv.txt
+# uv does not read pip's settings, so it is given the mirror that they name. A local index, or one beside further ones,
+# may hold only some packages; uv keeps its own settings then.
+pip_setting() { "$python" -m pip config get "global.$1" 2>/dev/null || true; }
+if [[ -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ]]; then
+  index=${PIP_INDEX_URL:-$(pip_setting index-url)}
+  if [[ $index =~ ^https?:// && -z "${PIP_EXTRA_INDEX_URL:-$(pip_setting extra-index-url)}" ]]; then
+    export UV_DEFAULT_INDEX=$index
+  fi
+fi
 install=(.venv/bin/uv pip install --quiet --python .venv/bin/python)
 echo "installing the pinned packages (4.6 GB of them torch and its GPU libraries)" >&2
 # Some packages come as source and find what builds them only in the environment itself.

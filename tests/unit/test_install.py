@@ -14,11 +14,11 @@ import pytest
 
 INSTALLER = Path(__file__).resolve().parents[2] / "tools" / "install.sh"
 
-# A Python 3.11 whose pip installs a uv that only notes how it is called.
+# A Python 3.11 whose pip has the settings of a file, and installs a uv that only notes how it is called.
 PYTHON = f"""#!/usr/bin/env bash
 if [[ "$1 $2" != "-m pip" ]]; then exec {sys.executable} "$@"; fi
-echo pip >>"$CALLS"
-printf '#!/usr/bin/env bash\\necho "uv $*" >>"$CALLS"\\n' >.venv/bin/uv
+if [[ "$3 $4" == "config get" ]]; then sed -n "s|^$5=||p" "$0.settings" | grep . && exit 0 || exit 1; fi
+printf '#!/usr/bin/env bash\\necho "uv $* from ${{UV_DEFAULT_INDEX-its default}}" >>"$CALLS"\\n' >.venv/bin/uv
 chmod +x .venv/bin/uv
 """
 
@@ -44,6 +44,11 @@ class Project:
         command = ["bash", str(self.folder / "tools" / "install.sh")]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
+    def indexes(self) -> set[str]:
+        """Return the indexes from which the last call installed the packages."""
+        calls = self.calls.read_text(encoding="utf-8").splitlines()
+        return {call.partition(" from ")[2] for call in calls}
+
     def is_installed(self) -> bool:
         """Tell whether the last call installed the packages."""
         return "uv pip install" in self.calls.read_text(encoding="utf-8")
@@ -59,6 +64,7 @@ def project(tmp_path: Path) -> Project:
     python = tmp_path / "python"
     python.write_text(PYTHON, encoding="utf-8")
     python.chmod(0o755)
+    Path(f"{python}.settings").touch()
     return Project(folder, python, tmp_path / "calls")
 
 
@@ -196,3 +202,33 @@ def test_a_python_that_does_not_exist_is_named(project: Project) -> None:
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("/nowhere/python3.11 does not run, expected Python 3.11")
     assert "make PYTHON=" in done.stderr
+
+
+MIRROR = "https://mirror.example/simple"
+
+
+@pytest.mark.parametrize(
+    ("settings", "variables", "index"),
+    [
+        ("", {}, "its default"),
+        (f"global.index-url={MIRROR}", {}, MIRROR),
+        ("", {"PIP_INDEX_URL": MIRROR}, MIRROR),
+        ("global.index-url=http://old.example/simple", {"PIP_INDEX_URL": MIRROR}, MIRROR),
+        (f"global.index-url={MIRROR}", {"UV_DEFAULT_INDEX": "https://own.example"}, "https://own.example"),
+        (f"global.index-url={MIRROR}", {"UV_INDEX_URL": "https://own.example"}, "its default"),
+        ("global.index-url=file:///srv/packages", {}, "its default"),
+        ("global.index-url=/srv/packages", {}, "its default"),
+        (f"global.extra-index-url={MIRROR}", {}, "its default"),
+        (f"global.index-url={MIRROR}\nglobal.extra-index-url=https://more.example/simple", {}, "its default"),
+        (f"global.index-url={MIRROR}", {"PIP_EXTRA_INDEX_URL": "https://more.example/simple"}, "its default"),
+    ],
+)
+def test_uv_installs_from_the_mirror_of_pip(
+    project: Project, settings: str, variables: dict[str, str], index: str
+) -> None:
+    Path(f"{project.python}.settings").write_text(settings, encoding="utf-8")
+    done = project.install(**variables)
+    assert done.returncode == 0, done.stderr
+    assert project.indexes() == {index}
+    written = [file for file in project.folder.rglob("*") if file.is_file() and not file.is_symlink()]
+    assert not [file for file in written if b".example" in file.read_bytes()]
