@@ -118,7 +118,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "results/my-study",
         "results/busi/fold-0",
         "results/RUN/cohort",
-        "results/phantom/study",
+        "results/tutorial",
         "results/store",
         "results/RUN/images/00",
     )
@@ -128,7 +128,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     for name in (*folders, "results/fold-0/settings", *(f"results/fold-{number}" for number in range(5))):
         (tmp_path / name).mkdir(parents=True, exist_ok=True)
-    for name in ("cases.csv", "my-study/cases.csv", "results/phantom/study/cases.csv"):
+    for name in ("cases.csv", "my-study/cases.csv", "results/tutorial/cases.csv"):
         (tmp_path / name).write_text(TABLE, encoding="utf-8")
     for name in (
         "results/fold-0/settings/compare.yaml",
@@ -138,7 +138,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "saliency.yaml",
     ):
         (tmp_path / name).write_text("run: my-study\n", encoding="utf-8")
-    for folder in ("my-study", "results/phantom/study"):
+    for folder in ("my-study", "results/tutorial"):
         for number in range(20):
             Image.new("L", (16, 16)).save(tmp_path / folder / f"f{number}.png")
     (tmp_path / "config.yaml").write_text((ROOT / "config.yaml").read_text(encoding="utf-8"), encoding="utf-8")
