@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mammoflow.config.base import validate_settings
+from mammoflow.config.reading import read_config
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.planning import models, more_images, real_exam
@@ -15,6 +16,7 @@ from mammoflow.planning.fingerprints import Fingerprints
 from mammoflow.planning.preflight import check_files
 from mammoflow.run.provenance import code_modules
 
+ROOT = Path(__file__).resolve().parents[3]
 LORA = {"train": {"recipe": "tune", "from": "sam_vit_b", "options": {"method": "lora"}}}
 SMALL_AGAIN = {"architecture": "small", "train": {"recipe": "small"}}
 
@@ -54,6 +56,13 @@ def test_prefetch_brings_what_runs_and_what_trainings_start_from() -> None:
     assert study.stages()["prefetch"].model_dump()["models"] == {"small": "", "sam_vit_b": ""}
     named = config(["medsam_vit_b"], {"medsam_vit_b": {"weights": "elsewhere/medsam.pth"}})
     assert named.stages()["prefetch"].model_dump()["models"] == {"medsam_vit_b": "elsewhere/medsam.pth"}
+
+
+def test_the_preset_of_three_models_fetches_to_the_folder_of_prefetch() -> None:
+    presets = ROOT / "workflow" / "presets"
+    study = read_config([presets / "cbis-ddsm-mass-256.yaml", presets / "three-models.yaml"])
+    fetched = study.stages()["prefetch"].model_dump()["models"]
+    assert {fetched[model] for model in study.segmentation.run} == {""}
 
 
 def _boxes(**labels: str) -> dict[str, Any]:
