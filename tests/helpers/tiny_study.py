@@ -97,6 +97,12 @@ class Study:
             table = change(pd.read_parquet(folder / "lesions.parquet"))
             write_table(table, CANONICAL_LESIONS, folder / "lesions.parquet")
 
+    def rewrite_images(self, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+        """Change the images table of every shard."""
+        for folder in self.images:
+            table = change(pd.read_parquet(folder / "images.parquet"))
+            write_table(table, CANONICAL_IMAGES, folder / "images.parquet")
+
 
 def make_study(root: Path, patients: int = 24, seed: int = 0, lesions_on_first: int = 2) -> Study:
     """Write a study whose malignant lesions are bright and whose benign ones are dim.

@@ -16,6 +16,7 @@ from mammoflow.classification.front import Front
 from mammoflow.config.inference import EncoderUse
 from mammoflow.config.pictures import Combine
 from mammoflow.errors import StudyError
+from mammoflow.storage.files import array_digest, text_digest
 from mammoflow.training.batching import Rows
 from mammoflow.weights.registry import ModelSpec
 
@@ -122,7 +123,7 @@ class Samples(Dataset[Inputs], ABC):
     sample_of
         (lesions,) row of the sample whose probability a lesion gets.
     digest
-        Of everything that the network sees: samples of one digest give the same training.
+        Of everything that the network sees.
     notes
         What the training record says about the input, such as counts of fallbacks.
     rests_on_model
@@ -164,6 +165,14 @@ class Samples(Dataset[Inputs], ABC):
     @abstractmethod
     def levels(self, rows: Rows) -> tuple[Tensor, Tensor]:
         """Return mean and deviation of the samples of some rows, of a shape that goes with one sample's tensor."""
+
+    def rows_digest(self) -> str:
+        """Return a digest of the rows that are trained and validated on: labels, splits, and which are usable.
+
+        Samples of which this digest and `digest` are the same give the same training.
+        """
+        split = np.asarray(self.split, dtype=np.str_)
+        return text_digest(*(array_digest(column) for column in (self.labels, split, self.usable)))
 
     def labelled(self, split: str) -> Rows:
         """Return the rows of a split that have a label and an input."""

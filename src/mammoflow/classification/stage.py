@@ -89,6 +89,7 @@ def train_classifier(settings: ClassifierSettings, name: str, files: Files, outp
         settings.model_dump_json(),
         file_digest(weights) if weights else "random weights",
         samples.digest,
+        samples.rows_digest(),
         "no vectors" if vectors is None else array_digest(vectors.values),
         case_digest(cases),
         code=code_digest(*settings.modules(), *samples.further_modules),

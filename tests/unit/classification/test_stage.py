@@ -422,6 +422,43 @@ def test_a_killed_stage_resumes_and_a_changed_one_begins_anew(
     check_whole(study, resumed)
 
 
+def annotate_some_images_in_part(study: Any) -> None:
+    benign = study.lesions.loc[study.lesions["malignant"] == 0, "image_id"].iloc[:4]
+    study.rewrite_images(lambda table: table.assign(fully_annotated=~table["image_id"].isin(benign)))
+
+
+def empty_some_masks(study: Any) -> None:
+    for folder in study.masks:
+        for file in pd.read_parquet(folder / "masks.parquet")["mask_file"].iloc[:4]:
+            write_mask(folder / file, np.zeros((64, 48), dtype=np.bool_))
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "change"),
+    [
+        ("whole_image", {}, annotate_some_images_in_part),
+        ("masked_crop", {"mask": "reference", "least_dice": 0.0}, empty_some_masks),
+    ],
+)
+def test_a_killed_training_begins_anew_where_other_rows_are_trained_on(
+    study: Any, monkeypatch: pytest.MonkeyPatch, given: str, options: dict[str, Any], change: Callable[[Any], None]
+) -> None:
+    settings = settings_of(SMALL, input=given, input_options={"image_px": 32, **options}, epochs=2)
+    plain = ClassifierLearner.batches
+
+    def die(learner: ClassifierLearner, epoch: int) -> Any:
+        if epoch == 1:
+            raise RuntimeError("killed")
+        return plain(learner, epoch)
+
+    monkeypatch.setattr(ClassifierLearner, "batches", die)
+    with pytest.raises(RuntimeError, match="killed"):
+        train(study, settings)
+    monkeypatch.setattr(ClassifierLearner, "batches", plain)
+    change(study)
+    assert record_of(train(study, settings))["seeds"]["0"]["resumed_from"] == 0
+
+
 def test_lightning_is_not_loaded() -> None:
     assert "mammoflow.classification.stage" in sys.modules
     assert "lightning" not in sys.modules

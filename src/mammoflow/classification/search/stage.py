@@ -91,6 +91,7 @@ def _state(
         job.classifier.model_dump_json(),
         file_digest(weights) if weights else "random weights",
         samples.digest,
+        samples.rows_digest(),
         case_digest(folds.cases),
         array_digest(np.asarray(folds.cases.images["digest"], dtype=np.str_)),
         *(file_digest(table) for table in tables),

@@ -31,9 +31,9 @@ SPACE = {"learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}, "hidden": [[
 pytestmark = pytest.mark.usefixtures("fake_model")
 
 
-def job_of(**changes: Any) -> SearchJob:
+def job_of(classifier: dict[str, Any] = PERCEPTRON, **changes: Any) -> SearchJob:
     search = {"classifier": "mine", "space": SPACE, "trials": 4, "inner_folds": 2, "epochs": 1, **changes}
-    return validate_settings(SearchJob, {"search": search, "classifier": PERCEPTRON, "device": "cpu"}, "test")
+    return validate_settings(SearchJob, {"search": search, "classifier": classifier, "device": "cpu"}, "test")
 
 
 def search(study: Any, job: SearchJob, name: str = "rates") -> Path:
@@ -171,6 +171,16 @@ def test_other_values_in_the_case_table_begin_anew(
     assert record_of(search(study, job_of(trials=2)))["trials_before"] == 0
 
 
+def test_other_labels_of_images_begin_anew(study: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage._Objective, "train", lambda *_: (0.5, 0.0))
+    job = job_of({**PERCEPTRON, "input": "whole_image_embedding"}, trials=2)
+    search(study, job)
+    assert record_of(search(study, job))["trials_before"] == 2
+    benign = study.lesions.loc[study.lesions["malignant"] == 0, "image_id"].iloc[:4]
+    study.rewrite_images(lambda table: table.assign(fully_annotated=~table["image_id"].isin(benign)))
+    assert record_of(search(study, job))["trials_before"] == 0
+
+
 def test_no_patient_of_validation_or_test_plays_a_part(
     study: Any, whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,11 +253,7 @@ def test_the_value_is_the_auc_of_the_house_trainer(study: Any) -> None:
         return table
 
     study.rewrite_lesions(divide)
-    from mammoflow.tables.files import write_table
-    from mammoflow.tables.images import CANONICAL_IMAGES
-
-    for folder in study.images:
-        write_table(divide(pd.read_parquet(folder / "images.parquet")), CANONICAL_IMAGES, folder / "images.parquet")
+    study.rewrite_images(divide)
     settings = validate_settings(ClassifierSettings, {**PERCEPTRON, "epochs": 1, "dropout": 0.3}, "test")
     train_classifier(settings, "mine", study.files(), study.root / "classification" / "mine", 1)
     table = pd.read_parquet(study.root / "classification" / "mine" / "predictions.parquet")
