@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,6 +26,7 @@ from mammoflow.config.from_run import RECORD, why_not
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.run.runtime import choose_device
 from mammoflow.storage.files import file_digest, read_json
+from mammoflow.storage.intermediate import temporary_folder
 from mammoflow.training.plan import Precision, choose_precision
 from mammoflow.weights.checkpoint import read_state
 from mammoflow.weights.seen_patients import recorded_digest
@@ -165,8 +165,8 @@ def applied(trained: TrainedClassifier, files: Files, threads: int) -> Applied:
     settings, cases = trained.settings, read_cases(files.images)
     device = choose_device(settings.device)
     tables = []
-    with TemporaryDirectory() as cache:
-        job = Job(Path(cache), threads, device)
+    with temporary_folder("mammoflow-classify-") as cache:
+        job = Job(cache, threads, device)
         samples: Samples = INPUTS.load(settings.input).read(settings.input_options, cases, files, job)
         _check_promptable(trained, samples.notes)
         for seed in trained.seeds:

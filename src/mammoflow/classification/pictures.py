@@ -17,6 +17,7 @@ from torch import Tensor
 from mammoflow.classification.samples import Inputs, Samples
 from mammoflow.config.pictures import Flips, PictureOptions
 from mammoflow.run.runtime import progress
+from mammoflow.storage.intermediate import mapped_array
 from mammoflow.training.batching import Rows
 from mammoflow.training.state import make_folder
 
@@ -84,10 +85,15 @@ def prepare_pictures(
     ndarray
         (items, side, side) or (items, channels, side, side) uint16, mapped from the file: memory does not grow with the
         study.
+
+    Raises
+    ------
+    WriteError
+        If the disk has no room for all pictures.
     """
     make_folder(file.parent)
     shape = (side, side) if channels is None else (channels, side, side)
-    pictures = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint16, shape=(len(items), *shape))
+    pictures = mapped_array(file, (len(items), *shape), np.uint16)
     with ThreadPoolExecutor(max(1, threads)) as pool:
         for row, picture in enumerate(progress(pool.map(work, items), label, total=len(items))):
             pictures[row] = picture

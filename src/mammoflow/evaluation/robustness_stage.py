@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from mammoflow.segmentation.prompted.stage import segment
 from mammoflow.segmentation.prompting.prompts import prompt_table
 from mammoflow.segmentation.prompting.sources import reference_source
 from mammoflow.storage.files import read_json
+from mammoflow.storage.intermediate import temporary_folder
 from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.masks import SEGMENTATION_SCORES
@@ -114,8 +114,8 @@ def robustness(
     plain: dict[tuple[str, str], Observed] = {}
     rows = []
     for condition in [(NONE, 0.0), *settings.conditions()]:
-        with tempfile.TemporaryDirectory(prefix="mammoflow-robustness-") as work:
-            shown = _Condition(settings, cases, condition, given, Path(work), threads)
+        with temporary_folder("mammoflow-robustness-") as work:
+            shown = _Condition(settings, cases, condition, given, work, threads)
             for observed in shown.observe(classifiers):
                 undegraded = plain.setdefault((observed.kind, observed.model), observed)
                 rows.append(robustness_row(condition, undegraded, observed, facts, rule))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from mammoflow.evaluation.stability_values import REFERENCE, Job, feature_values
 from mammoflow.run.console import say
 from mammoflow.run.runtime import set_threads
 from mammoflow.storage.files import read_json
+from mammoflow.storage.intermediate import temporary_folder
 from mammoflow.tables.files import read_table, write_csv
 from mammoflow.tables.images import CANONICAL_LESIONS
 from mammoflow.tables.stability import ALL, PERTURBATIONS, STABILITY
@@ -69,13 +69,13 @@ def stability(
     masks_of = {folder.name: folder for folder in masks}
     predicted = [family for family in settings.run if settings.families[family].mask == "predicted"]
     rows = []
-    with tempfile.TemporaryDirectory(prefix="mammoflow-stability-") as work:
+    with temporary_folder("mammoflow-stability-") as work:
         further: dict[Path, dict[str, Path]] = {}
         if segmenter is not None and predicted:
             for folder, of_shard in by_shard.items():
                 if of_shard:
                     further[folder] = masks_of_other_boxes(
-                        settings.stability, segmenter, folder, of_shard, Path(work), threads
+                        settings.stability, segmenter, folder, of_shard, work, threads
                     )
             set_threads(1)
         for family in settings.run:

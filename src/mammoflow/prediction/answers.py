@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from mammoflow.prediction.patients import patient_in
 from mammoflow.prediction.requests import FilmRequest
 from mammoflow.prediction.results import LesionResult, Malignancy, Prediction
 from mammoflow.storage.files import file_digest, read_json
+from mammoflow.storage.intermediate import temporary_folder
 from mammoflow.weights.origin import ORIGIN_FILE, OTHER_MASKS
 from mammoflow.weights.registry import ModelSpec
 from mammoflow.weights.seen_patients import seen_patients
@@ -86,8 +86,7 @@ def answer(films: Sequence[FilmRequest], plan: Plan) -> Iterator[Prediction | tu
         If the weights are missing or are not the published ones.
     """
     check_prompts(plan.model, (lesion.prompt_kind for film in films for lesion in film.lesions))
-    with tempfile.TemporaryDirectory(prefix="mammoflow-predict-") as work:
-        folder = Path(work)
+    with temporary_folder("mammoflow-predict-") as folder:
         prepared = prepare_films(films, plan.images, folder / "images", plan.threads, plan.default_spacing_mm)
         prompts = film_prompts(films, prepared, plan.margin_mm)
         segmented = None

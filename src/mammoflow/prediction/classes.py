@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from mammoflow.prediction.requests import BOX_FORM, FilmRequest, check_spacing
 from mammoflow.prediction.results import NOTICE, PROGRAM
 from mammoflow.prediction.runs import run_of, trained_classifiers
 from mammoflow.storage.files import write_text
+from mammoflow.storage.intermediate import temporary_folder
 from mammoflow.storage.names import shown_name
 from mammoflow.tables.files import write_csv
 
@@ -188,8 +188,8 @@ def _requests(
 
 def _predict(films: Sequence[FilmRequest], run: ClassRun, threads: int) -> tuple[pd.DataFrame, list[dict[str, str]]]:
     """Return the rows of some pictures, in their order, and those that cannot be used."""
-    with tempfile.TemporaryDirectory(prefix="mammoflow-predict-") as work:
-        prepared = prepare_films(films, run.images, Path(work) / "images", threads, None)
+    with temporary_folder("mammoflow-predict-") as work:
+        prepared = prepare_films(films, run.images, work / "images", threads, None)
         said = (
             {one.folder.name: apply_class_classifier(one, prepared.folder, threads) for one in run.classifiers}
             if len(prepared.images)

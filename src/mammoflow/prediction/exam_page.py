@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from mammoflow.prediction.models import choose_model
 from mammoflow.prediction.requests import FilmRequest
 from mammoflow.report.page import render
 from mammoflow.storage.files import write_text
+from mammoflow.storage.intermediate import temporary_folder
 from mammoflow.tables.files import write_csv
 from mammoflow.weights.registry import ModelSpec
 from mammoflow.weights.seen_patients import is_seen, seen_patients
@@ -62,8 +62,7 @@ def write_exam(
     requests = exam_requests(settings.spacing_mm)
     models = {name: choose_model(name, (weights or {}).get(name)) for name in settings.models}
     start = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="mammoflow-exam-") as work:
-        folder = Path(work)
+    with temporary_folder("mammoflow-exam-") as folder:
         prepared = prepare_films(requests, ImagesSettings(), folder / "images", threads, None)
         if prepared.left_out:
             raise StudyError(

@@ -53,7 +53,7 @@ class WriteError(StudyError):
 
     def __init__(self, path: Path | str, cause: str, advice: str) -> None:
         super().__init__(f"{path} cannot be written: {cause}; {advice}")
-        self.cause = cause
+        self.path, self.cause = Path(path), cause
 
 
 def write_error(error: Exception, path: Path) -> WriteError | None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from mammoflow.classification.crops import LesionFiles, mask_dice, masked_crop, 
 from mammoflow.classification.inputs.whole_image import breast_picture
 from mammoflow.classification.pictures import PictureSamples, augmented, cut, prepare_pictures
 from mammoflow.config.pictures import Flips, PictureOptions
+from mammoflow.errors import StudyError
 from mammoflow.storage.files import write_image, write_mask
 
 
@@ -141,6 +144,15 @@ def test_prepared_pictures_are_mapped_from_one_file(tmp_path: Path) -> None:
     assert file.stat().st_size == pytest.approx(70 * 8 * 8 * 2, abs=256)
     again = prepare_pictures(lambda level: np.full((8, 8), level, np.uint16), list(range(70)), 8, file, 1, "levels")
     assert samples_of(pictures).digest == samples_of(again).digest != samples_of(pictures[:69]).digest
+
+
+def test_pictures_without_room_on_the_disk_are_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    with pytest.raises(StudyError, match=r"pictures\.npy cannot be written: the disk is full"):
+        prepare_pictures(lambda _: np.zeros((8, 8), np.uint16), [0], 8, tmp_path / "pictures.npy", 1, "levels")
 
 
 def test_levels_are_those_of_the_pictures_that_the_rows_show() -> None:

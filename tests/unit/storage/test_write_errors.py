@@ -25,6 +25,7 @@ from mammoflow.evaluation.drawing import drawing
 from mammoflow.storage import files
 from mammoflow.storage.arrays import ArrayStore
 from mammoflow.storage.files import read_image, write_image, write_text, writing
+from mammoflow.storage.intermediate import mapped_array, temporary_folder
 from mammoflow.storage.tensor_files import save_tensors
 from mammoflow.storage.write_errors import WriteError, describe_os_error
 from mammoflow.tables.files import write_csv
@@ -56,6 +57,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "state of a training": lambda folder: write_kept(folder, {"a": torch.rand(200, 300)}),
     "csv": lambda folder: write_csv(folder / "a.csv", TABLE),
     "json": lambda folder: write_text(folder / "a.json", "x" * 200_000),
+    "mapped array": lambda folder: mapped_array(folder / "a.npy", NOISE.shape, np.uint16),
     "store": lambda folder: ArrayStore(folder).write("ab" * 32, {"a": NOISE}),
     "figure": figure,
 }
@@ -115,6 +117,52 @@ def test_texts_of_libraries(error: Exception, words: str, tmp_path: Path) -> Non
     expected = WriteError if words else type(error)
     with pytest.raises(expected, match=words or None), writing(tmp_path / "a"):
         raise error
+
+
+def refuse_room(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+
+
+def test_a_mapped_array_has_its_room_before_anything_is_written_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mapped_array(tmp_path / "a.npy", (3, 100_000), np.uint16)
+    assert (tmp_path / "a.npy").stat().st_blocks * 512 >= 600_000
+    refuse_room(monkeypatch, errno.ENOSPC)
+    with pytest.raises(WriteError, match=r"b\.npy cannot be written: the disk is full; .*make room"):
+        mapped_array(tmp_path / "b.npy", (3, 100_000), np.uint16)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
+
+
+def test_a_file_system_that_reserves_no_room_maps_arrays_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_room(monkeypatch, errno.EOPNOTSUPP)
+    mapped_array(tmp_path / "a.npy", (2,), np.uint16)[:] = [5, 6]
+    monkeypatch.delattr(os, "posix_fallocate")
+    mapped_array(tmp_path / "b.npy", (2,), np.uint16)[:] = [7, 8]
+    assert [np.load(tmp_path / name).tolist() for name in ("a.npy", "b.npy")] == [[5, 6], [7, 8]]
+
+
+@pytest.mark.parametrize(
+    ("inside", "number", "words"),
+    [
+        (True, errno.ENOSPC, "the disk is full; make room there, or let the environment variable TMPDIR name"),
+        (True, errno.EIO, "the disk reported an error; check the disk"),
+        (False, errno.ENOSPC, "the disk is full; nothing was replaced; make room"),
+    ],
+)
+def test_a_full_temporary_folder_is_said_to_be_chosen_by_tmpdir(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inside: bool, number: int, words: str
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    refuse_room(monkeypatch, number)
+    with pytest.raises(WriteError, match=words), temporary_folder("mammoflow-test-") as folder:
+        mapped_array((folder if inside else tmp_path) / "a.npy", (2,), np.uint16)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_files_keep_the_mode_of_the_umask_while_other_threads_write(

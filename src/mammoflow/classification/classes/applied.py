@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from mammoflow.config.from_run import RECORD
 from mammoflow.errors import ConfigError
 from mammoflow.run.runtime import choose_device
 from mammoflow.storage.files import read_json
+from mammoflow.storage.intermediate import temporary_folder
 from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 
@@ -89,9 +89,9 @@ def apply_class_classifier(trained: TrainedClassClassifier, images: Path, thread
     settings, cases = trained.settings, _read_images(images)
     device = choose_device(settings.device)
     of_seeds = []
-    with TemporaryDirectory() as cache:
+    with temporary_folder("mammoflow-classify-") as cache:
         read = INPUTS.load(settings.input).read
-        samples: Samples = read(settings.input_options, cases, Files([images]), Job(Path(cache), threads, device))
+        samples: Samples = read(settings.input_options, cases, Files([images]), Job(cache, threads, device))
         count = len(trained.classes)
         for seed in trained.seeds:
             classifier = load_seed(trained, samples, seed, ClassClassifier, count).to(device)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +24,7 @@ from mammoflow.config.saliency import SaliencyJob, SaliencyMethod
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.run.runtime import choose_device, progress, set_threads
 from mammoflow.storage.files import read_json
+from mammoflow.storage.intermediate import temporary_folder
 from mammoflow.storage.names import file_name
 from mammoflow.tables.files import empty_table, read_table, write_table
 from mammoflow.tables.predictions import PREDICTIONS
@@ -97,8 +97,8 @@ def write_saliency(settings: SaliencyJob, trained: Path, files: Files, output: P
     cases = chosen_lesions(read_cases(files.images), settings)
     tables: list[pd.DataFrame] = []
     (output / PICTURES).mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory() as cache:
-        shown = shown_lesions(classifier, cases, files, Job(Path(cache), threads, device)) if len(cases.lesions) else []
+    with temporary_folder("mammoflow-saliency-") as cache:
+        shown = shown_lesions(classifier, cases, files, Job(cache, threads, device)) if len(cases.lesions) else []
         for seed in classifier.seeds if shown else ():
             network = load_classifier(classifier, trained / SEEDS_FOLDER / str(seed) / WEIGHTS_FILE).to(device)
             for method in settings.methods:
