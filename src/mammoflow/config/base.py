@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,6 +13,9 @@ from mammoflow.config.yaml_text import load_yaml
 from mammoflow.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda"]
+
+Seed = Annotated[int, Field(ge=0, le=2**31)]
+"""A seed that PyTorch, pandas and the tables of predictions take."""
 
 
 class Settings(BaseModel):
@@ -34,7 +37,7 @@ class StageSettings(Settings):
 class SeededSettings(StageSettings):
     """Base of the settings of a stage that uses random numbers."""
 
-    seed: int = Field(0, ge=0, description="Seed of all random numbers of this stage.")
+    seed: Seed = Field(0, description="Seed of all random numbers of this stage.")
 
 
 Model = TypeVar("Model", bound=Settings)

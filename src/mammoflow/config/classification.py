@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from mammoflow.config.base import Device, Settings, overlay
+from mammoflow.config.base import Device, Seed, Settings, overlay
 from mammoflow.config.classifier_checks import CLASS_STAGE, check_classifier, check_titles
 from mammoflow.config.default_classifiers import DEFAULT_RUN
 from mammoflow.config.default_classifiers import entries as default_entries
@@ -70,7 +70,7 @@ class ClassifierSettings(Settings):
         default_factory=FewLabelsSettings, description="Training patients whose labels are used."
     )
     note: str = Field("", description="Text in the note of its row in the comparison, such as a published protocol.")
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(
+    seeds: list[Seed] = Field(
         [0], min_length=1, description="One training for each seed; tables show their mean and its spread."
     )
     device: Device = Field(

@@ -110,9 +110,9 @@ def _bounds(metadata: list[Any]) -> str:
     """Return the bounds of a number in words, from the constraints of its field."""
     words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
     bounds = [
-        f"{word} {getattr(constraint, name):g}"
+        f"{word} {bound}" if isinstance(bound, int) else f"{word} {bound:g}"
         for constraint in metadata
         for name, word in words.items()
-        if getattr(constraint, name, None) is not None
+        if (bound := getattr(constraint, name, None)) is not None
     ]
     return ", ".join(bounds)

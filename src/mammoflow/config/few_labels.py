@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from mammoflow.config.base import Settings
+from mammoflow.config.base import Seed, Settings
 from mammoflow.config.paths import UserPath
 
 IMAGES_TOGETHER = 4
@@ -24,7 +24,7 @@ class FewLabelsSettings(Settings):
         "an unlabelled stream learn from their images. The patients of a smaller share are among those of "
         "a larger one.",
     )
-    draw: int = Field(0, ge=0, description="Number of the draw of these patients; each number draws others.")
+    draw: Seed = Field(0, description="Number of the draw of these patients; each number draws others.")
     unlabelled_batch_size: int | None = Field(
         None, ge=1, description="Unlabelled samples in a batch; null takes batch_size."
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from mammoflow.config.base import Settings
+from mammoflow.config.base import Seed, Settings
 from mammoflow.config.classification import ClassificationSettings
 from mammoflow.config.evaluation import IntervalSettings
 from mammoflow.config.prompts import PromptSettings
@@ -57,7 +57,7 @@ class RobustnessSettings(Settings):
         ge=5,
         description="Largest number of test lesions. Patients are drawn by the seed and keep all of their lesions.",
     )
-    seed: int = Field(0, ge=0, description="Seed of the draw of patients and of the noise.")
+    seed: Seed = Field(0, description="Seed of the draw of patients and of the noise.")
     models: list[str] | None = Field(
         None, description="Segmentation models of segmentation.run; null takes all that see grey levels."
     )

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails
 
-from mammoflow.config.base import Model, Settings, overlay
+from mammoflow.config.base import Model, Seed, Settings, overlay
 from mammoflow.config.explanation import InvalidOptions
 from mammoflow.config.members import OptionsOf
 
@@ -51,7 +51,7 @@ class SpaceSettings(Settings):
     inner_folds: int = Field(
         3, ge=2, description="Folds of the training patients; a trial's value is the mean over those that are held out."
     )
-    seed: int = Field(0, ge=0, description="Seed of the inner folds, of the proposals, and of every training.")
+    seed: Seed = Field(0, description="Seed of the inner folds, of the proposals, and of every training.")
     epochs: int | None = Field(
         None, ge=1, description="Epochs of the trainings of the search; null uses those of the classifier or model."
     )

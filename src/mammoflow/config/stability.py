@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mammoflow.config.base import Settings
+from mammoflow.config.base import Seed, Settings
 
 
 class StabilitySettings(Settings):
@@ -18,7 +18,7 @@ class StabilitySettings(Settings):
         description="Training lesions that are perturbed, each of another patient, drawn by the seed; all patients if "
         "there are fewer.",
     )
-    seed: int = Field(0, ge=0, description="Seed of the draw of lesions and boxes.")
+    seed: Seed = Field(0, description="Seed of the draw of lesions and boxes.")
     box_draws: int = Field(
         2,
         ge=0,

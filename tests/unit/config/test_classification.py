@@ -107,6 +107,11 @@ def test_each_classifier_that_is_trained_has_its_settings_file() -> None:
         ),
         (classifier("perceptron_frozen", seeds=[1, 1]), r"seeds: .*names one twice"),
         (
+            classifier("perceptron_frozen", seeds=[0, 2**31 + 1]),
+            r"seeds\.1: found 2147483649; expected: .*less than or equal to 2147483648",
+        ),
+        (classifier("perceptron_frozen", few_labels={"draw": 10**20}), r"few_labels\.draw: found 1"),
+        (
             classifier("perceptron_frozen", test_time_flips="all"),
             r"test_time_flips is all, but the input prompted gives a vector",
         ),

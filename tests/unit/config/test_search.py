@@ -74,6 +74,7 @@ def test_a_space_that_the_classifier_refuses_stops_the_run(space: dict[str, Any]
         ({"sampler": "grid", "space": {"learning_rate": LEARNING_RATE}}, "space.learning_rate is a range"),
         ({"epochs": 3, "space": {"epochs": [2, 4]}}, "expected one of them, or epochs: null"),
         ({"inner_folds": 1}, "inner_folds: found 1"),
+        ({"seed": 10**15}, r"seed: found 1000000000000000; expected: .*2147483648"),
     ],
 )
 def test_a_search_that_cannot_be_made_stops_the_run(search: dict[str, Any], expected: str) -> None:

@@ -104,6 +104,10 @@ def test_segmentation_has_no_seed_so_that_no_seed_reruns_it() -> None:
             {"models": {"a": {"train": {**TUNED, "options": {"epoch": 1}}}}},
             r"segmentation\.models\.a\.train\.options\.epoch: unknown key",
         ),
+        (
+            {"models": {"a": {"train": {**TUNED, "options": {"seed": 2**31 + 1}}}}},
+            r"options\.seed: found 2147483649; expected: .*2147483648",
+        ),
         ({"models": {"a": {"train": {"recipe": "cook"}}}}, "'cook' is no training recipe; expected one of"),
         ({"models": {"a": {"architecture": "small", "train": {"recipe": "tune"}}}}, r"train\.from is empty"),
         ({"models": {"a": {"train": {"recipe": "small", "from": "small"}}}}, "starts from random weights"),
