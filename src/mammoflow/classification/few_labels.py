@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from mammoflow.classification.cases import Cases
+from mammoflow.classification.samples import Samples
 from mammoflow.config.few_labels import FewLabelsSettings
+from mammoflow.training.batching import Rows
 from mammoflow.training.few_labels import LabelCounts, drawn_patients
 
 MALIGNANT, BENIGN = "malignant", "benign"
@@ -34,11 +35,33 @@ def with_hidden_labels(cases: Cases, few: FewLabelsSettings) -> Cases:
     return Cases(lesions.assign(malignant=lesions["malignant"].mask(hidden)), cases.images)
 
 
-def label_counts(cases: Cases) -> LabelCounts:
-    """Count the training patients with and without a label."""
-    training = cases.lesions[cases.lesions["split"] == "train"]
-    labelled = set(_patients(training)[training["malignant"].notna()])
-    return LabelCounts(len(labelled), len(np.setdiff1d(_patients(training).unique(), sorted(labelled))))
+def label_counts(cases: Cases, samples: Samples) -> LabelCounts:
+    """Count the patients of the training samples with and without a label; one with both counts as labelled.
+
+    Parameters
+    ----------
+    cases
+        The lesions and images.
+    samples
+        What an input made of them.
+    """
+    labelled = set(patients_of(cases, samples, samples.labelled("train")))
+    return LabelCounts(len(labelled), len(set(patients_of(cases, samples, samples.unlabelled("train"))) - labelled))
+
+
+def patients_of(cases: Cases, samples: Samples, rows: Rows) -> list[str]:
+    """Return source and patient of some samples, as `source/patient`.
+
+    Parameters
+    ----------
+    cases
+        The lesions and images.
+    samples
+        What an input made of them.
+    rows
+        Rows of the samples.
+    """
+    return _patients(cases.table_of(samples.sample_of, len(samples)).iloc[rows]).tolist()
 
 
 def _patients(lesions: pd.DataFrame) -> pd.Series:

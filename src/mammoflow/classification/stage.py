@@ -15,7 +15,7 @@ from mammoflow.classification.calibration import Temperature
 from mammoflow.classification.cases import Cases, read_cases
 from mammoflow.classification.classifier import Classifier
 from mammoflow.classification.covariates import covariate_vectors
-from mammoflow.classification.few_labels import label_counts, with_hidden_labels
+from mammoflow.classification.few_labels import label_counts, patients_of, with_hidden_labels
 from mammoflow.classification.front import Front
 from mammoflow.classification.learner import ClassifierLearner, FrontLearner, predict_lesions
 from mammoflow.classification.network import SharedNetwork
@@ -97,7 +97,7 @@ def train_classifier(settings: ClassifierSettings, name: str, files: Files, outp
     training = Training(settings, name, cases, samples, vectors, device, choose_workers(threads, device), weights)
     trained = [training.run(seed, state / f"seed-{seed}") for seed in settings.seeds]
     facts = {"first_weights": weights_origin(weights, source), **_facts(settings, samples, vectors, cases, files)}
-    facts |= {**label_counts(shown).facts(settings.few_labels), "steps": training.steps}
+    facts |= {**label_counts(cases, samples).facts(settings.few_labels), "steps": training.steps}
     write_results(
         output, name, settings, cases, trained, facts, threads, _unlabelled_patients(settings, cases, samples)
     )
@@ -109,8 +109,7 @@ def _unlabelled_patients(settings: ClassifierSettings, cases: Cases, samples: Sa
     """Return source and patient of each training sample that the trainer learns from without a label."""
     if not TRAINERS.load(settings.trainer).UNLABELLED:
         return []
-    learned = cases.table_of(samples.sample_of, len(samples)).iloc[samples.unlabelled("train")]
-    return (learned["source"] + "/" + learned["patient_id"]).tolist()
+    return patients_of(cases, samples, samples.unlabelled("train"))
 
 
 def join_vectors(settings: ClassifierSettings, cases: Cases, files: Files, samples: Samples) -> FeatureVectors | None:

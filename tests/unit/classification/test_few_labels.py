@@ -52,7 +52,10 @@ def test_only_labels_of_training_patients_that_are_not_drawn_are_hidden() -> Non
     assert known.groupby("malignant")["patient_id"].nunique().tolist() == [4, 4]
     others = hidden.lesions["split"] != "train"
     pd.testing.assert_frame_equal(hidden.lesions[others], everything.lesions[others])
-    counts = label_counts(hidden)
+    pictures, rows = np.zeros((60, 1, 1), np.uint16), np.arange(60)
+    split = hidden.lesions["split"].to_numpy(dtype=object)
+    samples = PictureSamples(pictures, rows, hidden.labels, split, rows, {}, PictureOptions())
+    counts = label_counts(everything, samples)
     assert (counts.labelled_patients, counts.unlabelled_patients) == (8, 12)
     assert everything.lesions["malignant"].notna().all()
     assert with_hidden_labels(everything, FewLabelsSettings()) is everything
@@ -130,6 +133,25 @@ def test_patients_that_were_learned_from_without_a_label_count_as_seen(
     assert len(forgotten) == 3
     assert forgotten & set(record["patients"]) == (forgotten if counts else set())
     assert len(record["patients"]) > 3
+
+
+def test_images_without_lesions_count_among_the_patients_without_a_label(study: Any) -> None:
+    def add_normal(table: pd.DataFrame) -> pd.DataFrame:
+        normal = table[table["split"] == "train"].head(1)
+        normal = normal.assign(image_id="N" + normal["image_id"], patient_id="N" + normal["patient_id"])
+        return pd.concat([table, normal], ignore_index=True)
+
+    study.rewrite_images(add_normal)  # one in each of two shards
+    values = {
+        "input": "whole_image", "network": "resnet_small", "network_options": {"width": 8, "blocks": 1}, "epochs": 1,
+        "batch_size": 4, "device": "cpu", "input_options": {"image_px": 32}, "trainer": "mean_teacher",
+        "few_labels": {"epoch_batches": 2},
+    }  # fmt: skip
+    output = Path(study.root / "classification" / "few")
+    train_classifier(validate_settings(ClassifierSettings, values, "test"), "few", study.files(), output, 1)
+    record = json.loads((output / "training.json").read_text(encoding="utf-8"))
+    labelled = study.lesions.loc[study.lesions["split"] == "train", "patient_id"].nunique()
+    assert (record["labelled_patients"], record["unlabelled_patients"]) == (labelled, 2)
 
 
 def test_the_record_of_a_classifier_says_whose_labels_it_used(study: Any) -> None:
