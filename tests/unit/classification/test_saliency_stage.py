@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from mammoflow.classification.cases import read_cases
-from mammoflow.classification.saliency.stage import chosen_lesions, write_saliency
+from mammoflow.classification.saliency.stage import chosen_lesions, shown_lesions, write_saliency
 from mammoflow.classification.samples import Files, Job
-from mammoflow.config.classification import INPUTS
+from mammoflow.config.base import validate_settings
+from mammoflow.config.classification import INPUTS, ClassifierSettings
 from mammoflow.config.saliency import SaliencyJob
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.storage.files import file_digest, read_image, read_mask, write_image
@@ -121,6 +122,20 @@ def test_maps_of_both_methods_and_seeds_are_written(trained: tuple[Any, Path], t
     assert picture.shape == (256, 512, 3)
     assert (picture[:, :256] != picture[:, 256:]).any()
     assert {path: file_digest(path) for path in folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("channel", [False, True])
+def test_a_mask_channel_does_not_change_the_grey_levels_that_are_drawn(
+    study: Any, tmp_path: Path, channel: bool
+) -> None:
+    options = {"image_px": 64, "mask": "reference", "mask_channel": channel}
+    settings = {**CLASSIFIER, "input": "context_crop", "input_options": options}
+    cases, job = chosen_lesions(read_cases(study.images), SaliencyJob()), Job(tmp_path, 1, torch.device("cpu"))
+    shown = shown_lesions(validate_settings(ClassifierSettings, settings, "test"), cases, study.files(), job)
+    assert len(shown) == len(cases.lesions)
+    for lesion in shown:
+        assert lesion.picture.shape == (3 if channel else 1, 64, 64)
+        np.testing.assert_array_equal(lesion.grey, lesion.picture[0].numpy())
 
 
 def test_maps_stay_in_their_folder_whatever_the_ids_of_lesions_are(trained: tuple[Any, Path], tmp_path: Path) -> None:

@@ -51,12 +51,15 @@ class Shown:
         Its row in the table of lesions.
     picture
         (channels, side, side) in 0 to 1.
+    grey
+        (side, side) its grey levels in 0 to 1, as they are drawn: the mean of colours, without a mask channel.
     mask
         (side, side) its reference mask, not empty.
     """
 
     row: Mapping[Any, Any]
     picture: Tensor
+    grey: Map
     mask: Mask
 
 
@@ -110,7 +113,7 @@ def write_saliency(settings: SaliencyJob, trained: Path, files: Files, output: P
                 if seed == classifier.seeds[0]:
                     table["picture_file"] = f"{PICTURES}/{method}/" + table["lesion_id"].map(file_name) + ".jpg"
                     for lesion, saliency, file in zip(shown, maps, table["picture_file"], strict=True):
-                        draw_map(output / file, lesion.picture.mean(dim=0).numpy(), saliency, lesion.mask)
+                        draw_map(output / file, lesion.grey, saliency, lesion.mask)
                 tables.append(table)
     joined = empty_table(SALIENCY)
     if tables:
@@ -138,7 +141,9 @@ def shown_lesions(classifier: ClassifierSettings, cases: Cases, files: Files, jo
     for row, lesion, cover in zip(samples.sample_of, cases.lesions.to_dict("records"), covers, strict=True):
         mask = mask_of_cover(cover)
         if samples.usable[row] and mask.any():
-            shown.append(Shown(lesion, samples[int(row)]["picture"], mask))
+            picture = samples[int(row)]["picture"]
+            grey = picture[0] if getattr(options, "mask_channel", False) else picture.mean(dim=0)
+            shown.append(Shown(lesion, picture, grey.numpy(), mask))
     return shown
 
 
