@@ -182,13 +182,23 @@ class Samples(Dataset[Inputs], ABC):
         """Return the rows of a split that have an input and no label."""
         return np.flatnonzero((self.split == split) & self.usable & np.isnan(self.labels))
 
-    def check(self, both_in_validation: bool = False) -> None:
+    def counts(self, split: str) -> str:
+        """Return how many rows of a split are malignant and benign, and how many lack a label or an input, as words."""
+        labels = self.labels[self.labelled(split)]
+        without_input = int(((self.split == split) & ~self.usable).sum())
+        lacking = {"without a label": len(self.unlabelled(split)), "without an input": without_input}
+        parts = [f"{int((labels == 1).sum())} malignant", f"{int((labels == 0).sum())} benign"]
+        return ", ".join(parts + [f"{count} {words}" for words, count in lacking.items() if count])
+
+    def check(self, both_in_validation: bool = False, label_fraction: float = 1.0) -> None:
         """Refuse a study on which nothing can be trained.
 
         Parameters
         ----------
         both_in_validation
             Whether the AUC on validation decides which epoch is kept, so that validation must hold both classes.
+        label_fraction
+            Share of the training patients whose labels are used.
 
         Raises
         ------
@@ -196,23 +206,20 @@ class Samples(Dataset[Inputs], ABC):
             If train lacks a class, validation is empty, or validation lacks a class that it must hold.
         """
         labels = {split: self.labels[self.labelled(split)] for split in ("train", "validation")}
-        counts = {
-            split: f"{int((values == 1).sum())} malignant, {int((values == 0).sum())} benign"
-            for split, values in labels.items()
-        }
         if set(labels["train"].tolist()) != {0.0, 1.0}:
+            more = f"Raise few_labels.fraction (now {label_fraction:g}), add" if label_fraction < 1 else "Add"
             raise StudyError(
-                f"train has {counts['train']}; expected both classes to train a classifier. Add patients, or change "
-                "cohort.split"
+                f"train has {self.counts('train')}; expected both classes to train a classifier. {more} patients, or "
+                "change cohort.split"
             )
         if not labels["validation"].size:
             raise StudyError(
-                f"validation has no labelled lesion (train: {counts['train']}); expected some to choose the threshold "
-                "on. Raise cohort.split.validation_fraction or add patients"
+                f"validation has no labelled lesion (train: {self.counts('train')}); expected some to choose the "
+                "threshold on. Raise cohort.split.validation_fraction or add patients"
             )
         if both_in_validation and len(set(labels["validation"].tolist())) < 2:
             raise StudyError(
-                f"validation has {counts['validation']}, and its AUC decides what is kept; expected both classes, "
+                f"validation has {self.counts('validation')}, and its AUC decides what is kept; expected both classes, "
                 "because one class has no AUC. Set keep to last, raise cohort.split.validation_fraction, or add "
                 "patients"
             )

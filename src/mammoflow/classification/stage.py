@@ -82,7 +82,7 @@ def train_classifier(settings: ClassifierSettings, name: str, files: Files, outp
     shown = cases if settings.labels == "true" else with_shuffled_labels(cases, settings.seeds[0])
     shown = with_hidden_labels(shown, settings.few_labels)
     samples: Samples = INPUTS.load(settings.input).read(settings.input_options, shown, files, job)
-    samples.check(both_in_validation=settings.keep == "best_auc")
+    samples.check(settings.keep == "best_auc", settings.few_labels.fraction)
     vectors = join_vectors(settings, cases, files, samples)
     state = training_state(
         output,

@@ -186,7 +186,7 @@ def test_a_loss_that_is_not_a_number_is_told(tmp_path: Path) -> None:
     ("labels", "split", "message"),
     [
         ([1, 1, 0], ["train", "train", "validation"], "train has 2 malignant, 0 benign"),
-        ([1, np.nan, 0], ["train", "train", "validation"], "train has 1 malignant, 0 benign"),
+        ([1, np.nan, 0], ["train", "train", "validation"], "train has 1 malignant, 0 benign, 1 without a label;"),
         ([1, 0, 0], ["train", "train", "test"], "validation has no labelled lesion"),
     ],
 )
@@ -195,6 +195,21 @@ def test_studies_that_cannot_be_trained_on(labels: list[float], split: list[str]
     samples = VectorSamples(np.zeros((3, 1), np.float32), values, np.array(split, dtype=object), np.ones(3, np.bool_))
     with pytest.raises(StudyError, match=message):
         samples.check()
+
+
+@pytest.mark.parametrize(
+    ("fraction", "remedy"),
+    [
+        (1.0, r"classifier\. Add patients"),
+        (0.05, r"classifier\. Raise few_labels\.fraction \(now 0\.05\), add patients"),
+    ],
+)
+def test_rows_without_label_or_input_are_counted_where_train_lacks_a_class(fraction: float, remedy: str) -> None:
+    labels, split = np.array([0, np.nan, np.nan, 1], np.float32), np.full(4, "train", dtype=object)
+    samples = VectorSamples(np.zeros((4, 1), np.float32), labels, split, np.array([True, True, True, False]))
+    counts = "0 malignant, 1 benign, 2 without a label, 1 without an input; expected both classes"
+    with pytest.raises(StudyError, match=f"train has {counts}.*{remedy}"):
+        samples.check(label_fraction=fraction)
 
 
 @pytest.mark.parametrize(("flips", "views"), [("none", 1), ("horizontal", 2), ("all", 4)])
