@@ -27,7 +27,7 @@ from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.run.runtime import choose_device
 from mammoflow.storage.files import file_digest, read_json
 from mammoflow.storage.intermediate import temporary_folder
-from mammoflow.training.plan import Precision, choose_precision
+from mammoflow.training.plan import choose_precision
 from mammoflow.weights.checkpoint import read_state
 from mammoflow.weights.seen_patients import recorded_digest
 
@@ -139,7 +139,7 @@ class Applied:
 def apply_classifier(trained: TrainedClassifier, files: Files, threads: int) -> pd.DataFrame:
     """Predict the lesions of some shards with each seed of a trained classifier; return the table of `Applied`.
 
-    For the lesions of the training run itself, the probabilities are those in its `predictions.parquet`.
+    On a device of the same kind, the probabilities of the lesions of its run are those in its `predictions.parquet`.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def applied(trained: TrainedClassifier, files: Files, threads: int) -> Applied:
         _check_promptable(trained, samples.notes)
         for seed in trained.seeds:
             classifier = load_seed(trained, samples, seed).to(device)
-            logits = predict_logits(settings, classifier, samples, device)[samples.sample_of]
+            logits = predict_logits(trained, seed, classifier, samples, device)[samples.sample_of]
             tables.append(_table(trained, cases, seed, logits))
     table = pd.concat(tables, ignore_index=True)
     return Applied(cases, dict(samples.notes), samples.rests_on_model, table)
@@ -244,18 +244,19 @@ def load_seed(
 
 
 def predict_logits(
-    settings: ClassifierSettings,
+    trained: TrainedClassifier,
+    seed: int,
     classifier: Classifier,
     samples: Samples,
     device: torch.device,
     shape: tuple[int, ...] = (),
 ) -> npt.NDArray[np.float64]:
-    """Return the logits (samples, *shape), in the arithmetic of the training; NaN without an input.
+    """Return the logits (samples, *shape), NaN without an input; in bf16 if training and this device use it, else fp32.
 
     Parameters
     ----------
-    settings
-        Settings of the training.
+    trained, seed
+        The classifier, and a seed of its training.
     classifier
         In evaluation mode, on the device.
     samples
@@ -265,10 +266,10 @@ def predict_logits(
     shape
         Of the logits of one sample; () for malignancy, (classes,) for classes.
     """
-    front = samples.front
-    of_names: dict[str, Precision] = {"fp32": "32-true", "bf16": "bf16-mixed"}
-    automatic = choose_precision(device, front is not None and front.attention)
-    half = of_names.get(settings.precision, automatic) != "32-true"
+    settings, front = trained.settings, samples.front
+    here = choose_precision(device, front is not None and front.attention)
+    recorded = trained.record["seeds"][str(seed)]["precision"]
+    half = recorded == "bf16-mixed" and (settings.precision == "bf16" or here == "bf16-mixed")
     if front is not None:
         front.mode(training=False)
     loader = Loader(samples, None, settings.batch_size, 0, 0, with_inputs=front is None)

@@ -48,6 +48,19 @@ def test_probabilities_are_those_of_the_training_run(study: Any, tiny: Any, name
     assert both["probability"].nunique() > 2
 
 
+@pytest.mark.parametrize(("trained_in", "close"), [("32-true", True), ("bf16-mixed", False)])
+def test_a_classifier_of_32_bit_predicts_in_32_bit_where_bf16_is_faster(
+    study: Any, tiny: Any, monkeypatch: pytest.MonkeyPatch, trained_in: str, close: bool
+) -> None:
+    folder: Path = tiny.train(study, CLASSIFIERS["whole image"], "classifier")
+    trained = TrainedClassifier.read(folder)
+    trained.record["seeds"]["0"]["precision"] = trained_in
+    monkeypatch.setattr("mammoflow.classification.application.choose_precision", lambda *_: "bf16-mixed")
+    applied = apply_classifier(trained, study.files(), 1).set_index("lesion_id")["probability"]
+    of_run = read_table(folder / "predictions.parquet", PREDICTIONS).set_index("lesion_id")["probability"]
+    assert np.allclose(applied.loc[of_run.index], of_run, rtol=1e-5, atol=1e-6) == close
+
+
 @pytest.mark.usefixtures("fake_model")
 def test_facts_say_what_it_was_trained_on(study: Any, tiny: Any) -> None:
     folder = tiny.train(study, CLASSIFIERS["context crop, flipped"], "classifier")

@@ -65,7 +65,8 @@ class TrainedClassClassifier(TrainedClassifier):
 def apply_class_classifier(trained: TrainedClassClassifier, images: Path, threads: int) -> pd.DataFrame:
     """Predict the class of every image of a folder with each seed of a trained classifier.
 
-    For the images of the training run itself, the probabilities are those in its `class_predictions.parquet`.
+    On a device of the same kind, the probabilities of the images of its run are those in its
+    `class_predictions.parquet`.
 
     Parameters
     ----------
@@ -95,7 +96,7 @@ def apply_class_classifier(trained: TrainedClassClassifier, images: Path, thread
         count = len(trained.classes)
         for seed in trained.seeds:
             classifier = load_seed(trained, samples, seed, ClassClassifier, count).to(device)
-            logits = predict_logits(settings, classifier, samples, device, (count,))
+            logits = predict_logits(trained, seed, classifier, samples, device, (count,))
             of_seeds.append(probabilities_of(logits, float(trained.record["seeds"][str(seed)]["temperature"])))
     return pd.DataFrame(np.mean(of_seeds, axis=0), index=cases.images["image_id"], columns=list(trained.classes))
 
