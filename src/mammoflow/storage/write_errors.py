@@ -53,7 +53,11 @@ class WriteError(StudyError):
 
     def __init__(self, path: Path | str, cause: str, advice: str) -> None:
         super().__init__(f"{path} cannot be written: {cause}; {advice}")
-        self.path, self.cause = Path(path), cause
+        self.path, self.cause, self.advice = Path(path), cause, advice
+
+    def __reduce__(self) -> tuple[type[WriteError], tuple[Path, str, str]]:
+        """Return what another process makes the same error of."""
+        return type(self), (self.path, self.cause, self.advice)
 
 
 def write_error(error: Exception, path: Path) -> WriteError | None:

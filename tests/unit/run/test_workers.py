@@ -8,12 +8,15 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mammoflow.run.workers import Lost, WorkerError, map_isolated
+from mammoflow.storage.files import write_text
+from mammoflow.storage.write_errors import WriteError
 
 MEMORY = 2**30
 
@@ -55,6 +58,14 @@ def test_a_script_without_a_guard_of_its_main_part_runs_once(tmp_path: Path) -> 
     script.write_text("\n".join(lines), encoding="utf-8")
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "[(0, 1.0), (1, 2.0)]\n"), done.stderr
+
+
+def test_a_file_that_a_worker_cannot_write_is_one_message(tmp_path: Path) -> None:
+    folder = tmp_path / "file"
+    folder.write_text("a file")
+    with pytest.raises(WriteError, match=r"a\.json cannot be written: a file is where a folder was expected") as caught:
+        run(partial(write_text, folder / "a.json"), ["{}"])
+    assert caught.value.path == folder / "a.json"
 
 
 def test_a_defect_is_raised_with_its_traceback() -> None:
