@@ -30,9 +30,9 @@ def map_columns(
     table_name
         The table's name, for messages.
     columns
-        Where each column comes from: the name of a column; a pattern with columns in braces, such as
-        ``{label}/{image}.png``; or a constant behind an equals sign. What it does not name is taken from the column of
-        the same name.
+        Where each column comes from: the name of a column, or `ORIGIN`, which is different in each row; a pattern with
+        columns in braces, such as ``{label}/{image}.png``; or a constant behind an equals sign. What it does not name
+        is taken from the column of the same name.
     label_from_birads
         Whether lesions without a label get one from their BI-RADS assessment.
 
@@ -72,7 +72,7 @@ def _values(table: pd.DataFrame, available: list[str], name: str, source: str | 
     if source.startswith("="):
         return [source[1:]] * len(table)
     source = source if source in available else plain_text(source)
-    if source in available:
+    if source in (*available, ORIGIN):
         return [str(value) for value in table[source]]
     used = PLACE.findall(source)
     unknown = [place for place in used if place not in available] if used else [source]

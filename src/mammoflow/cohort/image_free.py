@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from mammoflow.cohort.table_files import read_text_table
+from mammoflow.cohort.column_mapping import BOX
+from mammoflow.cohort.table_files import ORIGIN, read_text_table
 
 NO_FILE = "=none"
 """A constant in the place of the file of a mask."""
 
 
 def columns_without_images(path: Path, columns: Mapping[str, str]) -> dict[str, str]:
-    """Add stand-ins for images and masks to a mapping of columns, if the table names none.
+    """Add stand-ins for images, masks and lesions to a mapping of columns, if the table names none.
 
-    An image is named by patient, side and view, so rows of one view share it.
+    An image is named by patient, side and view, so rows of one view share it. Without a lesion, a mask and a box, the
+    finding tells the rows of a view apart. Each row is a lesion of its own if the finding is missing or has blanks.
 
     Parameters
     ----------
@@ -28,8 +30,13 @@ def columns_without_images(path: Path, columns: Mapping[str, str]) -> dict[str, 
     StudyError
         If the table cannot be read.
     """
-    available = set(read_text_table(path).columns)
+    table = read_text_table(path)
+    available = set(table.columns)
     filled = dict(columns)
+    if not {"lesion", "mask", *BOX} & (available | {*columns}):
+        finding = columns.get("finding", "finding" if "finding" in available else ORIGIN)
+        blank = finding in available and bool((table[finding] == "").any())
+        filled["lesion"] = ORIGIN if blank else finding
     if "image" not in available:
         parts = [columns.get(key, key) for key in ("patient", "side", "view")]
         filled.setdefault("image", "/".join(f"{{{part}}}" for part in parts if part in available))

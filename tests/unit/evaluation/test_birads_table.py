@@ -205,6 +205,26 @@ def test_any_table_without_images(tmp_path: Path) -> None:
     assert 0.7 < row["specificity_low"] < 0.85  # 15 of 15 is no certainty
 
 
+@pytest.mark.parametrize("named", ["finding", "abnormality", "finding with blanks", ""])
+def test_several_lesions_of_one_view_have_a_row_each(tmp_path: Path, named: str) -> None:
+    column, _, blanks = named.partition(" ")
+    places = list(product(range(7), (1, 2)))
+    malignant = [number == 2 and patient > 0 for patient, number in places]
+    path = write_table(
+        tmp_path,
+        patient=[f"P{patient}" for patient, _ in places],
+        side=["L"] * 14,
+        view=["CC"] * 14,
+        **({column: [number if patient or not blanks else None for patient, number in places]} if named else {}),
+        birads=[5 if ill else 2 for ill in malignant],
+        label=["malignant" if ill else "benign" for ill in malignant],
+    )
+    result = call([path], tmp_path / "out", *(["--column", "finding=abnormality"] if named == "abnormality" else []))
+    assert "14 rows, one for each lesion on a view, of 7 patients; rows left out: none" in result.output
+    row = part(pd.read_csv(tmp_path / "out" / "birads.csv"), level="row", threshold=4, birads_zero="as_written").iloc[0]
+    assert (row["n"], row["n_malignant"], row["recall"]) == (14, 6, 1)
+
+
 def test_a_study_without_assessments_stops_with_a_reason(tmp_path: Path) -> None:
     result = call([made_up_table(tmp_path)], tmp_path / "out")
     assert result.exit_code == 1
