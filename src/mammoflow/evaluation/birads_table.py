@@ -69,21 +69,24 @@ def scorable_rows(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     Returns
     -------
     tuple
-        The rows of lesions of known malignancy with an assessment, one for each lesion on a view, with `malignant`
-        (0, 1), numbers of patient and finding, and the columns of `PARTED_BY` as text; and reason to number of rows
-        left out.
+        The first row with malignancy and assessment of each lesion on a view, with `malignant` (0, 1), numbers of
+        patient and finding, and the columns of `PARTED_BY` as text; and reason to number of rows left out. A lesion
+        whose rows differ in malignancy has none.
     """
     of_lesions = rows[rows["lesion_id"].notna() & (rows["label"] != "normal")]
-    repeated = of_lesions["lesion_id"].duplicated()
-    unlabelled = of_lesions["label"].isna() & ~repeated
-    unassessed = of_lesions["birads"].isna() & ~repeated & ~unlabelled
-    kept = of_lesions[~(repeated | unlabelled | unassessed)]
+    unlabelled = of_lesions["label"].isna()
+    torn = (of_lesions.groupby("lesion_id")["label"].transform("nunique") > 1) & ~unlabelled
+    unassessed = of_lesions["birads"].isna() & ~(unlabelled | torn)
+    complete = of_lesions[~(unlabelled | torn | unassessed)]
+    repeated = complete["lesion_id"].duplicated()
+    kept = complete[~repeated]
     parts = {name: _as_text(kept[column]) for name, column in PARTED_BY.items()}
     left_out = {
         "of images without a lesion": len(rows) - len(of_lesions),
-        "a second row of a lesion on a view": int(repeated.sum()),
         "malignancy is not known": int(unlabelled.sum()),
+        "rows of a lesion differ in malignancy": int(torn.sum()),
         "no BI-RADS assessment": int(unassessed.sum()),
+        "a second row of a lesion on a view": int(repeated.sum()),
     }
     scorable = kept.assign(
         malignant=(kept["label"] == "malignant").astype("float64"),

@@ -53,11 +53,23 @@ def test_rows_that_cannot_be_scored_are_counted(rows: pd.DataFrame) -> None:
     assert rows["lesion_id"].tolist() == ["A_CC_1", "A_MLO_1", "A_CC_2", "B_CC_1", "C_CC_1"]
     assert scorable_rows(ROWS)[1] == {
         "of images without a lesion": 1,
-        "a second row of a lesion on a view": 1,
         "malignancy is not known": 1,
+        "rows of a lesion differ in malignancy": 0,
         "no BI-RADS assessment": 1,
+        "a second row of a lesion on a view": 1,
     }
     assert rows["density"].tolist() == ["2", "2", "2", "not stated", "1"]
+
+
+def test_the_first_row_with_malignancy_and_assessment_counts() -> None:
+    several = ROWS.iloc[[1, 1, 1, 2, 2, 3, 3]].assign(
+        label=[None, "malignant", "malignant", "benign", "benign", "benign", "malignant"],
+        birads=[4, 4, 5, None, 3, 4, 4],
+    )
+    rows, left_out = scorable_rows(several)
+    assert rows[["lesion_id", "birads"]].to_numpy().tolist() == [["A_MLO_1", 4], ["A_CC_2", 3]]
+    assert list(left_out.values()) == [0, 1, 2, 1, 1]
+    assert scorable_rows(several.iloc[:0])[0].empty
 
 
 def test_units_have_the_highest_assessment_of_their_rows(rows: pd.DataFrame) -> None:
