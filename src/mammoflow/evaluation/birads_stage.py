@@ -125,30 +125,16 @@ def _of_study(settings: BiradsJob, dataset: DatasetSettings, study: Path) -> Bir
 
 def _beside_published(rows: pd.DataFrame, table: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, list[str]]:
     """Return the published row, what the case tables give, the nearest row of the table, and shuffled assessments."""
-    nearest, distance = nearest_row(table, PUBLISHED)
-    figures = " / ".join(f"{value:.2f}" for value in PUBLISHED.values())
-    parted = {name: str(nearest[name]) for name in PARTED_BY if nearest[name] != ALL}
-    part = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in parted.items())
-    where = f"level {nearest['level']}, {part or 'all rows'}, BI-RADS 0 {nearest['birads_zero']}, {nearest['rule']}"
-    found = [
+    found: list[dict[str, Any]] = [
         {"source": "published table", "rows": "not stated", **PUBLISHED, "note": "another set of rows"},
         *({"source": "official case tables of CBIS-DDSM", **row} for row in CASE_TABLES),
-        {
-            "source": "nearest row of birads.csv",
-            "rows": where,
-            "n": nearest["n"],
-            **{name: nearest[name] for name in ESTIMATED},
-            "note": f"largest distance to a published figure: {distance:.3f}",
-        },
     ]
-    sentences = [
-        f"The published table gives {figures} (accuracy, precision, recall, F1) for BI-RADS. "
-        + (
-            f"No selection of rows gives that; the nearest one ({where}) differs by {distance:.2f} in one figure."
-            if distance > ROUNDING
-            else f"This selection of rows comes near it: {where}."
-        )
-    ]
+    sentences: list[str] = []
+    nearest = nearest_row(table, PUBLISHED)
+    if nearest is not None:
+        row, sentence = _described_nearest(*nearest)
+        found.append(row)
+        sentences.append(sentence)
     if int((rows["lesion_type"] == "mass").sum()) >= SHUFFLED_ROWS:
         means = shuffled_means(rows, seed)
         shuffled = " / ".join(f"{value:.2f}" for value in means.values())
@@ -166,6 +152,27 @@ def _beside_published(rows: pd.DataFrame, table: pd.DataFrame, seed: int) -> tup
             "the wrong rows would explain the published row. This is a hypothesis."
         )
     return pd.DataFrame(found, columns=PUBLISHED_COLUMNS), sentences
+
+
+def _described_nearest(nearest: pd.Series, distance: float) -> tuple[dict[str, Any], str]:
+    """Return the row of the table beside the published one for the nearest row, and the sentence about it."""
+    parted = {name: str(nearest[name]) for name in PARTED_BY if nearest[name] != ALL}
+    part = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in parted.items())
+    where = f"level {nearest['level']}, {part or 'all rows'}, BI-RADS 0 {nearest['birads_zero']}, {nearest['rule']}"
+    row = {
+        "source": "nearest row of birads.csv",
+        "rows": where,
+        "n": nearest["n"],
+        **{name: nearest[name] for name in ESTIMATED},
+        "note": f"largest distance to a published figure: {distance:.3f}",
+    }
+    figures = " / ".join(f"{value:.2f}" for value in PUBLISHED.values())
+    sentence = f"The published table gives {figures} (accuracy, precision, recall, F1) for BI-RADS. " + (
+        f"No selection of rows gives that; the nearest one ({where}) differs by {distance:.2f} in one figure."
+        if distance > ROUNDING
+        else f"This selection of rows comes near it: {where}."
+    )
+    return row, sentence
 
 
 def headline_rows(table: pd.DataFrame) -> pd.DataFrame:

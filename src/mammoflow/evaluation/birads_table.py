@@ -216,10 +216,15 @@ def _figures(units: Units, threshold: int, rule: PatientBootstrap) -> dict[str, 
     return columns
 
 
-def nearest_row(table: pd.DataFrame, published: dict[str, float]) -> tuple[pd.Series, float]:
-    """Return the row of a table whose figures come nearest to published ones, and its largest distance to them."""
+def nearest_row(table: pd.DataFrame, published: dict[str, float]) -> tuple[pd.Series, float] | None:
+    """Return the row of a table whose figures come nearest to published ones, and its largest distance to them.
+
+    None where no row has all of these figures, as in a table of few rows or without malignant ones.
+    """
     distances = pd.DataFrame({metric: (table[metric] - value).abs() for metric, value in published.items()})
     largest = distances.max(axis=1, skipna=False).astype("float64")
+    if largest.isna().all():
+        return None
     place = int(np.nanargmin(largest.to_numpy()))
     return table.iloc[place], float(largest.min())
 

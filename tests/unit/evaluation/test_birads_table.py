@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
@@ -160,8 +161,9 @@ def test_every_threshold_and_policy_of_the_real_tables(real: tuple[BiradsResult,
 
 def test_no_cut_of_the_real_tables_is_the_published_row(real: tuple[BiradsResult, Path]) -> None:
     result, output = real
-    distance = nearest_row(result.table, PUBLISHED)[1]
-    assert distance > 0.03
+    nearest = nearest_row(result.table, PUBLISHED)
+    assert nearest is not None
+    assert nearest[1] > 0.03
     assert any("No selection of rows gives that" in sentence for sentence in result.sentences)
     written = pd.read_csv(output / "birads_published.csv")
     assert written.loc[0, ["accuracy", "precision", "recall", "f1"]].tolist() == [0.51, 0.48, 0.69, 0.57]
@@ -188,7 +190,7 @@ def call(tables: list[Path], output: Path, *options: str) -> Result:
     return CliRunner().invoke(main, ["birads", *map(str, tables), "--output", str(output), *options])
 
 
-def write_table(folder: Path, **columns: list[object]) -> Path:
+def write_table(folder: Path, **columns: Sequence[object]) -> Path:
     path = folder / "cases.csv"
     pd.DataFrame(columns).to_csv(path, index=False)
     return path
@@ -244,6 +246,29 @@ def test_a_study_without_assessments_stops_with_a_reason(tmp_path: Path) -> None
     dataset = DatasetSettings(reader="cbis-ddsm", folder=str(tmp_path))
     with pytest.raises(StudyError):
         write_birads(BiradsJob(datasets=[dataset]), [tmp_path], tmp_path / "out")
+
+
+@pytest.mark.parametrize(("rows", "pathology"), [(5, "MALIGNANT"), (30, "BENIGN")])
+def test_a_small_or_one_sided_part_of_cbis_ddsm_is_beside_no_published_row(
+    tmp_path: Path, rows: int, pathology: str
+) -> None:
+    columns = ("breast_density", "subtlety", "abnormality id", "assessment", "mass shape", "mass margins")
+    files = ("image file path", "cropped image file path", "ROI mask file path")
+    path = write_table(
+        tmp_path,
+        patient_id=[f"P_{number:05d}" for number in range(rows)],
+        **{"left or right breast": ["LEFT"] * rows, "image view": ["CC"] * rows, "abnormality type": ["mass"] * rows},
+        **{name: [2] * rows for name in columns},
+        **{name: [f"{name[0]}/{number}.dcm" for number in range(rows)] for name in files},
+        pathology=[pathology] * rows,
+    )
+    table = path.rename(tmp_path / "mass_case_description_test_set.csv")
+    result = call([table], tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "published table gives" not in result.output
+    written = pd.read_csv(tmp_path / "out" / "birads_published.csv")
+    assert len(written) == 4
+    assert "nearest row of birads.csv" not in set(written["source"])
 
 
 def test_wrong_options_are_refused(tmp_path: Path) -> None:
