@@ -12,6 +12,7 @@ from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
 from mammoflow.evaluation.calibration import WITH_PROBABILITIES
 from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.estimates import Scored, area_estimate
+from mammoflow.evaluation.foreign import has_probabilities
 from mammoflow.evaluation.metrics import FloatArray, IntArray, patient_codes
 from mammoflow.evaluation.seen_patients import seen_columns
 
@@ -99,7 +100,7 @@ def prediction_table(candidates: Sequence[Candidate], lesions: pd.DataFrame, not
     note
         What is true of the whole study and is in every row.
     """
-    models = [one for one in candidates if one.family in WITH_PROBABILITIES]
+    models = [one for one in candidates if one.family in WITH_PROBABILITIES and has_probabilities(one)]
     families = {one.model: one.family for one in models}
     notes = {one.model: "; ".join(filter(None, [note, *one.marking_notes])) for one in models}
     means = pd.DataFrame({one.model: _scores([one], lesions).mean(axis=1) for one in models}, index=lesions.index)

@@ -7,6 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.candidates import Candidate
+from mammoflow.evaluation.foreign import NO_PROBABILITY
 from mammoflow.evaluation.levels import LEVELS, level_table, prediction_table
 
 INDEX = pd.Index(["a1", "a2", "b1", "c1", "d1", "e1"], name="lesion_id")
@@ -82,6 +83,13 @@ def test_areas_of_each_level_stand_beside_those_of_the_reader_on_the_same_units(
     assert row["auc_on_paired"] == pytest.approx(0.5)
     reader = table.loc[("finding", "BI-RADS > 3")]
     assert (reader["n"], reader["n_paired"], reader["auc"], reader["birads_auc"]) == (4, 4, 1, 1)
+
+
+def test_scores_that_are_no_probabilities_have_areas_and_no_predictions() -> None:
+    percent = Candidate("Vendor AI", "classifier", {0: run(90, 10, 60, 20, 30, 50)}, (NO_PROBABILITY,))
+    assert set(prediction_table([READER, NET, percent], LESIONS, "")["model"]) == {"net"}
+    areas = level_table([READER, NET, percent], LESIONS, BOOTSTRAP, "").set_index(["level", "model"])["auc"]
+    assert areas["image", "Vendor AI"] == roc_auc_score([1, 1, 0, 0, 1], [90, 10, 20, 30, 50])
 
 
 def test_a_test_split_without_lesions_has_empty_tables() -> None:
