@@ -100,17 +100,22 @@ def prediction_table(candidates: Sequence[Candidate], lesions: pd.DataFrame, not
     note
         What is true of the whole study and is in every row.
     """
-    models = [one for one in candidates if one.family in WITH_PROBABILITIES and has_probabilities(one)]
-    families = {one.model: one.family for one in models}
-    notes = {one.model: "; ".join(filter(None, [note, *one.marking_notes])) for one in models}
-    means = pd.DataFrame({one.model: _scores([one], lesions).mean(axis=1) for one in models}, index=lesions.index)
+    kept = [one for one in candidates if one.family in WITH_PROBABILITIES and has_probabilities(one)]
+    models = dict(enumerate(kept))  # columns have numbers, because a model may have the name of another column
+    columns = {place: _scores([one], lesions).mean(axis=1) for place, one in models.items()}
+    means = pd.DataFrame(columns, index=lesions.index)
     parts = []
     for level, units, described in _described(lesions):
         probabilities = unit_scores(means, lesions, units, level, "mean").join(described)
         table = probabilities.reset_index().melt([*_KEYS, *described], var_name="model", value_name="probability")
         parts.append(table.dropna(subset=["probability"]).assign(level=level, split="test"))
     joined = pd.concat(parts, ignore_index=True)
-    named = joined.assign(family=joined["model"].map(families), note=joined["model"].map(notes))
+    number = joined["model"]
+    named = joined.assign(
+        model=number.map({place: one.model for place, one in models.items()}),
+        family=number.map({place: one.family for place, one in models.items()}),
+        note=number.map({place: "; ".join(filter(None, [note, *one.marking_notes])) for place, one in models.items()}),
+    )
     return named.reindex(columns=_PREDICTION_COLUMNS)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -90,6 +92,15 @@ def test_scores_that_are_no_probabilities_have_areas_and_no_predictions() -> Non
     assert set(prediction_table([READER, NET, percent], LESIONS, "")["model"]) == {"net"}
     areas = level_table([READER, NET, percent], LESIONS, BOOTSTRAP, "").set_index(["level", "model"])["auc"]
     assert areas["image", "Vendor AI"] == roc_auc_score([1, 1, 0, 0, 1], [90, 10, 20, 30, 50])
+
+
+@pytest.mark.parametrize("name", ["birads", "malignant", "n_lesions", "patient_id", "id", "probability"])
+def test_a_model_may_have_the_name_of_a_column(name: str) -> None:
+    named = [READER, replace(NET, model=name)]
+    table = prediction_table(named, LESIONS, "phantom")
+    expected = prediction_table([READER, NET], LESIONS, "phantom").assign(model=name)
+    pd.testing.assert_frame_equal(table, expected, check_dtype=False)
+    assert name in set(level_table(named, LESIONS, BOOTSTRAP, "")["model"])
 
 
 def test_a_test_split_without_lesions_has_empty_tables() -> None:
