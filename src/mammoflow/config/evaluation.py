@@ -10,15 +10,10 @@ from pydantic import Field, model_validator
 from mammoflow.config.ablation import AblationSettings
 from mammoflow.config.base import Settings
 from mammoflow.config.feature_models import FeatureModelSettings
-from mammoflow.config.foreign import ForeignMasks, ForeignPredictions, check_foreign_names
+from mammoflow.config.foreign import ForeignMasks, ForeignPredictions
 from mammoflow.config.paths import UserPath
+from mammoflow.config.row_names import BIRADS_ROW, built_in_rows, check_own_names, joined_row, may_be_a_row
 from mammoflow.config.study_modality import PageSettings
-
-BIRADS_ROW = "BI-RADS > 3"
-"""The row of the radiologist's assessment in every table."""
-
-VIEWS_JOINED = "(views joined)"
-"""End of the name of a row in which each lesion has the mean over the views of its finding."""
 
 PROTOCOL_TABLE = "protocol_comparison.csv"
 """Name of the table of `mammoflow protocols`."""
@@ -146,7 +141,7 @@ class ComparisonSettings(IntervalSettings):
         return self
 
     def check_families(self, families: Sequence[str]) -> None:
-        """Check that models on features name families that run, and have names of their own.
+        """Check that models on features name families that run.
 
         Parameters
         ----------
@@ -158,9 +153,6 @@ class ComparisonSettings(IntervalSettings):
         ValueError
             If one does not; the message begins with the key.
         """
-        names = [one.name for one in self.feature_models]
-        if len(set(names)) < len(names):
-            raise ValueError(f"comparison.feature_models has the names {names}; expected each once")
         for one in self.feature_models:
             unknown = [family for family in one.families if family not in families]
             if unknown:
@@ -174,20 +166,26 @@ class ComparisonSettings(IntervalSettings):
                     "expected gabor among its families"
                 )
 
-    def check_classifiers(self, classifiers: Sequence[str]) -> None:
-        """Check that ensembles, fusions and the ablation name classifiers of malignancy that run.
+    def check_classifiers(self, classifiers: Sequence[str], families: Sequence[str] = ()) -> None:
+        """Check that each row has a name of its own, and that all settings name classifiers of malignancy that run.
 
         Parameters
         ----------
         classifiers
             Names of the classifiers of the run, `classification.run`.
+        families
+            Feature families of the run, `features.run`.
 
         Raises
         ------
         ValueError
-            If one does not, or if an ensemble has the name of a classifier; the message begins with the key.
+            If an ensemble, a tool or a model on features has the name of another row, or if a setting names no row
+            that there may be; the message begins with the key.
         """
-        check_foreign_names(self.predictions, [*classifiers, *self.ensembles], "comparison.predictions")
+        given = {f"comparison.ensembles.{name}": name for name in self.ensembles}
+        given |= {f"comparison.predictions.{place}.name": one.name for place, one in enumerate(self.predictions)}
+        given |= {f"comparison.feature_models.{place}.name": one.name for place, one in enumerate(self.feature_models)}
+        check_own_names(given, [*classifiers, *built_in_rows(families), *map(joined_row, self.joined_views)])
         for name in self.ablation.classifiers:
             if name not in classifiers:
                 raise ValueError(
@@ -196,8 +194,6 @@ class ComparisonSettings(IntervalSettings):
                     "class_differences.csv"
                 )
         for name, members in self.ensembles.items():
-            if name in classifiers:
-                raise ValueError(f"comparison.ensembles.{name} has the name of a classifier; expected another name")
             for member in members:
                 if member not in classifiers:
                     raise ValueError(
@@ -205,7 +201,7 @@ class ComparisonSettings(IntervalSettings):
                         f"{[*classifiers]}"
                     )
         for key, name in (("model", self.primary.model), ("against", self.primary.against)) if self.primary else ():
-            if not _may_be_a_row(name, self._names(classifiers)):
+            if not may_be_a_row(name, self._names(classifiers)):
                 raise ValueError(
                     f"comparison.primary.{key} names {name!r}; expected {BIRADS_ROW!r}, a classifier of "
                     f"classification.run or an ensemble {[*classifiers, *self.ensembles]}, one of these with "
@@ -228,18 +224,6 @@ class ComparisonSettings(IntervalSettings):
         """Return the names that the user gave to rows, and those of their joined views."""
         own = (*(one.name for one in self.feature_models), *(one.name for one in self.predictions))
         return [*classifiers, *self.ensembles, *map(joined_row, self.joined_views), *own]
-
-
-def joined_row(model: str) -> str:
-    """Return the name of the row in which the views of each finding are joined."""
-    return f"{model} {VIEWS_JOINED}"
-
-
-def _may_be_a_row(name: str, models: Sequence[str]) -> bool:
-    """Tell whether a comparison of these models can have a row of this name; rows of features are known later."""
-    of_model = any(name == model or name.startswith((f"{model} + ", f"{model} (mean of ")) for model in models)
-    others = (BIRADS_ROW, "Reader's words", "majority class")
-    return of_model or name in others or name.endswith(("features", "features, boosted", " alone"))
 
 
 class ReportSettings(PageSettings):

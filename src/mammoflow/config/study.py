@@ -171,7 +171,7 @@ class StudyConfig(Settings):
         self.saliency.classifiers(self.classification)
         self.robustness.chosen_models(self.segmentation)
         self.robustness.chosen_classifiers(self.classification, self.segmentation)
-        self.comparison.check_classifiers(self.classification.of_malignancy())
+        self.comparison.check_classifiers(self.classification.of_malignancy(), self.features.run)
         check_foreign_names(self.comparison.masks, [*self.segmentation.run, *RESERVED_NAMES], "comparison.masks")
         self.comparison.check_families(self.features.run)
         if self.comparison.needs_stability and self.cohort.split.all_folds:

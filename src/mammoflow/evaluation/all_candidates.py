@@ -44,7 +44,7 @@ def all_candidates(settings: ComparisonSettings, run: Run, lesions: pd.DataFrame
     Raises
     ------
     ConfigError
-        If another tool has the name of a row.
+        If two rows have one name.
     StudyError
         If the table of another tool cannot be read or matches no lesion.
     """

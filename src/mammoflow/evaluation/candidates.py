@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mammoflow.config.evaluation import BIRADS_ROW, VIEWS_JOINED
 from mammoflow.config.foreign import FOREIGN
 from mammoflow.config.from_run import ELSEWHERE
+from mammoflow.config.row_names import BIRADS_ROW, VIEWS_JOINED
 from mammoflow.evaluation.birads import ZERO_NOTES, BiradsZero, birads_scores, birads_threshold
 from mammoflow.evaluation.estimates import BoolArray, Scored
 from mammoflow.evaluation.inputs import Run

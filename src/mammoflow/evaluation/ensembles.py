@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from mammoflow.config.evaluation import joined_row
+from mammoflow.config.row_names import joined_row
 from mammoflow.evaluation.candidates import CLASSIFIER, Candidate
 from mammoflow.evaluation.floors import undefined, with_threshold
 from mammoflow.evaluation.seen_patients import SeenPatients

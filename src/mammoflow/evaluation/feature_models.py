@@ -16,6 +16,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from mammoflow.config.row_names import ALL_FEATURES_ROW, BOOSTED, feature_model_name
 from mammoflow.evaluation.candidates import FEATURE_MODEL, Candidate
 from mammoflow.evaluation.floors import NO_TRAINING, undefined, with_threshold
 from mammoflow.evaluation.metrics import FloatArray, auc
@@ -29,20 +30,9 @@ DEFAULT_PENALTY = 0.1
 LARGEST = 1e100
 """Features from this size on count as not defined: their squares would not be finite."""
 
-ALL_FEATURES = "All features"
-"""Name of the regression on the features of all families together (early fusion)."""
-
-BOOSTED = ", boosted"
-
 TREES = 60
 
 _NOTHING_TO_FIT = "training lesions hold no defined feature or only one class"
-
-
-def feature_model_name(family: str) -> str:
-    """Return what tables and figures call the model on the features of a family, such as `Gabor features`."""
-    words = family.replace("_", " ")
-    return f"{words[:1].upper()}{words[1:]} features"
 
 
 def feature_matrix(family: str, features: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
@@ -81,7 +71,7 @@ def joint_candidate(
 
     A lesion that has no feature of one of the families has no prediction.
     """
-    return regression(ALL_FEATURES, joint_matrix(families, lesions), lesions, notes)
+    return regression(ALL_FEATURES_ROW, joint_matrix(families, lesions), lesions, notes)
 
 
 def joint_matrix(families: Mapping[str, pd.DataFrame], lesions: pd.DataFrame) -> pd.DataFrame:

@@ -6,14 +6,23 @@ import numpy as np
 import pandas as pd
 
 from mammoflow.classification.threshold import choose_threshold
+from mammoflow.config.row_names import (
+    ASSESSMENT_ROW,
+    CEILING_ROW,
+    IDENTITY_ROW,
+    MAJORITY_ROW,
+    MARGINS_ROW,
+    SHAPE_ROW,
+    SIZE_ROW,
+)
 from mammoflow.evaluation.candidates import CEILING, FLOOR, Candidate
 from mammoflow.evaluation.seen_patients import SeenPatients
 
-COLUMN_FLOORS = {"birads": "assessment alone", "shape": "shape alone", "margins": "margins alone"}
+COLUMN_FLOORS = {"birads": ASSESSMENT_ROW, "shape": SHAPE_ROW, "margins": MARGINS_ROW}
 NOT_STATED = "(not stated)"
-PATIENT_IDENTITY = "patient identity alone"
-HIDDEN_SUSPICION = "ceiling: hidden suspicion"
-SIZE_ALONE = "size alone"
+PATIENT_IDENTITY = IDENTITY_ROW
+HIDDEN_SUSPICION = CEILING_ROW
+SIZE_ALONE = SIZE_ROW
 NO_TRAINING = "no training lesion"
 
 
@@ -35,12 +44,12 @@ def majority_floor(lesions: pd.DataFrame) -> Candidate:
     """Call every lesion what most lesions of the training split are."""
     training = lesions.loc[lesions["split"] == "train", "malignant"].astype("float64")
     if training.empty:
-        return undefined("majority class", FLOOR, lesions, NO_TRAINING)
+        return undefined(MAJORITY_ROW, FLOOR, lesions, NO_TRAINING)
     prevalence = float(training.mean())
     called = float(prevalence >= 0.5)
     table = pd.DataFrame({"score": prevalence, "predicted": called}, index=lesions.index)
     note = f"always {'malignant' if called else 'benign'}: {prevalence:.0%} of the training lesions are malignant"
-    return Candidate("majority class", FLOOR, {0: table}, (note,), threshold=0.5)
+    return Candidate(MAJORITY_ROW, FLOOR, {0: table}, (note,), threshold=0.5)
 
 
 def category_floor(lesions: pd.DataFrame, column: str, name: str) -> Candidate:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from mammoflow.config.row_names import feature_model_name
 from mammoflow.evaluation.candidates import CLASSIFIER, READER, Candidate, classifier_titles, display_name
-from mammoflow.evaluation.feature_models import feature_model_name
 from mammoflow.evaluation.inputs import Run
 from mammoflow.reasons.labels import LabelReason
 from mammoflow.reasons.prompts import PromptReason

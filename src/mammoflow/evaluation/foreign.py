@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -127,19 +128,18 @@ def for_fusion(candidate: Candidate) -> Candidate:
 
 
 def check_names(candidates: Sequence[Candidate]) -> None:
-    """Stop where a tool has the name of another row.
+    """Stop where two rows have one name.
 
     Raises
     ------
     ConfigError
-        Naming the row.
+        Naming the rows.
     """
-    names = [one.model for one in candidates]
-    for one in candidates:
-        if is_foreign(one) and names.count(one.model) > 1:
+    for model, times in Counter(one.model for one in candidates).items():
+        if times > 1:
             raise ConfigError(
-                f"comparison.predictions: the name {one.model!r} is that of another row of the comparison; expected a "
-                "name of its own; choose another one"
+                f"comparison: {times} rows have the name {model!r}; expected a name of its own for each; choose "
+                "another name for the entry of predictions, ensembles or feature_models, or for the classifier"
             )
 
 

@@ -8,6 +8,9 @@ import pandas as pd
 import pytest
 
 from mammoflow.config.evaluation import ComparisonSettings
+from mammoflow.config.feature_models import FeatureModelSettings
+from mammoflow.config.row_names import built_in_rows
+from mammoflow.errors import ConfigError
 from mammoflow.evaluation.all_candidates import all_candidates
 from mammoflow.evaluation.auc_tests import auc_test_table, best_model, pairs_to_test
 from mammoflow.evaluation.inputs import Run, read_run
@@ -53,6 +56,19 @@ def test_joined_views_stand_beside_their_model_and_are_fused(tables: Run) -> Non
     found = [name for name in names(settings, tables) if name not in without]
     joined = ["both (views joined)", "perceptron_frozen (views joined)"]
     assert found == [*joined, *(f"{name} + {what}" for name in joined for what in ("BI-RADS", "reader's words"))]
+
+
+def test_two_rows_of_one_name_stop_the_comparison(tables: Run) -> None:
+    model = FeatureModelSettings(name="perceptron_frozen", families=["gabor"], method="ridge")
+    with pytest.raises(ConfigError, match=r"2 rows have the name 'perceptron_frozen'"):
+        names(ComparisonSettings(feature_models=[model], fusion=False), tables)
+
+
+def test_the_configuration_knows_the_names_of_all_rows_that_nobody_asks_for(tables: Run) -> None:
+    lesions = tables.lesions.set_index("lesion_id").assign(hidden_suspicion=0.5)
+    leaking = replace(tables, study=tables.study | {"split": {"leaking": True}})
+    found = [name for name in names(ComparisonSettings(), leaking, lesions) if not name.startswith(tuple(CLASSIFIERS))]
+    assert sorted(found) == sorted(built_in_rows([*tables.features]))
 
 
 def test_names_do_not_depend_on_the_split(tables: Run) -> None:

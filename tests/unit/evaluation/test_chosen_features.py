@@ -177,7 +177,10 @@ def test_chosen_models_are_compared_with_size_alone():
     ("models", "more", "message"),
     [
         ([{"name": "A", "families": ["shape"]}], {}, "names the family 'shape'; expected some of features.run"),
-        ([{"name": "A"}, {"name": "A"}], {}, "expected each once"),
+        ([{"name": "A"}, {"name": "A"}], {}, "feature_models.1.name is 'A', the name of another row"),
+        ([{"name": "perceptron_frozen"}], {}, "feature_models.0.name is 'perceptron_frozen', the name of another row"),
+        ([{"name": "Gabor features, boosted"}], {}, "the name of another row"),
+        ([{"name": "Reader's words"}], {}, "the name of another row"),
         ([{"name": "A", "families": ["radiomics"], "standardised_similarity": True}], {}, "not the family gabor"),
         (
             [{"name": "A", "stability_above": 0.5}],

@@ -98,7 +98,9 @@ def test_joined_views_are_over_the_mean_of_seeds_and_keep_what_was_seen() -> Non
     ("settings", "message"),
     [
         ({"ensembles": {"all": ["perceptron_frozen", "nobody"]}}, "comparison.ensembles.all names 'nobody'"),
-        ({"ensembles": {"perceptron_frozen": ["perceptron_frozen"]}}, "has the name of a classifier"),
+        ({"ensembles": {"perceptron_frozen": ["perceptron_frozen"]}}, "ensembles.perceptron_frozen .* another row"),
+        ({"ensembles": {"size alone": ["perceptron_frozen"]}}, "ensembles.size alone .* another row"),
+        ({"ensembles": {"Gabor features": ["perceptron_frozen"]}}, "ensembles.Gabor features .* another row"),
         ({"fusion": ["nobody"]}, "comparison.fusion names 'nobody'"),
         ({"joined_views": ["nobody"]}, "comparison.joined_views names 'nobody'"),
         ({"joined_views": ["perceptron_frozen", "perceptron_frozen"]}, "each name once"),

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
 
 from mammoflow.config.evaluation import ComparisonSettings
+from mammoflow.config.feature_models import FeatureModelSettings
 from mammoflow.config.foreign import ForeignPredictions
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.evaluation import foreign
@@ -141,6 +142,9 @@ def test_names_of_other_rows_are_refused() -> None:
     with pytest.raises(ValueError, match=r"comparison.predictions.0.name is 'context_crop'"):
         ComparisonSettings(predictions=both).check_classifiers(["context_crop"])
     ComparisonSettings(predictions=both, fusion=["context_crop"]).check_classifiers(["another"])
+    named = ComparisonSettings(predictions=both, feature_models=[FeatureModelSettings(name="context_crop")])
+    with pytest.raises(ValueError, match=r"comparison.feature_models.0.name is 'context_crop'"):
+        named.check_classifiers(["another"])
 
 
 class _Run:
