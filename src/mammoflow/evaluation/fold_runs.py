@@ -21,7 +21,7 @@ from mammoflow.evaluation.within_folds import with_areas_within_folds
 from mammoflow.storage.files import read_json
 from mammoflow.tables.files import write_csv, write_table
 from mammoflow.tables.predictions import PREDICTIONS
-from mammoflow.tables.study import study_note
+from mammoflow.tables.study import has_every_fold, study_note
 
 INPUTS = ("images", "segmentation", "features", "predictions", "prompts")
 """What a comparison reads besides the cohort, in the order of `read_run`."""
@@ -46,8 +46,8 @@ def pool_folds(settings: ComparisonSettings, folders: Sequence[Path], output: Pa
     Raises
     ------
     StudyError
-        If a run is not of the method kfold, the runs are not those of all folds of one assignment, or they do not
-        compare the same models.
+        If a run is not of the method kfold or makes every fold, the runs are not those of all folds of one assignment,
+        or they do not compare the same models.
     """
     runs = [_read(folder) for folder in folders]
     numbers = _check_folds(folders, runs)
@@ -85,6 +85,11 @@ def _read(folder: Path) -> Run:
     if not isinstance(inputs, dict) or not set(INPUTS) <= set(inputs):
         raise StudyError(
             f"{record} does not list the inputs {', '.join(INPUTS)} of the comparison; run the comparison again"
+        )
+    if has_every_fold(read_json(folder / "cohort" / "study.json")):
+        raise StudyError(
+            f"{folder}: this run makes every fold; its comparison is pooled already, in {record.parent}; expected runs "
+            "of one fold each, such as results/fold-0"
         )
     return read_run(folder / "cohort", *([folder / path for path in inputs[kind]] for kind in INPUTS))
 

@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from mammoflow.config.evaluation import ComparisonSettings
 from mammoflow.errors import StudyError
-from mammoflow.evaluation.fold_runs import pool_folds
+from mammoflow.evaluation.fold_runs import INPUTS, pool_folds
 from mammoflow.evaluation.inputs import read_run
 from mammoflow.evaluation.provenance_record import provenance, recorded_inputs
 from mammoflow.evaluation.stage import write_record
@@ -147,6 +147,14 @@ def test_runs_that_do_not_belong_together_are_one_clear_error(folds, tmp_path):
         pool_folds(SETTINGS, folds, tmp_path / "pooled")
     path.write_text(content)
     assert not (tmp_path / "pooled").exists()
+
+
+def test_a_run_that_makes_every_fold_is_not_pooled_again(tmp_path):
+    run = tmp_path / "all"
+    write_record(run / "comparison" / "provenance.json", {"inputs": {kind: [] for kind in INPUTS}})
+    write_record(run / "cohort" / "study.json", {"split": {"method": "kfold", "folds": 2, "fold": "all"}})
+    with pytest.raises(StudyError, match="this run makes every fold; its comparison is pooled already"):
+        pool_folds(SETTINGS, [run], tmp_path / "pooled")
 
 
 def test_what_an_earlier_configuration_left_is_not_pooled(folds, pooled, tmp_path):
