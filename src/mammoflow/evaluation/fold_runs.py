@@ -26,12 +26,17 @@ from mammoflow.tables.study import has_every_fold, study_note
 INPUTS = ("images", "segmentation", "features", "predictions", "prompts")
 """What a comparison reads besides the cohort, in the order of `read_run`."""
 
+STABILITY_TABLE = Path("stability", "stability.csv")
+"""What the target stability writes in the folder of a run."""
+
 
 def pool_folds(settings: ComparisonSettings, folders: Sequence[Path], output: Path) -> None:
     """Join the test sides of the runs of all folds and hold every model against BI-RADS and its floors on them.
 
     Models, feature models and floors are those of each run, fitted without its test patients; scores of different
     trainings are in one ranking, which the note of each row says. `comparison_by_fold.csv` keeps the folds apart.
+    Features that are chosen by their stability are those of the table of each run, because its lesions are training
+    lesions of that run alone.
 
     Parameters
     ----------
@@ -47,13 +52,15 @@ def pool_folds(settings: ComparisonSettings, folders: Sequence[Path], output: Pa
     ------
     StudyError
         If a run is not of the method kfold or makes every fold, the runs are not those of all folds of one assignment,
-        or they do not compare the same models.
+        they do not compare the same models, or a table of stability that a model needs is missing.
     """
     runs = [_read(folder) for folder in folders]
     numbers = _check_folds(folders, runs)
+    stability = stability_tables(settings, folders)
+    with_own_tables = [settings.model_copy(update={"stability_table": table}) for table in stability]
     folds = [
-        Fold(number, folder, run, lesions, all_candidates(settings, run, lesions))
-        for number, folder, run in zip(numbers, folders, runs, strict=True)
+        Fold(number, folder, run, lesions, all_candidates(of_run, run, lesions))
+        for number, folder, run, of_run in zip(numbers, folders, runs, with_own_tables, strict=True)
         for lesions in [labelled_lesions(run)]
     ]
     candidates = pooled_candidates(folds)
@@ -73,7 +80,28 @@ def pool_folds(settings: ComparisonSettings, folders: Sequence[Path], output: Pa
     predictions = pd.concat([run.predictions[run.predictions["split"] == "test"] for run in runs], ignore_index=True)
     write_table(predictions, PREDICTIONS, output / "predictions.parquet")
     record = {"study": runs[0].study.get("name"), "split": runs[0].study["split"], "comparison": settings.model_dump()}
+    record |= {"stability_tables": stability} if settings.needs_stability else {}
     write_record(output / "pooled.json", record | {"runs": [str(folder) for folder in folders], "folds": numbers})
+
+
+def stability_tables(settings: ComparisonSettings, folders: Sequence[Path]) -> list[str]:
+    """Return the table of stability that the models of each run read: its own, or the one outside that all runs share.
+
+    Parameters
+    ----------
+    settings
+        Their table counts where the record of a run names none.
+    folders
+        The runs. A run that has another name since its comparison was made has its own table still.
+    """
+    if not settings.needs_stability:
+        return [settings.stability_table] * len(folders)
+    records = [read_json(folder / "comparison" / "provenance.json").get("comparison") or {} for folder in folders]
+    read = [record.get("stability_table") or settings.stability_table for record in records]
+    of_runs = [(folder.resolve().name, *STABILITY_TABLE.parts) for folder in folders]
+    if read[0] and len(set(read)) == 1 and Path(read[0]).parts[-3:] not in of_runs:
+        return read
+    return [str(folder / STABILITY_TABLE) for folder in folders]
 
 
 def _read(folder: Path) -> Run:

@@ -14,11 +14,14 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from mammoflow.config.evaluation import ComparisonSettings
+from mammoflow.config.feature_models import FeatureModelSettings
 from mammoflow.errors import StudyError
-from mammoflow.evaluation.fold_runs import INPUTS, pool_folds
+from mammoflow.evaluation.fold_runs import INPUTS, pool_folds, stability_tables
 from mammoflow.evaluation.inputs import read_run
 from mammoflow.evaluation.provenance_record import provenance, recorded_inputs
 from mammoflow.evaluation.stage import write_record
+
+from .test_chosen_features import stability_file
 
 SETTINGS = ComparisonSettings(bootstrap=100, fusion=["perceptron_frozen"])
 
@@ -155,6 +158,48 @@ def test_a_run_that_makes_every_fold_is_not_pooled_again(tmp_path):
     write_record(run / "cohort" / "study.json", {"split": {"method": "kfold", "folds": 2, "fold": "all"}})
     with pytest.raises(StudyError, match="this run makes every fold; its comparison is pooled already"):
         pool_folds(SETTINGS, [run], tmp_path / "pooled")
+
+
+STABLE = FeatureModelSettings(name="Stable", families=["gabor"], stability_above=0.5)
+
+
+def test_a_run_without_its_table_of_stability_is_not_pooled(folds, tmp_path):
+    settings = SETTINGS.model_copy(update={"feature_models": [STABLE]})
+    with pytest.raises(StudyError, match=r"0/stability/stability\.csv does not exist; run the target"):
+        pool_folds(settings, folds, tmp_path)
+
+
+def test_each_run_chooses_stable_features_by_its_own_table(folds, tmp_path):
+    runs = [Path(shutil.copytree(run, tmp_path / run.name)) for run in folds]
+    settings = SETTINGS.model_copy(update={"fusion": False, "feature_models": [STABLE]})
+    features = pd.read_parquet(next((runs[0] / "features" / "gabor").iterdir())).filter(like="gabor_").columns
+    for run, icc in zip(runs, (0.9, 0.1), strict=True):
+        (run / "stability").mkdir()
+        values = dict.fromkeys((name.removeprefix("gabor_") for name in features), (icc, icc, icc))
+        stability_file(run / "stability" / "stability.csv", **values)
+    pool_folds(settings, runs, tmp_path / "pooled")
+    by_fold = pd.read_csv(tmp_path / "pooled" / "comparison_by_fold.csv").set_index(["model", "fold"])
+    assert by_fold.loc["Stable", "n"].to_dict() == {0: 12, 1: 0}
+
+
+@pytest.mark.parametrize(
+    ("recorded", "is_own"),
+    [
+        (["results/fold-0/stability/stability.csv", "results/fold-1/stability/stability.csv"], True),
+        (["results/a/stability/stability.csv", "results/b/stability/stability.csv"], True),
+        (["results/fold-0/stability/stability.csv"] * 2, True),
+        (["", ""], True),
+        (["results/other/stability/stability.csv"] * 2, False),
+        (["stability.csv"] * 2, False),
+    ],
+)
+def test_a_table_of_stability_outside_the_runs_is_shared(tmp_path: Path, recorded: list[str], is_own: bool) -> None:
+    runs = [tmp_path / "fold-0", tmp_path / "fold-1"]
+    for run, table in zip(runs, recorded, strict=True):
+        write_record(run / "comparison" / "provenance.json", {"comparison": {"stability_table": table}})
+    settings = ComparisonSettings(feature_models=[STABLE], stability_table=recorded[0])
+    own = [str(run / "stability" / "stability.csv") for run in runs]
+    assert stability_tables(settings, runs) == (own if is_own else recorded)
 
 
 def test_what_an_earlier_configuration_left_is_not_pooled(folds, pooled, tmp_path):
