@@ -13,7 +13,7 @@ from mammoflow.config.ablation import UNCHANGED, AblationSettings, Changes, vari
 from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
 from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.few_labels import AreaOfLesions, DiceOfImages
-from mammoflow.evaluation.few_labels_trainings import training_of
+from mammoflow.evaluation.few_labels_trainings import Training, training_of
 from mammoflow.evaluation.inputs import Run, measured_maps
 from mammoflow.evaluation.paired_masks import EVERY_IMAGE, by_conditions
 from mammoflow.evaluation.segmentation_summary import mark_of, mean_columns, scored_rows
@@ -68,13 +68,14 @@ def ablation_table(
     rows: list[dict[str, Any]] = []
     for base, change, model in _with_bases(settings.models):
         if automatic.has(training_of(model)):
-            rows.append(_paired_row(base, change, model, automatic, [0], run.weights))
+            trainings = [training_of(model)], [training_of(base)]
+            rows.append(_paired_row(base, change, model, automatic, trainings, run.weights))
         else:
             rows += _prompted_rows(base, change, model, masks, bootstrap, run)
     for base, change, model in _with_bases(settings.classifiers):
         if model in areas.candidates:
-            seeds = sorted(set(areas.candidates[model].runs) & set(areas.candidates[base].runs))
-            rows.append(_paired_row(base, change, model, areas, seeds, run.training))
+            trainings = _trainings_of_seeds(areas.candidates[model], areas.candidates[base])
+            rows.append(_paired_row(base, change, model, areas, trainings, run.training))
     return pd.DataFrame(rows, columns=[*ABLATION_COLUMNS])
 
 
@@ -85,16 +86,23 @@ def _with_bases(changes: Changes) -> Iterator[tuple[str, str, str]]:
         yield from variants({base: changes[base]})
 
 
+def _trainings_of_seeds(model: Candidate, base: Candidate) -> tuple[list[Training], list[Training]]:
+    """Return the trainings of two classifiers: those of the seeds that both have, or all if no seed is in common."""
+    shared = set(model.runs) & set(base.runs)
+    of_model, of_base = ([training_of(one.model, seed) for seed in sorted(shared or one.runs)] for one in (model, base))
+    return of_model, of_base
+
+
 def _paired_row(
     base: str,
     change: str,
     model: str,
     measure: DiceOfImages | AreaOfLesions,
-    seeds: Sequence[int],
+    trainings: tuple[Sequence[Training], Sequence[Training]],
     records: dict[str, Any],
 ) -> dict[str, Any]:
-    """Return the row of an automatic model or of a classifier."""
-    runs, unchanged = ([training_of(name, seed) for seed in seeds] for name in (model, base))
+    """Return the row of an automatic model or of a classifier, from its trainings and those of the unchanged one."""
+    runs, unchanged = trainings
     found = measure.measure(runs)
     beside = measure.difference(runs, unchanged) if change != UNCHANGED else Estimate(math.nan, math.nan, math.nan)
     return {
@@ -107,7 +115,7 @@ def _paired_row(
         "n": found.n,
         "patients": found.patients,
         "patients_seen": found.seen,
-        "seeds": len(seeds),
+        "seeds": len(runs),
         **found.value.columns("value"),
         **beside.columns("difference"),
         **_cost(records.get(model, {})),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -66,6 +67,18 @@ def test_automatic_models_and_classifiers_are_compared_with_their_base() -> None
     assert rows.loc["crop-plain", ["n", "seeds", "training_seconds"]].tolist() == [20, 2, 4.0]
     assert rows.loc["crop-plain", "trainable_parameters"] == 9
     assert rows.loc["crop-plain", "difference_low"] < -0.05 < rows.loc["crop-plain", "difference_high"]
+
+
+def test_classifiers_without_a_common_seed_have_the_mean_over_their_own() -> None:
+    perfect = [1.0, 0.0] * 10
+    wrong_once = [-1.0, *perfect[1:]]
+    changed = classifier("crop-plain", wrong_once, perfect, wrong_once)
+    changed = replace(changed, runs={seed + 10: scores for seed, scores in changed.runs.items()})
+    settings = AblationSettings.model_validate({"classifiers": {"crop": {"plain": {"seeds": [10, 11, 12]}}}})
+    candidates = [classifier("crop", perfect, perfect), changed]
+    table = ablation_table(settings, made_up(), empty_table(SEGMENTATION_SCORES), candidates, LESIONS, BOOTSTRAP)
+    assert table["seeds"].tolist() == [2, 3]
+    assert table.loc[1, ["value", "difference"]].tolist() == pytest.approx([1 - 0.2 / 3, -0.2 / 3])
 
 
 def test_images_of_unknown_malignancy_take_no_part() -> None:
