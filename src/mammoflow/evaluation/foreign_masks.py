@@ -96,7 +96,7 @@ def _score_tool(tool: ForeignMasks, folders: Sequence[Path]) -> ScoredMasks:
     used: set[Path] = set()
     tables = [(folder, *_tables(folder)) for folder in folders]
     files = _files(tool, pd.concat([lesions for _, _, lesions in tables]) if tables else pd.DataFrame())
-    several = files["file"].dropna().value_counts()
+    several = files["files"].explode().dropna().value_counts()
     several = several[several > 1]
     for folder, images, lesions in tables:
         described = {str(row["image_id"]): row for row in images.to_dict("records")}
@@ -104,9 +104,9 @@ def _score_tool(tool: ForeignMasks, folders: Sequence[Path]) -> ScoredMasks:
             image = described[str(image_id)]
             found: dict[str, npt.NDArray[np.bool_]] = {}
             for lesion_id in of_image.index.astype(str):
-                file = files["file"][lesion_id]
-                used |= {Path(tool.folder) / file} if isinstance(file, str) else set()
-                mask, problem = _mask(tool, file, image, several)
+                named = files["files"][lesion_id]
+                used |= {Path(tool.folder) / file for file in named}
+                mask, problem = _only_mask(tool, named, image, several)
                 if mask is None:
                     problems.append((lesion_id, str(files["row"][lesion_id]), problem))
                 else:
@@ -131,11 +131,11 @@ def _tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _files(tool: ForeignMasks, lesions: pd.DataFrame) -> pd.DataFrame:
-    """Return the file of each lesion, null where the table has none, and the row of the table that names it."""
+    """Return the different files that are named for each lesion, and the rows of the table that name them."""
     if not tool.table:
         parts = tuple(dict.fromkeys(PLACE.findall(tool.file)))
         names = [_file_name(tool.file, dict(zip(parts, key, strict=True))) for key in lesion_keys(parts, lesions)]
-        return pd.DataFrame({"file": names, "row": ""}, index=lesions.index.astype(str))
+        return pd.DataFrame({"files": [[name] for name in names], "row": ""}, index=lesions.index.astype(str))
     table = read_text_table(Path(tool.table), TableForm(tool.encoding, tool.delimiter, tool.sheet), [])
     columns = [*tool.key_columns(), tool.file]
     missing = [name for name in columns if name not in table.columns]
@@ -144,13 +144,14 @@ def _files(tool: ForeignMasks, lesions: pd.DataFrame) -> pd.DataFrame:
             f"{tool.table} of {tool.name} lacks the columns {', '.join(missing)}; found {', '.join(table.columns)}; "
             "name the key and the file in comparison.masks: key, columns and file"
         )
-    named: dict[tuple[str, ...], tuple[str, str]] = {}
+    named: dict[tuple[str, ...], dict[str, str]] = {}
     for *values, file, origin in table[[*columns, ORIGIN]].itertuples(index=False, name=None):
         key = tuple(as_cohort(part, str(value)) for part, value in zip(tool.key_parts(), values, strict=True))
         if str(file):
-            named.setdefault(key, (str(file).replace("\\", "/"), str(origin)))
-    found = [named.get(key, (None, "")) for key in lesion_keys(tool.key_parts(), lesions)]
-    return pd.DataFrame(found, columns=["file", "row"], index=lesions.index.astype(str))
+            named.setdefault(key, {}).setdefault(str(file).replace("\\", "/"), str(origin))
+    found = [named.get(key, {}) for key in lesion_keys(tool.key_parts(), lesions)]
+    rows = [", ".join(files.values()) for files in found]
+    return pd.DataFrame({"files": [[*files] for files in found], "row": rows}, index=lesions.index.astype(str))
 
 
 def _file_name(pattern: str, key: Mapping[str, str]) -> str:
@@ -161,12 +162,24 @@ def _file_name(pattern: str, key: Mapping[str, str]) -> str:
     return name
 
 
+def _only_mask(
+    tool: ForeignMasks, named: Sequence[str], image: Mapping[Any, Any], several: pd.Series
+) -> tuple[npt.NDArray[np.bool_] | None, str]:
+    """Return the mask of the one file that is named for a lesion, or why there is none."""
+    if not named:
+        return None, "no row of the table names a file"
+    if len(named) > 1:
+        return (
+            None,
+            f"the table names {len(named)} files: {', '.join(named[:EXAMPLES])}; expected one for each lesion",
+        )
+    return _mask(tool, named[0], image, several)
+
+
 def _mask(
-    tool: ForeignMasks, file: object, image: Mapping[Any, Any], several: pd.Series
+    tool: ForeignMasks, file: str, image: Mapping[Any, Any], several: pd.Series
 ) -> tuple[npt.NDArray[np.bool_] | None, str]:
     """Return a mask on the canonical grid, or why there is none."""
-    if not isinstance(file, str):
-        return None, "no row of the table names a file"
     if file in several.index:
         return None, f"{file} is the file of {several[file]} lesions; expected one file for each lesion"
     path = Path(tool.folder) / file

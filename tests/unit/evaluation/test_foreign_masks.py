@@ -136,6 +136,22 @@ def test_files_are_named_by_keys_or_by_a_table(written: tuple[list[Path], pd.Dat
         score_foreign_masks([named.model_copy(update={"file": "{source}.png"})], folders, [])
 
 
+def test_a_lesion_with_several_files_has_no_mask(written: tuple[list[Path], pd.DataFrame], tmp_path: Path) -> None:
+    folders, lesions = written
+    first, second, *others = lesions.index
+    rows = [(first, "a.png"), (first, "b.png"), (second, "c.png"), (second, "c.png"), *((name, "") for name in others)]
+    for file, name in (("a", first), ("b", first), ("c", second)):
+        write_mask(tmp_path / "masks" / f"{file}.png", reference(lesions.loc[name]))
+    pd.DataFrame(rows, columns=["lesion_id", "file"]).to_csv(tmp_path / "masks.csv", index=False)
+    options = {"folder": str(tmp_path / "masks"), "file": "file", "table": str(tmp_path / "masks.csv")}
+    found = score_foreign_masks([ForeignMasks(name="a", **options)], folders, [])
+    assert found.scores["lesion_id"].tolist() == [second]
+    row = found.problems.set_index("value").loc[first]
+    assert row["problem"] == "the table names 2 files: a.png, b.png; expected one for each lesion"
+    assert row["row"] == "masks.csv row 2, masks.csv row 3"
+    assert (found.problems["side"] == "masks").all()  # both files are of the lesion
+
+
 def test_wrong_settings_are_refused(written: tuple[list[Path], pd.DataFrame], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected a pattern"):
         ForeignMasks(name="a", folder="x", file="mask.png")
