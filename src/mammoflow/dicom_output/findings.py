@@ -11,6 +11,8 @@ from mammoflow import __version__
 
 MANUFACTURER = "mammoflow"
 RESEARCH_ONLY = "Research only: not a medical device"
+NO_MILLIMETRES = "the image has no pixel spacing, and the objects state millimetres"
+"""Why an image whose lengths are in pixels gets no objects."""
 
 
 def plain_text(text: str) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from mammoflow.cohort.table_files import records
 from mammoflow.dicom_output.evidence import Evidence, NoReferenceError, film_evidence
-from mammoflow.dicom_output.findings import Algorithm, Finding
+from mammoflow.dicom_output.findings import NO_MILLIMETRES, Algorithm, Finding
 from mammoflow.dicom_output.objects import write_objects
 from mammoflow.dicom_output.segmentation import tracking_uid
 from mammoflow.errors import ExcludedCase, StudyError
@@ -37,7 +37,6 @@ from mammoflow.weights.origin import ORIGIN_FILE
 TABLE = "objects.parquet"
 FOLDERS = ("segmentation", "report")
 PICTURE = "the film is a picture and no DICOM file"
-NO_MILLIMETRES = "the image has no pixel spacing, and the objects state millimetres"
 EMPTY = "the mask is empty"
 
 

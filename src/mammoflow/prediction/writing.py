@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mammoflow.config.images import ImagesSettings
+from mammoflow.dicom_output.findings import NO_MILLIMETRES, Algorithm, Finding
 from mammoflow.formats.dicom_files import open_dicom
 from mammoflow.imaging.film import read_film
 from mammoflow.imaging.pictures import is_picture
@@ -17,6 +18,7 @@ from mammoflow.prediction.drawing import Outlined, draw_film
 from mammoflow.prediction.output import OVERLAY, REPORT, RESULT, SEGMENTATION
 from mammoflow.prediction.results import LesionResult, Prediction, mask_file
 from mammoflow.storage.files import write_image, write_mask, write_text, writing
+from mammoflow.tables.images import IN_PIXELS
 
 NO_DICOM = "no DICOM objects are written for a picture, because it has no DICOM identifiers to refer to"
 NO_MASK = "no DICOM objects are written, because no lesion has a mask"
@@ -61,8 +63,9 @@ def _write_dicom(prediction: Prediction, folder: Path) -> str:
     lesions = [lesion for lesion in prediction.lesions if lesion.mask.any()]
     if not lesions:
         return NO_MASK
+    if prediction.facts["image"]["spacing_origin"] == IN_PIXELS:
+        return f"no DICOM objects are written: {NO_MILLIMETRES}"
     from mammoflow.dicom_output.evidence import NoReferenceError, film_evidence
-    from mammoflow.dicom_output.findings import Algorithm
     from mammoflow.dicom_output.objects import write_objects
 
     header = open_dicom(prediction.image)
@@ -101,8 +104,6 @@ def _keys(lesions: Sequence[LesionResult]) -> list[str]:
     return keys
 
 
-def _finding(lesion: LesionResult, key: str, classifier: str) -> Any:
-    from mammoflow.dicom_output.findings import Finding
-
+def _finding(lesion: LesionResult, key: str, classifier: str) -> Finding:
     probability = lesion.malignancy[classifier].probability if classifier in lesion.malignancy else None
     return Finding(key, lesion.mask, lesion.request.kind, lesion.area_mm2, lesion.longest_diameter_mm, probability)

@@ -151,6 +151,17 @@ def test_picture_needs_a_spacing_and_gets_no_dicom(made_up: ModuleType, tmp_path
     assert not list((tmp_path / "film").glob("*.dcm"))
 
 
+def test_a_film_whose_lengths_are_in_pixels_gets_no_objects_that_state_millimetres(
+    made_up: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mammoflow.prediction.api.ImagesSettings", lambda: ImagesSettings(without_spacing="pixels"))
+    predict(made_up.write_film(tmp_path / "film.dcm"), [made_up.BOX], out=tmp_path / "film", threads=1)
+    content = json.loads((tmp_path / "film" / "result.json").read_text(encoding="utf-8"))
+    assert content["image"]["spacing_origin"] == "pixels"
+    assert "the image has no pixel spacing, and the objects state millimetres" in content["dicom_note"]
+    assert not list((tmp_path / "film").glob("*.dcm"))
+
+
 @pytest.mark.parametrize("name", [" lead.png", "trail.png ", "back\\slash.png", "colon:", "M\udcfcller.png"])
 def test_a_file_that_a_case_table_cannot_name_is_answered(made_up: ModuleType, tmp_path: Path, name: str) -> None:
     made_up.write_picture(tmp_path / "film.png").rename(tmp_path / name)
