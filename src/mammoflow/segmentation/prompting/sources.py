@@ -23,6 +23,7 @@ from mammoflow.reasons.prompts import PromptReason
 from mammoflow.storage.files import read_mask
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
 from mammoflow.tables.files import read_table
+from mammoflow.tables.images import FULLY_ANNOTATED
 from mammoflow.tables.masks import MASKS
 from mammoflow.tables.prompts import BOX, CLIPPED, MISSES, REFERENCE
 
@@ -94,7 +95,8 @@ def reader_source(
     """Return the boxes that a reader drew for the lesions of a shard.
 
     A row names its lesion, or its image alone: then it belongs to the lesion whose reference box it overlaps most, and
-    on an image with one lesion to that one, so that a box beside the lesion counts as the miss that it is.
+    on an image with one lesion to that one, so that a box beside the lesion counts as the miss that it is. Where the
+    run could not use every lesion of the image, a box that overlaps none may be that of another lesion: it is left out.
 
     Parameters
     ----------
@@ -133,7 +135,8 @@ def reader_source(
         image = image_rows.loc[first["image_id"]]
         try:
             box, clipped = _canonical_box(row, image, reader.unit)
-            lesion = by_lesion[_overlapping(box, candidates, by_lesion)]
+            all_known = key == "lesion_id" or bool(image.get(FULLY_ANNOTATED, True))
+            lesion = by_lesion[_overlapping(box, candidates, by_lesion, all_known)]
         except (ValueError, ExcludedCase) as error:
             case = first if key == "lesion_id" else {**first, "lesion_id": ""}
             problem = error.detail if isinstance(error, ExcludedCase) else str(error)
@@ -194,15 +197,12 @@ def _canonical_box(row: Mapping[str, Any], image: pd.Series, unit: str) -> tuple
     return (y0 * rows, x0 * columns, y1 * rows, x1 * columns), clipped
 
 
-def _overlapping(
-    box: tuple[float, float, float, float], candidates: list[str], lesions: Mapping[str, Mapping[str, Any]]
-) -> str:
-    """Return the lesion whose reference box overlaps a box most, by IoU; the only one of an image in any case."""
-    if len(candidates) == 1:
+def _overlapping(box: Box, candidates: list[str], lesions: Mapping[str, Mapping[str, Any]], all_known: bool) -> str:
+    """Return the lesion whose reference box overlaps a box most, by IoU; the only one in any case if all are known."""
+    if len(candidates) == 1 and all_known:
         return candidates[0]
     scores = [overlap(box, tuple(float(lesions[lesion][name]) for name in BOX)) for lesion in candidates]
     if max(scores) == 0:
-        raise ValueError(
-            f"box {[round(value, 1) for value in box]} (canonical px) meets none of the lesions {candidates}"
-        )
+        found = f"box {[round(value, 1) for value in box]} (canonical px) meets none of the lesions {candidates}"
+        raise ValueError(found if all_known else f"{found}, and the image has others that the run could not use")
     return candidates[int(np.argmax(scores))]

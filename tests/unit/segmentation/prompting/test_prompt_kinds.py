@@ -30,7 +30,7 @@ from mammoflow.segmentation.scoring.scores import ellipse_in_box
 from mammoflow.storage.files import read_mask, write_mask
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
 from mammoflow.tables.files import read_table, write_table
-from mammoflow.tables.images import CANONICAL_LESIONS
+from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.masks import MASKS
 from mammoflow.tables.prompts import PROMPTS
 
@@ -212,6 +212,25 @@ def test_boxes_by_image_find_their_lesion_and_unusable_ones_are_recorded(
     assert excluded["reason"].to_list() == [str(LesionReason.BOX_INVALID)] * 3
     assert excluded["detail"].str.contains("row 4").iloc[0]
     assert set(excluded["level"]) == {"row"}
+
+
+def test_a_box_on_a_lesion_that_the_run_could_not_use_goes_to_no_other(
+    shard: Path, cohort: Path, tmp_path: Path
+) -> None:
+    images = read_table(shard / "images.parquet", CANONICAL_IMAGES)
+    some_left_out = images.assign(fully_annotated=images["image_id"] != "two")
+    write_table(some_left_out, CANONICAL_IMAGES, shard / "images.parquet")
+    two = read_table(shard / "lesions.parquet", CANONICAL_LESIONS).set_index("lesion_id").loc["two_a", BOX]
+    on_it = ",".join(str(8 * value) for value in two)
+    rows = f"image_id,y0,x0,y1,x1\ntwo,700,500,760,570\ntwo,{on_it}\n"
+    prompts, excluded = read_boxes(shard, cohort, tmp_path, rows)
+    tight = prompts[prompts["margin_mm"] == 0]
+    assert tight[["lesion_id", "draw", "flag_box_misses"]].to_numpy().tolist() == [["two_a", 0, False]]
+    assert excluded["detail"].str.contains("the image has others that the run could not use").to_list() == [True]
+    # a row that names its lesion is a miss of that lesion
+    prompts, excluded = read_boxes(shard, cohort, tmp_path, "lesion_id,y0,x0,y1,x1\ntwo_a,700,500,760,570\n")
+    assert prompts["flag_box_misses"].all()
+    assert excluded.empty
 
 
 def test_boxes_beyond_the_film_are_clipped_and_flagged(
