@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mammoflow.errors import StudyError
 from mammoflow.imaging.geometry import Mask, box_of
-from mammoflow.segmentation.scoring.scores import box_mask, ellipse_in_box
+from mammoflow.segmentation.scoring.scores import box_mask, ellipse_in_box, not_empty
 from mammoflow.storage.files import read_mask
 
 Point = tuple[float, float, int]
@@ -123,10 +123,7 @@ def lesion_region(path: Path | None, box: npt.NDArray[np.float64], size: tuple[i
     mask = ellipse_in_box(box, size) if path is None else read_mask(path)
     if mask.shape != size:
         raise StudyError(f"mask {path} is {mask.shape}, expected {size}; run the image stage again")
-    if mask.any():
-        return mask
-    # A box smaller than a pixel holds the centre of none: every pixel that it touches is the lesion.
-    return box_mask(np.concatenate([np.floor(box[:2]), np.ceil(box[2:])]), size)
+    return not_empty(mask, box)
 
 
 def united(regions: Iterable[Mask]) -> Mask | None:

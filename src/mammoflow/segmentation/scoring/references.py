@@ -11,14 +11,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from mammoflow.errors import StudyError
-from mammoflow.segmentation.scoring.scores import Masks, Scores, box_mask, overlap, score_masks
+from mammoflow.segmentation.scoring.scores import Masks, Scores, box_mask, not_empty, overlap, score_masks
 from mammoflow.segmentation.scoring.surfaces import CutMask
 from mammoflow.storage.files import read_mask
 from mammoflow.tables.prompts import BOX
 
 
 class References:
-    """The reference masks of an image's lesions; a lesion of a study of boxes has its box.
+    """The reference masks of an image's lesions; a lesion of a study of boxes has its box, at least one pixel.
 
     Parameters
     ----------
@@ -47,7 +47,8 @@ class References:
             file = lesion["mask_file"]
             self.has_mask[str(lesion_id)] = not pd.isna(file)
             if pd.isna(file):
-                self.masks[str(lesion_id)] = box_mask(lesion[BOX].to_numpy(dtype=np.float64), size)
+                box = lesion[BOX].to_numpy(dtype=np.float64)
+                self.masks[str(lesion_id)] = not_empty(box_mask(box, size), box)
                 continue
             mask = read_mask(folder / file)
             if mask.shape != size:

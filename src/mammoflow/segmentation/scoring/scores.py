@@ -171,6 +171,16 @@ def box_mask(box: npt.NDArray[np.floating], size: tuple[int, int]) -> Masks:
     return ((y >= y0) & (y < y1))[:, None] & ((x >= x0) & (x < x1))[None, :]
 
 
+def not_empty(mask: Masks, box: npt.NDArray[np.floating]) -> Masks:
+    """Return the mask (height, width) of a lesion, or every pixel that its box touches where the mask has none.
+
+    A box smaller than a pixel (y0, x0, y1, x1 in canonical pixels, half-open) may hold the centre of none.
+    """
+    if mask.any():
+        return mask
+    return box_mask(np.concatenate([np.floor(box[:2]), np.ceil(box[2:])]), (mask.shape[0], mask.shape[1]))
+
+
 def mask_boxes(masks: Masks, otherwise: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return the box (N, 4) x0, y0, x1, y1 around each mask (N, height, width), half-open.
 

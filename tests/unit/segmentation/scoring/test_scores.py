@@ -8,7 +8,9 @@ import pytest
 from scipy.spatial.distance import dice as scipy_dice
 from scipy.spatial.distance import jaccard as scipy_jaccard
 
+from mammoflow.segmentation.matching import find_components, match
 from mammoflow.segmentation.prompting.boxes import expand_boxes
+from mammoflow.segmentation.scoring.references import References
 from mammoflow.segmentation.scoring.scores import Scores, box_mask, ellipse_in_box, mask_boxes, overlap, score_masks
 from mammoflow.segmentation.scoring.surfaces import CutMask
 from mammoflow.storage.files import read_mask
@@ -40,6 +42,17 @@ def test_one_reference_may_serve_many_masks() -> None:
     masks, reference = generator.random((5, 8, 8)) > 0.5, generator.random((1, 8, 8)) > 0.5
     shared, repeated = overlap(masks, reference), overlap(masks, np.repeat(reference, 5, axis=0))
     np.testing.assert_array_equal(shared.dice, repeated.dice)
+
+
+def test_a_reference_box_thinner_than_a_pixel_is_the_pixels_that_it_touches(tmp_path: Path) -> None:
+    image = {"height": 64, "width": 64, "row_spacing_mm": 0.2, "column_spacing_mm": 0.2}
+    lesion = {"patient_id": "p", "mask_file": None, "y0": 10.6, "x0": 10.0, "y1": 11.4, "x1": 13.0}
+    references = References(tmp_path, image, pd.DataFrame([lesion], index=["a"]))
+    masks = np.zeros((3, 64, 64), bool)
+    masks[0, 8:15, 8:15], masks[2, 40:42, 40:42] = True, True
+    assert references.score(["a"] * 3, masks).missed.tolist() == [False, True, True]
+    components = find_components(np.where(masks[0], 0.9, 0).astype(np.float32), 0.5, 1, "max")
+    assert match(components, [references.masks["a"]], "centre", 0.1).lesion == [0]
 
 
 def scored_pairs(masks: list[np.ndarray], references: list[np.ndarray], spacing: tuple[float, float]) -> Scores:
