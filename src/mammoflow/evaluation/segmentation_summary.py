@@ -74,9 +74,11 @@ def scored_rows(scores: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         The rows with their lesion's `split`, a label of `prompts`, `oracle_prompt` (see `prompted_by_reference`),
-        the columns BY_REFERENCE and `ellipse_dice`, that of the ellipse in the same prompt box; null for a point.
+        the columns BY_REFERENCE and `ellipse_dice`, that of the ellipse in the same prompt box; null for a point. Their
+        `seen` is True also where the model whose mask made the prompt was trained on the patient.
     """
-    rows = scores[scores["dice"].notna()]
+    rows = scores.assign(seen=_seen_by_any(scores))
+    rows = rows[rows["dice"].notna()]
     floor = rows[rows["model"] == ELLIPSE].set_index("prompt_id")["dice"]
     rows = rows.assign(oracle_prompt=prompted_by_reference(rows))
     return rows.assign(
@@ -101,6 +103,14 @@ def prompted_by_reference(scores: pd.DataFrame) -> pd.Series:
     handed_on = scores[scores["chosen"]]
     oracles = handed_on.loc[(handed_on["choice"] == ORACLE) | (handed_on["head_choice"] == ORACLE), "model"]
     return scores["origin"].isin("model:" + oracles.astype(str).unique().astype(object))
+
+
+def _seen_by_any(scores: pd.DataFrame) -> list[bool]:
+    """Tell for each row whether its model, or the one whose mask made its prompt, was trained on the patient."""
+    seen = scores[scores["seen"].astype(bool)]
+    trained_on = set(zip("model:" + seen["model"], seen["patient_id"], strict=True))
+    prompts = zip(scores["seen"], scores["origin"], scores["patient_id"], strict=True)
+    return [bool(itself) or (origin, patient) in trained_on for itself, origin, patient in prompts]
 
 
 def by_reference(rows: pd.DataFrame, chosen: bool) -> pd.Series:

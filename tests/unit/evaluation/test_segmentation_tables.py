@@ -88,6 +88,20 @@ def test_patients_that_the_weights_were_trained_on_are_counted() -> None:
     assert row(table, split="test", model="ellipse", selection="chosen")["patients_seen"] == 0
 
 
+def test_patients_of_the_model_whose_masks_made_the_prompts_are_counted() -> None:
+    dice = {"a": 0.9, "b": 0.4, "d": 0.6}
+    handed = [scores(dice, model).assign(origin="model:small", seen=False) for model in ("medsam_vit_b", "ellipse")]
+    elsewhere = scores(dice, "sam_vit_b").assign(origin="model:other", seen=False)
+    joined = pd.concat([SCORES, *(one.assign(prompt_id=one["prompt_id"] + "@m") for one in (*handed, elsewhere))])
+    table = segmentation_table(joined.reset_index(drop=True), LESIONS, BOOTSTRAP)
+    found = table[(table["split"] == "test") & (table["selection"] == "chosen")]
+    seen = found.set_index(["model", "prompts"])["patients_seen"]
+    assert seen[("medsam_vit_b", "box; model:small")] == 1
+    assert seen[("ellipse", "box; model:small")] == 1
+    assert seen[("ellipse", "box")] == 0
+    assert seen[("sam_vit_b", "box; model:other")] == 0
+
+
 def test_the_chosen_iteration_stands_beside_the_ellipse_on_the_same_prompts() -> None:
     table = segmentation_table(SCORES, LESIONS, BOOTSTRAP)
     chosen = row(table, split="test", model="small", selection="chosen")
