@@ -50,8 +50,13 @@ class TuningLesions:
     on_images: pd.DataFrame
 
     def rows(self, split: str) -> Rows:
-        """Return the rows of the lesions of a split."""
+        """Return the rows of a split, those of images without a lesion among them."""
         return np.flatnonzero(self.lesions["split"] == split)
+
+    def lesion_rows(self, split: str) -> Rows:
+        """Return the rows of the lesions of a split, without those of images that have none."""
+        is_lesion = ~self.lesions[EMPTY].astype(bool) if EMPTY in self.lesions.columns else True
+        return np.flatnonzero((self.lesions["split"] == split) & is_lesion)
 
     def patients(self, split: str) -> list[str]:
         """Return the patients of a split, as `source/patient`."""
@@ -167,7 +172,7 @@ def read_lesions(folders: list[Path], settings: TuneSettings | None = None) -> T
     all_lesions["image_index"] = [row_of[image_id] for image_id in all_lesions["image_id"]]
     data = TuningLesions(all_images, all_lesions, on_image.reset_index(drop=True))
     for split in ("train", "validation"):
-        if not len(data.rows(split)):
+        if not len(data.lesion_rows(split)):
             raise StudyError(
                 f"no {split} lesion with a mask in {len(folders)} image shards; expected at least one to tune on and "
                 "one to stop by"

@@ -478,6 +478,15 @@ def test_an_image_without_a_lesion_is_trained_on_from_its_middle(
     assert drawn.labels[0].tolist() == [1, -1]
     record = run(discs, sam_weights, tmp_path / "mine", epochs=1, empty_images=True, kinds=["point"])
     assert math.isfinite(record["validation_dice"])
+    assert (sum(record["lesions"].values()), record["empty_images"]) == (3, 1)
+    assert (record["validation_lesions"], record["images"]) == (2, 4)
+
+
+def test_images_without_a_lesion_are_no_lesions_to_tune_on(discs: Path) -> None:
+    lesions = read_table(discs / "lesions.parquet", CANONICAL_LESIONS)
+    write_table(lesions[lesions["split"] != "train"], CANONICAL_LESIONS, discs / "lesions.parquet")
+    with pytest.raises(StudyError, match="no train lesion with a mask"):
+        read_lesions([discs], settings(empty_images=True, kinds=["point"]))
 
 
 def test_validation_is_by_the_first_kind_of_prompt(discs: Path, sam_weights: Path) -> None:
