@@ -18,6 +18,7 @@ from mammoflow.config.automatic import AutomaticTrainingSettings
 from mammoflow.config.recipes import RecipeSettings, recipe_modules
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.segmentation.automatic.encoder import encoder_weights_file, prepare_encoder
+from mammoflow.segmentation.automatic.frozen_maps import FrozenMaps
 from mammoflow.segmentation.automatic.learner import AutomaticLearner
 from mammoflow.segmentation.automatic.loading import load_automatic
 from mammoflow.segmentation.automatic.samples import read_training_images
@@ -144,6 +145,26 @@ def test_maps_of_a_frozen_encoder_are_computed_once_and_are_the_same(folder: Pat
         torch.testing.assert_close(one, learner.model.upscale(three, batch.inputs.shape[-2:]), atol=1e-5, rtol=1e-4)
     assert learner_of("sam2_unet_vgg16", folder, encoder="frozen", augmentation="flips").maps is None
     assert learner_of("sam2_unet_tiny", folder, encoder="frozen").maps is None  # adapters are trained
+
+
+def test_maps_that_do_not_fit_are_computed_again_and_are_the_same(folder: Path) -> None:
+    learner = learner_of("sam2_unet_vgg16", folder, encoder="frozen")
+    learner.mode(training=False)
+    batch = next(iter(learner.batches(0)))
+    assert len(batch) > 1
+    rows = range(len(batch))
+    with torch.no_grad():
+        of_one = sum(level.nbytes for level in learner.network.encode(batch.inputs[:1]))
+        calls: list[int] = []
+        learner.network.encoder.register_forward_hook(lambda *_: calls.append(1))
+        everything, small = FrozenMaps(learner.network), FrozenMaps(learner.network, limit=of_one)
+        expected = everything.outputs(batch.inputs, rows)
+        found = [small.outputs(batch.inputs, rows) for _ in range(2)]
+    assert len(calls) == 3 * len(batch) - 1
+    assert list(small.cache.values) == [0]
+    for outputs in found:
+        for one, other in zip(outputs, expected, strict=True):
+            assert torch.equal(one, other)
 
 
 def test_the_decoder_has_its_own_rate(folder: Path) -> None:
