@@ -22,6 +22,10 @@ PROCEDURES: dict[str, Code] = {  # CID 6050, Breast Procedure Reported
     "R": codes.LN.BreastRightMammogram,
     "": codes.LN.BreastUnilateralMammogram,
 }
+RADIOGRAPHS = ("MG", "CR", "DX", "OT")
+"""Modalities of mammograms; scanned films have OT."""
+
+IMAGING_PROCEDURE = codes.SCT.ImagingProcedure  # CID 100, Quantitative Diagnostic Imaging Procedure
 VIEWS: dict[str, Code] = {  # CID 4014, View for Mammography
     "CC": codes.SCT.CranioCaudal,
     "MLO": codes.SCT.MedioLateralObliqueProjection,

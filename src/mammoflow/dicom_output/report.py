@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import highdicom as hd
 from highdicom import sr
+from pydicom.sr.coding import Code
 
 from mammoflow.dicom_output import codes
 from mammoflow.dicom_output.evidence import Evidence, made_uid
@@ -60,7 +61,7 @@ def report_object(
     observer = sr.ObserverContext(observer_type=codes.DEVICE, observer_identifying_attributes=device)
     content = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=observer),
-        procedure_reported=codes.PROCEDURES[film.laterality],
+        procedure_reported=_procedure(film),
         imaging_measurements=groups,
         title=codes.IMAGING_MEASUREMENT_REPORT,
         referenced_images=[_library_image(film)],
@@ -85,6 +86,13 @@ def report_object(
         )
     film.name_class(report)
     return report
+
+
+def _procedure(film: Evidence) -> Code:
+    """Return what was done: a mammogram of a side, or an imaging procedure where the film is no radiograph."""
+    if film.dataset.Modality in codes.RADIOGRAPHS:
+        return codes.PROCEDURES[film.laterality]
+    return codes.IMAGING_PROCEDURE
 
 
 def _group(

@@ -12,6 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
 
 from mammoflow.dicom_output.codes import VIEWS
 from mammoflow.dicom_output.evidence import NoReferenceError, film_evidence, made_uid
@@ -44,6 +45,7 @@ HEADERS: dict[str, dict[str, Any]] = {
     "CT": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2", "Modality": "CT"},
     "MR": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4", "Modality": "MR"},
     "PET": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.128", "Modality": "PT"},
+    "ultrasound": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.6.1", "Modality": "US"},
     "secondary capture of an MR": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "Modality": "MR"},
     "invalid dates and sex": {
         "PatientBirthDate": "1950",
@@ -160,6 +162,21 @@ def test_report_describes_the_film_in_its_library(
     assert (coded["Image Laterality"], coded["Image View"]) == ("Right", "medio-lateral oblique")
     numbers = {item.name.meaning: item.value for item in entry if item.ValueType == "NUM"}
     assert numbers["Horizontal Pixel Spacing"] == numbers["Vertical Pixel Spacing"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("modality", "procedure"),
+    [
+        *((one, codes.LN.BreastRightMammogram) for one in ("MG", "CR", "DX", "OT", None)),
+        *((one, codes.SCT.ImagingProcedure) for one in ("CT", "MR", "US", "ES")),
+    ],
+)
+def test_only_a_radiograph_is_reported_as_a_mammogram(
+    modality: str | None, procedure: Code, write_film: Callable[..., Path], write: Callable[..., tuple[Path, Path]]
+) -> None:
+    report = hd.sr.srread(write(write_film(Modality=modality))[1])
+    found = [item.value for item in report.content[0].ContentSequence if item.name == codes.DCM.ProcedureReported]
+    assert found == [procedure]
 
 
 def test_both_refer_to_the_film_and_mean_the_same_lesions(
