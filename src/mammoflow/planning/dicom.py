@@ -30,11 +30,12 @@ def dicom_inputs(config: StudyConfig, shard: str, fold: str) -> dict[str, str]:
         Folder of its fold, with a slash at its end; "" where there is none.
     """
     run, model = Path(config.results) / config.run, config.segmentation.default_model
-    masks = f"{model_folder(config, model, fold)}segmentation/{model}/{shard}/masks.parquet"
+    segmented = f"{model_folder(config, model, fold)}segmentation/{model}/{shard}"
     inputs = {
         "images": f"{fold}images/{shard}/images.parquet",
         "lesions": f"{fold}images/{shard}/lesions.parquet",
-        "masks": masks,
+        "masks": f"{segmented}/masks.parquet",
+        "weights": f"{segmented}/weights.json",  # the objects name the weights
     }
     if config.dicom.classifier:
         inputs["predictions"] = f"{fold}classification/{config.dicom.classifier}/predictions.parquet"

@@ -68,6 +68,7 @@ MASKS = pa.DataFrameSchema(
         "field_of_view": text(choices=("image", "window")),
         "prompt_id": text(nullable=True),  # null for an automatic model, as are iteration, choice and head_choice
         "mask_file": text(),  # canonical grid, 8-bit PNG {0, 255}, relative to the shard's folder
+        "digest": text(nullable=True, required=False),  # SHA-256 of the mask: a table is equal where its pictures are
         "iteration": integer(1, 10),
         "choice": text(nullable=True, choices=CHOICES),
         "head_choice": text(nullable=True, choices=HEAD_CHOICES),

@@ -35,6 +35,7 @@ def test_an_unknown_classifier_stops_before_the_first_job() -> None:
 def test_inputs_name_the_default_models_masks_and_the_classifiers_predictions() -> None:
     plain = dicom_inputs(config(), "00", "")
     assert plain["masks"] == "results/phantom/segmentation/small/00/masks.parquet"
+    assert plain["weights"] == "results/phantom/segmentation/small/00/weights.json"
     assert "predictions" not in plain
     with_classifier = dicom_inputs(config(dicom={"classifier": "context_crop"}), "00", "")
     assert with_classifier["predictions"] == "results/phantom/classification/context_crop/predictions.parquet"

@@ -16,7 +16,7 @@ from mammoflow.segmentation.prompting.prompts import make_prompts
 from mammoflow.segmentation.prompting.sources import BOX
 from mammoflow.segmentation.scoring.references import score_rows
 from mammoflow.segmentation.scoring.scores import Scores
-from mammoflow.storage.files import write_image, write_mask
+from mammoflow.storage.files import array_digest, write_image, write_mask
 from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
 from mammoflow.tables.features import OK, write_features
 from mammoflow.tables.files import empty_table, read_table, write_table
@@ -288,7 +288,8 @@ def _write_segmentation(
             shown += [prompt | {"patient_id": str(lesion["patient_id"])}] * len(BY_MODEL)
             _draw_scores(model, float(prompt["margin_mm"]), random, dice, missed)
         mask_file = f"mask/{lesion['lesion_id']}.png"
-        write_mask(folder / mask_file, _disc(lesion, random.uniform(0.75, 1.25), random.uniform(-4, 4)))
+        mask = _disc(lesion, random.uniform(0.75, 1.25), random.uniform(-4, 4))
+        write_mask(folder / mask_file, mask)
         prompt = of_lesion.set_index("margin_mm").loc[10.0]
         masks.append(
             {
@@ -297,6 +298,7 @@ def _write_segmentation(
                 "field_of_view": "image",
                 "prompt_id": prompt["prompt_id"],
                 "mask_file": mask_file,
+                "digest": array_digest(mask),
                 "iteration": 1,
                 "choice": "first",
                 "head_choice": "single",

@@ -18,7 +18,7 @@ from mammoflow.segmentation.protocol.automatic import AutomaticModel
 from mammoflow.segmentation.scoring.references import References, score_rows
 from mammoflow.segmentation.scoring.scores import Masks, score_masks
 from mammoflow.segmentation.scoring.surfaces import CutMask
-from mammoflow.storage.files import write_image, write_mask
+from mammoflow.storage.files import array_digest, write_image, write_mask
 from mammoflow.storage.names import file_name
 from mammoflow.tables.detections import AUTOMATIC, DETECTIONS, MAPS, NO_PROMPT
 from mammoflow.tables.files import empty_table, read_table, write_table
@@ -198,5 +198,6 @@ class _Detection:
         write_mask(self.output / file, mask)
         names = ("lesion_id", "image_id", "patient_id", "model", "field_of_view")
         nothing = dict.fromkeys(("prompt_id", "iteration", "choice", "head_choice", "predicted_iou"))
-        area = {"mask_file": file, "area_mm2": np.count_nonzero(mask) * pixel_mm2}
-        self.rows["masks"].append({**{name: row[name] for name in names}, **nothing, **area})
+        area_mm2 = np.count_nonzero(mask) * pixel_mm2
+        made = {"mask_file": file, "digest": array_digest(mask), "area_mm2": area_mm2}
+        self.rows["masks"].append({**{name: row[name] for name in names}, **nothing, **made})

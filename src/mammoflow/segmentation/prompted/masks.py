@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mammoflow.segmentation.prompted.refinement import Refined
-from mammoflow.storage.files import write_mask
+from mammoflow.storage.files import array_digest, write_mask
 from mammoflow.storage.names import file_name
 from mammoflow.tables.prompts import BOX
 
@@ -72,6 +72,7 @@ class MaskWriter:
                 {
                     **{str(key): value for key, value in row.items()},
                     "mask_file": file,
+                    "digest": array_digest(mask),
                     "iteration": int(chosen[index]) + 1,
                     "area_mm2": np.count_nonzero(mask) * pixel_mm2,
                     "predicted_iou": float(refined.predicted_iou[chosen[index], index]),

@@ -18,7 +18,7 @@ from mammoflow.segmentation.automatic.stage import segment_automatic
 from mammoflow.segmentation.protocol.automatic import AutomaticModel
 from mammoflow.segmentation.protocol.network_input import NetworkInput
 from mammoflow.segmentation.protocol.segmenter import ImageSize
-from mammoflow.storage.files import read_image, read_mask
+from mammoflow.storage.files import array_digest, read_image, read_mask
 from mammoflow.tables.detections import DETECTIONS, MAPS
 from mammoflow.tables.files import read_table
 from mammoflow.tables.masks import MASKS, SEGMENTATION_SCORES
@@ -96,6 +96,7 @@ def test_lesions_get_the_components_that_hit_them(run: Any) -> None:
     assert found.loc["A", "is_mask"].all()
     masks = tables["masks"].set_index("lesion_id")
     assert np.array_equal(read_mask(output / masks.loc["A/1", "mask_file"]), Disc(46, 30).mask())
+    assert masks.loc["A/1", "digest"] == array_digest(Disc(46, 30).mask())
     assert masks[["prompt_id", "iteration", "choice", "head_choice"]].isna().all(axis=None)
     scores = tables["scores"].set_index("lesion_id")
     assert scores.loc["A/0", "dice"] == 1.0

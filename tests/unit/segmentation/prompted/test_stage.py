@@ -14,6 +14,8 @@ from mammoflow.errors import ConfigError, StudyError
 from mammoflow.segmentation.loading import load_promptable
 from mammoflow.segmentation.prompted import stage as stage_module
 from mammoflow.segmentation.prompted.empty_images import images_without_lesions
+from mammoflow.segmentation.prompted.masks import MaskWriter
+from mammoflow.segmentation.prompted.refinement import Refined
 from mammoflow.segmentation.prompted.stage import segment
 from mammoflow.segmentation.prompting.prompts import make_prompts
 from mammoflow.segmentation.protocol.promptable import PromptableModel
@@ -67,6 +69,23 @@ def test_masks_have_names_that_fit_whatever_the_ids_are(shard: Path, small_weigh
     assert set(files.index) == {long, "one_b", "../../two"}
     assert files["one_b"] == "mask/one_b.png"
     assert sorted(f"mask/{path.name}" for path in (tmp_path / "out" / "mask").iterdir()) == sorted(files)
+
+
+def test_masks_of_one_area_at_other_places_give_another_table(tmp_path: Path) -> None:
+    table = pd.DataFrame([dict.fromkeys(MASKS.columns, "a") | {"choice": "first", "head_choice": "single"}])
+    table = table.assign(field_of_view="image")
+    prompts = pd.DataFrame([{"y0": 0.0, "x0": 0.0, "y1": 8.0, "x1": 8.0, "points": ""}])
+    undefined, written = np.full((1, 3), np.nan), []
+    for first in (0, 4, 0):
+        masks = np.zeros((1, 1, 8, 8), bool)
+        masks[0, 0, first : first + 2, 2:4] = True
+        refined = Refined(np.arange(1), masks, np.ones((1, 1)), np.zeros(1, np.int64), undefined, undefined)
+        writer = MaskWriter(tmp_path, frozenset({"a"}))
+        writer.write(table, prompts, refined, np.zeros(1, np.int64), 1.0)
+        write_table(pd.DataFrame(writer.rows), MASKS, tmp_path / "masks.parquet")
+        written.append((tmp_path / "masks.parquet").read_bytes())
+    assert written[0] != written[1]
+    assert written[0] == written[2]
 
 
 def test_tables_of_an_automatic_model_of_the_same_name_are_removed(
