@@ -23,6 +23,9 @@ STAYS = "stays_without_lesions"
 CANONICAL_IMAGES = pa.DataFrameSchema(
     {
         **{name: column for name, column in IMAGES.columns.items() if name != STAYS},
+        # Pixels of the picture in its file; the film's are other ones where those are not square.
+        "stored_height": integer(1, 100000, required=False),
+        "stored_width": integer(1, 100000, required=False),
         "film_height": integer(1, 100000),
         "film_width": integer(1, 100000),
         "film_spacing_mm": number(nullable=False, above=0),

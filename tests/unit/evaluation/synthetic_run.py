@@ -222,6 +222,8 @@ _HEADER: dict[str, object] = {
 
 def _write_images(folder: Path, lesions: pd.DataFrame, random: np.random.Generator, with_masks: bool) -> None:
     images = _image_columns(lesions).assign(
+        stored_height=HEIGHT,
+        stored_width=WIDTH,
         film_height=HEIGHT,
         film_width=WIDTH,
         film_spacing_mm=SPACING,

@@ -180,6 +180,7 @@ def test_films_of_oblong_pixels_become_square(
     prepare_images(SETTINGS, study, shard, tmp_path / "out", 1)
     images, lesions, _ = tables(tmp_path / "out")
     row = images.iloc[0]
+    assert (row["stored_height"], row["stored_width"]) == film.shape == (400, 300)
     assert (row["film_height"], row["film_width"], row["film_spacing_mm"]) == (200, 300, 0.2)
     assert (row["height"], row["width"]) == (133, 200)
     assert lesions.loc[0, "area_mm2"] == pytest.approx(30 * 0.1 * 40 * 0.2)

@@ -186,7 +186,8 @@ def _canonical_box(row: Mapping[str, Any], image: pd.Series, unit: str) -> tuple
     box = [corner for corner in corners if corner is not None]
     if len(box) < len(BOX):
         raise ValueError(f"box {[row[name] for name in BOX]} lacks a number")
-    size = int(image["film_height"]), int(image["film_width"])
+    grid = "stored" if pd.notna(image.get("stored_height")) else "film"  # an earlier shard has no size of the file
+    size = int(image[f"{grid}_height"]), int(image[f"{grid}_width"])
     rows, columns = image["height"] / size[0], image["width"] / size[1]
     row_mm, column_mm = (
         (rows * image["row_spacing_mm"], columns * image["column_spacing_mm"]) if unit == "mm" else (1, 1)

@@ -192,6 +192,19 @@ def test_a_readers_boxes_in_film_pixels_and_in_millimetres(shard: Path, cohort: 
     assert prompts[BOX].iloc[0].to_list() == pytest.approx([20, 10, 40, 30])
 
 
+def test_a_readers_boxes_on_a_film_of_oblong_pixels_are_in_those_of_its_file(
+    shard: Path, cohort: Path, tmp_path: Path
+) -> None:
+    images = read_table(shard / "images.parquet", CANONICAL_IMAGES)
+    oblong = images.assign(stored_height=2 * images["film_height"], stored_width=images["film_width"])
+    write_table(oblong, CANONICAL_IMAGES, shard / "images.parquet")
+    prompts, _ = read_boxes(shard, cohort, tmp_path, "lesion_id,y0,x0,y1,x1\none/a,320,80,640,240\n")
+    assert prompts[BOX].iloc[0].to_list() == [20, 10, 40, 30]
+    assert not prompts[["flag_box_clipped", "flag_box_misses"]].any(axis=None)
+    prompts, _ = read_boxes(shard, cohort, tmp_path, "lesion_id,y0,x0,y1,x1\none/a,16,5,32,15\n", unit="mm")
+    assert prompts[BOX].iloc[0].to_list() == pytest.approx([20, 10, 40, 30])
+
+
 def test_boxes_by_image_find_their_lesion_and_unusable_ones_are_recorded(
     shard: Path, cohort: Path, tmp_path: Path
 ) -> None:
