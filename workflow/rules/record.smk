@@ -19,7 +19,8 @@ onstart:
 
 
 onsuccess:
-    if workflow.dag_settings.forceall and not workflow.dag_settings.targets:
+    PART = workflow.dag_settings.targets or workflow.dag_settings.until or workflow.dag_settings.omit_from
+    if workflow.dag_settings.forceall and not PART:
         job_records.keep_start(RUN)
     run_records.end_record(CONFIG, run_records.FINISHED)
     run_lock.release(RUN)

@@ -69,7 +69,8 @@ def _job_of_tables(
 ) -> tuple[BiradsJob, Path]:
     """Return the settings for some tables, and the folder that contains them."""
     from mammoflow.cohort.case_tables import is_case_table
-    from mammoflow.cohort.image_free import columns_without_images
+    from mammoflow.cohort.image_free import columns_without_images, repeated_rows
+    from mammoflow.cohort.table_files import ORIGIN
     from mammoflow.config.base import validate_settings
     from mammoflow.config.birads import BiradsJob
 
@@ -87,7 +88,13 @@ def _job_of_tables(
     }
     if chosen == "table":
         given = dict(_key_and_column(text) for text in columns)
-        dataset["options"] = {"columns": columns_without_images(files[0], given) if files else given}
+        mapped = columns_without_images(files[0], given) if files else given
+        if mapped.get("lesion") == ORIGIN and (repeated := repeated_rows(files[0])):
+            click.echo(
+                f"{files[0].name}: {repeated} rows are equal to an earlier row in every column; each row counts as a "
+                "lesion of its own, because the table tells lesions apart in no other way"
+            )
+        dataset["options"] = {"columns": mapped}
     elif columns:
         raise ConfigError(f"--column: found {columns[0]!r} with the reader {chosen!r}; only the reader table has it")
     return validate_settings(BiradsJob, {"datasets": [dataset]}, "the options of mammoflow birads"), where

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mammoflow.cohort.column_mapping import BOX
-from mammoflow.cohort.table_files import ORIGIN, read_text_table
+from mammoflow.cohort.table_files import ORIGIN, PROBLEM, read_text_table
 
 NO_FILE = "=none"
 """A constant in the place of the file of a mask."""
@@ -43,3 +43,14 @@ def columns_without_images(path: Path, columns: Mapping[str, str]) -> dict[str, 
     if "mask" not in available:
         filled.setdefault("mask", NO_FILE)
     return {key: source for key, source in filled.items() if source}
+
+
+def repeated_rows(path: Path) -> int:
+    """Count the rows of a table that are equal to an earlier one in every column.
+
+    Raises
+    ------
+    StudyError
+        If the table cannot be read.
+    """
+    return int(read_text_table(path).drop(columns=[ORIGIN, PROBLEM]).duplicated().sum())

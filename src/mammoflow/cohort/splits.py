@@ -149,12 +149,19 @@ def check_no_leak(table: pd.DataFrame, by_image: bool = False, folds: pd.DataFra
     for key in ("image_path",) if by_image else ("patient_id", "image_path"):
         if key not in table.columns:
             continue
-        names = table[key] if key == "patient_id" or "study" not in table.columns else _with_study(table)
+        names = table[key]
+        if key == "image_path" and "study" in table.columns:
+            # The place on the disk, since the folder of one study may lie or be linked in another's.
+            names = _with_study(table, key).map(os.path.realpath, na_action="ignore")
         for split, sides in splits.items():
             several = sides.groupby(names).transform("nunique") > 1
             if several.any():
                 shared = sides[several].groupby(names[several]).agg(lambda found: sorted(set(found)))
-                cases = "; ".join(f"{name} in {' and '.join(found)}" for name, found in shared.head(5).items())
+                shown = names if "study" not in table.columns else _with_study(table, key)
+                cases = "; ".join(
+                    f"{' = '.join(dict.fromkeys(shown[names == name].head(2)))} in {' and '.join(found)}"
+                    for name, found in shared.head(5).items()
+                )
                 raise LeakageError(
                     f"{len(shared)} {key} values are in more than one {split}: {cases}. Expected every patient and "
                     "film on one side only; nothing was written. Check the patient and image columns of the case table"
@@ -166,9 +173,9 @@ def shard_of(patient_id: str, shards: int) -> int:
     return int(text_digest(patient_id)[:16], 16) % shards
 
 
-def _with_study(table: pd.DataFrame) -> pd.Series:
-    """Return the place of each film on the disk, since the folder of one study may lie or be linked in another's."""
-    return table["study"].str.cat(table["image_path"], sep="/").map(os.path.realpath, na_action="ignore")
+def _with_study(table: pd.DataFrame, key: str) -> pd.Series:
+    """Return patients as they are, and each film with the folder of its study before its path."""
+    return table[key] if key == "patient_id" else table["study"].str.cat(table[key], sep="/")
 
 
 def _test_side(units: pd.DataFrame, settings: SplitSettings) -> set[str]:

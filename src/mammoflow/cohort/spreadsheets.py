@@ -14,6 +14,8 @@ from mammoflow.errors import MammoflowError, StudyError
 MOST_CELLS = 20_000_000
 LARGEST_INFLATED = 2**30  # bytes of a workbook without its compression
 ZEROS = re.compile(r"0{2,}")
+WITHOUT_RESULT = re.compile(rb'<c\b[^>]*\br="([A-Z]+[0-9]+)"[^>]*>\s*<f\b(?:[^>]*/>|[^>]*>[^<]*</f>)\s*</c>')
+"""A cell of a sheet that has a formula and no element for its result; an empty text is an empty element."""
 
 
 def read_sheet(path: Path, sheet: str = "") -> tuple[list[tuple[int, list[str]]], list[str]]:
@@ -65,11 +67,12 @@ def read_sheet(path: Path, sheet: str = "") -> tuple[list[tuple[int, list[str]]]
         raise StudyError(f"case table {path} is empty; expected a header and one row per lesion")
     chosen = sheet or filled[0]
     cells = values[chosen]
+    never = _without_result(content)
     uncomputed = [
         cell.coordinate
         for row in formulas[chosen].iter_rows()
         for cell in row
-        if cell.data_type == "f" and _is_uncomputed(cells[cell.coordinate])
+        if cell.data_type == "f" and _is_uncomputed(cells[cell.coordinate], never)
     ]
     if uncomputed:
         raise StudyError(
@@ -90,9 +93,16 @@ def read_sheet(path: Path, sheet: str = "") -> tuple[list[tuple[int, list[str]]]
     return [(place, row) for place, row in rows if any(row)], notes
 
 
-def _is_uncomputed(cell: Any) -> bool:
+def _is_uncomputed(cell: Any, never: set[str]) -> bool:
     """Tell whether the cell of a formula has no result; openpyxl gives an empty text as None too."""
-    return cell.value is None and cell.data_type != "str"
+    return cell.value is None and (cell.data_type != "str" or cell.coordinate in never)
+
+
+def _without_result(content: bytes) -> set[str]:
+    """Return the places of formulas that a program has written without a result, in any sheet of a workbook."""
+    with zipfile.ZipFile(BytesIO(content)) as book:
+        sheets = [name for name in book.namelist() if name.startswith("xl/worksheets/") and name.endswith(".xml")]
+        return {place.decode() for name in sheets for place in WITHOUT_RESULT.findall(book.read(name))}
 
 
 def _refuse_inflated(content: bytes, path: Path) -> None:

@@ -41,8 +41,6 @@ def check_classifier(entry: Any, network: Any, inputs: Family) -> None:
     ValueError
         Naming the key, what was found and what to write.
     """
-    if "$" in entry.title:
-        raise ValueError(f"title is {entry.title!r}; expected one without $, which a figure would read as a formula")
     _check_batch(entry, network, inputs.load(entry.input))
     if (why := NO_TUNING.get(entry.trainer)) and getattr(entry.input_options, "tune", "none") != "none":
         raise ValueError(
@@ -54,7 +52,7 @@ def check_classifier(entry: Any, network: Any, inputs: Family) -> None:
 
 
 def check_titles(entries: Mapping[str, Any]) -> None:
-    """Refuse classifiers that figures and tables would show by the same name.
+    """Refuse classifiers that figures and tables would show by the same name, and titles that a figure cannot show.
 
     Parameters
     ----------
@@ -64,10 +62,15 @@ def check_titles(entries: Mapping[str, Any]) -> None:
     Raises
     ------
     ValueError
-        Naming the key of the second one, its title, and the other classifier.
+        Naming the key, the title, and the other classifier of the same name.
     """
     by_title: dict[str, str] = {}
     for name, entry in entries.items():
+        if "$" in entry.title:
+            raise ValueError(
+                f"classifiers.{name}.title is {entry.title!r}; expected one without $, which a figure may read as a "
+                "formula"
+            )
         title = entry.title or name.replace("_", " ")
         other = by_title.setdefault(title, name)
         if other != name:

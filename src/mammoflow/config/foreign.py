@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -127,27 +126,3 @@ class ForeignMasks(ForeignSource):
         if not self.table and (not parts or unknown):
             raise ValueError(f"file is {self.file!r}; expected a pattern with one of {', '.join(KEYS)} in braces")
         return self
-
-
-def check_foreign_names(sources: Sequence[ForeignSource], taken: Sequence[str], key: str) -> None:
-    """Check that each tool has a name of its own.
-
-    Parameters
-    ----------
-    sources
-        What the tools gave.
-    taken
-        Names of classifiers and ensembles, or of segmentation models.
-    key
-        Key of the settings, for messages.
-
-    Raises
-    ------
-    ValueError
-        If a name is taken; the message begins with the key.
-    """
-    names: list[str] = []
-    for place, one in enumerate(sources):
-        if one.name in (*taken, *names):
-            raise ValueError(f"{key}.{place}.name is {one.name!r}, the name of another row; expected a name of its own")
-        names.append(one.name)

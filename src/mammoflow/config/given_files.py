@@ -75,11 +75,12 @@ def prefetched_models(segmentation: SegmentationSettings, of_exam: Sequence[str]
         Name -> file that the configuration names for it, or "".
     """
     trainings = [entry.train for entry in segmentation.models.values() if entry.train]
-    labels = {one.model: one.weights for one in map(box_labels, trainings) if one is not None}
+    # Weights that the labels name are the user's own, or those of a model that the run trains.
+    labels = [one.model for one in map(box_labels, trainings) if one is not None and not one.weights]
     names = [*segmentation.run, *(train.start for train in trainings)]
     names += [name for name in (*labels, *of_exam) if _is_fetched(name)]
     named = {name: segmentation.models.get(name, ModelSettings()).weights for name in names}
-    return {name: file or labels.get(name, "") for name, file in named.items() if name in published_names()}
+    return {name: file for name, file in named.items() if name in published_names()}
 
 
 def _is_fetched(model: str) -> bool:

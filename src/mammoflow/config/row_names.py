@@ -74,8 +74,5 @@ def check_own_names(given: Mapping[str, str], taken: Sequence[str]) -> None:
     rows = list(taken)
     for key, name in given.items():
         if name in rows:
-            raise ValueError(
-                f"{key} is {name!r}, the name of another row of the comparison; expected a name of its own; choose "
-                "another one"
-            )
+            raise ValueError(f"{key} is {name!r}, the name of another row; expected a name of its own")
         rows.append(name)

@@ -20,7 +20,6 @@ from mammoflow.config.dicom import DicomSettings
 from mammoflow.config.download import DownloadSettings, PrefetchJob, PrefetchSettings
 from mammoflow.config.evaluation import ComparisonSettings, IntervalSettings, ReportSettings
 from mammoflow.config.features import FeaturesSettings
-from mammoflow.config.foreign import check_foreign_names
 from mammoflow.config.given_files import options_with_label_weights, prefetched_models
 from mammoflow.config.images import ImagesSettings
 from mammoflow.config.model_search import ModelSearchJob, ModelSearchSettings, check_search_names
@@ -31,6 +30,7 @@ from mammoflow.config.prompts import PromptSettings
 from mammoflow.config.real_exam import RealExamSettings
 from mammoflow.config.recipes import RecipeSettings, TrainSettings
 from mammoflow.config.robustness import RobustnessSettings, robustness_job
+from mammoflow.config.row_names import check_own_names
 from mammoflow.config.saliency import SaliencyJob, SaliencySettings
 from mammoflow.config.search import SearchSettings
 from mammoflow.config.search_job import SearchJob
@@ -172,7 +172,8 @@ class StudyConfig(Settings):
         self.robustness.chosen_models(self.segmentation)
         self.robustness.chosen_classifiers(self.classification, self.segmentation)
         self.comparison.check_classifiers(self.classification.of_malignancy(), self.features.run)
-        check_foreign_names(self.comparison.masks, [*self.segmentation.run, *RESERVED_NAMES], "comparison.masks")
+        of_tools = {f"comparison.masks.{place}.name": one.name for place, one in enumerate(self.comparison.masks)}
+        check_own_names(of_tools, [*self.segmentation.run, *RESERVED_NAMES])
         self.comparison.check_families(self.features.run)
         if self.comparison.needs_stability and self.cohort.split.all_folds:
             raise ValueError(

@@ -75,7 +75,8 @@ def ablation_table(
     for base, change, model in _with_bases(settings.classifiers):
         if model in areas.candidates:
             trainings = _trainings_of_seeds(areas.candidates[model], areas.candidates[base])
-            rows.append(_paired_row(base, change, model, areas, trainings, run.training))
+            row = _paired_row(base, change, model, areas, trainings, run.training)
+            rows.append(row | {"mark": "; ".join(areas.candidates[model].marking_notes)})
     return pd.DataFrame(rows, columns=[*ABLATION_COLUMNS])
 
 

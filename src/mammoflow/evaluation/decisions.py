@@ -85,18 +85,18 @@ def difference_p_value(first: Proportion, second: Proportion) -> float:
     interval with coverage .95 does not contain 0. The parameters are those of `difference_interval`; no p value is
     below `SMALLEST_P`.
     """
-    value = first.value - second.value
-    if value == 0:
-        return 1.0
+    is_higher = first.value > second.value
 
     def nearest_bound(logarithm: float) -> float:
         low, high = difference_interval(first, second, 1 - math.exp(logarithm))
-        return low if value > 0 else -high
+        return low if is_higher else -high
 
-    least = math.log(SMALLEST_P)
+    least, most = math.log(SMALLEST_P), -1e-9
+    if nearest_bound(most) <= 0:  # the values differ by no more than rounding
+        return 1.0
     if nearest_bound(least) > 0:
         return SMALLEST_P
-    return math.exp(float(brentq(nearest_bound, least, -1e-9, xtol=1e-10)))
+    return math.exp(float(brentq(nearest_bound, least, most, xtol=1e-10)))
 
 
 def compare_decisions(

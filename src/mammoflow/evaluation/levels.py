@@ -127,7 +127,7 @@ def level_table(
     Parameters
     ----------
     candidates
-        The first one is BI-RADS; of the others, models that give probabilities have rows.
+        The first one is BI-RADS. Classifiers, other tools, ensembles, fusions and feature models have rows.
     lesions
         Labelled test lesions, indexed by lesion.
     rule

@@ -174,8 +174,8 @@ def _price(
         ]
         one, other = (replace(share, influence=of) for share, of in zip(shares, padded, strict=True))
         # As in a paired comparison, runs with the same decisions have no interval.
-        differ = one.value != other.value or not np.allclose(one.influence, other.influence, rtol=0, atol=1e-12)
-        has_interval = enough and differ
+        differences = [one.value - other.value, *(one.influence - other.influence)]
+        has_interval = enough and not np.allclose(differences, 0, rtol=0, atol=1e-12)
         bounds = difference_interval(one, other, rule.confidence) if has_interval else (math.nan, math.nan)
         found |= Estimate(one.value - other.value, *bounds).columns("price_accuracy")
         found["price_accuracy_p"] = difference_p_value(one, other) if has_interval else math.nan

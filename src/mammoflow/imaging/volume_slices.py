@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mammoflow.config.images import THRESHOLD, ImagesSettings
+from mammoflow.config.images import ImagesSettings
 from mammoflow.formats.volumes import read_slice
 from mammoflow.imaging.film import Film, read_film
 from mammoflow.imaging.film_header import FilmHeader
@@ -89,8 +89,7 @@ def read_mask_slice(path: Path, place: str, value: str) -> Mask:
     place
         Plane and index of the slice.
     value
-        Which voxels belong to the lesion, see `mammoflow.config.images.MASK_VALUE`; "" takes all above 0. Numbers apply
-        to rounded voxels, and a threshold to voxels as they are.
+        Which voxels belong to the lesion, see `mammoflow.config.images.MASK_VALUE`; "" takes all above 0.
 
     Raises
     ------
@@ -98,7 +97,5 @@ def read_mask_slice(path: Path, place: str, value: str) -> Mask:
         See `mammoflow.formats.volumes.read_slice`; MASK_LEVELS where no pixel has the value.
     """
     pixels, _, _ = read_slice(path, place)
-    value = value or ANY_VALUE
-    # A voxel of 0.4 is above 0, as it is for the reader of the cohort, although it rounds to 0.
-    whole = np.ceil(pixels) if THRESHOLD.fullmatch(value) else np.rint(pixels)
-    return mask_of_value(np.clip(whole, 0, WHITE).astype(np.uint16), value, path.name)
+    levels = np.clip(np.rint(pixels), 0, WHITE).astype(np.uint16)
+    return mask_of_value(levels, value or ANY_VALUE, path.name)

@@ -87,7 +87,7 @@ class Fingerprints:
     def of_given(self, files: Iterable[str]) -> str:
         """Return the fingerprint of the content of files that the run does not make; those that it makes are left out.
 
-        A `record.json` beside a file belongs to it: for weights it says which patients they were trained on.
+        A `record.json` beside any of them belongs to it: for weights it says which patients they were trained on.
 
         Parameters
         ----------
@@ -97,7 +97,7 @@ class Fingerprints:
         given = [file for file in files if not self.is_made(file)]
         records = {str(Path(file).parent / RECORD_FILE) for file in given}
         given += sorted(record for record in records if Path(record).is_file())
-        return self._digest(self._given(given))
+        return self._digest(self._given(dict.fromkeys(given)))
 
     def digest(self, file: str) -> str:
         """Return the SHA-256 of a file that the run does not make; it is read only where its state is not known."""

@@ -21,9 +21,8 @@ def further_images(config: StudyConfig, model: str) -> list[str]:
     """
     tables: list[str] = []
     for folder in map(Path, training(config, model).more_images):
-        cohorts = [
-            place / "cohort" / "shards" for place in (folder.parent, folder.parent.parent)
-        ]  # of a run, or a fold
+        # The folder of images is that of a run or of a fold.
+        cohorts = [place / "cohort" / "shards" for place in (folder.parent, folder.parent.parent)]
         cohort = next((place for place in cohorts if place.is_dir()), folder)
         shards = [table for table in sorted(folder.glob("*/images.parquet")) if (cohort / table.parent.name).is_dir()]
         if not shards:

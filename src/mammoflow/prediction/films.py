@@ -136,6 +136,8 @@ def _named_by_a_table(file: Path, link: Path) -> Path:
             return file
     except ExcludedCase:
         pass
+    if not file.is_file():
+        return file
     link.symlink_to(file)
     return link
 

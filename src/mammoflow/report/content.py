@@ -228,7 +228,7 @@ def names_of_inputs(inputs: Mapping[str, Sequence[str]], kind: str) -> list[str]
     paths = [Path(path) for path in inputs.get(kind, ())]
     # a shard or a table is in the folder of the name; the others are that folder
     inside = kind in IN_FOLDER
-    return list(dict.fromkeys(path.parent.name if inside or path.suffix else path.name for path in paths))
+    return list(dict.fromkeys(path.parent.name if inside or path.suffix == ".parquet" else path.name for path in paths))
 
 
 def settings_files(folder: Path, inputs: Mapping[str, Sequence[str]]) -> list[Row]:

@@ -123,8 +123,8 @@ def begin_files(folder: Path, files: Iterable[str], anything: Iterable[str] = ()
     foreign = [name for name in planned if name not in written and (folder / name).exists()]
     if foreign:
         raise StudyError(
-            f"{folder / foreign[0]} exists and was not written by an earlier run; expected a folder without files of "
-            "these names; nothing was changed: name another folder for the results"
+            f"{folder / foreign[0]} exists and was not written by an earlier run, or by one of an earlier version; "
+            "expected a folder without files of these names; nothing was changed: remove it or name another folder"
         )
     note = {**marker, "files": sorted({*written, *planned})}
     write_text(folder / MARKER, json.dumps(note) + "\n")

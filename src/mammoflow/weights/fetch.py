@@ -26,8 +26,8 @@ def fetch_weights(name: str, target: Path, url_override: str | None = None, tran
     """Bring published weights to this machine, for nodes without a network; return the file.
 
     What a package brings, and what is there already and whole, is kept; what was broken off is continued. Where the
-    publisher gives no SHA-256, the one that was found is said and recorded beside the file. Where he gives no checksum
-    at all, the file is held to the recorded one from then on.
+    publisher gives no SHA-256, the one that was found is said and recorded beside the file. Where the publisher gives
+    no checksum at all, the file is held to the recorded one from then on.
 
     Parameters
     ----------

@@ -107,7 +107,7 @@ def write_origin(folder: Path, model: ModelSpec) -> None:
 
 
 def are_of_other_weights(here: Iterable[Path], there: Iterable[Path]) -> bool:
-    """Tell whether masks are of weights that made none of some other masks, as far as the records beside both tell.
+    """Tell whether some weights that made masks made none of some other masks, as far as the records of both tell.
 
     Parameters
     ----------

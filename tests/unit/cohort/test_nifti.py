@@ -186,14 +186,10 @@ def test_a_second_mask_of_one_number_leaves_the_slices_of_its_volume_in_doubt(tm
 
 
 def test_a_soft_mask_marks_in_the_image_what_it_marks_in_the_cohort(tmp_path):
-    soft = two_masks()[0] * np.float32(0.4)
+    soft = two_masks()[0] * np.float32(0.8)
+    soft[soft == 0] = 0.4  # what is left of a mask that was brought to another grid
     assert lesions_of(selected(tmp_path, "lesion", soft)) == {1: [1], 2: [1], 3: [1]}
-    path = tmp_path / "benign" / "masks" / "v_1.nii"
-    for value in ("", ">0"):
-        assert read_mask_slice(path, "axial 2", value).sum() == 25
-    for value in ("1", ">1"):
-        with pytest.raises(ExcludedCase, match=f"no pixel of v_1.nii has the value {value}"):
-            read_mask_slice(path, "axial 2", value)
+    assert read_mask_slice(tmp_path / "benign" / "masks" / "v_1.nii", "axial 2", ">0").sum() == 25
 
 
 def test_a_file_that_is_no_volume_is_excluded(tmp_path):

@@ -168,7 +168,7 @@ def test_a_film_of_a_linked_study_inside_another_one_is_on_one_side(tmp_path):
     table.assign(**names, patient=table["patient"].str.replace("P", "Q")).to_csv(inner / "table.csv", index=False)
     (tmp_path / "link").symlink_to(inner)
     settings = settings_of(dataset(outer, "outer"), dataset(tmp_path / "link", "inner"), method="kfold", folds=3)
-    with pytest.raises(LeakageError, match=r"outer/films/\d_CC\.png in "):
+    with pytest.raises(LeakageError, match=r"/link/(\d_CC\.png) = \S+/outer/films/\1 in "):
         Cohort(settings, tmp_path / "cohort")
 
 

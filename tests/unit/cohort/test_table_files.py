@@ -220,18 +220,26 @@ def test_sheets_and_formulas_of_a_workbook(tmp_path):
         read_text_table(path)
 
 
-def test_a_formula_whose_stored_result_is_an_empty_text_is_a_blank(read):
-    book = workbook([["image", "usable"], ["a.png", '=IF(1=2,"no","")']])
-    without = b'<c r="B2"><f>IF(1=2,"no","")</f><v /></c>'
+def changed(book, before, after):
+    """Return a workbook with another text in its first sheet."""
     stream = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(book)) as old, zipfile.ZipFile(stream, "w") as new:
         for name in old.namelist():
             part = old.read(name)
-            assert (without in part) == name.endswith("sheet1.xml")
-            new.writestr(name, part.replace(without, without.replace(b'"B2"', b'"B2" t="str"')))
-    assert read(stream.getvalue(), "cases.xlsx")["usable"].tolist() == [""]
-    with pytest.raises(StudyError, match="formula in B2 has no stored result"):
-        read(book, "cases.xlsx")
+            assert (before in part) == name.endswith("sheet1.xml")
+            new.writestr(name, part.replace(before, after))
+    return stream.getvalue()
+
+
+def test_a_formula_whose_stored_result_is_an_empty_text_is_a_blank(read):
+    book = workbook([["image", "usable"], ["a.png", '=IF(1=2,"no","")']])
+    without = b'<c r="B2"><f>IF(1=2,"no","")</f><v /></c>'
+    empty = changed(book, without, without.replace(b'"B2"', b'"B2" t="str"'))
+    assert read(empty, "cases.xlsx")["usable"].tolist() == [""]
+    without_result = changed(book, without, without.replace(b'"B2"', b'"B2" t="str"').replace(b"<v />", b""))
+    for never_computed in (book, without_result):
+        with pytest.raises(StudyError, match="formula in B2 has no stored result"):
+            read(never_computed, "cases.xlsx")
 
 
 def test_parquet_is_told_by_content_and_bytes_are_text(read):

@@ -239,6 +239,13 @@ def test_several_lesions_of_one_view_have_a_row_each(tmp_path: Path, named: str)
     assert (row["n"], row["n_malignant"], row["recall"]) == (14, 6, 1)
 
 
+def test_equal_rows_that_nothing_tells_apart_are_named(tmp_path: Path) -> None:
+    path = write_table(tmp_path, patient=["P1", "P1", "P2"], birads=[5, 5, 2], label=["malignant"] * 2 + ["benign"])
+    result = call([path], tmp_path / "out")
+    assert "1 rows are equal to an earlier row in every column; each row counts as a lesion of its own" in result.output
+    assert "3 rows, one for each lesion on a view" in result.output
+
+
 def test_a_study_without_assessments_stops_with_a_reason(tmp_path: Path) -> None:
     result = call([made_up_table(tmp_path)], tmp_path / "out")
     assert result.exit_code == 1

@@ -130,3 +130,13 @@ def test_equal_shares_have_a_p_value_of_1_and_far_ones_the_smallest() -> None:
     assert difference_p_value(*shares) == 1
     far = compare_decisions([np.ones(4000)], [np.zeros(4000)], np.arange(4000)).shares
     assert difference_p_value(*far) == SMALLEST_P
+
+
+def test_shares_that_differ_by_rounding_alone_have_a_p_value_of_1() -> None:
+    codes = np.arange(73)
+    first, second = (
+        compare_decisions([(codes < right).astype(float) for right in seeds], [np.ones(73)], codes).shares[0]
+        for seeds in ((60, 66, 70), (59, 67, 70))
+    )
+    assert first.value == pytest.approx(second.value)
+    assert difference_p_value(first, second) == pytest.approx(1)

@@ -10,7 +10,7 @@ import pytest
 import synthetic_run
 
 from mammoflow.config.evaluation import ComparisonSettings
-from mammoflow.config.foreign import ForeignMasks, check_foreign_names
+from mammoflow.config.foreign import ForeignMasks
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.evaluation.bootstrap import PatientBootstrap
@@ -157,7 +157,7 @@ def test_wrong_settings_are_refused(written: tuple[list[Path], pd.DataFrame], tm
         ForeignMasks(name="a", folder="x", file="mask.png")
     tool = ForeignMasks(name="small", folder=str(tmp_path))
     with pytest.raises(ValueError, match=r"comparison.masks.0.name is 'small'"):
-        check_foreign_names([tool], ["small"], "comparison.masks")
+        StudyConfig(comparison=ComparisonSettings(masks=[tool]))
     with pytest.raises(ConfigError, match="of a segmentation model"):
         score_foreign_masks([tool], [], ["small"])
     with pytest.raises(StudyError, match="no lesion of the run has a mask"):

@@ -80,7 +80,7 @@ def test_the_model_that_makes_masks_of_boxes_is_fetched_found_and_required(tmp_p
         check_files(study)
     file = tmp_path / "x.pth"
     named = config(["small", "mine"], {"mine": _boxes(weights=str(file))})
-    assert named.stages()["prefetch"].model_dump()["models"] == {"small": "", "sam_vit_b": str(file)}
+    assert named.stages()["prefetch"].model_dump()["models"] == {"small": ""}  # the file is the user's own
     with pytest.raises(ConfigError, match=r"models\.mine\.train\.options\.labels\.weights: found '.*x\.pth', which"):
         check_files(named)
     file.touch()

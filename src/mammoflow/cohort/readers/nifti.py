@@ -80,7 +80,8 @@ class StudyReader(FoldersReader):
         path = safe_path(self.study, str(row["mask_name"]))
         refuse_other_grid(safe_path(self.study, str(row["image_name"])), path)
         mask = read_volume(path).voxels
-        marked = np.isin(np.rint(mask), options.mask_values) if options.mask_values else mask > 0
+        whole = np.rint(mask)  # as the image stage reads it; the outline of a soft mask is at a half
+        marked = np.isin(whole, options.mask_values) if options.mask_values else whole > 0
         others = tuple(axis for axis in range(3) if axis != AXES[options.plane])
         areas: Areas = marked.sum(axis=others)
         if not areas.any():

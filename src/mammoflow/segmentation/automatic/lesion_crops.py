@@ -17,8 +17,8 @@ import numpy.typing as npt
 from mammoflow.imaging.canonical import read_canonical
 from mammoflow.imaging.geometry import Mask, box_of, crop, resize
 from mammoflow.segmentation.automatic.samples import TrainingImages
-from mammoflow.segmentation.networks.grey_levels import BACKGROUND
 from mammoflow.segmentation.protocol.lesion_generator import BENIGN, LESION_PX, MALIGNANT, SIDE, UNKNOWN
+from mammoflow.segmentation.protocol.network_input import BACKGROUND
 from mammoflow.storage.files import array_digest, text_digest
 from mammoflow.training.batching import Rows
 

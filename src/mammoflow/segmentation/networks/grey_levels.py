@@ -9,13 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mammoflow.segmentation.protocol.automatic import AutomaticModel
+from mammoflow.segmentation.protocol.network_input import BACKGROUND
 from mammoflow.segmentation.protocol.segmenter import ImageSize
 from mammoflow.storage.files import text_digest
 
 CHANNELS = 3
-
-BACKGROUND = 0.02
-"""Grey levels up to this share of the largest are background."""
 
 PERCENTILES = (1.0, 99.5)
 

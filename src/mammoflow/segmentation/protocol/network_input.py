@@ -16,6 +16,9 @@ from mammoflow.segmentation.protocol.segmenter import ImageSize
 MULTIPLE = 32
 """Rows and columns of what a network sees are multiples of this, the stride of common networks."""
 
+BACKGROUND = 0.02
+"""Grey levels up to this share of the largest are background."""
+
 CLAHE_BINS = 256
 """Bins of the histograms of CLAHE, one for each level of 8 bits, as it is published and used."""
 
@@ -109,12 +112,13 @@ class NetworkInput:
         return np.asarray(resize(np.ascontiguousarray(values[:rows, :columns]), size), dtype=np.float32)
 
     def _equalised(self, grid: npt.NDArray[np.uint16], clip: float) -> npt.NDArray[np.uint16]:
-        """Apply CLAHE to a grid (rows, columns)."""
+        """Apply CLAHE to a grid (rows, columns); with 256 bins the background, which it would lift, is 0."""
         clahe = cv2.createCLAHE(clipLimit=clip, tileGridSize=(self.clahe_tiles, self.clahe_tiles))
         if self.clahe_bins != CLAHE_BINS:
             return np.asarray(clahe.apply(np.ascontiguousarray(grid)), dtype=np.uint16)
         levels = np.round(grid / CLAHE_STEP).astype(np.uint8)
-        return np.asarray(clahe.apply(levels), dtype=np.uint16) * np.uint16(CLAHE_STEP)
+        equalised = np.asarray(clahe.apply(levels), dtype=np.uint16) * np.uint16(CLAHE_STEP)
+        return np.where(grid > BACKGROUND * float(grid.max(initial=1)), equalised, np.uint16(0))
 
     def _fill(self, grid: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Fill a grid up to the square of the network, or to multiples of MULTIPLE."""

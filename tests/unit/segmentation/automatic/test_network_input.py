@@ -89,6 +89,17 @@ def test_the_clip_limit_of_clahe_has_an_effect_at_the_size_of_networks() -> None
     assert high.std() > low.std()
 
 
+@pytest.mark.parametrize("clip", [2.0, 8.0])
+def test_clahe_leaves_the_background_at_0(clip: float) -> None:
+    film = noisy_film()
+    film[:, 150:] = 0
+    placed = NetworkInput(256, clahe_clip=clip).place(film, (1, 1))
+    air = NetworkInput(256).place(film, (1, 1)) == 0
+    assert 0.3 < air.mean() < 0.7
+    assert not placed[air].any()
+    assert placed[~air].mean() > 10000
+
+
 def test_weights_that_were_trained_with_more_bins_see_their_images_with_as_many() -> None:
     film = noisy_film()
     placed = NetworkInput(256, clahe_clip=2.0, clahe_bins=65536).place(film, (1, 1))
