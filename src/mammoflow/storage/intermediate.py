@@ -66,7 +66,7 @@ def mapped_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) ->
         If the disk has no room for the whole array, or the file cannot be written; no file is left.
     """
     try:
-        array: np.memmap[Any, Any] = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+        np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)  # and unmapped at once
         _reserve(path)
     except OSError as error:
         problem = write_error(error, path)
@@ -74,7 +74,7 @@ def mapped_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) ->
         if problem is None:
             raise
         raise problem from error
-    return array
+    return np.lib.format.open_memmap(path, mode="r+")
 
 
 def _reserve(path: Path) -> None:
