@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from mammoflow.cohort.numbers import quoted
 
 SHOWN = 3
+LONGEST = 200
+"""Letters of an id that can end in a side or view; the search takes the square of its length."""
 SUFFIX = re.compile(r"\.(?:png|jpe?g|tiff?|dcm|dicom)$", re.IGNORECASE)
 PART = r"(?:[LR](?:CC|MLO|ML|LM)?|LEFT|RIGHT|LT|RT|LINKS|RECHTS|GAUCHE|DROITE|IZQ(?:UIERDA)?|DER(?:ECHA)?|CC|MLO|ML|LM)"
 ENDING = re.compile(rf"^(.*?\w)(?:[\s_.-]+{PART})+$|^(.*\d)[LR]$", re.IGNORECASE)
@@ -24,7 +26,7 @@ def unit_hints(ids: Iterable[str]) -> list[str]:
     stems: dict[str, list[str]] = {}
     for name in dict.fromkeys(ids):
         plain = SUFFIX.sub("", name)
-        match = ENDING.match(plain)
+        match = ENDING.match(plain) if len(plain) <= LONGEST else None
         stems.setdefault((match[1] or match[2]) if match else plain, []).append(name)
     shared = [names for names in stems.values() if len(names) > 1]
     if not shared:

@@ -8,14 +8,13 @@ from datetime import date, datetime, time
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import iterparse
 
 from mammoflow.errors import MammoflowError, StudyError
 
 MOST_CELLS = 20_000_000
 LARGEST_INFLATED = 2**30  # bytes of a workbook without its compression
 ZEROS = re.compile(r"0{2,}")
-WITHOUT_RESULT = re.compile(rb'<c\b[^>]*\br="([A-Z]+[0-9]+)"[^>]*>\s*<f\b(?:[^>]*/>|[^>]*>[^<]*</f>)\s*</c>')
-"""A cell of a sheet that has a formula and no element for its result; an empty text is an empty element."""
 
 
 def read_sheet(path: Path, sheet: str = "") -> tuple[list[tuple[int, list[str]]], list[str]]:
@@ -67,13 +66,15 @@ def read_sheet(path: Path, sheet: str = "") -> tuple[list[tuple[int, list[str]]]
         raise StudyError(f"case table {path} is empty; expected a header and one row per lesion")
     chosen = sheet or filled[0]
     cells = values[chosen]
-    never = _without_result(content)
-    uncomputed = [
-        cell.coordinate
+    blank = {
+        cell.coordinate: cells[cell.coordinate].data_type
         for row in formulas[chosen].iter_rows()
         for cell in row
-        if cell.data_type == "f" and _is_uncomputed(cells[cell.coordinate], never)
-    ]
+        if cell.data_type == "f" and cells[cell.coordinate].value is None
+    }
+    # openpyxl gives an empty text, whose type is "str", as None too.
+    never = _without_result(content) if "str" in blank.values() else set()
+    uncomputed = [place for place, kind in blank.items() if kind != "str" or place in never]
     if uncomputed:
         raise StudyError(
             f"case table {path}, sheet {chosen!r}: the formula in {uncomputed[0]} has no stored result "
@@ -93,16 +94,22 @@ def read_sheet(path: Path, sheet: str = "") -> tuple[list[tuple[int, list[str]]]
     return [(place, row) for place, row in rows if any(row)], notes
 
 
-def _is_uncomputed(cell: Any, never: set[str]) -> bool:
-    """Tell whether the cell of a formula has no result; openpyxl gives an empty text as None too."""
-    return cell.value is None and (cell.data_type != "str" or cell.coordinate in never)
-
-
 def _without_result(content: bytes) -> set[str]:
     """Return the places of formulas that a program has written without a result, in any sheet of a workbook."""
+    found = set()
     with zipfile.ZipFile(BytesIO(content)) as book:
-        sheets = [name for name in book.namelist() if name.startswith("xl/worksheets/") and name.endswith(".xml")]
-        return {place.decode() for name in sheets for place in WITHOUT_RESULT.findall(book.read(name))}
+        for name in book.namelist():
+            if not (name.startswith("xl/worksheets/") and name.endswith(".xml")):
+                continue
+            with book.open(name) as sheet:
+                for _, element in iterparse(sheet):
+                    if element.tag.endswith("}c"):
+                        parts = {part.tag.rpartition("}")[2] for part in element}
+                        if "f" in parts and "v" not in parts:
+                            found.add(element.get("r", ""))
+                    if element.tag.endswith("}row"):
+                        element.clear()
+    return found
 
 
 def _refuse_inflated(content: bytes, path: Path) -> None:

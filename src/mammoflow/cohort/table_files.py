@@ -20,7 +20,7 @@ import pandas as pd
 
 from mammoflow.cohort.delimited_text import Record, read_records
 from mammoflow.cohort.plain_text import plain_text
-from mammoflow.cohort.spreadsheets import read_sheet
+from mammoflow.cohort.spreadsheets import MOST_CELLS, read_sheet
 from mammoflow.cohort.table_bytes import decode_table, kind_of_table
 from mammoflow.errors import StudyError
 
@@ -204,7 +204,10 @@ def _cell(text: str) -> str:
 
 def _from_parquet(path: Path) -> pd.DataFrame:
     try:
+        _refuse_endless(path)
         table = pd.read_parquet(path, dtype_backend="numpy_nullable")  # whole numbers stay exact beside blanks
+    except StudyError:
+        raise
     except Exception as error:  # pyarrow has many kinds of errors for what is no Parquet file
         raise StudyError(f"case table {path} cannot be read as Parquet: {error}") from error
     levels = [place for place in range(table.index.nlevels) if _repeats_column(table, place)]
@@ -215,6 +218,18 @@ def _from_parquet(path: Path) -> pd.DataFrame:
     text = {name: _texts(table.iloc[:, place]) for place, name in enumerate(names)}
     origins = [f"{path.name} row {number}" for number in range(1, len(table) + 1)]
     return pd.DataFrame({**text, PROBLEM: [""] * len(table), ORIGIN: origins}, dtype="str")
+
+
+def _refuse_endless(path: Path) -> None:
+    """Refuse a table that would fill the memory; a file of a megabyte can hold hundreds of millions of equal rows."""
+    from pyarrow.parquet import read_metadata
+
+    found = read_metadata(path)
+    if found.num_rows * found.num_columns > MOST_CELLS:
+        raise StudyError(
+            f"case table {path} has {found.num_rows:,} rows and {found.num_columns:,} columns; expected at most "
+            f"{MOST_CELLS:,} cells; keep the rows and columns of the study"
+        )
 
 
 def _repeats_column(table: pd.DataFrame, level: int) -> bool:

@@ -28,7 +28,7 @@ from pydicom.uid import (
 )
 
 from mammoflow.errors import MammoflowError
-from mammoflow.formats.dicom_header import header_value, image_shape
+from mammoflow.formats.dicom_header import code_string, header_value, image_shape
 from mammoflow.imaging.film_header import read_header
 from mammoflow.imaging.spacing import Spacing
 
@@ -58,6 +58,8 @@ NAMES = ("PatientName", "ReferringPhysicianName")
 LONGEST_NAME_PART = 64
 DATES = ("PatientBirthDate", "StudyDate")
 DATE = re.compile(r"[0-9]{8}")
+CODE = re.compile(r"[A-Z0-9_ ]{1,16}")
+"""A value of the representation CS; another one would be printed by a warning."""
 TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?", re.ASCII)
 
 
@@ -149,7 +151,8 @@ def film_evidence(header: pydicom.Dataset, spacing: Spacing | None, laterality: 
     dataset.StudyTime = time if TIME.fullmatch(time) else ""
     sex = str(header_value(header, "PatientSex") or "").strip().upper()
     dataset.PatientSex = sex if sex in SEXES else ""
-    dataset.Modality = str(header_value(header, "Modality") or "OT")
+    modality = code_string(header, "Modality")
+    dataset.Modality = modality if CODE.fullmatch(modality) else "OT"
     dataset.Rows, dataset.Columns = image_shape(header)
     dataset.PatientOrientation = _orientation(header)
     if spacing is not None:

@@ -98,11 +98,11 @@ class AreaDifference:
         return 2 * float(stdtr(self.freedom, -abs(self.value) / self.error))
 
     def interval(self, confidence: float) -> tuple[float, float]:
-        """Return the bounds of the difference with this coverage; `nan` where there is no p value."""
+        """Return the bounds of the difference with this coverage, from -1 to 1; `nan` where there is no p value."""
         if not self.error > 0:
             return math.nan, math.nan
         reach = float(stdtrit(self.freedom, (1 + confidence) / 2)) * self.error
-        return self.value - reach, self.value + reach
+        return max(self.value - reach, -1.0), min(self.value + reach, 1.0)
 
     def non_inferiority_p(self, margin: float) -> float:
         """Return the one-sided p value of the hypothesis that the first area is smaller by the margin or more."""
@@ -113,7 +113,8 @@ class AreaDifference:
     def detectable(self, confidence: float, power: float) -> float:
         """Return the smallest true difference that a two-sided test at 1 - confidence finds with this power.
 
-        It depends on the error alone, not on the difference that was found.
+        It depends on the error alone, not on the difference that was found. With few patients it is above 1: no
+        difference would be found with this power.
         """
         if not self.error > 0:
             return math.nan

@@ -196,7 +196,8 @@ def _wald(value: float, error: float, freedom: float, confidence: float) -> dict
         return {"price_auc": value}
     reach = float(stdtrit(freedom, (1 + confidence) / 2)) * error
     p_value = 2 * float(stdtr(freedom, -abs(value) / error))
-    return {**Estimate(value, value - reach, value + reach).columns("price_auc"), "price_auc_p": p_value}
+    bounds = max(value - reach, -1.0), min(value + reach, 1.0)
+    return {**Estimate(value, *bounds).columns("price_auc"), "price_auc_p": p_value}
 
 
 def _shared_price(

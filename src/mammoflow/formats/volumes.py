@@ -23,7 +23,8 @@ Voxels = npt.NDArray[Any]
 AXES = {"axial": 0, "coronal": 1, "sagittal": 2}
 """Axis of an array (z, y, x) that runs through the slices of each plane."""
 SUFFIXES = (".nii.gz", ".nii")
-LARGEST_VOXELS = 2**29
+LARGEST_BYTES = 2**30
+"""Of the voxels of a volume as they are stored; reading them takes a multiple."""
 PLACE = re.compile(r"(axial|coronal|sagittal) ([0-9]+)")
 
 
@@ -78,8 +79,14 @@ def _header(path: Path) -> Any:
     size = reader.GetSize()
     if len(size) != 3 or reader.GetNumberOfComponents() != 1:
         raise ExcludedCase(FileReason.MULTI_FRAME, f"{path.name} has the size {size}; expected one volume")
-    if np.prod(size, dtype=float) > LARGEST_VOXELS:
-        raise ExcludedCase(FileReason.UNREADABLE, f"{path.name} claims {size} voxels")
+    voxel = SimpleITK.GetPixelIDValueAsString(reader.GetPixelID())  # such as "16-bit signed integer"
+    bits = re.match("[0-9]+", voxel)
+    if np.prod(size, dtype=float) * (int(bits[0]) if bits else 64) / 8 > LARGEST_BYTES:
+        raise ExcludedCase(
+            FileReason.UNREADABLE,
+            f"{path.name} claims {size} voxels ({voxel}); expected at most {LARGEST_BYTES:,} bytes; store it with "
+            "fewer bits or in parts",
+        )
     return reader
 
 

@@ -119,9 +119,8 @@ def exclude_image(case: Case, problem: ExcludedCase) -> CaseResult:
 def excluded_row(row: Mapping[str, Any], path: str, problem: ExcludedCase) -> dict[str, str]:
     """Return a row of the EXCLUDED table for a row of IMAGES or LESIONS."""
     lesion_id = str(row.get("lesion_id", ""))
-    hidden = (
-        str(row.get("anonymous")) == "True"
-    )  # of a study without the column, or of one of several studies, it is null
+    # Of a study without the column, or of one of several studies, it is null.
+    hidden = str(row.get("anonymous")) == "True"
     return {
         "stage": STAGE,
         "level": "lesion" if lesion_id else "image",
@@ -130,7 +129,7 @@ def excluded_row(row: Mapping[str, Any], path: str, problem: ExcludedCase) -> di
         "lesion_id": lesion_id,
         "path": "" if hidden else path,
         "reason": str(problem.reason),
-        "detail": without_files(problem.detail, row, path) if hidden else problem.detail,
+        "detail": without_files(problem, row, path) if hidden else problem.detail,
     }
 
 

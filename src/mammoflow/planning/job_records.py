@@ -36,8 +36,9 @@ def missing_records(run: Path, snakemake: Path = SNAKEMAKE) -> str:
         return ""
     return (
         f"Snakemake in this folder has no complete record of how the results in {run} were made: they were moved, or "
-        "made from another folder. It notices changed settings and missing results. It does not notice code, files of "
-        "the study and weights that have changed since the results were made. Make all results anew with --forceall "
+        "made from another folder. It notices changed settings, missing results, and results that are older than what "
+        "they read. It does not notice code, files of the study and weights that have changed since the results were "
+        "made. Make all results anew with --forceall "
         "and no target, or copy the folder .snakemake from where the last run was started, and set results and run as "
         "there"
     )

@@ -146,10 +146,8 @@ def _difference(pair: Row, reference: str, settings: Mapping[str, Any]) -> str:
     if low is None or high is None or smallest is None:
         return f"{text}, for which there are too few patients for an interval"
     contains = ", an interval that includes no difference" if low <= 0 <= high else ""
-    missed = (
-        f"a true difference smaller than {number(smallest, 2)} could not be detected with a power of "
-        f"{100 * settings['power']:g} %"
-    )
+    which = f"a true difference smaller than {number(smallest, 2)}" if smallest < 1 else "a true difference of any size"
+    missed = f"{which} could not be detected with a power of {100 * settings['power']:g} %"
     return f"{text}{contains}; {missed}"
 
 

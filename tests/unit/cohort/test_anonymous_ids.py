@@ -15,11 +15,12 @@ from mammoflow.config.base import validate_settings
 from mammoflow.config.cohort import CohortSettings, DatasetSettings, Unlabelled
 from mammoflow.config.images import ImagesSettings
 from mammoflow.config.study import StudyConfig
-from mammoflow.errors import ConfigError, StudyError
+from mammoflow.errors import ConfigError, ExcludedCase, StudyError
 from mammoflow.evaluation.flow import _cases
-from mammoflow.imaging.case import Case, prepare_case
+from mammoflow.imaging.case import Case, excluded_row, prepare_case
 from mammoflow.planning.preflight import check_study
 from mammoflow.planning.workflow import study_tables
+from mammoflow.reasons.files import FileReason
 from tests.unit.cohort.small_study import Study, table_of
 
 NAME = "Qzx"  # begins every id and every name of a file
@@ -146,6 +147,14 @@ def test_the_image_stage_names_no_file(tmp_path: Path, anonymous: Any) -> None:
     assert [row["level"] for row in result.excluded] == ["image", "lesion"]
     assert (NAME in str(result.excluded)) == (anonymous is not True)
     assert all(row["detail"] for row in result.excluded)
+
+
+@pytest.mark.parametrize("reason", [FileReason.MISSING_FILE, FileReason.NO_ACCESS, FileReason.OUTSIDE_STUDY])
+def test_what_only_names_files_is_left_out(reason: FileReason) -> None:
+    problem = ExcludedCase(reason, "'a.dcm' lies behind a symbolic link to '/archive/Muster_Anna_1961/IM1.dcm'")
+    row = {"patient_id": "P_1", "image_id": "I_1", "image_path": "a.dcm", "anonymous": True}
+    assert excluded_row(row, "a.dcm", problem)["detail"] == ""
+    assert "Muster" in excluded_row(row | {"anonymous": False}, "a.dcm", problem)["detail"]
 
 
 def test_the_flow_names_no_file() -> None:

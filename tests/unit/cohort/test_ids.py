@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import unicodedata
 from pathlib import Path
 
@@ -242,3 +243,9 @@ def test_ids_of_breasts_and_films_are_named(study, pair):
 )
 def test_ids_of_patients_have_no_hint(ids):
     assert not unit_hints(ids)
+
+
+def test_a_long_id_takes_no_time() -> None:
+    before = time.process_time()
+    assert not unit_hints(["a" + "_L" * 20_000 + "!", "b"])
+    assert time.process_time() - before < 1

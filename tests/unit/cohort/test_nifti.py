@@ -222,3 +222,13 @@ def test_anisotropic_slices_keep_their_spacing(tmp_path):
     assert read.slice_spacing_mm("sagittal") == pytest.approx((1.0, 2.0))
     assert (read.slice("axial", 3) == voxels[3]).all()
     assert (read.slice("sagittal", 45) == voxels[::-1, :, 45]).all()
+
+
+def test_a_volume_that_would_fill_the_memory_is_excluded(tmp_path, monkeypatch):
+    (volume, _), path = two_masks(), tmp_path / "v.nii"
+    write_volume(path, volume)
+    monkeypatch.setattr("mammoflow.formats.volumes.LARGEST_BYTES", volume.nbytes)
+    assert read_volume(path).voxels.shape == volume.shape
+    monkeypatch.setattr("mammoflow.formats.volumes.LARGEST_BYTES", volume.nbytes - 1)
+    with pytest.raises(ExcludedCase, match=r"claims .* voxels \(.*bit.*\); expected at most"):
+        read_volume(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -240,6 +241,25 @@ def test_a_formula_whose_stored_result_is_an_empty_text_is_a_blank(read):
     for never_computed in (book, without_result):
         with pytest.raises(StudyError, match="formula in B2 has no stored result"):
             read(never_computed, "cases.xlsx")
+
+
+def test_a_comment_in_a_sheet_takes_no_time(read):
+    book = workbook([["image", "usable"], ["a.png", '=IF(1=2,"no","")']])
+    without = b'<c r="B2"><f>IF(1=2,"no","")</f><v /></c>'
+    comment = b"<!--" + b'<c r="A1" ' * 20_000 + b"-->"
+    empty = changed(book, without, without.replace(b'"B2"', b'"B2" t="str"') + comment)
+    before = time.process_time()
+    assert read(empty, "cases.xlsx")["usable"].tolist() == [""]
+    assert time.process_time() - before < 5
+
+
+def test_a_parquet_table_that_would_fill_the_memory_is_refused_unread(read, monkeypatch):
+    stream = io.BytesIO()
+    pd.DataFrame({"patient": ["P1"] * 1000}).to_parquet(stream)
+    monkeypatch.setattr("mammoflow.cohort.table_files.MOST_CELLS", 999)
+    monkeypatch.setattr(pd, "read_parquet", None)
+    with pytest.raises(StudyError, match="has 1,000 rows and 1 columns; expected at most 999 cells"):
+        read(stream.getvalue())
 
 
 def test_parquet_is_told_by_content_and_bytes_are_text(read):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -247,6 +248,20 @@ def test_invalid_values_are_left_empty_and_valid_ones_kept(
     assert (made.PatientBirthDate, made.StudyDate, made.StudyTime) == ("", "", "")
     made = pydicom.dcmread(write(write_film(**HEADERS["Japanese name"]))[1])
     assert str(made.PatientName) == "Yamada^Tarou=山田^太郎"
+
+
+@pytest.mark.parametrize(("stated", "expected"), [("mg", "MG"), ("MG Anna Müller", "OT"), (["MG", "OT"], "OT")])
+def test_an_odd_modality_is_neither_kept_nor_printed(
+    write_film: Callable[..., Path], stated: str | list[str], expected: str
+) -> None:
+    header = open_dicom(write_film())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        header.Modality = stated
+        assert header.Modality == stated
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert film_evidence(header, SPACING).dataset.Modality == expected
 
 
 def test_equal_results_have_equal_uids(

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import t
 from sklearn.metrics import roc_auc_score
 
-from mammoflow.evaluation.delong import area_difference, components
+from mammoflow.evaluation.delong import AreaDifference, area_difference, components
 from mammoflow.evaluation.metrics import auc
 
 
@@ -126,3 +126,10 @@ def test_what_is_not_defined_has_no_p_value() -> None:
         assert np.isnan(found.p_value)
         assert np.isnan(found.interval(0.95)).all()
     assert np.isnan(area_difference(np.ones(3), np.ones(3), np.ones(3), patients[:3]).value)
+
+
+def test_a_difference_of_areas_has_bounds_from_minus_1_to_1() -> None:
+    few = AreaDifference(0.9, 0.5, 0.4, 1.0)
+    assert few.interval(0.95) == (-1.0, 1.0)
+    low, high = AreaDifference(0.9, 0.5, 0.1, 100.0).interval(0.95)
+    assert (low + high) / 2 == pytest.approx(0.4)

@@ -49,6 +49,12 @@ def test_the_model_is_chosen_on_validation_and_the_sentence_says_all() -> None:
     assert found.marks == ("phantom: not evidence about patients", "leaking split: every figure is too high")
 
 
+def test_a_study_that_could_detect_no_difference_says_so() -> None:
+    tests = [pair("best_on_validation", -1.0, 0.9) | {"detectable": 6.1}]
+    found = finding(HEADLINE, VALIDATION, tests, SETTINGS, {}, ())
+    assert "a true difference of any size could not be detected with a power of 80 %" in found.sentence
+
+
 def test_the_primary_comparison_comes_first() -> None:
     settings = SETTINGS | {"primary": {"model": "best_on_test", "against": READER}}
     found = finding(HEADLINE, VALIDATION, TESTS, settings, {"best_on_test": "The Net"}, ())
