@@ -93,7 +93,7 @@ def init(
         click.echo(f"note: {note}", err=True)
     guess = guess_columns(rows, place, list_files(place))
     _settle(guess, columns_of(rows), yes)
-    words = _settle_words(rows, guess, yes)
+    words, unknown = _settle_words(rows, guess, yes)
     needs_spacing = "spacing" not in guess.columns and not _looks_like_dicom(rows, guess)
     spacing = None
     if needs_spacing and not yes:
@@ -107,6 +107,7 @@ def init(
             str(place) if near.startswith("..") else near,
             inside,
             words,
+            unknown,
             spacing,
             needs_spacing,
             _has_official_test(rows, guess),
@@ -164,22 +165,25 @@ def _settle(guess: Guess, headers: list[str], yes: bool) -> None:
         del guess.rivals[key]
 
 
-def _settle_words(rows: pd.DataFrame, guess: Guess, yes: bool) -> dict[TableColumn, dict[str, str]]:
-    """Ask for the meaning of unknown words; with `yes`, unknown labels stay unknown and the others are listed."""
-    from mammoflow.cohort.guessing.words import CHOICES, unknown_words
+def _settle_words(
+    rows: pd.DataFrame, guess: Guess, yes: bool
+) -> tuple[dict[TableColumn, dict[str, str]], dict[TableColumn, list[str]]]:
+    """Ask for the meaning of unknown words; with `yes`, list them. Return the meanings, and the words without one."""
+    from mammoflow.cohort.guessing.words import CHOICES, SKIP, unknown_words
 
     meanings: dict[TableColumn, dict[str, str]] = {}
+    unknown: dict[TableColumn, list[str]] = {}
     for key, words in unknown_words(rows, guess.columns).items():
         if yes:
             shown = ", ".join(f"{word!r} ({count} rows)" for word, count in words.items())
             click.echo(f"CHECK {key}: unknown words {shown}", err=True)
-            meanings |= {"label": dict.fromkeys(words, "unknown")} if key == "label" else {}
+            unknown[key] = list(words)
             continue
         for word, count in words.items():
             answer = click.prompt(f"{key} {word!r} ({count} rows) means", type=click.Choice(list(CHOICES[key])))
-            if answer != "skip":
+            if answer != SKIP:
                 meanings.setdefault(key, {})[word] = answer
-    return meanings
+    return meanings, unknown
 
 
 def _looks_like_dicom(rows: pd.DataFrame, guess: Guess) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
 import yaml
 
 from mammoflow.cohort.guessing.columns import Guess
+from mammoflow.cohort.guessing.words import CHOICES, SKIP
 from mammoflow.cohort.readers._table_options import TableColumn
 
 PLAIN = re.compile(r"[^\W\d][\w/ .()-]*")
@@ -30,6 +31,8 @@ class Study:
         The study's folder, and the table relative to it.
     words
         For `label`, `side` and `usable`: words of the table to their meaning.
+    unknown
+        For the same columns: words of the table whose meaning nobody gave.
     spacing_mm
         Pixel spacing of pictures that carry none, or None.
     needs_spacing
@@ -45,6 +48,7 @@ class Study:
     folder: str
     table: str
     words: Mapping[TableColumn, Mapping[str, str]] = field(default_factory=dict)
+    unknown: Mapping[TableColumn, Sequence[str]] = field(default_factory=dict)
     spacing_mm: float | None = None
     needs_spacing: bool = False
     official: bool = False
@@ -72,12 +76,7 @@ def overlay_text(study: Study, guess: Guess) -> str:
         "      columns:  # what mammoflow looks for: the column of the table",
     ]
     lines += [f"        {key}: {_scalar(source)}{_doubt(guess, key)}" for key, source in columns.items()]
-    labels = study.words.get("label", {})
-    lines += _mapping("      labels:", labels) if labels else []
-    others = {key: words for key, words in study.words.items() if key != "label" and words}
-    lines += ["      words:"] if others else []
-    for key, words in others.items():
-        lines += _mapping(f"        {key}:", words)
+    lines += _words(study)
     if guess.spacing_factor != 1:
         lines.append(f"      spacing_factor: {guess.spacing_factor:g}  # the spacing column times this is millimetres")
     if study.spacing_mm is not None:
@@ -103,13 +102,32 @@ def _doubt(guess: Guess, key: TableColumn) -> str:
     return f"  # CHECK: {doubt}" if doubt else ""
 
 
-def _mapping(head: str, words: Mapping[str, str]) -> list[str]:
+def _words(study: Study) -> list[str]:
+    """Return the lines of `labels` and `words`; words without a meaning are in a line or a comment that says CHECK."""
+    unknown = {key: words for key, words in study.unknown.items() if words}
+    labels = {**study.words.get("label", {}), **dict.fromkeys(unknown.pop("label", ()), "unknown")}
+    doubt = "  # CHECK: left out until you give a meaning" if study.unknown.get("label") else ""
+    lines = _mapping("      labels:", labels, doubt) if labels else []
+    others = {key: words for key, words in study.words.items() if words}
+    others.pop("label", None)
+    lines += ["      words:"] if others else []
+    for key, words in others.items():
+        lines += _mapping(f"        {key}:", words)
+    if unknown:
+        lines.append("      # words:  # CHECK: unknown words; write their meaning and uncomment the lines")
+    for key, unread in unknown.items():
+        meaning = " or ".join(choice for choice in CHOICES[key] if choice != SKIP)
+        lines += [f"      # {line}" for line in _mapping(f"  {key}:", dict.fromkeys(unread, meaning))]
+    return lines
+
+
+def _mapping(head: str, words: Mapping[str, str], comment: str = "") -> list[str]:
     pairs = [f"{_key(word)}: {_scalar(meaning)}" for word, meaning in words.items()]
     line = f"{head} {{{', '.join(pairs)}}}"
     if len(line) <= WIDEST:
-        return [line]
+        return [f"{line}{comment}"]
     indent = " " * (len(head) - len(head.lstrip()) + 2)
-    return [head, *(f"{indent}{pair}" for pair in pairs)]
+    return [f"{head}{comment}", *(f"{indent}{pair}" for pair in pairs)]
 
 
 def _key(text: str) -> str:

@@ -13,9 +13,10 @@ from mammoflow.cohort.words import is_number, parse_label, parse_side, parse_usa
 
 MOST_WORDS = 20  # a column with more different unknown words is not coded
 
+SKIP = "skip"
 CHOICES: dict[TableColumn, tuple[str, ...]] = {
     "label": ("malignant", "benign", "normal", "unknown"),
-    "side": ("L", "R", "skip"),
+    "side": ("L", "R", SKIP),
     "usable": ("yes", "no"),
 }
 """What a person may answer for an unknown word of each column."""

@@ -100,6 +100,25 @@ def test_unknown_words_are_asked_for(german: Path, tmp_path: Path) -> None:
     assert "11 of 12 lesions usable" in run("check", target).output
 
 
+def test_unknown_words_without_an_answer_are_marked_in_the_file(german: Path, tmp_path: Path) -> None:
+    rows = german.read_text(encoding="cp1252").replace("rechts;CC", "quer;CC").replace(";nein", ";vielleicht")
+    german.write_text(rows, encoding="cp1252")
+    target = tmp_path / "study.yaml"
+    result = run("init", german, "--out", target, "--yes")
+    assert result.exit_code == 0, result.output
+    text = target.read_text(encoding="utf-8")
+    assert "labels: {fraglich: unknown}  # CHECK: left out until you give a meaning\n" in text
+    assert "      # words:  # CHECK: unknown words; write their meaning" in text
+    for comment in ("# words:", "#   side:", "#   usable:"):
+        text = text.replace(comment, comment.replace("# ", "", 1))
+    options = yaml.safe_load(text)["cohort"]["dataset"]["options"]
+    assert options["words"] == {"side": {"quer": "L or R"}, "usable": {"vielleicht": "yes or no"}}
+
+    asked = run("init", german, "--out", target, "--force", answers="unknown\nskip\nno\n")
+    assert asked.exit_code == 0, asked.output
+    assert "# CHECK: left out" not in target.read_text(encoding="utf-8")
+
+
 def test_a_file_is_not_overwritten(german: Path, tmp_path: Path) -> None:
     target = tmp_path / "study.yaml"
     target.write_text("mine", encoding="utf-8")
