@@ -14,11 +14,10 @@ from mammoflow.errors import StudyError
 from mammoflow.prediction.answers import Plan, answer
 from mammoflow.prediction.output import LEFT_OUT, RESULT, TABLE, building, check_folder, check_store, left_out_row
 from mammoflow.prediction.results import NOTICE, PROGRAM, LesionResult, Prediction, flags_note, mask_file
-from mammoflow.prediction.table import read_requests
+from mammoflow.prediction.table import TableRow, read_requests
 from mammoflow.prediction.writing import write_prediction
 from mammoflow.reasons.imaging import ImagingReason
 from mammoflow.storage.files import write_text
-from mammoflow.storage.names import shown_name
 from mammoflow.tables.files import write_csv
 
 AT_ONCE = 16
@@ -59,13 +58,18 @@ def answer_table(table: Path, out: Path, plan: Plan, spacing_mm: float | None, f
         for start in range(0, len(request.films), AT_ONCE):
             for answered in answer(request.films[start : start + AT_ONCE], plan):
                 if isinstance(answered, Prediction):
+                    asked = request.rows[answered.name]
                     content = write_prediction(answered, folder / answered.name, plan.images)
-                    rows += [_row(answered, lesion) for lesion in content["lesions"]]
-                    left_out += [_left_out(answered, lesion) for lesion in answered.lesions if not lesion.is_measured]
+                    rows += [_row(answered, *pair) for pair in zip(content["lesions"], asked, strict=True)]
+                    left_out += [
+                        _left_out(answered, lesion, row)
+                        for lesion, row in zip(answered.lesions, asked, strict=True)
+                        if not lesion.is_measured
+                    ]
                 else:
                     film, problem = answered
                     reason = unusable(film.image, problem)
-                    left_out.append(left_out_row(film.image, reason))
+                    left_out += [left_out_row(row.image, reason, row.origin) for row in request.rows[film.name]]
         if not rows:
             raise StudyError(f"table {table}: no film can be used; the first one: {left_out[0]['reason']}")
         result = pd.DataFrame(rows)
@@ -79,7 +83,7 @@ def answer_table(table: Path, out: Path, plan: Plan, spacing_mm: float | None, f
     return result
 
 
-def _row(answered: Prediction, lesion: dict[str, Any]) -> dict[str, Any]:
+def _row(answered: Prediction, lesion: dict[str, Any], asked: TableRow) -> dict[str, Any]:
     """Return the row of a lesion in `results.csv`."""
     box = lesion["box"] or {}
     of_film = flags_note(answered.facts["image"]["flags"])
@@ -89,8 +93,10 @@ def _row(answered: Prediction, lesion: dict[str, Any]) -> dict[str, Any]:
         for key in ("probability", "malignant")
     }
     return {
-        "id": answered.name,
-        "image": shown_name(answered.image),
+        "row": asked.origin,
+        "id": asked.identity,
+        "image": asked.image,
+        "folder": answered.name,
         "lesion": lesion["number"],
         "finding": lesion["finding"],
         **{name: box.get(name) for name in ("x0", "y0", "x1", "y1")},
@@ -101,10 +107,10 @@ def _row(answered: Prediction, lesion: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _left_out(answered: Prediction, lesion: LesionResult) -> dict[str, str]:
+def _left_out(answered: Prediction, lesion: LesionResult, asked: TableRow) -> dict[str, str]:
     """Return the row of a lesion that the model was not asked about in `left_out.csv`."""
     reason = unusable(answered.image, f"lesion {lesion.number}: {'; '.join(lesion.notes)}")
-    return left_out_row(answered.image, reason)
+    return left_out_row(asked.image, reason, asked.origin)
 
 
 def unusable(path: Path, problem: str) -> str:

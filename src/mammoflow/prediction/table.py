@@ -20,6 +20,25 @@ COLUMNS = ("image", *BOX)
 """Columns that a table must have; `spacing`, `id` and `finding` are optional."""
 
 
+@dataclass(frozen=True)
+class TableRow:
+    """A row of the table, as results name it.
+
+    Attributes
+    ----------
+    origin
+        Table and number of the row.
+    image
+        The file as the table names it.
+    identity
+        The id in the table; the name of the file without its suffix where the table gives none.
+    """
+
+    origin: str
+    image: str
+    identity: str
+
+
 @dataclass
 class TableRequest:
     """What a table asks.
@@ -28,11 +47,14 @@ class TableRequest:
     ----------
     films
         Films with at least one row that can be used, in the order of the table.
+    rows
+        By the name of a film: the row of each of its lesions.
     left_out
         For each other row: where it is, its image, and why.
     """
 
     films: list[FilmRequest] = field(default_factory=list)
+    rows: dict[str, list[TableRow]] = field(default_factory=dict)
     left_out: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -69,8 +91,10 @@ def read_requests(path: Path, spacing_mm: float | None, finding: str) -> TableRe
         except (ConfigError, ExcludedCase, ValueError) as problem:
             request.left_out.append(left_out_row(str(row["image"]), str(problem), str(row[ORIGIN])))
             continue
-        name = safe_name(str(row.get("id", "") or image.stem))
+        identity = str(row.get("id", "") or image.stem)
+        name = safe_name(identity)
         found.setdefault((name, image), []).append((lesion, spacing, size))
+        request.rows.setdefault(name, []).append(TableRow(str(row[ORIGIN]), str(row["image"]), identity))
     _check_names(list(found), path)
     for (name, image), rows in found.items():
         spacings = {spacing for _, spacing, _ in rows}
