@@ -12,7 +12,7 @@ import pandas as pd
 from mammoflow.cohort.image_classes import CLASS
 from mammoflow.cohort.reader import Exclusion, FoundImage, Reader, Row
 from mammoflow.cohort.same_masks import refuse_same_masks
-from mammoflow.cohort.table_files import records
+from mammoflow.cohort.table_files import ORIGIN, records
 from mammoflow.errors import ExcludedCase
 from mammoflow.reasons.files import FileReason
 from mammoflow.reasons.lesions import LesionReason
@@ -90,15 +90,18 @@ def _resolve_image(reader: Reader, rows: Sequence[Row], keep_unlabelled: bool) -
         image = _guarded(lambda: reader.find_image(rows))
     except ExcludedCase as error:
         path = str(first.get("image_name") or "")
-        resolved.excluded.append(Exclusion.of("image", error, first, path))
-        resolved.excluded += [Exclusion.of("lesion", error, row, path) for row in rows if _is_lesion(row)]
+        resolved.excluded.append(Exclusion.of("image", _with_row(error, first), first, path))
+        resolved.excluded += [
+            Exclusion.of("lesion", _with_row(error, row), row, path) for row in rows if _is_lesion(row)
+        ]
         return resolved
     resolved.excluded += [Exclusion.of("file", error, first, path) for path, error in image.passed_over.items()]
     for row in filter(_is_lesion, rows):
         try:
             resolved.lesions.append(_lesion_record(reader, row, image))
         except ExcludedCase as error:
-            resolved.excluded.append(Exclusion.of("lesion", error, row, str(row.get("mask_name") or "")))
+            path = str(row.get("mask_name") or "")
+            resolved.excluded.append(Exclusion.of("lesion", _with_row(error, row), row, path))
     twins = refuse_same_masks(reader.study, resolved.lesions)
     resolved.excluded += [
         Exclusion.of("lesion", twins[lesion["lesion_id"]], lesion, str(lesion["mask_path"] or ""))
@@ -117,6 +120,14 @@ def _resolve_image(reader: Reader, rows: Sequence[Row], keep_unlabelled: bool) -
         emptied = ExcludedCase(LesionReason.NO_LESIONS, f"none of {len(rows)} lesions can be used")
         resolved.excluded.append(Exclusion.of("image", emptied, first, image.path))
     return resolved
+
+
+def _with_row(error: ExcludedCase, row: Row) -> ExcludedCase:
+    """Return an error whose detail begins with the row of the case table, if the reader knows it."""
+    origin = str(row.get(ORIGIN) or "")
+    if not origin or error.detail.startswith(origin):
+        return error
+    return ExcludedCase(error.reason, f"{origin}: {error.detail}")
 
 
 def _is_lesion(row: Row) -> bool:

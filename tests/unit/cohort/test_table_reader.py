@@ -479,3 +479,20 @@ def test_each_shard_names_its_files_and_shards_of_an_earlier_run_go(study: Study
     assert not set(of_shard["image_path"]) & set(named[1])
     assert {path.name for path in shards.iterdir()} == {"00", "01", "mine"}
     assert (shards / "00" / "notes.txt").read_text() == (shards / "mine" / "images.parquet").read_text() == "mine"
+
+
+def test_a_missing_image_or_mask_is_named_with_its_row(study, capsys):
+    table = table_of()
+    table.loc[3, "mask"] = ""
+    study.build(table)
+    (study.folder / "images" / "1.png").unlink()
+    (study.folder / "masks" / "2.png").unlink()
+    study.rebuild()
+    assert study.excluded.query("level == 'lesion'")["detail"].tolist() == [
+        "cases.csv row 3: 'images/1.png' does not exist",
+        "cases.csv row 4: 'masks/2.png' does not exist",
+        "cases.csv row 5: the row names neither mask nor box",
+    ]
+    said = "".join(capsys.readouterr())
+    for number, name in ((3, "images/1"), (4, "masks/2")):
+        assert f"1 x file is missing: '{name}.png' does not exist (cases.csv row {number})" in said

@@ -165,7 +165,7 @@ class StudyReader(Reader):
             return FoundLesion(name, {"mask_value": row["mask_value"]} if row["mask_value"] else {})
         box = [row[key] for key in BOX]
         if all(value is None for value in box):
-            raise ExcludedCase(LesionReason.MASK_NOT_FOUND, f"{row[ORIGIN]} names neither mask nor box")
+            raise ExcludedCase(LesionReason.MASK_NOT_FOUND, "the row names neither mask nor box")
         if None in box:
             missing = ", ".join(name for name, value in zip(BOX, box, strict=True) if value is None)
             raise ExcludedCase(LesionReason.BOX_INVALID, f"{row[ORIGIN]}: no value for {missing}")
