@@ -496,3 +496,12 @@ def test_a_missing_image_or_mask_is_named_with_its_row(study, capsys):
     said = "".join(capsys.readouterr())
     for number, name in ((3, "images/1"), (4, "masks/2")):
         assert f"1 x file is missing: '{name}.png' does not exist (cases.csv row {number})" in said
+
+
+def test_pictures_of_one_id_are_refused_with_the_name_of_their_column(study):
+    study.write_pictures(table_of())
+    table = table_of().rename(columns={"image": "Datei"})
+    table.loc[1, "Datei"] = "images/0.dcm"
+    details = study.select(table, columns={"image": "Datei"}).details
+    found = "image_id 'images_0' has several values of image (column 'Datei'): images/0.dcm, images/0.png; expected one"
+    assert details[:2] == [f"cases.csv row {number}: {found}" for number in (2, 3)]

@@ -269,7 +269,7 @@ VARIANTS = {
         {"image_id": ["P1", "P1_1", "c", "d"], "lesion": ["1_1", "1", "1", "1"]}, rows=ROWS, holds=LABELS
     ),
     "one film of two patients": Variant(
-        first("image", "images/1.png"), rows=2, said="'images_1' has several values of patient_id: P0, P1"
+        first("image", "images/1.png"), rows=2, said="'images_1' has several values of patient: P0, P1; expected one"
     ),
     "one mask file with two lesions": Variant(
         {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -117,7 +117,7 @@ class StudyReader(Reader):
         self.notes += [
             f"patient: {hint}" for hint in [*spreadsheet_hints(table["patient_id"]), *unit_hints(table["patient_id"])]
         ]
-        table, mixed = _refuse_shared_images(table, self.study)
+        table, mixed = _refuse_shared_images(table, self.study, reader.called)
         refuse_similar_parts(table, "lesion", ["image_id"], self.dataset.ids_differ)
         refuse_similar_parts(table, "finding", ["laterality", "patient_id"], self.dataset.ids_differ)
         table = _name_lesions(table)
@@ -222,8 +222,14 @@ def _drop_unusable(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Exclusion]]:
     return table[usable].reset_index(drop=True), unusable
 
 
-def _refuse_shared_images(table: pd.DataFrame, study: Path) -> tuple[pd.DataFrame, list[Exclusion]]:
-    """Exclude the rows of an image that is filed under several patients, or of an id that names several pictures."""
+def _refuse_shared_images(
+    table: pd.DataFrame, study: Path, called: Callable[[str], str]
+) -> tuple[pd.DataFrame, list[Exclusion]]:
+    """Exclude the rows of an image that is filed under several patients, or of an id that names several pictures.
+
+    `called` gives the name of a column in messages.
+    """
+    names = {"image_id": "image_id", "image_name": "image", "patient_id": "patient"}
     excluded: dict[str, Exclusion] = {}
     for column, other in (("image_id", "patient_id"), ("image_id", "image_name"), ("image_name", "image_id")):
         values_of = table.groupby(column)[other].agg(lambda values: sorted(set(values)))
@@ -233,7 +239,8 @@ def _refuse_shared_images(table: pd.DataFrame, study: Path) -> tuple[pd.DataFram
             rows = table[table[column] == key]
             if column == "image_name" and is_exam(rows, study):
                 continue
-            detail = f"{column} {key!r} has several values of {other}: {', '.join(values[:3])}"
+            found = ", ".join(values[:3])
+            detail = f"{names[column]} {key!r} has several values of {called(names[other])}: {found}; expected one"
             excluded |= {
                 row[ORIGIN]: Exclusion(
                     "row", CohortReason.BAD_ROW, f"{row[ORIGIN]}: {detail}", row["patient_id"], row["image_id"]
