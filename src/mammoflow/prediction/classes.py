@@ -24,6 +24,7 @@ from mammoflow.prediction.output import LEFT_OUT, RESULT, TABLE, building, check
 from mammoflow.prediction.requests import BOX_FORM, FilmRequest, check_spacing
 from mammoflow.prediction.results import NOTICE, PROGRAM
 from mammoflow.prediction.runs import run_of, trained_classifiers
+from mammoflow.prediction.table import TableRow
 from mammoflow.storage.files import write_text
 from mammoflow.storage.intermediate import temporary_folder
 from mammoflow.storage.names import shown_name
@@ -34,6 +35,9 @@ AT_ONCE = 256
 
 PROBABILITY = "probability_"
 """Prefix of the columns of the classes."""
+
+AskedPicture = tuple[FilmRequest, TableRow]
+"""A picture, and its row in the table of the request; the row has no origin where there is no table."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,8 @@ def predict_classes(
     -------
     DataFrame
         A row for each picture and classifier: image, classifier, predicted_class, and the calibrated probability of
-        each class, as the mean over the seeds. Pictures that cannot be used are listed on the console.
+        each class, as the mean over the seeds. Pictures that cannot be used are listed on the console. For a table,
+        the column row says where the picture is in it, and image is as the table names it.
 
     Raises
     ------
@@ -149,6 +154,8 @@ def predict_classes(
         tables.append(table)
         left_out += unusable
     result = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    if not isinstance(images, str | Path):
+        result = result.drop(columns="row", errors="ignore")
     if result.empty:
         raise StudyError(f"no picture can be used; the first one: {left_out[0]['image']}: {left_out[0]['reason']}")
     if out is not None:
@@ -161,14 +168,17 @@ def predict_classes(
 
 def _requests(
     images: Sequence[str | Path] | str | Path, spacing_mm: float | None
-) -> tuple[list[FilmRequest], list[dict[str, str]]]:
+) -> tuple[list[AskedPicture], list[dict[str, str]]]:
     """Return the pictures that are asked about, and the rows of a table that name none."""
     if not isinstance(images, str | Path):
-        return [FilmRequest(Path(path), Path(path).stem, (), spacing_mm) for path in images], []
+        paths = [Path(path) for path in images]
+        return [
+            (FilmRequest(path, path.stem, (), spacing_mm), TableRow("", shown_name(path), path.stem)) for path in paths
+        ], []
     path = Path(images)
     table = read_text_table(path)
     require_columns(table, ["image"], f"table {path}")
-    films: list[FilmRequest] = []
+    films: list[AskedPicture] = []
     left_out: list[dict[str, str]] = []
     for row in records(table):
         image = path.parent / str(row["image"])
@@ -180,16 +190,17 @@ def _requests(
         except (ConfigError, ValueError) as problem:
             left_out.append(left_out_row(str(row["image"]), str(problem), str(row[ORIGIN])))
             continue
-        films.append(FilmRequest(image, image.stem, (), spacing_mm if spacing is None else spacing))
+        film = FilmRequest(image, image.stem, (), spacing_mm if spacing is None else spacing)
+        films.append((film, TableRow(str(row[ORIGIN]), str(row["image"]), image.stem)))
     if not films and not left_out:
         raise StudyError(f"table {path} has no row; expected a row for each picture")
     return films, left_out
 
 
-def _predict(films: Sequence[FilmRequest], run: ClassRun, threads: int) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+def _predict(asked: Sequence[AskedPicture], run: ClassRun, threads: int) -> tuple[pd.DataFrame, list[dict[str, str]]]:
     """Return the rows of some pictures, in their order, and those that cannot be used."""
     with temporary_folder("mammoflow-predict-") as work:
-        prepared = prepare_films(films, run.images, work / "images", threads, None)
+        prepared = prepare_films([film for film, _ in asked], run.images, work / "images", threads, None)
         said = (
             {one.folder.name: apply_class_classifier(one, prepared.folder, threads) for one in run.classifiers}
             if len(prepared.images)
@@ -197,15 +208,16 @@ def _predict(films: Sequence[FilmRequest], run: ClassRun, threads: int) -> tuple
         )
     rows: list[dict[str, Any]] = []
     left_out: list[dict[str, str]] = []
-    for number, film in enumerate(films):
+    for number, (_, row) in enumerate(asked):
         if number in prepared.left_out:
-            left_out.append(left_out_row(film.image, prepared.left_out[number]))
+            left_out.append(left_out_row(row.image, prepared.left_out[number], row.origin))
             continue
         for name, table in said.items():
             found = table.loc[[image_id(number)]].to_numpy(dtype=np.float64)[0]
             shares = {f"{PROBABILITY}{key}": float(value) for key, value in zip(table.columns, found, strict=True)}
             most = str(table.columns[int(found.argmax())])
-            rows.append({"image": shown_name(film.image), "classifier": name, "predicted_class": most, **shares})
+            named = {"row": row.origin, "image": row.image, "classifier": name}
+            rows.append({**named, "predicted_class": most, **shares})
     return pd.DataFrame(rows), left_out
 
 

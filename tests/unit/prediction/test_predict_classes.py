@@ -108,11 +108,12 @@ def test_a_table_is_answered_in_files_and_what_cannot_be_used_is_listed(
     table = run / "films.csv"
     table.write_text("image\npictures/03.png\npictures/99.png\n\npictures/04.png\n", encoding="utf-8")
     found = predict_classes(table, run, out=tmp_path / "out")
-    assert [Path(path).name for path in found["image"]] == ["03.png", "04.png"]
+    assert found["image"].tolist() == ["pictures/03.png", "pictures/04.png"]
+    assert found["row"].tolist() == ["films.csv row 2", "films.csv row 5"]
     written = pd.read_csv(tmp_path / "out" / "results.csv")
     assert written["predicted_class"].tolist() == found["predicted_class"].tolist()
     left_out = pd.read_csv(tmp_path / "out" / "left_out.csv")
-    assert [Path(path).name for path in left_out["image"]] == ["99.png"]
+    assert left_out[["row", "image"]].to_numpy().tolist() == [["films.csv row 3", "pictures/99.png"]]
     assert "99.png" in capsys.readouterr().err
     record = json.loads((tmp_path / "out" / "result.json").read_text(encoding="utf-8"))
     assert record["classifiers"]["three"]["classes"] == list(NAMES)
