@@ -48,7 +48,7 @@ def stability(
     masks
         Folders of the default segmentation model, one for each shard; may be empty if no family has predicted masks.
     segmenter
-        The default segmentation model; None if it takes no prompts: then no other box is tried.
+        The default segmentation model; None if its masks do not come from reference boxes: then no other box is tried.
     output
         Table to write (CSV, `mammoflow.tables.stability`); a figure goes beside it.
     threads

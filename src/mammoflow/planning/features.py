@@ -49,9 +49,13 @@ def stability_modules(config: StudyConfig) -> list[str]:
 
 
 def resegments(config: StudyConfig) -> bool:
-    """Tell whether the stability tries other boxes: a family has predicted masks, of a model that takes prompts."""
+    """Tell whether the stability tries other boxes: a family has masks that a model predicted from reference boxes.
+
+    Masks from points or from readers' boxes would differ from those of other reference boxes by the kind of prompt too.
+    """
     predicted = any(config.features.families[family].mask == "predicted" for family in config.features.run)
-    return predicted and config.segmentation.default_model in prompted_models(config)
+    boxes = config.prompts.reference and config.prompts.kinds[0] == "box"
+    return predicted and boxes and config.segmentation.default_model in prompted_models(config)
 
 
 def stability_fold(config: StudyConfig) -> str:

@@ -11,6 +11,8 @@ from mammoflow.planning.features import (
     feature_gpus,
     feature_masks,
     feature_modules,
+    resegments,
+    stability_arguments,
     stability_gpus,
     stability_memory_mb,
 )
@@ -57,3 +59,19 @@ def test_the_stability_needs_what_its_model_needs_where_it_segments_again():
     masks = {family: {"mask": "reference"} for family in ("gabor", "radiomics")}
     without = config(device="cuda", segmentation=model, features={"families": masks})
     assert (stability_gpus(without), stability_memory_mb(without)) == (0, 4000)
+
+
+@pytest.mark.parametrize(
+    "prompts",
+    [
+        {"kinds": ["point"]},
+        {"kinds": ["point", "box"]},
+        {"reference": False, "readers": [{"name": "A", "table": "boxes.csv"}]},
+    ],
+)
+def test_the_stability_tries_other_boxes_only_of_masks_that_come_from_reference_boxes(prompts):
+    assert resegments(config())
+    assert resegments(config(prompts={"kinds": ["box", "point"]}))
+    study = config(prompts=prompts, classification={"run": []})
+    assert not resegments(study)
+    assert stability_arguments(study, "settings.yaml") == []
