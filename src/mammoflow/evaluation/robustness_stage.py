@@ -142,7 +142,7 @@ class _Condition:
     ) -> None:
         self.settings, self.models, self.work, self.threads = settings, models, work, threads
         self.images, self.store = work / "images" / "00", work / "store"
-        self.prompts = work / "prompts.parquet"
+        self.prompts, self.boxes = work / "prompts.parquet", work / "boxes.parquet"
         write_degraded(cases, *condition, settings.seed, self.images, threads)
 
     def observe(self, classifiers: Sequence[Classifying]) -> Iterator[Observed]:
@@ -155,10 +155,13 @@ class _Condition:
             yield self._classified(classifier)
 
     def _write_prompts(self) -> None:
+        """Write the prompts of the masks, and the boxes that classifiers on embeddings take of any kind of prompts."""
         lesions = read_table(self.images / "lesions.parquet", CANONICAL_LESIONS)
         references = reference_source(self.images, lesions)
         table = read_table(self.images / "images.parquet", CANONICAL_IMAGES)
-        write_table(prompt_table(self.settings.prompts, table, references, references), PROMPTS, self.prompts)
+        prompts = self.settings.prompts
+        for settings, file in ((prompts, self.prompts), (prompts.model_copy(update={"kinds": ["box"]}), self.boxes)):
+            write_table(prompt_table(settings, table, references, references), PROMPTS, file)
 
     def _folder(self, model: str) -> Path:
         return self.work / "segmentation" / model / "00"
@@ -186,7 +189,7 @@ class _Condition:
             if isinstance(one.settings, SegmentSettings):
                 margin = self.settings.prompts.default_margin_mm
                 source = PromptableSource(one.model, one.settings.encoder_use, self.store, margin)
-                files = Files(files.images, files.masks, [self.prompts], model=source)
+                files = Files(files.images, files.masks, [self.boxes], model=source)
         said = applied(trained, files, self.threads)
         values = said.table.pivot(index="lesion_id", columns="seed", values="probability")
         note = SEES_REFERENCE if said.notes.get("sees_reference_mask") else ""

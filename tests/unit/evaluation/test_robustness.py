@@ -9,16 +9,18 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
+from sklearn.metrics import roc_auc_score
 
 from mammoflow.cli import main
 from mammoflow.config.base import validate_settings
+from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.robustness import RobustnessJob, RobustnessSettings
 from mammoflow.config.study import StudyConfig
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.evaluation.bootstrap import PatientBootstrap
 from mammoflow.evaluation.robustness_images import drawn_cases, write_degraded
 from mammoflow.evaluation.robustness_scores import Observed, robustness_row
-from mammoflow.evaluation.robustness_stage import _note
+from mammoflow.evaluation.robustness_stage import Classifying, Segmenting, _note, robustness
 from mammoflow.planning.robustness import (
     reported_robustness,
     robustness_arguments,
@@ -30,6 +32,7 @@ from mammoflow.planning.robustness import (
 from mammoflow.storage.files import read_image, read_mask, write_image, write_mask
 from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.weights.registry import ModelSpec
 
 CLASSIFIER = {
     "input": "masked_crop", "network": "resnet_small", "network_options": {"width": 8, "blocks": 1}, "epochs": 1,
@@ -106,6 +109,29 @@ def test_the_stage_writes_curves_that_start_at_the_scores_of_the_run(
     assert (table["value"] - table["undegraded"]).to_numpy() == pytest.approx(table["difference"].to_numpy(), abs=1e-5)
     wrong = at["fake", "spacing"]
     assert wrong["difference_low"] < wrong["difference"] < wrong["difference_high"]
+
+
+def test_a_classifier_on_embeddings_takes_boxes_where_masks_come_from_another_kind_of_prompts(
+    study: Any, tiny: Any, tmp_path: Path, fake_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mammoflow.segmentation.prompted.stage.load_promptable", lambda *_, **__: fake_model)
+    perceptron = {"input": "prompted", "network": "perceptron", "epochs": 1, "batch_size": 8, "device": "cpu"}
+    trained = tiny.train(study, perceptron, "perceptron")
+    (tmp_path / "study.json").write_text(json.dumps({"phantom": True}), encoding="utf-8")
+    prompts = {"margins_mm": [2.0], "default_margin_mm": 2.0, "kinds": ["box_point"]}
+    settings = RobustnessJob(**job(degradations={}, prompts=prompts))
+    model = Segmenting(
+        ModelSpec("fake", "small", study.root / "fake.safetensors"),
+        SegmentSettings(iterations=1, device="cpu", precision="fp32"),
+    )
+    output = tmp_path / "robustness.csv"
+    robustness(settings, tmp_path, study.images, [model], [Classifying(trained, "fake")], output, 1)
+    table = pd.read_csv(output).set_index("model")
+    predictions = pd.read_parquet(trained / "predictions.parquet")
+    predictions = predictions[predictions["split"] == "test"]
+    auc = roc_auc_score(predictions["malignant"].astype(int), predictions["probability"])
+    assert table.loc["perceptron", "n"] == len(predictions)
+    assert table.loc["perceptron", "value"] == pytest.approx(auc, abs=1e-6)
 
 
 def test_a_degraded_shard_has_the_masks_of_the_study(study: Any, tmp_path: Path) -> None:
