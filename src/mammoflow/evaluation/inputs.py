@@ -13,7 +13,7 @@ from mammoflow.errors import LeakageError, StudyError
 from mammoflow.evaluation.class_scores import read_class_predictions
 from mammoflow.storage.files import read_json
 from mammoflow.tables.classes import CLASS_PREDICTIONS
-from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS
+from mammoflow.tables.cohort import EXCLUDED, IMAGES, LESIONS, measured
 from mammoflow.tables.detections import DETECTIONS, MAPS
 from mammoflow.tables.features import FEATURES
 from mammoflow.tables.files import empty_table, read_csv, read_table, read_tables
@@ -169,12 +169,8 @@ def labelled_lesions(run: Run) -> pd.DataFrame:
 
 
 def measured_lesions(run: Run) -> pd.DataFrame:
-    """Return the lesions whose masks are scored, indexed by lesion.
-
-    They are those of known malignancy. A study without any label still has reference masks, so they are all lesions.
-    """
-    labelled = labelled_lesions(run)
-    return labelled if len(labelled) else run.lesions.set_index("lesion_id")
+    """Return the lesions whose masks are scored, indexed by lesion."""
+    return measured(run.lesions).set_index("lesion_id")
 
 
 def measured_maps(run: Run) -> pd.DataFrame:

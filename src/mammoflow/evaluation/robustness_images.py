@@ -17,6 +17,7 @@ from mammoflow.errors import StudyError
 from mammoflow.imaging.degradations import DEGRADATIONS, Levels, Picture, label_corner, wrong_spacing
 from mammoflow.imaging.grey import Grey
 from mammoflow.storage.files import array_digest, read_image, read_mask, text_digest, write_image
+from mammoflow.tables.cohort import measured
 from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.robustness import NONE
@@ -36,16 +37,19 @@ class DrawnCases:
     ----------
     images, lesions
         Tables CANONICAL_IMAGES and CANONICAL_LESIONS with `folder`, the shard that has their files.
+    scored
+        The rows of `lesions` whose scores are taken; other lesions of unknown malignancy are on the same images.
     """
 
     images: pd.DataFrame
     lesions: pd.DataFrame
+    scored: pd.DataFrame
 
 
 def drawn_cases(folders: Sequence[Path], settings: RobustnessSettings) -> DrawnCases:
-    """Draw test patients, with all of their lesions and with the images of these patients that have a lesion.
+    """Draw test patients, with all of their measured lesions and with the images that have one.
 
-    Patients are taken in a drawn order as long as their lesions fit into the number, at least one.
+    Patients are taken in a drawn order as long as their measured lesions fit into the number, at least one.
 
     Parameters
     ----------
@@ -57,19 +61,22 @@ def drawn_cases(folders: Sequence[Path], settings: RobustnessSettings) -> DrawnC
     Raises
     ------
     StudyError
-        If no lesion is in the test split.
+        If no measured lesion is in the test split.
     """
     images = _joined(folders, "images.parquet")
     lesions = _joined(folders, "lesions.parquet")
-    test = lesions[lesions["split"] == "test"].sort_values("lesion_id", ignore_index=True)
+    of_study = measured(lesions)
+    test = of_study[of_study["split"] == "test"].sort_values("lesion_id", ignore_index=True)
     if test.empty:
-        raise StudyError("no lesion is in the test split; expected some, whose images are degraded")
+        labelled = " and has a label" if of_study["malignant"].notna().any() else ""
+        raise StudyError(f"no lesion is in the test split{labelled}; expected some, whose images are degraded")
     counts = test.groupby("patient_id").size().sample(frac=1.0, random_state=settings.seed)
     total = counts.cumsum()
     chosen = counts.index[(total <= settings.lesions) | (total == counts.iloc[0])]
-    kept = test[test["patient_id"].isin(chosen)].reset_index(drop=True)
-    shown = images[images["image_id"].isin(kept["image_id"])].sort_values("image_id", ignore_index=True)
-    return DrawnCases(shown, kept)
+    scored = test[test["patient_id"].isin(chosen)].reset_index(drop=True)
+    shown = images[images["image_id"].isin(scored["image_id"])].sort_values("image_id", ignore_index=True)
+    kept = lesions[lesions["image_id"].isin(shown["image_id"])].sort_values("lesion_id", ignore_index=True)
+    return DrawnCases(shown, kept, scored)
 
 
 def _joined(folders: Sequence[Path], name: str) -> pd.DataFrame:

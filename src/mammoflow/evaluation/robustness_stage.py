@@ -97,7 +97,7 @@ def robustness(
     ConfigError
         If a classifier takes a model that is not given, or cannot be applied.
     StudyError
-        If no lesion is in the test split.
+        If no measured lesion is in the test split.
     """
     set_threads(threads)
     study = read_json(cohort / "study.json")
@@ -109,7 +109,7 @@ def robustness(
                 f"{sorted(given)}; name this model too"
             )
     cases = drawn_cases(images, settings)
-    facts = cases.lesions.set_index("lesion_id")[["patient_id", "malignant"]]
+    facts = cases.scored.set_index("lesion_id")[["patient_id", "malignant"]]
     rule = PatientBootstrap.of(settings.intervals)
     plain: dict[tuple[str, str], Observed] = {}
     rows = []
@@ -124,8 +124,8 @@ def robustness(
     rows.sort(key=lambda row: order.index((str(row["kind"]), str(row["model"]))))
     records = {one.folder.name: read_json(one.folder / RECORD) for one in classifiers}
     write_results(output, rows, study, {name: str(record["title"]) for name, record in records.items()})
-    patients = cases.lesions["patient_id"].nunique()
-    say(f"robustness: {len(cases.lesions)} test lesions of {patients} patients; {len(rows)} rows in {output}")
+    patients = cases.scored["patient_id"].nunique()
+    say(f"robustness: {len(cases.scored)} test lesions of {patients} patients; {len(rows)} rows in {output}")
 
 
 class _Condition:

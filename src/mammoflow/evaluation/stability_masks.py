@@ -14,6 +14,7 @@ from mammoflow.config.stability import StabilitySettings
 from mammoflow.segmentation.prompted.stage import segment
 from mammoflow.segmentation.prompting.prompts import prompt_table
 from mammoflow.segmentation.prompting.sources import reference_source
+from mammoflow.tables.cohort import measured
 from mammoflow.tables.files import read_table, write_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
 from mammoflow.tables.prompts import PROMPTS
@@ -112,7 +113,7 @@ def _prompts(settings: StabilitySettings, margin_mm: float) -> PromptSettings:
 
 
 def drawn_lesions(settings: StabilitySettings, lesions: pd.DataFrame) -> list[str]:
-    """Return the ids of some training lesions, each of another patient.
+    """Return the ids of some measured training lesions, each of another patient.
 
     So targets are independent, and an interval over lesions is one over patients.
 
@@ -121,9 +122,10 @@ def drawn_lesions(settings: StabilitySettings, lesions: pd.DataFrame) -> list[st
     settings
         Number and seed.
     lesions
-        `lesion_id`, `patient_id` and `split` of all shards.
+        `lesion_id`, `patient_id`, `split` and `malignant` of all lesions of the study.
     """
-    training = lesions[lesions["split"] == "train"].sort_values("lesion_id")
+    of_study = measured(lesions)
+    training = of_study[of_study["split"] == "train"].sort_values("lesion_id")
     shuffled = training.sample(frac=1.0, random_state=settings.seed)
     one_each = shuffled.drop_duplicates("patient_id").head(settings.lesions)
     return sorted(one_each["lesion_id"].astype(str))

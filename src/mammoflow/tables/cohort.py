@@ -156,6 +156,15 @@ def shown_paths(table: pd.DataFrame, column: str) -> pd.Series:
     return paths.mask(table["anonymous"].fillna(False).astype(bool), "") if "anonymous" in table.columns else paths
 
 
+def measured(lesions: pd.DataFrame) -> pd.DataFrame:
+    """Return the lesions of a study that figures are taken of, from a table of all of its lesions.
+
+    They are those of known malignancy. A study without any label still has reference masks, so they are all lesions.
+    """
+    known = lesions["malignant"].notna()
+    return lesions[known] if known.any() else lesions
+
+
 def made_of_phantoms(table: pd.DataFrame) -> bool:
     """Tell whether any row of a table of images or lesions, of the cohort or canonical, is of a synthetic study."""
     return "phantom" in table.columns and bool(table["phantom"].any())

@@ -96,6 +96,15 @@ def test_test_lesions_with_a_mask_are_chosen_and_too_many_are_drawn_by_the_seed(
     assert set(drawn[0]) < set(test)
 
 
+def test_lesions_of_unknown_malignancy_get_no_map_where_another_lesion_has_a_label(study: Any) -> None:
+    test = set(study.lesions.loc[study.lesions["split"] == "test", "lesion_id"])
+    unknown = min(test)
+    study.rewrite_lesions(lambda table: table.assign(malignant=table["malignant"].mask(table["lesion_id"] == unknown)))
+    assert set(chosen_lesions(read_cases(study.images), SaliencyJob()).lesions["lesion_id"]) == test - {unknown}
+    study.rewrite_lesions(lambda table: table.assign(malignant=table["malignant"].mask(table["malignant"].notna())))
+    assert set(chosen_lesions(read_cases(study.images), SaliencyJob()).lesions["lesion_id"]) == test
+
+
 def test_maps_of_both_methods_and_seeds_are_written(trained: tuple[Any, Path], tmp_path: Path) -> None:
     study, folder = trained
     before = {path: file_digest(path) for path in folder.rglob("*") if path.is_file()}

@@ -166,6 +166,34 @@ def test_patients_are_drawn_with_all_of_their_lesions(study: Any) -> None:
         drawn_cases(study_without.images, RobustnessSettings())
 
 
+def test_lesions_of_unknown_malignancy_are_on_the_images_and_in_no_score(
+    study: Any, tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mammoflow.segmentation.prompted.stage.load_promptable", lambda *_, **__: tiny.FakeModel())
+    kept = study.copy(tmp_path / "kept")
+    two = study.lesions["image_id"].duplicated(keep=False)
+    beside, alone = study.lesions.loc[two, "lesion_id"].iloc[0], study.lesions.loc[~two, "lesion_id"].iloc[0]
+    kept.rewrite_lesions(
+        lambda table: table.assign(
+            split="test", malignant=table["malignant"].mask(table["lesion_id"].isin([beside, alone]))
+        )
+    )
+    cases = drawn_cases(kept.images, RobustnessSettings())
+    everything = set(study.lesions["lesion_id"])
+    assert set(cases.lesions["lesion_id"]) == everything - {alone}
+    assert set(cases.scored["lesion_id"]) == everything - {alone, beside}
+    (tmp_path / "study.json").write_text(json.dumps({"phantom": True}), encoding="utf-8")
+    model = Segmenting(
+        ModelSpec("fake", "small", study.root / "fake.safetensors"),
+        SegmentSettings(iterations=1, device="cpu", precision="fp32"),
+    )
+    output = tmp_path / "robustness.csv"
+    robustness(RobustnessJob(**job(degradations={})), tmp_path, kept.images, [model], [], output, 1)
+    assert pd.read_csv(output)["n"].tolist() == [len(everything) - 2]
+    kept.rewrite_lesions(lambda table: table.assign(malignant=table["malignant"].mask(table["malignant"].notna())))
+    assert set(drawn_cases(kept.images, RobustnessSettings()).scored["lesion_id"]) == everything
+
+
 def test_differences_are_paired_on_the_lesions_that_both_have() -> None:
     lesions = pd.DataFrame(
         {"patient_id": list("aabcdef"), "malignant": pd.array([1, 0, 1, 0, 1, 0, None], dtype="Int64")},

@@ -46,12 +46,21 @@ def test_lesions_are_of_training_and_each_of_another_patient():
     rows = [(f"L{patient}{view}", f"P{patient}") for patient in range(30) for view in "ab"]
     lesions = pd.DataFrame(rows, columns=["lesion_id", "patient_id"])
     lesions["split"] = np.where(lesions["patient_id"].isin(["P3", "P5"]), "test", "train")
+    lesions["malignant"] = pd.array([0, 1] * 30, dtype="Int64")
     chosen = drawn_lesions(StabilitySettings(lesions=20), lesions)
     patients = lesions.set_index("lesion_id").loc[chosen, "patient_id"]
     assert len(chosen) == patients.nunique() == 20
     assert not {"P3", "P5"} & set(patients)
     assert drawn_lesions(StabilitySettings(lesions=20), lesions[::-1]) == chosen
     assert len(drawn_lesions(StabilitySettings(lesions=100), lesions)) == 28
+
+
+def test_lesions_of_unknown_malignancy_are_drawn_only_where_no_lesion_has_a_label():
+    lesions = pd.DataFrame({"lesion_id": list("abcd"), "patient_id": list("ABCD"), "split": "train"})
+    lesions["malignant"] = pd.array([1, None, 0, None], dtype="Int64")
+    assert drawn_lesions(StabilitySettings(), lesions) == ["a", "c"]
+    unlabelled = lesions.assign(malignant=pd.array([None] * 4, dtype="Int64"))
+    assert drawn_lesions(StabilitySettings(), unlabelled) == ["a", "b", "c", "d"]
 
 
 def test_values_under_each_condition_are_those_of_the_changed_patch(shard):

@@ -26,6 +26,7 @@ from mammoflow.run.runtime import choose_device, progress, set_threads
 from mammoflow.storage.files import read_json
 from mammoflow.storage.intermediate import temporary_folder
 from mammoflow.storage.names import file_name
+from mammoflow.tables.cohort import measured
 from mammoflow.tables.files import empty_table, read_table, write_table
 from mammoflow.tables.predictions import PREDICTIONS
 from mammoflow.tables.saliency import SALIENCY
@@ -123,9 +124,10 @@ def write_saliency(settings: SaliencyJob, trained: Path, files: Files, output: P
 
 
 def chosen_lesions(cases: Cases, settings: SaliencyJob) -> Cases:
-    """Return the test lesions with a reference mask; where there are too many, those that a seed draws."""
+    """Return the measured test lesions with a reference mask; where there are too many, those that a seed draws."""
     table = cases.lesions
-    rows = np.flatnonzero((table["split"] == "test") & table["mask_file"].notna())
+    takes_part = table["lesion_id"].isin(measured(table)["lesion_id"])
+    rows = np.flatnonzero(takes_part & (table["split"] == "test") & table["mask_file"].notna())
     if len(rows) > settings.lesions:
         rows = np.sort(np.random.default_rng(settings.seed).permutation(rows)[: settings.lesions])
     return cases.only(rows)
