@@ -7,7 +7,7 @@ from typing import Any
 
 from mammoflow.config.foreign import CHOSEN_THRESHOLD, FOREIGN, NO_THRESHOLD
 from mammoflow.evaluation.candidates import BIRADS, CLASSIFIER, FEATURE_MODEL, FLOOR, FUSION, display_name
-from mammoflow.evaluation.segmentation_summary import OTHER_TOOL
+from mammoflow.evaluation.segmentation_summary import ELLIPSE, OTHER_TOOL
 from mammoflow.report.content import Row, division
 from mammoflow.tables.detections import NO_PROMPT
 from mammoflow.tables.images import IN_PIXELS
@@ -79,9 +79,8 @@ def _cohort(study: Row, counts: Sequence[Row]) -> str:
 
 
 def _segmentation(rows: Sequence[Row], titles: Mapping[str, str], origins: Sequence[str | None]) -> str:
-    tested = [
-        row for row in rows if row["split"] == "test" and row["selection"] == "chosen" and row["model"] != "ellipse"
-    ]
+    scored = [row for row in rows if row["split"] == "test" and row["selection"] == "chosen"]
+    tested = [row for row in scored if row["model"] != ELLIPSE]
     if not tested:
         return ""
     others = list(dict.fromkeys(str(row["model"]) for row in tested if OTHER_TOOL in str(row.get("mark") or "")))
@@ -98,10 +97,10 @@ def _segmentation(rows: Sequence[Row], titles: Mapping[str, str], origins: Seque
     by += [f"by {_listed(unprompted)} without prompts"] if unprompted else []
     own = f"Lesions were segmented {' and '.join(by)}. "
     foreign = f"Masks of {_listed(others)} were made outside this study. " if others else ""
+    floor = " The floor is the ellipse inscribed in the box." if len(scored) > len(tested) else ""
     return (
         f"{own if models else ''}{foreign}Masks were compared with the reference by Dice, IoU and "
-        f"distances {in_units} on {lesions} test lesions; a missed lesion counts as 0. "
-        "The floor is the ellipse inscribed in the box."
+        f"distances {in_units} on {lesions} test lesions; a missed lesion counts as 0.{floor}"
     )
 
 

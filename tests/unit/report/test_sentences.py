@@ -170,6 +170,11 @@ def test_automatic_models_are_segmented_without_prompts(prompts: dict[str, str],
     assert said in segmented(prompts)
 
 
+def test_the_floor_is_named_where_the_table_has_it() -> None:
+    assert "ellipse inscribed in the box" in segmented({"small": "box", "ellipse": "box"})
+    assert segmented({"unet": "none"}).endswith("a missed lesion counts as 0.")
+
+
 @pytest.mark.parametrize(
     ("origins", "margin", "distances"),
     [
