@@ -211,13 +211,16 @@ def threshold_exceptions(
     headline
         Rows of `comparison.csv`; other tools may have a threshold of their own, or none.
     training
-        Training records of classifiers by name, whose settings name the rule of the threshold.
+        Training records of classifiers by name, whose settings name the rule of the threshold. Those without a row,
+        such as of later folds, are not named.
     titles
         Titles of classifiers by name.
     usual
         Rules that are no exception.
     """
-    rules = {name: (record.get("settings") or {}).get("threshold") or {} for name, record in training.items()}
+    models = {str(row["model"]) for row in headline}
+    known = {name: record for name, record in training.items() if name in models}
+    rules = {name: (record.get("settings") or {}).get("threshold") or {} for name, record in known.items()}
     found = [
         f"{display_name(name, titles)} ({rule['method']}{f' of {value:g}' if (value := rule.get('value')) else ''})"
         for name, rule in rules.items()

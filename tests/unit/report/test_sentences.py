@@ -205,6 +205,12 @@ def test_thresholds_of_other_tools_are_exceptions(note: str, exceptions: str) ->
     assert threshold_exceptions(HEADLINE, records, {}) == ", except those of net (fixed of 0.3)"
 
 
+def test_a_classifier_of_every_fold_is_one_exception() -> None:
+    record = {"settings": {"threshold": {"method": "fixed", "value": 0.3}}}
+    records = {"net": record, "net, fold 1": record, "net, fold 2": record}
+    assert threshold_exceptions(HEADLINE, records, {}) == ", except those of net (fixed of 0.3)"
+
+
 def test_a_page_has_the_sections_that_it_has_values_for() -> None:
     values = {section.needs: [] for section in SECTIONS if section.needs}
     shown = [section.id for section in sections_of(values)]
