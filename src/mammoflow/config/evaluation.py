@@ -141,7 +141,7 @@ class ComparisonSettings(IntervalSettings):
         return self
 
     def check_families(self, families: Sequence[str]) -> None:
-        """Check that models on features name families that run.
+        """Check that models on features have families, and that these run.
 
         Parameters
         ----------
@@ -151,9 +151,14 @@ class ComparisonSettings(IntervalSettings):
         Raises
         ------
         ValueError
-            If one does not; the message begins with the key.
+            If one has none or names another; the message begins with the key.
         """
         for one in self.feature_models:
+            if not one.families and not families:
+                raise ValueError(
+                    f"comparison.feature_models: {one.name!r} takes all families and features.run is empty; expected "
+                    "at least one family; name one in features.run, or take the model out"
+                )
             unknown = [family for family in one.families if family not in families]
             if unknown:
                 raise ValueError(

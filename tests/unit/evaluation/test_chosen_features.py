@@ -177,6 +177,11 @@ def test_chosen_models_are_compared_with_size_alone():
     ("models", "more", "message"),
     [
         ([{"name": "A", "families": ["shape"]}], {}, "names the family 'shape'; expected some of features.run"),
+        (
+            [{"name": "A"}],
+            {"features": {"run": []}, "classification": {"run": []}},
+            "'A' takes all families and features.run is empty; expected at least one family",
+        ),
         ([{"name": "A"}, {"name": "A"}], {}, "feature_models.1.name is 'A', the name of another row"),
         ([{"name": "perceptron_frozen"}], {}, "feature_models.0.name is 'perceptron_frozen', the name of another row"),
         ([{"name": "Gabor features, boosted"}], {}, "the name of another row"),
