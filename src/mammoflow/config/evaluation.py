@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -12,7 +12,15 @@ from mammoflow.config.base import Settings
 from mammoflow.config.feature_models import FeatureModelSettings
 from mammoflow.config.foreign import ForeignMasks, ForeignPredictions
 from mammoflow.config.paths import UserPath
-from mammoflow.config.row_names import BIRADS_ROW, built_in_rows, check_own_names, joined_row, may_be_a_row
+from mammoflow.config.row_names import (
+    BIRADS_ROW,
+    WORDS_ROW,
+    built_in_rows,
+    check_own_names,
+    fused_rows,
+    joined_row,
+    mean_row,
+)
 from mammoflow.config.study_modality import PageSettings
 
 PROTOCOL_TABLE = "protocol_comparison.csv"
@@ -171,13 +179,13 @@ class ComparisonSettings(IntervalSettings):
                     "expected gabor among its families"
                 )
 
-    def check_classifiers(self, classifiers: Sequence[str], families: Sequence[str] = ()) -> None:
+    def check_classifiers(self, classifiers: Mapping[str, int], families: Sequence[str] = ()) -> None:
         """Check that each row has a name of its own, and that all settings name classifiers of malignancy that run.
 
         Parameters
         ----------
         classifiers
-            Names of the classifiers of the run, `classification.run`.
+            Number of seeds of each classifier of the run, `classification.run`.
         families
             Feature families of the run, `features.run`.
 
@@ -206,11 +214,13 @@ class ComparisonSettings(IntervalSettings):
                         f"{[*classifiers]}"
                     )
         for key, name in (("model", self.primary.model), ("against", self.primary.against)) if self.primary else ():
-            if not may_be_a_row(name, self._names(classifiers)):
+            if name not in self._rows(classifiers, families):
                 raise ValueError(
                     f"comparison.primary.{key} names {name!r}; expected {BIRADS_ROW!r}, a classifier of "
                     f"classification.run or an ensemble {[*classifiers, *self.ensembles]}, one of these with "
-                    "' + BI-RADS' or \" + reader's words\", a row of features such as 'Gabor features', or a floor"
+                    "' + BI-RADS' or \" + reader's words\" that comparison.fusion joins, a classifier with "
+                    "' (mean of N seeds)' for its number of seeds, features of features.run such as 'Gabor features', "
+                    "or a floor"
                 )
         for name in self.joined_views:
             if name not in [*classifiers, *self.ensembles]:
@@ -225,10 +235,19 @@ class ComparisonSettings(IntervalSettings):
                     f"comparison.feature_models or comparison.predictions {self._names(classifiers)}"
                 )
 
-    def _names(self, classifiers: Sequence[str]) -> list[str]:
+    def _names(self, classifiers: Iterable[str]) -> list[str]:
         """Return the names that the user gave to rows, and those of their joined views."""
         own = (*(one.name for one in self.feature_models), *(one.name for one in self.predictions))
         return [*classifiers, *self.ensembles, *map(joined_row, self.joined_views), *own]
+
+    def _rows(self, classifiers: Mapping[str, int], families: Sequence[str]) -> list[str]:
+        """Return the names of all rows that the comparison may have."""
+        names = self._names(classifiers)
+        of_features = [one.name for one in self.feature_models]
+        fused = [name for name in names if name not in of_features] if self.fusion is True else self.fusion or []
+        means = [mean_row(name, seeds) for name, seeds in classifiers.items() if seeds > 1]
+        built_in = [row for row in built_in_rows(families) if row != WORDS_ROW or self.fusion is not False]
+        return [*names, *fused_rows(fused), *means, *built_in]
 
 
 class ReportSettings(PageSettings):

@@ -27,6 +27,10 @@ BOOSTED = ", boosted"
 VIEWS_JOINED = "(views joined)"
 """End of the name of a row in which each lesion has the mean over the views of its finding."""
 
+WITH_BIRADS = " + BI-RADS"
+WITH_WORDS = " + reader's words"
+"""Ends of the names of the rows in which a model is joined with the reader."""
+
 _BUILT_IN = (
     *(BIRADS_ROW, WORDS_ROW, MAJORITY_ROW, ASSESSMENT_ROW, SHAPE_ROW, MARGINS_ROW, SIZE_ROW, IDENTITY_ROW),
     *(CEILING_ROW, ALL_FEATURES_ROW),
@@ -36,6 +40,16 @@ _BUILT_IN = (
 def joined_row(model: str) -> str:
     """Return the name of the row in which the views of each finding are joined."""
     return f"{model} {VIEWS_JOINED}"
+
+
+def mean_row(model: str, seeds: int) -> str:
+    """Return the name of the row in which the seeds of a classifier are joined."""
+    return f"{model} (mean of {seeds} seeds)"
+
+
+def fused_rows(models: Sequence[str]) -> list[str]:
+    """Return the names of the rows in which each model is joined with the assessment and with the reader's words."""
+    return [f"{model}{ending}" for model in models for ending in (WITH_BIRADS, WITH_WORDS)]
 
 
 def feature_model_name(family: str) -> str:
@@ -48,12 +62,6 @@ def built_in_rows(families: Sequence[str]) -> list[str]:
     """Return the names of the rows that a comparison with these feature families may have without being asked."""
     of_families = [feature_model_name(family) for family in families]
     return [*_BUILT_IN, *of_families, *(f"{name}{BOOSTED}" for name in of_families)]
-
-
-def may_be_a_row(name: str, models: Sequence[str]) -> bool:
-    """Tell whether a comparison of these models can have a row of this name; rows of features are known later."""
-    of_model = any(name == model or name.startswith((f"{model} + ", f"{model} (mean of ")) for model in models)
-    return of_model or name in _BUILT_IN or name.endswith(("features", f"features{BOOSTED}", " alone"))
 
 
 def check_own_names(given: Mapping[str, str], taken: Sequence[str]) -> None:

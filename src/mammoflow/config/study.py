@@ -171,7 +171,8 @@ class StudyConfig(Settings):
         self.saliency.classifiers(self.classification)
         self.robustness.chosen_models(self.segmentation)
         self.robustness.chosen_classifiers(self.classification, self.segmentation)
-        self.comparison.check_classifiers(self.classification.of_malignancy(), self.features.run)
+        seeds = {name: len(self.classification.classifiers[name].seeds) for name in self.classification.of_malignancy()}
+        self.comparison.check_classifiers(seeds, self.features.run)
         of_tools = {f"comparison.masks.{place}.name": one.name for place, one in enumerate(self.comparison.masks)}
         check_own_names(of_tools, [*self.segmentation.run, *RESERVED_NAMES])
         self.comparison.check_families(self.features.run)

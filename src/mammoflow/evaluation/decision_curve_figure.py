@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mammoflow.config.row_names import WITH_BIRADS
 from mammoflow.evaluation.calibration import CALIBRATED_READER
 from mammoflow.evaluation.candidates import CLASSIFIER, READER, display_name
 from mammoflow.evaluation.decision_curve import BIOPSY_ALL, BIOPSY_NONE
@@ -23,7 +24,6 @@ from mammoflow.evaluation.drawing import (
     say_nothing_to_draw,
     write_data,
 )
-from mammoflow.evaluation.fusion import WITH_BIRADS
 
 MOST_MODELS = 8
 """Classifiers that are drawn: the first ones of the table."""

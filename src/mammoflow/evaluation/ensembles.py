@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from mammoflow.config.row_names import joined_row
+from mammoflow.config.row_names import joined_row, mean_row
 from mammoflow.evaluation.candidates import CLASSIFIER, Candidate
 from mammoflow.evaluation.floors import undefined, with_threshold
 from mammoflow.evaluation.seen_patients import SeenPatients
@@ -34,11 +34,7 @@ def mean_logit(candidate: Candidate, lesions: pd.DataFrame) -> pd.Series:
 
 def seed_ensembles(classifiers: Sequence[Candidate], lesions: pd.DataFrame) -> list[Candidate]:
     """Return, for each classifier of several seeds, the model that averages their logits."""
-    return [
-        _ensemble(f"{one.model} (mean of {len(one.runs)} seeds)", [one], lesions)
-        for one in classifiers
-        if len(one.runs) > 1
-    ]
+    return [_ensemble(mean_row(one.model, len(one.runs)), [one], lesions) for one in classifiers if len(one.runs) > 1]
 
 
 def named_ensembles(

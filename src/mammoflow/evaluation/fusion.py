@@ -18,15 +18,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from mammoflow.config.row_names import WORDS_ROW
+from mammoflow.config.row_names import WITH_BIRADS, WITH_WORDS, WORDS_ROW
 from mammoflow.evaluation.candidates import FUSION, Candidate
 from mammoflow.evaluation.ensembles import mean_logit
 from mammoflow.evaluation.floors import NO_TRAINING, NOT_STATED, undefined, with_threshold
 from mammoflow.evaluation.metrics import FloatArray
 
 READERS_WORDS = WORDS_ROW
-WITH_BIRADS = " + BI-RADS"
-WITH_WORDS = " + reader's words"
 
 WORDS = ("birads", "density", "shape", "margins", "lesion_type")
 """What the reader says of a lesion: assessment, breast density, shape, margins, type."""

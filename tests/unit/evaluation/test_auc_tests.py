@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -121,11 +123,45 @@ def test_an_unknown_primary_model_stops_with_the_rows_that_there_are() -> None:
     with pytest.raises(ConfigError, match=r"comparison.primary.model: found 'model_9'.*model_0"):
         tables(settings)
     with pytest.raises(ValueError, match=r"comparison.primary.model names 'model_9'"):
-        settings.check_classifiers(["model_0"])
-    ComparisonSettings(primary=PrimarySettings(model="model_0 + BI-RADS")).check_classifiers(["model_0"])
-    ComparisonSettings(primary=PrimarySettings(model="Gabor features")).check_classifiers(["model_0"])
+        settings.check_classifiers({"model_0": 1})
     with pytest.raises(ValueError, match="expected two rows"):
         PrimarySettings(model="BI-RADS > 3")
+
+
+@pytest.mark.parametrize(
+    ("model", "values"),
+    [
+        ("model_0 + BI-RADS", {}),
+        ("model_0 + BI-RADS", {"fusion": ["model_0"]}),
+        ("Reader's words", {"fusion": []}),
+        ("Gabor features", {}),
+        ("Gabor features, boosted", {}),
+        ("model_1 (mean of 3 seeds)", {}),
+        ("size alone", {}),
+    ],
+)
+def test_a_primary_comparison_names_a_row_that_there_may_be(model: str, values: dict[str, Any]) -> None:
+    settings = ComparisonSettings(primary=PrimarySettings(model=model), **values)
+    settings.check_classifiers({"model_0": 1, "model_1": 3}, ["gabor"])
+
+
+@pytest.mark.parametrize(
+    ("model", "values"),
+    [
+        ("model_0 + BI-RADS", {"fusion": False}),
+        ("model_0 + reader's words", {"fusion": ["model_1"]}),
+        ("Stable + BI-RADS", {"feature_models": [{"name": "Stable"}]}),
+        ("Reader's words", {"fusion": False}),
+        ("Radiomics features", {}),
+        ("model_0 (mean of 3 seeds)", {}),
+        ("model_1 (mean of 2 seeds)", {}),
+        ("density alone", {}),
+    ],
+)
+def test_a_primary_comparison_of_no_row_is_refused(model: str, values: dict[str, Any]) -> None:
+    settings = ComparisonSettings(primary=PrimarySettings(model=model), **values)
+    with pytest.raises(ValueError, match=r"comparison.primary.model names .*expected 'BI-RADS > 3'"):
+        settings.check_classifiers({"model_0": 1, "model_1": 3}, ["gabor"])
 
 
 def test_every_model_is_tested_against_the_best_on_validation() -> None:

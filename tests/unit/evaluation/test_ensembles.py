@@ -123,6 +123,6 @@ def test_names_that_fit_are_taken() -> None:
             "primary": {"model": "all (views joined) + BI-RADS"},
         }
     )
-    settings.check_classifiers(ClassificationSettings().run)
+    settings.check_classifiers(dict.fromkeys(ClassificationSettings().run, 1))
     with pytest.raises(ValueError, match="perceptron_frozen"):
-        settings.check_classifiers([])
+        settings.check_classifiers({})

@@ -140,11 +140,11 @@ def test_settings_that_cannot_work_are_refused(values: dict[str, Any]) -> None:
 def test_names_of_other_rows_are_refused() -> None:
     both = [ForeignPredictions(name="context_crop", table="v.csv")]
     with pytest.raises(ValueError, match=r"comparison.predictions.0.name is 'context_crop'"):
-        ComparisonSettings(predictions=both).check_classifiers(["context_crop"])
-    ComparisonSettings(predictions=both, fusion=["context_crop"]).check_classifiers(["another"])
+        ComparisonSettings(predictions=both).check_classifiers({"context_crop": 1})
+    ComparisonSettings(predictions=both, fusion=["context_crop"]).check_classifiers({"another": 1})
     named = ComparisonSettings(predictions=both, feature_models=[FeatureModelSettings(name="context_crop")])
     with pytest.raises(ValueError, match=r"comparison.feature_models.0.name is 'context_crop'"):
-        named.check_classifiers(["another"])
+        named.check_classifiers({"another": 1})
 
 
 class _Run:
