@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from mammoflow.config.classification import INPUTS, NETWORKS
 from mammoflow.config.study import StudyConfig
-from mammoflow.errors import ConfigError
+from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.planning.classifiers import job_memory_mb
 from mammoflow.planning.folds import has_folds
 from mammoflow.planning.models import (
+    automatic_models,
     classifier_model,
     prompted_models,
     run_folder,
     segment_memory_mb,
     segment_modules,
     weights_inputs,
+    weights_path,
 )
 from mammoflow.planning.workflow import gpus, settings_file, shard_names
+from mammoflow.weights.header import read_header
 
 NO_WEIGHTS = "-"
 """Word of the command in place of the weights file of a model whose weights a package brings."""
@@ -23,17 +26,39 @@ NO_WEIGHTS = "-"
 STAGE = "mammoflow.evaluation.robustness_stage"
 
 
+def _given_in_colours(config: StudyConfig) -> list[str]:
+    """Return the automatic models whose given weights see colours, as the headers of their files say."""
+    given = [name for name in automatic_models(config) if name not in config.segmentation.trained_models()]
+    found = []
+    for name in given:
+        file = weights_path(config, name)
+        try:
+            setup = read_header(file).automatic if file is not None and file.is_file() else None
+        except WeightsError:
+            continue  # the job that loads a damaged file says what is wrong with it
+        if setup is not None and setup.colour == "rgb":
+            found.append(name)
+    return found
+
+
 def robustness_classifiers(config: StudyConfig) -> dict[str, str]:
-    """Return the classifiers, each with the segmentation model whose masks or embeddings it takes, or ""."""
+    """Return the classifiers, each with the segmentation model whose masks or embeddings it takes, or "".
+
+    Classifiers that take those of a model that sees colours are left out.
+    """
     names = config.robustness.chosen_classifiers(config.classification, config.segmentation)
     takes = {name: {"masks", "model"} & set(config.classification.classifiers[name].needs()) for name in names}
-    return {name: classifier_model(config, name) if takes[name] else "" for name in names}
+    found = {name: classifier_model(config, name) if takes[name] else "" for name in names}
+    in_colours = _given_in_colours(config)
+    return {name: model for name, model in found.items() if model not in in_colours}
 
 
 def robustness_models(config: StudyConfig) -> list[str]:
-    """Return the segmentation models: those of the settings, and those that its classifiers take."""
+    """Return the segmentation models: those of the settings without colours, and those that its classifiers take."""
     of_classifiers = [model for model in robustness_classifiers(config).values() if model]
-    return list(dict.fromkeys([*config.robustness.chosen_models(config.segmentation), *of_classifiers]))
+    in_colours = _given_in_colours(config)
+    chosen = [model for model in config.robustness.chosen_models(config.segmentation) if model not in in_colours]
+    return list(dict.fromkeys([*chosen, *of_classifiers]))
 
 
 def robustness_modules(config: StudyConfig) -> tuple[str, ...]:
@@ -47,15 +72,34 @@ def robustness_modules(config: StudyConfig) -> tuple[str, ...]:
     return tuple(dict.fromkeys(modules))
 
 
+def _check_named(config: StudyConfig, able: dict[str, list[str]]) -> None:
+    """Refuse models and classifiers that the settings name and whose weights see colours.
+
+    Raises
+    ------
+    ConfigError
+        Naming the key, and what can be measured.
+    """
+    for key, names in able.items():
+        for name in getattr(config.robustness, key) or ():
+            if name not in names:
+                raise ConfigError(
+                    f"robustness.{key} names {name!r}, whose weights, or those of its segmentation model, see colours, "
+                    f"and grey images are degraded; expected some of {names}; take it out"
+                )
+
+
 def robustness_inputs(config: StudyConfig) -> dict[str, list[str]]:
     """Return the files that the job reads, beside its settings.
 
     Raises
     ------
     ConfigError
-        If the run makes every fold, has no prompts around the reference, or has nothing that can be measured.
+        If the run makes every fold, has no prompts around the reference, or has nothing that can be measured, or if
+        the settings name a model whose weights see colours.
     """
     models, classifiers = robustness_models(config), robustness_classifiers(config)
+    _check_named(config, {"models": models, "classifiers": [*classifiers]})
     if has_folds(config):
         raise ConfigError(
             "the target robustness: found cohort.split.fold: all, where every fold has models of its own; expected a "

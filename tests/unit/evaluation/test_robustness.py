@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
+from safetensors.numpy import save_file
 from sklearn.metrics import roc_auc_score
 
 from mammoflow.cli import main
@@ -32,6 +33,7 @@ from mammoflow.planning.robustness import (
 from mammoflow.storage.files import read_image, read_mask, write_image, write_mask
 from mammoflow.tables.files import read_table
 from mammoflow.tables.images import CANONICAL_IMAGES, CANONICAL_LESIONS
+from mammoflow.weights.header import AutomaticSetup, WeightsHeader
 from mammoflow.weights.registry import ModelSpec
 
 CLASSIFIER = {
@@ -299,6 +301,28 @@ def test_what_cannot_be_degraded_is_refused_and_left_out_by_default() -> None:
         validate_settings(StudyConfig, values | {"robustness": {"classifiers": run}}, "the test")
     with pytest.raises(ConfigError, match="sam_vit_b"):
         validate_settings(StudyConfig, {"robustness": {"models": ["sam_vit_b"]}}, "the test")
+
+
+def test_models_whose_given_weights_see_colours_are_left_out_and_refused_by_name(tmp_path: Path) -> None:
+    for colour in ("rgb", "grey"):
+        header = WeightsHeader("unet_16", automatic=AutomaticSetup(64, None, 0.5, colour=colour))
+        save_file({"x": np.zeros(1)}, tmp_path / f"{colour}.safetensors", header.text())
+    models = {
+        name: {"architecture": "unet_16", "weights": str(tmp_path / f"{name}.safetensors")} for name in ("rgb", "grey")
+    }
+    values: dict[str, Any] = {
+        "images": {"colour": "keep"},
+        "segmentation": {"run": ["rgb", "grey"], "default_model": "rgb", "models": models},
+        "classification": {"run": ["context_crop", "masked"], "classifiers": {"masked": CLASSIFIER}},
+    }
+    config = validate_settings(StudyConfig, values, "the test")
+    assert robustness_models(config) == ["grey"]
+    assert robustness_classifiers(config) == {"context_crop": ""}
+    assert robustness_inputs(config)["weights"] == [models["grey"]["weights"]]
+    for key, name in (("models", "rgb"), ("classifiers", "masked")):
+        named = validate_settings(StudyConfig, values | {"robustness": {key: [name]}}, "the test")
+        with pytest.raises(ConfigError, match=rf"robustness.{key} names '{name}', .* see colours"):
+            robustness_inputs(named)
 
 
 @pytest.mark.parametrize(
