@@ -18,6 +18,7 @@ from mammoflow.classification.cases import Cases, read_cases
 from mammoflow.classification.classifier import Classifier
 from mammoflow.classification.learner import FLIPPED_AXES
 from mammoflow.classification.network import Network, SharedNetwork
+from mammoflow.classification.recorded_model import check_promptable, files_in_recorded_precision
 from mammoflow.classification.results import RECORD_FILE, SEEDS_FOLDER, WEIGHTS_FILE
 from mammoflow.classification.samples import Files, Job, Samples
 from mammoflow.config.base import validate_settings
@@ -153,7 +154,8 @@ def apply_classifier(trained: TrainedClassifier, files: Files, threads: int) -> 
     Raises
     ------
     ConfigError
-        If its input is of a promptable model that sees colours, and was not in the training, or the reverse.
+        If its input is of a promptable model that sees colours, and was not in the training, or the reverse; or if the
+        device does not compute in the precision in which that model computed in the training.
     WeightsError
         If the weights of a seed do not fit, are not those of their record, or the input is of another promptable model.
     """
@@ -167,33 +169,15 @@ def applied(trained: TrainedClassifier, files: Files, threads: int) -> Applied:
     tables = []
     with temporary_folder("mammoflow-classify-") as cache:
         job = Job(cache, threads, device)
+        files = files_in_recorded_precision(trained.folder.name, trained.record, files, device)
         samples: Samples = INPUTS.load(settings.input).read(settings.input_options, cases, files, job)
-        _check_promptable(trained, samples.notes)
+        check_promptable(trained.folder.name, trained.record, samples.notes)
         for seed in trained.seeds:
             classifier = load_seed(trained, samples, seed).to(device)
             logits = predict_logits(trained, seed, classifier, samples, device)[samples.sample_of]
             tables.append(_table(trained, cases, seed, logits))
     table = pd.concat(tables, ignore_index=True)
     return Applied(cases, dict(samples.notes), samples.rests_on_model, table)
-
-
-def _check_promptable(trained: TrainedClassifier, notes: dict[str, Any]) -> None:
-    """Refuse embeddings of another promptable model than that of the training: the network would see other numbers."""
-    there, here = trained.record.get("promptable_model"), notes.get("promptable_model")
-    if not (isinstance(there, dict) and isinstance(here, dict)):
-        return
-    colours = [each.get("colour", "grey") for each in (there, here)]
-    if colours[0] != colours[1]:
-        raise ConfigError(
-            f"classifier {trained.folder.name} was trained on embeddings of {there.get('name')} with "
-            f"segmentation.colour: {colours[0]}, and it is {colours[1]} here; expected {colours[0]}"
-        )
-    if there.get("digest") != here.get("digest"):
-        raise WeightsError(
-            f"classifier {trained.folder.name} was trained on embeddings of {there.get('name')} (digest "
-            f"{str(there.get('digest'))[:12]}), and the model here is {here.get('name')} (digest "
-            f"{str(here.get('digest'))[:12]}); expected the same weights; name those of its run"
-        )
 
 
 def load_seed(

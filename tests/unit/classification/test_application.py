@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ import pandas as pd
 import pytest
 
 from mammoflow.classification.application import TrainedClassifier, apply_classifier
+from mammoflow.classification.samples import Files
+from mammoflow.config.inference import EncoderUse, Precision
 from mammoflow.errors import ConfigError, WeightsError
 from mammoflow.tables.files import read_table
 from mammoflow.tables.predictions import PREDICTIONS
+from mammoflow.weights.registry import ModelSpec
 
 PICTURE = {
     "network": "resnet_small",
@@ -59,6 +63,38 @@ def test_a_classifier_of_32_bit_predicts_in_32_bit_where_bf16_is_faster(
     applied = apply_classifier(trained, study.files(), 1).set_index("lesion_id")["probability"]
     of_run = read_table(folder / "predictions.parquet", PREDICTIONS).set_index("lesion_id")["probability"]
     assert np.allclose(applied.loc[of_run.index], of_run, rtol=1e-5, atol=1e-6) == close
+
+
+EMBEDDING = {**PERCEPTRON, "input": "whole_image_embedding"}
+
+
+def with_small(files: Files, precision: Precision = "auto") -> Files:
+    """Return files with the model `small` in place of the tiny one."""
+    assert files.model is not None
+    source = replace(files.model, model=ModelSpec("small", "small"), use=EncoderUse(precision))
+    return replace(files, model=source)
+
+
+def test_embeddings_have_the_precision_of_the_training_whatever_the_device_would_choose(
+    study: Any, tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = with_small(study.files())
+    native = "mammoflow.segmentation.precision.has_native_bf16"
+    monkeypatch.setattr(native, lambda _: True)
+    folder: Path = tiny.train(study, EMBEDDING, "classifier", model=files.model)
+    monkeypatch.setattr(native, lambda _: False)
+    trained = TrainedClassifier.read(folder)
+    assert trained.record["promptable_model"]["precision"] == "bf16"
+    applied = apply_classifier(trained, files, 1).set_index("lesion_id")["probability"]
+    of_run = read_table(folder / "predictions.parquet", PREDICTIONS).set_index("lesion_id")["probability"]
+    np.testing.assert_allclose(applied.loc[of_run.index], of_run, rtol=1e-5, atol=1e-6)
+    del trained.record["promptable_model"]["precision"]  # records of earlier versions lack it
+    with pytest.raises(WeightsError, match=r"and the model here is small .* in fp32; .* set segmentation\.precision"):
+        apply_classifier(trained, files, 1)
+    apply_classifier(trained, with_small(study.files(), "bf16"), 1)
+    trained.record["promptable_model"]["precision"] = "fp16"
+    with pytest.raises(ConfigError, match=r"trained on embeddings in fp16, and the device here is cpu, which does not"):
+        apply_classifier(trained, files, 1)
 
 
 @pytest.mark.usefixtures("fake_model")

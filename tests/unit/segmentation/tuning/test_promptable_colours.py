@@ -18,12 +18,10 @@ from sam2.sam2_image_predictor import SAM2ImagePredictor
 from segment_anything import SamPredictor
 from skimage.transform import resize
 
-from mammoflow.classification.application import TrainedClassifier, _check_promptable
 from mammoflow.classification.cases import read_cases
 from mammoflow.classification.inputs import whole_image_embedding
+from mammoflow.classification.recorded_model import check_promptable
 from mammoflow.classification.samples import Files, Job, PromptableSource
-from mammoflow.config.base import validate_settings
-from mammoflow.config.classification import ClassifierSettings
 from mammoflow.config.inference import EncoderUse
 from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.prompts import PromptSettings
@@ -209,12 +207,10 @@ def test_classifiers_of_embeddings_see_colours(coloured: Path, sam_weights: Path
     assert cases.images["image_id"][same].tolist() == [GREY_IMAGE]
     assert notes["rgb"] == {**notes["grey"], "colour": "rgb"}
 
-    values = {"input": "whole_image_embedding", "network": "perceptron"}
-    settings = validate_settings(ClassifierSettings, values, "test")
-    trained = TrainedClassifier(tmp_path / "one", settings, {"promptable_model": notes["rgb"]})
-    _check_promptable(trained, {"promptable_model": notes["rgb"]})
+    trained = {"promptable_model": notes["rgb"]}
+    check_promptable("one", trained, {"promptable_model": notes["rgb"]})
     with pytest.raises(ConfigError, match=r"with segmentation\.colour: rgb, and it is grey here; expected rgb"):
-        _check_promptable(trained, {"promptable_model": notes["grey"]})
+        check_promptable("one", trained, {"promptable_model": notes["grey"]})
 
 
 def test_a_model_that_was_tuned_on_colours_sees_colours_everywhere(
