@@ -130,9 +130,13 @@ class ClassifierLearner(Learner):
     def validate(self, epoch: int) -> dict[str, float]:
         """Compute the statistics of batch normalisation anew; return loss and AUC on the validation samples."""
         recompute_statistics(self.classifier, self._statistics())
-        batches = list(self.loader.plain(self.rows["validation"]))
-        logits = torch.cat([self.outputs(batch).float() for batch in batches])
-        labels = torch.cat([batch.labels for batch in batches])
+        outputs: list[Tensor] = []
+        targets: list[Tensor] = []
+        # one batch at a time: batches from workers lie in shared memory, each tensor in an open file
+        for batch in self.loader.plain(self.rows["validation"]):
+            outputs.append(self.outputs(batch).float())
+            targets.append(batch.labels)
+        logits, labels = torch.cat(outputs), torch.cat(targets)
         return {
             "validation_loss": float(self.classification_loss(logits, labels)),
             "validation_auc": self.area(labels, logits.cpu()),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mammoflow.classification.batches import Loader
+from mammoflow.classification.batches import Batch, Loader
 from mammoflow.classification.classifier import Classifier
 from mammoflow.classification.learner import ClassifierLearner
 from mammoflow.classification.network import Network, VectorNetwork
@@ -117,6 +119,28 @@ def test_each_training_batch_counts_once_and_statistics_are_those_of_training_sa
     assert network.passes == 3 * learner.steps()
     values = network.layers[0](torch.from_numpy(samples.vectors[samples.labelled("train")]))
     torch.testing.assert_close(network.layers[1].running_mean, values.mean(dim=0), atol=1e-5, rtol=1e-4)
+
+
+def test_validation_holds_few_batches_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = perceptron_learner(blobs())
+    plain = learner.loader.plain
+    given: list[weakref.ref[Batch]] = []
+    most = 0
+
+    def noted(rows: np.ndarray, fewest: int = 1) -> Iterator[Batch]:
+        nonlocal most
+        for batch in plain(rows[np.repeat(np.arange(len(rows)), 4)], fewest):
+            given.append(weakref.ref(batch))
+            most = max(most, sum(each() is not None for each in given))
+            yield batch
+
+    learner.mode(training=False)
+    monkeypatch.setattr(learner.loader, "plain", noted)
+    with torch.no_grad():
+        figures = learner.validate(0)
+    assert len(given) >= 10
+    assert most <= 3
+    assert set(figures) == {"validation_loss", "validation_auc"}
 
 
 def test_loss_weighs_both_classes_the_same() -> None:
