@@ -72,12 +72,16 @@ class Classifier(nn.Module):
         return outputs[:, 1] - outputs[:, 0] if outputs.shape[1] == 2 else outputs[:, 0]
 
     def outputs(self, inputs: dict[str, Tensor], vectors: Tensor | None = None) -> Tensor:
-        """Return the outputs (n, outputs) of the head; the parameters are those of `forward`."""
+        """Return the float32 outputs (n, outputs) of the head; the parameters are those of `forward`.
+
+        The head computes in fp32 under autocast too: bf16 keeps three digits, which gives different samples one logit.
+        """
         standard = {name: self._standardise(name, tensor) for name, tensor in inputs.items()}
-        features = self.network(standard)
-        if vectors is not None:
-            features = torch.cat([features, vectors.to(features.dtype)], dim=1)
-        outputs: Tensor = self.head(features)
+        features = self.network(standard).float()
+        with torch.autocast(features.device.type, enabled=False):
+            if vectors is not None:
+                features = torch.cat([features, vectors.float()], dim=1)
+            outputs: Tensor = self.head(features)
         return outputs
 
     def _standardise(self, name: str, tensor: Tensor) -> Tensor:

@@ -121,6 +121,22 @@ def test_each_training_batch_counts_once_and_statistics_are_those_of_training_sa
     torch.testing.assert_close(network.layers[1].running_mean, values.mean(dim=0), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_the_head_computes_in_fp32_where_the_network_computes_in_bf16(outputs: int) -> None:
+    torch.manual_seed(0)
+    classifier = Classifier(
+        VectorNetwork(nn.Identity(), 16), torch.zeros(16), torch.ones(16), 2, 0.0, (8,), outputs
+    ).eval()
+    inputs, vectors = {"vector": torch.randn(300, 16)}, torch.randn(300, 2)
+    with torch.inference_mode():
+        exact = classifier(inputs, vectors)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert classifier.head[1](inputs["vector"].new_zeros(1, 18)).dtype == torch.bfloat16
+            found = classifier(inputs, vectors)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, exact)
+
+
 def test_validation_holds_few_batches_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     learner = perceptron_learner(blobs())
     plain = learner.loader.plain
