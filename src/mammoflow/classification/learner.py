@@ -23,6 +23,7 @@ from mammoflow.run.runtime import progress
 from mammoflow.training.batch_norm import recompute_statistics
 from mammoflow.training.batching import Rows
 from mammoflow.training.learner import Change, Learner, Watched
+from mammoflow.training.memory import Halving
 from mammoflow.training.plan import Plan
 from mammoflow.training.views import dropped_features
 
@@ -69,6 +70,7 @@ class ClassifierLearner(Learner):
     ) -> None:
         self.classifier, self.loader, self.flips = classifier, loader, flips
         self.network: nn.Module = classifier
+        self.halving = Halving(self)  # of passes without gradients, which need less memory than those of the loop
         self.watched = BEST_AUC if keep == "best_auc" else None
         samples = loader.samples
         self.rows = {split: samples.labelled(split) for split in ("train", "validation")}
@@ -134,7 +136,7 @@ class ClassifierLearner(Learner):
         targets: list[Tensor] = []
         # one batch at a time: batches from workers lie in shared memory, each tensor in an open file
         for batch in self.loader.plain(self.rows["validation"]):
-            outputs.append(self.outputs(batch).float())
+            outputs += self.halving.run(batch, lambda part: self.outputs(part).float())
             targets.append(batch.labels)
         logits, labels = torch.cat(outputs), torch.cat(targets)
         return {
@@ -161,7 +163,8 @@ class ClassifierLearner(Learner):
         batches = progress(self.loader.plain(usable), "predictions, batches", -(-len(usable) // self.loader.size))
         with torch.inference_mode(), torch.autocast(plan.device.type, torch.bfloat16, enabled=half):
             for batch in batches:
-                logits[batch.rows] = self.predicted(batch).double().cpu().numpy()
+                parts = self.halving.run(batch, lambda part: self.predicted(part).double().cpu())
+                logits[batch.rows] = torch.cat(list(parts)).numpy()
         return logits
 
     def predicted(self, batch: Batch) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from concurrent.futures import BrokenExecutor
 from typing import Any
@@ -60,7 +61,7 @@ class Stages(Commands):
                 traceback.print_exc()
             click.echo(f"mammoflow {context.invoked_subcommand}: {error}", err=True)
             context.exit(2 if isinstance(error, ConfigError) else 1)
-        except (OSError, MemoryError, BrokenExecutor) as error:
+        except (OSError, MemoryError, RuntimeError) as error:
             message = _describe(error)
             if not message:
                 raise
@@ -74,8 +75,9 @@ class Stages(Commands):
         return list(self.commands)
 
 
-def _describe(error: OSError | MemoryError | BrokenExecutor) -> str:
+def _describe(error: OSError | MemoryError | RuntimeError) -> str:
     """Return the message of an error of the machine; "" for one that may be a defect of the program."""
+    from mammoflow.run.memory import is_out_of_memory, no_memory
     from mammoflow.storage.write_errors import describe_os_error
 
     if isinstance(error, BrokenExecutor):
@@ -85,7 +87,10 @@ def _describe(error: OSError | MemoryError | BrokenExecutor) -> str:
         )
     if isinstance(error, MemoryError):
         return "the memory is not enough for this work; give the job more of it, or fewer threads, and run it again"
-    return describe_os_error(error)
+    if isinstance(error, OSError):
+        return describe_os_error(error)
+    # an environment without torch raises none of its errors
+    return str(no_memory("this job", error)) if "torch" in sys.modules and is_out_of_memory(error) else ""
 
 
 @click.group(cls=Stages, context_settings=SETTINGS)

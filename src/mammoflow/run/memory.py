@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     import torch
 
 
+_MORE_MEMORY = "give the job more memory or a GPU with more, let no other job use it"
+
+
 class NoMemoryError(StudyError, MemoryError):
     """A single item does not fit into the memory; whoever holds several together may still do with fewer."""
 
@@ -37,11 +40,32 @@ def too_large(label: str, error: BaseException) -> NoMemoryError:
     error
         What said that memory ran out.
     """
-    said = str(error).partition("\n")[0]
     return NoMemoryError(
-        f"out of memory with one at a time ({label}){': ' if said else ''}{said}; expected room for one; give the job "
-        "more memory or a GPU with more, let no other job use it, or take a smaller model"
+        f"out of memory with one at a time ({label}){_said(error)}; expected room for one; {_MORE_MEMORY}, or take a "
+        "smaller model"
     )
+
+
+def no_memory(work: str, error: BaseException) -> NoMemoryError:
+    """Return the error for work that is not halved where memory runs out.
+
+    Parameters
+    ----------
+    work
+        What was done, such as `training unet`.
+    error
+        What said that memory ran out.
+    """
+    return NoMemoryError(
+        f"out of memory in {work}{_said(error)}; expected enough for its batches; {_MORE_MEMORY}, lower its batch "
+        "size, or take a smaller model"
+    )
+
+
+def _said(error: BaseException) -> str:
+    """Return the first line of a message, after a colon."""
+    said = str(error).partition("\n")[0]
+    return f": {said}" if said else ""
 
 
 def release_gpu_memory() -> None:

@@ -8,6 +8,7 @@ import random
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -111,6 +112,20 @@ def seed_everything(seed: int) -> np.random.Generator:
     np.random.seed(seed % 2**32)  # noqa: NPY002
     torch.manual_seed(seed)
     return np.random.default_rng(seed)
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Let torch choose deterministic algorithms where it has them, and say where it has none."""
+    import torch
+
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 def available_cores() -> int:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +14,12 @@ from torch import Tensor
 
 from mammoflow.errors import StudyError
 from mammoflow.run.memory import peak_memory, watch_peak_memory
-from mammoflow.run.runtime import progress, seed_everything
+from mammoflow.run.runtime import deterministic, progress, seed_everything
 from mammoflow.training.averaging import Average
 from mammoflow.training.batch_norm import explained_single_values
 from mammoflow.training.choice import History, choose_epoch, patience_ended
 from mammoflow.training.learner import Learner
-from mammoflow.training.memory import Halving
+from mammoflow.training.memory import Halving, explained_memory
 from mammoflow.training.plan import Plan
 from mammoflow.training.state import Progress, read_kept, read_progress, write_kept, write_progress
 from mammoflow.training.termination import Termination, end_process
@@ -81,7 +79,7 @@ def fit(learner: Learner, plan: Plan, state: Path, label: str) -> Fit:
         If there is no batch, nothing is trained, batch normalisation has a batch of one value per channel, or no epoch
         gave a finite figure and finite weights.
     NoMemoryError
-        If memory runs out with a batch that cannot be split.
+        If memory runs out with a batch that cannot be split, or in what is not halved.
     SystemExit
         With code 143, after SIGTERM.
     """
@@ -143,7 +141,12 @@ class _Fitting:
         watch_peak_memory(self.plan.device)
         left = self.steps - len(self.history) * self.epoch_steps
         ticks = progress(range(left), f"training {self.label}, batches")
-        with Termination() as termination, _deterministic(), explained_single_values(self.label):
+        with (
+            Termination() as termination,
+            deterministic(),
+            explained_single_values(self.label),
+            explained_memory(self.label),
+        ):
             try:
                 while not self.progress.finished:
                     self._epoch(len(self.history), ticks, termination)
@@ -286,15 +289,3 @@ class _Fitting:
 
 def _finite(state: dict[str, Tensor]) -> bool:
     return all(bool(torch.isfinite(tensor).all()) for tensor in state.values())
-
-
-@contextmanager
-def _deterministic() -> Iterator[None]:
-    """Let torch choose deterministic algorithms where it has them, and say where it has none."""
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])

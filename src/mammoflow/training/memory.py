@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from mammoflow.run.memory import is_out_of_memory, release_gpu_memory, too_large
+from mammoflow.run.memory import NoMemoryError, is_out_of_memory, no_memory, release_gpu_memory, too_large
 from mammoflow.training.learner import Learner
 
 Result = TypeVar("Result")
@@ -70,3 +71,28 @@ class Halving:
             f"out of memory with {size} {self.learner.items} together; continuing with {(size + 1) // 2}",
             file=sys.stderr,
         )
+
+
+@contextmanager
+def explained_memory(label: str) -> Iterator[None]:
+    """Turn an error about memory that no halving has caught into one that says what to do.
+
+    Steps of the optimiser and passes for batch normalisation are not halved: a part of them has changed tensors
+    already when memory runs out.
+
+    Parameters
+    ----------
+    label
+        What is trained.
+
+    Raises
+    ------
+    NoMemoryError
+        If memory runs out.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, NoMemoryError) or not is_out_of_memory(error):
+            raise
+        raise no_memory(f"training {label}", error) from error

@@ -22,6 +22,7 @@ from mammoflow.classification.vectors import VectorSamples
 from mammoflow.config.members import NoOptions
 from mammoflow.config.pictures import PictureOptions
 from mammoflow.errors import StudyError
+from mammoflow.run.memory import NoMemoryError
 from mammoflow.run.runtime import seed_everything
 from mammoflow.training.loop import fit
 from mammoflow.training.plan import Plan
@@ -157,6 +158,40 @@ def test_validation_holds_few_batches_at_a_time(monkeypatch: pytest.MonkeyPatch)
     assert len(given) >= 10
     assert most <= 3
     assert set(figures) == {"validation_loss", "validation_auc"}
+
+
+class LimitedNetwork(VectorNetwork):
+    """A network that runs out of memory with more than some samples where it computes no gradients."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(nn.Identity(), 5)
+        self.most = most
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        if len(inputs["vector"]) > self.most and not torch.is_grad_enabled():
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return super().forward(inputs)
+
+
+def test_validation_and_prediction_halve_batches_where_memory_runs_out(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    found = {}
+    for most in (2, 8):
+        torch.manual_seed(0)
+        learner = learner_of(blobs(), Classifier(LimitedNetwork(most), torch.zeros(5), torch.ones(5), 0, 0.0))
+        history = fit(learner, plan(2), tmp_path / str(most), "limited").history
+        found[most] = [row["validation_loss"] for row in history], learner.predict(plan(2))
+        assert ("out of memory with 4 samples together" in capfd.readouterr().err) == (most == 2)
+    assert found[2][0] == pytest.approx(found[8][0], rel=1e-5)
+    np.testing.assert_allclose(found[2][1], found[8][1], rtol=1e-5, atol=1e-6)
+    with pytest.raises(NoMemoryError, match="one at a time"):
+        fit(
+            learner_of(blobs(), Classifier(LimitedNetwork(0), torch.zeros(5), torch.ones(5), 0, 0.0)),
+            plan(1),
+            tmp_path / "none",
+            "limited",
+        )
 
 
 def test_loss_weighs_both_classes_the_same() -> None:

@@ -208,6 +208,11 @@ def test_pictures_are_those_of_opencv(tmp_path: Path) -> None:
         ),
         (OSError(errno.ENOSPC, "No space left on device"), "a file failed: the disk is full; nothing was replaced"),
         (MemoryError(), "the memory is not enough"),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+            "out of memory in this job: CUDA out",
+        ),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "lower its batch size, or"),
         (BrokenProcessPool("a child process terminated abruptly"), "a process of this job was killed"),
     ],
 )
@@ -222,7 +227,8 @@ def test_what_no_stage_expected_is_one_message(error: Exception, words: str) -> 
 def test_a_defect_is_no_message() -> None:
     defect = FileNotFoundError(errno.ENOENT, "No such file", "/forgotten")
     assert describe_os_error(defect) == ""
-    assert CliRunner().invoke(_command_that_raises(defect), ["features"]).exception is defect
+    for error in (defect, RuntimeError("shapes do not fit")):
+        assert CliRunner().invoke(_command_that_raises(error), ["features"]).exception is error
 
 
 def _command_that_raises(error: Exception) -> Stages:

@@ -57,6 +57,17 @@ def test_sample_that_does_not_fit_is_an_error(learners: ModuleType, tmp_path: Pa
         fit(learner, learners.make_plan(), tmp_path, "line")
 
 
+def test_memory_that_runs_out_in_the_optimiser_is_told(
+    learners: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", full)
+    with pytest.raises(NoMemoryError, match=r"^out of memory in training line: CUDA out of memory.*batch size"):
+        fit(learners.LineLearner(), learners.make_plan(), tmp_path, "line")
+
+
 def test_other_errors_pass(learners: ModuleType, tmp_path: Path) -> None:
     learner = learners.LineLearner()
     learner.loss = lambda *_: 1 / 0
