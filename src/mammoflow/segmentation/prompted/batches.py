@@ -77,8 +77,19 @@ class Batches:
             self._memory = GpuMemory()
         self._to_measure = size == "auto" and self._memory is not None
 
-    def run(self, items: Sequence[Item], compute: Callable[[Sequence[Item]], Result]) -> Iterator[Result]:
+    def run(
+        self, items: Sequence[Item], compute: Callable[[Sequence[Item]], Result], most: int | None = None
+    ) -> Iterator[Result]:
         """Yield `compute` of one batch after the other, in order.
+
+        Parameters
+        ----------
+        items
+            What is computed.
+        compute
+            Computes some items together.
+        most
+            Items of these that are handled together at most; None for no other bound than the size.
 
         Raises
         ------
@@ -89,7 +100,7 @@ class Batches:
         """
         start = 0
         while start < len(items):
-            batch = items[start : start + self.size]
+            batch = items[start : start + (self.size if most is None else min(self.size, most))]
             result: Result | None = None
             try:
                 result = self._measured(batch, compute) if self._to_measure else compute(batch)

@@ -15,7 +15,7 @@ from mammoflow.run.runtime import progress
 from mammoflow.segmentation.embedding.embeddings import embeddings
 from mammoflow.segmentation.prompted.batches import Batches
 from mammoflow.segmentation.prompted.masks import MaskWriter
-from mammoflow.segmentation.prompted.refinement import RefinementPlan, refine
+from mammoflow.segmentation.prompted.refinement import HEADS, RefinementPlan, refine
 from mammoflow.segmentation.prompted.scoring import PromptScorer
 from mammoflow.segmentation.prompted.views import View, WindowCutter, window_embeddings
 from mammoflow.segmentation.prompting.arrays import PromptArrays
@@ -26,11 +26,14 @@ from mammoflow.storage.arrays import ArrayStore
 from mammoflow.storage.files import Array
 
 PROMPTS_TOGETHER = {"cpu": 4, "cuda": 64}
-"""Prompts of an image that are decoded together at first, by device; halved where memory runs out.
+"""Prompts of an image that are decoded together at most, by device; halved where memory runs out.
 
 On a CPU more than four cost time: the decoder's tensors then leave the caches and are allocated page by page (28 ms a
 prompt for up to four together, 62 ms for sixteen, on one core with the small model).
 """
+
+RESULT_BYTES = 500_000_000
+"""Bytes of the job's memory, not the GPU's, that logits and masks of prompts decoded together may take."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,17 @@ def segment_views(shard: PromptedShard, images: pd.DataFrame, scorer: PromptScor
             _segment_view(shard, shown, batches, scorer, writer if number == 0 else None)
 
 
+def most_together(view: View, plan: RefinementPlan) -> int:
+    """Return how many prompts of a view have results that fit into `RESULT_BYTES`; at least one.
+
+    Each head gives float32 logits on the grid of the view, and each iteration leaves a mask on the canonical grid.
+    """
+    heads = 1 if plan.heads == "single" else HEADS
+    logits = heads * view.size[0] * view.size[1] * np.dtype(np.float32).itemsize
+    masks = plan.iterations * view.canonical[0] * view.canonical[1]
+    return max(1, RESULT_BYTES // (logits + masks))
+
+
 def _segment_view(
     shard: PromptedShard, shown: PromptedView, batches: Batches, scorer: PromptScorer, writer: MaskWriter | None
 ) -> None:
@@ -152,8 +166,8 @@ def _segment_view(
         return references.dice(lesion_of[positions].tolist(), masks)
 
     plan = RefinementPlan(settings.iterations, settings.feed, settings.heads)
-    prompts = view.prompts(PromptArrays.of_table(shown.prompts))
-    for refined in refine(shard.model, shown.arrays, prompts, view.size, plan, batches, dice, view.to_canonical):
+    prompts, most = view.prompts(PromptArrays.of_table(shown.prompts)), most_together(view, plan)
+    for refined in refine(shard.model, shown.arrays, prompts, view.size, plan, batches, dice, view.to_canonical, most):
         rows = shown.prompts.iloc[refined.prompts]
         table, chosen = scorer.score(rows, refined, references, shown.field_of_view, view.spacing_mm)
         if writer is not None:

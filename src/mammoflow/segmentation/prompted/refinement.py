@@ -92,6 +92,7 @@ def refine(
     batches: Batches,
     dice: Callable[[Integers, Masks], Float64] = unscored,
     regrid: Callable[[Masks], Masks] = unchanged,
+    most: int | None = None,
 ) -> Iterator[Refined]:
     """Decode all prompts of an image, together as far as kind and memory go, and refine each.
 
@@ -117,6 +118,8 @@ def refine(
         where several heads are.
     regrid
         Brings masks (n, height, width) of the encoded image to the grid on which they are scored and kept.
+    most
+        Prompts of this image that are decoded together at most; None for no other bound than `batches`.
     """
 
     def decode(positions: Sequence[int]) -> Refined:
@@ -125,7 +128,7 @@ def refine(
 
     order = sorted(range(len(prompts)), key=prompts.shape_of)
     for _, alike in groupby(order, key=prompts.shape_of):
-        yield from batches.run(list(alike), decode)
+        yield from batches.run(list(alike), decode, most)
 
 
 def _refine_batch(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from mammoflow.config.prompted import SegmentSettings
 from mammoflow.config.prompts import PromptSettings
 from mammoflow.errors import ConfigError, StudyError
 from mammoflow.segmentation.loading import load_promptable
+from mammoflow.segmentation.prompted import decoding
 from mammoflow.segmentation.prompted import stage as stage_module
 from mammoflow.segmentation.prompted.empty_images import images_without_lesions
 from mammoflow.segmentation.prompted.masks import MaskWriter
-from mammoflow.segmentation.prompted.refinement import Refined
+from mammoflow.segmentation.prompted.refinement import Refined, RefinementPlan
 from mammoflow.segmentation.prompted.stage import segment
+from mammoflow.segmentation.prompted.views import View
 from mammoflow.segmentation.prompting.prompts import make_prompts
 from mammoflow.segmentation.protocol.promptable import PromptableModel
 from mammoflow.segmentation.protocol.prompts import Prompts
@@ -157,6 +160,44 @@ def test_a_second_run_gives_the_same_tables_and_encodes_nothing(
     pd.testing.assert_frame_equal(first[0], second[0])
     pd.testing.assert_frame_equal(first[1], second[1])
     assert third[1]["prompt_id"].str.endswith("@box+0mm").all()
+
+
+def test_prompts_of_a_large_image_are_decoded_in_fewer_at_a_time(
+    shard: Path, small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[int] = []
+    decode = PromptableModel.decode
+
+    def noted(model: PromptableModel, arrays: Any, prompts: Prompts, size: Any) -> Any:
+        assert prompts.boxes is not None
+        decoded.append(len(prompts.boxes))
+        return decode(model, arrays, prompts, size)
+
+    monkeypatch.setattr(PromptableModel, "decode", noted)
+    found = []
+    for name, room in (("out", decoding.RESULT_BYTES), ("less", 1)):
+        decoded.clear()
+        monkeypatch.setattr(decoding, "RESULT_BYTES", room)
+        found.append(run(shard, small_weights, tmp_path / name))
+        assert max(decoded) == (4 if name == "out" else 1)
+    columns = ["prompt_id", "model", "iteration", "chosen"]
+    key = columns[:3]
+    first, second = (scores.sort_values(key).reset_index(drop=True) for scores, _ in found)
+    pd.testing.assert_frame_equal(first[columns], second[columns])
+    np.testing.assert_allclose(second["dice"], first["dice"], atol=0.01)
+
+
+def test_logits_and_masks_of_prompts_decoded_together_have_a_bound() -> None:
+    film = View((0.0, 0.0), (1.0, 1.0), (4096, 3072), (4096, 3072), 0.05)
+    window = View((100.0, 100.0), (4.0, 4.0), (1024, 1024), (4096, 3072), 0.01)
+    assert decoding.most_together(film, RefinementPlan(1)) == 7
+    assert decoding.most_together(film, RefinementPlan(3, heads="predicted_iou")) == 2
+    assert decoding.most_together(window, RefinementPlan(3)) == 11
+    assert (
+        decoding.most_together(View.whole({"height": 1024, "width": 768, "row_spacing_mm": 1.0}), RefinementPlan(3))
+        >= 64
+    )
+    assert decoding.most_together(replace(film, size=(40960, 30720)), RefinementPlan(3)) == 1
 
 
 def test_an_empty_shard_gives_empty_tables(empty_shard: Path, small_weights: Path, tmp_path: Path) -> None:
