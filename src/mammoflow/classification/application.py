@@ -29,6 +29,7 @@ from mammoflow.run.runtime import choose_device
 from mammoflow.storage.files import file_digest, read_json
 from mammoflow.storage.intermediate import temporary_folder
 from mammoflow.training.plan import choose_precision
+from mammoflow.training.record import last_precision
 from mammoflow.weights.checkpoint import read_state
 from mammoflow.weights.seen_patients import recorded_digest
 
@@ -252,7 +253,7 @@ def predict_logits(
     """
     settings, front = trained.settings, samples.front
     here = choose_precision(device, front is not None and front.attention)
-    recorded = trained.record["seeds"][str(seed)]["precision"]
+    recorded = last_precision(trained.record["seeds"][str(seed)]["precision"])
     half = recorded == "bf16-mixed" and (settings.precision == "bf16" or here == "bf16-mixed")
     if front is not None:
         front.mode(training=False)

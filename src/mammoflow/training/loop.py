@@ -46,6 +46,8 @@ class Fit:
         Most bytes in use: of the GPU, or of the process where it computes on the CPU.
     halvings
         How often a batch was halved because memory ran out.
+    computed
+        Type of the device and precision, in the order of the processes that took part; one pair where all had the same.
     """
 
     history: History
@@ -54,6 +56,7 @@ class Fit:
     seconds: float
     peak_memory: int
     halvings: int
+    computed: tuple[tuple[str, str], ...] = ()
 
 
 def fit(learner: Learner, plan: Plan, state: Path, label: str) -> Fit:
@@ -123,14 +126,17 @@ class _Fitting:
             self._train()
         chosen = self._load_kept()
         done = self.progress
-        return Fit(done.history, chosen, resumed_from, done.seconds, done.peak_memory, done.halvings)
+        return Fit(
+            done.history, chosen, resumed_from, done.seconds, done.peak_memory, done.halvings, tuple(done.computed)
+        )
 
     def _restore(self) -> None:
-        """Take over the state of an earlier process."""
+        """Take over the state of an earlier process, and take note of where this one computes."""
         saved = read_progress(self.folder)
+        self.progress = saved or self.progress
+        self.progress.note_computing(self.label, self.plan.device.type, self.plan.precision)
         if saved is None:
             return
-        self.progress = saved
         self.learner.load_state(saved.learner)
         self.optimiser.load_state_dict(saved.optimiser)
         self.average.load(saved.average, self.learner.state())

@@ -9,6 +9,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ class TrainingRecord:
     seconds
         Of the training, in all processes that took part.
     device, threads, precision
-        Where and in which arithmetic it was trained.
+        Where and in which arithmetic it was trained; several, in order and separated by commas, where a process with
+        another device or arithmetic continued it.
     peak_memory_bytes
         Most memory in use: of the GPU, or of the process where it computes on the CPU.
     halvings
@@ -124,9 +126,9 @@ class TrainingRecord:
             fitted.resumed_from,
             *parameters,
             round(fitted.seconds, 2),
-            str(plan.device),
+            _in_order([device for device, _ in fitted.computed], str(plan.device)),
             threads,
-            plan.precision,
+            _in_order([precision for _, precision in fitted.computed], plan.precision),
             fitted.peak_memory,
             fitted.halvings,
             versions=installed_versions(*packages),
@@ -150,6 +152,17 @@ class TrainingRecord:
     def lasting_content(self) -> dict[str, Any]:
         """Return the content without what the training took; a killed training and an unbroken one give the same."""
         return {key: value for key, value in self.content().items() if key not in EFFORT}
+
+
+def _in_order(values: Sequence[str], last: str) -> str:
+    """Join what differs from the value before; `last` alone where all are the same."""
+    different = [value for value, _ in groupby(values)]
+    return ", ".join(different) if len(different) > 1 else last
+
+
+def last_precision(recorded: str) -> str:
+    """Return the precision in which a training ended and predicted, of what its record says."""
+    return recorded.rpartition(", ")[2]
 
 
 def installed_versions(*packages: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import shutil
+import sys
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -89,6 +90,8 @@ class Progress:
         How often a batch is halved for lack of memory.
     seconds, peak_memory
         Of all processes that took part, in seconds and bytes.
+    computed
+        Type of the device and precision of the processes that took part, each as it first differed from the one before.
     """
 
     history: list[dict[str, float]] = field(default_factory=list)
@@ -99,6 +102,31 @@ class Progress:
     halvings: int = 0
     seconds: float = 0.0
     peak_memory: int = 0
+    computed: list[tuple[str, str]] = field(default_factory=list)
+
+    def note_computing(self, label: str, device: str, precision: str) -> None:
+        """Take note of where and in which precision a process computes, and print where that has changed.
+
+        Parameters
+        ----------
+        label
+            What is trained.
+        device
+            Type of the device, such as `cuda`.
+        precision
+            Of the plan.
+        """
+        here = (device, precision)
+        before = self.computed[-1] if self.computed else here
+        if before != here:
+            print(
+                f"training {label} continues on {device} in {precision} after {len(self.history)} epochs on "
+                f"{before[0]} in {before[1]}; its result is not that of one kind of device, and its record names both. "
+                "To train on one kind, set device, remove the training state and start again",
+                file=sys.stderr,
+            )
+        if before != here or not self.computed:
+            self.computed.append(here)
 
 
 def write_progress(folder: Path, progress: Progress) -> None:

@@ -61,6 +61,21 @@ def test_killed_fit_continues_bit_for_bit(learners: ModuleType, tmp_path: Path, 
     learners.assert_same(learners.weights_of(again), learners.weights_of(unbroken))
 
 
+def test_a_fit_that_continues_in_another_precision_says_so(
+    learners: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(learners.Killed):
+        fit(learners.KilledLearner(3), learners.make_plan(precision="bf16-mixed"), tmp_path, "line")
+    assert "continues on" not in capfd.readouterr().err
+    fitted = fit(learners.LineLearner(), learners.make_plan(), tmp_path, "line")
+    assert fitted.resumed_from == 3
+    assert fitted.computed == (("cpu", "bf16-mixed"), ("cpu", "32-true"))
+    said = capfd.readouterr().err
+    assert "training line continues on cpu in 32-true after 3 epochs on cpu in bf16-mixed" in said
+    assert fit(learners.LineLearner(), learners.make_plan(), tmp_path, "line").computed == fitted.computed
+    assert "continues on" not in capfd.readouterr().err
+
+
 def test_finished_fit_is_loaded_and_not_trained(learners: ModuleType, tmp_path: Path) -> None:
     first, second = learners.LineLearner(), learners.LineLearner(seed=3)
     fit(first, learners.make_plan(), tmp_path, "line")

@@ -20,6 +20,7 @@ from mammoflow.training.record import (
     EFFORT,
     TrainingRecord,
     count_parameters,
+    last_precision,
     write_history,
     write_training,
     write_weights,
@@ -28,9 +29,9 @@ from mammoflow.training.record import (
 HISTORY = [{"epoch": 1, "train_loss": 0.5}, {"epoch": 2, "train_loss": 0.25}]
 
 
-def make_record(**changes: Any) -> TrainingRecord:
+def make_record(computed: tuple[tuple[str, str], ...] = (("cpu", "32-true"),), **changes: Any) -> TrainingRecord:
     settings = TrainingSettings(epochs=2, seed=3)
-    fitted = Fit(HISTORY, chosen_epoch=2, resumed_from=1, seconds=1.234, peak_memory=1000, halvings=1)
+    fitted = Fit(HISTORY, 2, 1, seconds=1.234, peak_memory=1000, halvings=1, computed=computed)
     values: dict[str, Any] = {
         "patients": ["b/P_2", "a/P_1", "a/P_1"],
         "validation_patients": ["a/P_3"],
@@ -62,6 +63,16 @@ def test_weights_of_a_killed_training_have_the_bytes_of_an_unbroken_one(tmp_path
         record = dataclasses.replace(make_record(), **effort)
         write_weights(tmp_path / name, state, record, {"architecture": "line", "setup": "{}", "another": "key"})
     assert (tmp_path / "whole").read_bytes() == (tmp_path / "killed").read_bytes()
+
+
+def test_several_devices_and_precisions_are_named_in_order() -> None:
+    gpu, cpu = ("cuda", "bf16-mixed"), ("cpu", "32-true")
+    record = make_record(computed=(gpu, cpu))
+    assert (record.device, record.precision) == ("cuda, cpu", "bf16-mixed, 32-true")
+    assert last_precision(record.precision) == "32-true"
+    record = make_record(computed=(("cpu", "bf16-mixed"), cpu))
+    assert (record.device, record.precision) == ("cpu", "bf16-mixed, 32-true")
+    assert last_precision(make_record().precision) == "32-true"
 
 
 def test_a_fact_does_not_hide_what_every_record_says() -> None:
