@@ -11,7 +11,6 @@ import torch
 from mammoflow.classification.samples import Files
 from mammoflow.config.inference import Precision
 from mammoflow.errors import ConfigError, WeightsError
-from mammoflow.segmentation.precision import choose_precision
 
 
 def files_in_recorded_precision(name: str, record: Mapping[str, Any], files: Files, device: torch.device) -> Files:
@@ -38,14 +37,12 @@ def files_in_recorded_precision(name: str, record: Mapping[str, Any], files: Fil
     if files.model is None or wanted not in get_args(Precision):
         return files
     precision = cast("Precision", wanted)
-    try:
-        choose_precision(precision, device)
-    except ConfigError as error:
+    if precision == "fp16" and device.type == "cpu":  # all others compute everywhere
         raise ConfigError(
             f"classifier {name} was trained on embeddings in {precision}, and the device here is {device.type}, which "
             f"does not compute in {precision}; expected the precision of the training; take a GPU, or train the "
             "classifier again with segmentation.precision: fp32"
-        ) from error
+        )
     return replace(files, model=replace(files.model, use=replace(files.model.use, precision=precision)))
 
 

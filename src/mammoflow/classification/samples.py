@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +19,6 @@ from mammoflow.errors import StudyError
 from mammoflow.storage.files import array_digest, text_digest
 from mammoflow.training.batching import Rows
 from mammoflow.weights.registry import ModelSpec
-
-if TYPE_CHECKING:
-    from mammoflow.segmentation.protocol.promptable import PromptableModel
 
 Inputs = dict[str, Tensor]
 """Tensors of one sample, or of a batch of them, by name: `picture` or `vector`, as the input's GIVES says.
@@ -50,10 +46,10 @@ class PromptableSource:
     store: Path
     margin_mm: float
 
-    def facts(self, loaded: PromptableModel) -> dict[str, str]:
+    def facts(self, digest: str, precision: str) -> dict[str, str]:
         """Return what a record says about the loaded model; classifiers are applied to the same, in its precision."""
         colour = {} if self.use.colour == "grey" else {"colour": self.use.colour}
-        return {"name": self.model.name, "digest": loaded.digest, "precision": loaded.precision, **colour}
+        return {"name": self.model.name, "digest": digest, "precision": precision, **colour}
 
 
 @dataclass(frozen=True)

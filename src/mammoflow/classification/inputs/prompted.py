@@ -86,7 +86,7 @@ def read(options: Options, cases: Cases, files: Files, job: Job) -> Samples:
     samples.further_parameters = sum(parameter.numel() for parameter in model.network.parameters())
     samples.further_modules = (ARCHITECTURE_MODULES.module(module_of(files.model.model.architecture)),)
     samples.notes = {
-        "promptable_model": files.model.facts(model),
+        "promptable_model": files.model.facts(model.digest, model.precision),
         "default_margin_mm": files.model.margin_mm,
         "lesions_without_prompt": int((~usable).sum()),
     }
