@@ -20,10 +20,11 @@ import pandas as pd
 
 from mammoflow.cohort.delimited_text import Record, read_records
 from mammoflow.cohort.plain_text import plain_text
-from mammoflow.cohort.spreadsheets import MOST_CELLS, read_sheet
+from mammoflow.cohort.spreadsheets import read_sheet
 from mammoflow.cohort.table_bytes import decode_table, kind_of_table
 from mammoflow.errors import StudyError
 
+MOST_PARQUET_CELLS = 200_000_000
 ORIGIN = "row_origin"
 PROBLEM = "row_problem"
 COMMA_HINT = "; a comma inside a value, such as a decimal comma, needs quotation marks"
@@ -225,10 +226,10 @@ def _refuse_endless(path: Path) -> None:
     from pyarrow.parquet import read_metadata
 
     found = read_metadata(path)
-    if found.num_rows * found.num_columns > MOST_CELLS:
+    if found.num_rows * found.num_columns > MOST_PARQUET_CELLS:
         raise StudyError(
             f"case table {path} has {found.num_rows:,} rows and {found.num_columns:,} columns; expected at most "
-            f"{MOST_CELLS:,} cells; keep the rows and columns of the study"
+            f"{MOST_PARQUET_CELLS:,} cells; keep the rows and columns of the study"
         )
 
 

@@ -124,8 +124,7 @@ def drawn_lesions(settings: StabilitySettings, lesions: pd.DataFrame) -> list[st
     lesions
         `lesion_id`, `patient_id`, `split` and `malignant` of all lesions of the study.
     """
-    of_study = measured(lesions)
-    training = of_study[of_study["split"] == "train"].sort_values("lesion_id")
+    training = measured(lesions[lesions["split"] == "train"]).sort_values("lesion_id")
     shuffled = training.sample(frac=1.0, random_state=settings.seed)
     one_each = shuffled.drop_duplicates("patient_id").head(settings.lesions)
     return sorted(one_each["lesion_id"].astype(str))

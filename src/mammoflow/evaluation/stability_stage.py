@@ -64,10 +64,7 @@ def stability(
     lesions = pd.concat([*tables.values()], ignore_index=True)
     chosen = drawn_lesions(settings.stability, lesions)
     if not chosen:
-        labelled = " and has a label" if lesions["malignant"].notna().any() else ""
-        raise StudyError(
-            f"no lesion is in the training split{labelled}; expected some, on which the stability is measured"
-        )
+        raise StudyError("no lesion is in the training split; expected some, on which the stability is measured")
     by_shard = {folder: [one for one in chosen if one in set(table["lesion_id"])] for folder, table in tables.items()}
     masks_of = {folder.name: folder for folder in masks}
     predicted = [family for family in settings.run if settings.families[family].mask == "predicted"]

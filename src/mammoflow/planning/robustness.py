@@ -113,8 +113,8 @@ def robustness_inputs(config: StudyConfig) -> dict[str, list[str]]:
         )
     if not models and not classifiers:
         raise ConfigError(
-            "the target robustness has nothing to make: found neither segmentation models nor classifiers; set "
-            "robustness.models or robustness.classifiers"
+            "the target robustness has nothing to make: found no segmentation model and no classifier that can be "
+            "applied to degraded grey images; models that see colours, and classifiers on their masks, cannot"
         )
     run = run_folder(config)
     shards = shard_names(config)

@@ -55,7 +55,7 @@ def run_predict(
         if boxes or points:
             raise ConfigError(f"--box and --point are given beside the table {image}; expected boxes in its columns")
         table = predict_table(image, out, **options)
-        print(f"{len(table)} lesions of {table['id'].nunique()} films: {out}/")
+        print(f"{len(table)} lesions of {table['folder'].nunique()} films: {out}/")
         print(NOTICE, file=sys.stderr)
         return
     given = [parse_numbers(text, 4, f"--box {BOX_FORM}") for text in boxes]

@@ -57,8 +57,8 @@ def no_memory(work: str, error: BaseException) -> NoMemoryError:
         What said that memory ran out.
     """
     return NoMemoryError(
-        f"out of memory in {work}{_said(error)}; expected enough for its batches; {_MORE_MEMORY}, lower its batch "
-        "size, or take a smaller model"
+        f"out of memory in {work}{_said(error)}; expected enough for its batches; {_MORE_MEMORY}, or, for a "
+        "training, lower its batch size or take a smaller model"
     )
 
 

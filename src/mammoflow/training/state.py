@@ -118,7 +118,13 @@ class Progress:
         """
         here = (device, precision)
         before = self.computed[-1] if self.computed else here
-        if before != here:
+        if before != here and self.finished:
+            print(
+                f"training {label} ended on {before[0]} in {before[1]}, and its predictions are made on {device} in "
+                f"{precision}; its record names both",
+                file=sys.stderr,
+            )
+        elif before != here:
             print(
                 f"training {label} continues on {device} in {precision} after {len(self.history)} epochs on "
                 f"{before[0]} in {before[1]}; its result is not that of one kind of device, and its record names both. "

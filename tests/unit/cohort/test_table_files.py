@@ -256,7 +256,7 @@ def test_a_comment_in_a_sheet_takes_no_time(read):
 def test_a_parquet_table_that_would_fill_the_memory_is_refused_unread(read, monkeypatch):
     stream = io.BytesIO()
     pd.DataFrame({"patient": ["P1"] * 1000}).to_parquet(stream)
-    monkeypatch.setattr("mammoflow.cohort.table_files.MOST_CELLS", 999)
+    monkeypatch.setattr("mammoflow.cohort.table_files.MOST_PARQUET_CELLS", 999)
     monkeypatch.setattr(pd, "read_parquet", None)
     with pytest.raises(StudyError, match="has 1,000 rows and 1 columns; expected at most 999 cells"):
         read(stream.getvalue())

@@ -61,6 +61,8 @@ def test_lesions_of_unknown_malignancy_are_drawn_only_where_no_lesion_has_a_labe
     assert drawn_lesions(StabilitySettings(), lesions) == ["a", "c"]
     unlabelled = lesions.assign(malignant=pd.array([None] * 4, dtype="Int64"))
     assert drawn_lesions(StabilitySettings(), unlabelled) == ["a", "b", "c", "d"]
+    labelled_test = pd.concat([unlabelled, lesions.assign(lesion_id=list("efgh"), split="test")])
+    assert drawn_lesions(StabilitySettings(), labelled_test) == ["a", "b", "c", "d"]
 
 
 def test_values_under_each_condition_are_those_of_the_changed_patch(shard):

@@ -212,7 +212,7 @@ def test_pictures_are_those_of_opencv(tmp_path: Path) -> None:
             torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
             "out of memory in this job: CUDA out",
         ),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "lower its batch size, or"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "lower its batch size or"),
         (BrokenProcessPool("a child process terminated abruptly"), "a process of this job was killed"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mammoflow.training.state import FOLDER, make_folder, remove_training_state, training_state
+from mammoflow.training.state import FOLDER, Progress, make_folder, remove_training_state, training_state
 
 
 def test_state_depends_on_inputs_and_code(tmp_path: Path) -> None:
@@ -78,3 +78,12 @@ def test_a_folder_that_a_file_is_in_the_way_of_is_an_error(tmp_path: Path) -> No
     (tmp_path / FOLDER).write_text("a file")
     with pytest.raises(OSError, match=FOLDER):
         make_folder(tmp_path / FOLDER / "model")
+
+
+def test_a_finished_training_is_not_said_to_continue(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(finished=True, computed=[("cuda", "bf16-mixed")])
+    progress.note_computing("net", "cpu", "32-true")
+    said = capsys.readouterr().err
+    assert "training net ended on cuda in bf16-mixed, and its predictions are made on cpu in 32-true" in said
+    assert "start again" not in said
+    assert progress.computed == [("cuda", "bf16-mixed"), ("cpu", "32-true")]
