@@ -134,7 +134,7 @@ class ClassifierLearner(Learner):
         recompute_statistics(self.classifier, self._statistics())
         outputs: list[Tensor] = []
         targets: list[Tensor] = []
-        # one batch at a time: batches from workers lie in shared memory, each tensor in an open file
+        # one batch at a time: workers put batches into shared memory, each tensor in an open file
         for batch in self.loader.plain(self.rows["validation"]):
             outputs += self.halving.run(batch, lambda part: self.outputs(part).float())
             targets.append(batch.labels)

@@ -151,7 +151,7 @@ def check_no_leak(table: pd.DataFrame, by_image: bool = False, folds: pd.DataFra
             continue
         names = table[key]
         if key == "image_path" and "study" in table.columns:
-            # The place on the disk, since the folder of one study may lie or be linked in another's.
+            # The place on the disk, since one study may be inside another one, or linked there.
             names = _with_study(table, key).map(os.path.realpath, na_action="ignore")
         for split, sides in splits.items():
             several = sides.groupby(names).transform("nunique") > 1

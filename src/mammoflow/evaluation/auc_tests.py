@@ -16,13 +16,12 @@ import numpy as np
 import pandas as pd
 
 from mammoflow.config.evaluation import ComparisonSettings
+from mammoflow.config.row_names import SIZE_ROW, WORDS_ROW
 from mammoflow.errors import ConfigError
 from mammoflow.evaluation.candidates import CLASSIFIER, FEATURE_MODEL, FUSION, Candidate
 from mammoflow.evaluation.delong import AreaDifference
 from mammoflow.evaluation.estimates import Scored
-from mammoflow.evaluation.floors import SIZE_ALONE
 from mammoflow.evaluation.foreign import is_foreign, is_undecided
-from mammoflow.evaluation.fusion import READERS_WORDS
 from mammoflow.evaluation.hypotheses import AGAINST_BEST, AGAINST_READER, EXPLORATORY, PRIMARY
 from mammoflow.evaluation.metrics import FloatArray, auc
 from mammoflow.evaluation.paired import Paired
@@ -107,7 +106,7 @@ def pairs_to_test(candidates: Sequence[Candidate], settings: ComparisonSettings,
     by_name = {one.model: one for one in candidates}
     pairs = [Pair(hypothesis, *pair) for hypothesis, pair in _named_pairs(candidates, by_name.get(best))]
     chosen = [by_name[one.name] for one in settings.feature_models if one.name in by_name]
-    size = [one for one in candidates if one.model == SIZE_ALONE]
+    size = [one for one in candidates if one.model == SIZE_ROW]
     pairs += [Pair(EXPLORATORY, *pair) for pair in product(chosen, size)]
     primary = settings.primary
     if primary is None:
@@ -127,15 +126,15 @@ def _named_pairs(
     candidates: Sequence[Candidate], best: Candidate | None
 ) -> Iterator[tuple[str, tuple[Candidate, Candidate]]]:
     birads, others = candidates[0], candidates[1:]
-    models = [one for one in others if one.family in MODELS and one.model != READERS_WORDS]
+    models = [one for one in others if one.family in MODELS and one.model != WORDS_ROW]
     for one in others:
         yield AGAINST_READER if one in models else EXPLORATORY, (one, birads)
     if best is not None:
         yield from ((AGAINST_BEST, (one, best)) for one in models if one is not best)
     classifiers = [one for one in others if one.family == CLASSIFIER]
-    held_against = [one for one in others if one.family == FEATURE_MODEL or one.model == SIZE_ALONE]
-    words = [one for one in others if one.model == READERS_WORDS]
-    fusions = [one for one in others if one.family == FUSION and one.model != READERS_WORDS]
+    held_against = [one for one in others if one.family == FEATURE_MODEL or one.model == SIZE_ROW]
+    words = [one for one in others if one.model == WORDS_ROW]
+    fusions = [one for one in others if one.family == FUSION and one.model != WORDS_ROW]
     for pair in [*product(classifiers, held_against), *product(fusions, words)]:
         if best not in pair or pair[1] not in models:  # such a pair is above, from one side or the other
             yield EXPLORATORY, pair

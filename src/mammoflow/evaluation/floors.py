@@ -20,9 +20,6 @@ from mammoflow.evaluation.seen_patients import SeenPatients
 
 COLUMN_FLOORS = {"birads": ASSESSMENT_ROW, "shape": SHAPE_ROW, "margins": MARGINS_ROW}
 NOT_STATED = "(not stated)"
-PATIENT_IDENTITY = IDENTITY_ROW
-HIDDEN_SUSPICION = CEILING_ROW
-SIZE_ALONE = SIZE_ROW
 NO_TRAINING = "no training lesion"
 
 
@@ -76,7 +73,7 @@ def size_floor(lesions: pd.DataFrame) -> Candidate:
     """Score a lesion by its longest diameter: larger is more suspicious."""
     from_box = bool(lesions["mask_file"].isna().all()) if len(lesions) else False
     note = f"longest diameter of the reference {'box' if from_box else 'mask'}, in mm"
-    return with_threshold(SIZE_ALONE, FLOOR, lesions["diameter_mm"].astype("float64"), lesions, (note,))
+    return with_threshold(SIZE_ROW, FLOOR, lesions["diameter_mm"].astype("float64"), lesions, (note,))
 
 
 def identity_floor(lesions: pd.DataFrame) -> Candidate:
@@ -93,7 +90,7 @@ def identity_floor(lesions: pd.DataFrame) -> Candidate:
     """
     training = lesions["split"] == "train"
     if not training.any():
-        return undefined(PATIENT_IDENTITY, FLOOR, lesions, NO_TRAINING)
+        return undefined(IDENTITY_ROW, FLOOR, lesions, NO_TRAINING)
     label = lesions["malignant"].astype("float64").where(training)
     by_patient = label.groupby(lesions["patient_id"])
     malignant = by_patient.transform("sum") - label.fillna(0)
@@ -104,7 +101,7 @@ def identity_floor(lesions: pd.DataFrame) -> Candidate:
         "share of malignant lesions among the training lesions of the same patient, without any image",
         f"{known} test lesions are of patients with training lesions",
     )
-    return with_threshold(PATIENT_IDENTITY, FLOOR, (malignant + prevalence) / (others + 1), lesions, notes)
+    return with_threshold(IDENTITY_ROW, FLOOR, (malignant + prevalence) / (others + 1), lesions, notes)
 
 
 def suspicion_ceiling(lesions: pd.DataFrame) -> Candidate:
@@ -119,7 +116,7 @@ def suspicion_ceiling(lesions: pd.DataFrame) -> Candidate:
     """
     score = lesions["hidden_suspicion"].astype("float64")
     note = "the number that a phantom lesion's appearance was drawn from, which is all that images show of malignancy"
-    return with_threshold(HIDDEN_SUSPICION, CEILING, score, lesions, (note,))
+    return with_threshold(CEILING_ROW, CEILING, score, lesions, (note,))
 
 
 def with_threshold(

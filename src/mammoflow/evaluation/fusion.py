@@ -24,8 +24,6 @@ from mammoflow.evaluation.ensembles import mean_logit
 from mammoflow.evaluation.floors import NO_TRAINING, NOT_STATED, undefined, with_threshold
 from mammoflow.evaluation.metrics import FloatArray
 
-READERS_WORDS = WORDS_ROW
-
 WORDS = ("birads", "density", "shape", "margins", "lesion_type")
 """What the reader says of a lesion: assessment, breast density, shape, margins, type."""
 
@@ -95,9 +93,9 @@ def word_log_odds(lesions: pd.DataFrame) -> pd.Series:
 def _words_alone(words: pd.Series, lesions: pd.DataFrame) -> Candidate:
     if words.isna().all():
         why = "the study gives no words of a reader, or one class to train"
-        return undefined(READERS_WORDS, FUSION, lesions, why if (lesions["split"] == "train").any() else NO_TRAINING)
+        return undefined(WORDS_ROW, FUSION, lesions, why if (lesions["split"] == "train").any() else NO_TRAINING)
     note = "logistic regression on assessment, density, shape, margins and type, fitted on training"
-    return with_threshold(READERS_WORDS, FUSION, _probability(words), lesions, (note,))
+    return with_threshold(WORDS_ROW, FUSION, _probability(words), lesions, (note,))
 
 
 def _joined(model: Candidate, ending: str, name: str, reader: pd.Series, lesions: pd.DataFrame) -> Candidate:

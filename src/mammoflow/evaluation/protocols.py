@@ -16,13 +16,13 @@ import pandas as pd
 from scipy.special import stdtr, stdtrit
 
 from mammoflow.config.evaluation import PROTOCOL_TABLE
+from mammoflow.config.row_names import IDENTITY_ROW
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.bootstrap import Estimate, PatientBootstrap
 from mammoflow.evaluation.candidates import FLOOR
 from mammoflow.evaluation.decisions import difference_interval, difference_p_value
 from mammoflow.evaluation.delong import area_of_components, components
 from mammoflow.evaluation.estimates import Scored, metric_estimates
-from mammoflow.evaluation.floors import PATIENT_IDENTITY
 from mammoflow.evaluation.interaction import area_influence, has_error, joined_freedom
 from mammoflow.evaluation.metrics import FloatArray, patient_codes
 from mammoflow.evaluation.paired import Paired
@@ -72,7 +72,7 @@ def compare_protocols(first: Path, second: Path, output: Path) -> pd.DataFrame:
         If a run is not finished, the runs share no model, or a lesion has another patient or label in the other run.
     """
     runs = read_protocol(first), read_protocol(second)
-    shared = [model for model in runs[0].candidates if model in runs[1].candidates and model != PATIENT_IDENTITY]
+    shared = [model for model in runs[0].candidates if model in runs[1].candidates and model != IDENTITY_ROW]
     if not shared:
         raise StudyError(
             f"{first} and {second} have no model of the same name; expected two runs of the same models, such as "
@@ -127,8 +127,8 @@ def _side(side: str, model: str, run: Protocol) -> dict[str, object]:
         found = within_folds_area(scored.label, scored.scores, scored.patients, folds.to_numpy(dtype=np.int64))
         bounds = found.interval(rule.confidence) if scored.has_both(rule.fewest_patients) else (math.nan, math.nan)
         columns |= Estimate(found.value, *bounds).columns("auc_within_folds")
-    if PATIENT_IDENTITY in run.candidates:
-        floor = metric_estimates(_scored(run, PATIENT_IDENTITY)[0], rule, ("auc", "accuracy"))
+    if IDENTITY_ROW in run.candidates:
+        floor = metric_estimates(_scored(run, IDENTITY_ROW)[0], rule, ("auc", "accuracy"))
         columns |= floor["auc"].columns("identity_auc") | floor["accuracy"].columns("identity_accuracy")
     elif not run.leaking:
         columns["identity_auc"] = 0.5  # no test patient has a training lesion

@@ -100,7 +100,7 @@ def predict(
     Raises
     ------
     ConfigError
-        If a box, a point, the spacing, the model or the finding cannot be meant so, or `store` lies in `out`.
+        If a box, a point, the spacing, the model or the finding is not valid, or `store` is inside `out`.
     StudyError
         If the film cannot be used, or `out` holds something else.
     WeightsError
@@ -165,7 +165,7 @@ def predict_table(
     Raises
     ------
     ConfigError
-        If the spacing, the model or the finding cannot be meant so, or `store` lies in `out`.
+        If the spacing, the model or the finding is not valid, or `store` is inside `out`.
     StudyError
         If the table cannot be read, no film can be used, or `out` holds something else.
     WeightsError
@@ -253,7 +253,7 @@ def film_request(
     Raises
     ------
     ConfigError
-        If a box, a point or the spacing cannot be meant so.
+        If a box, a point or the spacing is impossible.
     StudyError
         If the film cannot be read.
     """

@@ -137,7 +137,7 @@ def predict_classes(
     Raises
     ------
     ConfigError
-        If no classifier can be applied, or the spacing cannot be meant so.
+        If no classifier can be applied, or the spacing is impossible.
     StudyError
         If no picture can be used, the run is not finished, or `out` holds something else.
     WeightsError

@@ -46,7 +46,7 @@ def answer_table(table: Path, out: Path, plan: Plan, spacing_mm: float | None, f
     Raises
     ------
     ConfigError
-        If the store of embeddings lies in `out`.
+        If the store of embeddings is inside `out`.
     StudyError
         If the table cannot be read, no film can be used, or `out` holds something else.
     """

@@ -19,7 +19,7 @@ SEGMENTATION, REPORT = "segmentation.dcm", "report.dcm"
 TABLE = "results.csv"
 LEFT_OUT = "left_out.csv"
 BESIDE_FILMS = (RESULT, TABLE, LEFT_OUT)
-"""Files of the answer to a table, which lie beside the folders of the films."""
+"""Files of the answer to a table; the folders of the films are beside them."""
 
 
 def left_out_row(image: str | Path, reason: str, row: str = "") -> dict[str, str]:
@@ -31,7 +31,7 @@ def left_out_row(image: str | Path, reason: str, row: str = "") -> dict[str, str
 def building(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder; on success its files take the place of an earlier answer, otherwise nothing changes.
 
-    The temporary folder lies beside the final one. `result.json` is the last file that is removed and the first that is
+    The temporary folder is beside the final one. `result.json` is the last file that is removed and the first that is
     moved, so that even after a crash between two files the folder is known as one of an earlier answer.
 
     Raises
@@ -87,11 +87,11 @@ def check_store(store: Path | None, folder: Path) -> None:
     Raises
     ------
     ConfigError
-        If the store is the folder or lies below it.
+        If the store is the folder or inside it.
     """
     if store is not None and store.resolve().is_relative_to(folder.resolve()):
         raise ConfigError(
-            f"--store {store} lies in --out {folder}, which holds the answer alone; expected a store elsewhere, such "
+            f"--store {store} is inside --out {folder}, which holds the answer alone; expected a store elsewhere, such "
             f"as {folder.resolve().parent / 'store'}"
         )
 

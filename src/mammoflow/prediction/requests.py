@@ -144,7 +144,7 @@ def lesion_requests(
     Raises
     ------
     ConfigError
-        If there is neither a box nor a point, a box or point cannot be meant so, or a point is in two boxes.
+        If there is neither a box nor a point, a box or point is impossible, or a point is in two boxes.
     """
     if kind not in KINDS:
         raise ConfigError(f"finding: found {kind!r}; expected one of {', '.join(KINDS)}")

@@ -48,7 +48,7 @@ def fetch_weights(name: str, target: Path, url_override: str | None = None, tran
     DownloadError
         If the file cannot be fetched, or another file came.
     WeightsError
-        If another file lies there already; it is left alone. If it is no file of weights; what was just fetched is
+        If another file is there already; it stays. If it is no file of weights; what was just fetched is
         removed. If the package that brings the file is not installed, or brings another
         file.
     """
@@ -150,7 +150,7 @@ def prefetch(settings: PrefetchJob, output: Path) -> None:
     DownloadError
         If a file cannot be fetched, or another file came.
     WeightsError
-        If another file lies in the place of one of them, or a named file without an address is not there.
+        If another file has the place of one of them, or a named file that cannot be fetched is missing.
     """
     transfer = Transfer(attempts=settings.attempts, timeout_s=settings.timeout_s)
     record = {}

@@ -7,9 +7,9 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from mammoflow.classification.threshold import choose_threshold
+from mammoflow.config.row_names import WORDS_ROW
 from mammoflow.evaluation.candidates import Candidate
 from mammoflow.evaluation.fusion import (
-    READERS_WORDS,
     assessment_log_odds,
     fusion_candidates,
     fusion_table,
@@ -133,7 +133,7 @@ def test_the_fusion_is_better_than_either() -> None:
     alone = auc(label, model(table).runs[0]["score"].to_numpy()[test], once)[0]
     reader = auc(label, assessment_log_odds(table).to_numpy()[test], once)[0]
     assert areas["net + BI-RADS"] > max(alone, reader) + 0.02
-    assert areas["net + reader's words"] > areas[READERS_WORDS] + 0.02
+    assert areas["net + reader's words"] > areas[WORDS_ROW] + 0.02
 
 
 def test_few_lesions_neither_turn_a_model_round_nor_leave_the_reader_out() -> None:
@@ -152,7 +152,7 @@ def test_few_lesions_neither_turn_a_model_round_nor_leave_the_reader_out() -> No
 def test_a_study_without_an_assessment_has_the_rows_with_their_reason() -> None:
     table = lesions().assign(**dict.fromkeys(("birads", "density", "shape", "margins"), None))
     found = fusion_candidates([model(table)], table)
-    assert [one.model for one in found] == [READERS_WORDS, "net + BI-RADS", "net + reader's words"]
+    assert [one.model for one in found] == [WORDS_ROW, "net + BI-RADS", "net + reader's words"]
     assert all(one.scored(table).empty for one in found)
     assert "no words" in found[0].notes[0]
     assert "do not hold both classes" in found[1].notes[0]

@@ -13,9 +13,9 @@ from sklearn.metrics import roc_auc_score
 
 from mammoflow.cli import main
 from mammoflow.config.evaluation import ComparisonSettings
+from mammoflow.config.row_names import IDENTITY_ROW
 from mammoflow.errors import StudyError
 from mammoflow.evaluation.delong import area, area_difference, components
-from mammoflow.evaluation.floors import PATIENT_IDENTITY
 from mammoflow.evaluation.protocols import compare_protocols
 
 N = 200
@@ -38,7 +38,7 @@ def predictions(rows: pd.DataFrame, leaking: bool, seed: int) -> pd.DataFrame:
     strength = STRENGTHS["leaky" if leaking else "clean"]
     parts = []
     models = [("net", "classifier", 0), ("net", "classifier", 1), ("tool", "classifier", 0), ("size alone", "floor", 0)]
-    for model, family, number in models + [(PATIENT_IDENTITY, "floor", 0)] * leaking:
+    for model, family, number in models + [(IDENTITY_ROW, "floor", 0)] * leaking:
         score = strength * rows["malignant"] + random.normal(0, 1, len(rows))
         parts.append(
             rows.assign(
@@ -119,13 +119,13 @@ def test_marks_splits_and_the_floor_are_beside_each_side(
     assert row[["first_leaking", "second_leaking", "first_oracle", "second_oracle"]].tolist() == [True, False] * 2
     assert row["first_note"] == "leaking split"
     assert row[["first_n", "second_n", "first_patients", "second_patients"]].tolist() == [80, 200, 40, 100]
-    assert row["first_identity_auc"] == pytest.approx(mean_auc(runs[2], PATIENT_IDENTITY))
+    assert row["first_identity_auc"] == pytest.approx(mean_auc(runs[2], IDENTITY_ROW))
     assert row["second_identity_auc"] == 0.5
     assert np.isnan(row["first_auc_within_folds"])
     folds = runs[3][runs[3]["model"] == "size alone"].groupby("fold")
     expected = np.mean([roc_auc_score(part["malignant"], part["score"]) for _, part in folds])
     assert table.loc["size alone", "second_auc_within_folds"] == pytest.approx(expected)
-    assert PATIENT_IDENTITY not in table.index
+    assert IDENTITY_ROW not in table.index
     assert np.isnan(table.loc["tool", "price_accuracy"])
     assert np.isfinite(table.loc["tool", "price_auc"])
     assert (tmp_path / "out" / "protocol_comparison.csv").is_file()

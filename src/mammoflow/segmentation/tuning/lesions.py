@@ -71,7 +71,7 @@ class TuningLesions:
     def content(self) -> str:
         """Return what is trained on as text: other lesions, references, splits, images or spacings give another one.
 
-        The references of lesions that are not trained on count as well, because points lie beside them.
+        The references of lesions that are not trained on count as well, because points are drawn beside them.
         """
         lesions = self.lesions[["lesion_id", "split", *BOX, "area_mm2", "diameter_mm"]]
         of_images = ["digest", "colour_digest", "row_spacing_mm", "column_spacing_mm"]
